@@ -1,0 +1,20 @@
+"""`nop` changes nothing: no instance of a sound benchmark resolves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.agents.base import AgentContext
+from orchestrator.trajectory import Trajectory
+from orchestrator.types import Outcome
+
+
+class NopAgent:
+    """Submits at once."""
+
+    def run(self, context: AgentContext) -> Outcome:
+        context.budget.begin_step()
+        return Outcome.SUBMITTED
+
+    def trajectory(self, output_dir: Path) -> Trajectory:
+        return Trajectory(())

@@ -1,0 +1,102 @@
+"""One rollout's limits: steps, tokens and wall clock, the same for every agent."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from orchestrator.config.schema import Rollout
+from orchestrator.types import Outcome, Usage
+
+
+class LimitReached(Exception):
+    """A limit ends the rollout; `outcome` says which one."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.value)
+        self.outcome = outcome
+
+
+@dataclass
+class Budget:
+    """What a rollout has used of its limits. Written by the agent's thread, read by the rollout's."""
+
+    limits: Rollout
+    now: Callable[[], float] = time.monotonic
+    activity: str = ""
+    """What the agent does at this moment, for the display."""
+    _started: float = field(init=False)
+    _usage: Usage = field(init=False, default=Usage())
+    _notes: list[str] = field(init=False, default_factory=list)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._started = self.now()
+
+    @property
+    def usage(self) -> Usage:
+        with self._lock:
+            return self._usage
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        with self._lock:
+            return tuple(self._notes)
+
+    @property
+    def time_left_s(self) -> float:
+        """Seconds until the wall clock limit; what was held does not count."""
+        return self.limits.time_limit_s - (self.now() - self._started - self.usage.held_s)
+
+    def begin_step(self) -> None:
+        """Take one step from the budget.
+
+        Raises:
+            LimitReached: nothing is left of some limit.
+        """
+        usage = self.usage
+        if usage.steps >= self.limits.max_steps:
+            raise LimitReached(Outcome.STEP_LIMIT)
+        if usage.prompt_tokens + usage.completion_tokens >= self.limits.max_tokens:
+            raise LimitReached(Outcome.TOKEN_LIMIT)
+        if self.time_left_s <= 0:
+            raise LimitReached(Outcome.TIME_LIMIT)
+        self._add(steps=1)
+
+    def add_call(self, prompt_tokens: int, completion_tokens: int, seconds: float) -> None:
+        """Count one answered call, in tokens as the server counted them."""
+        self._add(prompt_tokens, completion_tokens, seconds)
+
+    def hold(self, seconds: float) -> None:
+        """Count time in which the server was away."""
+        self._add(held_s=seconds)
+
+    def note(self, text: str) -> None:
+        """Keep a remark for the rollout's record, once."""
+        with self._lock:
+            if text not in self._notes:
+                self._notes.append(text)
+
+    def command_timeout_s(self) -> float:
+        """For the next command: its own limit, or what is left of the rollout's."""
+        return max(1.0, min(self.limits.command_timeout_s, self.time_left_s))
+
+    def _add(
+        self,
+        prompt_tokens: int = 0,
+        completion_tokens: int = 0,
+        model_s: float = 0.0,
+        held_s: float = 0.0,
+        steps: int = 0,
+    ) -> None:
+        with self._lock:
+            old = self._usage
+            self._usage = Usage(
+                old.steps + steps,
+                old.prompt_tokens + prompt_tokens,
+                old.completion_tokens + completion_tokens,
+                old.model_s + model_s,
+                old.held_s + held_s,
+            )

@@ -1,0 +1,57 @@
+"""The command line: parse, call one function, turn its result into an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from orchestrator import __version__
+from orchestrator.cli import grading, profiles, runs, start
+
+app = typer.Typer(
+    name="orchestrator",
+    help="Run SWE-bench overnight on your own hardware, and trust the number in the morning.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+start.register(app)
+runs.register(app)
+grading.register(app)
+profiles.register(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Run SWE-bench overnight on your own hardware, and trust the number in the morning."""
+
+
+def main() -> None:
+    """Entry point. What a person can mend is one line on stderr; its exit code says of which kind."""
+    from orchestrator.errors import EXIT_INTERRUPTED, OrchestratorError
+
+    try:
+        app()
+    except OrchestratorError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # the reader of our output (head, a pager) has gone; say nothing more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

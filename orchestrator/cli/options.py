@@ -1,0 +1,141 @@
+"""Options that several commands share, and the request that they make together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from orchestrator.config import Request
+
+BenchmarkArg = Annotated[
+    str,
+    typer.Argument(
+        help="A benchmark profile (see `benchmarks`), a hub dataset id, a local .parquet, .jsonl or "
+        ".json file, or the folder of an official task repo.",
+        show_default=False,
+    ),
+]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", "-m", help="A model profile (see `models`) or a YAML file.")
+]
+AgentOption = Annotated[
+    str | None,
+    typer.Option("--agent", "-a", help="An agent profile (see `agents`) or a YAML file."),
+]
+ClusterOption = Annotated[
+    str, typer.Option("--cluster", "-c", help="A cluster profile: where and how sandboxes run.")
+]
+RunIdOption = Annotated[
+    str | None, typer.Option("--run-id", help="Name of the run; made up if absent.")
+]
+RunsDirOption = Annotated[Path, typer.Option("--runs-dir", help="Where the runs' folders lie.")]
+InstancesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--instances", "-i", help="Ids, regular expressions, or @file; repeatable, commas separate."
+    ),
+]
+SliceOption = Annotated[str | None, typer.Option("--slice", help="START:STOP of what is selected.")]
+ShuffleOption = Annotated[bool, typer.Option("--shuffle", help="Shuffle before the slice.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Of --shuffle.")]
+DatasetDirOption = Annotated[
+    Path | None,
+    typer.Option("--dataset-dir", help="Folder with the benchmark's file; the hub is not asked."),
+]
+SandboxOption = Annotated[
+    str | None, typer.Option("--sandbox", help="docker, process (isolates nothing) or auto.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any key of `config show`, as rollout.max_steps=50; repeatable."),
+]
+ConfigDirOption = Annotated[
+    list[Path] | None,
+    typer.Option("--config-dir", help="Folder with profiles of your own, as ./configs has them."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+def make_request(
+    benchmark: str,
+    *,
+    model: str | None = None,
+    agent: str | None = None,
+    cluster: str = "local",
+    run_id: str | None = None,
+    runs_dir: Path = Path("runs"),
+    instances: list[str] | None = None,
+    slice_: str | None = None,
+    shuffle: bool = False,
+    seed: int | None = None,
+    dataset_dir: Path | None = None,
+    sandbox: str | None = None,
+    settings: list[str] | None = None,
+    config_dirs: list[Path] | None = None,
+    more: dict[str, Any] | None = None,
+) -> Request:
+    """The request that the options stand for; flags go over `--set`."""
+    from orchestrator.config import Request
+    from orchestrator.config.load import parse_setting
+
+    given: dict[str, Any] = dict(parse_setting(text) for text in settings or [])
+    flags: dict[str, Any] = {
+        "selection.instances": _split(instances) or None,
+        "selection.slice": slice_,
+        "selection.shuffle": shuffle or None,
+        "selection.seed": seed,
+        "benchmark.dataset_dir": str(dataset_dir.resolve()) if dataset_dir else None,
+        "cluster.sandbox.kind": sandbox,
+        **(more or {}),
+    }
+    given |= {key: value for key, value in flags.items() if value is not None}
+    return Request(
+        benchmark=benchmark,
+        model=model,
+        agent=agent,
+        cluster=cluster,
+        run_id=run_id,
+        runs_dir=str(runs_dir),
+        settings=given,
+        config_dirs=tuple(config_dirs or ()),
+    )
+
+
+def make_console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def run_folder(run: str, runs_dir: Path) -> Path:
+    """The folder of a run given by its id, or by its path."""
+    from orchestrator.config.load import nearest
+    from orchestrator.errors import ConfigError
+
+    for folder in (runs_dir / run, Path(run)):
+        if (folder / "run.yaml").is_file():
+            return folder
+    known = sorted(path.parent.name for path in runs_dir.glob("*/run.yaml"))
+    hint = nearest(run, known) if known else f"; {runs_dir} holds no runs"
+    raise ConfigError(f"no run {run!r} in {runs_dir}{hint}")
+
+
+def _split(texts: list[str] | None) -> tuple[str, ...]:
+    """Commas separate, unless they stand inside of brackets as a regular expression may have them."""
+    found: list[str] = []
+    for text in texts or []:
+        depth, part = 0, ""
+        for character in text:
+            depth += (character in "([{") - (character in ")]}")
+            if character == "," and depth <= 0:
+                found.append(part)
+                part = ""
+            else:
+                part += character
+        found.append(part)
+    return tuple(part.strip() for part in found if part.strip())

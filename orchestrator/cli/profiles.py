@@ -1,0 +1,96 @@
+"""`config show`, `benchmarks`, `models` and `agents`: what there is to choose from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from orchestrator.cli import options as opt
+
+
+def register(app: typer.Typer) -> None:
+    config = typer.Typer(help="The configuration that a launch would use.", no_args_is_help=True)
+    config.command("show")(show)
+    app.add_typer(config, name="config")
+    app.command("benchmarks")(benchmarks)
+    app.command("models")(models)
+    app.command("agents")(agents)
+
+
+def show(
+    benchmark: opt.BenchmarkArg,
+    model: opt.ModelOption = None,
+    agent: opt.AgentOption = None,
+    cluster: opt.ClusterOption = "local",
+    settings: opt.SetOption = None,
+    config_dirs: opt.ConfigDirOption = None,
+    as_json: opt.JsonOption = False,
+) -> None:
+    """The merged configuration, and where each value comes from."""
+    from rich.table import Table
+
+    from orchestrator.config import provenance
+
+    request = opt.make_request(
+        benchmark,
+        model=model,
+        agent=agent,
+        cluster=cluster,
+        settings=settings,
+        config_dirs=config_dirs,
+    )
+    values = provenance(request)
+    if as_json:
+        rows = {key: {"value": value, "from": origin} for key, (value, origin) in values.items()}
+        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    table = Table("key", "value", "from")
+    for key, (value, origin) in values.items():
+        text = str(value)
+        table.add_row(key, text if len(text) <= 60 else f"{text[:57]}...", _short(origin))
+    opt.make_console().print(table)
+
+
+def benchmarks(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption = False) -> None:
+    """The benchmarks that have a profile."""
+    _list("benchmarks", ("source", "split"), config_dirs, as_json)
+
+
+def models(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption = False) -> None:
+    """The models that have a profile."""
+    _list("models", ("served_name", "endpoint"), config_dirs, as_json)
+
+
+def agents(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption = False) -> None:
+    """The agents that have a profile."""
+    _list("agents", ("kind",), config_dirs, as_json)
+
+
+def _list(kind: str, keys: tuple[str, ...], dirs: list[Path] | None, as_json: bool) -> None:
+    import yaml
+    from rich.table import Table
+
+    from orchestrator.config import list_profiles
+
+    rows: list[dict[str, Any]] = []
+    for name, path in list_profiles(kind, tuple(dirs or ())).items():
+        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        row = {"name": name, "description": data.get("description", "")}
+        row |= {key: data.get(key) for key in keys}
+        rows.append(row | {"file": str(path)})
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    table = Table("name", "description", *keys)
+    for row in rows:
+        cells = [row[key]["base_url"] if key == "endpoint" else row[key] for key in keys]
+        table.add_row(row["name"], row["description"], *map(str, cells))
+    opt.make_console().print(table)
+
+
+def _short(origin: str) -> str:
+    path = Path(origin)
+    return "/".join(path.parts[-2:]) if path.suffix == ".yaml" else origin

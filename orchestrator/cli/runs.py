@@ -1,0 +1,126 @@
+"""`status`, `report` and `clean`: looking at runs, and clearing up after dead ones."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.cli import options as opt
+
+RunArg = Annotated[str, typer.Argument(help="A run's id, or its folder.", show_default=False)]
+MaybeRunArg = Annotated[str | None, typer.Argument(help="A run's id; all runs if absent.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("status")(status)
+    app.command("report")(report)
+    app.command("clean")(clean)
+
+
+def status(
+    run: MaybeRunArg = None,
+    runs_dir: opt.RunsDirOption = Path("runs"),
+    as_json: opt.JsonOption = False,
+) -> None:
+    """Where runs stand, live ones too."""
+    from rich.table import Table
+
+    folders = (
+        [opt.run_folder(run, runs_dir)]
+        if run
+        else sorted(path.parent for path in runs_dir.glob("*/journal.sqlite"))
+    )
+    rows = [_status_row(folder) for folder in folders]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    table = Table()
+    for name in ("run", "state", "rolled out", "graded", "resolved", "95% interval", "failures"):
+        table.add_column(name, no_wrap=name == "run")
+    for row in rows:
+        low, high = row["ci95"]
+        table.add_row(
+            row["run_id"],
+            row["state"],
+            f"{row['attempted']}/{row['instances']}",
+            str(row["graded"]),
+            f"{row['resolved']} ({row['resolve_rate']:.1%})",
+            f"{low:.1%} to {high:.1%}",
+            ", ".join(f"{count} {name}" for name, count in row["failures"].items()) or "none",
+        )
+    console = opt.make_console()
+    console.print(table if rows else f"no runs in {runs_dir}", highlight=False)
+
+
+def report(
+    run: RunArg, runs_dir: opt.RunsDirOption = Path("runs"), as_json: opt.JsonOption = False
+) -> None:
+    """The report of a run as its journal stands now."""
+    from orchestrator.report.markdown import headline
+    from orchestrator.report.terminal import render_report
+
+    found = _report(opt.run_folder(run, runs_dir))
+    if as_json:
+        typer.echo(json.dumps(found.as_dict(), indent=1, ensure_ascii=False))
+        return
+    console = opt.make_console()
+    console.print(render_report(found))
+    console.print(headline(found), style="bold", highlight=False)
+
+
+def clean(
+    run: MaybeRunArg = None,
+    runs_dir: opt.RunsDirOption = Path("runs"),
+    as_json: opt.JsonOption = False,
+) -> None:
+    """Remove what dead runs left: our containers by their labels, processes and copies.
+
+    Journals, patches, logs and reports stay; so does everything that is not ours.
+    """
+    from orchestrator.cleanup import clean_dead_runs, clean_run, hold_driver_lock
+    from orchestrator.errors import PrerequisiteError
+    from orchestrator.paths import RunPaths
+    from orchestrator.sandbox.docker import connect
+
+    try:
+        client = connect(timeout_s=15)
+    except PrerequisiteError:
+        client = None
+    if run:
+        paths = RunPaths(opt.run_folder(run, runs_dir).resolve())
+        with hold_driver_lock(paths):
+            cleaned = clean_run(paths, client)
+    else:
+        cleaned = clean_dead_runs(runs_dir, client)
+    if as_json:
+        typer.echo(json.dumps(vars(cleaned)))
+        return
+    typer.echo(f"removed {cleaned}" if cleaned else "nothing to remove")
+    if client is None:
+        typer.echo("no Docker engine answers: containers were not looked for")
+
+
+def _report(folder: Path) -> Any:
+    from orchestrator.config import load_run_config
+    from orchestrator.journal import read_journal
+    from orchestrator.paths import RunPaths
+    from orchestrator.report.build import build_report
+
+    paths = RunPaths(folder.resolve())
+    lock = json.loads(paths.lock.read_text(encoding="utf-8")) if paths.lock.is_file() else {}
+    return build_report(load_run_config(paths.config), read_journal(paths.journal), lock)
+
+
+def _status_row(folder: Path) -> dict[str, Any]:
+    from orchestrator.cleanup import is_live
+
+    found = _report(folder)
+    state = "live" if is_live(folder) else "done" if found.valid else "to be resumed"
+    keys = ("run_id", "benchmark", "model", "agent", "instances", "attempted", "graded", "resolved")
+    more = ("resolve_rate", "ci95", "failures", "valid", "wall_s")
+    row = {key: getattr(found, key) for key in (*keys, *more)}
+    return {**row, "state": state, "asked_at": time.time()}

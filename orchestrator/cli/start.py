@@ -1,0 +1,120 @@
+"""`launch` and `resume`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli import options as opt
+
+WorkersOption = Annotated[
+    str | None, typer.Option("--workers", "-w", help="Rollouts at once: a number, or auto.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("launch")(launch)
+    app.command("resume")(resume)
+
+
+def launch(
+    benchmark: opt.BenchmarkArg,
+    model: opt.ModelOption = None,
+    agent: opt.AgentOption = None,
+    cluster: opt.ClusterOption = "local",
+    run_id: opt.RunIdOption = None,
+    runs_dir: opt.RunsDirOption = Path("runs"),
+    instances: opt.InstancesOption = None,
+    slice_: opt.SliceOption = None,
+    shuffle: opt.ShuffleOption = False,
+    seed: opt.SeedOption = None,
+    dataset_dir: opt.DatasetDirOption = None,
+    workers: WorkersOption = None,
+    sandbox: opt.SandboxOption = None,
+    ray_address: Annotated[
+        str | None, typer.Option("--ray-address", help="Join a Ray cluster; local by default.")
+    ] = None,
+    settings: opt.SetOption = None,
+    config_dirs: opt.ConfigDirOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    as_json: opt.JsonOption = False,
+) -> None:
+    """Run a benchmark: rollouts, grades, report.
+
+    Examples:
+
+        orchestrator launch demo
+
+        orchestrator launch lite --model qwen3.5-35b
+
+        orchestrator launch lite -m gemma-4-26b -i 'django__.*' --slice 0:20 --dry-run
+    """
+    request = opt.make_request(
+        benchmark,
+        model=model,
+        agent=agent,
+        cluster=cluster,
+        run_id=run_id,
+        runs_dir=runs_dir,
+        instances=instances,
+        slice_=slice_,
+        shuffle=shuffle,
+        seed=seed,
+        dataset_dir=dataset_dir,
+        sandbox=sandbox,
+        settings=settings,
+        config_dirs=config_dirs,
+        more={"cluster.workers": _workers(workers), "cluster.ray_address": ray_address},
+    )
+    console = opt.make_console()
+    if dry_run:
+        from orchestrator.preview import as_dict, preview, render
+
+        seen = preview(request)
+        if as_json:
+            typer.echo(json.dumps(as_dict(seen), indent=1, ensure_ascii=False))
+        else:
+            console.print(render(seen))
+        return
+    from orchestrator.run import launch as launch_run
+    from orchestrator.run import summarize
+
+    if as_json:
+        console.stderr = True
+    finished = launch_run(request, console)
+    if as_json:
+        typer.echo(json.dumps(finished.report.as_dict(), indent=1, ensure_ascii=False))
+    else:
+        summarize(finished, console)
+    raise typer.Exit(finished.exit_code)
+
+
+def resume(
+    run: Annotated[str, typer.Argument(help="A run's id, or its folder.", show_default=False)],
+    runs_dir: opt.RunsDirOption = Path("runs"),
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-w", min=1, help="Rollouts at once, this time.")
+    ] = None,
+    as_json: opt.JsonOption = False,
+) -> None:
+    """Go on with a run: redo failures and what never started, and nothing else."""
+    from orchestrator.run import resume as resume_run
+    from orchestrator.run import summarize
+
+    console = opt.make_console()
+    if as_json:
+        console.stderr = True
+    finished = resume_run(opt.run_folder(run, runs_dir), console, workers=workers)
+    if as_json:
+        typer.echo(json.dumps(finished.report.as_dict(), indent=1, ensure_ascii=False))
+    else:
+        summarize(finished, console)
+    raise typer.Exit(finished.exit_code)
+
+
+def _workers(text: str | None) -> int | str | None:
+    """As a number where it is one; the schema says what else is wrong with it."""
+    return int(text) if text and text.isdigit() else text

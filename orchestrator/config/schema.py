@@ -1,0 +1,219 @@
+"""The shape of a run's configuration. Every flag of the command line has a field here.
+
+Units stand in the names: `_s` seconds, `_gb` gigabytes (10^9 bytes), everything else counts.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from orchestrator.types import FailureKind
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Selection(Section):
+    """Which instances of the benchmark the run covers, in which order."""
+
+    instances: tuple[str, ...] = ()
+    """Ids, regular expressions (full match) or @file with one of them a line; empty is all."""
+    slice: str | None = None
+    """Python's start:stop over what is left after `instances` and `shuffle`."""
+    shuffle: bool = False
+    seed: int = 0
+
+
+class Benchmark(Section):
+    name: str
+    description: str = ""
+    source: str
+    """`bundled`, a hub dataset id, or a local .parquet, .jsonl, .json file or task repo folder."""
+    split: str = "test"
+    data_file: str | None = None
+    """The file's name inside `dataset_dir` that stands for this benchmark offline."""
+    dataset_dir: str | None = None
+    """Where to look for `data_file` instead of asking the hub."""
+    default_model: str | None = None
+    default_agent: str = "mini"
+    image_gb: float = Field(default=1.0, gt=0)
+    """Disk that one more image takes, layers shared with others not counted; for the plan only."""
+
+
+class Endpoint(Section):
+    base_url: str
+    """OpenAI-compatible, ends in /v1. `scripted` starts the shipped scripted endpoint."""
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the key; local servers mostly need none."""
+    request_timeout_s: float = Field(default=900, gt=0)
+    """One completion; a 26B model that shares its server may well take minutes."""
+    retry_s: float = Field(default=600, ge=0)
+    """How long one call is tried again while the server is away, before the rollout fails."""
+
+
+class Sampling(Section):
+    temperature: float | None = Field(default=None, ge=0)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    max_tokens: int | None = Field(default=None, gt=0)
+    seed: int | None = None
+
+
+class Serving(Section):
+    """How the server should be started: told to people, kept in the lock, not acted on."""
+
+    server: str = ""
+    image: str = ""
+    flags: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Model(Section):
+    name: str
+    description: str = ""
+    served_name: str
+    endpoint: Endpoint
+    context_length: int | None = Field(default=None, gt=0)
+    """Tokens; recorded, and compared with what the server says of itself."""
+    sampling: Sampling = Sampling()
+    request_fields: dict[str, Any] = Field(default_factory=dict)
+    """Added to the body of every request, such as chat_template_kwargs."""
+    max_concurrency: int = Field(default=8, gt=0)
+    """Rollouts at once that the server is worth; `workers: auto` stays at or under it."""
+    seconds_per_rollout: float = Field(default=600, gt=0)
+    """A guess for the plan; the run measures its own."""
+    serving: Serving = Serving()
+    personas: dict[str, str] = Field(default_factory=dict)
+    """Scripted endpoint only: instance id (or `default`) to persona."""
+
+
+class Agent(Section):
+    name: str
+    description: str = ""
+    kind: Literal["mini", "gold", "nop", "predictions"]
+    max_format_errors: int = Field(default=5, gt=0)
+    """Answers in a row that hold no action before the rollout ends as format_errors."""
+    observation_chars: int = Field(default=10_000, gt=0)
+    """A command's output is cut in the middle to this before the model sees it."""
+    system_template: str = ""
+    instance_template: str = ""
+    format_error_template: str = ""
+
+
+class Sandbox(Section):
+    kind: Literal["auto", "docker", "process"] = "auto"
+    platform: str = "linux/amd64"
+    memory_gb: float = Field(default=4, gt=0)
+    memory_request_gb: float = Field(default=1.2, gt=0)
+    """What a sandbox takes on an ordinary day; `workers: auto` divides the memory by it."""
+    cpus: float = Field(default=2, gt=0)
+    pids: int = Field(default=1024, gt=0)
+    network: bool = False
+    """False: no route out. True: Docker's default bridge."""
+    mounts: tuple[str, ...] = ()
+    """host_path:sandbox_path[:ro|rw], also for grading: a proxy's CA bundle, say."""
+    env: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("mounts")
+    @classmethod
+    def _mounts_have_two_paths(cls, mounts: tuple[str, ...]) -> tuple[str, ...]:
+        for mount in mounts:
+            parts = mount.split(":")
+            mode_ok = len(parts) == 2 or (len(parts) == 3 and parts[2] in ("ro", "rw"))
+            if not mode_ok or not all(part.startswith("/") for part in parts[:2]):
+                raise ValueError(f"{mount!r} is not /host/path:/sandbox/path[:ro|rw]")
+        return mounts
+
+
+class Grading(Section):
+    slots: int = Field(default=1, gt=0)
+    timeout_s: int = Field(default=1800, gt=0)
+    """Of the tests of one instance; the official default."""
+    network: bool = True
+    """The official harness grades with a network; eval scripts may reinstall the package."""
+    memory_gb: float = Field(default=8, gt=0)
+
+
+class Images(Section):
+    base: str | None = None
+    """Base image for task repos whose Dockerfile has `ARG BASE`; None: the Dockerfile's own."""
+    keep: bool = True
+    """False: an image that this run pulled is removed once its instance is graded."""
+    pull_timeout_s: float = Field(default=1800, gt=0)
+
+
+class Cluster(Section):
+    name: str
+    description: str = ""
+    workers: int | Literal["auto"] = "auto"
+    ray_address: str | None = None
+    min_free_disk_gb: float = Field(default=2, ge=0)
+    """The run does not start, and admits nothing more, with less than this on the runs' disk."""
+    sandbox: Sandbox = Sandbox()
+    grading: Grading = Grading()
+    images: Images = Images()
+
+    @field_validator("workers")
+    @classmethod
+    def _at_least_one(cls, workers: int | str) -> int | str:
+        if isinstance(workers, int) and workers < 1:
+            raise ValueError("must be 1 or more, or auto")
+        return workers
+
+
+def _default_retries() -> dict[FailureKind, int]:
+    return {
+        FailureKind.ENDPOINT_UNAVAILABLE: 5,
+        FailureKind.SANDBOX_UNAVAILABLE: 2,
+        FailureKind.IMAGE_UNAVAILABLE: 2,
+        FailureKind.WORKER_LOST: 2,
+        FailureKind.HARNESS_UNAVAILABLE: 2,
+        FailureKind.AGENT_CRASHED: 1,
+        FailureKind.INTERRUPTED: 0,
+    }
+
+
+class Rollout(Section):
+    """Limits of one rollout, the same for every agent, and how often failures are redone."""
+
+    max_steps: int = Field(default=75, gt=0)
+    max_tokens: int = Field(default=6_000_000, gt=0)
+    """Prompt and completion tokens together, over all calls."""
+    time_limit_s: float = Field(default=3600, gt=0)
+    """Wall clock from the first step; time held while the server is away does not count."""
+    command_timeout_s: float = Field(default=120, gt=0)
+    retries: dict[FailureKind, int] = Field(default_factory=_default_retries)
+    retry_delay_s: float = Field(default=10, ge=0)
+    """Before the first retry; doubles with each further one, to 10 minutes at most."""
+
+    @field_validator("retries")
+    @classmethod
+    def _every_kind_has_a_budget(cls, retries: dict[FailureKind, int]) -> dict[FailureKind, int]:
+        return _default_retries() | retries
+
+
+class RunConfig(Section):
+    """Everything that a run depends on, merged and frozen; written to run.yaml."""
+
+    run_id: str
+    runs_dir: str
+    benchmark: Benchmark
+    model: Model | None
+    """None for agents that ask no model (gold, nop)."""
+    agent: Agent
+    cluster: Cluster
+    rollout: Rollout = Rollout()
+    selection: Selection = Selection()
+
+    @property
+    def model_name_or_path(self) -> str:
+        """The name under which predictions are made: model and agent, since both make the number."""
+        return f"{self.model.name}__{self.agent.name}" if self.model else self.agent.name
+
+    @property
+    def scripted(self) -> bool:
+        return self.model is not None and self.model.endpoint.base_url == "scripted"

@@ -1,0 +1,1 @@
+"""The bundled benchmark: twelve small instances as an official SWE-bench task repo."""

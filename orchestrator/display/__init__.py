@@ -1,0 +1,1 @@
+"""What a person sees while a run goes on: one view model, a live and a plain display of it."""

@@ -1,0 +1,145 @@
+"""The view model: what is known of a run at this moment, and its ETA. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.driver.base import Event
+from orchestrator.driver.scheduler import Stage, Start
+from orchestrator.journal.views import RunState
+from orchestrator.report.stats import wilson
+from orchestrator.rollout import Progress
+from orchestrator.types import GradeResult, Outcome, RolloutResult
+
+
+@dataclass
+class Slot:
+    """One rollout or grade under way."""
+
+    stage: Stage
+    instance_id: str
+    since: float
+    phase: str = "starts"
+    steps: int = 0
+    activity: str = ""
+
+
+@dataclass
+class View:
+    """Counts and slots. Times are of the clock whose values are passed in."""
+
+    run_id: str
+    instances: int
+    started_at: float
+    rolled_out: int = 0
+    graded: int = 0
+    to_grade: int = 0
+    resolved: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    slots: dict[tuple[Stage, str], Slot] = field(default_factory=dict)
+    notice: str = ""
+    """Why nothing is admitted, or that a stop was heard."""
+    _rolled_out_at_start: int = 0
+
+    @classmethod
+    def of(cls, state: RunState, now: float) -> View:
+        """Where a run stands before it goes on."""
+        patched = sum(row.has_patch for row in state.outcomes.values())
+        return cls(
+            run_id=state.run_id,
+            instances=len(state.instances),
+            started_at=now,
+            rolled_out=len(state.outcomes),
+            graded=len(state.verdicts),
+            to_grade=patched,
+            resolved=sum(bool(row.resolved) for row in state.verdicts.values()),
+            outcomes=Counter(str(row.outcome) for row in state.outcomes.values()),
+            _rolled_out_at_start=len(state.outcomes),
+        )
+
+    def apply(self, event: Event | Start, now: float) -> None:
+        if isinstance(event, Start):
+            key = (event.stage, event.work.instance_id)
+            phase = "grading" if event.stage is Stage.GRADE else "starts"
+            self.slots[key] = Slot(event.stage, event.work.instance_id, now, phase)
+        elif isinstance(event, Progress):
+            slot = self.slots.get((Stage.ROLLOUT, event.instance_id))
+            if slot is not None:
+                slot.phase, slot.steps = event.phase, event.steps
+                slot.activity = event.activity
+        elif isinstance(event, RolloutResult):
+            self.slots.pop((Stage.ROLLOUT, event.instance_id), None)
+            self._count_rollout(event)
+        elif isinstance(event, GradeResult):
+            self.slots.pop((Stage.GRADE, event.instance_id), None)
+            self._count_grade(event)
+
+    def _count_rollout(self, event: RolloutResult) -> None:
+        if event.failure is not None:
+            self.failures[str(event.failure.kind)] += 1
+            return
+        self.rolled_out += 1
+        self.outcomes[str(event.outcome)] += 1
+        self.to_grade += bool(event.patch)
+
+    def _count_grade(self, event: GradeResult) -> None:
+        if event.failure is not None:
+            self.failures[str(event.failure.kind)] += 1
+            return
+        self.graded += 1
+        self.resolved += bool(event.resolved)
+
+    @property
+    def decided(self) -> int:
+        """Instances with a verdict: graded, or without a patch."""
+        return self.graded + self.rolled_out - self.to_grade
+
+    @property
+    def rate(self) -> tuple[float, float, float]:
+        """Resolve rate of those decided so far, and its 95% interval."""
+        decided = max(self.decided, self.resolved)
+        low, high = wilson(self.resolved, decided)
+        return (self.resolved / decided if decided else 0.0), low, high
+
+    def eta_s(self, now: float) -> float | None:
+        """Seconds left at the pace of this session; None before there is one."""
+        done = self.rolled_out - self._rolled_out_at_start
+        left = self.instances - self.rolled_out
+        if left <= 0:
+            return 0.0
+        return (now - self.started_at) / done * left if done else None
+
+
+def describe(event: Event | Start) -> str | None:
+    """One plain line for what is worth one; None for the rest."""
+    if isinstance(event, RolloutResult):
+        if event.failure is not None:
+            return f"{event.instance_id}: {event.failure.kind}: {event.failure.detail}"
+        salvaged = ", patch salvaged" if event.salvaged else ""
+        nothing = "" if event.patch else ", no patch"
+        return f"{event.instance_id}: {event.outcome} after {event.usage.steps} steps{salvaged}{nothing}"
+    if isinstance(event, GradeResult):
+        if event.failure is not None:
+            return f"{event.instance_id}: {event.failure.kind}: {event.failure.detail}"
+        return f"{event.instance_id}: {'RESOLVED' if event.resolved else 'not resolved'} ({event.reason})"
+    return None
+
+
+def duration(seconds: float | None) -> str:
+    """`2 h 05 min`, `3 min 20 s`, `12 s`; `?` for what is not known."""
+    if seconds is None:
+        return "?"
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+    return f"{whole // 60} min {whole % 60:02} s" if whole >= 60 else f"{whole} s"
+
+
+def outcome_words(counts: Mapping[str, int]) -> str:
+    """`5 submitted, 2 step_limit`, in the order of the outcomes' definition."""
+    order = [str(outcome) for outcome in Outcome]
+    names = sorted(counts, key=lambda name: order.index(name) if name in order else len(order))
+    return ", ".join(f"{counts[name]} {name}" for name in names)

@@ -1,0 +1,1 @@
+"""Taking a plan through the engine: the pure scheduler, the engines, and the loop between them."""

@@ -1,0 +1,32 @@
+"""What the loop needs of an engine, and what an engine reports."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from orchestrator.grading import GradeRequest
+from orchestrator.rollout import Progress, RolloutRequest
+from orchestrator.types import GradeResult, RolloutResult
+
+Event = Progress | RolloutResult | GradeResult
+
+
+class Engine(Protocol):
+    """Runs rollouts and grades somewhere. Whatever is submitted ends in exactly one result."""
+
+    def submit_rollout(self, request: RolloutRequest) -> None: ...
+
+    def submit_grade(self, request: GradeRequest) -> None: ...
+
+    def poll(self, timeout_s: float) -> list[Event]:
+        """What happened; waits up to `timeout_s` for something. A worker that died is a result
+        with the failure worker_lost."""
+        ...
+
+    def stop_now(self) -> None:
+        """Ask what runs to harvest and end; its results still come through `poll`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the workers, also of busy ones."""
+        ...

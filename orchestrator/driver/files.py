@@ -1,0 +1,100 @@
+"""The files of rollouts and grades in the run's folder, each written before its journal row."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from orchestrator.config.schema import RunConfig
+from orchestrator.errors import JournalError
+from orchestrator.journal import RunState
+from orchestrator.paths import RunPaths, write_atomic
+from orchestrator.types import GradeResult, Prediction, RolloutResult, patch_sha256
+
+
+def save_rollout(paths: RunPaths, result: RolloutResult) -> None:
+    """Write the rollout's folder; result.json comes last. A half-written one is written over."""
+    folder = paths.rollout(result.instance_id, result.attempt)
+    for name, data in result.files.items():
+        write_atomic(folder / name, data)
+    if result.partial_patch:
+        write_atomic(folder / "partial.diff", result.partial_patch)
+    if result.outcome is not None:
+        write_atomic(paths.patch(result.instance_id, result.attempt), result.patch)
+    summary = {
+        "instance_id": result.instance_id,
+        "attempt": result.attempt,
+        "outcome": result.outcome,
+        "failure": vars(result.failure) if result.failure else None,
+        "salvaged": result.salvaged,
+        "usage": vars(result.usage),
+        "started_at": result.started_at,
+        "ended_at": result.ended_at,
+        "phases_s": dict(result.phases_s),
+        "notes": list(result.notes),
+    }
+    write_atomic(folder / "result.json", json.dumps(summary, indent=1, ensure_ascii=False))
+
+
+def save_grade(config: RunConfig, paths: RunPaths, result: GradeResult) -> None:
+    """Put the harness's files where it would have put them; those of an older patch go away."""
+    folder = paths.harness_log(config.model_name_or_path, result.instance_id)
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, data in sorted(result.files.items(), key=lambda item: item[0] == "report.json"):
+        write_atomic(folder / name, data)
+
+
+def append_prediction(config: RunConfig, paths: RunPaths, result: RolloutResult) -> None:
+    with open(paths.predictions, "a", encoding="utf-8", newline="") as file:
+        file.write(_prediction_line(config, result.instance_id, result.patch))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def rewrite_predictions(config: RunConfig, paths: RunPaths, state: RunState) -> None:
+    """predictions.jsonl as the journal and the patches stand; a kill may have cut it short."""
+    patches = read_patches(paths, state)
+    lines = [_prediction_line(config, key, patch) for key, patch in patches.items()]
+    write_atomic(paths.predictions, "".join(lines))
+
+
+def read_patch(paths: RunPaths, instance_id: str, attempt: int) -> str:
+    """Raises JournalError where the file that the journal knows of is gone."""
+    path = paths.patch(instance_id, attempt)
+    try:
+        return path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise JournalError(f"the patch {path} can't be read: {error}") from error
+
+
+def read_patches(paths: RunPaths, state: RunState) -> dict[str, str]:
+    """The patch of every rollout that counts, as it lies there now, by instance id."""
+    return {
+        instance_id: read_patch(paths, instance_id, row.attempt)
+        for instance_id, row in state.outcomes.items()
+    }
+
+
+def patches_now(paths: RunPaths, state: RunState) -> dict[str, str]:
+    """The SHA-256 of those patches: a changed one is graded again."""
+    return {key: patch_sha256(patch) for key, patch in read_patches(paths, state).items()}
+
+
+@contextmanager
+def full_disk_told(paths: RunPaths) -> Iterator[None]:
+    """Turn a file that can't be written into one clear line."""
+    try:
+        yield
+    except OSError as error:
+        raise JournalError(
+            f"{paths.root}: {error.strerror or error}. "
+            "Nothing recorded is lost: mend it and resume."
+        ) from error
+
+
+def _prediction_line(config: RunConfig, instance_id: str, patch: str) -> str:
+    prediction = Prediction(instance_id, config.model_name_or_path, patch)
+    return json.dumps(prediction.as_dict(), ensure_ascii=False) + "\n"

@@ -1,0 +1,160 @@
+"""Admission, order and retries, as a pure state machine over (events, clock).
+
+It starts nothing itself: `admit` says what to start now, and the `…_done` methods take in how it
+went. Times are seconds on any one clock that does not go backwards.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from orchestrator.plan import Planned
+from orchestrator.types import FailureKind
+
+MAX_RETRY_DELAY_S = 600.0
+FIRST_PAUSE_S = 30.0
+PROBE_EVERY_S = 15.0
+
+
+class Stage(StrEnum):
+    ROLLOUT = "rollout"
+    GRADE = "grade"
+
+
+@dataclass(frozen=True)
+class Start:
+    """Something to start now."""
+
+    stage: Stage
+    work: Planned
+
+
+@dataclass(order=True)
+class _Queued:
+    not_before: float
+    order: int
+    work: Planned = field(compare=False)
+
+
+@dataclass
+class Scheduler:
+    """What is queued, what runs, and what is held back.
+
+    Three things hold rollouts back: a person's stop; a model server that is away (until it is
+    reported back); and a pause, after as many failures in a row as there are slots, which doubles
+    while it goes on, so that a dead Docker engine does not burn the whole queue in a minute.
+    """
+
+    rollout_slots: int
+    grade_slots: int
+    retries: Mapping[FailureKind, int]
+    retry_delay_s: float = 10.0
+    stopping: bool = False
+    endpoint_away: bool = False
+    disk_low: bool = False
+    _waiting: dict[Stage, list[_Queued]] = field(
+        default_factory=lambda: {Stage.ROLLOUT: [], Stage.GRADE: []}
+    )
+    _running: dict[Stage, set[str]] = field(
+        default_factory=lambda: {Stage.ROLLOUT: set(), Stage.GRADE: set()}
+    )
+    _used: Counter[tuple[str, Stage, FailureKind]] = field(default_factory=Counter)
+    _in_a_row: int = 0
+    _paused_until: float = 0.0
+    _order: int = 0
+
+    def add(self, stage: Stage, work: Iterable[Planned], not_before: float = 0.0) -> None:
+        for planned in work:
+            self._order += 1
+            heapq.heappush(self._waiting[stage], _Queued(not_before, self._order, planned))
+
+    def running(self, stage: Stage) -> frozenset[str]:
+        return frozenset(self._running[stage])
+
+    def waiting(self, stage: Stage) -> int:
+        return len(self._waiting[stage])
+
+    @property
+    def is_finished(self) -> bool:
+        if any(self._running.values()):
+            return False
+        return self.stopping or not any(self._waiting.values())
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing runs, and no grade waits."""
+        return not any(self._running.values()) and not self._waiting[Stage.GRADE]
+
+    def held_back(self, now: float) -> str:
+        """Why no rollout is admitted; empty where nothing holds them back."""
+        if self.endpoint_away:
+            return "the model server is away: rollouts wait until it answers again"
+        if self.disk_low:
+            return "the disk is nearly full: rollouts wait for room"
+        if now < self._paused_until:
+            left = self._paused_until - now
+            return f"{self._in_a_row} failures in a row: rollouts pause for {left:.0f} s"
+        return ""
+
+    def admit(self, now: float) -> list[Start]:
+        """What to start now, grades first: they free disk, and verdicts are what the run is for."""
+        if self.stopping:
+            return []
+        starts = [
+            Start(Stage.GRADE, work) for work in self._take(Stage.GRADE, self.grade_slots, now)
+        ]
+        if not (self.endpoint_away or self.disk_low or now < self._paused_until):
+            limit = self.rollout_slots
+            if self._in_a_row >= self._tolerated:
+                limit = 1  # after a pause one rollout goes ahead to see whether it is over
+            starts += [Start(Stage.ROLLOUT, work) for work in self._take(Stage.ROLLOUT, limit, now)]
+        return starts
+
+    def rollout_done(
+        self, work: Planned, failure: FailureKind | None, wants_grade: bool, now: float
+    ) -> None:
+        """Take in a rollout's end; a failure is queued again under the next attempt, if it may."""
+        self._running[Stage.ROLLOUT].discard(work.instance_id)
+        if failure is None:
+            self._in_a_row, self._paused_until = 0, 0.0
+            if wants_grade:
+                self.add(Stage.GRADE, [work])
+            return
+        if failure is FailureKind.ENDPOINT_UNAVAILABLE:
+            self.endpoint_away = True
+        elif failure not in (FailureKind.INTERRUPTED, FailureKind.AGENT_CRASHED):
+            self._in_a_row += 1
+            if self._in_a_row >= self._tolerated:
+                doublings = self._in_a_row - self._tolerated
+                pause = min(FIRST_PAUSE_S * 2**doublings, MAX_RETRY_DELAY_S)
+                self._paused_until = max(self._paused_until, now + pause)
+        self._retry(Stage.ROLLOUT, Planned(work.instance_id, work.attempt + 1), failure, now)
+
+    def grade_done(self, work: Planned, failure: FailureKind | None, now: float) -> None:
+        self._running[Stage.GRADE].discard(work.instance_id)
+        if failure is not None:
+            self._retry(Stage.GRADE, work, failure, now)
+
+    @property
+    def _tolerated(self) -> int:
+        return max(3, self.rollout_slots)
+
+    def _take(self, stage: Stage, slots: int, now: float) -> Iterable[Planned]:
+        waiting, running = self._waiting[stage], self._running[stage]
+        while waiting and len(running) < slots and waiting[0].not_before <= now:
+            work = heapq.heappop(waiting).work
+            running.add(work.instance_id)
+            yield work
+
+    def _retry(self, stage: Stage, work: Planned, failure: FailureKind, now: float) -> None:
+        key = (work.instance_id, stage, failure)
+        used = self._used[key]
+        if used >= self.retries.get(failure, 0):
+            return
+        self._used[key] += 1
+        delay = min(self.retry_delay_s * 2**used, MAX_RETRY_DELAY_S)
+        self.add(stage, [work], now + delay)

@@ -1,0 +1,33 @@
+"""How a person stops a run: once to let what runs finish, twice to stop it now."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+
+@dataclass
+class StopSignal:
+    """How often a person asked: 1 admits nothing more, 2 harvests and ends what runs."""
+
+    count: int = 0
+
+
+@contextmanager
+def stop_on_signals(stop: StopSignal) -> Iterator[None]:
+    """Count SIGINT, and take SIGTERM (a host that shuts down) as two; a third one gives up."""
+
+    def hear(number: int, _frame: FrameType | None) -> None:
+        stop.count += 2 if number == signal.SIGTERM else 1
+        if stop.count > 2 and number == signal.SIGINT:
+            raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""Images: finding, building, pulling and evicting them."""

@@ -1,0 +1,65 @@
+"""The journal's tables, all of them here.
+
+A row means done: files are in place before it is written. The constraints say what must never be:
+an outcome and a failure at once, two outcomes of one instance, two verdicts on one patch.
+"""
+
+VERSION = 1
+
+DDL = """
+CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+
+CREATE TABLE session (
+    id INTEGER PRIMARY KEY,
+    started_at REAL NOT NULL,       -- seconds since the epoch, here and below
+    ended_at REAL,                  -- NULL: live, or killed
+    last_seen_at REAL NOT NULL
+) STRICT;
+
+CREATE TABLE instance (
+    instance_id TEXT PRIMARY KEY,
+    repo TEXT NOT NULL,
+    position INTEGER NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE rollout (
+    instance_id TEXT NOT NULL REFERENCES instance,
+    attempt INTEGER NOT NULL CHECK (attempt > 0),
+    outcome TEXT,
+    failure TEXT,
+    detail TEXT NOT NULL,
+    salvaged INTEGER NOT NULL,
+    patch_sha256 TEXT NOT NULL,
+    patch_bytes INTEGER NOT NULL,
+    steps INTEGER NOT NULL,
+    prompt_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL,
+    model_s REAL NOT NULL,
+    held_s REAL NOT NULL,
+    started_at REAL NOT NULL,
+    ended_at REAL NOT NULL,
+    phases_s TEXT NOT NULL,         -- JSON: seconds by phase
+    notes TEXT NOT NULL,            -- JSON: a list of remarks
+    PRIMARY KEY (instance_id, attempt),
+    CHECK ((outcome IS NULL) <> (failure IS NULL))
+) STRICT;
+CREATE UNIQUE INDEX one_outcome ON rollout (instance_id) WHERE outcome IS NOT NULL;
+
+CREATE TABLE grade (
+    id INTEGER PRIMARY KEY,
+    instance_id TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    patch_sha256 TEXT NOT NULL,
+    resolved INTEGER,
+    reason TEXT,
+    failure TEXT,
+    detail TEXT NOT NULL,
+    started_at REAL NOT NULL,
+    ended_at REAL NOT NULL,
+    phases_s TEXT NOT NULL,
+    FOREIGN KEY (instance_id, attempt) REFERENCES rollout,
+    CHECK ((resolved IS NULL) <> (failure IS NULL))
+) STRICT;
+CREATE UNIQUE INDEX one_verdict ON grade (instance_id, attempt, patch_sha256)
+    WHERE resolved IS NOT NULL;
+"""

@@ -1,0 +1,258 @@
+"""Writing and reading journal.sqlite."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from orchestrator.errors import JournalError
+from orchestrator.journal.schema import DDL, VERSION
+from orchestrator.journal.views import GradeRow, RolloutRow, RunState, Session
+from orchestrator.types import (
+    FailureKind,
+    GradeReason,
+    GradeResult,
+    Instance,
+    Outcome,
+    RolloutResult,
+    Usage,
+    patch_sha256,
+)
+
+HEARTBEAT_S = 30.0
+
+
+class Journal:
+    """The one writer. Every append is a transaction that is on disk when the call returns."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self._path = path
+        self._db = connection
+        self._session: int | None = None
+        self._seen_at = 0.0
+
+    @classmethod
+    def create(cls, path: Path, run_id: str, instances: Sequence[Instance]) -> Journal:
+        """A new journal. Raises JournalError where one is there already, or the disk is full."""
+        if path.exists():
+            raise JournalError(f"{path} exists already")
+        with _told(path):
+            connection = _connect(path)
+            with connection:
+                connection.executescript(f"BEGIN;{DDL}")
+                meta = {"version": str(VERSION), "run_id": run_id}
+                connection.executemany("INSERT INTO run VALUES (?, ?)", meta.items())
+                connection.executemany(
+                    "INSERT INTO instance VALUES (?, ?, ?)",
+                    [(i.instance_id, i.repo, n) for n, i in enumerate(instances)],
+                )
+        return cls(path, connection)
+
+    @classmethod
+    def open(cls, path: Path) -> Journal:
+        """An existing journal. Raises JournalError where it is absent, corrupt or of another kind."""
+        _require_sound(path)
+        with _told(path):
+            return cls(path, _connect(path))
+
+    def begin_session(self) -> None:
+        now = time.time()
+        with _told(self._path), self._db:
+            # a session that was killed ends where it was last seen
+            self._db.execute("UPDATE session SET ended_at = last_seen_at WHERE ended_at IS NULL")
+            cursor = self._db.execute(
+                "INSERT INTO session (started_at, last_seen_at) VALUES (?, ?)", (now, now)
+            )
+            self._session = cursor.lastrowid
+            self._seen_at = now
+
+    def heartbeat(self) -> None:
+        """Say that the driver lives; at most every half minute."""
+        now = time.time()
+        if now - self._seen_at >= HEARTBEAT_S:
+            self._touch(now)
+
+    def end_session(self) -> None:
+        with _told(self._path), self._db:
+            self._db.execute(
+                "UPDATE session SET ended_at = ?1, last_seen_at = ?1 WHERE id = ?2",
+                (time.time(), self._session),
+            )
+
+    def append_rollout(self, result: RolloutResult) -> None:
+        """Record a rollout whose files are in place."""
+        row = {
+            "instance_id": result.instance_id,
+            "attempt": result.attempt,
+            "outcome": result.outcome,
+            "failure": result.failure.kind if result.failure else None,
+            "detail": result.failure.detail if result.failure else "",
+            "salvaged": int(result.salvaged),
+            "patch_sha256": patch_sha256(result.patch),
+            "patch_bytes": len(result.patch.encode("utf-8")),
+            "steps": result.usage.steps,
+            "prompt_tokens": result.usage.prompt_tokens,
+            "completion_tokens": result.usage.completion_tokens,
+            "model_s": result.usage.model_s,
+            "held_s": result.usage.held_s,
+            "started_at": result.started_at,
+            "ended_at": result.ended_at,
+            "phases_s": json.dumps(dict(result.phases_s)),
+            "notes": json.dumps(result.notes),
+        }
+        self._insert("rollout", row)
+
+    def append_grade(self, result: GradeResult) -> None:
+        """Record a grade whose files are in place."""
+        row = {
+            "instance_id": result.instance_id,
+            "attempt": result.attempt,
+            "patch_sha256": result.patch_sha256,
+            "resolved": None if result.resolved is None else int(result.resolved),
+            "reason": result.reason,
+            "failure": result.failure.kind if result.failure else None,
+            "detail": result.failure.detail if result.failure else "",
+            "started_at": result.started_at,
+            "ended_at": result.ended_at,
+            "phases_s": json.dumps(dict(result.phases_s)),
+        }
+        self._insert("grade", row)
+
+    def state(self) -> RunState:
+        with _told(self._path):
+            return _load(self._db)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _insert(self, table: str, row: dict[str, Any]) -> None:
+        columns = ", ".join(row)
+        marks = ", ".join(f":{name}" for name in row)
+        with _told(self._path), self._db:
+            self._db.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", row)
+
+    def _touch(self, now: float) -> None:
+        with _told(self._path), self._db:
+            self._db.execute(
+                "UPDATE session SET last_seen_at = ? WHERE id = ?", (now, self._session)
+            )
+        self._seen_at = now
+
+
+def read_journal(path: Path) -> RunState:
+    """What a journal holds, read without disturbing its writer. Raises JournalError."""
+    _require_sound(path)
+    with _told(path), closing(_connect(path, read_only=True)) as connection:
+        return _load(connection)
+
+
+def _connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
+    mode = "ro" if read_only else "rwc"
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=30)
+    connection.row_factory = sqlite3.Row
+    if not read_only:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def _require_sound(path: Path) -> None:
+    if not path.is_file():
+        raise JournalError(f"{path.parent} is not a run: it has no {path.name}")
+    try:
+        with closing(_connect(path, read_only=True)) as connection:
+            check = connection.execute("PRAGMA quick_check").fetchone()[0]
+            meta = dict(connection.execute("SELECT key, value FROM run"))
+    except sqlite3.DatabaseError as error:
+        check, meta = str(error), {}
+    if check != "ok" or meta.get("version") != str(VERSION):
+        problem = f"version {meta['version']}" if check == "ok" and "version" in meta else check
+        raise JournalError(
+            f"{path} can't be used ({problem}). The patches are safe in {path.parent}/rollouts and "
+            "predictions.jsonl: restore the file from a backup, or grade them again with "
+            f"`grade --predictions {path.parent / 'predictions.jsonl'} BENCHMARK`."
+        )
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into ours."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        advice = " Free some space and resume." if "full" in str(error) else ""
+        raise JournalError(f"{path}: {error}.{advice}") from error
+
+
+def _load(db: sqlite3.Connection) -> RunState:
+    meta = dict(db.execute("SELECT key, value FROM run").fetchall())
+    return RunState(
+        run_id=meta["run_id"],
+        instances={
+            row["instance_id"]: row["repo"]
+            for row in db.execute("SELECT * FROM instance ORDER BY position")
+        },
+        rollouts=tuple(_rollout(r) for r in db.execute("SELECT * FROM rollout ORDER BY rowid")),
+        grades=tuple(_grade(row) for row in db.execute("SELECT * FROM grade ORDER BY id")),
+        sessions=tuple(
+            Session(row["started_at"], row["ended_at"], row["last_seen_at"])
+            for row in db.execute("SELECT * FROM session ORDER BY id")
+        ),
+    )
+
+
+def _rollout(row: sqlite3.Row) -> RolloutRow:
+    return RolloutRow(
+        instance_id=row["instance_id"],
+        attempt=row["attempt"],
+        outcome=Outcome(row["outcome"]) if row["outcome"] else None,
+        failure=FailureKind(row["failure"]) if row["failure"] else None,
+        detail=row["detail"],
+        salvaged=bool(row["salvaged"]),
+        patch_sha256=row["patch_sha256"],
+        patch_bytes=row["patch_bytes"],
+        usage=Usage(
+            row["steps"],
+            row["prompt_tokens"],
+            row["completion_tokens"],
+            row["model_s"],
+            row["held_s"],
+        ),
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        phases_s=json.loads(row["phases_s"]),
+        notes=tuple(json.loads(row["notes"])),
+    )
+
+
+def _grade(row: sqlite3.Row) -> GradeRow:
+    return GradeRow(
+        instance_id=row["instance_id"],
+        attempt=row["attempt"],
+        patch_sha256=row["patch_sha256"],
+        resolved=None if row["resolved"] is None else bool(row["resolved"]),
+        reason=GradeReason(row["reason"]) if row["reason"] else None,
+        failure=FailureKind(row["failure"]) if row["failure"] else None,
+        detail=row["detail"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        phases_s=json.loads(row["phases_s"]),
+    )

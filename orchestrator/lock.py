@@ -1,0 +1,60 @@
+"""lock.json: what the number depends on, as it was when the run started."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from typing import Any
+
+from orchestrator.config.schema import RunConfig
+from orchestrator.dataset import Dataset
+from orchestrator.preflight import Host, Serving
+
+PACKAGES = ("swe-orchestrator", "swebench", "mini-swe-agent", "ray", "openai", "docker")
+
+
+def make_lock(
+    config: RunConfig, dataset: Dataset, host: Host, serving: Serving | None
+) -> dict[str, Any]:
+    """Versions, digests and serving facts, ready for JSON."""
+    sandbox = config.cluster.sandbox
+    return {
+        "run_id": config.run_id,
+        "versions": versions(),
+        "dataset": {
+            "source": config.benchmark.source,
+            "split": config.benchmark.split,
+            "instances": len(dataset.instances),
+            "sha256": dataset.sha256,
+        },
+        "images": image_ids(dataset) if host.sandbox_kind == "docker" else {},
+        "sandbox": {
+            "kind": host.sandbox_kind,
+            "engine": host.engine_version,
+            "platform": sandbox.platform,
+            "network": sandbox.network if host.sandbox_kind == "docker" else True,
+            "host_memory_gb": round(host.memory_gb, 1),
+            "host_cpus": host.cpus,
+        },
+        "serving": {"base_url": serving.base_url, **serving.facts} if serving else None,
+        "request_fields": dict(config.model.request_fields) if config.model else {},
+    }
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def image_ids(dataset: Dataset) -> dict[str, str]:
+    """Ids of the images that are on this host already, by name."""
+    from orchestrator.sandbox.docker import connect
+
+    by_tag = {tag: str(image.id) for image in connect().images.list() for tag in image.tags}
+    wanted = {instance.image for instance in dataset.instances}
+    return {name: by_tag[name] for name in sorted(wanted & set(by_tag))}

@@ -1,0 +1,98 @@
+"""What a run has to do, as a pure function of its configuration and journal. Resume is only this."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.config.schema import Cluster, Model, RunConfig
+from orchestrator.journal.views import RunState
+from orchestrator.types import Instance
+
+RESERVED_GB = 4.0
+"""Memory that stays with the host, Ray and the driver when slots are chosen automatically."""
+MAX_AUTO_SLOTS_PER_CPU = 4
+"""A rollout waits for its model most of the time; its commands want a core now and then."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One rollout or grade that is to be done."""
+
+    instance_id: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    rollouts: tuple[Planned, ...]
+    grades: tuple[Planned, ...]
+    """Rollouts that are done and whose patch has no verdict."""
+    done: int
+    """Instances that need nothing more."""
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.rollouts and not self.grades
+
+
+def make_plan(
+    instances: Sequence[Instance], state: RunState, patches: Mapping[str, str] | None = None
+) -> Plan:
+    """What is left to do, in the run's order.
+
+    An instance without an outcome is rolled out, under the next attempt number. An outcome with a
+    patch and no verdict is graded; so is one whose patch file has changed since its verdict:
+    `patches` maps instance ids to the SHA-256 of the patches as they lie there now.
+    """
+    rollouts, grades = [], []
+    for instance in instances:
+        instance_id = instance.instance_id
+        outcome = state.outcomes.get(instance_id)
+        if outcome is None:
+            rollouts.append(Planned(instance_id, state.attempts.get(instance_id, 0) + 1))
+        elif _wants_grade(instance_id, state, patches or {}):
+            grades.append(Planned(instance_id, outcome.attempt))
+    return Plan(tuple(rollouts), tuple(grades), len(instances) - len(rollouts) - len(grades))
+
+
+def _wants_grade(instance_id: str, state: RunState, patches: Mapping[str, str]) -> bool:
+    row = state.outcomes[instance_id]
+    patch = patches.get(instance_id, row.patch_sha256)
+    if not row.has_patch and patch == row.patch_sha256:
+        return False
+    verdict = state.verdicts.get(instance_id)
+    return verdict is None or verdict.patch_sha256 != patch
+
+
+def choose_slots(cluster: Cluster, model: Model | None, memory_gb: float, cpus: int) -> int:
+    """Rollouts at once: as asked, or what memory, cores and the model are good for."""
+    if isinstance(cluster.workers, int):
+        return cluster.workers
+    grading_gb = cluster.grading.slots * cluster.sandbox.memory_request_gb
+    by_memory = math.floor(
+        (memory_gb - RESERVED_GB - grading_gb) / cluster.sandbox.memory_request_gb
+    )
+    by_model = model.max_concurrency if model else cpus
+    return max(1, min(by_memory, by_model, MAX_AUTO_SLOTS_PER_CPU * cpus))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the night and the disk must hold; rough, and said to be."""
+
+    wall_s: float
+    disk_gb: float
+
+
+def estimate(config: RunConfig, plan: Plan, slots: int, missing_images: int) -> Estimate:
+    per_rollout_s = config.model.seconds_per_rollout if config.model else 5.0
+    grading_s = 40.0 if config.benchmark.source != "bundled" else 3.0
+    rolling = len(plan.rollouts) * per_rollout_s / slots
+    graded = len(plan.rollouts) + len(plan.grades)
+    grading = graded * grading_s / config.cluster.grading.slots
+    at_once = missing_images
+    if not config.cluster.images.keep:
+        at_once = min(missing_images, slots + 2 * config.cluster.grading.slots)
+    return Estimate(max(rolling, grading), at_once * config.benchmark.image_gb)

@@ -1,0 +1,132 @@
+"""Everything that is checked before a run starts, each with the step that mends it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+import psutil
+
+from orchestrator.config.schema import RunConfig
+from orchestrator.errors import ConfigError, PrerequisiteError
+from orchestrator.types import Instance
+
+
+@dataclass(frozen=True)
+class Host:
+    """What the sandboxes' host offers."""
+
+    sandbox_kind: str
+    memory_gb: float
+    cpus: int
+    engine_version: str = ""
+
+
+def resolve_host(config: RunConfig, instances: Sequence[Instance]) -> Host:
+    """Choose the sandbox: Docker where an engine answers, processes for task repos where not.
+
+    Raises:
+        PrerequisiteError: the run needs Docker and there is none.
+        ConfigError: process sandboxes were asked for instances that can't have them.
+    """
+    wanted = config.cluster.sandbox.kind
+    can_be_process = all(
+        instance.task_dir and (Path(instance.task_dir) / "build.sh").is_file()
+        for instance in instances
+    )
+    if wanted == "process" and not can_be_process:
+        raise ConfigError(
+            f"benchmark {config.benchmark.name!r} can't run in process sandboxes: its instances "
+            "come from images; use --sandbox docker"
+        )
+    if wanted != "process":
+        try:
+            return _docker_host()
+        except PrerequisiteError:
+            may_fall_back = wanted == "auto" and config.benchmark.source == "bundled"
+            if not may_fall_back:
+                raise
+    _require_tools("bash", "git", "patch")
+    return Host("process", psutil.virtual_memory().total / 1e9, os.cpu_count() or 1)
+
+
+def require_disk(config: RunConfig, runs_dir: Path) -> None:
+    """Raises PrerequisiteError where the runs' disk has less free than the run wants to start."""
+    folder = runs_dir.resolve()
+    while not folder.exists():
+        folder = folder.parent
+    free_gb = shutil.disk_usage(folder).free / 1e9
+    if free_gb < config.cluster.min_free_disk_gb:
+        raise PrerequisiteError(
+            f"{folder} has {free_gb:.2f} GB free, less than "
+            f"{config.cluster.min_free_disk_gb:g} (cluster.min_free_disk_gb).",
+            "Free some space, or choose another --runs-dir.",
+        )
+    if not os.access(folder, os.W_OK):
+        raise PrerequisiteError(f"{folder} can't be written.", "Choose another --runs-dir.")
+
+
+def api_key(config: RunConfig) -> str:
+    """The endpoint's key from the environment; empty where the profile names none."""
+    name = config.model.endpoint.api_key_env if config.model else None
+    if not name:
+        return ""
+    key = os.environ.get(name)
+    if not key:
+        raise PrerequisiteError(f"${name} is not set.", "Put the endpoint's key there.")
+    return key
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What the endpoint says of itself."""
+
+    base_url: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def require_serving(config: RunConfig, key: str) -> Serving:
+    """Raises PrerequisiteError where the model is not served at its endpoint."""
+    from orchestrator.endpoint.client import require_endpoint
+
+    assert config.model is not None
+    base_url = config.model.endpoint.base_url
+    facts = require_endpoint(config.model, base_url, key)
+    served = facts.get("max_model_len")
+    expected = config.model.context_length
+    warnings = []
+    if isinstance(served, int) and expected and served < expected:
+        warnings.append(
+            f"the server's context is {served} tokens, the profile's {expected}: "
+            "long rollouts will end as context_overflow earlier"
+        )
+    return Serving(base_url, facts, tuple(warnings))
+
+
+def docker_client(host: Host) -> docker.DockerClient | None:
+    """A client of the host's engine; None where its sandboxes are processes."""
+    if host.sandbox_kind != "docker":
+        return None
+    from orchestrator.sandbox.docker import connect
+
+    return connect()
+
+
+def _docker_host() -> Host:
+    from orchestrator.sandbox.docker import connect
+
+    info = connect(timeout_s=15).info()
+    _require_tools("docker")  # the harness stops its containers with the command line client
+    return Host("docker", info["MemTotal"] / 1e9, int(info["NCPU"]), str(info["ServerVersion"]))
+
+
+def _require_tools(*names: str) -> None:
+    missing = [name for name in names if shutil.which(name) is None]
+    if missing:
+        raise PrerequisiteError(f"{', '.join(missing)} is not on PATH.", "Install it.")

@@ -1,0 +1,121 @@
+"""The report: a pure function of the journal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from orchestrator.config.schema import RunConfig
+from orchestrator.journal.views import RunState
+from orchestrator.report.stats import wilson
+from orchestrator.types import Outcome
+
+
+@dataclass(frozen=True)
+class Report:
+    """The numbers of a run; its fields are the keys of report.json.
+
+    `resolve_rate` is resolved / instances: what failed or never started stays in the denominator.
+    `valid` says that every instance has a verdict, so that the rate may be quoted.
+    """
+
+    run_id: str
+    benchmark: str
+    model: str | None
+    agent: str
+    instances: int
+    attempted: int
+    """Instances with an outcome."""
+    submitted: int
+    salvaged: int
+    empty: int
+    """Outcomes without a patch: unresolved, and not graded."""
+    graded: int
+    resolved: int
+    resolve_rate: float
+    ci95: tuple[float, float]
+    outcomes: Mapping[str, int]
+    failures: Mapping[str, int]
+    """What keeps instances from a verdict; `not_started` is one of them."""
+    by_repo: Mapping[str, Mapping[str, int]]
+    resolved_ids: tuple[str, ...]
+    unresolved_ids: tuple[str, ...]
+    failure_ids: tuple[str, ...]
+    salvaged_ids: tuple[str, ...]
+    valid: bool
+    wall_s: float
+    tokens: Mapping[str, int]
+    versions: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def build_report(config: RunConfig, state: RunState, lock: Mapping[str, Any]) -> Report:
+    """Count what the journal holds."""
+    outcomes, verdicts = state.outcomes, state.verdicts
+    resolved = [i for i in state.instances if i in verdicts and verdicts[i].resolved]
+    empty = [i for i, row in outcomes.items() if not row.has_patch]
+    decided = set(verdicts) | set(empty)
+    failing = [i for i in state.instances if i not in decided]
+    failure_names = [
+        str(state.failures[i][0]) if i in state.failures else _why_undecided(i, state)
+        for i in failing
+    ]
+    n = len(state.instances)
+    return Report(
+        run_id=state.run_id,
+        benchmark=config.benchmark.name,
+        model=config.model.name if config.model else None,
+        agent=config.agent.name,
+        instances=n,
+        attempted=len(outcomes),
+        submitted=sum(row.outcome is Outcome.SUBMITTED for row in outcomes.values()),
+        salvaged=sum(row.salvaged for row in outcomes.values()),
+        empty=len(empty),
+        graded=len(verdicts),
+        resolved=len(resolved),
+        resolve_rate=len(resolved) / n if n else 0.0,
+        ci95=wilson(len(resolved), n),
+        outcomes=dict(sorted(Counter(str(row.outcome) for row in outcomes.values()).items())),
+        failures=dict(sorted(Counter(failure_names).items())),
+        by_repo=_by_repo(state, set(resolved)),
+        resolved_ids=tuple(sorted(resolved)),
+        unresolved_ids=tuple(sorted(decided - set(resolved))),
+        failure_ids=tuple(sorted(failing)),
+        salvaged_ids=tuple(sorted(i for i, row in outcomes.items() if row.salvaged)),
+        valid=not failing,
+        wall_s=round(state.wall_s, 1),
+        tokens=_tokens(state),
+        versions=dict(lock.get("versions", {})),
+        warnings=_warnings(state),
+    )
+
+
+def _why_undecided(instance_id: str, state: RunState) -> str:
+    return "not_graded" if instance_id in state.outcomes else "not_started"
+
+
+def _by_repo(state: RunState, resolved: set[str]) -> dict[str, dict[str, int]]:
+    table: dict[str, dict[str, int]] = {}
+    for instance_id, repo in state.instances.items():
+        row = table.setdefault(repo, {"instances": 0, "resolved": 0})
+        row["instances"] += 1
+        row["resolved"] += instance_id in resolved
+    return dict(sorted(table.items()))
+
+
+def _tokens(state: RunState) -> dict[str, int]:
+    """Over all attempts, failed ones too: they were paid for."""
+    prompt = sum(row.usage.prompt_tokens for row in state.rollouts)
+    completion = sum(row.usage.completion_tokens for row in state.rollouts)
+    return {"prompt": prompt, "completion": completion, "total": prompt + completion}
+
+
+def _warnings(state: RunState) -> tuple[str, ...]:
+    """Remarks of the rollouts that count, each with how many made it."""
+    counts = Counter(note for row in state.outcomes.values() for note in row.notes)
+    return tuple(f"{note} ({count} rollouts)" for note, count in counts.most_common())

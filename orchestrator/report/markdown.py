@@ -1,0 +1,111 @@
+"""report.md: the report for people, with a picture of every number that is compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from orchestrator.journal.views import RunState
+from orchestrator.report.build import Report
+
+BAR_WIDTH = 20
+
+
+def render_markdown(report: Report, state: RunState) -> str:
+    """The whole file's text."""
+    return "\n".join(
+        [*_head(report), *_outcomes(report), *_repos(report), *_instances(report, state)]
+    )
+
+
+def headline(report: Report) -> str:
+    """The one line that a person looks for in the morning."""
+    low, high = report.ci95
+    rate = f"{report.resolved} of {report.instances} resolved"
+    interval = f"{report.resolve_rate:.1%}, 95% interval {low:.1%} to {high:.1%}"
+    if report.valid:
+        return f"{rate} ({interval})"
+    left = len(report.failure_ids)
+    return f"{rate} so far; {left} without a verdict, so the rate is not valid yet: resume"
+
+
+def bar(part: int, whole: int, width: int = BAR_WIDTH) -> str:
+    """`part` of `whole` as a bar of block characters, to an eighth of a cell."""
+    eighths = round(8 * width * part / whole) if whole else 0
+    full, rest = divmod(eighths, 8)
+    partial = " ▏▎▍▌▋▊▉"[rest] if rest else ""
+    return ("█" * full + partial).ljust(width, "░")
+
+
+def _head(report: Report) -> Iterable[str]:
+    hours, minutes = divmod(round(report.wall_s / 60), 60)
+    yield f"# {report.run_id}"
+    yield ""
+    yield f"**{headline(report)}**"
+    yield ""
+    yield f"`{bar(report.resolved, report.instances, 40)}`"
+    yield ""
+    yield "| | |"
+    yield "|---|---|"
+    yield f"| benchmark | {report.benchmark} |"
+    yield f"| model | {report.model or 'none'} |"
+    yield f"| agent | {report.agent} |"
+    yield f"| valid | {'yes' if report.valid else 'no: some instances have no verdict'} |"
+    yield f"| attempted / instances | {report.attempted} / {report.instances} |"
+    yield f"| submitted by the agent | {report.submitted} |"
+    yield f"| salvaged (changed, not submitted) | {report.salvaged} |"
+    yield f"| empty (no change) | {report.empty} |"
+    yield f"| graded | {report.graded} |"
+    yield f"| wall clock | {hours} h {minutes:02} min |"
+    yield f"| tokens | {report.tokens['prompt']:,} in, {report.tokens['completion']:,} out |"
+    yield ""
+    for warning in report.warnings:
+        yield f"> {warning}"
+        yield ""
+
+
+def _outcomes(report: Report) -> Iterable[str]:
+    yield "## How the rollouts ended"
+    yield ""
+    yield "| outcome | | count |"
+    yield "|---|---|---|"
+    for name, count in report.outcomes.items():
+        yield f"| {name} | `{bar(count, report.instances)}` | {count} |"
+    for name, count in report.failures.items():
+        yield f"| *failure: {name}* | `{bar(count, report.instances)}` | {count} |"
+    yield ""
+
+
+def _repos(report: Report) -> Iterable[str]:
+    yield "## By repository"
+    yield ""
+    yield "| repository | resolved | |"
+    yield "|---|---|---|"
+    for repo, row in report.by_repo.items():
+        resolved, instances = row["resolved"], row["instances"]
+        yield f"| {repo} | `{bar(resolved, instances)}` | {resolved} / {instances} |"
+    yield ""
+
+
+def _instances(report: Report, state: RunState) -> Iterable[str]:
+    resolved = set(report.resolved_ids)
+    yield "## Instances"
+    yield ""
+    yield "| instance | verdict | outcome | steps | why |"
+    yield "|---|---|---|---|---|"
+    for instance_id in state.instances:
+        outcome = state.outcomes.get(instance_id)
+        verdict = state.verdicts.get(instance_id)
+        if instance_id in report.failure_ids:
+            kind, detail = state.failures.get(instance_id, ("not started", ""))
+            yield f"| {instance_id} | **failure** | | | {kind}: {_cell(detail)} |"
+            continue
+        assert outcome is not None
+        word = "resolved" if instance_id in resolved else "unresolved"
+        how = f"{outcome.outcome}{', salvaged' if outcome.salvaged else ''}"
+        why = str(verdict.reason) if verdict else "no patch"
+        yield f"| {instance_id} | {word} | {how} | {outcome.usage.steps} | {why} |"
+    yield ""
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")[:200]

@@ -1,0 +1,43 @@
+"""The official harness's own final report, and the record from which it can be asked for again."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator.config.schema import RunConfig
+from orchestrator.dataset import BUNDLED
+from orchestrator.paths import RunPaths
+from orchestrator.types import Instance, Prediction
+
+
+def write_official_report(
+    config: RunConfig,
+    paths: RunPaths,
+    instances: Sequence[Instance],
+    predictions: Mapping[str, Prediction],
+) -> Path | None:
+    """Write `<model>.<run_id>.json` in the run's folder; None where nothing was predicted yet."""
+    from swebench.harness.reporting import make_run_report
+    from swebench.harness.run_evaluation import write_run_metadata
+
+    if not predictions:
+        return None
+    rows: list[dict[str, Any]] = [
+        {"instance_id": i.instance_id, "image": i.image} for i in instances
+    ]
+    source = config.benchmark.source
+    task_repo = str(BUNDLED) if source == "bundled" else source if Path(source).is_dir() else None
+    # the harness's paths are relative to where it runs
+    with contextlib.chdir(paths.root), contextlib.redirect_stdout(io.StringIO()):
+        write_run_metadata(config.run_id, source, config.benchmark.split, task_repo)
+        return paths.root / make_run_report(
+            {key: prediction.as_dict() for key, prediction in predictions.items()},
+            rows,
+            config.run_id,
+            client=None,
+            report_dir=".",
+        )

@@ -1,0 +1,33 @@
+"""The report as a table on the terminal."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from orchestrator.report.build import Report
+from orchestrator.report.markdown import bar
+
+
+def render_report(report: Report) -> Table:
+    """How the rollouts ended, and what came of each repository."""
+    table = Table(
+        title=f"{report.run_id}: {report.benchmark}, {report.agent}", title_justify="left"
+    )
+    table.add_column("")
+    table.add_column("", no_wrap=True)
+    table.add_column("", justify="right", no_wrap=True)
+    n = report.instances
+    for name, count in report.outcomes.items():
+        table.add_row(name, bar(count, n), f"{count}/{n}")
+    for name, count in report.failures.items():
+        table.add_row(f"failure: {name}", bar(count, n), f"{count}/{n}", style="red")
+    table.add_section()
+    table.add_row("salvaged patches", bar(report.salvaged, n), f"{report.salvaged}/{n}")
+    table.add_row("no patch", bar(report.empty, n), f"{report.empty}/{n}")
+    table.add_section()
+    for repo, row in report.by_repo.items():
+        count, of = row["resolved"], row["instances"]
+        table.add_row(f"resolved in {repo}", bar(count, of), f"{count}/{of}")
+    table.add_section()
+    table.add_row("resolved", bar(report.resolved, n), f"{report.resolved}/{n}", style="bold")
+    return table

@@ -1,0 +1,259 @@
+"""One rollout's life, on the worker: image, sandbox, agent, harvest, removal.
+
+The agent runs in a thread; the rollout watches it, so that a person's stop, the wall clock and an
+agent that hangs all end the same way: what changed in the sandbox is harvested while it lives.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from orchestrator.agents import Agent, AgentContext, create_agent
+from orchestrator.budget import Budget
+from orchestrator.config.schema import RunConfig
+from orchestrator.errors import AgentCrashed, InfraError, Interrupted
+from orchestrator.harvest import Baseline, harvest, inspect_repository
+from orchestrator.sandbox import Sandbox, SandboxSpec, start_sandbox
+from orchestrator.types import (
+    Failure,
+    Instance,
+    Outcome,
+    RolloutResult,
+    SealedAnswer,
+    Usage,
+)
+
+WATCH_S = 0.25
+OVERTIME_S = 30.0
+"""How long past its wall clock an agent may take to notice by itself."""
+MAX_HOLD_S = 8 * 3600
+"""How long a sandbox may outlive its rollout's time limit while a server is away."""
+
+
+@dataclass(frozen=True)
+class RolloutRequest:
+    """Everything that a worker needs for one rollout; it reads no other state."""
+
+    config: RunConfig
+    instance: Instance
+    attempt: int
+    sandbox_kind: str
+    run_dir: str
+    driver_host: str = ""
+    base_url: str = ""
+    api_key: str = ""
+    sealed_answer: SealedAnswer | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a rollout is doing, for the display."""
+
+    instance_id: str
+    attempt: int
+    phase: str
+    steps: int = 0
+    activity: str = ""
+
+
+@dataclass
+class _Phases:
+    """Seconds spent by phase."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+
+
+def roll_out(
+    request: RolloutRequest, should_stop: Callable[[], bool] = lambda: False
+) -> Iterator[Progress | RolloutResult]:
+    """Run one rollout; yields progress now and then, and as its last value the result.
+
+    Never raises for what the world or the agent does: that is in the result.
+    """
+    started_at = time.time()
+    phases = _Phases()
+    instance, config = request.instance, request.config
+    result = RolloutResult(
+        instance.instance_id,
+        request.attempt,
+        failure=Failure(Interrupted.kind, "not finished"),
+        started_at=started_at,
+    )
+
+    def progress(phase: str, usage: Usage = Usage(), activity: str = "") -> Progress:
+        return Progress(instance.instance_id, request.attempt, phase, usage.steps, activity)
+
+    try:
+        yield progress("image")
+        with phases("image"):
+            notes = _prepare_image(request)
+        yield progress("sandbox")
+        with phases("sandbox"):
+            sandbox = start_sandbox(request.sandbox_kind, sandbox_spec(request))
+        try:
+            with phases("sandbox"):
+                baseline = inspect_repository(sandbox, instance)
+            with tempfile.TemporaryDirectory(prefix="rollout-") as folder:
+                run = _AgentRun(request, sandbox, Path(folder))
+                with phases("agent"):
+                    for usage, activity in run.watch(should_stop):
+                        yield progress("agent", usage, activity)
+                yield progress("harvest", run.budget.usage)
+                with phases("harvest"):
+                    result = run.result(baseline, started_at, notes)
+        finally:
+            with phases("remove"):
+                sandbox.close()
+    except InfraError as error:
+        result = replace(result, failure=Failure(error.kind, str(error)))
+    yield replace(result, ended_at=time.time(), phases_s=phases.seconds)
+
+
+def sandbox_spec(request: RolloutRequest) -> SandboxSpec:
+    config, instance = request.config, request.instance
+    settings = config.cluster.sandbox
+    return SandboxSpec(
+        run_id=config.run_id,
+        run_dir=request.run_dir,
+        driver_host=request.driver_host,
+        instance_id=instance.instance_id,
+        attempt=request.attempt,
+        image=instance.image,
+        task_dir=instance.task_dir,
+        base_commit=instance.base_commit,
+        platform=settings.platform,
+        memory_gb=settings.memory_gb,
+        cpus=settings.cpus,
+        pids=settings.pids,
+        network=settings.network,
+        lifetime_s=config.rollout.time_limit_s + MAX_HOLD_S,
+        mounts=settings.mounts,
+        env=settings.env,
+    )
+
+
+PULLED_NOTE = "the image was pulled for this rollout"
+
+
+def _prepare_image(request: RolloutRequest) -> tuple[str, ...]:
+    if request.sandbox_kind != "docker":
+        return ()
+    from orchestrator.images.store import Source, ensure_image
+    from orchestrator.sandbox.docker import connect
+
+    cluster = request.config.cluster
+    source = ensure_image(connect(), request.instance, cluster.images, cluster.sandbox.platform)
+    return (PULLED_NOTE,) if source is Source.PULLED else ()
+
+
+class _AgentRun:
+    """An agent at work in its thread, and what becomes of it."""
+
+    def __init__(self, request: RolloutRequest, sandbox: Sandbox, output_dir: Path) -> None:
+        self._request = request
+        self._sandbox = sandbox
+        self._output_dir = output_dir
+        self._agent: Agent = create_agent(request.config.agent.kind)
+        self.budget = Budget(request.config.rollout)
+        self._outcome: Outcome | None = None
+        self._error: BaseException | None = None
+        self._stopped = False
+
+    def watch(self, should_stop: Callable[[], bool]) -> Iterator[tuple[Usage, str]]:
+        """Start the agent and wait for its end, a stop, or overtime. Yields where it has got to."""
+        thread = threading.Thread(target=self._work, daemon=True, name="agent")
+        thread.start()
+        seen: tuple[int, str] = (0, "")
+        while thread.is_alive():
+            thread.join(WATCH_S)
+            if should_stop():
+                self._stopped = True
+                return
+            if self.budget.time_left_s < -OVERTIME_S:
+                return
+            state = (self.budget.usage.steps, self.budget.activity)
+            if state != seen:
+                seen = state
+                yield self.budget.usage, self.budget.activity
+
+    def _work(self) -> None:
+        config = self._request.config
+        context = AgentContext(
+            instance=self._request.instance,
+            sandbox=self._sandbox,
+            budget=self.budget,
+            config=config.agent,
+            model=config.model,
+            base_url=self._request.base_url,
+            api_key=self._request.api_key,
+            output_dir=self._output_dir,
+            sealed_answer=self._request.sealed_answer,
+        )
+        try:
+            self._outcome = self._agent.run(context)
+        except BaseException as error:
+            # the boundary between the agent's code and ours: whatever it raises is recorded
+            self._error = error
+
+    def result(
+        self, baseline: Baseline, started_at: float, notes: tuple[str, ...]
+    ) -> RolloutResult:
+        """Harvest, and tell the outcome or the failure. Raises SandboxUnavailable."""
+        failure = self._failure()
+        patch, remarks = harvest(self._sandbox, baseline)
+        files = self._files()
+        common = RolloutResult(
+            self._request.instance.instance_id,
+            self._request.attempt,
+            outcome=Outcome.GAVE_UP,
+            usage=self.budget.usage,
+            started_at=started_at,
+            notes=(*notes, *baseline.notes, *self.budget.notes, *remarks),
+            files=files,
+        )
+        if failure is not None:
+            return replace(common, outcome=None, failure=failure, partial_patch=patch)
+        outcome = self._outcome or Outcome.TIME_LIMIT
+        if outcome is Outcome.SUBMITTED and not patch:
+            outcome = Outcome.GAVE_UP
+        salvaged = bool(patch) and outcome is not Outcome.SUBMITTED
+        return replace(common, outcome=outcome, patch=patch, salvaged=salvaged)
+
+    def _failure(self) -> Failure | None:
+        if self._stopped:
+            return Failure(Interrupted.kind, "stopped by hand")
+        if isinstance(self._error, InfraError):
+            return Failure(self._error.kind, str(self._error))
+        if self._error is not None:
+            last = traceback.format_exception_only(self._error)[-1].strip()
+            return Failure(AgentCrashed.kind, last[:500])
+        return None
+
+    def _files(self) -> dict[str, bytes]:
+        """What the agent wrote, our form of its trajectory, and the traceback of a crash."""
+        files = {
+            path.name: path.read_bytes()
+            for path in sorted(self._output_dir.iterdir())
+            if path.is_file()
+        }
+        trajectory = self._agent.trajectory(self._output_dir)
+        if trajectory.steps:
+            files["trajectory.json"] = trajectory.to_json().encode("utf-8")
+        if self._error is not None and not isinstance(self._error, InfraError):
+            files["traceback.txt"] = "".join(traceback.format_exception(self._error)).encode()
+        return files

@@ -1,0 +1,187 @@
+"""What the scripted endpoint says: one persona an instance, each a way in which real models behave.
+
+A persona is a function of the turn (how often the agent was answered) and of the try (how often this
+turn was asked for), so that a restarted server or a repeated request changes nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+
+SUBMIT = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
+LOOK = "git status --short && ls"
+# what a real vLLM 0.32 says
+OVERFLOW_BODY = {
+    "error": {
+        "message": "This model's maximum context length is 32768 tokens. However, your prompt "
+        "contains at least 32769 input tokens, which leaves no room for an answer. Please reduce "
+        "the length of the input prompt.",
+        "type": "BadRequestError",
+        "param": "input_tokens",
+        "code": 400,
+    }
+}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Where a rollout's conversation stands when the endpoint is asked."""
+
+    number: int
+    """Answers that the conversation holds already."""
+    tries: int
+    """How often this very turn was asked for before."""
+    since_first_s: float
+    """Seconds since this instance's first request."""
+    gold_patch: str
+    parameter: float
+    """The number after the colon in `slow:2`; each persona has its own default."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What goes back over the wire."""
+
+    command: str | None = None
+    thought: str = "The next step."
+    reasoning: str | None = None
+    """Text in the reasoning field, with no content: a swallowed answer."""
+    status: int = 200
+    body: dict[str, object] | None = None
+    """The error's body where `status` is not 200."""
+    hang_up: bool = False
+    delay_s: float = 0.0
+
+    @property
+    def content(self) -> str | None:
+        if self.reasoning is not None:
+            return None
+        if self.command is None:
+            return self.thought
+        return f"THOUGHT: {self.thought}\n\n```mswea_bash_command\n{self.command}\n```"
+
+
+Persona = Callable[[Turn], Reply]
+
+
+def apply_command(patch: str) -> str:
+    """A shell command that applies a patch, whatever characters stand in it."""
+    encoded = base64.b64encode(patch.encode("utf-8")).decode("ascii")
+    return f"echo {encoded} | base64 -d | git apply -v -"
+
+
+def solves(turn: Turn) -> Reply:
+    """Looks, mends the bug, submits."""
+    commands = [LOOK, apply_command(turn.gold_patch), SUBMIT]
+    return Reply(commands[min(turn.number, 2)])
+
+
+def wrong(turn: Turn) -> Reply:
+    """Changes something that mends nothing, and submits it."""
+    return Reply([LOOK, "echo 'looked into it' > NOTES.txt", SUBMIT][min(turn.number, 2)])
+
+
+def never_submits(turn: Turn) -> Reply:
+    """Mends the bug and then runs on."""
+    if turn.number < 2:
+        return solves(turn)
+    return Reply(f"git diff --stat && echo check {turn.number}", "Let me check once more.")
+
+
+def breaks_format(turn: Turn) -> Reply:
+    """Never gives a command in the asked form."""
+    return Reply(None, "I would now edit the file and run the tests.")
+
+
+def recovers(turn: Turn) -> Reply:
+    """Breaks the format once, then solves."""
+    if turn.number == 0:
+        return breaks_format(turn)
+    return solves(_at(turn, turn.number - 1))
+
+
+def overflows(turn: Turn) -> Reply:
+    """Mends the bug, and then its conversation is too long for the model."""
+    return solves(turn) if turn.number < 2 else Reply(status=400, body=dict(OVERFLOW_BODY))
+
+
+def swallowed(turn: Turn) -> Reply:
+    """Every answer ends up in the reasoning field: a parser that does not fit the model."""
+    return Reply(reasoning="I should look at the files first.")
+
+
+def slow(turn: Turn) -> Reply:
+    """Solves, taking its time over every answer."""
+    reply = solves(turn)
+    return Reply(reply.command, reply.thought, delay_s=turn.parameter or 2.0)
+
+
+def loops(turn: Turn) -> Reply:
+    """Gives one and the same command for ever."""
+    return Reply(LOOK, "Let me look at the files.")
+
+
+def errors(turn: Turn) -> Reply:
+    """Answers 500 to the first two tries of every turn, then solves."""
+    if turn.tries < (turn.parameter or 2):
+        return Reply(status=500, body={"error": {"message": "EngineDeadError", "code": 500}})
+    return solves(turn)
+
+
+def hangs_up(turn: Turn) -> Reply:
+    """Closes the connection on the first try of every turn, then solves."""
+    if turn.tries < (turn.parameter or 1):
+        return Reply(hang_up=True)
+    return solves(turn)
+
+
+def away(turn: Turn) -> Reply:
+    """Is away for some seconds from its first request on, then solves."""
+    if turn.since_first_s < (turn.parameter or 5):
+        return Reply(hang_up=True)
+    return solves(turn)
+
+
+def crashes_late(turn: Turn) -> Reply:
+    """Mends the bug, and from then on the server answers 500 for ever."""
+    if turn.number < 2:
+        return solves(turn)
+    return Reply(status=500, body={"error": {"message": "EngineDeadError", "code": 500}})
+
+
+PERSONAS: dict[str, Persona] = {
+    persona.__name__: persona
+    for persona in (
+        solves,
+        wrong,
+        never_submits,
+        breaks_format,
+        recovers,
+        overflows,
+        swallowed,
+        slow,
+        loops,
+        errors,
+        hangs_up,
+        away,
+        crashes_late,
+    )
+}
+
+
+def parse_persona(text: str) -> tuple[Persona, float]:
+    """`slow:2` to the persona and its parameter (0 where none is given).
+
+    Raises:
+        ValueError: no such persona, or the parameter is not a number.
+    """
+    name, _, parameter = text.partition(":")
+    if name not in PERSONAS:
+        raise ValueError(f"no persona {name!r}; known: {', '.join(PERSONAS)}")
+    return PERSONAS[name], float(parameter or 0)
+
+
+def _at(turn: Turn, number: int) -> Turn:
+    return Turn(number, turn.tries, turn.since_first_s, turn.gold_patch, turn.parameter)

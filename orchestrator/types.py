@@ -1,0 +1,150 @@
+"""The nouns of the project, as frozen values. Imports nothing of ours.
+
+instance -> rollout -> prediction -> grade -> run; the durable key of everything that a run
+records is (run_id, instance_id, attempt).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NewType
+
+SealedAnswer = NewType("SealedAnswer", object)
+"""An `answers.Answer` that its carrier passes on unopened."""
+
+
+class Outcome(StrEnum):
+    """How a rollout ended by the agent's own doing. Every one of them counts as a result."""
+
+    SUBMITTED = "submitted"
+    STEP_LIMIT = "step_limit"
+    TOKEN_LIMIT = "token_limit"
+    TIME_LIMIT = "time_limit"
+    CONTEXT_OVERFLOW = "context_overflow"
+    FORMAT_ERRORS = "format_errors"
+    GAVE_UP = "gave_up"
+
+
+class FailureKind(StrEnum):
+    """How a rollout or grade ended by the world's doing. Never a verdict, always redone."""
+
+    ENDPOINT_UNAVAILABLE = "endpoint_unavailable"
+    SANDBOX_UNAVAILABLE = "sandbox_unavailable"
+    IMAGE_UNAVAILABLE = "image_unavailable"
+    WORKER_LOST = "worker_lost"
+    HARNESS_UNAVAILABLE = "harness_unavailable"
+    AGENT_CRASHED = "agent_crashed"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True)
+class Instance:
+    """What an agent may know of one benchmark row. The answer lives in `orchestrator.answers`."""
+
+    instance_id: str
+    repo: str
+    base_commit: str
+    problem_statement: str
+    image: str
+    version: str = ""
+    task_dir: str | None = None
+    """Folder of the official task repo that holds this instance, where it came from one."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a rollout took: tokens as the server counted them, durations in seconds."""
+
+    steps: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    model_s: float = 0.0
+    held_s: float = 0.0
+    """Time spent waiting for a server that was away; counts against no limit."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    kind: FailureKind
+    detail: str
+
+
+@dataclass(frozen=True)
+class RolloutResult:
+    """One attempt of an agent at an instance: an outcome or a failure, never both.
+
+    A failure carries no prediction. `partial_patch` may hold what an interrupted agent had changed
+    so far; it is kept for people to look at and is never graded.
+    """
+
+    instance_id: str
+    attempt: int
+    outcome: Outcome | None = None
+    failure: Failure | None = None
+    patch: str = ""
+    salvaged: bool = False
+    partial_patch: str = ""
+    usage: Usage = field(default_factory=Usage)
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    phases_s: Mapping[str, float] = field(default_factory=dict)
+    """Seconds by phase: image, sandbox, agent, harvest, remove."""
+    notes: tuple[str, ...] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """What goes into the rollout's folder beside the patch: trajectories and logs, by file name."""
+
+    def __post_init__(self) -> None:
+        assert (self.outcome is None) != (self.failure is None), "an outcome or a failure"
+        assert self.failure is None or not self.patch, "a failure carries no patch"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The official three keys."""
+
+    instance_id: str
+    model_name_or_path: str
+    model_patch: str
+
+    def as_dict(self) -> dict[str, str]:
+        return {
+            "instance_id": self.instance_id,
+            "model_name_or_path": self.model_name_or_path,
+            "model_patch": self.model_patch,
+        }
+
+
+class GradeReason(StrEnum):
+    """Why the harness said what it said."""
+
+    TESTS = "tests"
+    PATCH_DOES_NOT_APPLY = "patch_does_not_apply"
+    TESTS_TIMED_OUT = "tests_timed_out"
+    NO_TEST_RESULTS = "no_test_results"
+
+
+@dataclass(frozen=True)
+class GradeResult:
+    """The official harness's verdict on one patch, or the failure that kept it from one."""
+
+    instance_id: str
+    attempt: int
+    patch_sha256: str
+    resolved: bool | None = None
+    reason: GradeReason | None = None
+    failure: Failure | None = None
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    phases_s: Mapping[str, float] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """The harness's own log files of this instance, by file name."""
+
+    def __post_init__(self) -> None:
+        assert (self.resolved is None) != (self.failure is None), "a verdict or a failure"
+
+
+def patch_sha256(patch: str) -> str:
+    return hashlib.sha256(patch.encode("utf-8")).hexdigest()
