@@ -21,7 +21,7 @@ class LimitReached(Exception):
 
 @dataclass
 class Budget:
-    """What a rollout has used of its limits. Written by the agent's thread, read by the rollout's."""
+    """What a rollout has used of its limits. One thread writes, another reads."""
 
     limits: Rollout
     now: Callable[[], float] = time.monotonic

@@ -146,7 +146,7 @@ def _read_file(path: Path) -> list[dict[str, Any]]:
             import pandas  # takes a second to import, and only this needs it
 
             frame = pandas.read_parquet(path)
-            return [dict(row) for row in frame.to_dict(orient="records")]
+            return [{str(key): row[key] for key in row} for row in frame.to_dict("records")]
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".jsonl":
             rows = [json.loads(line) for line in text.splitlines() if line.strip()]

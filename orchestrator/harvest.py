@@ -50,7 +50,10 @@ rm -f "$patch"
 """
 
 # for patches that are not UTF-8 text: everything as git's binary patch, which is plain ASCII
-_ALL_BINARY = 'mkdir -p "$(git rev-parse --git-dir)/info"; echo "* -diff" > "$(git rev-parse --git-dir)/info/attributes"'
+_ALL_BINARY = """
+info="$(git rev-parse --git-dir)/info"
+mkdir -p "$info" && echo "* -diff" > "$info/attributes"
+"""
 
 
 @dataclass(frozen=True)

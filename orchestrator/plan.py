@@ -1,4 +1,4 @@
-"""What a run has to do, as a pure function of its configuration and journal. Resume is only this."""
+"""What a run has to do, as a pure function of instances and journal. Resume is only this."""
 
 from __future__ import annotations
 

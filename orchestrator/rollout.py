@@ -87,7 +87,7 @@ def roll_out(
     """
     started_at = time.time()
     phases = _Phases()
-    instance, config = request.instance, request.config
+    instance = request.instance
     result = RolloutResult(
         instance.instance_id,
         request.attempt,
@@ -206,8 +206,8 @@ class _AgentRun:
         )
         try:
             self._outcome = self._agent.run(context)
-        except BaseException as error:
-            # the boundary between the agent's code and ours: whatever it raises is recorded
+        except BaseException as error:  # noqa: BLE001 - the boundary to the agent's code
+            # whatever it raises ends as a recorded failure
             self._error = error
 
     def result(

@@ -1,4 +1,4 @@
-"""What an agent is to a rollout: something that works in a sandbox until it ends by its own doing."""
+"""What an agent is to a rollout: what works in a sandbox until it ends by its own doing."""
 
 from __future__ import annotations
 

@@ -26,9 +26,9 @@ os.environ.setdefault(
     "MSWEA_GLOBAL_CONFIG_DIR", os.path.join(tempfile.gettempdir(), "mswea-config")
 )
 
-from minisweagent.agents.default import DefaultAgent  # noqa: E402
-from minisweagent.exceptions import FormatError, LimitsExceeded, Submitted  # noqa: E402
-from minisweagent.models.utils.actions_text import (  # noqa: E402
+from minisweagent.agents.default import DefaultAgent
+from minisweagent.exceptions import FormatError, LimitsExceeded, Submitted
+from minisweagent.models.utils.actions_text import (
     format_observation_messages,
     parse_regex_actions,
 )

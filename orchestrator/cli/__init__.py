@@ -16,6 +16,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # half of the time that --help may take
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 start.register(app)
@@ -40,7 +41,7 @@ def _root(
 
 
 def main() -> None:
-    """Entry point. What a person can mend is one line on stderr; its exit code says of which kind."""
+    """Entry point. What a person can mend is one line on stderr, and an exit code of its kind."""
     from orchestrator.errors import EXIT_INTERRUPTED, OrchestratorError
 
     try:

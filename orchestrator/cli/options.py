@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 BenchmarkArg = Annotated[
     str,
     typer.Argument(
-        help="A benchmark profile (see `benchmarks`), a hub dataset id, a local .parquet, .jsonl or "
-        ".json file, or the folder of an official task repo.",
+        help="A benchmark profile (see `benchmarks`), a hub dataset id, a local .parquet, .jsonl "
+        "or .json file, or the folder of an official task repo.",
         show_default=False,
     ),
 ]
@@ -126,7 +126,7 @@ def run_folder(run: str, runs_dir: Path) -> Path:
 
 
 def _split(texts: list[str] | None) -> tuple[str, ...]:
-    """Commas separate, unless they stand inside of brackets as a regular expression may have them."""
+    """Commas separate, unless they stand in brackets as in a regular expression."""
     found: list[str] = []
     for text in texts or []:
         depth, part = 0, ""

@@ -211,7 +211,7 @@ class RunConfig(Section):
 
     @property
     def model_name_or_path(self) -> str:
-        """The name under which predictions are made: model and agent, since both make the number."""
+        """The name under which predictions are made; model and agent together make the number."""
         return f"{self.model.name}__{self.agent.name}" if self.model else self.agent.name
 
     @property

@@ -120,11 +120,13 @@ def describe(event: Event | Start) -> str | None:
             return f"{event.instance_id}: {event.failure.kind}: {event.failure.detail}"
         salvaged = ", patch salvaged" if event.salvaged else ""
         nothing = "" if event.patch else ", no patch"
-        return f"{event.instance_id}: {event.outcome} after {event.usage.steps} steps{salvaged}{nothing}"
+        how = f"{event.outcome} after {event.usage.steps} steps"
+        return f"{event.instance_id}: {how}{salvaged}{nothing}"
     if isinstance(event, GradeResult):
         if event.failure is not None:
             return f"{event.instance_id}: {event.failure.kind}: {event.failure.detail}"
-        return f"{event.instance_id}: {'RESOLVED' if event.resolved else 'not resolved'} ({event.reason})"
+        word = "RESOLVED" if event.resolved else "not resolved"
+        return f"{event.instance_id}: {word} ({event.reason})"
     return None
 
 

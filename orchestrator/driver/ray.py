@@ -30,9 +30,9 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")
 
-import ray  # noqa: E402
-import ray.exceptions  # noqa: E402
-from ray.experimental import internal_kv  # noqa: E402
+import ray
+import ray.exceptions
+from ray.experimental import internal_kv
 
 ROLLOUT_SLOT = "rollout_slot"
 GRADE_SLOT = "grade_slot"
@@ -106,7 +106,7 @@ class RayEngine:
         internal_kv._internal_kv_put(_stop_key(self._run_id), b"1")
 
     def close(self) -> None:
-        with contextlib.suppress(Exception):  # noqa: BLE001 - leaving: nothing is lost any more
+        with contextlib.suppress(Exception):
             internal_kv._internal_kv_del(_stop_key(self._run_id))
         self._tasks.clear()
         ray.shutdown()

@@ -45,7 +45,7 @@ class Completion:
     content: str
     finish_reason: str
     swallowed: bool
-    """No content and no tool call, but reasoning: the server's parser took the answer for thought."""
+    """No content, no tool call, but reasoning: the server took the answer for thought."""
     prompt_tokens: int
     completion_tokens: int
     seconds: float

@@ -1,4 +1,4 @@
-"""Grading in a process sandbox: the eval script runs in the copy, official parsers and grader decide."""
+"""Grading in a process sandbox: the eval script runs in the copy, the official grader decides."""
 
 from __future__ import annotations
 

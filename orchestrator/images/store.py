@@ -41,7 +41,7 @@ def ensure_image(
             _build(client, instance, settings, platform)
             return Source.BUILT
         repository, _, tag = instance.image.rpartition(":")
-        client.api.timeout = settings.pull_timeout_s
+        client.api.timeout = int(settings.pull_timeout_s)
         client.images.pull(repository, tag=tag, platform=platform)
         return Source.PULLED
     except docker.errors.BuildError as error:

@@ -56,7 +56,7 @@ class Journal:
 
     @classmethod
     def open(cls, path: Path) -> Journal:
-        """An existing journal. Raises JournalError where it is absent, corrupt or of another kind."""
+        """An existing journal. Raises JournalError where it is absent or corrupt."""
         _require_sound(path)
         with _told(path):
             return cls(path, _connect(path))

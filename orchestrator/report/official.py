@@ -34,10 +34,11 @@ def write_official_report(
     # the harness's paths are relative to where it runs
     with contextlib.chdir(paths.root), contextlib.redirect_stdout(io.StringIO()):
         write_run_metadata(config.run_id, source, config.benchmark.split, task_repo)
-        return paths.root / make_run_report(
+        written = make_run_report(
             {key: prediction.as_dict() for key, prediction in predictions.items()},
             rows,
             config.run_id,
             client=None,
             report_dir=".",
         )
+    return paths.root / str(written)

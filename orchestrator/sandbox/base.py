@@ -1,7 +1,7 @@
-"""What every sandbox can do. The backends are `docker` and `process`; one contract suite tests both.
+"""What every sandbox can do. The backends are `docker` and `process`; one suite tests both.
 
-A sandbox holds one instance's repository, checked out and installed as the official images have it,
-and runs commands in it. The orchestrator owns it: names it, limits it, and removes it.
+A sandbox holds one instance's repository, checked out and installed as official images have it, and
+runs commands in it. The orchestrator owns it: names it, limits it, and removes it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sandboxes in Docker containers: labelled, named, limited, and removed by label whatever happens."""
+"""Sandboxes in Docker containers: labelled, named, limited, and removed by label."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import posixpath
 import re
 import secrets
+import socket
 import tarfile
 import time
 from typing import Any
@@ -40,13 +41,13 @@ ENGINE_GRACE_S = 60
 # given to every command.
 ACTIVATED_ENVIRONMENT = """
 if [ -f /opt/miniconda3/bin/activate ]; then
-  source /opt/miniconda3/bin/activate >/dev/null 2>&1 && conda activate testbed >/dev/null 2>&1 || exit 90
+  { source /opt/miniconda3/bin/activate && conda activate testbed; } >/dev/null 2>&1 || exit 90
 fi
 env -0
 """
 
 
-def connect(timeout_s: float = 120) -> docker.DockerClient:
+def connect(timeout_s: int = 120) -> docker.DockerClient:
     """A client of the engine that DOCKER_HOST or Docker's default names.
 
     Raises:
@@ -169,7 +170,7 @@ class DockerSandbox(ClosesOnExit):
             stream = api.exec_start(exec_id, socket=True)
             try:
                 # over a unix socket the SDK hands out a SocketIO, over TCP the socket itself
-                sock = getattr(stream, "_sock", stream)
+                sock: socket.socket = getattr(stream, "_sock", stream)  # type: ignore[arg-type]
                 done = drain(
                     sock.fileno(),
                     lambda: bytes(sock.recv(65536)),
@@ -238,7 +239,7 @@ def remove_container(container: Container) -> bool:
 
 
 class _Demultiplexer:
-    """Docker's stream without a terminal: frames of 8 bytes (kind, 3 zeros, big-endian size) + data."""
+    """Docker's stream without a terminal: frames of kind, 3 zeros, big-endian size (4), data."""
 
     def __init__(self, output: CappedOutput) -> None:
         self._output = output

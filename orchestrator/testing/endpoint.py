@@ -1,7 +1,7 @@
 """The scripted endpoint: a real HTTP server with OpenAI's chat API that plays personas.
 
-It finds the instance by its problem statement in the conversation, so it serves any agent. It stands
-in for a model in tests, in the demo, and in `--model scripted`.
+It finds the instance by its problem statement in the conversation, so it serves any agent. It
+stands in for a model in tests, in the demo, and in `--model scripted`.
 """
 
 from __future__ import annotations

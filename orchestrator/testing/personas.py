@@ -1,7 +1,7 @@
-"""What the scripted endpoint says: one persona an instance, each a way in which real models behave.
+"""What the scripted endpoint says: one persona an instance, each a way in which models behave.
 
-A persona is a function of the turn (how often the agent was answered) and of the try (how often this
-turn was asked for), so that a restarted server or a repeated request changes nothing.
+A persona is a function of the turn (how often the agent was answered) and of the try (how often
+this turn was asked for), so that a restarted server or a repeated request changes nothing.
 """
 
 from __future__ import annotations
