@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import docker
+import psutil
 
 from orchestrator.errors import PrerequisiteError
 from orchestrator.paths import RunPaths
@@ -70,10 +71,10 @@ def is_live(run_dir: Path) -> bool:
     try:
         with open(run_dir / "driver.lock", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:
+        return True  # held, or somebody else's: not ours to judge
     return False
 
 
@@ -83,14 +84,15 @@ def clean_dead_runs(runs_dir: Path, client: docker.DockerClient | None) -> Clean
     if client is not None:
         cleaned += Cleaned(containers=_remove_containers(client, run_dir=None))
     for run_dir in sorted(runs_dir.glob("*/")):
-        if (run_dir / "scratch").is_dir() and not is_live(run_dir):
-            cleaned += _clean_scratch(RunPaths(run_dir.resolve()))
+        if not is_live(run_dir):
+            paths = RunPaths(run_dir.resolve())
+            cleaned += _clean_scratch(paths) + _clean_ray(paths)
     return cleaned
 
 
 def clean_run(paths: RunPaths, client: docker.DockerClient | None) -> Cleaned:
     """Remove what one run left; the caller holds its lock, or knows that it is dead."""
-    cleaned = _clean_scratch(paths)
+    cleaned = _clean_scratch(paths) + _clean_ray(paths)
     if client is not None:
         cleaned += Cleaned(containers=_remove_containers(client, run_dir=paths.root))
     return cleaned
@@ -115,6 +117,22 @@ def _remove_containers(client: docker.DockerClient, run_dir: Path | None) -> int
         if mine:
             removed += remove_container(container)
     return removed
+
+
+def _clean_ray(paths: RunPaths) -> Cleaned:
+    """Ray's processes of a dead driver. On Linux they end with it; on macOS nothing ends them."""
+    try:
+        session = paths.ray_session.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return Cleaned()
+    killed = 0
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if session and any(session in word for word in process.cmdline()):
+                process.kill()
+                killed += 1
+    paths.ray_session.unlink(missing_ok=True)
+    return Cleaned(processes=killed)
 
 
 def _clean_scratch(paths: RunPaths) -> Cleaned:

@@ -33,6 +33,7 @@ def make_lock(
             "engine": host.engine_version,
             "platform": sandbox.platform,
             "network": sandbox.network if host.sandbox_kind == "docker" else True,
+            "grading_network": config.cluster.grading.network,
             "host_memory_gb": round(host.memory_gb, 1),
             "host_cpus": host.cpus,
         },

@@ -5,6 +5,7 @@ runs/<run_id>/
     lock.json                what the number depends on: versions, digests, serving facts
     journal.sqlite           the record: one row a rollout, one a grade
     driver.lock              held (flock) by the live driver
+    ray-session              where the local Ray of the live driver keeps its files
     predictions.jsonl        official keys, one line an instance with an outcome
     rollouts/<instance_id>/<attempt>/
         patch.diff           the prediction's patch (partial.diff of an interrupted one)
@@ -48,6 +49,10 @@ class RunPaths:
     @property
     def driver_lock(self) -> Path:
         return self.root / "driver.lock"
+
+    @property
+    def ray_session(self) -> Path:
+        return self.root / "ray-session"
 
     @property
     def predictions(self) -> Path:

@@ -86,25 +86,30 @@ def as_dict(seen: Preview) -> dict[str, Any]:
 def render(seen: Preview) -> RenderableType:
     """For people: the head of the list, and what disk and night must hold."""
     config, plan = seen.config, seen.plan
-    table = Table("#", "instance", "image", title=f"{config.run_id}", title_justify="left")
+    table = Table("#", "instance", "image", title=config.run_id, title_justify="left")
     images = {instance.instance_id: instance.image for instance in seen.dataset.instances}
+    missing = set(seen.missing_images)
     for number, work in enumerate(plan.rollouts[:ROWS_SHOWN], start=1):
-        here = "" if images[work.instance_id] in seen.missing_images else " (here)"
-        table.add_row(str(number), work.instance_id, images[work.instance_id] + here)
+        where = "to get" if images[work.instance_id] in missing else "here"
+        table.add_row(str(number), work.instance_id, where)
     if len(plan.rollouts) > ROWS_SHOWN:
-        table.add_row("", f"and {len(plan.rollouts) - ROWS_SHOWN} more (--json lists all)", "")
+        more = len(plan.rollouts) - ROWS_SHOWN
+        table.add_row("", f"and {more} more (--json names all, and their images)", "")
     model = f" with {config.model.name}" if config.model else ""
     kept = "kept" if config.cluster.images.keep else "evicted after grading"
     lines = [
         f"{len(plan.rollouts)} rollouts of {config.benchmark.name} by {config.agent.name}{model}",
         f"{seen.slots} at once in {seen.host.sandbox_kind} sandboxes "
         f"({seen.host.memory_gb:.0f} GB, {seen.host.cpus} cores), "
-        f"{config.cluster.grading.slots} grades beside them",
+        f"{config.cluster.grading.slots} grading slots beside them",
         f"images: {len(seen.missing_images)} to get, about {seen.estimate.disk_gb:.0f} GB at once, "
         f"{kept}; {seen.free_gb:.0f} GB are free where the runs lie",
         f"time: about {duration(seen.estimate.wall_s)}, a guess from the model's profile",
     ]
     parts: list[RenderableType] = [table, Text("\n".join(lines))]
+    if seen.estimate.disk_gb > seen.free_gb - config.cluster.min_free_disk_gb:
+        cure = "--set cluster.images.keep=false evicts each image once it is graded"
+        parts.append(Text(f"the images may not fit: {cure}", style="bold yellow"))
     parts += [Text(f"launch would stop: {problem}", style="bold red") for problem in seen.problems]
     return Group(*parts)
 

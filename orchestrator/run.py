@@ -15,7 +15,7 @@ from rich.console import Console
 from orchestrator.cleanup import clean_dead_runs, clean_run, hold_driver_lock
 from orchestrator.config import Request, RunConfig, load_config, load_run_config
 from orchestrator.dataset import Dataset, load_instances
-from orchestrator.display.terminal import make_display
+from orchestrator.display.terminal import make_display, waiting
 from orchestrator.display.view import View, duration
 from orchestrator.driver.base import Engine
 from orchestrator.driver.drive import Driver, Work
@@ -58,7 +58,8 @@ def launch(request: Request, console: Console) -> Finished:
         JournalError: the record can't be written (any more).
     """
     config = load_config(request)
-    dataset = load_instances(config.benchmark, config.selection)
+    with waiting(console, f"reading {config.benchmark.name}"):
+        dataset = load_instances(config.benchmark, config.selection)
     paths = create_run(config, dataset)
     return _carry_on(paths, config, dataset, console)
 
@@ -171,7 +172,8 @@ def _carry_on(
             _drive(plan, paths, config, dataset, host, journal, stop, console)
             clean_run(paths, docker_client(host))
             journal.end_session()
-        report = finish(config, paths, dataset, journal.state())
+        with waiting(console, "writing the reports"):
+            report = finish(config, paths, dataset, journal.state())
     if stop.count:
         return Finished(report, paths, EXIT_INTERRUPTED)
     return Finished(report, paths, EXIT_DONE if report.valid else EXIT_FAILURES_LEFT)
@@ -195,7 +197,9 @@ def _drive(
     if plan.rollouts and config.model is not None and not config.scripted:
         require_serving(config, key)
     _announce(config, plan, slots, host, paths, console)
-    with services(config, dataset, slots) as live:
+    with ExitStack() as stack:
+        with waiting(console, "starting Ray"):
+            live = stack.enter_context(services(config, dataset, paths, slots))
         work = Work(
             config,
             paths,
@@ -226,7 +230,7 @@ class Live:
 
 
 @contextmanager
-def services(config: RunConfig, dataset: Dataset, slots: int) -> Iterator[Live]:
+def services(config: RunConfig, dataset: Dataset, paths: RunPaths, slots: int) -> Iterator[Live]:
     """The scripted endpoint where the model is scripted, and the engine."""
     from orchestrator.driver.ray import RayEngine
 
@@ -237,6 +241,9 @@ def services(config: RunConfig, dataset: Dataset, slots: int) -> Iterator[Live]:
         cluster = config.cluster
         engine = RayEngine(slots, cluster.grading.slots, cluster.ray_address, config.run_id)
         stack.callback(engine.close)
+        if cluster.ray_address is None:
+            write_atomic(paths.ray_session, engine.session_dir)
+            stack.callback(paths.ray_session.unlink, missing_ok=True)
         yield Live(engine, base_url)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -40,6 +42,16 @@ class Display(Protocol):
 
 def make_display(console: Console, view: View) -> Display:
     return LiveDisplay(console, view) if console.is_terminal else PlainDisplay(console, view)
+
+
+@contextmanager
+def waiting(console: Console, what: str) -> Iterator[None]:
+    """Say what is waited for: a spinner on a terminal, nothing elsewhere for so short a time."""
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield
 
 
 class PlainDisplay:

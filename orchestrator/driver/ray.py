@@ -86,6 +86,12 @@ class RayEngine:
             runtime_env={"env_vars": {"SWE_ORCHESTRATOR_WORKER": "grade"}},
         )
 
+    @property
+    def session_dir(self) -> str:
+        """Ray's folder on this host; it stands in the command lines of all its processes."""
+        sockets = [node["RayletSocketName"] for node in ray.nodes() if node["Alive"]]
+        return str(sockets[0]).partition("/sockets/")[0] if sockets else ""
+
     def submit_rollout(self, request: RolloutRequest) -> None:
         self._tasks[self._rollout.remote(request)] = _Running(request, time.time())
 

@@ -25,7 +25,7 @@ def headline(report: Report) -> str:
     if report.valid:
         return f"{rate} ({interval})"
     left = len(report.failure_ids)
-    return f"{rate} so far; {left} without a verdict, so the rate is not valid yet: resume"
+    return f"{rate} so far; {left} have no verdict yet, so the rate is not valid"
 
 
 def bar(part: int, whole: int, width: int = BAR_WIDTH) -> str:

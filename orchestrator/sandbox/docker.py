@@ -170,7 +170,8 @@ class DockerSandbox(ClosesOnExit):
             stream = api.exec_start(exec_id, socket=True)
             try:
                 # over a unix socket the SDK hands out a SocketIO, over TCP the socket itself
-                sock: socket.socket = getattr(stream, "_sock", stream)  # type: ignore[arg-type]
+                raw: Any = stream
+                sock: socket.socket = getattr(raw, "_sock", raw)
                 done = drain(
                     sock.fileno(),
                     lambda: bytes(sock.recv(65536)),

@@ -1,0 +1,218 @@
+#!/usr/bin/env python3
+"""The orchestrator's own time an instance, and its memory, at 1, 4 and 8 slots.
+
+    scripts/bench_overhead.py --sandbox process
+
+Own time is what passes between the moment the driver hands a rollout or grade to the engine and the
+moment its result is in the journal, less the seconds that the image, the sandbox, the agent and the
+harness took: Ray, imports, serialisation, files, journal. The endpoint answers at once. Memory is
+the proportional set size (PSS; on macOS the resident one), at its peak.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from orchestrator.answers import Answer, seal, unseal
+from orchestrator.config import Request, load_config
+from orchestrator.dataset import Dataset, load_instances
+from orchestrator.driver.drive import Driver, Work
+from orchestrator.driver.scheduler import Scheduler, Stage, Start
+from orchestrator.driver.stop import StopSignal
+from orchestrator.journal import Journal
+from orchestrator.plan import make_plan
+from orchestrator.report.markdown import bar
+from orchestrator.run import create_run, services
+from orchestrator.types import GradeResult, RolloutResult
+
+AIM_OWN_S = 1.0
+AIM_MEMORY_MB = 1200
+
+
+@dataclass
+class Measured:
+    slots: int
+    instances: int
+    resolved: int = 0
+    start_s: float = 0.0
+    work_s: float = 0.0
+    rollout_own_s: list[float] = field(default_factory=list)
+    grade_own_s: list[float] = field(default_factory=list)
+    peak_mb: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def own_s(self) -> float:
+        return (sum(self.rollout_own_s) + sum(self.grade_own_s)) / self.instances
+
+    @property
+    def warm_s(self) -> float:
+        """Median rollout plus median grade: what an instance costs once the workers are up."""
+        return median(self.rollout_own_s) + median(self.grade_own_s)
+
+    @property
+    def memory_mb(self) -> float:
+        return sum(self.peak_mb.values())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sandbox", choices=("docker", "process"), default="process")
+    parser.add_argument("--slots", type=int, nargs="+", default=[1, 4, 8])
+    parser.add_argument("--copies", type=int, default=4, help="of the demo's 12 instances")
+    parser.add_argument("--base", default=os.environ.get("SWE_ORCHESTRATOR_DEMO_BASE"))
+    options = parser.parse_args()
+    measured = []
+    for slots in options.slots:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            measured.append(measure(slots, options, Path(folder)))
+        m = measured[-1]
+        print(f"{slots} slots: {m.own_s:.2f} s an instance, {m.memory_mb:.0f} MB", flush=True)
+    print_table(measured)
+
+
+def measure(slots: int, options: argparse.Namespace, runs_dir: Path) -> Measured:
+    settings: dict[str, object] = {
+        "cluster.sandbox.kind": options.sandbox,
+        "cluster.workers": slots,
+        "cluster.images.base": options.base,
+    }
+    config = load_config(Request("demo", runs_dir=str(runs_dir), settings=settings))
+    dataset = multiplied(load_instances(config.benchmark), options.copies)
+    result = Measured(slots, len(dataset.instances))
+    paths = create_run(config, dataset)
+    began = time.monotonic()
+    with (
+        Journal.open(paths.journal) as journal,
+        services(config, dataset, paths, slots) as live,
+        peak_memory(result.peak_mb),
+    ):
+        result.start_s = time.monotonic() - began
+        instances = {instance.instance_id: instance for instance in dataset.instances}
+        work = Work(config, paths, instances, dataset.answers, options.sandbox, live.base_url)
+        scheduler = Scheduler(slots, config.cluster.grading.slots, config.rollout.retries)
+        driver = Driver(work, live.engine, scheduler, journal, StopSignal())
+        journal.begin_session()
+        began = time.monotonic()
+        started: dict[tuple[Stage, str], float] = {}
+        for event in driver.events(make_plan(dataset.instances, journal.state())):
+            now = time.monotonic()
+            if isinstance(event, Start):
+                started[event.stage, event.work.instance_id] = now
+            elif isinstance(event, RolloutResult):
+                own = now - started[Stage.ROLLOUT, event.instance_id]
+                result.rollout_own_s.append(own - sum(event.phases_s.values()))
+            elif isinstance(event, GradeResult):
+                own = now - started[Stage.GRADE, event.instance_id]
+                result.grade_own_s.append(own - sum(event.phases_s.values()))
+                result.resolved += bool(event.resolved)
+        result.work_s = time.monotonic() - began
+    assert result.resolved == result.instances, f"{result.resolved} of {result.instances} resolved"
+    return result
+
+
+def multiplied(dataset: Dataset, copies: int) -> Dataset:
+    """Each instance so many times, under names of their own."""
+    instances, answers = [], {}
+    for number in range(copies):
+        for instance in dataset.instances:
+            answer = unseal(dataset.answers[instance.instance_id])
+            name = f"{instance.instance_id}x{number}"
+            row = {**answer.row, "instance_id": name}
+            instances.append(replace(instance, instance_id=name))
+            answers[name] = seal(Answer(name, answer.gold_patch, row))
+    return Dataset(tuple(instances), answers, dataset.sha256)
+
+
+@contextmanager
+def peak_memory(peak_mb: dict[str, float]) -> Iterator[None]:
+    """Sample this process and its children, by what they are for."""
+    over = threading.Event()
+
+    def sample() -> None:
+        while not over.wait(0.5):
+            now: dict[str, float] = {"driver": 0.0, "ray": 0.0, "workers": 0.0}
+            me = psutil.Process()
+            for process in [me, *me.children(recursive=True)]:
+                try:
+                    now[role(process, me)] += memory_mb(process)
+                except psutil.Error:
+                    continue
+            if sum(now.values()) > sum(peak_mb.values()):
+                peak_mb.update(now)
+
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def role(process: psutil.Process, me: psutil.Process) -> str:
+    if process.pid == me.pid:
+        return "driver"
+    words = " ".join(process.cmdline())
+    return "workers" if "ray::" in words or "default_worker" in words else "ray"
+
+
+def memory_mb(process: psutil.Process) -> float:
+    info = process.memory_full_info()
+    return float(getattr(info, "pss", info.rss)) / 1e6
+
+
+def median(values: Sequence[float]) -> float:
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2] if ordered else 0.0
+
+
+def print_table(measured: Sequence[Measured]) -> None:
+    table = Table(title=f"own time and memory; aims {AIM_OWN_S:g} s and {AIM_MEMORY_MB} MB")
+    heads = ("slots", "instances", "start s", "work s", "own s", "warm s", "ratio to aim")
+    for head in (
+        *heads,
+        "driver MB",
+        "Ray MB",
+        "workers MB",
+        "MB a slot",
+        "all MB",
+        "ratio to aim",
+    ):
+        table.add_column(head, justify="right")
+    for m in measured:
+        peak = m.peak_mb
+        table.add_row(
+            str(m.slots),
+            str(m.instances),
+            f"{m.start_s:.1f}",
+            f"{m.work_s:.1f}",
+            f"{m.own_s:.2f}",
+            f"{m.warm_s:.2f}",
+            f"{m.own_s / AIM_OWN_S:.2f}",
+            *(f"{peak[name]:.0f}" for name in ("driver", "ray", "workers")),
+            f"{peak['workers'] / m.slots:.0f}",
+            f"{m.memory_mb:.0f}",
+            f"{m.memory_mb / AIM_MEMORY_MB:.2f}",
+        )
+    console = Console(width=140)
+    console.print(table)
+    largest = max(m.memory_mb for m in measured)
+    for m in measured:
+        console.print(f"{m.slots:>2} slots {bar(round(m.memory_mb), round(largest), 40)} MB")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
