@@ -143,7 +143,7 @@ def render(view: View, now: float, width: int, height: int = 40) -> RenderableTy
         bar = ProgressBar(total=max(total, 1), completed=done, width=bar_width)
         bars.add_row(label, bar, f"{done}/{total}")
     parts: list[RenderableType] = [Text(f" {view.run_id}", style="bold"), bars]
-    parts.append(Text(summary_line(view, now), no_wrap=True, overflow="ellipsis"))
+    parts.append(Text(summary_line(view, now)))
     if view.failures:
         words = ", ".join(f"{count} {name}" for name, count in view.failures.most_common())
         parts.append(Text(f"failures so far (redone): {words}", style="yellow"))
@@ -159,7 +159,7 @@ def summary_line(view: View, now: float) -> str:
     outcomes = outcome_words(view.outcomes) or "none yet"
     return (
         f"resolved {view.resolved}/{view.decided} = {rate:.0%} ({low:.0%} to {high:.0%}); "
-        f"outcomes: {outcomes}; ETA {eta}"
+        f"ETA {eta}; outcomes: {outcomes}"
     )
 
 

@@ -29,6 +29,8 @@ from orchestrator.types import (
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+# glibc would give every thread of every worker an arena of its own, and keep what each once held
+os.environ.setdefault("MALLOC_ARENA_MAX", "2")
 
 import ray
 import ray.exceptions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich import box
 from rich.table import Table
 
 from orchestrator.report.build import Report
@@ -10,8 +11,12 @@ from orchestrator.report.markdown import bar
 
 def render_report(report: Report) -> Table:
     """How the rollouts ended, and what came of each repository."""
+    by = f"{report.agent} with {report.model}" if report.model else report.agent
     table = Table(
-        title=f"{report.run_id}: {report.benchmark}, {report.agent}", title_justify="left"
+        title=f"{report.run_id}: {report.benchmark} by {by}",
+        title_justify="left",
+        show_header=False,
+        box=box.SIMPLE,
     )
     table.add_column("")
     table.add_column("", no_wrap=True)
