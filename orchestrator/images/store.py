@@ -8,6 +8,7 @@ from pathlib import Path
 
 import docker
 import docker.errors
+import docker.utils
 
 from orchestrator.config.schema import Images
 from orchestrator.errors import ImageUnavailable
@@ -40,9 +41,9 @@ def ensure_image(
         if instance.task_dir is not None and (Path(instance.task_dir) / "Dockerfile").is_file():
             _build(client, instance, settings, platform)
             return Source.BUILT
-        repository, _, tag = instance.image.rpartition(":")
+        repository, tag = docker.utils.parse_repository_tag(instance.image)
         client.api.timeout = int(settings.pull_timeout_s)
-        client.images.pull(repository, tag=tag, platform=platform)
+        client.images.pull(repository, tag=tag or "latest", platform=platform)
         return Source.PULLED
     except docker.errors.BuildError as error:
         log_tail = "".join(str(line.get("stream", "")) for line in error.build_log)[-300:]
