@@ -19,7 +19,13 @@ from orchestrator.display.terminal import make_display, waiting
 from orchestrator.display.view import View, duration
 from orchestrator.driver.base import Engine
 from orchestrator.driver.drive import Driver, Work
-from orchestrator.driver.files import patches_now, read_patches, rewrite_predictions, save_rollout
+from orchestrator.driver.files import (
+    full_disk_told,
+    patches_now,
+    read_patches,
+    rewrite_predictions,
+    save_rollout,
+)
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.driver.stop import StopSignal, stop_on_signals
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED, ConfigError
@@ -126,10 +132,11 @@ def create_run(config: RunConfig, dataset: Dataset) -> RunPaths:
     host = resolve_host(config, dataset.instances)
     needs_server = config.model is not None and not config.scripted
     serving = require_serving(config, api_key(config)) if needs_server else None
-    write_atomic(paths.config, _to_yaml(config))
     lock = make_lock(config, dataset, host, serving)
-    write_atomic(paths.lock, json.dumps(lock, indent=1, ensure_ascii=False))
-    Journal.create(paths.journal, config.run_id, dataset.instances).close()
+    with full_disk_told(paths):
+        write_atomic(paths.config, _to_yaml(config))
+        write_atomic(paths.lock, json.dumps(lock, indent=1, ensure_ascii=False))
+        Journal.create(paths.journal, config.run_id, dataset.instances).close()
     return paths
 
 
@@ -158,7 +165,7 @@ def _carry_on(
 ) -> Finished:
     """One session of a run: plan, do, report."""
     stop = StopSignal()
-    with hold_driver_lock(paths), Journal.open(paths.journal) as journal:
+    with full_disk_told(paths), hold_driver_lock(paths), Journal.open(paths.journal) as journal:
         host = resolve_host(config, dataset.instances)
         require_disk(config, paths.root)
         _clean_up_before(paths, host, console)

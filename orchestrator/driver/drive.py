@@ -13,7 +13,6 @@ from orchestrator.config.schema import RunConfig
 from orchestrator.driver.base import Engine, Event
 from orchestrator.driver.files import (
     append_prediction,
-    full_disk_told,
     read_patch,
     save_grade,
     save_rollout,
@@ -101,6 +100,7 @@ class Driver:
 
         Raises:
             JournalError: the record can't be written; everything recorded so far stands.
+            OSError: the disk takes no more.
         """
         self._scheduler.add(Stage.ROLLOUT, plan.rollouts)
         self._scheduler.add(Stage.GRADE, plan.grades)
@@ -141,20 +141,18 @@ class Driver:
         config, paths = self._work.config, self._work.paths
         now = time.monotonic()
         if isinstance(event, RolloutResult):
-            with full_disk_told(paths):
-                save_rollout(paths, event)
-                self._journal.append_rollout(event)
-                if event.outcome is not None:
-                    append_prediction(config, paths, event)
+            save_rollout(paths, event)
+            self._journal.append_rollout(event)
+            if event.outcome is not None:
+                append_prediction(config, paths, event)
             if PULLED_NOTE in event.notes:
                 self._pulled.add(event.instance_id)
             failure = event.failure.kind if event.failure else None
             work = Planned(event.instance_id, event.attempt)
             self._scheduler.rollout_done(work, failure, bool(event.patch), now)
         elif isinstance(event, GradeResult):
-            with full_disk_told(paths):
-                save_grade(config, paths, event)
-                self._journal.append_grade(event)
+            save_grade(config, paths, event)
+            self._journal.append_grade(event)
             failure = event.failure.kind if event.failure else None
             self._scheduler.grade_done(Planned(event.instance_id, event.attempt), failure, now)
 

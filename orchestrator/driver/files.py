@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -13,6 +14,8 @@ from orchestrator.errors import JournalError
 from orchestrator.journal import RunState
 from orchestrator.paths import RunPaths, write_atomic
 from orchestrator.types import GradeResult, Prediction, RolloutResult, patch_sha256
+
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 def save_rollout(paths: RunPaths, result: RolloutResult) -> None:
@@ -85,10 +88,12 @@ def patches_now(paths: RunPaths, state: RunState) -> dict[str, str]:
 
 @contextmanager
 def full_disk_told(paths: RunPaths) -> Iterator[None]:
-    """Turn a file that can't be written into one clear line."""
+    """Turn a disk that takes no more into one clear line."""
     try:
         yield
     except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
         raise JournalError(
             f"{paths.root}: {error.strerror or error}. "
             "Nothing recorded is lost: mend it and resume."

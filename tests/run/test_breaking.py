@@ -72,10 +72,10 @@ def test_two_interrupts_harvest_what_runs_and_resume_redoes_it(orchestrate: Comm
 
 
 def changed(scratch: Path) -> bool:
+    """Whether something differs in a sandbox that is laid out to its second commit."""
     for testbed in scratch.glob("*/testbed"):
-        status = ["git", "-C", str(testbed), "status", "--porcelain"]
-        done = subprocess.run(status, capture_output=True, text=True)
-        if done.stdout.strip():
+        script = "[ $(git rev-list --count HEAD) = 2 ] && ! git diff --quiet HEAD"
+        if subprocess.run(["bash", "-c", script], cwd=testbed, capture_output=True).returncode == 0:
             return True
     return False
 
@@ -112,12 +112,11 @@ def test_disk_that_fills_up_ends_the_run_and_resume_goes_on(small_disk: Path) ->
     process = orchestrate.start(*orchestrate.launch_words("process", "full", *words))
     wait_until((orchestrate.runs_dir / "full" / "journal.sqlite").exists, "the journal")
     ballast = small_disk / "ballast"
-    with open(ballast, "wb") as file:
+    with open(ballast, "wb", buffering=0) as file:
         for size in (2**20, 2**12):
             try:
                 while True:
                     file.write(b"\0" * size)
-                    file.flush()
             except OSError:
                 continue
     _, stderr = process.communicate(timeout=200)
