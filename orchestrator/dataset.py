@@ -6,6 +6,7 @@ import hashlib
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,8 +78,8 @@ def _expand_files(patterns: Sequence[str]) -> list[str]:
             continue
         try:
             text = Path(pattern[1:]).read_text(encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"--instances {pattern}: {error.strerror}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"--instances {pattern}: {error}") from None
         lines = (line.partition("#")[0].strip() for line in text.splitlines())
         expanded += [line for line in lines if line]
     return expanded
@@ -196,12 +197,16 @@ def _read_hub(benchmark: Benchmark) -> list[dict[str, Any]]:
 def _require_columns(rows: Sequence[Mapping[str, Any]], benchmark: Benchmark) -> None:
     if not rows:
         raise ConfigError(f"dataset {benchmark.source} has no rows")
-    present = set(rows[0])
+    present = set.intersection(*(set(row) for row in rows))
     missing = [c for c in (*ROW_COLUMNS, *TEST_COLUMNS) if c not in present]
     if missing:
         raise ConfigError(
             f"dataset {benchmark.source} is not SWE-bench's: no column {', '.join(missing)}"
         )
+    counts = Counter(str(row["instance_id"]) for row in rows)
+    doubled = [instance_id for instance_id, count in counts.items() if count > 1]
+    if doubled:
+        raise ConfigError(f"dataset {benchmark.source} holds {doubled[0]!r} more than once")
     missing = [column for column in V5_COLUMNS if column not in present]
     if missing:
         raise ConfigError(

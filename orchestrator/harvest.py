@@ -31,11 +31,16 @@ git rev-parse HEAD
 git rev-parse --quiet --verify HEAD^ || echo none
 git rev-list --all --not HEAD | wc -l
 ({_TREE_OF_WORKTREE}
-git write-tree)
+git write-tree
+rm -f "$index")
 """
 
 _DIFF = """
 set -e
+# whatever git warns of must not end up in the patch
+errors=$(mktemp)
+exec 2>"$errors"
+trap 'code=$?; [ $code -eq 0 ] || tail -c 300 "$errors"; rm -f "$errors"' EXIT
 {tree_of_worktree}
 tree=$(git write-tree)
 rm -f "$index"

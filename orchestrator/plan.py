@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.config.schema import Cluster, Model, RunConfig
@@ -37,33 +37,22 @@ class Plan:
         return not self.rollouts and not self.grades
 
 
-def make_plan(
-    instances: Sequence[Instance], state: RunState, patches: Mapping[str, str] | None = None
-) -> Plan:
+def make_plan(instances: Sequence[Instance], state: RunState) -> Plan:
     """What is left to do, in the run's order.
 
-    An instance without an outcome is rolled out, under the next attempt number. An outcome with a
-    patch and no verdict is graded; so is one whose patch file has changed since its verdict:
-    `patches` maps instance ids to the SHA-256 of the patches as they lie there now.
+    An instance without an outcome is rolled out, under the next attempt number. An outcome whose
+    patch has no verdict is graded.
     """
+    ungraded = set(state.ungraded)
     rollouts, grades = [], []
     for instance in instances:
         instance_id = instance.instance_id
         outcome = state.outcomes.get(instance_id)
         if outcome is None:
             rollouts.append(Planned(instance_id, state.attempts.get(instance_id, 0) + 1))
-        elif _wants_grade(instance_id, state, patches or {}):
+        elif instance_id in ungraded:
             grades.append(Planned(instance_id, outcome.attempt))
     return Plan(tuple(rollouts), tuple(grades), len(instances) - len(rollouts) - len(grades))
-
-
-def _wants_grade(instance_id: str, state: RunState, patches: Mapping[str, str]) -> bool:
-    row = state.outcomes[instance_id]
-    patch = patches.get(instance_id, row.patch_sha256)
-    if not row.has_patch and patch == row.patch_sha256:
-        return False
-    verdict = state.verdicts.get(instance_id)
-    return verdict is None or verdict.patch_sha256 != patch
 
 
 def choose_slots(cluster: Cluster, model: Model | None, memory_gb: float, cpus: int) -> int:

@@ -82,6 +82,17 @@ def api_key(config: RunConfig) -> str:
     return key
 
 
+def require_personas(config: RunConfig) -> None:
+    """Raises ConfigError where the scripted endpoint knows no such persona."""
+    from orchestrator.testing.personas import parse_persona
+
+    for instance_id, name in config.model.personas.items() if config.model else ():
+        try:
+            parse_persona(name)
+        except ValueError as error:
+            raise ConfigError(f"model.personas.{instance_id}: {error}") from None
+
+
 @dataclass(frozen=True)
 class Serving:
     """What the endpoint says of itself."""

@@ -18,7 +18,13 @@ from pathlib import Path
 from orchestrator.agents import Agent, AgentContext, create_agent
 from orchestrator.budget import Budget
 from orchestrator.config.schema import RunConfig
-from orchestrator.errors import AgentCrashed, InfraError, Interrupted
+from orchestrator.errors import (
+    AgentCrashed,
+    InfraError,
+    Interrupted,
+    PrerequisiteError,
+    SandboxUnavailable,
+)
 from orchestrator.harvest import Baseline, harvest, inspect_repository
 from orchestrator.sandbox import Sandbox, SandboxSpec, start_sandbox
 from orchestrator.types import (
@@ -157,7 +163,11 @@ def _prepare_image(request: RolloutRequest) -> tuple[str, ...]:
     from orchestrator.sandbox.docker import connect
 
     cluster = request.config.cluster
-    source = ensure_image(connect(), request.instance, cluster.images, cluster.sandbox.platform)
+    try:
+        client = connect()
+    except PrerequisiteError as error:
+        raise SandboxUnavailable(error.what) from error
+    source = ensure_image(client, request.instance, cluster.images, cluster.sandbox.platform)
     return (PULLED_NOTE,) if source is Source.PULLED else ()
 
 

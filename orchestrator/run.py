@@ -20,15 +20,21 @@ from orchestrator.display.view import View, duration
 from orchestrator.driver.base import Engine
 from orchestrator.driver.drive import Driver, Work
 from orchestrator.driver.files import (
+    follow_changed_patches,
     full_disk_told,
-    patches_now,
     read_patches,
     rewrite_predictions,
     save_rollout,
 )
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.driver.stop import StopSignal, stop_on_signals
-from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED, ConfigError
+from orchestrator.errors import (
+    EXIT_DONE,
+    EXIT_FAILURES_LEFT,
+    EXIT_INTERRUPTED,
+    ConfigError,
+    PrerequisiteError,
+)
 from orchestrator.journal import Journal, RunState
 from orchestrator.lock import make_lock
 from orchestrator.paths import RunPaths, write_atomic
@@ -38,6 +44,7 @@ from orchestrator.preflight import (
     api_key,
     docker_client,
     require_disk,
+    require_personas,
     require_serving,
     resolve_host,
 )
@@ -130,6 +137,7 @@ def create_run(config: RunConfig, dataset: Dataset) -> RunPaths:
         )
     require_disk(config, paths.root)
     host = resolve_host(config, dataset.instances)
+    require_personas(config)
     needs_server = config.model is not None and not config.scripted
     serving = require_serving(config, api_key(config)) if needs_server else None
     lock = make_lock(config, dataset, host, serving)
@@ -169,16 +177,17 @@ def _carry_on(
         host = resolve_host(config, dataset.instances)
         require_disk(config, paths.root)
         _clean_up_before(paths, host, console)
+        follow_changed_patches(paths, journal)
         state = journal.state()
-        plan = make_plan(dataset.instances, state, patches_now(paths, state))
+        plan = make_plan(dataset.instances, state)
         if only_grades:
             plan = Plan((), plan.grades, plan.done)
         rewrite_predictions(config, paths, state)
         if not plan.is_empty:
             journal.begin_session()
             _drive(plan, paths, config, dataset, host, journal, stop, console)
-            clean_run(paths, docker_client(host))
             journal.end_session()
+            _clean_up_after(paths, host, console)
         with waiting(console, "writing the reports"):
             report = finish(config, paths, dataset, journal.state())
     if stop.count:
@@ -259,11 +268,8 @@ def _scripted_endpoint(config: RunConfig, dataset: Dataset) -> Iterator[str]:
     from orchestrator.testing.endpoint import ScriptedEndpoint
 
     assert config.model is not None
-    try:
-        endpoint = ScriptedEndpoint(dataset.instances, dataset.answers, config.model.personas)
-    except ValueError as error:
-        raise ConfigError(f"model.personas: {error}") from None
-    with endpoint:
+    personas = config.model.personas
+    with ScriptedEndpoint(dataset.instances, dataset.answers, personas) as endpoint:
         yield endpoint.base_url
 
 
@@ -294,6 +300,14 @@ def _clean_up_before(paths: RunPaths, host: Host, console: Console) -> None:
     cleaned = clean_run(paths, client) + clean_dead_runs(paths.root.parent, client)
     if cleaned:
         console.print(f"removed what dead runs had left: {cleaned}", highlight=False)
+
+
+def _clean_up_after(paths: RunPaths, host: Host, console: Console) -> None:
+    """Mostly nothing is left. An engine that has died meanwhile must not cost the report."""
+    try:
+        clean_run(paths, docker_client(host))
+    except PrerequisiteError as error:
+        console.print(f"{error} `clean` removes what is left.", style="yellow", markup=False)
 
 
 def _require_same_dataset(paths: RunPaths, dataset: Dataset) -> None:

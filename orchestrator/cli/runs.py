@@ -34,7 +34,7 @@ def status(
         if run
         else sorted(path.parent for path in runs_dir.glob("*/journal.sqlite"))
     )
-    rows = [_status_row(folder) for folder in folders]
+    rows = [_status_row(folder) if run else _row_or_problem(folder) for folder in folders]
     if as_json:
         typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
@@ -42,6 +42,9 @@ def status(
     for name in ("run", "state", "rolled out", "graded", "resolved", "95% interval", "failures"):
         table.add_column(name, no_wrap=name == "run")
     for row in rows:
+        if "problem" in row:
+            table.add_row(row["run_id"], row["problem"], style="red")
+            continue
         low, high = row["ci95"]
         table.add_row(
             row["run_id"],
@@ -113,6 +116,16 @@ def _report(folder: Path) -> Any:
     paths = RunPaths(folder.resolve())
     lock = json.loads(paths.lock.read_text(encoding="utf-8")) if paths.lock.is_file() else {}
     return build_report(load_run_config(paths.config), read_journal(paths.journal), lock)
+
+
+def _row_or_problem(folder: Path) -> dict[str, Any]:
+    """A run that can't be read must not hide the others."""
+    from orchestrator.errors import OrchestratorError
+
+    try:
+        return _status_row(folder)
+    except OrchestratorError as error:
+        return {"run_id": folder.name, "problem": str(error)}
 
 
 def _status_row(folder: Path) -> dict[str, Any]:

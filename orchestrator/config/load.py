@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -79,8 +79,8 @@ def provenance(request: Request) -> dict[str, tuple[Any, str]]:
     merged, origins = _merge(_layers(request))
     config = _validate(merged, origins)
     return {
-        key: (value, origins.get(key, "default"))
-        for key, value in _flatten(config.model_dump(mode="json"))
+        ".".join(path): (value, origins.get(".".join(path), "default"))
+        for path, value in _leaves(config.model_dump(mode="json"))
     }
 
 
@@ -90,7 +90,7 @@ def load_run_config(path: Path) -> RunConfig:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path.parent} is not a run: it has no {path.name}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {_one_line(error)}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path} holds no configuration")
@@ -153,7 +153,9 @@ def _benchmark_layer(request: Request) -> Layer:
     if not is_local and (name.count("/") != 1 or name.startswith(("/", "."))):
         raise ConfigError(f"unknown benchmark {name!r}{nearest(name, list(profiles))}")
     source = str(path.resolve()) if is_local else name
-    label = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem if is_local else name.split("/")[1])
+    label = re.sub(
+        r"[^A-Za-z0-9._-]+", "-", path.resolve().stem if is_local else name.split("/")[1]
+    )
     return Layer("benchmark argument", {"benchmark": {"name": label, "source": source}})
 
 
@@ -172,8 +174,8 @@ def _profile(kind: str, name: str, extra: tuple[Path, ...]) -> Layer:
     if not isinstance(data, dict):
         raise ConfigError(f"{section} profile {path} is not a mapping of keys to values")
     overrides = data.pop("overrides", None) or {}
-    if not isinstance(overrides, dict):
-        raise ConfigError(f"{section} profile {path}: overrides is not a mapping")
+    if not isinstance(overrides, dict) or not all(isinstance(v, dict) for v in overrides.values()):
+        raise ConfigError(f"{section} profile {path}: overrides is not a mapping of sections")
     own = {"name": path.stem, **data}
     return Layer(str(path), {**overrides, section: {**overrides.get(section, {}), **own}})
 
@@ -182,14 +184,14 @@ def _merge(layers: list[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for layer in layers:
-        for key, value in _flatten(layer.data):
-            _put(merged, key, value, layer.origin)
-            origins[key] = layer.origin
+        for path, value in _leaves(layer.data):
+            _put(merged, path, value, layer.origin)
+            origins[".".join(path)] = layer.origin
     return merged, origins
 
 
-def _put(tree: dict[str, Any], key: str, value: Any, origin: str) -> None:
-    *parents, last = key.split(".")
+def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any, origin: str) -> None:
+    *parents, last = path
     for depth, parent in enumerate(parents):
         inner = tree.setdefault(parent, {})
         if inner is None:
@@ -200,17 +202,19 @@ def _put(tree: dict[str, Any], key: str, value: Any, origin: str) -> None:
     tree[last] = value
 
 
-def _flatten(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(
+    data: Mapping[str, Any], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every value with the path of keys that leads to it."""
     for key, value in data.items():
-        dotted = f"{prefix}{key}"
         if isinstance(value, Mapping) and value:
-            yield from _flatten(value, f"{dotted}.")
+            yield from _leaves(value, (*path, str(key)))
         else:
-            yield dotted, value
+            yield (*path, str(key)), value
 
 
 def _unflatten(key: str, value: Any) -> dict[str, Any]:
-    for part in reversed(key.split(".")):
+    for part in reversed(_split_key(key)):
         value = {part: value}
     return cast(dict[str, Any], value)
 
@@ -220,7 +224,7 @@ def _validate(data: dict[str, Any], origins: Mapping[str, str], where: str = "")
         return RunConfig.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        parts = tuple(str(part) for part in first["loc"])
+        parts = _known_part(tuple(str(part) for part in first["loc"]))
         key = ".".join(parts)
         origin = where or _origin(key, origins)
         if first["type"] == "extra_forbidden":
@@ -232,6 +236,15 @@ def _validate(data: dict[str, Any], origins: Mapping[str, str], where: str = "")
         raise ConfigError(f"{key}: {first['msg']}{got}, in {origin}") from None
 
 
+def _known_part(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """Where pydantic looked, less what it adds of its own: the members of a union, `[key]`."""
+    for depth in range(1, len(parts)):
+        fields = _keys_at(parts[:depth])
+        if not fields:
+            return parts[: depth + 1] if _is_mapping(parts[:depth]) else parts[:depth]
+    return parts
+
+
 def _origin(key: str, origins: Mapping[str, str]) -> str:
     inside = (o for k, o in origins.items() if k == key or k.startswith(f"{key}."))
     return next(inside, "the profiles")
@@ -241,8 +254,8 @@ def _keys_at(parts: tuple[str, ...]) -> list[str]:
     """The known keys of the section that a path of keys leads to."""
     model: type[BaseModel] = RunConfig
     for part in parts:
-        annotation = model.model_fields[part].annotation
-        choices = (annotation, *get_args(annotation))
+        field = model.model_fields.get(part)
+        choices = (field.annotation, *get_args(field.annotation)) if field else ()
         sections = [c for c in choices if isinstance(c, type) and issubclass(c, BaseModel)]
         if not sections:
             return []
@@ -250,9 +263,33 @@ def _keys_at(parts: tuple[str, ...]) -> list[str]:
     return list(model.model_fields)
 
 
+def _is_mapping(parts: tuple[str, ...]) -> bool:
+    """Whether a path of keys leads to a mapping with keys of people's own."""
+    model: type[BaseModel] = RunConfig
+    for part in parts[:-1]:
+        annotation = model.model_fields[part].annotation
+        choices = (annotation, *get_args(annotation))
+        model = next(c for c in choices if isinstance(c, type) and issubclass(c, BaseModel))
+    field = model.model_fields.get(parts[-1])
+    return field is not None and get_origin(field.annotation) is dict
+
+
+def _split_key(dotted: str) -> tuple[str, ...]:
+    """The parts of a dotted key; what names a person's own key (an instance id) may hold dots."""
+    parts = dotted.split(".")
+    for depth in range(1, len(parts)):
+        if not _keys_at(tuple(parts[:depth])):
+            simple = _is_mapping(tuple(parts[:depth])) and parts[depth - 1] != "request_fields"
+            if simple:
+                return (*parts[:depth], ".".join(parts[depth:]))
+            break
+    return tuple(parts)
+
+
 def _new_run_id(benchmark: str, model: str | None, agent: str) -> str:
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    words = (Path(benchmark).name, Path(model).name if model else agent, stamp)
+    names = (Path(benchmark).resolve().name, Path(model).name if model else agent)
+    words = (*(name[:40] for name in names), stamp)
     return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(words)).lstrip("-._")
 
 

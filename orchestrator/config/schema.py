@@ -199,7 +199,7 @@ class Rollout(Section):
 class RunConfig(Section):
     """Everything that a run depends on, merged and frozen; written to run.yaml."""
 
-    run_id: str
+    run_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     runs_dir: str
     benchmark: Benchmark
     model: Model | None

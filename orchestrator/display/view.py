@@ -34,9 +34,9 @@ class View:
     instances: int
     started_at: float
     rolled_out: int = 0
-    graded: int = 0
     to_grade: int = 0
-    resolved: int = 0
+    verdicts: dict[str, bool] = field(default_factory=dict)
+    """Instance id to whether it is resolved."""
     outcomes: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     slots: dict[tuple[Stage, str], Slot] = field(default_factory=dict)
@@ -53,9 +53,8 @@ class View:
             instances=len(state.instances),
             started_at=now,
             rolled_out=len(state.outcomes),
-            graded=len(state.verdicts),
             to_grade=patched,
-            resolved=sum(bool(row.resolved) for row in state.verdicts.values()),
+            verdicts={key: bool(row.resolved) for key, row in state.verdicts.items()},
             outcomes=Counter(str(row.outcome) for row in state.outcomes.values()),
             _rolled_out_at_start=len(state.outcomes),
         )
@@ -89,8 +88,15 @@ class View:
         if event.failure is not None:
             self.failures[str(event.failure.kind)] += 1
             return
-        self.graded += 1
-        self.resolved += bool(event.resolved)
+        self.verdicts[event.instance_id] = bool(event.resolved)
+
+    @property
+    def graded(self) -> int:
+        return len(self.verdicts)
+
+    @property
+    def resolved(self) -> int:
+        return sum(self.verdicts.values())
 
     @property
     def decided(self) -> int:

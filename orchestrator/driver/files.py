@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from orchestrator.config.schema import RunConfig
 from orchestrator.errors import JournalError
-from orchestrator.journal import RunState
+from orchestrator.journal import Journal, RunState
 from orchestrator.paths import RunPaths, write_atomic
 from orchestrator.types import GradeResult, Prediction, RolloutResult, patch_sha256
 
@@ -81,9 +81,13 @@ def read_patches(paths: RunPaths, state: RunState) -> dict[str, str]:
     }
 
 
-def patches_now(paths: RunPaths, state: RunState) -> dict[str, str]:
-    """The SHA-256 of those patches: a changed one is graded again."""
-    return {key: patch_sha256(patch) for key, patch in read_patches(paths, state).items()}
+def follow_changed_patches(paths: RunPaths, journal: Journal) -> None:
+    """Tell the journal of patch files that a person has changed, so that they are graded again."""
+    state = journal.state()
+    for instance_id, patch in read_patches(paths, state).items():
+        row = state.outcomes[instance_id]
+        if patch_sha256(patch) != row.patch_sha256:
+            journal.replace_patch(instance_id, row.attempt, patch)
 
 
 @contextmanager
@@ -92,8 +96,8 @@ def full_disk_told(paths: RunPaths) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in DISK_ERRORS:
-            raise
+        if error.errno not in DISK_ERRORS and error.filename is None:
+            raise  # not of a file
         raise JournalError(
             f"{paths.root}: {error.strerror or error}. "
             "Nothing recorded is lost: mend it and resume."

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import openai
+from openai.types.chat import ChatCompletion
 
 from orchestrator.config.schema import Endpoint, Model
 from orchestrator.errors import EndpointUnavailable, PrerequisiteError
@@ -36,6 +37,10 @@ class ContextOverflow(Exception):
 
 class OutOfTime(Exception):
     """The caller's own time for this call ran out; that says nothing of the server."""
+
+
+class _NoCompletionError(Exception):
+    """What came back is no completion: a proxy's page, say, in place of a server that is away."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,8 @@ class ChatClient:
                 if error.status_code < 500 and error.status_code not in (408, 429):
                     raise _refusal(error) from error
                 problem = f"HTTP {error.status_code}"
+            except _NoCompletionError as error:
+                problem = str(error)
             except openai.APIConnectionError as error:
                 if callers_limit and isinstance(error, openai.APITimeoutError):
                     raise OutOfTime from error
@@ -121,6 +128,8 @@ class ChatClient:
             extra_body=self._model.request_fields or None,
             **sampling,
         )
+        if not isinstance(reply, ChatCompletion):
+            raise _NoCompletionError("the answer is not a chat completion")
         if not reply.choices:
             return Completion("", "no_choices", False, 0, 0, time.monotonic() - started)
         message = reply.choices[0].message

@@ -80,7 +80,7 @@ def verdict(instance_id: str, files: Mapping[str, bytes]) -> tuple[bool, GradeRe
         )
     try:
         report = _InstanceReport.model_validate(json.loads(files[REPORT])[instance_id])
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise HarnessUnavailable(f"{instance_id}: its report can't be read: {error}") from error
     if report.infra_failure:
         raise HarnessUnavailable(f"{instance_id}: the harness says {report.infra_failure_reason}")

@@ -42,9 +42,11 @@ class Journal:
         """A new journal. Raises JournalError where one is there already, or the disk is full."""
         if path.exists():
             raise JournalError(f"{path} exists already")
+        # under another name first: a journal that exists is whole
+        unfinished = path.with_name(f"{path.name}.new")
+        unfinished.unlink(missing_ok=True)
         with _told(path):
-            connection = _connect(path)
-            with connection:
+            with closing(_connect(unfinished)) as connection, connection:
                 connection.executescript(f"BEGIN;{DDL}")
                 meta = {"version": str(VERSION), "run_id": run_id}
                 connection.executemany("INSERT INTO run VALUES (?, ?)", meta.items())
@@ -52,7 +54,8 @@ class Journal:
                     "INSERT INTO instance VALUES (?, ?, ?)",
                     [(i.instance_id, i.repo, n) for n, i in enumerate(instances)],
                 )
-        return cls(path, connection)
+            unfinished.rename(path)
+            return cls(path, _connect(path))
 
     @classmethod
     def open(cls, path: Path) -> Journal:
@@ -107,6 +110,15 @@ class Journal:
             "notes": json.dumps(result.notes),
         }
         self._insert("rollout", row)
+
+    def replace_patch(self, instance_id: str, attempt: int, patch: str) -> None:
+        """Follow a patch file that a person has changed; verdicts stay with the old text."""
+        with _told(self._path), self._db:
+            self._db.execute(
+                "UPDATE rollout SET patch_sha256 = ?, patch_bytes = ? "
+                "WHERE instance_id = ? AND attempt = ?",
+                (patch_sha256(patch), len(patch.encode("utf-8")), instance_id, attempt),
+            )
 
     def append_grade(self, result: GradeResult) -> None:
         """Record a grade whose files are in place."""
@@ -183,6 +195,7 @@ def _require_sound(path: Path) -> None:
             meta = dict(connection.execute("SELECT key, value FROM run"))
     except sqlite3.DatabaseError as error:
         check, meta = str(error), {}
+    check = " ".join(check.split())
     if check != "ok" or meta.get("version") != str(VERSION):
         problem = f"version {meta['version']}" if check == "ok" and "version" in meta else check
         raise JournalError(

@@ -84,14 +84,19 @@ class RunState:
 
     @cached_property
     def verdicts(self) -> Mapping[str, GradeRow]:
-        """The newest verdict on the rollout that counts, by instance."""
+        """The verdict on the patch that counts, by instance."""
         return {
             row.instance_id: row
             for row in self.grades
-            if row.resolved is not None
-            and row.instance_id in self.outcomes
-            and self.outcomes[row.instance_id].attempt == row.attempt
+            if row.resolved is not None and self._is_of_current_patch(row)
         }
+
+    def _is_of_current_patch(self, grade: GradeRow) -> bool:
+        rollout = self.outcomes.get(grade.instance_id)
+        return rollout is not None and (rollout.attempt, rollout.patch_sha256) == (
+            grade.attempt,
+            grade.patch_sha256,
+        )
 
     @cached_property
     def failures(self) -> Mapping[str, tuple[FailureKind, str]]:

@@ -96,7 +96,8 @@ def _instances(report: Report, state: RunState) -> Iterable[str]:
         outcome = state.outcomes.get(instance_id)
         verdict = state.verdicts.get(instance_id)
         if instance_id in report.failure_ids:
-            kind, detail = state.failures.get(instance_id, ("not started", ""))
+            unknown = ("not graded" if outcome else "not started", "")
+            kind, detail = state.failures.get(instance_id, unknown)
             yield f"| {instance_id} | **failure** | | | {kind}: {_cell(detail)} |"
             continue
         assert outcome is not None

@@ -155,23 +155,25 @@ class DockerSandbox(ClosesOnExit):
     def exec(
         self, command: str, timeout_s: float, *, max_bytes: int = MAX_OUTPUT_BYTES
     ) -> ExecResult:
-        argv = ["timeout", "--signal=KILL", f"{timeout_s:.2f}", "bash", "-c", command]
+        # stdout and stderr would come through two pipes, in any order
+        one_stream = ["bash", "-c", 'exec "$@" 2>&1', "bash"]
+        limited = ["timeout", "--signal=KILL", f"{timeout_s:.2f}", "bash", "-c", command]
         output = CappedOutput(max_bytes)
         started = time.monotonic()
         try:
             api = self._container.client.api  # type: ignore[union-attr]
             exec_id = api.exec_create(
                 self._container.id,
-                argv,
+                [*one_stream, *limited],
                 workdir=self.workdir,
                 environment=self._environment,
                 user="root",
             )["Id"]
             stream = api.exec_start(exec_id, socket=True)
+            # the SDK hands out a file on the socket, or the socket itself
+            raw: Any = stream
+            sock: socket.socket = getattr(raw, "_sock", raw)
             try:
-                # over a unix socket the SDK hands out a SocketIO, over TCP the socket itself
-                raw: Any = stream
-                sock: socket.socket = getattr(raw, "_sock", raw)
                 done = drain(
                     sock.fileno(),
                     lambda: bytes(sock.recv(65536)),
@@ -181,6 +183,7 @@ class DockerSandbox(ClosesOnExit):
                 )
             finally:
                 stream.close()
+                sock.close()
             if not done:
                 raise SandboxUnavailable(f"{self._container.name}: the engine hangs on a command")
             exit_code = self._exit_code(exec_id)

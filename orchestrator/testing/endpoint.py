@@ -201,7 +201,7 @@ def _error(code: int, message: str) -> dict[str, Any]:
 
 
 def _completion(reply: Reply, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    prompt = sum(len(str(message["content"])) for message in messages) // CHARS_PER_TOKEN + 1
+    prompt = sum(len(str(message.get("content"))) for message in messages) // CHARS_PER_TOKEN + 1
     said = len(reply.content or reply.reasoning or "") // CHARS_PER_TOKEN + 1
     message: dict[str, Any] = {"role": "assistant", "content": reply.content, "tool_calls": []}
     usage: dict[str, Any] = {

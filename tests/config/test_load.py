@@ -1,0 +1,232 @@
+"""Merging profiles and settings: who wins, what is refused, and what the message says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.config import Request, load_config, provenance
+from orchestrator.config.load import nearest, parse_setting
+from orchestrator.errors import ConfigError
+
+
+@pytest.fixture
+def profiles(tmp_path: Path) -> Path:
+    """A folder of profiles of one's own, each of which wants another step limit."""
+    for kind, name, text in (
+        ("clusters", "c", "overrides: {rollout: {max_steps: 1, max_tokens: 10}}\nworkers: 3"),
+        ("benchmarks", "b", "source: bundled\noverrides: {rollout: {max_steps: 2}}"),
+        ("agents", "a", "kind: mini\noverrides: {rollout: {max_steps: 3}, cluster: {workers: 9}}"),
+        (
+            "models",
+            "m",
+            "served_name: x\nendpoint: {base_url: scripted}\noverrides: {rollout: {max_steps: 4}}",
+        ),
+        ("models", "plain", "served_name: x\nendpoint: {base_url: scripted}"),
+    ):
+        write(tmp_path, kind, name, text)
+    return tmp_path
+
+
+def write(folder: Path, kind: str, name: str, text: str) -> None:
+    (folder / kind).mkdir(parents=True, exist_ok=True)
+    (folder / kind / f"{name}.yaml").write_text(text, encoding="utf-8")
+
+
+def ask(profiles: Path, model: str = "m", **settings: Any) -> Request:
+    given = {key.replace("__", "."): value for key, value in settings.items()}
+    return Request(
+        "b", model, "a", "c", run_id="r", settings=given, config_dirs=(profiles,), runs_dir="x"
+    )
+
+
+def error_of(request: Request) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_config(request)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_later_layers_win(profiles: Path) -> None:
+    assert load_config(ask(profiles)).rollout.max_steps == 4
+    assert load_config(ask(profiles, "plain")).rollout.max_steps == 3
+    assert load_config(ask(profiles, rollout__max_steps=5)).rollout.max_steps == 5
+
+
+def test_layers_merge_key_by_key(profiles: Path) -> None:
+    config = load_config(ask(profiles))
+
+    assert config.rollout.max_tokens == 10
+    assert config.cluster.workers == 9
+    assert config.cluster.name == "c"
+
+
+def test_every_value_says_where_it_came_from(profiles: Path) -> None:
+    values = provenance(ask(profiles, rollout__time_limit_s=7))
+
+    assert values["rollout.max_steps"] == (4, str(profiles / "models" / "m.yaml"))
+    assert values["rollout.max_tokens"] == (10, str(profiles / "clusters" / "c.yaml"))
+    assert values["rollout.time_limit_s"] == (7, "--set rollout.time_limit_s")
+    assert values["rollout.command_timeout_s"] == (120, "default")
+    assert values["run_id"] == ("r", "command line")
+
+
+def test_ones_own_profile_goes_before_the_shipped_one_of_its_name(tmp_path: Path) -> None:
+    write(tmp_path, "agents", "mini", "kind: mini\ndescription: mine")
+
+    config = load_config(Request("demo", agent="mini", config_dirs=(tmp_path,)))
+
+    assert config.agent.description == "mine"
+    assert config.cluster.name == "local"
+
+
+def test_a_profile_may_be_given_as_a_file(tmp_path: Path) -> None:
+    write(tmp_path, "models", "here", "served_name: x\nendpoint: {base_url: 'http://h/v1'}")
+
+    config = load_config(Request("demo", model=str(tmp_path / "models" / "here.yaml")))
+
+    assert config.model is not None
+    assert (config.model.name, config.model.served_name) == ("here", "x")
+
+
+@pytest.mark.parametrize(
+    ("request_", "word"),
+    [
+        (Request("dmo"), "'demo'"),
+        (Request("demo", agent="mni"), "'mini'"),
+        (Request("demo", model="scriptd"), "'scripted'"),
+        (Request("demo", cluster="locl"), "'local'"),
+        (Request("demo", settings={"rollout.max_step": 5}), "'max_steps'"),
+        (Request("demo", settings={"rolout.max_steps": 5}), "'rollout'"),
+        (Request("demo", settings={"model.endpoint.base_ur": "x"}), "'base_url'"),
+        (Request("demo", settings={"cluster.sandbox.memory": 3}), "'memory_gb'"),
+    ],
+)
+def test_what_is_unknown_names_the_nearest(request_: Request, word: str) -> None:
+    assert f"did you mean {word}" in error_of(request_)
+
+
+def test_an_unknown_key_names_the_profile_that_holds_it(profiles: Path) -> None:
+    write(profiles, "agents", "a", "kind: mini\nmax_format_error: 3")
+
+    text = error_of(ask(profiles))
+
+    assert str(profiles / "agents" / "a.yaml") in text
+    assert "'max_format_errors'" in text
+
+
+def test_a_wrong_value_names_its_key_its_value_and_its_layer() -> None:
+    text = error_of(Request("demo", settings={"rollout.max_steps": -1}))
+
+    assert text.startswith("rollout.max_steps:")
+    assert "got -1" in text
+    assert "--set rollout.max_steps" in text
+
+
+def test_a_wrong_value_of_a_union_names_its_key_and_its_layer() -> None:
+    text = error_of(Request("demo", settings={"cluster.workers": "many"}))
+
+    assert text.startswith("cluster.workers:")
+    assert "--set cluster.workers" in text
+
+
+def test_an_agent_that_asks_a_model_needs_one() -> None:
+    text = error_of(Request("lite", agent="mini"))
+
+    assert "--model" in text
+    assert "scripted" in text
+
+
+def test_agents_that_ask_no_model_get_none() -> None:
+    config = load_config(Request("demo", agent="gold", model="scripted"))
+
+    assert config.model is None
+    assert config.model_name_or_path == "gold"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: [1, 2",
+        "just a word",
+        "- a\n- list",
+        "",
+        "kind: mini\noverrides: 5",
+        "kind: mini\noverrides: {agent: 5}",
+        "kind: mini\noverrides: {rollout: 5}",
+    ],
+)
+def test_a_profile_that_is_no_mapping_is_one_clear_line(profiles: Path, text: str) -> None:
+    write(profiles, "agents", "a", text)
+
+    assert "a.yaml" in error_of(ask(profiles, "plain"))
+
+
+def test_a_profile_in_bytes_that_are_no_text_is_one_clear_line(profiles: Path) -> None:
+    (profiles / "agents" / "a.yaml").write_bytes(b"\xff\xfe\x00kind")
+
+    assert "is not YAML" in error_of(ask(profiles))
+
+
+def test_instance_ids_with_dots_may_be_keys(profiles: Path) -> None:
+    write(
+        profiles,
+        "models",
+        "m",
+        "served_name: x\nendpoint: {base_url: scripted}\npersonas: {socketio__socket.io-1: wrong}",
+    )
+    model = load_config(ask(profiles)).model
+
+    assert model is not None
+    assert model.personas == {"socketio__socket.io-1": "wrong"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("rollout.max_steps=50", ("rollout.max_steps", 50)),
+        (" a.b =x", ("a.b", "x")),
+        ("a=b=c", ("a", "b=c")),
+        ("a=[1, 2]", ("a", [1, 2])),
+        ("a=", ("a", None)),
+        ("a=true", ("a", True)),
+    ],
+)
+def test_a_setting_is_a_key_and_a_yaml_value(text: str, expected: tuple[str, Any]) -> None:
+    assert parse_setting(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "rollout.max_steps", "=5", "a=[1, 2"])
+def test_a_setting_that_is_none_says_how_to_write_it(text: str) -> None:
+    with pytest.raises(ConfigError, match="--set"):
+        parse_setting(text)
+
+
+def test_nothing_near_lists_what_is_known() -> None:
+    assert nearest("zzz", ["alpha", "beta"]) == "; known: alpha, beta"
+
+
+@pytest.mark.parametrize("run_id", ["", "a b", "../up", ".hidden", "a/b", "x" * 101])
+def test_a_run_id_that_is_no_folder_name_is_refused(run_id: str) -> None:
+    assert "run id" in error_of(Request("demo", run_id=run_id or " "))
+
+
+@pytest.mark.parametrize("run_id", ["a b", "../up"])
+def test_a_setting_can_not_smuggle_in_a_run_id(run_id: str) -> None:
+    with pytest.raises(ConfigError):
+        load_config(Request("demo", settings={"run_id": run_id}))
+
+
+def test_a_made_up_run_id_names_benchmark_and_model() -> None:
+    assert load_config(Request("demo")).run_id.startswith("demo-scripted-2")
+    assert load_config(Request("demo", agent="gold")).run_id.startswith("demo-gold-2")
+
+
+def test_a_run_id_made_up_from_a_long_name_is_a_run_id(tmp_path: Path) -> None:
+    path = tmp_path / f"{'x' * 120}.jsonl"
+    path.touch()
+
+    assert len(load_config(Request(str(path), agent="gold")).run_id) <= 100

@@ -1,0 +1,125 @@
+"""What several test modules share: the bundled benchmark, rollouts on it, and the Docker gate."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+from specs import DRIVER_HOST, sandbox_spec
+
+from orchestrator.config import Request, RunConfig, load_config
+from orchestrator.config.schema import Benchmark, Images
+from orchestrator.dataset import Dataset, load_instances
+from orchestrator.errors import PrerequisiteError
+from orchestrator.rollout import RolloutRequest, roll_out
+from orchestrator.sandbox import Sandbox, start_sandbox
+from orchestrator.types import Instance, RolloutResult
+
+hypothesis.settings.register_profile("orchestrator", deadline=None, max_examples=60)
+hypothesis.settings.load_profile("orchestrator")
+
+INSTANCE = "orchard__ledger-12"
+
+
+@functools.cache
+def _docker_problem() -> str:
+    from orchestrator.sandbox.docker import connect
+
+    try:
+        connect(timeout_s=15).close()
+    except PrerequisiteError as error:
+        return str(error)
+    return ""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked docker are skipped without an engine, but not in CI, where there must be one."""
+    if item.get_closest_marker("docker") is None or not _docker_problem():
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"CI needs Docker: {_docker_problem()}", pytrace=False)
+    pytest.skip(_docker_problem())
+
+
+@pytest.fixture(scope="session")
+def demo() -> Dataset:
+    """The bundled benchmark: all twelve instances and their answers."""
+    return load_instances(Benchmark(name="demo", source="bundled"))
+
+
+@pytest.fixture(scope="session")
+def instance(demo: Dataset) -> Instance:
+    return next(i for i in demo.instances if i.instance_id == INSTANCE)
+
+
+@pytest.fixture
+def make_config(tmp_path: Path) -> Callable[..., RunConfig]:
+    """A configuration of the demo: `make_config("mini", {"rollout.max_steps": 3})`."""
+
+    def make(agent: str = "nop", settings: dict[str, Any] | None = None, **more: Any) -> RunConfig:
+        given = {"run_id": "a-run", "runs_dir": str(tmp_path / "runs")} | more
+        return load_config(Request("demo", agent=agent, settings=settings or {}, **given))
+
+    return make
+
+
+@pytest.fixture
+def demo_config(make_config: Callable[..., RunConfig]) -> RunConfig:
+    """The demo by `mini` with the scripted model."""
+    return make_config("mini")
+
+
+@pytest.fixture(scope="session")
+def ensure_image() -> Iterator[Callable[[Instance], None]]:
+    """Builds an instance's image once a session, unless it is there."""
+    from orchestrator.images.store import ensure_image as ensure
+    from orchestrator.sandbox.docker import connect
+
+    client = connect()
+    images = Images(base=os.environ.get("SWE_ORCHESTRATOR_DEMO_BASE"))
+    yield functools.cache(lambda instance: ensure(client, instance, images, "linux/amd64"))
+    client.close()
+
+
+@pytest.fixture
+def open_sandbox(
+    instance: Instance, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Sandbox]]:
+    """Starts sandboxes of a kind and closes them in the end: `open_sandbox("process", pids=50)`."""
+    started: list[Sandbox] = []
+
+    def start(kind: str, **settings: Any) -> Sandbox:
+        if kind == "docker":
+            request.getfixturevalue("ensure_image")(instance)
+        started.append(start_sandbox(kind, sandbox_spec(instance, tmp_path, **settings)))
+        return started[-1]
+
+    yield start
+    for sandbox in started:
+        sandbox.close()
+
+
+@pytest.fixture(scope="session")
+def play() -> Callable[..., RolloutResult]:
+    """Runs one rollout to its result: `play(config, instance, "process", run_dir)`."""
+
+    def run(
+        config: RunConfig,
+        instance: Instance,
+        kind: str,
+        run_dir: Path,
+        should_stop: Callable[[], bool] = lambda: False,
+        **more: Any,
+    ) -> RolloutResult:
+        request = RolloutRequest(config, instance, 1, kind, str(run_dir), DRIVER_HOST, **more)
+        *_, result = roll_out(request, should_stop)
+        assert isinstance(result, RolloutResult)
+        return result
+
+    return run

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import pytest
+from rows import failed, graded, rolled, state
+
+from orchestrator.display.view import View, describe, duration, outcome_words
+from orchestrator.driver.scheduler import Stage, Start
+from orchestrator.plan import Planned
+from orchestrator.rollout import Progress
+from orchestrator.types import Outcome, Usage
+
+IDS = ("a", "b", "c", "d")
+
+
+@pytest.fixture
+def view() -> View:
+    return View.of(state(ids=IDS), now=100.0)
+
+
+def test_a_new_run_has_nothing_to_show(view: View) -> None:
+    assert (view.run_id, view.instances, view.decided) == ("r1", 4, 0)
+    assert view.rate == (0.0, 0.0, 1.0)
+    assert view.eta_s(200.0) is None
+
+
+def test_a_run_that_goes_on_starts_where_it_stood() -> None:
+    before = state(rolled("a"), rolled("b", patch=""), grades=[graded("a", True)], ids=IDS)
+    view = View.of(before, now=0.0)
+
+    assert (view.rolled_out, view.graded, view.to_grade, view.resolved) == (2, 1, 1, 1)
+    assert view.decided == 2
+    assert view.eta_s(50.0) is None
+    view.apply(rolled("c"), 60.0)
+    assert view.eta_s(60.0) == 60.0
+
+
+def test_a_slot_follows_its_rollout(view: View) -> None:
+    view.apply(Start(Stage.ROLLOUT, Planned("a", 1)), 101.0)
+    slot = view.slots[(Stage.ROLLOUT, "a")]
+    assert (slot.since, slot.phase) == (101.0, "starts")
+
+    view.apply(Progress("a", 1, "agent", 3, "ls"), 102.0)
+    assert (slot.phase, slot.steps, slot.activity) == ("agent", 3, "ls")
+
+    view.apply(rolled("a"), 103.0)
+    assert not view.slots
+
+
+def test_a_grade_has_a_slot_of_its_own(view: View) -> None:
+    view.apply(Start(Stage.ROLLOUT, Planned("b", 1)), 101.0)
+    view.apply(Start(Stage.GRADE, Planned("a", 1)), 101.0)
+    view.apply(graded("a", True), 102.0)
+
+    assert list(view.slots) == [(Stage.ROLLOUT, "b")]
+
+
+def test_progress_of_a_rollout_that_has_ended_is_dropped(view: View) -> None:
+    view.apply(Progress("a", 1, "agent"), 101.0)
+
+    assert not view.slots
+
+
+def test_outcomes_and_verdicts_are_counted(view: View) -> None:
+    for event in (rolled("a"), rolled("b"), rolled("c", patch=""), graded("a", True)):
+        view.apply(event, 110.0)
+
+    assert view.outcomes == {"submitted": 3}
+    assert (view.rolled_out, view.to_grade, view.graded) == (3, 2, 1)
+    assert view.decided == 2
+    assert view.rate[0] == 0.5
+    assert view.rate[1] < 0.5 < view.rate[2]
+
+
+def test_failures_are_counted_apart(view: View) -> None:
+    view.apply(failed("a"), 101.0)
+    view.apply(graded("b", None), 102.0)
+
+    assert view.failures == {"worker_lost": 2}
+    assert (view.rolled_out, view.graded) == (0, 0)
+
+
+def test_a_patch_that_is_graded_again_is_not_decided_twice() -> None:
+    view = View.of(state(rolled("a"), grades=[graded("a", True)], ids=("a",)), now=0.0)
+    view.apply(graded("a", True, patch="new"), 1.0)
+
+    assert view.decided == 1
+    assert view.resolved == 1
+
+
+def test_the_eta_is_at_the_pace_of_this_session(view: View) -> None:
+    view.apply(rolled("a"), 130.0)
+    assert view.eta_s(130.0) == 90.0
+    for key in ("b", "c", "d"):
+        view.apply(rolled(key), 140.0)
+    assert view.eta_s(140.0) == 0.0
+
+
+def test_what_is_worth_a_line_gets_one() -> None:
+    cut = rolled("a", outcome=Outcome.STEP_LIMIT, salvaged=True, usage=Usage(steps=9))
+
+    assert describe(cut) == "a: step_limit after 9 steps, patch salvaged"
+    assert describe(rolled("a", patch="")) == "a: submitted after 0 steps, no patch"
+    assert describe(failed("a")) == "a: worker_lost: something | broke"
+    assert describe(graded("a", True)) == "a: RESOLVED (tests)"
+    assert describe(graded("a", False)) == "a: not resolved (tests)"
+    assert describe(graded("a", None)) == "a: worker_lost: something | broke"
+    assert describe(Progress("a", 1, "agent")) is None
+    assert describe(Start(Stage.GRADE, Planned("a", 1))) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, "?"),
+        (0, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (3599.7, "1 h 00 min"),
+        (7500, "2 h 05 min"),
+    ],
+)
+def test_a_duration_is_told_in_two_units(seconds: float | None, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_outcomes_are_told_in_the_order_of_their_definition() -> None:
+    counts = {"gave_up": 1, "step_limit": 2, "submitted": 5}
+
+    assert outcome_words(counts) == "5 submitted, 2 step_limit, 1 gave_up"

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rows import failed, graded, instances, rolled, state
+
+from orchestrator.config import RunConfig
+from orchestrator.driver.files import (
+    append_prediction,
+    follow_changed_patches,
+    full_disk_told,
+    read_patch,
+    read_patches,
+    rewrite_predictions,
+    save_grade,
+    save_rollout,
+)
+from orchestrator.errors import JournalError
+from orchestrator.journal import Journal
+from orchestrator.paths import RunPaths
+from orchestrator.types import FailureKind, Usage, patch_sha256
+
+PATCH = "--- größer\r\n+++ b\n"
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> RunPaths:
+    return RunPaths(tmp_path)
+
+
+def predictions(paths: RunPaths) -> list[dict[str, str]]:
+    text = paths.predictions.read_bytes().decode("utf-8")
+    assert text.endswith("\n") or not text
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_an_outcomes_folder_holds_patch_files_and_summary(paths: RunPaths) -> None:
+    save_rollout(
+        paths, rolled("a", 2, PATCH, usage=Usage(steps=3), files={"trajectory.json": b"{}"})
+    )
+    folder = paths.rollout("a", 2)
+
+    assert {p.name for p in folder.iterdir()} == {"patch.diff", "trajectory.json", "result.json"}
+    assert (folder / "patch.diff").read_bytes() == PATCH.encode()
+    summary = json.loads((folder / "result.json").read_bytes())
+    assert summary["outcome"] == "submitted"
+    assert summary["usage"]["steps"] == 3
+
+
+def test_a_failures_folder_holds_no_patch_that_could_be_graded(paths: RunPaths) -> None:
+    lost = replace(failed("a", 1, FailureKind.INTERRUPTED), partial_patch="half")
+    save_rollout(paths, lost)
+    folder = paths.rollout("a", 1)
+
+    assert {p.name for p in folder.iterdir()} == {"partial.diff", "result.json"}
+    summary = json.loads((folder / "result.json").read_bytes())
+    assert summary["failure"]["kind"] == "interrupted"
+
+
+def test_a_prediction_has_the_official_keys_and_its_patch_unchanged(
+    paths: RunPaths, demo_config: RunConfig
+) -> None:
+    append_prediction(demo_config, paths, rolled("a", patch=PATCH))
+    append_prediction(demo_config, paths, rolled("b", patch=""))
+
+    assert predictions(paths) == [
+        {
+            "instance_id": "a",
+            "model_name_or_path": "scripted__mini",
+            "model_patch": PATCH,
+        },
+        {"instance_id": "b", "model_name_or_path": "scripted__mini", "model_patch": ""},
+    ]
+
+
+def test_a_line_that_a_kill_cut_short_is_mended(paths: RunPaths, demo_config: RunConfig) -> None:
+    save_rollout(paths, rolled("a", patch=PATCH))
+    append_prediction(demo_config, paths, rolled("a", patch=PATCH))
+    paths.predictions.write_bytes(paths.predictions.read_bytes()[:20])
+
+    rewrite_predictions(demo_config, paths, state(rolled("a", patch=PATCH)))
+
+    assert [line["model_patch"] for line in predictions(paths)] == [PATCH]
+
+
+def test_patches_are_read_as_they_lie_there_now(paths: RunPaths) -> None:
+    save_rollout(paths, rolled("a", patch=PATCH))
+    seen = state(rolled("a", patch=PATCH), failed("b"))
+    assert read_patches(paths, seen) == {"a": PATCH}
+
+    paths.patch("a", 1).write_text("edited", encoding="utf-8")
+
+    assert read_patches(paths, seen) == {"a": "edited"}
+
+
+def test_the_journal_follows_a_patch_that_a_person_has_changed(paths: RunPaths) -> None:
+    with Journal.create(paths.journal, "r1", instances("a", "b")) as journal:
+        for result in (rolled("a", patch=PATCH), rolled("b", patch=PATCH)):
+            save_rollout(paths, result)
+            journal.append_rollout(result)
+        paths.patch("a", 1).write_text("edited", encoding="utf-8")
+
+        follow_changed_patches(paths, journal)
+
+        digests = {key: row.patch_sha256 for key, row in journal.state().outcomes.items()}
+    assert digests == {"a": patch_sha256("edited"), "b": patch_sha256(PATCH)}
+
+
+def test_a_patch_that_is_gone_is_told(paths: RunPaths) -> None:
+    with pytest.raises(JournalError, match="can't be read"):
+        read_patch(paths, "a", 1)
+
+
+def test_the_files_of_an_older_patchs_grade_go_away(
+    paths: RunPaths, demo_config: RunConfig
+) -> None:
+    folder = paths.harness_log("scripted__mini", "a")
+    save_grade(demo_config, paths, replace(graded("a", True), files={"old.log": b"1"}))
+    save_grade(demo_config, paths, replace(graded("a", True), files={"report.json": b"2"}))
+
+    assert {p.name for p in folder.iterdir()} == {"report.json"}
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_disk_that_takes_no_more_is_one_clear_line(paths: RunPaths, code: int) -> None:
+    with pytest.raises(JournalError, match="resume") as caught, full_disk_told(paths):
+        raise OSError(code, os.strerror(code))
+
+    assert os.strerror(code) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_can_not_be_opened_is_told_too(paths: RunPaths) -> None:
+    with pytest.raises(JournalError, match="No such file"), full_disk_told(paths):
+        paths.journal.read_bytes()
+
+
+def test_an_error_of_no_file_is_not_taken_for_a_full_disk(paths: RunPaths) -> None:
+    with pytest.raises(ConnectionRefusedError), full_disk_told(paths):
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")

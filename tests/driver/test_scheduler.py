@@ -1,0 +1,184 @@
+"""The scheduler's rules one by one. `test_scheduler_machine.py` tries them all together."""
+
+from __future__ import annotations
+
+from orchestrator.driver.scheduler import FIRST_PAUSE_S, Scheduler, Stage, Start
+from orchestrator.plan import Planned
+from orchestrator.types import FailureKind
+
+RETRIES = {
+    FailureKind.WORKER_LOST: 2,
+    FailureKind.ENDPOINT_UNAVAILABLE: 5,
+    FailureKind.SANDBOX_UNAVAILABLE: 9,
+    FailureKind.AGENT_CRASHED: 9,
+}
+
+
+def make(rollouts: int = 2, grades: int = 1, work: int = 5, delay_s: float = 10.0) -> Scheduler:
+    scheduler = Scheduler(rollouts, grades, RETRIES, delay_s)
+    scheduler.add(Stage.ROLLOUT, [Planned(f"i{n}", 1) for n in range(work)])
+    return scheduler
+
+
+def ids(starts: list[Start]) -> list[str]:
+    return [start.work.instance_id for start in starts]
+
+
+def end(
+    scheduler: Scheduler, starts: list[Start], failure: FailureKind | None, now: float = 0.0
+) -> None:
+    for start in starts:
+        scheduler.rollout_done(start.work, failure, wants_grade=False, now=now)
+
+
+def test_as_many_start_as_there_are_slots_in_order() -> None:
+    scheduler = make(rollouts=2)
+
+    assert ids(scheduler.admit(0)) == ["i0", "i1"]
+    assert scheduler.admit(0) == []
+    assert scheduler.running(Stage.ROLLOUT) == {"i0", "i1"}
+    assert scheduler.waiting(Stage.ROLLOUT) == 3
+
+
+def test_an_end_makes_room() -> None:
+    scheduler = make(rollouts=2)
+    end(scheduler, scheduler.admit(0)[:1], None)
+
+    assert ids(scheduler.admit(0)) == ["i2"]
+
+
+def test_grades_come_first() -> None:
+    scheduler = make(rollouts=2)
+    first = scheduler.admit(0)[0]
+    scheduler.rollout_done(first.work, None, wants_grade=True, now=0)
+
+    assert [start.stage for start in scheduler.admit(0)] == [Stage.GRADE, Stage.ROLLOUT]
+
+
+def test_a_failure_comes_back_under_the_next_attempt_after_its_delay() -> None:
+    scheduler = make(rollouts=1, work=1)
+    end(scheduler, scheduler.admit(0), FailureKind.WORKER_LOST, now=0)
+
+    assert scheduler.admit(9.9) == []
+    assert scheduler.admit(10) == [Start(Stage.ROLLOUT, Planned("i0", 2))]
+
+
+def test_the_delay_doubles_and_the_budget_ends() -> None:
+    scheduler = make(rollouts=1, work=1)
+    end(scheduler, scheduler.admit(0), FailureKind.WORKER_LOST, now=0)
+    end(scheduler, scheduler.admit(10), FailureKind.WORKER_LOST, now=10)
+    assert scheduler.admit(29.9) == []
+    end(scheduler, scheduler.admit(30), FailureKind.WORKER_LOST, now=30)
+
+    assert scheduler.is_finished
+
+
+def test_each_kind_of_failure_has_a_budget_of_its_own() -> None:
+    scheduler = make(rollouts=1, work=1, delay_s=0)
+    kinds = [FailureKind.WORKER_LOST] * 2 + [FailureKind.AGENT_CRASHED]
+    for kind in kinds:
+        end(scheduler, scheduler.admit(0), kind)
+
+    assert ids(scheduler.admit(0)) == ["i0"]
+
+
+def test_a_failure_without_a_budget_is_not_redone() -> None:
+    scheduler = make(rollouts=1, work=1)
+    end(scheduler, scheduler.admit(0), FailureKind.INTERRUPTED)
+
+    assert scheduler.is_finished
+
+
+def test_a_retry_does_not_hold_up_what_may_start() -> None:
+    scheduler = make(rollouts=1, work=2)
+    end(scheduler, scheduler.admit(0), FailureKind.WORKER_LOST)
+
+    assert ids(scheduler.admit(0)) == ["i1"]
+
+
+def test_a_grade_that_failed_is_redone_under_its_own_attempt() -> None:
+    scheduler = make(work=0)
+    scheduler.add(Stage.GRADE, [Planned("i0", 3)])
+    (start,) = scheduler.admit(0)
+    scheduler.grade_done(start.work, FailureKind.WORKER_LOST, now=0)
+
+    assert scheduler.admit(10) == [Start(Stage.GRADE, Planned("i0", 3))]
+
+
+def test_an_endpoint_that_is_away_admits_no_rollout_until_it_is_back() -> None:
+    scheduler = make(rollouts=1, delay_s=0)
+    end(scheduler, scheduler.admit(0), FailureKind.ENDPOINT_UNAVAILABLE)
+
+    assert scheduler.endpoint_away
+    assert "away" in scheduler.held_back(1e9)
+    assert scheduler.admit(1e9) == []
+    assert not scheduler.is_finished
+    scheduler.endpoint_away = False
+    assert ids(scheduler.admit(1e9)) == ["i1"]
+
+
+def test_an_endpoint_that_is_away_does_not_keep_grades() -> None:
+    scheduler = make()
+    scheduler.add(Stage.GRADE, [Planned("g", 1)])
+    scheduler.endpoint_away = True
+
+    assert ids(scheduler.admit(0)) == ["g"]
+
+
+def test_a_full_disk_admits_grades_only() -> None:
+    scheduler = make()
+    scheduler.add(Stage.GRADE, [Planned("g", 1)])
+    scheduler.disk_low = True
+
+    assert ids(scheduler.admit(0)) == ["g"]
+    assert "disk" in scheduler.held_back(0)
+    assert not scheduler.is_idle
+
+
+def test_failures_in_a_row_pause_and_then_one_goes_ahead() -> None:
+    scheduler = make(rollouts=3, work=20, delay_s=0)
+    end(scheduler, scheduler.admit(0), FailureKind.SANDBOX_UNAVAILABLE, now=0)
+
+    assert "3 failures in a row" in scheduler.held_back(0)
+    assert scheduler.admit(FIRST_PAUSE_S - 0.1) == []
+    assert len(scheduler.admit(FIRST_PAUSE_S)) == 1
+    assert scheduler.admit(FIRST_PAUSE_S) == []
+
+
+def test_the_pause_doubles_while_it_goes_on_and_a_success_ends_it() -> None:
+    scheduler = make(rollouts=3, work=20, delay_s=0)
+    end(scheduler, scheduler.admit(0), FailureKind.SANDBOX_UNAVAILABLE, now=0)
+    scout = scheduler.admit(30)
+    end(scheduler, scout, FailureKind.SANDBOX_UNAVAILABLE, now=30)
+    assert scheduler.admit(30 + 2 * FIRST_PAUSE_S - 1) == []
+
+    scout = scheduler.admit(30 + 2 * FIRST_PAUSE_S)
+    end(scheduler, scout, None, now=100)
+
+    assert scheduler.held_back(100) == ""
+    assert len(scheduler.admit(100)) == 3
+
+
+def test_agents_that_crash_are_no_reason_to_pause() -> None:
+    scheduler = make(rollouts=4, work=20, delay_s=0)
+    end(scheduler, scheduler.admit(0), FailureKind.AGENT_CRASHED)
+
+    assert len(scheduler.admit(0)) == 4
+
+
+def test_a_stop_admits_nothing_more_and_is_over_when_what_runs_is() -> None:
+    scheduler = make(rollouts=2)
+    scheduler.add(Stage.GRADE, [Planned("g", 1)])
+    rolling = [start for start in scheduler.admit(0) if start.stage is Stage.ROLLOUT]
+    scheduler.stopping = True
+
+    end(scheduler, rolling, None)
+    assert scheduler.admit(0) == []
+    assert not scheduler.is_finished
+    scheduler.grade_done(Planned("g", 1), None, 0)
+    assert scheduler.is_finished
+
+
+def test_nothing_to_do_is_finished() -> None:
+    assert make(work=0).is_finished
+    assert make(work=0).held_back(0) == ""

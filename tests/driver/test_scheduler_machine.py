@@ -1,0 +1,155 @@
+"""The scheduler against anything that rollouts, grades, servers and people may do to it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+)
+
+from orchestrator.driver.scheduler import Scheduler, Stage, Start
+from orchestrator.plan import Planned
+from orchestrator.types import FailureKind
+
+kinds = st.sampled_from(list(FailureKind))
+
+
+class SchedulerMachine(RuleBasedStateMachine):
+    """Starts what is admitted, ends it in every way, and counts."""
+
+    running = Bundle("running")
+
+    @initialize(
+        rollout_slots=st.integers(1, 4),
+        grade_slots=st.integers(1, 2),
+        retries=st.dictionaries(kinds, st.integers(0, 3)),
+        rollouts=st.integers(0, 8),
+        grades=st.integers(0, 4),
+        delay_s=st.sampled_from([0.0, 10.0]),
+    )
+    def begin(
+        self,
+        rollout_slots: int,
+        grade_slots: int,
+        retries: dict[FailureKind, int],
+        rollouts: int,
+        grades: int,
+        delay_s: float,
+    ) -> None:
+        self.now = 0.0
+        self.retries = retries
+        self.slots = {Stage.ROLLOUT: rollout_slots, Stage.GRADE: grade_slots}
+        self.scheduler = Scheduler(rollout_slots, grade_slots, retries, delay_s)
+        self.rolling = [f"r{n}" for n in range(rollouts)]
+        self.grading = [f"g{n}" for n in range(grades)]
+        self.scheduler.add(Stage.ROLLOUT, [Planned(key, 1) for key in self.rolling])
+        self.scheduler.add(Stage.GRADE, [Planned(key, 1) for key in self.grading])
+        self.live: list[Start] = []
+        self.failed: Counter[tuple[str, Stage, FailureKind]] = Counter()
+        self.starts: Counter[tuple[str, Stage]] = Counter()
+        self.attempts: dict[str, int] = {}
+        self.ends: dict[tuple[str, Stage], FailureKind | None] = {}
+        self.wanted = set(self.grading)
+
+    @rule(target=running)
+    def admit(self) -> object:
+        held = bool(self.scheduler.held_back(self.now))
+        starts = self.scheduler.admit(self.now)
+        stages = [start.stage for start in starts]
+        assert stages == sorted(stages), "grades first"
+        assert not (self.scheduler.stopping and starts)
+        assert not (held and Stage.ROLLOUT in stages)
+        for start in starts:
+            key = start.work.instance_id
+            assert key not in {s.work.instance_id for s in self.live if s.stage is start.stage}
+            self.starts[key, start.stage] += 1
+            if start.stage is Stage.ROLLOUT:
+                assert start.work.attempt == self.attempts.get(key, 0) + 1
+                self.attempts[key] = start.work.attempt
+        self.live += starts
+        return multiple(*starts)
+
+    @rule(start=consumes(running), failure=st.none() | kinds, wants_grade=st.booleans())
+    def end(self, start: Start, failure: FailureKind | None, wants_grade: bool) -> None:
+        self.live.remove(start)
+        key = start.work.instance_id
+        self.ends[key, start.stage] = failure
+        if failure is not None:
+            self.failed[key, start.stage, failure] += 1
+        if start.stage is Stage.GRADE:
+            self.scheduler.grade_done(start.work, failure, self.now)
+            return
+        if failure is None and wants_grade:
+            self.wanted.add(key)
+        self.scheduler.rollout_done(start.work, failure, wants_grade, self.now)
+
+    @rule(seconds=st.floats(0, 700))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule()
+    def server_comes_back(self) -> None:
+        self.scheduler.endpoint_away = False
+
+    @rule(low=st.booleans())
+    def disk_changes(self, low: bool) -> None:
+        self.scheduler.disk_low = low
+
+    @precondition(lambda self: self.now > 2000)
+    @rule()
+    def person_says_stop(self) -> None:
+        self.scheduler.stopping = True
+
+    @invariant()
+    def never_more_than_the_slots(self) -> None:
+        for stage, slots in self.slots.items():
+            ours = {start.work.instance_id for start in self.live if start.stage is stage}
+            assert len(ours) <= slots
+            assert self.scheduler.running(stage) == ours
+
+    @invariant()
+    def retries_stay_within_the_budget(self) -> None:
+        for (key, stage), starts in self.starts.items():
+            failures = {k: n for (i, s, k), n in self.failed.items() if (i, s) == (key, stage)}
+            allowed = sum(min(n, self.retries.get(k, 0)) for k, n in failures.items())
+            assert starts <= 1 + allowed
+
+    def teardown(self) -> None:
+        """From here on all goes well, and then every work must have ended."""
+        if not hasattr(self, "scheduler"):
+            return
+        stopped = self.scheduler.stopping
+        self.scheduler.disk_low = False
+        for _ in range(1000):
+            if self.scheduler.is_finished:
+                break
+            self.scheduler.endpoint_away = False
+            self.now += 700
+            self.admit()
+            for start in list(self.live):
+                self.end(start, None, wants_grade=True)
+        assert self.scheduler.is_finished
+        if stopped:
+            return
+        for key in self.rolling:
+            self.assert_ended(key, Stage.ROLLOUT)
+        for key in self.wanted:
+            self.assert_ended(key, Stage.GRADE)
+
+    def assert_ended(self, key: str, stage: Stage) -> None:
+        kind = self.ends[key, stage]
+        assert kind is None or self.failed[key, stage, kind] > self.retries.get(kind, 0)
+
+
+TestScheduler = SchedulerMachine.TestCase
+TestScheduler.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

@@ -1,0 +1,253 @@
+"""The journal's file: what it refuses, who may read it, and what a broken one says."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import JournalError
+from orchestrator.journal import Journal, read_journal
+from orchestrator.types import (
+    Failure,
+    FailureKind,
+    GradeReason,
+    GradeResult,
+    Instance,
+    Outcome,
+    RolloutResult,
+    Usage,
+    patch_sha256,
+)
+
+INSTANCES = [Instance(i, f"{i}/repo", "c0ffee", "an issue", "image") for i in ("b", "a")]
+LOST = Failure(FailureKind.WORKER_LOST, "gone | away\nfor good")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run" / "journal.sqlite"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    path.parent.mkdir()
+    with Journal.create(path, "r1", INSTANCES) as journal:
+        yield journal
+
+
+def submitted(attempt: int = 1, patch: str = "diff", instance_id: str = "a") -> RolloutResult:
+    return RolloutResult(instance_id, attempt, outcome=Outcome.SUBMITTED, patch=patch)
+
+
+def verdict(resolved: bool, patch: str = "diff", attempt: int = 1) -> GradeResult:
+    digest = patch_sha256(patch)
+    return GradeResult("a", attempt, digest, resolved=resolved, reason=GradeReason.TESTS)
+
+
+def error_of(path: Path) -> str:
+    with pytest.raises(JournalError) as caught:
+        read_journal(path)
+    with pytest.raises(JournalError):
+        Journal.open(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_new_journal_knows_its_run_and_instances_in_order(journal: Journal) -> None:
+    state = journal.state()
+
+    assert state.run_id == "r1"
+    assert list(state.instances.items()) == [("b", "b/repo"), ("a", "a/repo")]
+    assert not state.rollouts
+
+
+def test_a_rollout_comes_back_as_it_was_recorded(journal: Journal) -> None:
+    journal.append_rollout(
+        RolloutResult(
+            "a",
+            2,
+            outcome=Outcome.STEP_LIMIT,
+            patch="größer",
+            salvaged=True,
+            usage=Usage(3, 40, 5, 1.5, 2.5),
+            started_at=10.0,
+            ended_at=20.0,
+            phases_s={"agent": 9.0},
+            notes=("one", "two"),
+        )
+    )
+    (row,) = journal.state().rollouts
+
+    assert (row.instance_id, row.attempt, row.outcome) == ("a", 2, Outcome.STEP_LIMIT)
+    assert (row.salvaged, row.patch_bytes) == (True, 8)
+    assert row.patch_sha256 == patch_sha256("größer")
+    assert row.usage == Usage(3, 40, 5, 1.5, 2.5)
+    assert (row.started_at, row.ended_at, row.phases_s) == (10.0, 20.0, {"agent": 9.0})
+    assert row.notes == ("one", "two")
+
+
+def test_a_grade_comes_back_as_it_was_recorded(journal: Journal) -> None:
+    journal.append_rollout(submitted())
+    journal.append_grade(verdict(True))
+    (row,) = journal.state().grades
+
+    assert (row.resolved, row.reason, row.failure) == (True, GradeReason.TESTS, None)
+
+
+def test_two_outcomes_of_one_instance_are_refused(journal: Journal) -> None:
+    journal.append_rollout(submitted(1))
+
+    with pytest.raises(JournalError, match="UNIQUE"):
+        journal.append_rollout(submitted(2))
+
+    assert [row.attempt for row in journal.state().rollouts] == [1]
+
+
+def test_one_attempt_is_recorded_once(journal: Journal) -> None:
+    journal.append_rollout(RolloutResult("a", 1, failure=LOST))
+
+    with pytest.raises(JournalError, match="UNIQUE"):
+        journal.append_rollout(RolloutResult("a", 1, failure=LOST))
+
+
+def test_an_outcome_may_follow_failures(journal: Journal) -> None:
+    journal.append_rollout(RolloutResult("a", 1, failure=LOST))
+    journal.append_rollout(RolloutResult("a", 2, failure=LOST))
+    journal.append_rollout(submitted(3))
+
+    state = journal.state()
+
+    assert state.outcomes["a"].attempt == 3
+    assert not state.failures
+
+
+def test_two_verdicts_on_one_patch_are_refused(journal: Journal) -> None:
+    journal.append_rollout(submitted())
+    journal.append_grade(verdict(True))
+
+    with pytest.raises(JournalError, match="UNIQUE"):
+        journal.append_grade(verdict(False))
+
+    assert journal.state().verdicts["a"].resolved is True
+
+
+def test_a_changed_patch_may_have_a_verdict_of_its_own(journal: Journal) -> None:
+    journal.append_rollout(submitted())
+    journal.append_grade(verdict(True))
+    journal.replace_patch("a", 1, "another")
+    journal.append_grade(verdict(False, "another"))
+
+    assert journal.state().verdicts["a"].resolved is False
+
+
+def test_a_grade_of_no_rollout_is_refused(journal: Journal) -> None:
+    with pytest.raises(JournalError, match="FOREIGN KEY"):
+        journal.append_grade(verdict(True))
+
+
+def test_a_rollout_of_another_benchmark_is_refused(journal: Journal) -> None:
+    with pytest.raises(JournalError, match="FOREIGN KEY"):
+        journal.append_rollout(submitted(instance_id="stranger"))
+
+
+def test_a_reader_sees_what_is_written_while_the_writer_is_open(
+    journal: Journal, path: Path
+) -> None:
+    journal.append_rollout(submitted())
+    assert len(read_journal(path).rollouts) == 1
+    journal.append_grade(verdict(True))
+    assert read_journal(path).verdicts["a"].resolved
+
+
+def test_what_was_written_is_there_when_the_journal_is_opened_again(path: Path) -> None:
+    path.parent.mkdir()
+    with Journal.create(path, "r1", INSTANCES) as journal:
+        journal.append_rollout(submitted())
+    with Journal.open(path) as journal:
+        assert journal.state().outcomes["a"].outcome is Outcome.SUBMITTED
+
+
+def test_a_journal_is_not_created_over_another(journal: Journal, path: Path) -> None:
+    with pytest.raises(JournalError, match="exists already"):
+        Journal.create(path, "r2", INSTANCES)
+
+    assert journal.state().run_id == "r1"
+
+
+def test_a_journal_whose_creation_failed_is_not_there(path: Path) -> None:
+    path.parent.mkdir()
+    with pytest.raises(JournalError):
+        Journal.create(path, "r1", [*INSTANCES, INSTANCES[0]])
+
+    assert not path.exists()
+
+
+def test_a_folder_without_a_journal_is_no_run(path: Path) -> None:
+    assert "is not a run" in error_of(path)
+
+
+@pytest.mark.parametrize("data", [b"", b"not a database at all" * 100])
+def test_a_file_that_is_no_journal_says_what_to_do(path: Path, data: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(data)
+
+    assert "predictions.jsonl" in error_of(path)
+
+
+@pytest.mark.parametrize("page", [1, 3, 5, 8])
+def test_a_journal_with_a_broken_page_says_what_to_do(path: Path, page: int) -> None:
+    path.parent.mkdir()
+    with Journal.create(path, "r1", INSTANCES) as journal:
+        for attempt in range(1, 40):
+            journal.append_rollout(RolloutResult("a", attempt, failure=LOST))
+    data = bytearray(path.read_bytes())
+    data[page * 4096 : page * 4096 + 2000] = b"\x55" * 2000
+    path.write_bytes(data)
+
+    assert "predictions.jsonl" in error_of(path)
+
+
+def test_a_journal_cut_short_says_what_to_do(journal: Journal, path: Path) -> None:
+    journal.close()
+    path.write_bytes(path.read_bytes()[:6000])
+
+    assert "predictions.jsonl" in error_of(path)
+
+
+def test_a_journal_of_another_version_says_so(journal: Journal, path: Path) -> None:
+    journal.close()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE run SET value = '99' WHERE key = 'version'")
+
+    assert "version 99" in error_of(path)
+
+
+def test_a_session_ends_when_it_is_ended(journal: Journal) -> None:
+    journal.begin_session()
+    assert journal.state().sessions[0].ended_at is None
+    journal.end_session()
+
+    (session,) = journal.state().sessions
+    assert session.ended_at is not None
+    assert session.seconds >= 0
+
+
+def test_a_session_that_was_killed_ends_where_it_was_last_seen(journal: Journal) -> None:
+    journal.begin_session()
+    journal.begin_session()
+
+    killed, live = journal.state().sessions
+    assert killed.ended_at == killed.last_seen_at
+    assert live.ended_at is None
+
+
+def test_a_heartbeat_right_after_the_start_writes_nothing(journal: Journal) -> None:
+    journal.begin_session()
+    before = journal.state().sessions
+    journal.heartbeat()
+
+    assert journal.state().sessions == before

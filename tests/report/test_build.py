@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rows import failed, graded, rolled, state
+
+from orchestrator.config import Request, RunConfig, load_config
+from orchestrator.journal import RunState, Session
+from orchestrator.report.build import Report, build_report
+from orchestrator.types import FailureKind, Outcome, Usage
+
+CONFIG = load_config(Request("demo", run_id="r1"))
+
+
+def report(seen: RunState, config: RunConfig = CONFIG, **lock: Any) -> Report:
+    return build_report(config, seen, lock)
+
+
+DONE = state(
+    rolled("a-1", notes=("careful",), usage=Usage(3, 100, 10)),
+    failed("b-1", 1),
+    rolled("b-1", 2, outcome=Outcome.STEP_LIMIT, salvaged=True, notes=("careful",)),
+    rolled("a-2", patch="", outcome=Outcome.GAVE_UP, usage=Usage(1, 5, 5)),
+    grades=[graded("a-1", True), graded("b-1", False, attempt=2)],
+    sessions=[Session(0, 60, 60)],
+    ids=("a-1", "b-1", "a-2"),
+)
+
+
+def test_a_run_that_is_done_counts_everything_once() -> None:
+    found = report(DONE, versions={"swebench": "5"})
+
+    assert (found.instances, found.attempted, found.submitted) == (3, 3, 1)
+    assert (found.salvaged, found.empty, found.graded, found.resolved) == (1, 1, 2, 1)
+    assert found.resolve_rate == pytest.approx(1 / 3)
+    assert found.resolved_ids == ("a-1",)
+    assert found.unresolved_ids == ("a-2", "b-1")
+    assert found.salvaged_ids == ("b-1",)
+    assert found.outcomes == {"gave_up": 1, "step_limit": 1, "submitted": 1}
+    assert found.by_repo == {
+        "a": {"instances": 2, "resolved": 1},
+        "b": {"instances": 1, "resolved": 0},
+    }
+    assert found.tokens == {"prompt": 105, "completion": 15, "total": 120}
+    assert found.wall_s == 60
+    assert found.versions == {"swebench": "5"}
+    assert found.warnings == ("careful (2 rollouts)",)
+    assert (found.benchmark, found.model, found.agent) == ("demo", "scripted", "mini")
+
+
+def test_a_run_that_is_done_is_valid() -> None:
+    assert report(DONE).valid
+    assert not report(DONE).failures
+
+
+def test_failures_left_stay_in_the_denominator_and_withhold_valid() -> None:
+    found = report(state(rolled("a"), failed("b", 1), failed("b", 2), grades=[graded("a", True)]))
+
+    assert not found.valid
+    assert found.resolve_rate == pytest.approx(1 / 3)
+    assert found.failures == {"not_started": 1, "worker_lost": 1}
+    assert found.failure_ids == ("b", "c")
+
+
+def test_a_patch_without_a_verdict_withholds_valid() -> None:
+    found = report(state(rolled("a"), ids=("a",)))
+
+    assert not found.valid
+    assert found.failures == {"not_graded": 1}
+
+
+def test_a_grade_that_failed_withholds_valid() -> None:
+    found = report(state(rolled("a"), grades=[graded("a", None)], ids=("a",)))
+
+    assert not found.valid
+    assert found.failures == {FailureKind.WORKER_LOST: 1}
+    assert found.attempted == 1
+
+
+def test_tokens_of_failed_attempts_were_paid_for() -> None:
+    lost = failed("a", 1)
+    spent = type(lost)("a", 1, failure=lost.failure, usage=Usage(1, 70, 7))
+
+    assert report(state(spent, rolled("a", 2))).tokens["total"] == 77
+
+
+def test_an_agent_without_a_model_has_none_in_its_report() -> None:
+    assert report(DONE, load_config(Request("demo", agent="gold"))).model is None
+
+
+def test_the_report_is_json() -> None:
+    assert json.loads(json.dumps(report(DONE).as_dict()))["ci95"] == list(report(DONE).ci95)
+
+
+endings = st.sampled_from(["nothing", "failure", "empty", "ungraded", "lost", "no", "yes"])
+
+
+@given(st.lists(endings, min_size=1, max_size=15))
+def test_every_instance_is_resolved_or_unresolved_or_a_failure(how: list[str]) -> None:
+    ids = [f"r-{n}" for n in range(len(how))]
+    rollouts, grades = [], []
+    for key, ending in zip(ids, how, strict=True):
+        if ending == "failure":
+            rollouts.append(failed(key))
+        elif ending != "nothing":
+            rollouts.append(rolled(key, patch="" if ending == "empty" else "diff"))
+        if ending in ("lost", "no", "yes"):
+            grades.append(graded(key, {"lost": None, "no": False, "yes": True}[ending]))
+
+    found = report(state(*rollouts, grades=grades, ids=ids))
+
+    parts = (found.resolved_ids, found.unresolved_ids, found.failure_ids)
+    assert sorted(sum(parts, ())) == sorted(ids)
+    assert sum(found.failures.values()) == len(found.failure_ids)
+    assert sum(found.outcomes.values()) == found.attempted
+    assert found.valid == (not found.failure_ids)
+    assert found.resolved == how.count("yes")
+    assert found.ci95[0] <= found.resolve_rate <= found.ci95[1]

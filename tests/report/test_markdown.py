@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rows import failed, graded, rolled, state
+
+from orchestrator.config import Request, load_config
+from orchestrator.journal import RunState, Session
+from orchestrator.report.build import build_report
+from orchestrator.report.markdown import bar, headline, render_markdown
+from orchestrator.types import FailureKind, GradeReason, Outcome, Usage
+
+CONFIG = load_config(Request("demo", run_id="r1"))
+
+
+def render(seen: RunState) -> str:
+    return render_markdown(build_report(CONFIG, seen, {}), seen)
+
+
+def row_of(text: str, instance_id: str) -> str:
+    """The instance's row in the last table; a repository may have its name."""
+    return [line for line in text.splitlines() if line.startswith(f"| {instance_id} |")][-1]
+
+
+def test_a_finished_run_tells_its_number_and_where_it_comes_from() -> None:
+    text = render(
+        state(
+            rolled("a-1", usage=Usage(4, 12345, 678)),
+            rolled("b-1", outcome=Outcome.STEP_LIMIT, salvaged=True, notes=("slow disk",)),
+            rolled("b-2", patch="", outcome=Outcome.GAVE_UP),
+            grades=[
+                graded("a-1", True),
+                graded("b-1", False, reason=GradeReason.PATCH_DOES_NOT_APPLY),
+            ],
+            sessions=[Session(0, 3900, 3900)],
+            ids=("a-1", "b-1", "b-2"),
+        )
+    )
+
+    assert text.startswith("# r1\n")
+    assert "**1 of 3 resolved (33.3%, 95% interval" in text
+    assert "| valid | yes |" in text
+    assert "| wall clock | 1 h 05 min |" in text
+    assert "| tokens | 12,345 in, 678 out |" in text
+    assert "> slow disk (1 rollouts)" in text
+    assert row_of(text, "a-1") == "| a-1 | resolved | submitted | 4 | tests |"
+    assert "unresolved | step_limit, salvaged" in row_of(text, "b-1")
+    assert "patch_does_not_apply" in row_of(text, "b-1")
+    assert "no patch" in row_of(text, "b-2")
+
+
+def test_a_run_with_failures_left_says_that_its_rate_is_not_valid() -> None:
+    text = render(
+        state(
+            rolled("a"), failed("b", 1, FailureKind.SANDBOX_UNAVAILABLE), grades=[graded("a", True)]
+        )
+    )
+
+    assert "**1 of 3 resolved so far; 2 have no verdict yet, so the rate is not valid**" in text
+    assert "| valid | no:" in text
+    assert "| *failure: sandbox_unavailable* |" in text
+
+
+def test_a_failures_detail_does_not_break_its_row() -> None:
+    row = row_of(render(state(failed("a", 1))), "a")
+
+    assert "worker_lost: something \\| broke" in row
+
+
+def test_an_instance_that_never_started_says_so() -> None:
+    assert "not started" in row_of(render(state()), "a")
+
+
+def test_an_instance_that_was_rolled_out_and_not_graded_does_not_say_that_it_never_started() -> (
+    None
+):
+    row = row_of(render(state(rolled("a"))), "a")
+
+    assert "not started" not in row
+    assert "not graded" in row
+
+
+def test_every_table_row_has_as_many_cells_as_its_head() -> None:
+    text = render(state(rolled("a"), failed("b", 1), grades=[graded("a", True)]))
+    width = 0
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            width = 0
+            continue
+        cells = line.replace("\\|", "").count("|")
+        width = width or cells
+        assert cells == width, line
+
+
+def test_the_headline_of_a_valid_run_has_the_interval() -> None:
+    seen = state(rolled("a"), grades=[graded("a", True)], ids=("a",))
+
+    assert headline(build_report(CONFIG, seen, {})) == (
+        "1 of 1 resolved (100.0%, 95% interval 20.7% to 100.0%)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "expected"),
+    [(0, 4, "░░░░"), (4, 4, "████"), (2, 4, "██░░"), (1, 8, "▌░░░"), (0, 0, "░░░░")],
+)
+def test_a_bar_is_drawn_to_an_eighth_of_a_cell(part: int, whole: int, expected: str) -> None:
+    assert bar(part, whole, 4) == expected
+
+
+@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_a_bar_is_as_wide_as_asked_for(count: tuple[int, int]) -> None:
+    assert len(bar(*count, width=20)) == 20

@@ -1,0 +1,174 @@
+"""One rollout's life from end to end, in a process sandbox, on every way out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.config import RunConfig
+from orchestrator.dataset import Dataset
+from orchestrator.rollout import Progress, RolloutRequest, roll_out
+from orchestrator.testing.endpoint import ScriptedEndpoint
+from orchestrator.types import FailureKind, Instance, Outcome, RolloutResult
+
+MakeConfig = Callable[..., RunConfig]
+Roll = Callable[..., RolloutResult]
+Start = Callable[[str], ScriptedEndpoint]
+
+
+@pytest.fixture
+def endpoint(demo: Dataset) -> Iterator[Start]:
+    """Starts a scripted endpoint with one persona for all."""
+    started: list[ScriptedEndpoint] = []
+
+    def start(persona: str) -> ScriptedEndpoint:
+        started.append(ScriptedEndpoint(demo.instances, demo.answers, {"default": persona}))
+        return started[-1].__enter__()
+
+    yield start
+    for endpoint in started:
+        endpoint.__exit__(None, None, None)
+
+
+@pytest.fixture
+def roll(
+    play: Callable[..., RolloutResult], instance: Instance, tmp_path: Path
+) -> Callable[..., RolloutResult]:
+    def run(config: RunConfig, *, of: Instance = instance, **more: Any) -> RolloutResult:
+        result = play(config, of, "process", tmp_path, **more)
+        assert list(tmp_path.glob("scratch/*")) == [], "the sandbox is removed on every way out"
+        return result
+
+    return run
+
+
+def failure_of(result: RolloutResult) -> tuple[FailureKind, str]:
+    assert result.failure is not None
+    assert result.outcome is None
+    assert result.patch == ""
+    return result.failure.kind, result.failure.detail
+
+
+def test_a_rollout_tells_its_phases_and_then_its_result(
+    make_config: MakeConfig, instance: Instance, tmp_path: Path
+) -> None:
+    request = RolloutRequest(make_config("nop"), instance, 4, "process", str(tmp_path))
+
+    *progress, result = roll_out(request)
+
+    assert all(isinstance(event, Progress) for event in progress)
+    phases = list(dict.fromkeys(event.phase for event in progress))
+    assert [phase for phase in phases if phase != "agent"] == ["image", "sandbox", "harvest"]
+    assert isinstance(result, RolloutResult)
+    assert (result.instance_id, result.attempt) == (instance.instance_id, 4)
+    assert list(result.phases_s) == ["image", "sandbox", "agent", "harvest", "remove"]
+    assert result.started_at <= result.ended_at
+
+
+def test_a_persons_stop_keeps_what_the_agent_had_changed(
+    roll: Roll, make_config: MakeConfig, endpoint: Start
+) -> None:
+    config = make_config("mini", {"rollout.max_steps": 1000, "rollout.max_tokens": 10**9})
+    asked = endpoint("never_submits")
+
+    result = roll(config, base_url=asked.base_url, should_stop=lambda: asked.requests >= 4)
+
+    assert failure_of(result) == (FailureKind.INTERRUPTED, "stopped by hand")
+    assert "src/ledger/money.py" in result.partial_patch
+    assert "trajectory.json" in result.files
+
+
+def test_an_agent_that_crashes_is_a_failure_with_its_traceback(
+    roll: Roll, make_config: MakeConfig
+) -> None:
+    config = make_config("mini", {"agent.instance_template": "{{ no_such_thing }} {{task}}"})
+
+    result = roll(config, base_url="http://127.0.0.1:9/v1")
+
+    kind, detail = failure_of(result)
+    assert kind is FailureKind.AGENT_CRASHED
+    assert "no_such_thing" in detail
+    assert b"Traceback" in result.files["traceback.txt"]
+
+
+def test_an_image_of_another_commit_is_a_failure(
+    roll: Roll, make_config: MakeConfig, instance: Instance, tmp_path: Path
+) -> None:
+    task = tmp_path / "task"
+    task.mkdir()
+    (task / "repo").mkdir()
+    (task / "build.sh").write_text(
+        "cd $2 2>/dev/null || mkdir -p $2 && cd $2 && git init -q && "
+        "git -c user.name=a -c user.email=a@a commit -q --allow-empty -m other\n"
+    )
+
+    result = roll(make_config("nop"), of=replace(instance, task_dir=str(task)))
+
+    kind, detail = failure_of(result)
+    assert kind is FailureKind.IMAGE_UNAVAILABLE
+    assert "not at the base commit" in detail
+
+
+def test_a_sandbox_that_does_not_start_is_a_failure(
+    roll: Roll, make_config: MakeConfig, instance: Instance
+) -> None:
+    result = roll(make_config("nop"), of=replace(instance, base_commit="0123456"))
+
+    assert failure_of(result)[0] is FailureKind.SANDBOX_UNAVAILABLE
+
+
+def test_no_docker_engine_is_a_failure_and_not_an_exception(
+    make_config: MakeConfig, instance: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+    request = RolloutRequest(make_config("nop"), instance, 1, "docker", str(tmp_path))
+
+    *_, result = roll_out(request)
+
+    assert isinstance(result, RolloutResult)
+    assert failure_of(result)[0] in (
+        FailureKind.IMAGE_UNAVAILABLE,
+        FailureKind.SANDBOX_UNAVAILABLE,
+    )
+
+
+def test_the_wall_clock_ends_a_rollout_that_would_go_on(
+    roll: Roll, make_config: MakeConfig, endpoint: Start
+) -> None:
+    far = {"rollout.max_steps": 10_000, "rollout.max_tokens": 10**9}
+    config = make_config("mini", far | {"rollout.time_limit_s": 1})
+
+    result = roll(config, base_url=endpoint("never_submits").base_url)
+
+    assert result.outcome is Outcome.TIME_LIMIT
+    assert result.salvaged == bool(result.patch)
+
+
+def test_a_model_that_is_too_slow_is_the_rollouts_time_and_not_the_servers_fault(
+    roll: Roll, make_config: MakeConfig, endpoint: Start
+) -> None:
+    config = make_config("mini", {"rollout.time_limit_s": 1})
+
+    result = roll(config, base_url=endpoint("slow:4").base_url)
+
+    assert result.outcome is Outcome.TIME_LIMIT
+    assert result.patch == ""
+    assert not result.salvaged
+
+
+def test_a_rollout_counts_what_it_took_and_keeps_what_was_said(
+    roll: Roll, make_config: MakeConfig, endpoint: Start
+) -> None:
+    result = roll(make_config("mini"), base_url=endpoint("solves").base_url)
+
+    trajectory = json.loads(result.files["trajectory.json"])
+    assert [bool(step["action"]) for step in trajectory["steps"]] == [True, True, True]
+    assert result.usage.steps == 3
+    assert result.usage.prompt_tokens == sum(s["prompt_tokens"] for s in trajectory["steps"])
+    assert result.usage.model_s > 0
+    assert result.outcome is Outcome.SUBMITTED
