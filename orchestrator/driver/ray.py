@@ -63,8 +63,9 @@ class RayEngine:
         if address is None:
             settings |= {
                 "include_dashboard": False,
-                # Ray keeps about as many idle workers as it has CPUs: one for every slot
-                "num_cpus": rollout_slots + grade_slots,
+                # Ray starts, and keeps, about as many workers as it has CPUs: one a rollout slot;
+                # grades have workers of their own
+                "num_cpus": rollout_slots,
                 "object_store_memory": OBJECT_STORE_BYTES,
                 "resources": {ROLLOUT_SLOT: rollout_slots, GRADE_SLOT: grade_slots},
             }
