@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +98,22 @@ def clean_run(paths: RunPaths, client: docker.DockerClient | None) -> Cleaned:
     return cleaned
 
 
-def _remove_containers(client: docker.DockerClient, run_dir: Path | None) -> int:
+def clean_attempt(
+    paths: RunPaths, client: docker.DockerClient | None, instance_id: str, attempt: int
+) -> None:
+    """Remove what one rollout or grade left whose worker died: it holds memory, or a disk."""
+    from orchestrator.sandbox.process import kill_processes_of, remove_tree
+
+    for copy in paths.scratch.glob(f"{instance_id}.{attempt}.*"):
+        kill_processes_of(copy)
+        remove_tree(copy)
+    if client is not None:
+        _remove_containers(client, paths.root, {"instance": instance_id, "attempt": str(attempt)})
+
+
+def _remove_containers(
+    client: docker.DockerClient, run_dir: Path | None, only: Mapping[str, str] | None = None
+) -> int:
     from orchestrator.sandbox.docker import ENGINE_ERRORS, LABEL, remove_container
 
     removed = 0
@@ -114,7 +129,8 @@ def _remove_containers(client: docker.DockerClient, run_dir: Path | None) -> int
             continue
         owner = Path(container.labels.get(f"{LABEL}.run-dir", ""))
         mine = owner == run_dir if run_dir is not None else not is_live(owner)
-        if mine:
+        wanted = all(container.labels.get(f"{LABEL}.{k}") == v for k, v in (only or {}).items())
+        if mine and wanted:
             removed += remove_container(container)
     return removed
 

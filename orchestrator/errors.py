@@ -6,6 +6,7 @@
     ├── JournalError            the run's record can't be read or written exit 3
     └── InfraError              the world failed, not the agent; becomes a recorded failure
         ├── EndpointUnavailable   the model server did not answer
+        ├── RequestRefused        it answered, and refuses what it is asked (HTTP 4xx)
         ├── SandboxUnavailable    the sandbox could not start, or went away
         ├── ImageUnavailable      the image could not be pulled or built
         ├── WorkerLost            the process running the rollout or grade died
@@ -67,6 +68,10 @@ class InfraError(OrchestratorError, RuntimeError):
 
 class EndpointUnavailable(InfraError, ConnectionError):
     kind = FailureKind.ENDPOINT_UNAVAILABLE
+
+
+class RequestRefused(InfraError):
+    kind = FailureKind.REQUEST_REFUSED
 
 
 class SandboxUnavailable(InfraError):

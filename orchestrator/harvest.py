@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.errors import ImageUnavailable
+from orchestrator.errors import ImageUnavailable, SandboxUnavailable
 from orchestrator.sandbox import Sandbox
 from orchestrator.types import Instance
 
 GIT_TIMEOUT_S = 300
 MAX_PATCH_BYTES = 20_000_000
 TOO_LARGE = 77
+NO_REPOSITORY = 78
 
 # the plumbing command `diff-tree` is deaf to the user's diff settings; mode changes are ignored,
 # as the official harness does
@@ -41,6 +42,8 @@ set -e
 errors=$(mktemp)
 exec 2>"$errors"
 trap 'code=$?; [ $code -eq 0 ] || tail -c 300 "$errors"; rm -f "$errors"' EXIT
+git rev-parse --verify HEAD >/dev/null || exit {no_repository}
+git cat-file -e {base} || exit {no_repository}
 {tree_of_worktree}
 tree=$(git write-tree)
 rm -f "$index"
@@ -50,6 +53,7 @@ git diff-tree -r -p --binary --no-color --no-ext-diff --no-renames {base} "$tree
   ':(exclude,glob)**/__pycache__/**' ':(exclude,glob)**/*.pyc' \
   ':(exclude,glob)**/.pytest_cache/**' > "$patch"
 [ "$(wc -c < "$patch")" -le {limit} ] || exit {too_large}
+wc -c < "$patch"
 cat "$patch"
 rm -f "$patch"
 """
@@ -101,21 +105,28 @@ def harvest(sandbox: Sandbox, baseline: Baseline) -> tuple[str, tuple[str, ...]]
     and a remark: that is its own doing.
 
     Raises:
-        SandboxUnavailable: the sandbox is gone; nothing is known of the patch.
+        SandboxUnavailable: the sandbox is gone, or too sick to tell: nothing is known of the patch.
     """
-    result = sandbox.exec(_diff_script(baseline, ""), GIT_TIMEOUT_S, max_bytes=2 * MAX_PATCH_BYTES)
-    if result.exit_code == 0:
-        try:
-            return result.output.decode("utf-8"), ()
-        except UnicodeDecodeError:
-            script = _diff_script(baseline, _ALL_BINARY)
-            result = sandbox.exec(script, GIT_TIMEOUT_S, max_bytes=2 * MAX_PATCH_BYTES)
-    if result.exit_code == 0:
-        return result.output.decode("ascii", errors="replace"), ("patch in git's binary form",)
+    patch, remarks = _diff(sandbox, _diff_script(baseline, ""))
+    try:
+        return patch.decode("utf-8"), remarks
+    except UnicodeDecodeError:
+        patch, remarks = _diff(sandbox, _diff_script(baseline, _ALL_BINARY))
+        return patch.decode("ascii"), (*remarks, "patch in git's binary form")
+
+
+def _diff(sandbox: Sandbox, script: str) -> tuple[bytes, tuple[str, ...]]:
+    result = sandbox.exec(script, GIT_TIMEOUT_S, max_bytes=2 * MAX_PATCH_BYTES)
     if result.exit_code == TOO_LARGE:
-        return "", (f"the patch is over {MAX_PATCH_BYTES // 1_000_000} MB and was dropped",)
+        return b"", (f"the patch is over {MAX_PATCH_BYTES // 1_000_000} MB and was dropped",)
+    if result.exit_code == NO_REPOSITORY:
+        return b"", ("the repository's .git was destroyed; there is no patch",)
+    size, _, patch = result.output.partition(b"\n")
+    if result.exit_code == 0 and size.strip().isdigit() and int(size) == len(patch):
+        return patch, ()
+    # a full disk, no memory, an engine that hangs: not the agent's patch is missing but our view
     reason = "timed out" if result.timed_out else result.text.strip()[-200:]
-    return "", (f"the repository can't be read any more: {reason}",)
+    raise SandboxUnavailable(f"the patch can't be harvested: {reason or result.exit_code}")
 
 
 def _diff_script(baseline: Baseline, attributes: str) -> str:
@@ -125,4 +136,5 @@ def _diff_script(baseline: Baseline, attributes: str) -> str:
         base=baseline.tree,
         limit=MAX_PATCH_BYTES,
         too_large=TOO_LARGE,
+        no_repository=NO_REPOSITORY,
     )

@@ -104,11 +104,12 @@ class Serving:
 
 def require_serving(config: RunConfig, key: str) -> Serving:
     """Raises PrerequisiteError where the model is not served at its endpoint."""
-    from orchestrator.endpoint.client import require_endpoint
+    from orchestrator.endpoint.client import require_an_answer, require_endpoint
 
     assert config.model is not None
     base_url = config.model.endpoint.base_url
     facts = require_endpoint(config.model, base_url, key)
+    require_an_answer(config.model, base_url, key)
     served = facts.get("max_model_len")
     expected = config.model.context_length
     warnings = []

@@ -6,6 +6,7 @@ agent that hangs all end the same way: what changed in the sandbox is harvested 
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import threading
 import time
@@ -101,33 +102,39 @@ def roll_out(
         started_at=started_at,
     )
 
+    pulled = False
+
     def progress(phase: str, usage: Usage = Usage(), activity: str = "") -> Progress:
         return Progress(instance.instance_id, request.attempt, phase, usage.steps, activity)
 
     try:
         yield progress("image")
         with phases("image"):
-            notes = _prepare_image(request)
+            pulled = _prepare_image(request)
         yield progress("sandbox")
         with phases("sandbox"):
             sandbox = start_sandbox(request.sandbox_kind, sandbox_spec(request))
         try:
             with phases("sandbox"):
                 baseline = inspect_repository(sandbox, instance)
-            with tempfile.TemporaryDirectory(prefix="rollout-") as folder:
+            with tempfile.TemporaryDirectory(
+                prefix="rollout-", ignore_cleanup_errors=True
+            ) as folder:
                 run = _AgentRun(request, sandbox, Path(folder))
                 with phases("agent"):
                     for usage, activity in run.watch(should_stop):
                         yield progress("agent", usage, activity)
                 yield progress("harvest", run.budget.usage)
                 with phases("harvest"):
-                    result = run.result(baseline, started_at, notes)
+                    result = run.result(baseline, started_at)
         finally:
             with phases("remove"):
                 sandbox.close()
     except InfraError as error:
         result = replace(result, failure=Failure(error.kind, str(error)))
-    yield replace(result, ended_at=time.time(), phases_s=phases.seconds)
+    if pulled and result.outcome is not None and not result.patch:
+        _evict_unless_kept(request)  # no grade will
+    yield replace(result, ended_at=time.time(), phases_s=phases.seconds, image_pulled=pulled)
 
 
 def sandbox_spec(request: RolloutRequest) -> SandboxSpec:
@@ -153,12 +160,10 @@ def sandbox_spec(request: RolloutRequest) -> SandboxSpec:
     )
 
 
-PULLED_NOTE = "the image was pulled for this rollout"
-
-
-def _prepare_image(request: RolloutRequest) -> tuple[str, ...]:
+def _prepare_image(request: RolloutRequest) -> bool:
+    """Bring the image onto this host; whether it had to be pulled."""
     if request.sandbox_kind != "docker":
-        return ()
+        return False
     from orchestrator.images.store import Source, ensure_image
     from orchestrator.sandbox.docker import connect
 
@@ -168,7 +173,17 @@ def _prepare_image(request: RolloutRequest) -> tuple[str, ...]:
     except PrerequisiteError as error:
         raise SandboxUnavailable(error.what) from error
     source = ensure_image(client, request.instance, cluster.images, cluster.sandbox.platform)
-    return (PULLED_NOTE,) if source is Source.PULLED else ()
+    return source is Source.PULLED
+
+
+def _evict_unless_kept(request: RolloutRequest) -> None:
+    if request.config.cluster.images.keep:
+        return
+    from orchestrator.images.store import evict_image
+    from orchestrator.sandbox.docker import connect
+
+    with contextlib.suppress(PrerequisiteError):
+        evict_image(connect(), request.instance.image)
 
 
 class _AgentRun:
@@ -220,9 +235,7 @@ class _AgentRun:
             # whatever it raises ends as a recorded failure
             self._error = error
 
-    def result(
-        self, baseline: Baseline, started_at: float, notes: tuple[str, ...]
-    ) -> RolloutResult:
+    def result(self, baseline: Baseline, started_at: float) -> RolloutResult:
         """Harvest, and tell the outcome or the failure. Raises SandboxUnavailable."""
         failure = self._failure()
         patch, remarks = harvest(self._sandbox, baseline)
@@ -233,7 +246,7 @@ class _AgentRun:
             outcome=Outcome.GAVE_UP,
             usage=self.budget.usage,
             started_at=started_at,
-            notes=(*notes, *baseline.notes, *self.budget.notes, *remarks),
+            notes=(*baseline.notes, *self.budget.notes, *remarks),
             files=files,
         )
         if failure is not None:

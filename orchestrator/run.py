@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import yaml
 from rich.console import Console
 
-from orchestrator.cleanup import clean_dead_runs, clean_run, hold_driver_lock
+from orchestrator.cleanup import clean_attempt, clean_dead_runs, clean_run, hold_driver_lock
 from orchestrator.config import Request, RunConfig, load_config, load_run_config
 from orchestrator.dataset import Dataset, load_instances
 from orchestrator.display.terminal import make_display, waiting
@@ -48,7 +49,7 @@ from orchestrator.preflight import (
     require_serving,
     resolve_host,
 )
-from orchestrator.report.build import Report, build_report
+from orchestrator.report.build import NO_PREDICTION, Report, build_report
 from orchestrator.report.markdown import render_markdown
 from orchestrator.types import Outcome, Prediction, RolloutResult
 
@@ -180,14 +181,16 @@ def _carry_on(
         follow_changed_patches(paths, journal)
         state = journal.state()
         plan = make_plan(dataset.instances, state)
-        if only_grades:
+        if only_grades or config.agent.kind == "predictions":
             plan = Plan((), plan.grades, plan.done)
         rewrite_predictions(config, paths, state)
         if not plan.is_empty:
             journal.begin_session()
-            _drive(plan, paths, config, dataset, host, journal, stop, console)
+            try:
+                _drive(plan, paths, config, dataset, host, journal, stop, console)
+            finally:
+                _clean_up_after(paths, host, console)
             journal.end_session()
-            _clean_up_after(paths, host, console)
         with waiting(console, "writing the reports"):
             report = finish(config, paths, dataset, journal.state())
     if stop.count:
@@ -211,7 +214,8 @@ def _drive(
     grade_slots = config.cluster.grading.slots
     key = api_key(config) if plan.rollouts else ""
     if plan.rollouts and config.model is not None and not config.scripted:
-        require_serving(config, key)
+        for warning in require_serving(config, key).warnings:
+            console.print(warning, style="yellow", highlight=False)
     _announce(config, plan, slots, host, paths, console)
     with ExitStack() as stack:
         with waiting(console, "starting Ray"):
@@ -228,7 +232,8 @@ def _drive(
         scheduler = Scheduler(
             slots, grade_slots, config.rollout.retries, config.rollout.retry_delay_s
         )
-        driver = Driver(work, live.engine, scheduler, journal, stop)
+        lost = partial(_clean_up_attempt, paths, host)
+        driver = Driver(work, live.engine, scheduler, journal, stop, lost)
         display = make_display(console, View.of(journal.state(), time.monotonic()))
         with stop_on_signals(stop), display:
             for event in driver.events(plan):
@@ -310,6 +315,11 @@ def _clean_up_after(paths: RunPaths, host: Host, console: Console) -> None:
         console.print(f"{error} `clean` removes what is left.", style="yellow", markup=False)
 
 
+def _clean_up_attempt(paths: RunPaths, host: Host, instance_id: str, attempt: int) -> None:
+    with suppress(PrerequisiteError):  # an engine that is away is the next rollout's failure
+        clean_attempt(paths, docker_client(host), instance_id, attempt)
+
+
 def _require_same_dataset(paths: RunPaths, dataset: Dataset) -> None:
     """A run that goes on with other rows than it began with would mix two benchmarks."""
     locked = _read_lock(paths).get("dataset", {})
@@ -344,7 +354,8 @@ def summarize(finished: Finished, console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
-    if finished.exit_code in (EXIT_FAILURES_LEFT, EXIT_INTERRUPTED):
+    nothing_to_resume = set(finished.report.failures) <= {NO_PREDICTION}
+    if finished.exit_code != EXIT_DONE and not nothing_to_resume:
         console.print(
             f"go on with: python -m orchestrator resume {finished.paths.run_id}", highlight=False
         )

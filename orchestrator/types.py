@@ -32,6 +32,7 @@ class FailureKind(StrEnum):
     """How a rollout or grade ended by the world's doing. Never a verdict, always redone."""
 
     ENDPOINT_UNAVAILABLE = "endpoint_unavailable"
+    REQUEST_REFUSED = "request_refused"
     SANDBOX_UNAVAILABLE = "sandbox_unavailable"
     IMAGE_UNAVAILABLE = "image_unavailable"
     WORKER_LOST = "worker_lost"
@@ -93,6 +94,8 @@ class RolloutResult:
     phases_s: Mapping[str, float] = field(default_factory=dict)
     """Seconds by phase: image, sandbox, agent, harvest, remove."""
     notes: tuple[str, ...] = ()
+    image_pulled: bool = False
+    """The image came onto the host for this rollout, and may leave it again."""
     files: Mapping[str, bytes] = field(default_factory=dict)
     """What goes into the rollout's folder beside the patch: trajectories and logs, by file name."""
 

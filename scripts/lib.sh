@@ -2,6 +2,7 @@
 # Shared by the scripts beside it: goes to the repository's root and gives
 #   setup_venv    .venv holds exactly requirements.lock and this project; instant if it does already
 #   find_uv       sets UV, bringing uv along into .venv-uv where there is none
+#   need          a command that the machine should have
 # Everything that is said goes to stderr.
 
 set -euo pipefail
@@ -24,6 +25,11 @@ apt_install() {
     { apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -qq -y "$@"; } \
         </dev/null >"$log" 2>&1 || die "apt-get: $(tail -n 5 "$log")"
     rm "$log"
+}
+
+# need COMMAND [PACKAGE]: it is there, or is installed where that can be done, or is asked for.
+need() {
+    command -v "$1" >/dev/null || apt_install "${2:-$1}" || say "$1 is missing here: install it"
 }
 
 # Places where a Python may lie that are not on every PATH; they go behind what PATH has.

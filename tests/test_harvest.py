@@ -185,7 +185,13 @@ def test_a_repository_that_the_agent_destroyed_is_an_empty_patch_and_a_remark(
     patch, (remark,) = repository.harvest(f"echo '# x' >> {SOURCE}; {command}")
 
     assert patch == ""
-    assert "can't be read any more" in remark
+    assert ".git was destroyed" in remark
+
+
+def test_a_harvest_that_fails_otherwise_is_not_the_agents_doing(repository: Repository) -> None:
+    """No room for git's temporary files, say: the patch is not empty, it is unknown."""
+    with pytest.raises(SandboxUnavailable, match="harvested"):
+        repository.harvest(f"echo '# x' >> {SOURCE}; rm -rf $TMPDIR; touch $TMPDIR")
 
 
 def test_a_patch_that_is_too_large_is_dropped_with_a_remark(repository: Repository) -> None:

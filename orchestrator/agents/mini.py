@@ -15,7 +15,8 @@ from typing import Any
 from orchestrator.agents.base import AgentContext
 from orchestrator.budget import Budget, LimitReached
 from orchestrator.config.schema import Agent as AgentConfig
-from orchestrator.endpoint.client import ChatClient, ContextOverflow, OutOfTime
+from orchestrator.endpoint.client import SWALLOWED, ChatClient, ContextOverflow, OutOfTime
+from orchestrator.errors import EndpointUnavailable
 from orchestrator.sandbox import Sandbox
 from orchestrator.trajectory import Trajectory, read_mini
 from orchestrator.types import Outcome
@@ -43,10 +44,6 @@ OBSERVATION_TEMPLATE = """\
 <output>
 {{ output.output }}
 </output>"""
-SWALLOWED = (
-    "answers came back with reasoning and no content: the server's reasoning parser swallows them; "
-    "leave --reasoning-parser out, or set chat_template_kwargs: {enable_thinking: false}"
-)
 
 
 class MiniAgent:
@@ -114,6 +111,8 @@ class _TextModel:
         except ContextOverflow as error:
             raise LimitsExceeded(_exit_message(Outcome.CONTEXT_OVERFLOW)) from error
         except OutOfTime as error:
+            if not self._client.is_answering():
+                raise EndpointUnavailable("the server hung until the time was up") from error
             raise LimitsExceeded(_exit_message(Outcome.TIME_LIMIT)) from error
         self._budget.add_call(
             completion.prompt_tokens, completion.completion_tokens, completion.seconds

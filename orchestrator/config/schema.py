@@ -52,7 +52,7 @@ class Endpoint(Section):
     """Name of the environment variable that holds the key; local servers mostly need none."""
     request_timeout_s: float = Field(default=900, gt=0)
     """One completion; a 26B model that shares its server may well take minutes."""
-    retry_s: float = Field(default=600, ge=0)
+    retry_s: float = Field(default=7200, ge=0)
     """How long one call is tried again while the server is away, before the rollout fails."""
 
 
@@ -168,6 +168,7 @@ class Cluster(Section):
 def _default_retries() -> dict[FailureKind, int]:
     return {
         FailureKind.ENDPOINT_UNAVAILABLE: 5,
+        FailureKind.REQUEST_REFUSED: 1,
         FailureKind.SANDBOX_UNAVAILABLE: 2,
         FailureKind.IMAGE_UNAVAILABLE: 2,
         FailureKind.WORKER_LOST: 2,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -24,8 +24,8 @@ from orchestrator.grading import GradeRequest
 from orchestrator.journal import Journal
 from orchestrator.paths import RunPaths
 from orchestrator.plan import Plan, Planned
-from orchestrator.rollout import PULLED_NOTE, RolloutRequest
-from orchestrator.types import GradeResult, Instance, RolloutResult, SealedAnswer
+from orchestrator.rollout import RolloutRequest
+from orchestrator.types import FailureKind, GradeResult, Instance, RolloutResult, SealedAnswer
 
 POLL_S = 0.25
 DISK_EVERY_S = 10.0
@@ -82,12 +82,14 @@ class Driver:
         scheduler: Scheduler,
         journal: Journal,
         stop: StopSignal,
+        on_worker_lost: Callable[[str, int], None] = lambda instance_id, attempt: None,
     ) -> None:
         self._work = work
         self._engine = engine
         self._scheduler = scheduler
         self._journal = journal
         self._stop = stop
+        self._on_worker_lost = on_worker_lost
         self._pulled: set[str] = set()
         self._disk_checked_at = -DISK_EVERY_S
         self._probed_at = -PROBE_EVERY_S
@@ -145,16 +147,23 @@ class Driver:
             self._journal.append_rollout(event)
             if event.outcome is not None:
                 append_prediction(config, paths, event)
-            if PULLED_NOTE in event.notes:
+            if event.image_pulled:
                 self._pulled.add(event.instance_id)
-            failure = event.failure.kind if event.failure else None
+            failure = self._failure_of(event)
             work = Planned(event.instance_id, event.attempt)
             self._scheduler.rollout_done(work, failure, bool(event.patch), now)
         elif isinstance(event, GradeResult):
             save_grade(config, paths, event)
             self._journal.append_grade(event)
-            failure = event.failure.kind if event.failure else None
+            failure = self._failure_of(event)
             self._scheduler.grade_done(Planned(event.instance_id, event.attempt), failure, now)
+
+    def _failure_of(self, event: RolloutResult | GradeResult) -> FailureKind | None:
+        if event.failure is None:
+            return None
+        if event.failure.kind is FailureKind.WORKER_LOST:
+            self._on_worker_lost(event.instance_id, event.attempt)
+        return event.failure.kind
 
     def _look_around(self, now: float) -> None:
         """The person, the disk and the model server."""

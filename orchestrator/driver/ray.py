@@ -173,9 +173,10 @@ def _require_resources(address: str | None) -> None:
 
 
 def _lost(running: _Running, error: ray.exceptions.RayError) -> RolloutResult | GradeResult:
-    detail = " ".join(str(error).split())[:300]
+    cause = getattr(error, "cause", None) or error
+    detail = " ".join(str(cause).split())[:300]
     request = running.request
-    failure = Failure(FailureKind.WORKER_LOST, f"{type(error).__name__}: {detail}")
+    failure = Failure(FailureKind.WORKER_LOST, f"{type(cause).__name__}: {detail}")
     now = time.time()
     if isinstance(request, RolloutRequest):
         return RolloutResult(

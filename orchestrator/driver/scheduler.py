@@ -18,6 +18,11 @@ from orchestrator.types import FailureKind
 MAX_RETRY_DELAY_S = 600.0
 FIRST_PAUSE_S = 30.0
 PROBE_EVERY_S = 15.0
+NOT_THE_HOSTS_FAULT = (
+    FailureKind.INTERRUPTED,
+    FailureKind.AGENT_CRASHED,
+    FailureKind.REQUEST_REFUSED,
+)
 
 
 class Stage(StrEnum):
@@ -46,7 +51,8 @@ class Scheduler:
 
     Three things hold rollouts back: a person's stop; a model server that is away (until it is
     reported back); and a pause, after as many failures in a row as there are slots, which doubles
-    while it goes on, so that a dead Docker engine does not burn the whole queue in a minute.
+    while it goes on, so that a dead Docker engine does not burn the whole queue in a minute. Such a
+    pause there is for grades too.
     """
 
     rollout_slots: int
@@ -63,8 +69,10 @@ class Scheduler:
         default_factory=lambda: {Stage.ROLLOUT: set(), Stage.GRADE: set()}
     )
     _used: Counter[tuple[str, Stage, FailureKind]] = field(default_factory=Counter)
-    _in_a_row: int = 0
-    _paused_until: float = 0.0
+    _in_a_row: Counter[Stage] = field(default_factory=Counter)
+    _paused_until: dict[Stage, float] = field(
+        default_factory=lambda: {Stage.ROLLOUT: 0.0, Stage.GRADE: 0.0}
+    )
     _order: int = 0
 
     def add(self, stage: Stage, work: Iterable[Planned], not_before: float = 0.0) -> None:
@@ -95,53 +103,67 @@ class Scheduler:
             return "the model server is away: rollouts wait until it answers again"
         if self.disk_low:
             return "the disk is nearly full: rollouts wait for room"
-        if now < self._paused_until:
-            left = self._paused_until - now
-            return f"{self._in_a_row} failures in a row: rollouts pause for {left:.0f} s"
+        for stage in Stage:
+            left = self._paused_until[stage] - now
+            if left > 0:
+                return f"{self._in_a_row[stage]} {stage}s failed in a row: a pause of {left:.0f} s"
         return ""
 
     def admit(self, now: float) -> list[Start]:
         """What to start now, grades first: they free disk, and verdicts are what the run is for."""
         if self.stopping:
             return []
-        starts = [
-            Start(Stage.GRADE, work) for work in self._take(Stage.GRADE, self.grade_slots, now)
+        stages = [Stage.GRADE]
+        if not (self.endpoint_away or self.disk_low):
+            stages.append(Stage.ROLLOUT)
+        return [
+            Start(stage, work)
+            for stage in stages
+            for work in self._take(stage, self._limit(stage, now), now)
         ]
-        if not (self.endpoint_away or self.disk_low or now < self._paused_until):
-            limit = self.rollout_slots
-            if self._in_a_row >= self._tolerated:
-                limit = 1  # after a pause one rollout goes ahead to see whether it is over
-            starts += [Start(Stage.ROLLOUT, work) for work in self._take(Stage.ROLLOUT, limit, now)]
-        return starts
 
     def rollout_done(
         self, work: Planned, failure: FailureKind | None, wants_grade: bool, now: float
     ) -> None:
         """Take in a rollout's end; a failure is queued again under the next attempt, if it may."""
         self._running[Stage.ROLLOUT].discard(work.instance_id)
-        if failure is None:
-            self._in_a_row, self._paused_until = 0, 0.0
-            if wants_grade:
-                self.add(Stage.GRADE, [work])
-            return
         if failure is FailureKind.ENDPOINT_UNAVAILABLE:
             self.endpoint_away = True
-        elif failure not in (FailureKind.INTERRUPTED, FailureKind.AGENT_CRASHED):
-            self._in_a_row += 1
-            if self._in_a_row >= self._tolerated:
-                doublings = self._in_a_row - self._tolerated
-                pause = min(FIRST_PAUSE_S * 2**doublings, MAX_RETRY_DELAY_S)
-                self._paused_until = max(self._paused_until, now + pause)
-        self._retry(Stage.ROLLOUT, Planned(work.instance_id, work.attempt + 1), failure, now)
+        elif failure not in NOT_THE_HOSTS_FAULT:
+            self._count_in_a_row(Stage.ROLLOUT, failure, now)
+        if failure is not None:
+            self._retry(Stage.ROLLOUT, Planned(work.instance_id, work.attempt + 1), failure, now)
+        elif wants_grade:
+            self.add(Stage.GRADE, [work])
 
     def grade_done(self, work: Planned, failure: FailureKind | None, now: float) -> None:
         self._running[Stage.GRADE].discard(work.instance_id)
+        self._count_in_a_row(Stage.GRADE, failure, now)
         if failure is not None:
             self._retry(Stage.GRADE, work, failure, now)
 
-    @property
-    def _tolerated(self) -> int:
-        return max(3, self.rollout_slots)
+    def _count_in_a_row(self, stage: Stage, failure: FailureKind | None, now: float) -> None:
+        """A success ends a pause; as many failures in a row as are tolerated begin one."""
+        if failure is None:
+            self._in_a_row[stage], self._paused_until[stage] = 0, 0.0
+            return
+        self._in_a_row[stage] += 1
+        doublings = self._in_a_row[stage] - self._tolerated(stage)
+        if doublings >= 0:
+            pause = min(FIRST_PAUSE_S * 2**doublings, MAX_RETRY_DELAY_S)
+            self._paused_until[stage] = max(self._paused_until[stage], now + pause)
+
+    def _slots(self, stage: Stage) -> int:
+        return self.rollout_slots if stage is Stage.ROLLOUT else self.grade_slots
+
+    def _tolerated(self, stage: Stage) -> int:
+        return max(3, self._slots(stage))
+
+    def _limit(self, stage: Stage, now: float) -> int:
+        """How many of a stage may run now: its slots, none, or one to probe after a pause."""
+        if now < self._paused_until[stage]:
+            return 0
+        return 1 if self._in_a_row[stage] >= self._tolerated(stage) else self._slots(stage)
 
     def _take(self, stage: Stage, slots: int, now: float) -> Iterable[Planned]:
         waiting, running = self._waiting[stage], self._running[stage]

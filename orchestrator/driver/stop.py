@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 @dataclass
 class StopSignal:
@@ -18,14 +20,14 @@ class StopSignal:
 
 @contextmanager
 def stop_on_signals(stop: StopSignal) -> Iterator[None]:
-    """Count SIGINT, and take SIGTERM (a host that shuts down) as two; a third one gives up."""
+    """Count SIGINT; SIGTERM and SIGHUP (host or terminal go) are two; a third gives up."""
 
     def hear(number: int, _frame: FrameType | None) -> None:
-        stop.count += 2 if number == signal.SIGTERM else 1
+        stop.count += 1 if number == signal.SIGINT else 2
         if stop.count > 2 and number == signal.SIGINT:
             raise KeyboardInterrupt
 
-    previous = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, hear) for number in SIGNALS}
     try:
         yield
     finally:

@@ -19,11 +19,12 @@ import openai
 from openai.types.chat import ChatCompletion
 
 from orchestrator.config.schema import Endpoint, Model
-from orchestrator.errors import EndpointUnavailable, PrerequisiteError
+from orchestrator.errors import EndpointUnavailable, PrerequisiteError, RequestRefused
 
 CONTEXT_OVERFLOW = re.compile(
-    r"maximum context length|context length exceeded|context_length_exceeded"
-    r"|longer than the maximum model length|exceeds? the (?:available |model's )?context"
+    r"maximum context length|context length is only|context length exceeded"
+    r"|context_length_exceeded|exceeds? the (?:available |model's )?context"
+    r"|longer than the maximum model length|maximum input length|too long to fit into the model"
     r"|prompt is too long|input is too long",
     re.IGNORECASE,
 )
@@ -69,6 +70,8 @@ class ChatClient:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._model = model
+        self._base_url = base_url
+        self._api_key = api_key
         self._on_hold = on_hold
         self._sleep = sleep
         # plain http needs no certificates, whose parsing takes 5 MB and 50 ms a rollout
@@ -87,7 +90,8 @@ class ChatClient:
         """Ask until there is an answer.
 
         Raises:
-            EndpointUnavailable: the server stayed away for `retry_s`, or refuses the request.
+            EndpointUnavailable: the server stayed away for `retry_s`.
+            RequestRefused: it refuses the request for another reason than its length.
             ContextOverflow: the messages are too long for the model.
             OutOfTime: no answer within `timeout_s`, which was less than the server is given.
         """
@@ -148,6 +152,10 @@ class ChatClient:
             seconds=time.monotonic() - started,
         )
 
+    def is_answering(self) -> bool:
+        """Whether the server answers at all just now."""
+        return is_answering(self._model, self._base_url, self._api_key)
+
     def close(self) -> None:
         self._client.close()
 
@@ -170,6 +178,33 @@ def is_answering(model: Model, base_url: str, api_key: str = "", timeout_s: floa
     except httpx.HTTPError:
         return False
     return reply.status_code == 200
+
+
+SWALLOWED = (
+    "answers come back with reasoning and no content: the server's reasoning parser swallows them; "
+    "leave --reasoning-parser out, or set chat_template_kwargs: {enable_thinking: false}"
+)
+
+
+def require_an_answer(model: Model, base_url: str, api_key: str = "") -> None:
+    """Ask one real question before the night.
+
+    Raises:
+        PrerequisiteError: nothing usable comes back.
+    """
+    quick = model.endpoint.model_copy(update={"retry_s": 0, "request_timeout_s": 120})
+    client = ChatClient(model.model_copy(update={"endpoint": quick}), base_url, api_key)
+    try:
+        answer = client.complete([{"role": "user", "content": "Answer with one word: ready"}])
+    except (EndpointUnavailable, RequestRefused, ContextOverflow) as error:
+        raise PrerequisiteError(
+            f"{base_url} does not complete a chat: {error}.",
+            "Look at the server's log; a hung engine still lists its models.",
+        ) from None
+    finally:
+        client.close()
+    if answer.swallowed:
+        raise PrerequisiteError(f"{base_url}: {SWALLOWED}.")
 
 
 def require_endpoint(model: Model, base_url: str, api_key: str = "") -> dict[str, Any]:
@@ -213,7 +248,7 @@ def require_endpoint(model: Model, base_url: str, api_key: str = "") -> dict[str
 def _refusal(error: openai.APIStatusError) -> Exception:
     if CONTEXT_OVERFLOW.search(str(error)):
         return ContextOverflow(str(error))
-    return EndpointUnavailable(f"HTTP {error.status_code}: {' '.join(str(error).split())[:300]}")
+    return RequestRefused(f"HTTP {error.status_code}: {' '.join(str(error).split())[:300]}")
 
 
 def _authorization(api_key: str) -> dict[str, str]:

@@ -25,6 +25,7 @@ REPORT = "report.json"
 INSTANCE_LOG = "run_instance.log"
 TEST_OUTPUT = "test_output.txt"
 PATCH_APPLY_FAILED = ">>>>> Patch Apply Failed"
+TESTS_KILLED = ">>>>> Test Exit Code: 137"
 END_OF_TESTS = ">>>>> End Test Output"
 TIMED_OUT = re.compile(r"^Timeout error: \d+ seconds exceeded\.\s*\Z", re.MULTILINE)
 
@@ -82,6 +83,8 @@ def verdict(instance_id: str, files: Mapping[str, bytes]) -> tuple[bool, GradeRe
         report = _InstanceReport.model_validate(json.loads(files[REPORT])[instance_id])
     except (ValueError, KeyError, TypeError) as error:
         raise HarnessUnavailable(f"{instance_id}: its report can't be read: {error}") from error
+    if TESTS_KILLED in output:
+        raise HarnessUnavailable(f"{instance_id}: the tests were killed: out of memory, mostly")
     if report.infra_failure:
         raise HarnessUnavailable(f"{instance_id}: the harness says {report.infra_failure_reason}")
     if report.resolved or report.patch_successfully_applied:

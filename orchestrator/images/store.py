@@ -54,7 +54,7 @@ def ensure_image(
 
 def evict_image(client: docker.DockerClient, image: str) -> None:
     """Remove an image; one that is gone, or that someone else still uses, is left alone."""
-    with contextlib.suppress(docker.errors.APIError):
+    with contextlib.suppress(*ENGINE_ERRORS):
         client.images.remove(image)
 
 

@@ -12,6 +12,8 @@ from orchestrator.journal.views import RunState
 from orchestrator.report.stats import wilson
 from orchestrator.types import Outcome
 
+NO_PREDICTION = "no_prediction"
+
 
 @dataclass(frozen=True)
 class Report:
@@ -62,7 +64,7 @@ def build_report(config: RunConfig, state: RunState, lock: Mapping[str, Any]) ->
     decided = set(verdicts) | set(empty)
     failing = [i for i in state.instances if i not in decided]
     failure_names = [
-        str(state.failures[i][0]) if i in state.failures else _why_undecided(i, state)
+        str(state.failures[i][0]) if i in state.failures else _why_undecided(i, config, state)
         for i in failing
     ]
     n = len(state.instances)
@@ -95,8 +97,10 @@ def build_report(config: RunConfig, state: RunState, lock: Mapping[str, Any]) ->
     )
 
 
-def _why_undecided(instance_id: str, state: RunState) -> str:
-    return "not_graded" if instance_id in state.outcomes else "not_started"
+def _why_undecided(instance_id: str, config: RunConfig, state: RunState) -> str:
+    if instance_id in state.outcomes:
+        return "not_graded"
+    return NO_PREDICTION if config.agent.kind == "predictions" else "not_started"
 
 
 def _by_repo(state: RunState, resolved: set[str]) -> dict[str, dict[str, int]]:

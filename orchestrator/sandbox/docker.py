@@ -173,11 +173,13 @@ class DockerSandbox(ClosesOnExit):
             # the SDK hands out a file on the socket, or the socket itself
             raw: Any = stream
             sock: socket.socket = getattr(raw, "_sock", raw)
+            frames = _Demultiplexer(output)
             try:
+                frames.feed(_read_with_the_headers(raw, sock))
                 done = drain(
                     sock.fileno(),
                     lambda: bytes(sock.recv(65536)),
-                    _Demultiplexer(output).feed,
+                    frames.feed,
                     lambda: bool(api.exec_inspect(exec_id)["Running"]),
                     started + timeout_s + ENGINE_GRACE_S,
                 )
@@ -186,6 +188,8 @@ class DockerSandbox(ClosesOnExit):
                 sock.close()
             if not done:
                 raise SandboxUnavailable(f"{self._container.name}: the engine hangs on a command")
+            if not frames.is_whole:
+                raise SandboxUnavailable(f"{self._container.name}: a command's output was cut off")
             exit_code = self._exit_code(exec_id)
         except ENGINE_ERRORS as error:
             if isinstance(error, SandboxUnavailable):
@@ -242,12 +246,35 @@ def remove_container(container: Container) -> bool:
     return True
 
 
+def _read_with_the_headers(stream: Any, sock: socket.socket) -> bytes:
+    """Output that came in one piece with the HTTP headers.
+
+    The SDK parses those through a buffered reader and then hands out the socket below it; what the
+    reader has in its buffer would be lost.
+    """
+    response = getattr(stream, "_response", None)
+    if response is None:
+        return b""
+    reader = response.raw._fp.fp
+    timeout = sock.gettimeout()
+    sock.setblocking(False)
+    try:
+        return bytes(reader.peek())
+    finally:
+        sock.settimeout(timeout)
+
+
 class _Demultiplexer:
     """Docker's stream without a terminal: frames of kind, 3 zeros, big-endian size (4), data."""
 
     def __init__(self, output: CappedOutput) -> None:
         self._output = output
         self._buffer = bytearray()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no frame is left half read."""
+        return not self._buffer
 
     def feed(self, data: bytes) -> None:
         self._buffer += data

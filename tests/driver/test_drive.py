@@ -20,7 +20,7 @@ from orchestrator.errors import JournalError
 from orchestrator.journal import Journal
 from orchestrator.paths import RunPaths
 from orchestrator.plan import make_plan
-from orchestrator.rollout import PULLED_NOTE, RolloutRequest
+from orchestrator.rollout import RolloutRequest
 from orchestrator.testing.endpoint import ScriptedEndpoint
 from orchestrator.types import FailureKind, GradeResult, Outcome, RolloutResult
 
@@ -259,7 +259,7 @@ def test_rollouts_wait_for_a_server_that_is_away_and_go_on_when_it_is_back(
 def test_only_an_image_that_this_run_pulled_is_evicted(run: Callable[..., Run]) -> None:
     it = run(2, {"cluster.images.keep": False})
     it.engine.script[it.ids[1]] = lambda r: RolloutResult(
-        r.instance.instance_id, 1, outcome=Outcome.SUBMITTED, patch="p", notes=(PULLED_NOTE,)
+        r.instance.instance_id, 1, outcome=Outcome.SUBMITTED, patch="p", image_pulled=True
     )
     it.drive()
 

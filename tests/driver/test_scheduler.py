@@ -139,10 +139,22 @@ def test_failures_in_a_row_pause_and_then_one_goes_ahead() -> None:
     scheduler = make(rollouts=3, work=20, delay_s=0)
     end(scheduler, scheduler.admit(0), FailureKind.SANDBOX_UNAVAILABLE, now=0)
 
-    assert "3 failures in a row" in scheduler.held_back(0)
+    assert "3 rollouts failed in a row" in scheduler.held_back(0)
     assert scheduler.admit(FIRST_PAUSE_S - 0.1) == []
     assert len(scheduler.admit(FIRST_PAUSE_S)) == 1
     assert scheduler.admit(FIRST_PAUSE_S) == []
+
+
+def test_grades_that_fail_in_a_row_pause_too_and_lose_nothing() -> None:
+    scheduler = make(delay_s=0)
+    scheduler.add(Stage.GRADE, [Planned(f"g{n}", 1) for n in range(5)])
+    for _ in range(3):
+        (start,) = [s for s in scheduler.admit(0) if s.stage is Stage.GRADE]
+        scheduler.grade_done(start.work, FailureKind.HARNESS_UNAVAILABLE, 0)
+
+    assert "grades failed in a row" in scheduler.held_back(0)
+    assert not [s for s in scheduler.admit(FIRST_PAUSE_S - 1) if s.stage is Stage.GRADE]
+    assert [s for s in scheduler.admit(FIRST_PAUSE_S) if s.stage is Stage.GRADE]
 
 
 def test_the_pause_doubles_while_it_goes_on_and_a_success_ends_it() -> None:

@@ -18,9 +18,10 @@ from orchestrator.endpoint.client import (
     ContextOverflow,
     OutOfTime,
     is_answering,
+    require_an_answer,
     require_endpoint,
 )
-from orchestrator.errors import EndpointUnavailable, PrerequisiteError
+from orchestrator.errors import EndpointUnavailable, PrerequisiteError, RequestRefused
 from orchestrator.testing.endpoint import ScriptedEndpoint
 from orchestrator.types import Instance
 
@@ -147,6 +148,8 @@ def test_a_prompt_that_is_too_long_is_told_apart(player: Player) -> None:
         '{"code": "context_length_exceeded"}',
         "the request exceeds the available context size",
         "prompt is too long: 210000 tokens > 200000 maximum",
+        "You passed 131073 input tokens. However, the model's context length is only 131072 tokens",
+        "The prompt (total length 9000) is too long to fit into the model",
     ],
 )
 def test_servers_say_overflow_in_many_words(text: str) -> None:
@@ -156,7 +159,7 @@ def test_servers_say_overflow_in_many_words(text: str) -> None:
 
 
 def test_a_model_that_is_not_served_comes_back_at_once(player: Player) -> None:
-    with pytest.raises(EndpointUnavailable, match=r"HTTP 404: .*`other` does not exist"):
+    with pytest.raises(RequestRefused, match=r"HTTP 404: .*`other` does not exist"):
         player.ask(player.start("solves").base_url, served_name="other")
 
     assert not player.held
@@ -244,3 +247,17 @@ def test_a_page_in_place_of_an_answer_is_the_endpoints_failure_not_the_agents(
 ) -> None:
     with pytest.raises(EndpointUnavailable):
         player.ask(web_page("200 OK"), retry_s=0)
+
+
+def test_a_server_that_answers_in_the_end_is_ready_for_the_night(player: Player) -> None:
+    require_an_answer(model(), player.start("recovers").base_url)
+
+
+@pytest.mark.parametrize(
+    ("persona", "said"), [("swallowed", "reasoning-parser"), ("errors", "500")]
+)
+def test_a_server_without_a_usable_answer_is_told_before_the_night(
+    player: Player, persona: str, said: str
+) -> None:
+    with pytest.raises(PrerequisiteError, match=said):
+        require_an_answer(model(), player.start(persona).base_url)

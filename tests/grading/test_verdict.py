@@ -43,6 +43,13 @@ def test_a_report_on_tests_that_failed_is_a_verdict() -> None:
     assert verdict("i", files({"resolved": False, **APPLIED})) == (False, GradeReason.TESTS)
 
 
+def test_tests_that_were_killed_are_no_verdict() -> None:
+    output = f"{END_OF_TESTS}\n>>>>> Test Exit Code: 137\n"
+
+    with pytest.raises(HarnessUnavailable, match="killed"):
+        verdict("i", files({"resolved": False, **APPLIED}, output))
+
+
 def test_a_patch_that_does_not_apply_is_a_verdict() -> None:
     seen = files(log=f"INFO - {PATCH_APPLY_FAILED}:\nerror: patch failed")
 

@@ -110,7 +110,7 @@ def test_predictions_of_others_are_graded_and_counted_over_the_benchmark(
     report = graded.report
     assert graded.exit_code == 4  # one instance has no prediction
     assert (report["instances"], report["graded"], report["resolved"]) == (3, 2, 1)
-    assert report["failures"] == {"not_started": 1}
+    assert report["failures"] == {"no_prediction": 1}
 
 
 def test_changed_patch_is_graded_again_and_nothing_else_is(orchestrate: CommandLine) -> None:

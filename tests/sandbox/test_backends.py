@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import socketserver
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from specs import sandbox_spec
 from orchestrator.errors import SandboxUnavailable
 from orchestrator.sandbox import Sandbox, start_sandbox
 from orchestrator.sandbox.base import CappedOutput
-from orchestrator.sandbox.docker import connect
+from orchestrator.sandbox.docker import _Demultiplexer, _read_with_the_headers, connect
 from orchestrator.types import Instance
 
 Open = Callable[..., Sandbox]
@@ -155,3 +158,38 @@ def test_output_over_the_limit_says_how_much_is_left_out() -> None:
         capped.add(bytes([byte]))
 
     assert capped.value() == b"01\n[... 6 bytes left out ...]\n89"
+
+
+class _FakeEngine(socketserver.StreamRequestHandler):
+    """An engine that sends a command's first output in one piece with the HTTP headers."""
+
+    def handle(self) -> None:
+        while self.rfile.readline().strip():
+            pass
+        head = b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+        self.wfile.write(head + frame(b"FIRST"))
+        self.wfile.write(frame(b"SECOND"))
+
+
+def frame(data: bytes) -> bytes:
+    return b"\1\0\0\0" + len(data).to_bytes(4, "big") + data
+
+
+def test_output_that_arrives_with_the_headers_is_not_lost() -> None:
+    with socketserver.TCPServer(("127.0.0.1", 0), _FakeEngine) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        url = f"tcp://127.0.0.1:{server.server_address[1]}"
+        with contextlib.closing(sdk.APIClient(base_url=url, version="1.41")) as api:
+            stream = api.exec_start("e", socket=True)
+            thread.join()
+            sock = stream._sock
+            output = CappedOutput(1000)
+            frames = _Demultiplexer(output)
+            frames.feed(_read_with_the_headers(stream, sock))
+            while data := sock.recv(1000):
+                frames.feed(data)
+            stream.close()
+            sock.close()
+    assert output.value() == b"FIRSTSECOND"
+    assert frames.is_whole
