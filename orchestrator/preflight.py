@@ -57,10 +57,8 @@ def resolve_host(config: RunConfig, instances: Sequence[Instance]) -> Host:
 
 def require_disk(config: RunConfig, runs_dir: Path) -> None:
     """Raises PrerequisiteError where the runs' disk has less free than the run wants to start."""
-    folder = runs_dir.resolve()
-    while not folder.exists():
-        folder = folder.parent
-    free_gb = shutil.disk_usage(folder).free / 1e9
+    folder = _existing(runs_dir)
+    free_gb = free_disk_gb(folder)
     if free_gb < config.cluster.min_free_disk_gb:
         raise PrerequisiteError(
             f"{folder} has {free_gb:.2f} GB free, less than "
@@ -69,6 +67,28 @@ def require_disk(config: RunConfig, runs_dir: Path) -> None:
         )
     if not os.access(folder, os.W_OK):
         raise PrerequisiteError(f"{folder} can't be written.", "Choose another --runs-dir.")
+
+
+def free_disk_gb(folder: Path) -> float:
+    """Of the disk that a folder lies on, or would lie on."""
+    return shutil.disk_usage(_existing(folder)).free / 1e9
+
+
+def missing_images(host: Host, instances: Sequence[Instance]) -> tuple[str, ...]:
+    """Images that are not on the sandboxes' host yet, in the run's order."""
+    client = docker_client(host)
+    if client is None:
+        return ()
+    here = {tag for image in client.images.list() for tag in image.tags}
+    wanted = dict.fromkeys(instance.image for instance in instances)
+    return tuple(image for image in wanted if image not in here)
+
+
+def _existing(folder: Path) -> Path:
+    folder = folder.resolve()
+    while not folder.exists():
+        folder = folder.parent
+    return folder
 
 
 def api_key(config: RunConfig) -> str:

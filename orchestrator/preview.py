@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,15 @@ from orchestrator.dataset import Dataset, load_instances
 from orchestrator.display.view import duration
 from orchestrator.errors import PrerequisiteError
 from orchestrator.journal import RunState
-from orchestrator.plan import Estimate, Plan, choose_slots, estimate, make_plan
-from orchestrator.preflight import Host, docker_client, resolve_host
+from orchestrator.plan import (
+    Estimate,
+    Plan,
+    choose_slots,
+    estimate,
+    image_worries,
+    make_plan,
+)
+from orchestrator.preflight import Host, free_disk_gb, missing_images, resolve_host
 
 ROWS_SHOWN = 12
 
@@ -47,7 +53,7 @@ def preview(request: Request) -> Preview:
     problems = []
     try:
         host = resolve_host(config, dataset.instances)
-        missing = _missing_images(dataset, host)
+        missing = missing_images(host, dataset.instances)
     except PrerequisiteError as error:
         problems.append(str(error))
         memory_gb = psutil.virtual_memory().total / 1e9
@@ -58,7 +64,7 @@ def preview(request: Request) -> Preview:
     slots = choose_slots(config.cluster, config.model, host.memory_gb, host.cpus)
     slots = min(slots, len(plan.rollouts))
     guess = estimate(config, plan, slots, len(missing))
-    free_gb = _free_gb(Path(config.runs_dir))
+    free_gb = free_disk_gb(Path(config.runs_dir))
     return Preview(config, dataset, plan, host, slots, missing, guess, free_gb, tuple(problems))
 
 
@@ -107,24 +113,7 @@ def render(seen: Preview) -> RenderableType:
         f"time: about {duration(seen.estimate.wall_s)}, a guess from the model's profile",
     ]
     parts: list[RenderableType] = [table, Text("\n".join(lines))]
-    if seen.estimate.disk_gb > seen.free_gb - config.cluster.min_free_disk_gb:
-        cure = "--set cluster.images.keep=false evicts each image once it is graded"
-        parts.append(Text(f"the images may not fit: {cure}", style="bold yellow"))
+    worries = image_worries(config, len(seen.missing_images), seen.estimate.disk_gb, seen.free_gb)
+    parts += [Text(worry, style="bold yellow") for worry in worries]
     parts += [Text(f"launch would stop: {problem}", style="bold red") for problem in seen.problems]
     return Group(*parts)
-
-
-def _missing_images(dataset: Dataset, host: Host) -> tuple[str, ...]:
-    client = docker_client(host)
-    if client is None:
-        return ()
-    here = {tag for image in client.images.list() for tag in image.tags}
-    wanted = dict.fromkeys(instance.image for instance in dataset.instances)
-    return tuple(image for image in wanted if image not in here)
-
-
-def _free_gb(folder: Path) -> float:
-    folder = folder.resolve()
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free / 1e9

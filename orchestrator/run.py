@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,9 @@ from rich.console import Console
 from orchestrator.cleanup import clean_attempt, clean_dead_runs, clean_run, hold_driver_lock
 from orchestrator.config import Request, RunConfig, load_config, load_run_config
 from orchestrator.dataset import Dataset, load_instances
+from orchestrator.display.messages import announce
 from orchestrator.display.terminal import make_display, waiting
-from orchestrator.display.view import View, duration
-from orchestrator.driver.base import Engine
+from orchestrator.display.view import View
 from orchestrator.driver.drive import Driver, Work
 from orchestrator.driver.files import (
     follow_changed_patches,
@@ -39,18 +39,21 @@ from orchestrator.errors import (
 from orchestrator.journal import Journal, RunState
 from orchestrator.lock import make_lock
 from orchestrator.paths import RunPaths, write_atomic
-from orchestrator.plan import Plan, choose_slots, make_plan
+from orchestrator.plan import Plan, choose_slots, estimate, image_worries, make_plan
 from orchestrator.preflight import (
     Host,
     api_key,
     docker_client,
+    free_disk_gb,
+    missing_images,
     require_disk,
     require_personas,
     require_serving,
     resolve_host,
 )
-from orchestrator.report.build import NO_PREDICTION, Report, build_report
+from orchestrator.report.build import Report, build_report
 from orchestrator.report.markdown import render_markdown
+from orchestrator.services import services
 from orchestrator.types import Outcome, Prediction, RolloutResult
 
 
@@ -165,6 +168,19 @@ def finish(config: RunConfig, paths: RunPaths, dataset: Dataset, state: RunState
     return report
 
 
+@dataclass(frozen=True)
+class _Session:
+    """One launch or resume of a run."""
+
+    paths: RunPaths
+    config: RunConfig
+    dataset: Dataset
+    host: Host
+    journal: Journal
+    stop: StopSignal
+    console: Console
+
+
 def _carry_on(
     paths: RunPaths,
     config: RunConfig,
@@ -185,12 +201,7 @@ def _carry_on(
             plan = Plan((), plan.grades, plan.done)
         rewrite_predictions(config, paths, state)
         if not plan.is_empty:
-            journal.begin_session()
-            try:
-                _drive(plan, paths, config, dataset, host, journal, stop, console)
-            finally:
-                _clean_up_after(paths, host, console)
-            journal.end_session()
+            _work_off(plan, _Session(paths, config, dataset, host, journal, stop, console))
         with waiting(console, "writing the reports"):
             report = finish(config, paths, dataset, journal.state())
     if stop.count:
@@ -198,105 +209,54 @@ def _carry_on(
     return Finished(report, paths, EXIT_DONE if report.valid else EXIT_FAILURES_LEFT)
 
 
-def _drive(
-    plan: Plan,
-    paths: RunPaths,
-    config: RunConfig,
-    dataset: Dataset,
-    host: Host,
-    journal: Journal,
-    stop: StopSignal,
-    console: Console,
-) -> None:
-    """Take a plan through the engine, showing what happens."""
+def _work_off(plan: Plan, session: _Session) -> None:
+    """Take a plan through the engine, showing what happens, and leave nothing behind."""
+    config, paths, dataset, host = session.config, session.paths, session.dataset, session.host
     slots = choose_slots(config.cluster, config.model, host.memory_gb, host.cpus)
     slots = max(1, min(slots, len(plan.rollouts)))
-    grade_slots = config.cluster.grading.slots
     key = api_key(config) if plan.rollouts else ""
-    if plan.rollouts and config.model is not None and not config.scripted:
-        for warning in require_serving(config, key).warnings:
-            console.print(warning, style="yellow", highlight=False)
-    _announce(config, plan, slots, host, paths, console)
-    with ExitStack() as stack:
-        with waiting(console, "starting Ray"):
-            live = stack.enter_context(services(config, dataset, paths, slots))
-        work = Work(
-            config,
-            paths,
-            {instance.instance_id: instance for instance in dataset.instances},
-            dataset.answers,
-            host.sandbox_kind,
-            live.base_url,
-            key,
-        )
-        scheduler = Scheduler(
-            slots, grade_slots, config.rollout.retries, config.rollout.retry_delay_s
-        )
-        lost = partial(_clean_up_attempt, paths, host)
-        driver = Driver(work, live.engine, scheduler, journal, stop, lost)
-        display = make_display(console, View.of(journal.state(), time.monotonic()))
-        with stop_on_signals(stop), display:
-            for event in driver.events(plan):
-                display.notice(driver.notice())
-                if event is not None:
-                    display.show(event)
+    announce(config, plan, slots, host, paths, session.console)
+    for worry in [*_serving_worries(plan, config, key), *_image_worries(plan, slots, session)]:
+        session.console.print(worry, style="yellow", highlight=False)
+
+    session.journal.begin_session()
+    try:
+        with ExitStack() as stack:
+            with waiting(session.console, "starting Ray"):
+                live = stack.enter_context(services(config, dataset, paths, slots))
+            instances = {instance.instance_id: instance for instance in dataset.instances}
+            work = Work(
+                config, paths, instances, dataset.answers, host.sandbox_kind, live.base_url, key
+            )
+            grade_slots, limits = config.cluster.grading.slots, config.rollout
+            scheduler = Scheduler(slots, grade_slots, limits.retries, limits.retry_delay_s)
+            lost = partial(_clean_up_attempt, paths, host)
+            driver = Driver(work, live.engine, scheduler, session.journal, session.stop, lost)
+            view = View.of(session.journal.state(), time.monotonic())
+            display = make_display(session.console, view)
+            with stop_on_signals(session.stop), display:
+                for event in driver.events(plan):
+                    display.notice(driver.notice())
+                    if event is not None:
+                        display.show(event)
+    finally:
+        _clean_up_after(paths, host, session.console)
+    session.journal.end_session()
 
 
-@dataclass(frozen=True)
-class Live:
-    """The services of a run while it goes on."""
-
-    engine: Engine
-    base_url: str
-
-
-@contextmanager
-def services(config: RunConfig, dataset: Dataset, paths: RunPaths, slots: int) -> Iterator[Live]:
-    """The scripted endpoint where the model is scripted, and the engine."""
-    from orchestrator.driver.ray import RayEngine
-
-    with ExitStack() as stack:
-        base_url = config.model.endpoint.base_url if config.model else ""
-        if config.scripted:
-            base_url = stack.enter_context(_scripted_endpoint(config, dataset))
-        cluster = config.cluster
-        engine = RayEngine(slots, cluster.grading.slots, cluster.ray_address, config.run_id)
-        stack.callback(engine.close)
-        if cluster.ray_address is None:
-            write_atomic(paths.ray_session, engine.session_dir)
-            stack.callback(paths.ray_session.unlink, missing_ok=True)
-        yield Live(engine, base_url)
+def _serving_worries(plan: Plan, config: RunConfig, key: str) -> Sequence[str]:
+    """Raises PrerequisiteError where the model is needed and does not answer."""
+    if not plan.rollouts or config.model is None or config.scripted:
+        return ()
+    return require_serving(config, key).warnings
 
 
-@contextmanager
-def _scripted_endpoint(config: RunConfig, dataset: Dataset) -> Iterator[str]:
-    from orchestrator.testing.endpoint import ScriptedEndpoint
-
-    assert config.model is not None
-    personas = config.model.personas
-    with ScriptedEndpoint(dataset.instances, dataset.answers, personas) as endpoint:
-        yield endpoint.base_url
-
-
-def _announce(
-    config: RunConfig, plan: Plan, slots: int, host: Host, paths: RunPaths, console: Console
-) -> None:
-    model = f" with {config.model.name}" if config.model else ""
-    grades = f", {len(plan.grades)} patches to grade" if plan.grades else ""
-    done = f", {plan.done} done before" if plan.done else ""
-    console.print(
-        f"{paths.run_id}: {len(plan.rollouts)} rollouts of {config.benchmark.name} by "
-        f"{config.agent.name}{model}{grades}{done}; {slots} at once in {host.sandbox_kind} "
-        f"sandboxes; everything goes to {paths.root}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
-    if host.sandbox_kind == "process":
-        console.print(
-            "process sandboxes isolate nothing: what the agent does, it does on this machine",
-            style="yellow",
-        )
+def _image_worries(plan: Plan, slots: int, session: _Session) -> Sequence[str]:
+    planned = {work.instance_id for work in plan.rollouts}
+    wanted = [i for i in session.dataset.instances if i.instance_id in planned]
+    missing = len(missing_images(session.host, wanted))
+    need_gb = estimate(session.config, plan, slots, missing).disk_gb
+    return image_worries(session.config, missing, need_gb, free_disk_gb(session.paths.root))
 
 
 def _clean_up_before(paths: RunPaths, host: Host, console: Console) -> None:
@@ -340,22 +300,3 @@ def _to_yaml(config: RunConfig) -> str:
     return yaml.safe_dump(
         config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
     )
-
-
-def summarize(finished: Finished, console: Console) -> None:
-    """The run's end on the terminal."""
-    from orchestrator.report.markdown import headline
-    from orchestrator.report.terminal import render_report
-
-    console.print(render_report(finished.report))
-    console.print(headline(finished.report), style="bold", highlight=False)
-    console.print(
-        f"{duration(finished.report.wall_s)}; report: {finished.paths.report_md}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    nothing_to_resume = set(finished.report.failures) <= {NO_PREDICTION}
-    if finished.exit_code != EXIT_DONE and not nothing_to_resume:
-        console.print(
-            f"go on with: python -m orchestrator resume {finished.paths.run_id}", highlight=False
-        )

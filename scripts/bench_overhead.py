@@ -35,7 +35,8 @@ from orchestrator.driver.stop import StopSignal
 from orchestrator.journal import Journal
 from orchestrator.plan import make_plan
 from orchestrator.report.markdown import bar
-from orchestrator.run import create_run, services
+from orchestrator.run import create_run
+from orchestrator.services import services
 from orchestrator.types import GradeResult, RolloutResult
 
 AIM_OWN_S = 1.0

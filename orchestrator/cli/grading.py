@@ -49,7 +49,8 @@ def grade(
 
         orchestrator grade lite --predictions preds.jsonl
     """
-    from orchestrator.run import grade_predictions, resume, summarize
+    from orchestrator.display.messages import summarize
+    from orchestrator.run import grade_predictions, resume
 
     console = opt.make_console()
     if as_json:
@@ -81,7 +82,7 @@ def grade(
     if as_json:
         typer.echo(json.dumps(finished.report.as_dict(), indent=1, ensure_ascii=False))
     else:
-        summarize(finished, console)
+        summarize(finished.report, finished.paths, finished.exit_code, console)
     raise typer.Exit(finished.exit_code)
 
 

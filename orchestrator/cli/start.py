@@ -79,8 +79,8 @@ def launch(
         else:
             console.print(render(seen))
         return
+    from orchestrator.display.messages import summarize
     from orchestrator.run import launch as launch_run
-    from orchestrator.run import summarize
 
     if as_json:
         console.stderr = True
@@ -88,7 +88,7 @@ def launch(
     if as_json:
         typer.echo(json.dumps(finished.report.as_dict(), indent=1, ensure_ascii=False))
     else:
-        summarize(finished, console)
+        summarize(finished.report, finished.paths, finished.exit_code, console)
     raise typer.Exit(finished.exit_code)
 
 
@@ -101,8 +101,8 @@ def resume(
     as_json: opt.JsonOption = False,
 ) -> None:
     """Go on with a run: redo failures and what never started, and nothing else."""
+    from orchestrator.display.messages import summarize
     from orchestrator.run import resume as resume_run
-    from orchestrator.run import summarize
 
     console = opt.make_console()
     if as_json:
@@ -111,7 +111,7 @@ def resume(
     if as_json:
         typer.echo(json.dumps(finished.report.as_dict(), indent=1, ensure_ascii=False))
     else:
-        summarize(finished, console)
+        summarize(finished.report, finished.paths, finished.exit_code, console)
     raise typer.Exit(finished.exit_code)
 
 

@@ -94,6 +94,9 @@ def test_gold_resolves_every_instance_and_nop_none(orchestrate: CommandLine, san
     assert {"report.json", "test_output.txt", "patch.diff", "eval.sh"} <= names
 
 
+NO_SUCH_FILE = "diff --git a/no b/no\n--- a/no\n+++ b/no\n@@ -1 +1 @@\n-old\n+new\n"
+
+
 def test_predictions_of_others_are_graded_and_counted_over_the_benchmark(
     orchestrate: CommandLine, tmp_path: Path
 ) -> None:
@@ -102,7 +105,7 @@ def test_predictions_of_others_are_graded_and_counted_over_the_benchmark(
     assert gold.exit_code == 0, gold.stderr
     lines = (orchestrate.runs_dir / "gold" / "predictions.jsonl").read_text(encoding="utf-8")
     rows = [json.loads(line) for line in lines.splitlines()][:2]
-    rows[1]["model_patch"] = rows[1]["model_patch"].replace("@@ -", "@@ -9")
+    rows[1]["model_patch"] = NO_SUCH_FILE
     predictions = tmp_path / "preds.json"
     predictions.write_text(json.dumps(rows), encoding="utf-8")
     grade = ["grade", "demo", "--predictions", str(predictions), "--sandbox", "process"]

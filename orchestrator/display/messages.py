@@ -1,0 +1,48 @@
+"""What a run says when it begins and when it has ended."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from orchestrator.config import RunConfig
+from orchestrator.display.view import duration
+from orchestrator.errors import EXIT_DONE
+from orchestrator.paths import RunPaths
+from orchestrator.plan import Plan
+from orchestrator.preflight import Host
+from orchestrator.report.build import NO_PREDICTION, Report
+from orchestrator.report.markdown import headline
+from orchestrator.report.terminal import render_report
+
+
+def announce(
+    config: RunConfig, plan: Plan, slots: int, host: Host, paths: RunPaths, console: Console
+) -> None:
+    """What is going to happen, and where."""
+    model = f" with {config.model.name}" if config.model else ""
+    grades = f", {len(plan.grades)} patches to grade" if plan.grades else ""
+    done = f", {plan.done} done before" if plan.done else ""
+    console.print(
+        f"{paths.run_id}: {len(plan.rollouts)} rollouts of {config.benchmark.name} by "
+        f"{config.agent.name}{model}{grades}{done}; {slots} at once in {host.sandbox_kind} "
+        f"sandboxes; everything goes to {paths.root}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    if host.sandbox_kind == "process":
+        console.print(
+            "process sandboxes isolate nothing: what the agent does, it does on this machine",
+            style="yellow",
+        )
+
+
+def summarize(report: Report, paths: RunPaths, exit_code: int, console: Console) -> None:
+    """The numbers, where to read more, and how to go on where something is left."""
+    console.print(render_report(report))
+    console.print(headline(report), style="bold", highlight=False)
+    console.print(
+        f"{duration(report.wall_s)}; report: {paths.report_md}", highlight=False, soft_wrap=True
+    )
+    if exit_code != EXIT_DONE and not set(report.failures) <= {NO_PREDICTION}:
+        console.print(f"go on with: python -m orchestrator resume {paths.run_id}", highlight=False)
