@@ -18,13 +18,12 @@ from typing import Any, cast, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.config.schema import RunConfig
+from orchestrator.config.schema import RUN_ID, RunConfig
 from orchestrator.errors import ConfigError
 
 KINDS = ("models", "agents", "benchmarks", "clusters")
 SECTION_OF_KIND = {kind: kind.removesuffix("s") for kind in KINDS}
 MODELLESS_AGENTS = ("gold", "nop", "predictions")
-RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ def _layers(request: Request) -> list[Layer]:
         layers.append(Layer("no model needed", {"model": None}))
 
     run_id = request.run_id or _new_run_id(request.benchmark, model_name, agent_name)
-    if not RUN_ID.fullmatch(run_id):
+    if not re.fullmatch(RUN_ID, run_id):
         raise ConfigError(f"run id {run_id!r}: use letters, digits, '.', '_' and '-'")
     layers.append(Layer("command line", {"run_id": run_id, "runs_dir": request.runs_dir}))
     for key, value in request.settings.items():

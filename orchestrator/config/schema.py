@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from orchestrator.types import FailureKind
 
+RUN_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+"""A folder's name, and part of a container's."""
+
 
 class Section(BaseModel):
     """Base of every section: frozen, and an unknown key is an error."""
@@ -200,7 +203,7 @@ class Rollout(Section):
 class RunConfig(Section):
     """Everything that a run depends on, merged and frozen; written to run.yaml."""
 
-    run_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    run_id: str = Field(pattern=f"^{RUN_ID}$")
     runs_dir: str
     benchmark: Benchmark
     model: Model | None
