@@ -8,7 +8,7 @@ import sys
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import grading, profiles, runs, start
+from orchestrator.cli import bench, grading, profiles, runs, start
 
 app = typer.Typer(
     name="orchestrator",
@@ -23,6 +23,7 @@ start.register(app)
 runs.register(app)
 grading.register(app)
 profiles.register(app)
+bench.register(app)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,1 @@
+"""`bench`: what a model server is worth, measured with traffic that is shaped like agents'."""

@@ -1,0 +1,174 @@
+"""`bench`: how many rollouts at once a model's server is worth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli import options as opt
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from orchestrator.bench.advice import Question
+    from orchestrator.bench.levels import Level
+    from orchestrator.bench.measure import Tick
+    from orchestrator.bench.target import Target
+    from orchestrator.config.schema import RunConfig
+
+INTERRUPTED = "interrupted"
+
+
+def register(app: typer.Typer) -> None:
+    app.command("bench")(bench)
+
+
+def bench(
+    model: Annotated[
+        str,
+        typer.Argument(help="A model profile (see `models`) or a YAML file.", show_default=False),
+    ],
+    levels: Annotated[
+        str | None,
+        typer.Option(help="Agents at once, as 1,2,4; up to twice max_concurrency if absent."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="To measure a level.")] = 60,
+    pause: Annotated[
+        float, typer.Option(min=0, help="Mean seconds between steps, for an agent's command.")
+    ] = 1,
+    instances: Annotated[int, typer.Option(min=1, help="To estimate the time of.")] = 300,
+    steps_per_rollout: Annotated[
+        float, typer.Option(min=1, help="An assumption: steps of a rollout, on average.")
+    ] = 40,
+    steps_spread: Annotated[
+        float | None,
+        typer.Option(min=0, help="Their standard deviation; half of the average if absent."),
+    ] = None,
+    settings: opt.SetOption = None,
+    config_dirs: opt.ConfigDirOption = None,
+    as_json: opt.JsonOption = False,
+) -> None:
+    """Measure a model's server with agents' traffic; recommend how many rollouts at once.
+
+    Each level lets so many simulated agents work: conversations that grow step by step, short
+    answers, short pauses. Nothing else should use the server meanwhile.
+
+    Examples:
+
+        orchestrator bench qwen3.5-35b
+
+        orchestrator bench qwen3.5-35b --levels 4,8,12,16 --seconds 120
+    """
+    from orchestrator.bench.advice import Question, conclude
+    from orchestrator.bench.target import require_target
+    from orchestrator.bench.view import Sweep, opening, render
+    from orchestrator.errors import EXIT_INTERRUPTED, PrerequisiteError
+    from orchestrator.preflight import api_key
+
+    console = opt.make_console()
+    if as_json:
+        console.stderr = True
+    config = load_model(model, settings, config_dirs)
+    assert config.model is not None
+    wanted = parse_levels(levels) if levels else default_levels(config.model.max_concurrency)
+    spread = steps_per_rollout / 2 if steps_spread is None else steps_spread
+    question = Question(seconds, pause, instances, steps_per_rollout, spread)
+    target = require_target(config.model, api_key(config), round(steps_per_rollout))
+    console.print(opening(config.model.name, target, wanted, seconds), highlight=False)
+
+    done: list[Level] = []
+    try:
+        ended = _measure(target, wanted, question, done, console)
+    except KeyboardInterrupt:
+        ended = INTERRUPTED
+    sweep = Sweep(config.model, target, question, conclude(done, question, ended))
+    if as_json:
+        typer.echo(json.dumps(sweep.as_dict(), indent=1, ensure_ascii=False))
+    else:
+        console.print(render(sweep), highlight=False)
+    if ended == INTERRUPTED:
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if sweep.findings.advice is None:
+        raise PrerequisiteError(
+            f"{target.base_url} answered reliably at no level.", "Look at the server's log."
+        )
+
+
+def load_model(model: str, settings: list[str] | None, config_dirs: list[Path] | None) -> RunConfig:
+    """The configuration in which a model's profile and its settings stand; the rest is the demo's.
+
+    Raises:
+        ConfigError: no such profile, a setting of something else, or no server to measure.
+    """
+    from orchestrator.config import load_config
+    from orchestrator.config.load import parse_setting
+    from orchestrator.errors import ConfigError
+
+    for text in settings or []:
+        if not parse_setting(text)[0].startswith("model."):
+            raise ConfigError(f"--set {text}: a bench depends on the model.* keys alone")
+    config = load_config(
+        opt.make_request(
+            "demo", model=model, agent="mini", settings=settings, config_dirs=config_dirs
+        )
+    )
+    if config.scripted:
+        raise ConfigError(
+            f"model {model!r} is played by a script, there is no server to measure: name another "
+            "(see `models`), or --set model.endpoint.base_url=http://HOST:PORT/v1"
+        )
+    return config
+
+
+def parse_levels(text: str) -> list[int]:
+    """`1,2,4` as rising numbers. Raises ConfigError."""
+    from orchestrator.errors import ConfigError
+
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isdecimal() and int(part) for part in parts):
+        raise ConfigError(f"--levels {text}: write numbers from 1 up, as 1,2,4,8")
+    return sorted({int(part) for part in parts})
+
+
+def default_levels(max_concurrency: int) -> list[int]:
+    """Doubling from 1 to twice what the profile says, which is the last."""
+    top = 2 * max_concurrency
+    return [*(1 << power for power in range(top.bit_length()) if 1 << power < top), top]
+
+
+def _measure(
+    target: Target, wanted: list[int], question: Question, done: list[Level], console: Console
+) -> str | None:
+    """Measure level after level into `done`; returns why it ended early, if it did."""
+    from orchestrator.bench.advice import stop_reason
+    from orchestrator.bench.measure import measure_level
+    from orchestrator.bench.view import level_line
+
+    for at_once in wanted:
+        with _live(console) as on_tick:
+            level = measure_level(
+                target, at_once, seconds=question.seconds, pause_s=question.pause_s, on_tick=on_tick
+            )
+        done.append(level)
+        console.print(level_line(level), highlight=False, soft_wrap=True)
+        reason = stop_reason(done)
+        if reason and at_once != wanted[-1]:
+            return reason
+    return None
+
+
+@contextmanager
+def _live(console: Console) -> Iterator[Callable[[Tick], None]]:
+    """A line that says where a level stands, on a terminal; nothing elsewhere."""
+    from orchestrator.bench.view import live_line
+
+    if not console.is_terminal:
+        yield lambda tick: None
+        return
+    with console.status("") as status:
+        yield lambda tick: status.update(live_line(tick))
