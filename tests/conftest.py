@@ -1,4 +1,4 @@
-"""What several test modules share: the bundled benchmark, rollouts on it, and the Docker gate."""
+"""What several test modules share: the bundled benchmark, rollouts on it, and the gates."""
 
 from __future__ import annotations
 
@@ -37,14 +37,24 @@ def _docker_problem() -> str:
     return ""
 
 
+def _vllm_problem() -> str:
+    if os.environ.get("SWE_ORCHESTRATOR_VLLM"):
+        return ""
+    return "SWE_ORCHESTRATOR_VLLM names no folder of scripts/vllm-for-tests"
+
+
+_GATES = {"docker": ("Docker", _docker_problem), "vllm": ("vLLM", _vllm_problem)}
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests marked docker are skipped without an engine, but not in CI, where there must be one."""
-    if item.get_closest_marker("docker") is None or not _docker_problem():
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"CI needs Docker: {_docker_problem()}", pytrace=False)
-    pytest.skip(_docker_problem())
+    """Tests marked docker or vllm are skipped without it, but not in CI, where it must be there."""
+    for marker, (name, find_problem) in _GATES.items():
+        if item.get_closest_marker(marker) is None or not (problem := find_problem()):
+            continue
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI needs {name}: {problem}", pytrace=False)
+        pytest.skip(problem)
 
 
 @pytest.fixture(scope="session")
