@@ -14,7 +14,6 @@ from rich.text import Text
 
 from orchestrator.config import Request, RunConfig, load_config
 from orchestrator.dataset import Dataset, load_instances
-from orchestrator.display.view import duration
 from orchestrator.errors import PrerequisiteError
 from orchestrator.journal import RunState
 from orchestrator.plan import (
@@ -26,6 +25,7 @@ from orchestrator.plan import (
     make_plan,
 )
 from orchestrator.preflight import Host, free_disk_gb, missing_images, resolve_host
+from orchestrator.report.words import duration
 
 ROWS_SHOWN = 12
 

@@ -67,6 +67,49 @@ class Usage:
     """Time spent waiting for a server that was away; counts against no limit."""
 
 
+class RequestResult(StrEnum):
+    """How one request of an agent to its model ended."""
+
+    ANSWERED = "answered"
+    SWALLOWED = "swallowed"
+    """An answer of reasoning alone: no content, no tool call."""
+    CONTEXT_OVERFLOW = "context_overflow"
+    REFUSED = "refused"
+    """HTTP 4xx for another reason."""
+    FAILED = "failed"
+    """The server stayed away too long, or failed at this request time and again."""
+    ABANDONED = "abandoned"
+    """The agent hung up."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One request of a rollout to its model, retries included. Durations in seconds."""
+
+    instance_id: str
+    attempt: int
+    result: RequestResult
+    server: str
+    """Base URL of the server that had the last word; empty where none had."""
+    status: int
+    """HTTP status that the agent got; 0 where it hung up before."""
+    started_at: float
+    """Seconds since the epoch."""
+    total_s: float
+    queue_s: float = 0.0
+    """Waited in the gateway while a server was up."""
+    held_s: float = 0.0
+    """Waited, or lost, because servers were away."""
+    first_token_s: float | None = None
+    """From the last attempt's start; known of streamed answers only."""
+    retries: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int | None = None
+    """Prompt tokens that the server found in its cache; None where it does not say."""
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
 @dataclass(frozen=True)
 class Failure:
     kind: FailureKind

@@ -6,13 +6,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from orchestrator.journal import GradeRow, RolloutRow, RunState, Session
+from orchestrator.journal.traffic import TraceRow
 from orchestrator.types import (
     Failure,
     FailureKind,
     GradeReason,
     GradeResult,
     Instance,
+    ModelRequest,
     Outcome,
+    RequestResult,
     RolloutResult,
     patch_sha256,
 )
@@ -56,11 +59,43 @@ def graded(
     return GradeResult(instance_id, attempt, digest, resolved=resolved, reason=reason)
 
 
+def asked(
+    instance_id: str = "a",
+    result: RequestResult = RequestResult.ANSWERED,
+    attempt: int = 1,
+    status: int = 200,
+    total_s: float = 1.0,
+    **more: Any,
+) -> ModelRequest:
+    return ModelRequest(
+        instance_id, attempt, result, "http://h/v1", status, 1000.0, total_s, **more
+    )
+
+
+def sampled(at: float, seconds: float = 10.0, **more: Any) -> TraceRow:
+    """A quiet interval of one rollout, but for what is said."""
+    quiet = {
+        "rollouts": 1,
+        "admitted": 1,
+        "answers": 0,
+        "grown_tokens": 0,
+        "prompt_tokens": 0,
+        "completion_tokens": 0,
+        "latency_s": 0.0,
+        "in_flight": 0,
+        "waiting": 0,
+        "down_s": 0.0,
+    }
+    return TraceRow(at, seconds, **(quiet | more))
+
+
 def state(
     *rollouts: RolloutResult,
     grades: Sequence[GradeResult] = (),
     sessions: Iterable[Session] = (),
     ids: Sequence[str] = ("a", "b", "c"),
+    requests: Sequence[ModelRequest] = (),
+    trace: Sequence[TraceRow] = (),
 ) -> RunState:
     """What a journal says that holds these results."""
     return RunState(
@@ -69,6 +104,8 @@ def state(
         [rollout_row(result) for result in rollouts],
         [grade_row(result) for result in grades],
         tuple(sessions),
+        tuple(requests),
+        tuple(trace),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from rich.console import Console
 
 from orchestrator.config import RunConfig
-from orchestrator.display.view import duration
 from orchestrator.errors import EXIT_DONE
 from orchestrator.paths import RunPaths
 from orchestrator.plan import Plan
@@ -13,6 +12,7 @@ from orchestrator.preflight import Host
 from orchestrator.report.build import NO_PREDICTION, Report
 from orchestrator.report.markdown import headline
 from orchestrator.report.terminal import render_report
+from orchestrator.report.words import duration
 
 
 def announce(

@@ -14,9 +14,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.display.view import View, describe, duration, outcome_words
+from orchestrator.display.view import View, describe, outcome_words
 from orchestrator.driver.base import Event
 from orchestrator.driver.scheduler import Stage, Start
+from orchestrator.report.words import duration
 
 SUMMARY_EVERY_S = 60.0
 
@@ -71,6 +72,8 @@ class PlainDisplay:
         if now - self._summed_up_at >= SUMMARY_EVERY_S:
             self._summed_up_at = now
             self.say(summary_line(self._view, now))
+            if self._view.model:
+                self.say(self._view.model)
 
     def say(self, text: str) -> None:
         stamp = time.strftime("%H:%M:%S")
@@ -144,6 +147,8 @@ def render(view: View, now: float, width: int, height: int = 40) -> RenderableTy
         bars.add_row(label, bar, f"{done}/{total}")
     parts: list[RenderableType] = [Text(f" {view.run_id}", style="bold"), bars]
     parts.append(Text(summary_line(view, now)))
+    if view.model:
+        parts.append(Text(view.model))
     if view.failures:
         words = ", ".join(f"{count} {name}" for name, count in view.failures.most_common())
         parts.append(Text(f"failures so far (redone): {words}", style="yellow"))

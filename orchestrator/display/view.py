@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from orchestrator.driver.base import Event
+from orchestrator.driver.base import Event, ModelStatus, Remark
 from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.journal.views import RunState
 from orchestrator.report.stats import wilson
@@ -42,6 +42,8 @@ class View:
     slots: dict[tuple[Stage, str], Slot] = field(default_factory=dict)
     notice: str = ""
     """Why nothing is admitted, or that a stop was heard."""
+    model: str = ""
+    """How the model serves just now."""
     _rolled_out_at_start: int = 0
 
     @classmethod
@@ -69,6 +71,8 @@ class View:
             if slot is not None:
                 slot.phase, slot.steps = event.phase, event.steps
                 slot.activity = event.activity
+        elif isinstance(event, ModelStatus):
+            self.model = event.text
         elif isinstance(event, RolloutResult):
             self.slots.pop((Stage.ROLLOUT, event.instance_id), None)
             self._count_rollout(event)
@@ -121,6 +125,8 @@ class View:
 
 def describe(event: Event | Start) -> str | None:
     """One plain line for what is worth one; None for the rest."""
+    if isinstance(event, Remark):
+        return event.text
     if isinstance(event, RolloutResult):
         if event.failure is not None:
             return f"{event.instance_id}: {event.failure.kind}: {event.failure.detail}"
@@ -134,16 +140,6 @@ def describe(event: Event | Start) -> str | None:
         word = "RESOLVED" if event.resolved else "not resolved"
         return f"{event.instance_id}: {word} ({event.reason})"
     return None
-
-
-def duration(seconds: float | None) -> str:
-    """`2 h 05 min`, `3 min 20 s`, `12 s`; `?` for what is not known."""
-    if seconds is None:
-        return "?"
-    whole = round(seconds)
-    if whole >= 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
-    return f"{whole // 60} min {whole % 60:02} s" if whole >= 60 else f"{whole} s"
 
 
 def outcome_words(counts: Mapping[str, int]) -> str:

@@ -12,13 +12,21 @@ from types import TracebackType
 from typing import Any, Self
 
 from orchestrator.errors import JournalError
-from orchestrator.journal.schema import DDL, VERSION
+from orchestrator.journal.schema import DDL, MIGRATE_1_TO_2, READABLE, VERSION
+from orchestrator.journal.traffic import (
+    TraceRow,
+    insert_requests,
+    insert_samples,
+    load_requests,
+    load_samples,
+)
 from orchestrator.journal.views import GradeRow, RolloutRow, RunState, Session
 from orchestrator.types import (
     FailureKind,
     GradeReason,
     GradeResult,
     Instance,
+    ModelRequest,
     Outcome,
     RolloutResult,
     Usage,
@@ -60,9 +68,12 @@ class Journal:
     @classmethod
     def open(cls, path: Path) -> Journal:
         """An existing journal. Raises JournalError where it is absent or corrupt."""
-        _require_sound(path)
+        version = _require_sound(path)
         with _told(path):
-            return cls(path, _connect(path))
+            connection = _connect(path)
+            if version != VERSION:
+                connection.executescript(f"BEGIN; {MIGRATE_1_TO_2} COMMIT;")
+            return cls(path, connection)
 
     def begin_session(self) -> None:
         now = time.time()
@@ -136,6 +147,16 @@ class Journal:
         }
         self._insert("grade", row)
 
+    def append_traffic(
+        self, requests: Sequence[ModelRequest], samples: Sequence[TraceRow] = ()
+    ) -> None:
+        """Record what the model was asked, all in one transaction."""
+        if not requests and not samples:
+            return
+        with _told(self._path), self._db:
+            insert_requests(self._db, requests)
+            insert_samples(self._db, samples)
+
     def state(self) -> RunState:
         with _told(self._path):
             return _load(self._db)
@@ -186,7 +207,8 @@ def _connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def _require_sound(path: Path) -> None:
+def _require_sound(path: Path) -> int:
+    """The journal's version. Raises JournalError where it can't be used."""
     if not path.is_file():
         raise JournalError(f"{path.parent} is not a run: it has no {path.name}")
     try:
@@ -196,13 +218,14 @@ def _require_sound(path: Path) -> None:
     except sqlite3.DatabaseError as error:
         check, meta = str(error), {}
     check = " ".join(check.split())
-    if check != "ok" or meta.get("version") != str(VERSION):
+    if check != "ok" or meta.get("version") not in READABLE:
         problem = f"version {meta['version']}" if check == "ok" and "version" in meta else check
         raise JournalError(
             f"{path} can't be used ({problem}). The patches are safe in {path.parent}/rollouts and "
             "predictions.jsonl: restore the file from a backup, or grade them again with "
             f"`grade --predictions {path.parent / 'predictions.jsonl'} BENCHMARK`."
         )
+    return int(meta["version"])
 
 
 @contextmanager
@@ -217,6 +240,7 @@ def _told(path: Path) -> Iterator[None]:
 
 def _load(db: sqlite3.Connection) -> RunState:
     meta = dict(db.execute("SELECT key, value FROM run").fetchall())
+    has_traffic = meta["version"] != "1"
     return RunState(
         run_id=meta["run_id"],
         instances={
@@ -229,6 +253,8 @@ def _load(db: sqlite3.Connection) -> RunState:
             Session(row["started_at"], row["ended_at"], row["last_seen_at"])
             for row in db.execute("SELECT * FROM session ORDER BY id")
         ),
+        requests=load_requests(db) if has_traffic else (),
+        trace=load_samples(db) if has_traffic else (),
     )
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from orchestrator.types import FailureKind, GradeReason, Outcome, Usage
+from orchestrator.journal.traffic import TraceRow
+from orchestrator.types import FailureKind, GradeReason, ModelRequest, Outcome, Usage
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class RunState:
     rollouts: Sequence[RolloutRow] = ()
     grades: Sequence[GradeRow] = ()
     sessions: Sequence[Session] = ()
+    requests: Sequence[ModelRequest] = ()
+    trace: Sequence[TraceRow] = ()
 
     @cached_property
     def outcomes(self) -> Mapping[str, RolloutRow]:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from orchestrator.config.schema import RunConfig
 from orchestrator.journal.views import RunState
+from orchestrator.report.model_traffic import (
+    RolloutCost,
+    Traffic,
+    build_traffic,
+    rollout_costs,
+    traffic_warnings,
+)
 from orchestrator.report.stats import wilson
 from orchestrator.types import Outcome
 
@@ -49,6 +56,9 @@ class Report:
     valid: bool
     wall_s: float
     tokens: Mapping[str, int]
+    """Of all attempts, those too that came to nothing."""
+    model_traffic: Traffic | None
+    """None where no model was asked, or nothing was recorded of it."""
     versions: Mapping[str, str]
     warnings: tuple[str, ...]
 
@@ -63,6 +73,7 @@ def build_report(config: RunConfig, state: RunState, lock: Mapping[str, Any]) ->
     empty = [i for i, row in outcomes.items() if not row.has_patch]
     decided = set(verdicts) | set(empty)
     failing = [i for i in state.instances if i not in decided]
+    costs = rollout_costs(state)
     failure_names = [
         str(state.failures[i][0]) if i in state.failures else _why_undecided(i, config, state)
         for i in failing
@@ -91,7 +102,8 @@ def build_report(config: RunConfig, state: RunState, lock: Mapping[str, Any]) ->
         salvaged_ids=tuple(sorted(i for i, row in outcomes.items() if row.salvaged)),
         valid=not failing,
         wall_s=round(state.wall_s, 1),
-        tokens=_tokens(state),
+        tokens=_tokens(costs),
+        model_traffic=build_traffic(state, costs, len(resolved)),
         versions=dict(lock.get("versions", {})),
         warnings=_warnings(state),
     )
@@ -112,14 +124,15 @@ def _by_repo(state: RunState, resolved: set[str]) -> dict[str, dict[str, int]]:
     return dict(sorted(table.items()))
 
 
-def _tokens(state: RunState) -> dict[str, int]:
+def _tokens(costs: Sequence[RolloutCost]) -> dict[str, int]:
     """Over all attempts, failed ones too: they were paid for."""
-    prompt = sum(row.usage.prompt_tokens for row in state.rollouts)
-    completion = sum(row.usage.completion_tokens for row in state.rollouts)
+    prompt = sum(cost.prompt_tokens for cost in costs)
+    completion = sum(cost.completion_tokens for cost in costs)
     return {"prompt": prompt, "completion": completion, "total": prompt + completion}
 
 
 def _warnings(state: RunState) -> tuple[str, ...]:
-    """Remarks of the rollouts that count, each with how many made it."""
+    """What requests show, and remarks of the rollouts that count, each with how many made it."""
     counts = Counter(note for row in state.outcomes.values() for note in row.notes)
-    return tuple(f"{note} ({count} rollouts)" for note, count in counts.most_common())
+    notes = (f"{note} ({count} rollouts)" for note, count in counts.most_common())
+    return (*traffic_warnings(state.requests), *notes)

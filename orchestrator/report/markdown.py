@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from orchestrator.journal.views import RunState
 from orchestrator.report.build import Report
+from orchestrator.report.model_server import model_server
+from orchestrator.report.model_traffic import rollout_costs
+from orchestrator.report.words import compact, duration
 
 BAR_WIDTH = 20
 
@@ -13,7 +17,13 @@ BAR_WIDTH = 20
 def render_markdown(report: Report, state: RunState) -> str:
     """The whole file's text."""
     return "\n".join(
-        [*_head(report), *_outcomes(report), *_repos(report), *_instances(report, state)]
+        [
+            *_head(report),
+            *_outcomes(report),
+            *_repos(report),
+            *model_server(report, state.trace),
+            *_instances(report, state),
+        ]
     )
 
 
@@ -37,7 +47,6 @@ def bar(part: int, whole: int, width: int = BAR_WIDTH) -> str:
 
 
 def _head(report: Report) -> Iterable[str]:
-    hours, minutes = divmod(round(report.wall_s / 60), 60)
     yield f"# {report.run_id}"
     yield ""
     yield f"**{headline(report)}**"
@@ -55,7 +64,7 @@ def _head(report: Report) -> Iterable[str]:
     yield f"| salvaged (changed, not submitted) | {report.salvaged} |"
     yield f"| empty (no change) | {report.empty} |"
     yield f"| graded | {report.graded} |"
-    yield f"| wall clock | {hours} h {minutes:02} min |"
+    yield f"| wall clock | {duration(report.wall_s)} |"
     yield f"| tokens | {report.tokens['prompt']:,} in, {report.tokens['completion']:,} out |"
     yield ""
     for warning in report.warnings:
@@ -88,23 +97,28 @@ def _repos(report: Report) -> Iterable[str]:
 
 def _instances(report: Report, state: RunState) -> Iterable[str]:
     resolved = set(report.resolved_ids)
+    tokens: Counter[str] = Counter()
+    for cost in rollout_costs(state):
+        tokens[cost.instance_id] += cost.tokens
     yield "## Instances"
     yield ""
-    yield "| instance | verdict | outcome | steps | why |"
-    yield "|---|---|---|---|---|"
+    yield "| instance | verdict | outcome | steps | tokens | why |"
+    yield "|---|---|---|---|---:|---|"
     for instance_id in state.instances:
         outcome = state.outcomes.get(instance_id)
         verdict = state.verdicts.get(instance_id)
+        spent = compact(tokens[instance_id]) if tokens[instance_id] else ""
         if instance_id in report.failure_ids:
             unknown = ("not graded" if outcome else "not started", "")
             kind, detail = state.failures.get(instance_id, unknown)
-            yield f"| {instance_id} | **failure** | | | {kind}: {_cell(detail)} |"
+            yield f"| {instance_id} | **failure** | | | {spent} | {kind}: {_cell(detail)} |"
             continue
         assert outcome is not None
         word = "resolved" if instance_id in resolved else "unresolved"
         how = f"{outcome.outcome}{', salvaged' if outcome.salvaged else ''}"
         why = str(verdict.reason) if verdict else "no patch"
-        yield f"| {instance_id} | {word} | {how} | {outcome.usage.steps} | {why} |"
+        steps = outcome.usage.steps
+        yield f"| {instance_id} | {word} | {how} | {steps} | {spent} | {why} |"
     yield ""
 
 

@@ -1,8 +1,9 @@
-"""Intervals for the numbers that people compare."""
+"""Intervals and quantiles for the numbers that people compare."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 Z95 = 1.959963984540054
 
@@ -24,3 +25,14 @@ def wilson(successes: int, n: int, z: float = Z95) -> tuple[float, float]:
     low = 0.0 if successes == 0 else max(0.0, centre - margin)
     high = 1.0 if successes == n else min(1.0, centre + margin)
     return low, high
+
+
+def quantile(values: Sequence[float], q: float) -> float:
+    """The q-quantile, linear between neighbours. Raises ValueError where there are no values."""
+    if not values:
+        raise ValueError("no values have no quantiles")
+    ordered = sorted(values)
+    place = q * (len(ordered) - 1)
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])

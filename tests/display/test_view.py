@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from rows import failed, graded, rolled, state
 
-from orchestrator.display.view import View, describe, duration, outcome_words
+from orchestrator.display.view import View, describe, outcome_words
 from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.plan import Planned
 from orchestrator.rollout import Progress
@@ -106,22 +106,6 @@ def test_what_is_worth_a_line_gets_one() -> None:
     assert describe(graded("a", None)) == "a: worker_lost: something | broke"
     assert describe(Progress("a", 1, "agent")) is None
     assert describe(Start(Stage.GRADE, Planned("a", 1))) is None
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (None, "?"),
-        (0, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min 00 s"),
-        (200, "3 min 20 s"),
-        (3599.7, "1 h 00 min"),
-        (7500, "2 h 05 min"),
-    ],
-)
-def test_a_duration_is_told_in_two_units(seconds: float | None, words: str) -> None:
-    assert duration(seconds) == words
 
 
 def test_outcomes_are_told_in_the_order_of_their_definition() -> None:

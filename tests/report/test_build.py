@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rows import failed, graded, rolled, state
+from rows import asked, failed, graded, rolled, sampled, state
 
 from orchestrator.config import Request, RunConfig, load_config
+from orchestrator.endpoint.fields import SWALLOWED
 from orchestrator.journal import RunState, Session
 from orchestrator.report.build import Report, build_report
-from orchestrator.types import FailureKind, Outcome, Usage
+from orchestrator.types import FailureKind, Outcome, RequestResult, Usage
 
 CONFIG = load_config(Request("demo", run_id="r1"))
 
@@ -86,6 +87,38 @@ def test_tokens_of_failed_attempts_were_paid_for() -> None:
     spent = type(lost)("a", 1, failure=lost.failure, usage=Usage(1, 70, 7))
 
     assert report(state(spent, rolled("a", 2))).tokens["total"] == 77
+
+
+def test_tokens_are_those_of_the_requests_where_there_are_any() -> None:
+    """A rollout whose worker died gave no account of itself, and its requests were paid for."""
+    old = rolled("b", usage=Usage(1, 70, 7))
+    agents_own = rolled("a", 2, usage=Usage(1, 1, 1))
+    requests = [asked("a", attempt=1, prompt_tokens=100), asked("a", attempt=2, prompt_tokens=30)]
+
+    found = report(state(failed("a", 1), agents_own, old, requests=requests))
+
+    assert found.tokens == {"prompt": 200, "completion": 7, "total": 207}
+
+
+def test_what_requests_show_is_warned_of_before_what_rollouts_remarked() -> None:
+    requests = [asked(result=RequestResult.SWALLOWED)]
+
+    first, second = report(state(rolled("a", notes=("careful",)), requests=requests)).warnings
+
+    assert first == f"{SWALLOWED} (1 of 1 answers)"
+    assert second == "careful (1 rollouts)"
+
+
+def test_a_run_without_recorded_requests_says_nothing_of_its_model_server() -> None:
+    assert report(DONE).as_dict()["model_traffic"] is None
+
+
+def test_what_the_model_was_asked_is_json() -> None:
+    seen = state(rolled("a"), requests=[asked()], trace=[sampled(10.0)])
+    traffic = json.loads(json.dumps(report(seen).as_dict()))["model_traffic"]
+
+    assert traffic["latency_s"] == {"p50": 1.0, "p95": 1.0, "max": 1.0}
+    assert traffic["rollouts"][0]["instance_id"] == "a"
 
 
 def test_an_agent_without_a_model_has_none_in_its_report() -> None:

@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rows import failed, graded, rolled, state
+from rows import asked, failed, graded, rolled, sampled, state
 
 from orchestrator.config import Request, load_config
 from orchestrator.journal import RunState, Session
 from orchestrator.report.build import build_report
 from orchestrator.report.markdown import bar, headline, render_markdown
-from orchestrator.types import FailureKind, GradeReason, Outcome, Usage
+from orchestrator.types import FailureKind, GradeReason, Outcome, RequestResult, Usage
 
 CONFIG = load_config(Request("demo", run_id="r1"))
 
@@ -44,10 +44,50 @@ def test_a_finished_run_tells_its_number_and_where_it_comes_from() -> None:
     assert "| wall clock | 1 h 05 min |" in text
     assert "| tokens | 12,345 in, 678 out |" in text
     assert "> slow disk (1 rollouts)" in text
-    assert row_of(text, "a-1") == "| a-1 | resolved | submitted | 4 | tests |"
+    assert row_of(text, "a-1") == "| a-1 | resolved | submitted | 4 | 13.0 k | tests |"
     assert "unresolved | step_limit, salvaged" in row_of(text, "b-1")
     assert "patch_does_not_apply" in row_of(text, "b-1")
     assert "no patch" in row_of(text, "b-2")
+
+
+def test_a_run_without_recorded_requests_has_no_section_on_the_model_server() -> None:
+    assert "## The model server" not in render(state(rolled("a")))
+
+
+def test_the_model_server_has_its_numbers_and_a_picture_of_the_night() -> None:
+    text = render(
+        state(
+            rolled("a"),
+            grades=[graded("a", True)],
+            requests=[
+                asked(prompt_tokens=9000, completion_tokens=500, cached_tokens=4500, total_s=4.0),
+                asked(result=RequestResult.ABANDONED, retries=2, held_s=3600.0),
+            ],
+            trace=[sampled(10.0), sampled(20.0, down_s=10.0)],
+        )
+    )
+    section = text[text.index("## The model server") : text.index("## Instances")]
+
+    assert "| requests | 2: 1 answered, 1 abandoned; 2 retries |" in section
+    assert "| tokens | 9.00 k in, 500 out |" in section
+    assert "| prompts found in the cache | 50.0% |" in section
+    assert "| tokens per resolved instance | 9.50 k |" in section
+    assert "| an answer took | 4 s (median)" in section
+    assert "first token" not in section
+    assert "| outages | 1: no server was up for 10 s |" in section
+    assert "| requests waited, all together | 1 h 00 min for servers that were away" in section
+    assert "rollouts under way    █x 1\n" in section
+    assert "`x`: no server was up" in section
+
+
+def test_a_night_without_outages_says_so() -> None:
+    assert "| outages | none |" in render(state(trace=[sampled(10.0)]))
+
+
+def test_tokens_of_an_attempt_that_failed_stand_beside_its_instance() -> None:
+    row = row_of(render(state(failed("a"), requests=[asked("a", prompt_tokens=950)])), "a")
+
+    assert row.startswith("| a | **failure** | | | 950 | worker_lost")
 
 
 def test_a_run_with_failures_left_says_that_its_rate_is_not_valid() -> None:
@@ -82,7 +122,15 @@ def test_an_instance_that_was_rolled_out_and_not_graded_does_not_say_that_it_nev
 
 
 def test_every_table_row_has_as_many_cells_as_its_head() -> None:
-    text = render(state(rolled("a"), failed("b", 1), grades=[graded("a", True)]))
+    text = render(
+        state(
+            rolled("a"),
+            failed("b", 1),
+            grades=[graded("a", True)],
+            requests=[asked()],
+            trace=[sampled(10.0)],
+        )
+    )
     width = 0
     for line in text.splitlines():
         if not line.startswith("|"):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.report.stats import Z95, wilson
+from orchestrator.report.stats import Z95, quantile, wilson
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,23 @@ def test_more_confidence_is_a_wider_interval(count: tuple[int, int], z: float) -
 
     assert wilson(*count, z=wide)[0] <= wilson(*count, z=narrow)[0] + 1e-12
     assert wilson(*count, z=wide)[1] >= wilson(*count, z=narrow)[1] - 1e-12
+
+
+@pytest.mark.parametrize(
+    ("q", "expected"), [(0.0, 1.0), (0.25, 1.75), (0.5, 2.5), (0.95, 3.85), (1.0, 4.0)]
+)
+def test_a_quantile_lies_on_the_line_between_its_neighbours(q: float, expected: float) -> None:
+    assert quantile([4.0, 1.0, 3.0, 2.0], q) == pytest.approx(expected)
+
+
+def test_no_values_have_no_quantile() -> None:
+    with pytest.raises(ValueError):
+        quantile([], 0.5)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1), st.floats(0, 1), st.floats(0, 1))
+def test_quantiles_rise_within_the_values(values: list[float], a: float, b: float) -> None:
+    low, high = (quantile(values, q) for q in sorted((a, b)))
+
+    assert min(values) - 1e-6 <= low <= high + 1e-6
+    assert high <= max(values) + 1e-6

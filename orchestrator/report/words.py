@@ -1,0 +1,36 @@
+"""Amounts as people read them."""
+
+from __future__ import annotations
+
+
+def compact(count: float) -> str:
+    """`950`, `12.3 k`, `4.56 M`: three digits and a unit, for tokens."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        # what would round to 1000 of a unit is 1 of the next
+        if abs(count) >= 0.9995 * size:
+            return f"{_three_digits(count / size)} {unit}"
+    return f"{count:.0f}"
+
+
+def amount(value: float) -> str:
+    """A number with as many decimals as say something: `1,234`, `56`, `7.8`, `0.12`, `3`."""
+    if abs(value) >= 9.95:
+        return f"{value:,.0f}"
+    decimals = 1 if abs(value) >= 0.995 else 2
+    return f"{value:.{decimals}f}".rstrip("0").removesuffix(".")
+
+
+def duration(seconds: float | None) -> str:
+    """`2 h 05 min`, `3 min 20 s`, `12 s`; `?` for what is not known."""
+    if seconds is None:
+        return "?"
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+    return f"{whole // 60} min {whole % 60:02} s" if whole >= 60 else f"{whole} s"
+
+
+def _three_digits(value: float) -> str:
+    if abs(value) >= 99.95:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}"
