@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator.config.schema import Rollout
 from orchestrator.types import Outcome, Usage
@@ -24,12 +24,13 @@ class Budget:
     """What a rollout has used of its limits. One thread writes, another reads."""
 
     limits: Rollout
+    held: Callable[[], float] = lambda: 0.0
+    """Seconds so far in which the model server was away; asked before each step."""
     now: Callable[[], float] = time.monotonic
     activity: str = ""
     """What the agent does at this moment, for the display."""
     _started: float = field(init=False)
     _usage: Usage = field(init=False, default=Usage())
-    _notes: list[str] = field(init=False, default_factory=list)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -39,11 +40,6 @@ class Budget:
     def usage(self) -> Usage:
         with self._lock:
             return self._usage
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        with self._lock:
-            return tuple(self._notes)
 
     @property
     def time_left_s(self) -> float:
@@ -56,6 +52,7 @@ class Budget:
         Raises:
             LimitReached: nothing is left of some limit.
         """
+        self.refresh()
         usage = self.usage
         if usage.steps >= self.limits.max_steps:
             raise LimitReached(Outcome.STEP_LIMIT)
@@ -69,15 +66,11 @@ class Budget:
         """Count one answered call, in tokens as the server counted them."""
         self._add(prompt_tokens, completion_tokens, seconds)
 
-    def hold(self, seconds: float) -> None:
-        """Count time in which the server was away."""
-        self._add(held_s=seconds)
-
-    def note(self, text: str) -> None:
-        """Keep a remark for the rollout's record, once."""
+    def refresh(self) -> None:
+        """Learn how long the server has been away so far."""
+        held_s = self.held()
         with self._lock:
-            if text not in self._notes:
-                self._notes.append(text)
+            self._usage = replace(self._usage, held_s=max(held_s, self._usage.held_s))
 
     def command_timeout_s(self) -> float:
         """For the next command: its own limit, or what is left of the rollout's."""
@@ -88,7 +81,6 @@ class Budget:
         prompt_tokens: int = 0,
         completion_tokens: int = 0,
         model_s: float = 0.0,
-        held_s: float = 0.0,
         steps: int = 0,
     ) -> None:
         with self._lock:
@@ -98,5 +90,5 @@ class Budget:
                 old.prompt_tokens + prompt_tokens,
                 old.completion_tokens + completion_tokens,
                 old.model_s + model_s,
-                old.held_s + held_s,
+                old.held_s,
             )

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.config.schema import RunConfig
 from orchestrator.dataset import Dataset
+from orchestrator.endpoint.fields import with_profile
 from orchestrator.preflight import Host, Serving
 
-PACKAGES = ("swe-orchestrator", "swebench", "mini-swe-agent", "ray", "openai", "docker")
+PACKAGES = ("swe-orchestrator", "swebench", "mini-swe-agent", "ray", "docker")
 
 
 def make_lock(
-    config: RunConfig, dataset: Dataset, host: Host, serving: Serving | None
+    config: RunConfig, dataset: Dataset, host: Host, serving: Sequence[Serving]
 ) -> dict[str, Any]:
     """Versions, digests and serving facts, ready for JSON."""
     sandbox = config.cluster.sandbox
@@ -37,8 +39,8 @@ def make_lock(
             "host_memory_gb": round(host.memory_gb, 1),
             "host_cpus": host.cpus,
         },
-        "serving": {"base_url": serving.base_url, **serving.facts} if serving else None,
-        "request_fields": dict(config.model.request_fields) if config.model else {},
+        "serving": [{"base_url": server.base_url, **server.facts} for server in serving],
+        "request_fields": with_profile(config.model, {}) if config.model else {},
     }
 
 

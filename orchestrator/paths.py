@@ -5,6 +5,7 @@ runs/<run_id>/
     lock.json                what the number depends on: versions, digests, serving facts
     journal.sqlite           the record: one row a rollout, one a grade
     driver.lock              held (flock) by the live driver
+    gateway.log              outages and lost requests, one line each
     ray-session              where the local Ray of the live driver keeps its files
     predictions.jsonl        official keys, one line an instance with an outcome
     rollouts/<instance_id>/<attempt>/
@@ -30,6 +31,10 @@ class RunPaths:
 
     root: Path
 
+    @classmethod
+    def of(cls, runs_dir: str, run_id: str) -> RunPaths:
+        return cls(Path(runs_dir).resolve() / run_id)
+
     @property
     def run_id(self) -> str:
         return self.root.name
@@ -53,6 +58,10 @@ class RunPaths:
     @property
     def ray_session(self) -> Path:
         return self.root / "ray-session"
+
+    @property
+    def gateway_log(self) -> Path:
+        return self.root / "gateway.log"
 
     @property
     def predictions(self) -> Path:

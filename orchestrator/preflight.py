@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import docker
 import psutil
 
-from orchestrator.config.schema import RunConfig
+from orchestrator.config.schema import Model, RunConfig
+from orchestrator.dataset import Dataset
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.types import Instance
 
@@ -115,30 +116,89 @@ def require_personas(config: RunConfig) -> None:
 
 @dataclass(frozen=True)
 class Serving:
-    """What the endpoint says of itself."""
+    """What a model server says and shows of itself."""
 
     base_url: str
     facts: dict[str, Any] = field(default_factory=dict)
+    """Version, its entry in /v1/models, cache settings, and what a canary's answer showed."""
     warnings: tuple[str, ...] = ()
 
 
-def require_serving(config: RunConfig, key: str) -> Serving:
-    """Raises PrerequisiteError where the model is not served at its endpoint."""
-    from orchestrator.endpoint.client import require_an_answer, require_endpoint
+def require_serving(config: RunConfig, key: str) -> tuple[Serving, ...]:
+    """Ask every server of the model one real question.
 
+    Raises:
+        PrerequisiteError: none of them serves it. A replica that does not is a warning.
+    """
     assert config.model is not None
-    base_url = config.model.endpoint.base_url
-    facts = require_endpoint(config.model, base_url, key)
-    require_an_answer(config.model, base_url, key)
-    served = facts.get("max_model_len")
-    expected = config.model.context_length
-    warnings = []
+    found: list[Serving] = []
+    problems: list[PrerequisiteError] = []
+    for base_url in config.model.endpoint.base_urls:
+        try:
+            found.append(_serving(config.model, base_url, key))
+        except PrerequisiteError as error:
+            problems.append(error)
+    if not found:
+        raise problems[0]
+    absent = tuple(f"a replica is missing: {problem}" for problem in problems)
+    return (replace(found[0], warnings=(*found[0].warnings, *absent)), *found[1:])
+
+
+def _serving(model: Model, base_url: str, key: str) -> Serving:
+    from orchestrator.endpoint.serving import require_an_answer, require_endpoint, serving_facts
+
+    entry = require_endpoint(model, base_url, key)
+    canary = require_an_answer(model, base_url, key)
+    facts = {**serving_facts(base_url, key), "model": entry, "canary": canary}
+    return Serving(base_url, facts, tuple(_serving_warnings(model, entry, canary)))
+
+
+def _serving_warnings(model: Model, entry: dict[str, Any], canary: dict[str, Any]) -> Iterator[str]:
+    served, expected = entry.get("max_model_len"), model.context_length
     if isinstance(served, int) and expected and served < expected:
-        warnings.append(
+        yield (
             f"the server's context is {served} tokens, the profile's {expected}: "
             "long rollouts will end as context_overflow earlier"
         )
-    return Serving(base_url, facts, tuple(warnings))
+    template = model.request_fields.get("chat_template_kwargs") or {}
+    if canary["thinking"] == "on" and template.get("enable_thinking") is False:
+        yield (
+            "the model thinks although the profile turns thinking off: does its chat template know "
+            "enable_thinking?"
+        )
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What the checks before a run found."""
+
+    host: Host
+    key: str = ""
+    """The endpoint's key."""
+    serving: tuple[Serving, ...] = ()
+    """Empty where no model server is asked."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(warning for server in self.serving for warning in server.warnings)
+
+
+def check_ready(
+    config: RunConfig, dataset: Dataset, run_dir: Path, *, ask_model: bool = True
+) -> Ready:
+    """Everything that a run needs, checked once.
+
+    Raises:
+        ConfigError: the request can't be met.
+        PrerequisiteError: something is missing.
+    """
+    require_disk(config, run_dir)
+    host = resolve_host(config, dataset.instances)
+    require_personas(config)
+    if not ask_model or config.model is None or config.scripted:
+        return Ready(host)
+    key = api_key(config)
+    return Ready(host, key, require_serving(config, key))
 
 
 def docker_client(host: Host) -> docker.DockerClient | None:

@@ -26,6 +26,7 @@ from orchestrator.errors import (
     PrerequisiteError,
     SandboxUnavailable,
 )
+from orchestrator.gateway.link import Link
 from orchestrator.harvest import Baseline, harvest, inspect_repository
 from orchestrator.sandbox import Sandbox, SandboxSpec, start_sandbox
 from orchestrator.types import (
@@ -40,8 +41,10 @@ from orchestrator.types import (
 WATCH_S = 0.25
 OVERTIME_S = 30.0
 """How long past its wall clock an agent may take to notice by itself."""
-MAX_HOLD_S = 8 * 3600
-"""How long a sandbox may outlive its rollout's time limit while a server is away."""
+QUIET_S = 20.0
+"""A server without a sign of life for longer may hang."""
+HELD_EVERY_S = 2.0
+"""How often the gateway is asked how long it has held this rollout's requests."""
 
 
 @dataclass(frozen=True)
@@ -154,10 +157,15 @@ def sandbox_spec(request: RolloutRequest) -> SandboxSpec:
         cpus=settings.cpus,
         pids=settings.pids,
         network=settings.network,
-        lifetime_s=config.rollout.time_limit_s + MAX_HOLD_S,
+        # a sandbox outlives an outage of the model server, whose time is on no limit's account
+        lifetime_s=config.rollout.time_limit_s + _max_outage_s(config),
         mounts=settings.mounts,
         env=settings.env,
     )
+
+
+def _max_outage_s(config: RunConfig) -> float:
+    return config.model.endpoint.max_outage_s if config.model else 0.0
 
 
 def _prepare_image(request: RolloutRequest) -> bool:
@@ -194,27 +202,37 @@ class _AgentRun:
         self._sandbox = sandbox
         self._output_dir = output_dir
         self._agent: Agent = create_agent(request.config.agent.kind)
-        self.budget = Budget(request.config.rollout)
+        self._link = Link(request.base_url, request.api_key)
+        self.budget = Budget(request.config.rollout, self._link.held_s)
         self._outcome: Outcome | None = None
         self._error: BaseException | None = None
         self._stopped = False
+        self._overran = False
 
     def watch(self, should_stop: Callable[[], bool]) -> Iterator[tuple[Usage, str]]:
         """Start the agent and wait for its end, a stop, or overtime. Yields where it has got to."""
         thread = threading.Thread(target=self._work, daemon=True, name="agent")
         thread.start()
         seen: tuple[int, str] = (0, "")
-        while thread.is_alive():
-            thread.join(WATCH_S)
-            if should_stop():
-                self._stopped = True
-                return
-            if self.budget.time_left_s < -OVERTIME_S:
-                return
-            state = (self.budget.usage.steps, self.budget.activity)
-            if state != seen:
-                seen = state
-                yield self.budget.usage, self.budget.activity
+        asked_at = time.monotonic()
+        with self._link:
+            while thread.is_alive():
+                thread.join(WATCH_S)
+                if time.monotonic() - asked_at > HELD_EVERY_S:
+                    asked_at = time.monotonic()
+                    self.budget.refresh()
+                if should_stop():
+                    self._stopped = True
+                    return
+                # a server that may hang is not the agent's time: the gateway will know presently
+                if self.budget.time_left_s < -OVERTIME_S and self._link.quiet_s < QUIET_S:
+                    self._overran = True
+                    return
+                state = (self.budget.usage.steps, self.budget.activity)
+                if state != seen:
+                    seen = state
+                    yield self.budget.usage, self.budget.activity
+            self.budget.refresh()
 
     def _work(self) -> None:
         config = self._request.config
@@ -246,12 +264,13 @@ class _AgentRun:
             outcome=Outcome.GAVE_UP,
             usage=self.budget.usage,
             started_at=started_at,
-            notes=(*baseline.notes, *self.budget.notes, *remarks),
+            notes=(*baseline.notes, *remarks),
             files=files,
         )
         if failure is not None:
             return replace(common, outcome=None, failure=failure, partial_patch=patch)
-        outcome = self._outcome or Outcome.TIME_LIMIT
+        outcome = Outcome.TIME_LIMIT if self._overran else self._outcome
+        assert outcome is not None, "an agent that has not failed says how it ended"
         if outcome is Outcome.SUBMITTED and not patch:
             outcome = Outcome.GAVE_UP
         salvaged = bool(patch) and outcome is not Outcome.SUBMITTED
@@ -260,6 +279,8 @@ class _AgentRun:
     def _failure(self) -> Failure | None:
         if self._stopped:
             return Failure(Interrupted.kind, "stopped by hand")
+        if self._overran:
+            return None  # what the agent meets when its requests are dropped is not its end
         if isinstance(self._error, InfraError):
             return Failure(self._error.kind, str(self._error))
         if self._error is not None:

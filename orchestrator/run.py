@@ -19,6 +19,7 @@ from orchestrator.dataset import Dataset, load_instances
 from orchestrator.display.messages import announce
 from orchestrator.display.terminal import make_display, waiting
 from orchestrator.display.view import View
+from orchestrator.driver.admission import Admission
 from orchestrator.driver.drive import Driver, Work
 from orchestrator.driver.files import (
     follow_changed_patches,
@@ -29,6 +30,7 @@ from orchestrator.driver.files import (
 )
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.driver.stop import StopSignal, stop_on_signals
+from orchestrator.driver.traffic import Traffic
 from orchestrator.errors import (
     EXIT_DONE,
     EXIT_FAILURES_LEFT,
@@ -42,18 +44,16 @@ from orchestrator.paths import RunPaths, write_atomic
 from orchestrator.plan import Plan, choose_slots, estimate, image_worries, make_plan
 from orchestrator.preflight import (
     Host,
-    api_key,
+    Ready,
+    check_ready,
     docker_client,
     free_disk_gb,
     missing_images,
-    require_disk,
-    require_personas,
-    require_serving,
     resolve_host,
 )
 from orchestrator.report.build import Report, build_report
 from orchestrator.report.markdown import render_markdown
-from orchestrator.services import services
+from orchestrator.services import Live, services
 from orchestrator.types import Outcome, Prediction, RolloutResult
 
 
@@ -75,10 +75,13 @@ def launch(request: Request, console: Console) -> Finished:
         JournalError: the record can't be written (any more).
     """
     config = load_config(request)
+    _require_new(config)
     with waiting(console, f"reading {config.benchmark.name}"):
         dataset = load_instances(config.benchmark, config.selection)
-    paths = create_run(config, dataset)
-    return _carry_on(paths, config, dataset, console)
+    with waiting(console, "checking what the run needs"):
+        ready = check_ready(config, dataset, RunPaths.of(config.runs_dir, config.run_id).root)
+    paths = create_run(config, dataset, ready)
+    return _carry_on(paths, config, dataset, console, ready)
 
 
 def resume(
@@ -95,7 +98,7 @@ def resume(
         config = config.model_copy(update={"cluster": cluster})
     dataset = load_instances(config.benchmark, config.selection)
     _require_same_dataset(paths, dataset)
-    return _carry_on(paths, config, dataset, console, only_grades)
+    return _carry_on(paths, config, dataset, console, only_grades=only_grades)
 
 
 def grade_predictions(
@@ -103,6 +106,7 @@ def grade_predictions(
 ) -> Finished:
     """Grade predictions that someone else made, as a run of their own."""
     config = load_config(request)
+    _require_new(config)
     dataset = load_instances(config.benchmark, config.selection)
     known = {instance.instance_id for instance in dataset.instances}
     unknown = [p.instance_id for p in predictions if p.instance_id not in known]
@@ -111,7 +115,8 @@ def grade_predictions(
             f"{len(unknown)} predictions are for instances that {config.benchmark.name!r} does not "
             f"hold, such as {unknown[0]!r}"
         )
-    paths = create_run(config, dataset)
+    ready = check_ready(config, dataset, RunPaths.of(config.runs_dir, config.run_id).root)
+    paths = create_run(config, dataset, ready)
     now = time.time()
     with Journal.open(paths.journal) as journal:
         for prediction in predictions:
@@ -125,26 +130,24 @@ def grade_predictions(
             )
             save_rollout(paths, result)
             journal.append_rollout(result)
-    return _carry_on(paths, config, dataset, console, only_grades=True)
+    return _carry_on(paths, config, dataset, console, ready, only_grades=True)
 
 
-def create_run(config: RunConfig, dataset: Dataset) -> RunPaths:
-    """Check all prerequisites, then lay out the run's folder.
-
-    The journal is written last: a folder without one is no run, and is written over.
-    """
-    paths = RunPaths(Path(config.runs_dir).resolve() / config.run_id)
-    if paths.journal.exists():
+def _require_new(config: RunConfig) -> None:
+    if RunPaths.of(config.runs_dir, config.run_id).journal.exists():
         raise ConfigError(
             f"run {config.run_id!r} exists in {config.runs_dir}: "
             f"`resume {config.run_id}` goes on with it, --run-id NAME starts another"
         )
-    require_disk(config, paths.root)
-    host = resolve_host(config, dataset.instances)
-    require_personas(config)
-    needs_server = config.model is not None and not config.scripted
-    serving = require_serving(config, api_key(config)) if needs_server else None
-    lock = make_lock(config, dataset, host, serving)
+
+
+def create_run(config: RunConfig, dataset: Dataset, ready: Ready) -> RunPaths:
+    """Lay out the run's folder.
+
+    The journal is written last: a folder without one is no run, and is written over.
+    """
+    paths = RunPaths.of(config.runs_dir, config.run_id)
+    lock = make_lock(config, dataset, ready.host, ready.serving)
     with full_disk_told(paths):
         write_atomic(paths.config, _to_yaml(config))
         write_atomic(paths.lock, json.dumps(lock, indent=1, ensure_ascii=False))
@@ -175,7 +178,7 @@ class _Session:
     paths: RunPaths
     config: RunConfig
     dataset: Dataset
-    host: Host
+    ready: Ready
     journal: Journal
     stop: StopSignal
     console: Console
@@ -186,13 +189,14 @@ def _carry_on(
     config: RunConfig,
     dataset: Dataset,
     console: Console,
+    ready: Ready | None = None,
+    *,
     only_grades: bool = False,
 ) -> Finished:
-    """One session of a run: plan, do, report."""
+    """One session of a run: plan, do, report. What was checked already is handed in."""
     stop = StopSignal()
     with full_disk_told(paths), hold_driver_lock(paths), Journal.open(paths.journal) as journal:
-        host = resolve_host(config, dataset.instances)
-        require_disk(config, paths.root)
+        host = ready.host if ready else resolve_host(config, dataset.instances)
         _clean_up_before(paths, host, console)
         follow_changed_patches(paths, journal)
         state = journal.state()
@@ -201,7 +205,9 @@ def _carry_on(
             plan = Plan((), plan.grades, plan.done)
         rewrite_predictions(config, paths, state)
         if not plan.is_empty:
-            _work_off(plan, _Session(paths, config, dataset, host, journal, stop, console))
+            if ready is None:
+                ready = check_ready(config, dataset, paths.root, ask_model=bool(plan.rollouts))
+            _work_off(plan, _Session(paths, config, dataset, ready, journal, stop, console))
         with waiting(console, "writing the reports"):
             report = finish(config, paths, dataset, journal.state())
     if stop.count:
@@ -211,27 +217,20 @@ def _carry_on(
 
 def _work_off(plan: Plan, session: _Session) -> None:
     """Take a plan through the engine, showing what happens, and leave nothing behind."""
-    config, paths, dataset, host = session.config, session.paths, session.dataset, session.host
+    config, paths, dataset, ready = session.config, session.paths, session.dataset, session.ready
+    host = ready.host
     slots = choose_slots(config.cluster, config.model, host.memory_gb, host.cpus)
     slots = max(1, min(slots, len(plan.rollouts)))
-    key = api_key(config) if plan.rollouts else ""
     announce(config, plan, slots, host, paths, session.console)
-    for worry in [*_serving_worries(plan, config, key), *_image_worries(plan, slots, session)]:
+    for worry in [*ready.warnings, *_image_worries(plan, slots, session)]:
         session.console.print(worry, style="yellow", highlight=False)
 
     session.journal.begin_session()
     try:
         with ExitStack() as stack:
             with waiting(session.console, "starting Ray"):
-                live = stack.enter_context(services(config, dataset, paths, slots))
-            instances = {instance.instance_id: instance for instance in dataset.instances}
-            work = Work(
-                config, paths, instances, dataset.answers, host.sandbox_kind, live.base_url, key
-            )
-            grade_slots, limits = config.cluster.grading.slots, config.rollout
-            scheduler = Scheduler(slots, grade_slots, limits.retries, limits.retry_delay_s)
-            lost = partial(_clean_up_attempt, paths, host)
-            driver = Driver(work, live.engine, scheduler, session.journal, session.stop, lost)
+                live = stack.enter_context(services(config, dataset, paths, slots, ready.key))
+            driver = _make_driver(live, slots, session)
             view = View.of(session.journal.state(), time.monotonic())
             display = make_display(session.console, view)
             with stop_on_signals(session.stop), display:
@@ -244,17 +243,28 @@ def _work_off(plan: Plan, session: _Session) -> None:
     session.journal.end_session()
 
 
-def _serving_worries(plan: Plan, config: RunConfig, key: str) -> Sequence[str]:
-    """Raises PrerequisiteError where the model is needed and does not answer."""
-    if not plan.rollouts or config.model is None or config.scripted:
-        return ()
-    return require_serving(config, key).warnings
+def _make_driver(live: Live, slots: int, session: _Session) -> Driver:
+    config, paths, host = session.config, session.paths, session.ready.host
+    instances = {instance.instance_id: instance for instance in session.dataset.instances}
+    gateway, traffic = live.gateway, None
+    token = gateway.token if gateway else ""
+    work = Work(
+        config, paths, instances, session.dataset.answers, host.sandbox_kind, gateway, token
+    )
+    limits = config.rollout
+    scheduler = Scheduler(slots, config.cluster.grading.slots, limits.retries, limits.retry_delay_s)
+    if gateway is not None and config.model is not None:
+        endpoint = config.model.endpoint
+        admission = Admission(slots) if endpoint.admission == "auto" else None
+        traffic = Traffic(gateway, session.journal, scheduler, admission, endpoint.max_outage_s)
+    lost = partial(_clean_up_attempt, paths, host)
+    return Driver(work, live.engine, scheduler, session.journal, session.stop, traffic, lost)
 
 
 def _image_worries(plan: Plan, slots: int, session: _Session) -> Sequence[str]:
     planned = {work.instance_id for work in plan.rollouts}
     wanted = [i for i in session.dataset.instances if i.instance_id in planned]
-    missing = len(missing_images(session.host, wanted))
+    missing = len(missing_images(session.ready.host, wanted))
     need_gb = estimate(session.config, plan, slots, missing).disk_gb
     return image_worries(session.config, missing, need_gb, free_disk_gb(session.paths.root))
 

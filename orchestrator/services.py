@@ -1,4 +1,4 @@
-"""What a run needs beside itself while it goes on: the engine, and a scripted model."""
+"""What a run needs beside itself while it goes on: gateway, engine, and a scripted model."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from orchestrator.config import RunConfig
+from orchestrator.config.schema import Model
 from orchestrator.dataset import Dataset
 from orchestrator.driver.base import Engine
+from orchestrator.gateway.process import GatewayProcess
 from orchestrator.paths import RunPaths, write_atomic
 
 
@@ -17,32 +19,39 @@ class Live:
     """The services of a run while it goes on."""
 
     engine: Engine
-    base_url: str
+    gateway: GatewayProcess | None
+    """None for agents that ask no model."""
 
 
 @contextmanager
-def services(config: RunConfig, dataset: Dataset, paths: RunPaths, slots: int) -> Iterator[Live]:
-    """The scripted endpoint where the model is scripted, and the engine."""
+def services(
+    config: RunConfig, dataset: Dataset, paths: RunPaths, slots: int, api_key: str
+) -> Iterator[Live]:
+    """The scripted endpoint where the model is scripted, the gateway before it, the engine."""
     from orchestrator.driver.ray import RayEngine
 
     with ExitStack() as stack:
-        base_url = config.model.endpoint.base_url if config.model else ""
+        cluster, model, gateway = config.cluster, config.model, None
         if config.scripted:
-            base_url = stack.enter_context(_scripted_endpoint(config, dataset))
-        cluster = config.cluster
+            model = stack.enter_context(_scripted_model(config, dataset))
+        if model is not None:
+            process = GatewayProcess(model, cluster.gateway, api_key, paths.gateway_log)
+            gateway = stack.enter_context(process)
         engine = RayEngine(slots, cluster.grading.slots, cluster.ray_address, config.run_id)
         stack.callback(engine.close)
         if cluster.ray_address is None:
             write_atomic(paths.ray_session, engine.session_dir)
             stack.callback(paths.ray_session.unlink, missing_ok=True)
-        yield Live(engine, base_url)
+        yield Live(engine, gateway)
 
 
 @contextmanager
-def _scripted_endpoint(config: RunConfig, dataset: Dataset) -> Iterator[str]:
+def _scripted_model(config: RunConfig, dataset: Dataset) -> Iterator[Model]:
+    """The model as it is while its scripted endpoint is up."""
     from orchestrator.testing.endpoint import ScriptedEndpoint
 
     assert config.model is not None
-    personas = config.model.personas
-    with ScriptedEndpoint(dataset.instances, dataset.answers, personas) as endpoint:
-        yield endpoint.base_url
+    model = config.model
+    with ScriptedEndpoint(dataset.instances, dataset.answers, model.personas) as endpoint:
+        there = model.endpoint.model_copy(update={"base_url": endpoint.base_url})
+        yield model.model_copy(update={"endpoint": there})

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from orchestrator.budget import Budget, LimitReached
 from orchestrator.config.schema import Rollout
@@ -56,9 +54,10 @@ def test_the_wall_clock_ends_a_rollout() -> None:
 
 def test_time_in_which_the_server_was_away_does_not_count() -> None:
     clock = Clock()
-    budget = Budget(Rollout(time_limit_s=60), now=clock)
+    held = [0.0]
+    budget = Budget(Rollout(time_limit_s=60), lambda: held[0], now=clock)
     clock.seconds += 600
-    budget.hold(590)
+    held[0] = 590
 
     budget.begin_step()
 
@@ -74,27 +73,3 @@ def test_a_command_gets_its_own_limit_or_what_is_left() -> None:
     assert budget.command_timeout_s() == pytest.approx(10)
     clock.seconds += 90
     assert budget.command_timeout_s() == 1.0
-
-
-def test_a_remark_is_kept_once() -> None:
-    budget = Budget(Rollout())
-    budget.note("a")
-    budget.note("b")
-    budget.note("a")
-    assert budget.notes == ("a", "b")
-
-
-@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=40))
-def test_no_step_begins_once_a_limit_is_reached(calls: list[tuple[int, int]]) -> None:
-    budget = Budget(Rollout(max_steps=10, max_tokens=300), now=Clock())
-    for prompt, completion in calls:
-        before = budget.usage
-        used = before.prompt_tokens + before.completion_tokens
-        try:
-            budget.begin_step()
-        except LimitReached:
-            assert before.steps == 10 or used >= 300
-            return
-        assert before.steps < 10
-        assert used < 300
-        budget.add_call(prompt, completion, 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,27 +13,40 @@ import pytest
 
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
+from orchestrator.gateway.messages import Requested
 from orchestrator.rollout import Progress, RolloutRequest, roll_out
 from orchestrator.testing.endpoint import ScriptedEndpoint
-from orchestrator.types import FailureKind, Instance, Outcome, RolloutResult
+from orchestrator.testing.gateway import LocalGateway, model_at
+from orchestrator.types import FailureKind, Instance, Outcome, RequestResult, RolloutResult
 
 MakeConfig = Callable[..., RunConfig]
 Roll = Callable[..., RolloutResult]
-Start = Callable[[str], ScriptedEndpoint]
+Start = Callable[[str], "Server"]
+
+
+class Server:
+    """A scripted endpoint with one persona for all, behind a gateway."""
+
+    def __init__(self, endpoint: ScriptedEndpoint, gateway: LocalGateway) -> None:
+        self.endpoint, self.gateway = endpoint, gateway
+
+    @property
+    def address(self) -> dict[str, str]:
+        """What a rollout is told of it."""
+        return {"base_url": self.gateway.base_url(), "api_key": self.gateway.token}
 
 
 @pytest.fixture
-def endpoint(demo: Dataset) -> Iterator[Start]:
-    """Starts a scripted endpoint with one persona for all."""
-    started: list[ScriptedEndpoint] = []
+def serve(demo: Dataset) -> Iterator[Start]:
+    with contextlib.ExitStack() as stack:
 
-    def start(persona: str) -> ScriptedEndpoint:
-        started.append(ScriptedEndpoint(demo.instances, demo.answers, {"default": persona}))
-        return started[-1].__enter__()
+        def start(persona: str) -> Server:
+            endpoint = ScriptedEndpoint(demo.instances, demo.answers, {"default": persona})
+            stack.enter_context(endpoint)
+            gateway = stack.enter_context(LocalGateway(model_at(endpoint.base_url)))
+            return Server(endpoint, gateway)
 
-    yield start
-    for endpoint in started:
-        endpoint.__exit__(None, None, None)
+        yield start
 
 
 @pytest.fixture
@@ -71,12 +85,12 @@ def test_a_rollout_tells_its_phases_and_then_its_result(
 
 
 def test_a_persons_stop_keeps_what_the_agent_had_changed(
-    roll: Roll, make_config: MakeConfig, endpoint: Start
+    roll: Roll, make_config: MakeConfig, serve: Start
 ) -> None:
     config = make_config("mini", {"rollout.max_steps": 1000, "rollout.max_tokens": 10**9})
-    asked = endpoint("never_submits")
+    server = serve("never_submits")
 
-    result = roll(config, base_url=asked.base_url, should_stop=lambda: asked.requests >= 4)
+    result = roll(config, **server.address, should_stop=lambda: server.endpoint.requests >= 4)
 
     assert failure_of(result) == (FailureKind.INTERRUPTED, "stopped by hand")
     assert "src/ledger/money.py" in result.partial_patch
@@ -138,33 +152,49 @@ def test_no_docker_engine_is_a_failure_and_not_an_exception(
 
 
 def test_the_wall_clock_ends_a_rollout_that_would_go_on(
-    roll: Roll, make_config: MakeConfig, endpoint: Start
+    roll: Roll, make_config: MakeConfig, serve: Start
 ) -> None:
     far = {"rollout.max_steps": 10_000, "rollout.max_tokens": 10**9}
     config = make_config("mini", far | {"rollout.time_limit_s": 1})
 
-    result = roll(config, base_url=endpoint("never_submits").base_url)
+    result = roll(config, **serve("never_submits").address)
 
     assert result.outcome is Outcome.TIME_LIMIT
     assert result.salvaged == bool(result.patch)
 
 
 def test_a_model_that_is_too_slow_is_the_rollouts_time_and_not_the_servers_fault(
-    roll: Roll, make_config: MakeConfig, endpoint: Start
+    roll: Roll, make_config: MakeConfig, serve: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("orchestrator.rollout.OVERTIME_S", 0.5)
     config = make_config("mini", {"rollout.time_limit_s": 1})
+    server = serve("slow:60")
 
-    result = roll(config, base_url=endpoint("slow:4").base_url)
+    result = roll(config, **server.address)
 
     assert result.outcome is Outcome.TIME_LIMIT
     assert result.patch == ""
     assert not result.salvaged
+    (asked,) = server.gateway.wait_for(Requested)
+    assert asked.request.result is RequestResult.ABANDONED
+
+
+def test_a_model_that_is_away_is_not_the_rollouts_time(
+    roll: Roll, make_config: MakeConfig, serve: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.rollout.OVERTIME_S", 0.0)
+    config = make_config("mini", {"rollout.time_limit_s": 2.5})
+
+    result = roll(config, **serve("away:4").address)
+
+    assert result.outcome is Outcome.SUBMITTED
+    assert result.usage.held_s > 3
 
 
 def test_a_rollout_counts_what_it_took_and_keeps_what_was_said(
-    roll: Roll, make_config: MakeConfig, endpoint: Start
+    roll: Roll, make_config: MakeConfig, serve: Start
 ) -> None:
-    result = roll(make_config("mini"), base_url=endpoint("solves").base_url)
+    result = roll(make_config("mini"), **serve("solves").address)
 
     trajectory = json.loads(result.files["trajectory.json"])
     assert [bool(step["action"]) for step in trajectory["steps"]] == [True, True, True]

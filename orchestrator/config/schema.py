@@ -51,12 +51,24 @@ class Benchmark(Section):
 class Endpoint(Section):
     base_url: str
     """OpenAI-compatible, ends in /v1. `scripted` starts the shipped scripted endpoint."""
+    replicas: tuple[str, ...] = ()
+    """Base URLs of further servers with the same model; a rollout stays with one of them."""
     api_key_env: str | None = None
     """Name of the environment variable that holds the key; local servers mostly need none."""
     request_timeout_s: float = Field(default=900, gt=0)
     """One completion; a 26B model that shares its server may well take minutes."""
-    retry_s: float = Field(default=7200, ge=0)
-    """How long one call is tried again while the server is away, before the rollout fails."""
+    max_outage_s: float = Field(default=8 * 3600, ge=0)
+    """How long requests are held while no server answers, before their rollouts fail."""
+    max_tries: int = Field(default=6, gt=0)
+    """Attempts at one request that come to nothing at servers which are up, before it fails."""
+    admission: Literal["auto", "fixed"] = "auto"
+    """auto: as many rollouts at once, up to the slots, as the servers' metrics and the measured
+    throughput say; fixed: always as many as there are slots."""
+
+    @property
+    def base_urls(self) -> tuple[str, ...]:
+        """All servers of the model, without trailing slashes."""
+        return tuple(dict.fromkeys(url.rstrip("/") for url in (self.base_url, *self.replicas)))
 
 
 class Sampling(Section):
@@ -85,6 +97,8 @@ class Model(Section):
     sampling: Sampling = Sampling()
     request_fields: dict[str, Any] = Field(default_factory=dict)
     """Added to the body of every request, such as chat_template_kwargs."""
+    reasoning: Literal["keep", "strip"] = "keep"
+    """strip: agents don't see the model's thoughts (reasoning fields, a leading <think> block)."""
     max_concurrency: int = Field(default=8, gt=0)
     """Rollouts at once that the server is worth; `workers: auto` stays at or under it."""
     seconds_per_rollout: float = Field(default=600, gt=0)
@@ -149,6 +163,21 @@ class Images(Section):
     pull_timeout_s: float = Field(default=1800, gt=0)
 
 
+class Gateway(Section):
+    """Where the gateway listens. Workers on other hosts need an address that they can reach."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535)
+    """0: one that is free."""
+
+    @field_validator("host")
+    @classmethod
+    def _can_be_reached(cls, host: str) -> str:
+        if host in ("0.0.0.0", "::", ""):
+            raise ValueError("must be an address of this host that workers can reach")
+        return host
+
+
 class Cluster(Section):
     name: str
     description: str = ""
@@ -159,6 +188,7 @@ class Cluster(Section):
     sandbox: Sandbox = Sandbox()
     grading: Grading = Grading()
     images: Images = Images()
+    gateway: Gateway = Gateway()
 
     @field_validator("workers")
     @classmethod

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrator.grading import GradeRequest
 from orchestrator.rollout import Progress, RolloutRequest
 from orchestrator.types import GradeResult, RolloutResult
 
-Event = Progress | RolloutResult | GradeResult
+
+@dataclass(frozen=True)
+class Remark:
+    """Something that a person should know, in one line."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """How the model serves just now, in one line."""
+
+    text: str
+
+
+Event = Progress | RolloutResult | GradeResult | Remark | ModelStatus
 
 
 class Engine(Protocol):

@@ -6,7 +6,6 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from orchestrator.config.schema import RunConfig
@@ -17,8 +16,9 @@ from orchestrator.driver.files import (
     save_grade,
     save_rollout,
 )
-from orchestrator.driver.scheduler import PROBE_EVERY_S, Scheduler, Stage, Start
+from orchestrator.driver.scheduler import Scheduler, Stage, Start
 from orchestrator.driver.stop import StopSignal
+from orchestrator.driver.traffic import Teller, Traffic
 from orchestrator.errors import JournalError
 from orchestrator.grading import GradeRequest
 from orchestrator.journal import Journal
@@ -41,11 +41,13 @@ class Work:
     instances: Mapping[str, Instance]
     answers: Mapping[str, SealedAnswer]
     sandbox_kind: str
-    base_url: str = ""
-    api_key: str = ""
+    gateway: Teller | None = None
+    """None for agents that ask no model."""
+    token: str = ""
 
     def rollout_request(self, planned: Planned) -> RolloutRequest:
         gold = self.config.agent.kind == "gold"
+        gateway = self.gateway
         return RolloutRequest(
             config=self.config,
             instance=self.instances[planned.instance_id],
@@ -53,8 +55,8 @@ class Work:
             sandbox_kind=self.sandbox_kind,
             run_dir=str(self.paths.root),
             driver_host=socket.gethostname(),
-            base_url=self.base_url,
-            api_key=self.api_key,
+            base_url=gateway.base_url(planned.instance_id, planned.attempt) if gateway else "",
+            api_key=self.token,
             sealed_answer=self.answers[planned.instance_id] if gold else None,
         )
 
@@ -82,6 +84,7 @@ class Driver:
         scheduler: Scheduler,
         journal: Journal,
         stop: StopSignal,
+        traffic: Traffic | None = None,
         on_worker_lost: Callable[[str, int], None] = lambda instance_id, attempt: None,
     ) -> None:
         self._work = work
@@ -89,12 +92,10 @@ class Driver:
         self._scheduler = scheduler
         self._journal = journal
         self._stop = stop
+        self._traffic = traffic
         self._on_worker_lost = on_worker_lost
         self._pulled: set[str] = set()
         self._disk_checked_at = -DISK_EVERY_S
-        self._probed_at = -PROBE_EVERY_S
-        self._probe: Future[bool] | None = None
-        self._prober = ThreadPoolExecutor(1, thread_name_prefix="probe")
         self._stopped_now_at: float | None = None
 
     def events(self, plan: Plan) -> Iterator[Event | Start | None]:
@@ -106,21 +107,22 @@ class Driver:
         """
         self._scheduler.add(Stage.ROLLOUT, plan.rollouts)
         self._scheduler.add(Stage.GRADE, plan.grades)
-        try:
-            while not self._scheduler.is_finished:
-                self._look_around(time.monotonic())
-                if self._stop_was_not_obeyed():
-                    return
-                for start in self._scheduler.admit(time.monotonic()):
-                    self._submit(start)
-                    yield start
-                for event in self._engine.poll(POLL_S):
-                    self._land(event)
-                    yield event
-                self._journal.heartbeat()
-                yield None
-        finally:
-            self._prober.shutdown(wait=False, cancel_futures=True)
+        while not self._scheduler.is_finished:
+            self._look_around(time.monotonic())
+            if self._stop_was_not_obeyed():
+                return
+            yield from self._traffic.listen() if self._traffic else ()
+            for start in self._scheduler.admit(time.monotonic()):
+                self._submit(start)
+                yield start
+            for event in self._engine.poll(POLL_S):
+                self._land(event)
+                yield event
+            self._journal.heartbeat()
+            yield None
+        if self._traffic:
+            yield from self._traffic.listen()
+            self._traffic.flush()
 
     def notice(self) -> str:
         """Why nothing is admitted, for the display; empty while all is well."""
@@ -166,7 +168,7 @@ class Driver:
         return event.failure.kind
 
     def _look_around(self, now: float) -> None:
-        """The person, the disk and the model server."""
+        """The person and the disk."""
         if self._stop.count >= 1:
             self._scheduler.stopping = True
         if self._stop.count >= 2 and self._stopped_now_at is None:
@@ -175,8 +177,6 @@ class Driver:
         if now - self._disk_checked_at >= DISK_EVERY_S:
             self._disk_checked_at = now
             self._check_disk()
-        if self._scheduler.endpoint_away:
-            self._probe_endpoint(now)
 
     def _check_disk(self) -> None:
         minimum_gb = self._work.config.cluster.min_free_disk_gb
@@ -186,21 +186,6 @@ class Driver:
             raise JournalError(
                 f"{free_gb:.2f} GB are free at {self._work.paths.root}, less than {minimum_gb:g} "
                 "(cluster.min_free_disk_gb). Nothing is lost: free some space and resume."
-            )
-
-    def _probe_endpoint(self, now: float) -> None:
-        """Ask for one real token in the background, now and then, until one comes back."""
-        model = self._work.config.model
-        assert model is not None
-        if self._probe is not None and self._probe.done():
-            self._scheduler.endpoint_away = not self._probe.result()
-            self._probe = None
-        elif self._probe is None and now - self._probed_at >= PROBE_EVERY_S:
-            from orchestrator.endpoint.client import is_answering
-
-            self._probed_at = now
-            self._probe = self._prober.submit(
-                is_answering, model, self._work.base_url, self._work.api_key
             )
 
     def _stop_was_not_obeyed(self) -> bool:

@@ -17,8 +17,8 @@ from orchestrator.types import FailureKind
 
 MAX_RETRY_DELAY_S = 600.0
 FIRST_PAUSE_S = 30.0
-PROBE_EVERY_S = 15.0
 NOT_THE_HOSTS_FAULT = (
+    FailureKind.ENDPOINT_UNAVAILABLE,
     FailureKind.INTERRUPTED,
     FailureKind.AGENT_CRASHED,
     FailureKind.REQUEST_REFUSED,
@@ -50,9 +50,9 @@ class Scheduler:
     """What is queued, what runs, and what is held back.
 
     Three things hold rollouts back: a person's stop; a model server that is away (until it is
-    reported back); and a pause, after as many failures in a row as there are slots, which doubles
-    while it goes on, so that a dead Docker engine does not burn the whole queue in a minute. Such a
-    pause there is for grades too.
+    reported back) or has enough; and a pause, after as many failures in a row as there are slots,
+    which doubles while it goes on, so that a dead Docker engine does not burn the whole queue in a
+    minute. Such a pause there is for grades too.
     """
 
     rollout_slots: int
@@ -60,7 +60,10 @@ class Scheduler:
     retries: Mapping[FailureKind, int]
     retry_delay_s: float = 10.0
     stopping: bool = False
-    endpoint_away: bool = False
+    endpoint_away: str = ""
+    """Where the model server is away, and why; empty while one is up."""
+    rollout_limit: int | None = None
+    """How many rollouts the model server is worth just now; None: as many as there are slots."""
     disk_low: bool = False
     _waiting: dict[Stage, list[_Queued]] = field(
         default_factory=lambda: {Stage.ROLLOUT: [], Stage.GRADE: []}
@@ -98,9 +101,9 @@ class Scheduler:
         return not any(self._running.values()) and not self._waiting[Stage.GRADE]
 
     def held_back(self, now: float) -> str:
-        """Why no rollout is admitted; empty where nothing holds them back."""
+        """Why no rollout, or no grade, is admitted; empty where nothing holds them back."""
         if self.endpoint_away:
-            return "the model server is away: rollouts wait until it answers again"
+            return f"the model server is away: rollouts wait for it ({self.endpoint_away})"
         if self.disk_low:
             return "the disk is nearly full: rollouts wait for room"
         for stage in Stage:
@@ -127,9 +130,7 @@ class Scheduler:
     ) -> None:
         """Take in a rollout's end; a failure is queued again under the next attempt, if it may."""
         self._running[Stage.ROLLOUT].discard(work.instance_id)
-        if failure is FailureKind.ENDPOINT_UNAVAILABLE:
-            self.endpoint_away = True
-        elif failure not in NOT_THE_HOSTS_FAULT:
+        if failure not in NOT_THE_HOSTS_FAULT:
             self._count_in_a_row(Stage.ROLLOUT, failure, now)
         if failure is not None:
             self._retry(Stage.ROLLOUT, Planned(work.instance_id, work.attempt + 1), failure, now)
@@ -153,8 +154,14 @@ class Scheduler:
             pause = min(FIRST_PAUSE_S * 2**doublings, MAX_RETRY_DELAY_S)
             self._paused_until[stage] = max(self._paused_until[stage], now + pause)
 
+    @property
+    def admitted(self) -> int:
+        """How many rollouts may be under way at once."""
+        limit = self.rollout_limit
+        return self.rollout_slots if limit is None else min(limit, self.rollout_slots)
+
     def _slots(self, stage: Stage) -> int:
-        return self.rollout_slots if stage is Stage.ROLLOUT else self.grade_slots
+        return self.admitted if stage is Stage.ROLLOUT else self.grade_slots
 
     def _tolerated(self, stage: Stage) -> int:
         return max(3, self._slots(stage))

@@ -20,6 +20,7 @@ from orchestrator import __version__
 from orchestrator.cli import main
 from orchestrator.config import Request, load_config
 from orchestrator.dataset import Dataset
+from orchestrator.preflight import Host, Ready
 from orchestrator.run import create_run
 
 ALL_COMMANDS = (
@@ -101,7 +102,7 @@ def folders(demo: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         request = Request(
             "demo", run_id=run_id, runs_dir=str(runs), settings={"cluster.sandbox.kind": "process"}
         )
-        paths = create_run(load_config(request), demo)
+        paths = create_run(load_config(request), demo, Ready(Host("process", 8.0, 2)))
     paths.journal.write_bytes(b"no database at all" * 500)
     files = {
         "broken": "{",

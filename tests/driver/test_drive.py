@@ -13,16 +13,39 @@ from fake_engine import FakeEngine, fails, solves
 
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
+from orchestrator.driver.base import ModelStatus, Remark
 from orchestrator.driver.drive import Driver, Work
 from orchestrator.driver.scheduler import Scheduler, Start
 from orchestrator.driver.stop import StopSignal
+from orchestrator.driver.traffic import Traffic
+from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.errors import JournalError
+from orchestrator.gateway.messages import Availability, Message, Requested, Sampled
 from orchestrator.journal import Journal
 from orchestrator.paths import RunPaths
 from orchestrator.plan import make_plan
 from orchestrator.rollout import RolloutRequest
-from orchestrator.testing.endpoint import ScriptedEndpoint
-from orchestrator.types import FailureKind, GradeResult, Outcome, RolloutResult
+from orchestrator.types import (
+    FailureKind,
+    GradeResult,
+    ModelRequest,
+    Outcome,
+    RequestResult,
+    RolloutResult,
+)
+
+
+@dataclass
+class SilentGateway:
+    """Implements `driver.traffic.Teller`: says what it is given, a turn at a time."""
+
+    turns: list[list[Message]] = field(default_factory=list)
+
+    def base_url(self, instance_id: str, attempt: int) -> str:
+        return f"http://gateway/{instance_id}/{attempt}"
+
+    def poll(self) -> list[Message]:
+        return self.turns.pop(0) if self.turns else []
 
 
 @dataclass
@@ -33,7 +56,8 @@ class Run:
     dataset: Dataset
     journal: Journal
     slots: int = 2
-    base_url: str = ""
+    gateway: SilentGateway | None = None
+    max_outage_s: float = 60
     engine: FakeEngine = field(default_factory=FakeEngine)
     stop: StopSignal = field(default_factory=StopSignal)
 
@@ -48,10 +72,13 @@ class Run:
     def make_driver(self) -> Driver:
         instances = {i.instance_id: i for i in self.dataset.instances}
         work = Work(
-            self.config, self.paths, instances, self.dataset.answers, "process", self.base_url
+            self.config, self.paths, instances, self.dataset.answers, "process", self.gateway
         )
         scheduler = Scheduler(self.slots, 1, self.config.rollout.retries, retry_delay_s=0)
-        return Driver(work, self.engine, scheduler, self.journal, self.stop)
+        traffic = None
+        if self.gateway is not None:
+            traffic = Traffic(self.gateway, self.journal, scheduler, None, self.max_outage_s)
+        return Driver(work, self.engine, scheduler, self.journal, self.stop, traffic)
 
     def drive(self, on_event: Callable[[Any], None] = lambda event: None) -> list[Any]:
         driver, events = self.make_driver(), []
@@ -246,14 +273,64 @@ def test_a_nearly_full_disk_starts_nothing_and_says_so(run: Callable[..., Run]) 
 def test_rollouts_wait_for_a_server_that_is_away_and_go_on_when_it_is_back(
     run: Callable[..., Run],
 ) -> None:
-    it = run(2, slots=1)
-    it.engine.script[it.ids[0], 1] = fails(FailureKind.ENDPOINT_UNAVAILABLE)
-    with ScriptedEndpoint(it.dataset.instances, it.dataset.answers) as endpoint:
-        it.base_url = endpoint.base_url
-        it.drive()
+    away, back = Availability(down=True, notes=("it hangs",)), Availability(down=False)
+    it = run(2, gateway=SilentGateway([[away], [], [], [back]]))
+    events = it.drive()
 
-        assert endpoint.requests == 1
+    remarks = [event.text for event in events if isinstance(event, Remark)]
+    assert ["is back" in text for text in remarks] == [True]
+    assert isinstance(events[0], Remark), "nothing started before"
     assert set(it.journal.state().verdicts) == set(it.ids)
+
+
+def test_a_run_ends_and_can_be_resumed_where_the_server_stays_away(
+    run: Callable[..., Run],
+) -> None:
+    away = Availability(down=True, notes=("it hangs",))
+    it = run(2, gateway=SilentGateway([[away]]), max_outage_s=0)
+    (told,) = it.drive()
+
+    assert "can be resumed" in told.text
+    assert it.journal.state().rollouts == ()
+    it.gateway = SilentGateway()
+    it.drive()
+    assert set(it.journal.state().verdicts) == set(it.ids)
+
+
+def test_a_rollout_is_told_its_own_base_url(run: Callable[..., Run]) -> None:
+    it = run(2, gateway=SilentGateway())
+    it.drive()
+
+    asked = {r.instance.instance_id: r.base_url for r in it.engine.rollout_requests}
+    assert asked == {key: f"http://gateway/{key}/1" for key in it.ids}
+
+
+def test_what_the_model_was_asked_is_in_the_journal_and_swallowed_answers_are_told_once(
+    run: Callable[..., Run],
+) -> None:
+    request = ModelRequest("i", 1, RequestResult.SWALLOWED, "http://h/v1", 200, 1.0, 2.0)
+    it = run(1, gateway=SilentGateway([[Requested(request=request)], [Requested(request=request)]]))
+    events = it.drive()
+
+    remarks = [event.text for event in events if isinstance(event, Remark)]
+    assert len(remarks) == 1
+    assert "--reasoning-parser" in remarks[0]
+    assert it.journal.state().requests == (request, request)
+
+
+def test_samples_are_kept_as_the_trace_of_the_night(run: Callable[..., Run]) -> None:
+    server = ServerMetrics(kv_usage=0.5, prefix_queries=100, prefix_hits=80, running=2)
+    sample = Sampled(
+        at=1.0, seconds=10, answers=3, grown_tokens=900, prompt_tokens=5000, completion_tokens=300,
+        latency_s=4.0, in_flight=2, waiting=0, down_s=0.0, server=server,
+    )  # fmt: skip
+    it = run(1, gateway=SilentGateway([[sample]]))
+    (status,) = [event for event in it.drive() if isinstance(event, ModelStatus)]
+
+    assert "18 answers a minute" in status.text
+    assert "80% of prompts cached" in status.text
+    (row,) = it.journal.state().trace
+    assert (row.answers, row.kv_usage, row.prefix_hits, row.admitted) == (3, 0.5, 80, 2)
 
 
 def test_only_an_image_that_this_run_pulled_is_evicted(run: Callable[..., Run]) -> None:

@@ -63,7 +63,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule(target=running)
     def admit(self) -> object:
-        held = bool(self.scheduler.held_back(self.now))
+        held = self.scheduler.endpoint_away or self.scheduler.disk_low
         starts = self.scheduler.admit(self.now)
         stages = [start.stage for start in starts]
         assert stages == sorted(stages), "grades first"
@@ -97,9 +97,13 @@ class SchedulerMachine(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.now += seconds
 
-    @rule()
-    def server_comes_back(self) -> None:
-        self.scheduler.endpoint_away = False
+    @rule(away=st.booleans())
+    def server_goes_or_comes_back(self, away: bool) -> None:
+        self.scheduler.endpoint_away = "it hangs" if away else ""
+
+    @rule(limit=st.none() | st.integers(1, 9))
+    def server_is_worth_more_or_less(self, limit: int | None) -> None:
+        self.scheduler.rollout_limit = limit
 
     @rule(low=st.booleans())
     def disk_changes(self, low: bool) -> None:
@@ -133,7 +137,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         for _ in range(1000):
             if self.scheduler.is_finished:
                 break
-            self.scheduler.endpoint_away = False
+            self.scheduler.endpoint_away = ""
             self.now += 700
             self.admit()
             for start in list(self.live):

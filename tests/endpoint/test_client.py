@@ -1,144 +1,111 @@
-"""The chat client against the scripted endpoint: what is waited out, and what comes back."""
+"""The chat client at the gateway: what comes back, and what it waits for."""
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextlib import ExitStack
 
 import pytest
 
-from orchestrator.config.schema import Endpoint, Model
 from orchestrator.dataset import Dataset
-from orchestrator.endpoint.client import (
-    ChatClient,
-    Completion,
-    ContextOverflow,
-    OutOfTime,
-    is_answering,
-    require_an_answer,
-    require_endpoint,
-)
-from orchestrator.errors import EndpointUnavailable, PrerequisiteError, RequestRefused
+from orchestrator.endpoint.client import ChatClient, Completion, ContextOverflow
+from orchestrator.endpoint.fields import CONTEXT_OVERFLOW
+from orchestrator.errors import EndpointUnavailable, RequestRefused
 from orchestrator.testing.endpoint import ScriptedEndpoint
+from orchestrator.testing.gateway import LocalGateway, model_at
 from orchestrator.types import Instance
 
 NOWHERE = "http://127.0.0.1:9/v1"
 
 
-def model(served_name: str = "scripted", **endpoint: Any) -> Model:
-    given = {"base_url": "scripted", "request_timeout_s": 10, "retry_s": 60} | endpoint
-    return Model(name="m", served_name=served_name, endpoint=Endpoint(**given))
-
-
-class Player:
-    """Asks a scripted endpoint, for one instance with one persona, without waiting in between."""
-
-    def __init__(self, demo: Dataset, instance: Instance) -> None:
-        self._demo, self._instance = demo, instance
-        self._open: list[Any] = []
-        self.held: list[float] = []
-
-    def start(self, persona: str) -> ScriptedEndpoint:
-        endpoint = ScriptedEndpoint(
-            self._demo.instances, self._demo.answers, {"default": persona}
-        ).__enter__()
-        self._open.append(lambda: endpoint.__exit__(None, None, None))
-        return endpoint
-
-    def ask(
-        self, base_url: str, turn: int = 0, timeout_s: float | None = None, **settings: Any
-    ) -> Completion:
-        client = ChatClient(
-            model(**settings),
-            base_url,
-            on_hold=self.held.append,
-            sleep=lambda seconds: time.sleep(0.01),
-        )
-        self._open.append(client.close)
-        messages = [{"role": "user", "content": self._instance.problem_statement}]
-        for _ in range(turn):
-            messages += [{"role": "assistant", "content": "x"}, {"role": "user", "content": "y"}]
-        return client.complete(messages, timeout_s)
-
-    def close(self) -> None:
-        for close in reversed(self._open):
-            close()
-
-
 @pytest.fixture
-def player(demo: Dataset, instance: Instance) -> Iterator[Player]:
-    player = Player(demo, instance)
-    yield player
-    player.close()
+def ask(demo: Dataset, instance: Instance) -> Iterator[Callable[..., Completion]]:
+    """Asks a persona, through a gateway: `ask("solves", turn=2, served_name="other")`."""
+    with ExitStack() as stack:
+
+        def run(persona: str, turn: int = 0, served_name: str = "scripted") -> Completion:
+            endpoint = ScriptedEndpoint(demo.instances, demo.answers, {"default": persona})
+            stack.enter_context(endpoint)
+            patient = {"max_tries": 2, "max_outage_s": 1}
+            model = model_at(endpoint.base_url, served_name=served_name, endpoint=patient)
+            gateway = stack.enter_context(LocalGateway(model))
+            client = ChatClient(gateway.base_url(), gateway.token)
+            messages = [{"role": "user", "content": instance.problem_statement}]
+            for _ in range(turn):
+                messages += [
+                    {"role": "assistant", "content": "x"},
+                    {"role": "user", "content": "y"},
+                ]
+            return stack.enter_context(client).complete(messages)
+
+        yield run
 
 
-@pytest.fixture
-def play(player: Player) -> Callable[..., Completion]:
-    """Asks a fresh endpoint with a persona: `play("solves", turn=2)`."""
-    return lambda persona, **more: player.ask(player.start(persona).base_url, **more)
-
-
-def test_an_answer_comes_with_its_tokens_and_its_time(play: Callable[..., Completion]) -> None:
-    answer = play("solves")
+def test_an_answer_comes_with_its_tokens_and_its_time(ask: Callable[..., Completion]) -> None:
+    answer = ask("solves")
 
     assert "git status" in answer.content
     assert answer.finish_reason == "stop"
-    assert answer.prompt_tokens > 100
-    assert answer.completion_tokens > 0
+    assert answer.tokens.prompt_tokens > 100
+    assert answer.tokens.completion_tokens > 0
     assert answer.seconds > 0
     assert not answer.swallowed
 
 
-def test_an_answer_of_nothing_but_reasoning_is_swallowed(play: Callable[..., Completion]) -> None:
-    answer = play("swallowed")
+def test_an_answer_of_nothing_but_reasoning_is_swallowed(ask: Callable[..., Completion]) -> None:
+    answer = ask("swallowed")
 
     assert answer.swallowed
     assert answer.content == ""
 
 
-@pytest.mark.parametrize("persona", ["errors:3", "hangs_up:2", "away:0.1"])
-def test_a_server_that_is_away_for_a_while_is_waited_out_and_held(
-    player: Player, persona: str
-) -> None:
-    endpoint = player.start(persona)
-
-    assert "git status" in player.ask(endpoint.base_url).content
-    assert endpoint.requests > 1
-    assert len(player.held) == endpoint.requests - 1
-    assert all(seconds > 0 for seconds in player.held)
-
-
-def test_a_server_that_restarts_is_waited_out(player: Player) -> None:
-    endpoint = player.start("solves")
-    endpoint.go_away(0.1)
-
-    assert "git status" in player.ask(endpoint.base_url).content
-    assert player.held
-
-
-def test_a_server_that_stays_away_is_unavailable_after_the_time_that_it_has(
-    play: Callable[..., Completion],
-) -> None:
-    with pytest.raises(EndpointUnavailable, match=r"stayed away for 1 s \(HTTP 500\)"):
-        play("crashes_late", turn=2, retry_s=1)
-
-
-def test_nothing_there_is_unavailable(player: Player) -> None:
-    with pytest.raises(EndpointUnavailable, match="ConnectError"):
-        player.ask(NOWHERE, retry_s=0)
-
-
-def test_a_prompt_that_is_too_long_is_told_apart(player: Player) -> None:
-    endpoint = player.start("overflows")
-
+def test_a_prompt_that_is_too_long_is_told_apart(ask: Callable[..., Completion]) -> None:
     with pytest.raises(ContextOverflow):
-        player.ask(endpoint.base_url, turn=2)
+        ask("overflows", turn=2)
 
-    assert endpoint.requests == 1
-    assert not player.held
+
+def test_a_model_that_is_not_served_is_refused(ask: Callable[..., Completion]) -> None:
+    with pytest.raises(RequestRefused, match=r"HTTP 404: .*`other` does not exist"):
+        ask("solves", served_name="other")
+
+
+def test_a_request_that_a_server_fails_at_is_refused_in_the_end(
+    ask: Callable[..., Completion],
+) -> None:
+    with pytest.raises(RequestRefused, match=r"2 attempts came to nothing.*HTTP 500"):
+        ask("crashes_late", turn=2)
+
+
+def test_a_server_that_stays_away_is_unavailable(ask: Callable[..., Completion]) -> None:
+    with pytest.raises(EndpointUnavailable, match="max_outage_s"):
+        ask("away:60")
+
+
+def test_a_gateway_that_stays_away_is_unavailable() -> None:
+    client = ChatClient(NOWHERE, restart_s=0.1, sleep=lambda seconds: time.sleep(0.05))
+    with client, pytest.raises(EndpointUnavailable, match="the gateway is gone"):
+        client.complete([])
+
+
+def test_a_gateway_that_is_started_again_is_waited_for(demo: Dataset) -> None:
+    with ScriptedEndpoint(demo.instances, demo.answers) as endpoint, ExitStack() as stack:
+        model = model_at(endpoint.base_url)
+        with LocalGateway(model) as first:
+            base_url, port = first.base_url(), first.port
+        answers: list[Completion] = []
+        client = stack.enter_context(
+            ChatClient(base_url, LocalGateway.token, sleep=lambda seconds: time.sleep(0.05))
+        )
+        asking = threading.Thread(target=lambda: answers.append(client.complete([])))
+        asking.start()
+        time.sleep(0.2)
+        assert answers == []
+        stack.enter_context(LocalGateway(model, port=port))
+        asking.join(20)
+
+        assert len(answers) == 1
 
 
 @pytest.mark.parametrize(
@@ -153,111 +120,4 @@ def test_a_prompt_that_is_too_long_is_told_apart(player: Player) -> None:
     ],
 )
 def test_servers_say_overflow_in_many_words(text: str) -> None:
-    from orchestrator.endpoint.client import CONTEXT_OVERFLOW
-
     assert CONTEXT_OVERFLOW.search(text)
-
-
-def test_a_model_that_is_not_served_comes_back_at_once(player: Player) -> None:
-    with pytest.raises(RequestRefused, match=r"HTTP 404: .*`other` does not exist"):
-        player.ask(player.start("solves").base_url, served_name="other")
-
-    assert not player.held
-
-
-def test_the_callers_own_time_says_nothing_of_the_server(
-    play: Callable[..., Completion],
-) -> None:
-    with pytest.raises(OutOfTime):
-        play("slow:3", timeout_s=0.15)
-
-
-def test_a_server_that_takes_longer_than_it_may_is_away(play: Callable[..., Completion]) -> None:
-    with pytest.raises(EndpointUnavailable, match="stayed away"):
-        play("slow:3", request_timeout_s=0.15, retry_s=0, timeout_s=60)
-
-
-def test_an_endpoint_answers_when_a_token_comes_back(player: Player) -> None:
-    endpoint = player.start("solves")
-
-    assert is_answering(model(), endpoint.base_url)
-    assert not is_answering(model("other"), endpoint.base_url)
-    endpoint.go_away(60)
-    assert not is_answering(model(), endpoint.base_url)
-    assert not is_answering(model(), NOWHERE)
-
-
-def test_the_endpoint_says_what_it_serves(player: Player) -> None:
-    facts = require_endpoint(model(), player.start("solves").base_url)
-
-    assert facts["max_model_len"] == 32768
-
-
-def test_another_model_there_is_named(player: Player) -> None:
-    with pytest.raises(PrerequisiteError, match="does not serve 'other' but scripted"):
-        require_endpoint(model("other"), player.start("solves").base_url)
-
-
-@pytest.mark.parametrize("base_url", [NOWHERE, "http://", "no url at all", "http://a b/v1"])
-def test_a_url_where_nothing_answers_says_how_to_set_it(base_url: str) -> None:
-    with pytest.raises(PrerequisiteError, match=r"model\.endpoint\.base_url"):
-        require_endpoint(model(), base_url)
-
-
-@pytest.fixture
-def web_page() -> Iterator[Callable[[str], str]]:
-    """A server that answers with a page of its own, whatever it is asked: `web_page("200 OK")`."""
-    servers: list[socket.socket] = []
-
-    def serve(server: socket.socket, page: bytes) -> None:
-        while True:
-            try:
-                connection, _ = server.accept()
-            except OSError:
-                return
-            with connection:
-                connection.recv(65536)
-                connection.sendall(page)
-
-    def start(status: str) -> str:
-        page = f"HTTP/1.1 {status}\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nhi"
-        servers.append(socket.create_server(("127.0.0.1", 0)))
-        threading.Thread(target=serve, args=(servers[-1], page.encode()), daemon=True).start()
-        return f"http://127.0.0.1:{servers[-1].getsockname()[1]}/v1"
-
-    yield start
-    for server in servers:
-        server.shutdown(socket.SHUT_RDWR)
-        server.close()
-
-
-@pytest.mark.parametrize(
-    ("status", "cure"),
-    [("200 OK", "/v1"), ("404 Not Found", "/v1"), ("401 Unauthorized", "api_key_env")],
-)
-def test_a_server_that_is_no_api_is_a_prerequisite_with_its_cure(
-    web_page: Callable[[str], str], status: str, cure: str
-) -> None:
-    with pytest.raises(PrerequisiteError, match=cure):
-        require_endpoint(model(), web_page(status))
-
-
-def test_a_page_in_place_of_an_answer_is_the_endpoints_failure_not_the_agents(
-    player: Player, web_page: Callable[[str], str]
-) -> None:
-    with pytest.raises(EndpointUnavailable):
-        player.ask(web_page("200 OK"), retry_s=0)
-
-
-def test_a_server_that_answers_in_the_end_is_ready_for_the_night(player: Player) -> None:
-    require_an_answer(model(), player.start("recovers").base_url)
-
-
-@pytest.mark.parametrize(
-    ("persona", "said"), [("swallowed", "reasoning-parser"), ("errors", "500")]
-)
-def test_a_server_without_a_usable_answer_is_told_before_the_night(
-    player: Player, persona: str, said: str
-) -> None:
-    with pytest.raises(PrerequisiteError, match=said):
-        require_an_answer(model(), player.start(persona).base_url)

@@ -1,0 +1,138 @@
+"""What a model server is and whether it answers, asked before the night and kept in the lock."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any
+
+import httpx
+
+from orchestrator.config.schema import Endpoint, Model
+from orchestrator.endpoint.client import authorization
+from orchestrator.endpoint.fields import (
+    SWALLOWED,
+    error_text,
+    has_reasoning,
+    is_completion,
+    is_swallowed,
+    read_tokens,
+    with_profile,
+)
+from orchestrator.endpoint.metrics import parse_serving_facts
+from orchestrator.errors import PrerequisiteError
+
+CANARY = "What is 17 * 23? Answer with the number alone."
+CANARY_TOKENS = 1024
+CANARY_TIMEOUT_S = 180.0
+SHORT_TIMEOUT_S = 10.0
+
+
+def require_endpoint(model: Model, base_url: str, api_key: str = "") -> dict[str, Any]:
+    """What /v1/models says of the served model.
+
+    Raises:
+        PrerequisiteError: nothing answers there, or the model is not served.
+    """
+    endpoint: Endpoint = model.endpoint
+    try:
+        reply = httpx.get(
+            f"{base_url.rstrip('/')}/models",
+            headers=authorization(api_key),
+            timeout=SHORT_TIMEOUT_S,
+        )
+        reply.raise_for_status()
+        served = {str(entry["id"]): entry for entry in reply.json()["data"]}
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        cure = (
+            f"Put the key into ${endpoint.api_key_env or 'NAME'} (endpoint.api_key_env)."
+            if status in (401, 403)
+            else "Is it an OpenAI-compatible server, and does the URL end in /v1?"
+        )
+        raise PrerequisiteError(f"{base_url} answers HTTP {status}.", cure) from None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise PrerequisiteError(
+            f"the model server at {base_url} does not answer ({type(error).__name__}).",
+            "Start it, or set --set model.endpoint.base_url=http://HOST:PORT/v1.",
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise PrerequisiteError(
+            f"{base_url}/models is not an OpenAI-compatible answer.", "Does the URL end in /v1?"
+        ) from None
+    if model.served_name not in served:
+        raise PrerequisiteError(
+            f"{base_url} does not serve {model.served_name!r} but {', '.join(sorted(served))}.",
+            "Start it with that --served-model-name, or set --set model.served_name=NAME.",
+        )
+    return dict(served[model.served_name])
+
+
+def require_an_answer(model: Model, base_url: str, api_key: str = "") -> dict[str, Any]:
+    """Ask one real question, with the fields of the profile; what the answer shows.
+
+    A model that was told not to think should not: `thinking` says what it did.
+
+    Raises:
+        PrerequisiteError: nothing usable comes back.
+    """
+    body = with_profile(model, {"messages": [{"role": "user", "content": CANARY}]})
+    body["max_tokens"] = min(body.get("max_tokens") or CANARY_TOKENS, CANARY_TOKENS)
+    cure = "Look at the server's log; a hung engine still lists its models."
+    started = time.monotonic()
+    try:
+        reply = httpx.post(
+            f"{base_url.rstrip('/')}/chat/completions",
+            json=body,
+            headers=authorization(api_key),
+            timeout=CANARY_TIMEOUT_S,
+        )
+    except httpx.HTTPError as error:
+        raise PrerequisiteError(
+            f"{base_url} does not complete a chat ({type(error).__name__}).", cure
+        ) from None
+    answer = _json(reply)
+    if reply.status_code != 200 or not is_completion(answer):
+        words = error_text(answer) if answer is not None else reply.text
+        problem = f"HTTP {reply.status_code}: {' '.join(words.split())[:300]}"
+        raise PrerequisiteError(f"{base_url} does not complete a chat ({problem}).", cure)
+    choice = answer["choices"][0] if answer["choices"] else {}
+    cut_off = choice.get("finish_reason") == "length"
+    if is_swallowed(answer) and not cut_off:
+        raise PrerequisiteError(f"{base_url}: {SWALLOWED}.")
+    return {
+        "thinking": "on" if _thinks(choice.get("message") or {}, answer) else "off",
+        "seconds": round(time.monotonic() - started, 2),
+        "answer": str((choice.get("message") or {}).get("content") or "")[:200],
+        "finish_reason": choice.get("finish_reason"),
+    }
+
+
+def serving_facts(base_url: str, api_key: str = "") -> dict[str, Any]:
+    """Version, and what of the serving flags can be seen; what it does not show is left out."""
+    root = base_url.rstrip("/").removesuffix("/v1")
+    facts: dict[str, Any] = {}
+    with httpx.Client(headers=authorization(api_key), timeout=SHORT_TIMEOUT_S) as client:
+        with contextlib.suppress(httpx.HTTPError):
+            version = _json(client.get(f"{root}/version"))
+            if isinstance(version, dict) and "version" in version:
+                facts["version"] = str(version["version"])
+        with contextlib.suppress(httpx.HTTPError):
+            reply = client.get(f"{root}/metrics")
+            if reply.status_code == 200 and (cache := parse_serving_facts(reply.text)):
+                facts["cache"] = cache
+    return facts
+
+
+def _json(reply: httpx.Response) -> Any:
+    try:
+        return reply.json()
+    except ValueError:
+        return None
+
+
+def _thinks(message: dict[str, Any], answer: dict[str, Any]) -> bool:
+    """Reasoning apart from the content, or a tag within; the template may write the first one."""
+    content = str(message.get("content") or "")
+    apart = has_reasoning(message) or read_tokens(answer).reasoning_tokens > 0
+    return apart or "<think>" in content or "</think>" in content

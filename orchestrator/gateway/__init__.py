@@ -1,0 +1,1 @@
+"""The gateway: one reverse proxy between every agent and the model servers."""

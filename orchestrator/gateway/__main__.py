@@ -1,0 +1,42 @@
+"""The gateway's process: settings on the first line of standard input, messages on standard output.
+
+It ends when its standard input does, so that it never outlives its driver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+
+from orchestrator.gateway.messages import GatewaySettings, Message, Ready, to_line
+from orchestrator.gateway.service import serving
+
+
+def main() -> None:
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s")
+    settings = GatewaySettings.model_validate_json(sys.stdin.readline())
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: GatewaySettings) -> None:
+    async with serving(settings, _print) as port:
+        _print(Ready(port=port))
+        await _end_of_input()
+
+
+def _print(message: Message) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the driver has gone, and this ends with it
+        print(to_line(message), flush=True)
+
+
+async def _end_of_input() -> None:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await reader.read()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""Answers on their way to the agent: what is read off them, and what is changed in them."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.endpoint.fields import (
+    CONTEXT_OVERFLOW,
+    Tokens,
+    error_text,
+    has_reasoning,
+    has_words,
+    is_swallowed,
+    read_tokens,
+    strip_reasoning,
+)
+from orchestrator.gateway.upstreams import Answer, read_event
+from orchestrator.types import RequestResult
+
+NO_TOKENS = Tokens()
+OVERFLOW_CODE = "context_length_exceeded"
+OVERFLOW_WORDS = "maximum context length"
+UNAVAILABLE = "endpoint_unavailable"
+"""An error's type: requests were held for as long as they may be."""
+FAILED = "request_failed"
+"""An error's type: servers that were up failed at this request, time and again."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the agent gets, and what the meter notes."""
+
+    status: int
+    body: bytes
+    result: RequestResult
+    tokens: Tokens = NO_TOKENS
+
+
+def make_reply(answer: Answer, strip: bool) -> Reply:
+    """The reply that a server's answer makes; its bytes as they came where nothing is changed."""
+    if answer.status != 200:
+        return _refusal(answer)
+    body, data = answer.body, answer.data
+    result = RequestResult.SWALLOWED if is_swallowed(data) else RequestResult.ANSWERED
+    if strip:
+        stripped = [strip_reasoning(choice.get("message") or {}) for choice in data["choices"]]
+        if any(stripped):
+            body = json.dumps(data).encode()
+    return Reply(200, body, result, read_tokens(data))
+
+
+def error_body(message: str, kind: str, code: int) -> bytes:
+    """An error in OpenAI's shape."""
+    error = {"message": message, "type": kind, "param": None, "code": code}
+    return json.dumps({"error": error}).encode()
+
+
+def _refusal(answer: Answer) -> Reply:
+    """A 4xx. A context overflow, in whatever words, gets those and the code that agents know."""
+    raw = answer.body.decode(errors="replace")
+    text = raw if answer.data is None else error_text(answer.data)
+    if not CONTEXT_OVERFLOW.search(raw):
+        return Reply(answer.status, answer.body, RequestResult.REFUSED)
+    if OVERFLOW_WORDS not in text:
+        text = f"The prompt exceeds the model's {OVERFLOW_WORDS}: {text}"
+    error = {"message": text, "type": "invalid_request_error", "code": OVERFLOW_CODE}
+    body = json.dumps({"error": {"param": "messages", **error}}).encode()
+    return Reply(400, body, RequestResult.CONTEXT_OVERFLOW)
+
+
+@dataclass
+class StreamTally:
+    """Reads a stream of events as they pass, and changes what the profile wants changed."""
+
+    strip: bool
+    usage_was_asked: bool
+    """By the agent; the gateway asks always, and keeps the answer from those who did not."""
+    first_token_at: float | None = None
+    tokens: Tokens = NO_TOKENS
+    finished: bool = False
+    """A finish_reason came: nothing that matters is missing."""
+    _words: bool = False
+    _reasoned: bool = False
+    _start: str = ""
+    """Content so far, while it may be a thought."""
+    _start_is_over: bool = field(default=False)
+
+    def take(self, event: bytes) -> bytes:
+        """The event as the agent gets it; empty where it gets nothing."""
+        data = read_event(event)
+        if not isinstance(data, dict):
+            return event
+        if data.get("usage"):
+            self.tokens = read_tokens(data)
+        choices = data.get("choices") or []
+        for choice in choices:
+            self._read(choice)
+        if not choices and "usage" in data and not self.usage_was_asked:
+            return b""
+        stripped = [self._strip(choice.get("delta") or {}) for choice in choices if self.strip]
+        if any(stripped):
+            return b"data: " + json.dumps(data).encode() + b"\n\n"
+        return event
+
+    @property
+    def result(self) -> RequestResult:
+        reasoned = self._reasoned or self.tokens.reasoning_tokens > 0
+        swallowed = reasoned and not self._words
+        return RequestResult.SWALLOWED if swallowed else RequestResult.ANSWERED
+
+    def _read(self, choice: dict[str, Any]) -> None:
+        delta = choice.get("delta") or {}
+        self.finished |= choice.get("finish_reason") is not None
+        self._words |= has_words(delta)
+        self._reasoned |= has_reasoning(delta)
+        if self.first_token_at is None and (has_words(delta) or has_reasoning(delta)):
+            self.first_token_at = time.monotonic()
+
+    def _strip(self, delta: dict[str, Any]) -> bool:
+        """Hold content back while it is a leading <think> block, or may become one."""
+        found = has_reasoning(delta)
+        if found:
+            strip_reasoning(delta)
+        content = delta.get("content")
+        if not isinstance(content, str) or not content or self._start_is_over:
+            return found
+        self._start += content
+        text = self._start.lstrip()
+        is_thought, tag = text.startswith("<think>"), "<think>"
+        if is_thought and "</think>" in text:
+            delta["content"] = text.partition("</think>")[2].lstrip()
+        elif is_thought or tag.startswith(text):
+            delta["content"] = ""
+            return True
+        else:
+            delta["content"] = self._start
+        self._start_is_over = True
+        return True

@@ -1,0 +1,79 @@
+"""One request's way through the gateway: its turns, its attempts, and the record of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from orchestrator.endpoint.fields import Tokens
+from orchestrator.gateway.messages import parse_rollout_key
+from orchestrator.gateway.policy import Ticket
+from orchestrator.gateway.turns import Turns
+from orchestrator.gateway.upstreams import Busy, Lost
+from orchestrator.types import ModelRequest, RequestResult
+
+T = TypeVar("T")
+NO_TOKENS = Tokens()
+
+
+class RequestFailed(Exception):
+    """Servers that were up failed at this request, time and again."""
+
+
+class Exchange:
+    """What an agent asked, until it has its answer."""
+
+    def __init__(self, rollout: str, turns: Turns) -> None:
+        self.ticket = Ticket(rollout, turns.now)
+        self._turns = turns
+        self._started_at = time.time()
+        self._began = time.monotonic()
+        self._sent = self._began
+
+    async def attempt(self, ask: Callable[[str], Awaitable[T]]) -> T:
+        """Ask servers by their base URL, each in turn, until one has answered.
+
+        Raises:
+            OutageTooLong: the request was held as long as anything is.
+            RequestFailed: see there.
+        """
+        while True:
+            await self._turns.wait(self.ticket)
+            self._sent = time.monotonic()
+            try:
+                return await ask(self.ticket.server)
+            except Busy:
+                self._turns.busy(self.ticket)
+            except Lost as lost:
+                if not self._turns.lost(self.ticket, str(lost)):
+                    tries = f"{self.ticket.tries} attempts came to nothing"
+                    raise RequestFailed(f"{tries}, the last one: {lost}") from lost
+
+    def record(
+        self,
+        result: RequestResult,
+        status: int,
+        tokens: Tokens = NO_TOKENS,
+        first_token_at: float | None = None,
+    ) -> ModelRequest:
+        """The request as it ends now. `first_token_at` is of the monotonic clock."""
+        instance_id, attempt = parse_rollout_key(self.ticket.rollout)
+        ticket = self.ticket
+        return ModelRequest(
+            instance_id=instance_id,
+            attempt=attempt,
+            result=result,
+            server=ticket.server,
+            status=status,
+            started_at=self._started_at,
+            total_s=time.monotonic() - self._began,
+            queue_s=ticket.queue_s,
+            held_s=ticket.held_s,
+            first_token_s=first_token_at - self._sent if first_token_at is not None else None,
+            retries=ticket.tries + ticket.rejections,
+            prompt_tokens=tokens.prompt_tokens,
+            cached_tokens=tokens.cached_tokens,
+            completion_tokens=tokens.completion_tokens,
+            reasoning_tokens=tokens.reasoning_tokens,
+        )

@@ -1,0 +1,58 @@
+"""A rollout's line to the gateway, for whoever watches its agent."""
+
+from __future__ import annotations
+
+import contextlib
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from orchestrator.endpoint.client import authorization
+
+TIMEOUT_S = 10.0
+RESET_S = 1.0
+
+
+class Link:
+    """Asks what the gateway knows of one rollout. Without a base URL there is nothing to know."""
+
+    def __init__(self, base_url: str, token: str) -> None:
+        self._url = base_url.rstrip("/").removesuffix("/v1")
+        self.quiet_s = 0.0
+        """Since the last sign of life of the server that the agent waits for, as last known."""
+        self._held_s = 0.0
+        self._before_s = 0.0
+        """Of gateways that have died since."""
+        self._client = httpx.Client(
+            headers=authorization(token), timeout=TIMEOUT_S, trust_env=False, verify=False
+        )
+
+    def held_s(self) -> float:
+        """Seconds so far in which the model was away or others came first; on no limit's account.
+
+        What was known last where the gateway does not answer. A new one counts from nothing.
+        """
+        if self._url:
+            with contextlib.suppress(httpx.HTTPError, ValueError, KeyError):
+                known = self._client.get(f"{self._url}/held").json()
+                seconds, self.quiet_s = float(known["seconds"]), float(known["quiet_s"])
+                if seconds < self._held_s - RESET_S:
+                    self._before_s += self._held_s
+                self._held_s = seconds
+        return self._before_s + self._held_s
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """The rollout has ended: what its agent still asks is dropped."""
+        if self._url:
+            with contextlib.suppress(httpx.HTTPError):
+                self._client.delete(self._url)
+        self._client.close()

@@ -1,0 +1,139 @@
+"""What requests cost: totals by rollout, samples over intervals, and numbers for Prometheus."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from orchestrator.endpoint.metrics import ServerMetrics
+from orchestrator.gateway.messages import Sampled
+from orchestrator.gateway.policy import ServerState
+from orchestrator.types import ModelRequest, RequestResult
+
+LATENCY_BUCKETS_S = (0.25, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 640, 1280)
+ANSWERS = (RequestResult.ANSWERED, RequestResult.SWALLOWED)
+
+
+@dataclass
+class _Interval:
+    """What happened since the last sample."""
+
+    answers: int = 0
+    grown_tokens: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    latency_s: float = 0.0
+    """Sum over the answers."""
+
+
+class Meter:
+    """Counts requests as they end. One thread."""
+
+    def __init__(self) -> None:
+        self._interval = _Interval()
+        self._conversations: dict[str, int] = {}
+        """Rollout to the tokens of its conversation after the last answer."""
+        self._numbers = _Numbers()
+
+    def add(self, rollout: str, request: ModelRequest) -> None:
+        """Take in a request that has ended."""
+        self._numbers.add(request)
+        if request.result not in ANSWERS:
+            return
+        tokens = request.prompt_tokens + request.completion_tokens
+        before = self._conversations.get(rollout, 0)
+        self._conversations[rollout] = tokens
+        # a conversation that got shorter was cut by its agent: only the answer is new
+        grown = tokens - before if tokens >= before else request.completion_tokens
+        interval = self._interval
+        interval.answers += 1
+        interval.grown_tokens += grown
+        interval.prompt_tokens += request.prompt_tokens
+        interval.completion_tokens += request.completion_tokens
+        interval.latency_s += request.total_s - request.held_s - request.queue_s
+
+    def forget(self, rollout: str) -> None:
+        self._conversations.pop(rollout, None)
+
+    def sample(
+        self,
+        seconds: float,
+        waiting: int,
+        states: Iterable[ServerState],
+        down_s: float,
+        server: ServerMetrics | None,
+    ) -> Sampled:
+        """The interval that ends now; the next one begins."""
+        last, self._interval = self._interval, _Interval()
+        return Sampled(
+            at=time.time(),
+            seconds=seconds,
+            answers=last.answers,
+            grown_tokens=last.grown_tokens,
+            prompt_tokens=last.prompt_tokens,
+            completion_tokens=last.completion_tokens,
+            latency_s=last.latency_s / last.answers if last.answers else 0.0,
+            in_flight=sum(state.in_flight for state in states),
+            waiting=waiting,
+            down_s=down_s,
+            server=server,
+        )
+
+    def exposition(self, waiting: int, states: Iterable[ServerState]) -> bytes:
+        """The gateway's own /metrics, in Prometheus's text format."""
+        return self._numbers.exposition(waiting, states)
+
+
+@dataclass
+class _Numbers:
+    """The gateway's metrics, in a registry of its own."""
+
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    def __post_init__(self) -> None:
+        def make(kind: Callable[..., object], name: str, text: str, *labels: str, **more: object):  # type: ignore[no-untyped-def]
+            return kind(f"gateway_{name}", text, labels, registry=self.registry, **more)
+
+        self._requests: Counter = make(
+            Counter, "requests", "Requests of agents, by how they ended.", "result"
+        )
+        self._tokens: Counter = make(
+            Counter, "tokens", "Tokens as the servers counted them.", "kind"
+        )
+        self._retries: Counter = make(Counter, "retries", "Attempts that were tried again.")
+        self._held: Counter = make(
+            Counter, "held_seconds", "Time of requests in which servers were away."
+        )
+        self._latency: Histogram = make(
+            Histogram,
+            "request_seconds",
+            "Answers, without the time in which they were held.",
+            buckets=LATENCY_BUCKETS_S,
+        )
+        self._waiting: Gauge = make(Gauge, "requests_waiting", "Requests that are held.")
+        self._in_flight: Gauge = make(
+            Gauge, "requests_in_flight", "Requests at a server.", "server"
+        )
+        self._up: Gauge = make(Gauge, "server_up", "Whether a server is up.", "server")
+        self._outages: Gauge = make(Gauge, "server_outages", "Times it went away.", "server")
+
+    def add(self, request: ModelRequest) -> None:
+        self._requests.labels(request.result.value).inc()
+        self._retries.inc(request.retries)
+        self._held.inc(request.held_s)
+        if request.result in ANSWERS:
+            self._latency.observe(request.total_s - request.held_s - request.queue_s)
+            self._tokens.labels("prompt").inc(request.prompt_tokens)
+            self._tokens.labels("prompt_cached").inc(request.cached_tokens or 0)
+            self._tokens.labels("completion").inc(request.completion_tokens)
+
+    def exposition(self, waiting: int, states: Iterable[ServerState]) -> bytes:
+        self._waiting.set(waiting)
+        for state in states:
+            self._in_flight.labels(state.url).set(state.in_flight)
+            self._up.labels(state.url).set(state.away_since is None)
+            self._outages.labels(state.url).set(state.outages)
+        return generate_latest(self.registry)

@@ -1,0 +1,374 @@
+"""When a request may go to which server: a pure state machine over (events, clock).
+
+A server is up, or away: an attempt was lost there, or it gave no sign of life while requests waited
+for it. Away, it gets no request; a probe asks it for one real token now and then. When one
+comes back the waiting requests go out, oldest first, a few at once and doubling (as a TCP sender
+starts slowly, RFC 5681), so that a server with a cold cache is not met by all of them together.
+
+A server that is up and says that its queue is full is *busy*: it gets no more at once than it had
+then, and one more with every few answers.
+
+A rollout stays with one server while that is up, because its prefix is cached there.
+
+Times are seconds on any one clock that does not go backwards.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+FIRST_PROBE_S = 1.0
+MAX_PROBE_S = 15.0
+RAMP_S = 2.0
+"""How long the number of requests that go out after an outage takes to double."""
+FIRST_BUSY_S = 1.0
+MAX_BUSY_S = 15.0
+BUSY_GROWTH = 0.25
+"""By how much each answer raises what a busy server gets at once."""
+
+
+@dataclass(eq=False)
+class Ticket:
+    """One request on its way. The policy writes it, whoever serves the request reads it."""
+
+    rollout: str
+    arrived_at: float
+    server: str = ""
+    """Where its attempt is or was; empty before the first."""
+    tries: int = 0
+    """Attempts that were lost."""
+    rejections: int = 0
+    """Attempts that a busy server turned away."""
+    queue_s: float = 0.0
+    """Waited while a server was up."""
+    held_s: float = 0.0
+    """Waited while none was, or lost with one that went away."""
+    not_before: float = 0.0
+    _since: float = 0.0
+    """When it began to wait, or was sent."""
+    _clock: float = 0.0
+    """What the outage clock said then."""
+    phase: Literal["waits", "sent", "over"] = "over"
+
+
+@dataclass
+class _Server:
+    url: str
+    in_flight: int = 0
+    away_since: float | None = None
+    why: str = ""
+    stalled: bool = False
+    away_before: float = 0.0
+    """Seconds that it was away in outages that are over."""
+    outages: int = 0
+    back_at: float = -math.inf
+    released: int = 0
+    """Requests sent since it came back."""
+    cap: float = math.inf
+    alive_at: float = 0.0
+    probe_at: float = 0.0
+    probe_delay_s: float = FIRST_PROBE_S
+    probing: bool = False
+
+    def away_s(self, now: float) -> float:
+        return self.away_before + (now - self.away_since if self.away_since is not None else 0.0)
+
+    def has_room(self, now: float) -> bool:
+        if self.away_since is not None or self.in_flight + 1 > self.cap:
+            return False
+        return self.released < self._ramp(now)
+
+    def _ramp(self, now: float) -> float:
+        doublings = (now - self.back_at) / RAMP_S
+        return math.inf if doublings > 12 else 2 ** math.floor(doublings)
+
+    def next_release(self, now: float) -> float | None:
+        """When the ramp lets more through."""
+        if self.away_since is not None or math.isinf(self._ramp(now)):
+            return None
+        return self.back_at + RAMP_S * (math.floor((now - self.back_at) / RAMP_S) + 1)
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """What a person may want to know of a server."""
+
+    url: str
+    in_flight: int
+    rollouts: int
+    away_since: float | None
+    why: str
+    outages: int
+    away_s: float
+
+
+@dataclass
+class Policy:
+    """Which request goes where, and when. `quiet_s`: how long a server that has requests may give
+    no sign of life before it is probed; `max_outage_s`: how long requests are held; `max_tries`:
+    attempts that are lost at servers that were up, before the request itself is to blame."""
+
+    urls: Sequence[str]
+    max_outage_s: float
+    quiet_s: float = 30.0
+    max_tries: int = 6
+    rng: random.Random = field(default_factory=random.Random)
+    _servers: dict[str, _Server] = field(init=False)
+    _queue: list[Ticket] = field(init=False, default_factory=list)
+    _homes: dict[str, str] = field(init=False, default_factory=dict)
+    """Rollout to the server that has its prefix."""
+    _down_since: float | None = field(init=False, default=None)
+    _down_before: float = field(init=False, default=0.0)
+
+    def __post_init__(self) -> None:
+        self._servers = {url: _Server(url) for url in self.urls}
+
+    # what happens
+
+    def arrive(self, ticket: Ticket, now: float) -> None:
+        """A request came in, or comes back after a lost attempt; `granted` says when it goes."""
+        self._wait(ticket, now)
+
+    def answered(self, ticket: Ticket, now: float, alive: bool = True) -> None:
+        """The server said what it meant; `alive` where its engine did, and not only its door."""
+        server = self._land(ticket, now)
+        if not alive:
+            return
+        server.cap += BUSY_GROWTH
+        self._sign_of_life(server, now)
+
+    def lost(self, ticket: Ticket, why: str, now: float, again: bool = True) -> bool:
+        """An attempt came to nothing. Whether the request is held and tried again, which it is not
+        where the agent has half of an answer already (`again` is False)."""
+        server = self._land(ticket, now, lost=True)
+        ticket.tries += 1
+        self._away(server, why, now)
+        server.probe_at = min(server.probe_at, now)
+        if not again or ticket.tries >= self.max_tries:
+            return False
+        ticket.not_before = now + self._jitter(min(2.0 ** (ticket.tries - 1), MAX_BUSY_S))
+        self._wait(ticket, now)
+        return True
+
+    def busy(self, ticket: Ticket, now: float) -> None:
+        """The server turned the request away because it has enough."""
+        server = self._land(ticket, now)
+        ticket.rejections += 1
+        delay_s = min(FIRST_BUSY_S * 2.0 ** (ticket.rejections - 1), MAX_BUSY_S)
+        ticket.not_before = now + self._jitter(delay_s)
+        if server.in_flight:
+            server.cap = min(server.cap, server.in_flight)
+        else:
+            # nothing of ours keeps it busy: it may as well be broken
+            self._away(server, "it takes no requests", now)
+        self._wait(ticket, now)
+
+    def abandoned(self, ticket: Ticket, now: float) -> None:
+        """The agent hung up."""
+        if ticket.phase == "waits":
+            self._stop_waiting(ticket, now)
+        elif ticket.phase == "sent":
+            self._land(ticket, now)
+
+    def alive(self, url: str, now: float) -> None:
+        """The server's counters of tokens grew: its engine works."""
+        self._sign_of_life(self._servers[url], now)
+
+    def probed(self, url: str, problem: str, now: float) -> None:
+        """A probe ended; `problem` is empty where a token came back."""
+        server = self._servers[url]
+        server.probing = False
+        if not problem:
+            server.alive_at = now
+            self._back(server, now)
+            return
+        if server.away_since is None:
+            server.stalled = True
+            self._away(server, f"no sign of life ({problem})", now, since=server.alive_at)
+        server.probe_delay_s = min(1.5 * server.probe_delay_s, MAX_PROBE_S)
+        server.probe_at = now + self._jitter(server.probe_delay_s)
+
+    # what to do
+
+    def granted(self, now: float) -> list[Ticket]:
+        """Requests that may go now, each with its `server`; they count as sent."""
+        if not self._queue:
+            return []
+        sent: list[Ticket] = []
+        for ticket in [t for t in self._queue if t.not_before <= now]:
+            server = self._choose(ticket.rollout, now)
+            if server is None:
+                continue
+            self._stop_waiting(ticket, now)
+            ticket.phase, ticket.server = "sent", server.url
+            ticket._since, ticket._clock = now, server.away_s(now)
+            if server.in_flight == 0:
+                server.alive_at = now
+            server.in_flight += 1
+            server.released += 1
+            sent.append(ticket)
+        if not self._queue:
+            for server in self._servers.values():
+                server.cap = math.inf
+        return sent
+
+    def expired(self, now: float) -> list[Ticket]:
+        """Requests that have been held for as long as anything is; they wait no more."""
+        if self._down_since is None or now - self._down_since < self.max_outage_s:
+            return []
+        gone = list(self._queue)
+        for ticket in gone:
+            self._stop_waiting(ticket, now)
+        return gone
+
+    def due_probes(self, now: float) -> list[str]:
+        """Servers to ask for a token now: those away, those with requests and no sign of life."""
+        due = []
+        for server in self._servers.values():
+            quiet = server.in_flight > 0 and now - server.alive_at >= self.quiet_s
+            wanted = quiet if server.away_since is None else True
+            if wanted and not server.probing and server.probe_at <= now:
+                server.probing = True
+                due.append(server.url)
+        return due
+
+    def wakeup(self, now: float) -> float | None:
+        """When to look again though nothing happened; None where nothing would."""
+        times: list[float] = []
+        for server in self._servers.values():
+            if server.away_since is not None and not server.probing:
+                times.append(server.probe_at)
+            elif server.in_flight and not server.probing:
+                times.append(max(server.alive_at + self.quiet_s, server.probe_at))
+            release = server.next_release(now)
+            if self._queue and release is not None:
+                times.append(release)
+        times += [t.not_before for t in self._queue if t.not_before > now]
+        if self._queue and self._down_since is not None:
+            times.append(self._down_since + self.max_outage_s)
+        return min(times, default=None)
+
+    # what is known
+
+    @property
+    def is_down(self) -> bool:
+        """No server is up."""
+        return all(server.away_since is not None for server in self._servers.values())
+
+    def down_s(self, now: float) -> float:
+        """Seconds for which no server was up, all outages together."""
+        return self._down_before + (now - self._down_since if self._down_since is not None else 0.0)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    def not_counted_s(self, ticket: Ticket, now: float) -> float:
+        """Of the request's life so far: seconds that are on no limit's account."""
+        spent = ticket.queue_s + ticket.held_s
+        if ticket.phase == "waits":
+            return spent + now - ticket._since
+        return spent + (self._stuck_s(ticket, now) if ticket.phase == "sent" else 0.0)
+
+    def quiet_for_s(self, ticket: Ticket, now: float) -> float:
+        """Since the last sign of life of the server that the request is at; 0 where it is at none,
+        or at one that is known to be away."""
+        server = self._servers.get(ticket.server)
+        if server is None or ticket.phase != "sent" or server.away_since is not None:
+            return 0.0
+        return now - server.alive_at
+
+    def states(self, now: float) -> list[ServerState]:
+        homes = list(self._homes.values())
+        return [
+            ServerState(
+                server.url,
+                server.in_flight,
+                homes.count(server.url),
+                server.away_since,
+                server.why,
+                server.outages,
+                server.away_s(now),
+            )
+            for server in self._servers.values()
+        ]
+
+    def forget(self, rollout: str) -> None:
+        """A rollout has ended."""
+        self._homes.pop(rollout, None)
+
+    # inside
+
+    def _wait(self, ticket: Ticket, now: float) -> None:
+        ticket.phase, ticket._since, ticket._clock = "waits", now, self.down_s(now)
+        self._queue.append(ticket)
+        self._queue.sort(key=lambda t: t.arrived_at)
+
+    def _stop_waiting(self, ticket: Ticket, now: float) -> None:
+        waited = now - ticket._since
+        held = min(waited, self.down_s(now) - ticket._clock)
+        ticket.phase = "over"
+        ticket.held_s += held
+        ticket.queue_s += waited - held
+        self._queue.remove(ticket)
+
+    def _land(self, ticket: Ticket, now: float, lost: bool = False) -> _Server:
+        """An attempt is over. A lost one was in vain from its start."""
+        server = self._servers[ticket.server]
+        server.in_flight -= 1
+        ticket.phase = "over"
+        ticket.held_s += now - ticket._since if lost else self._stuck_s(ticket, now)
+        return server
+
+    def _stuck_s(self, ticket: Ticket, now: float) -> float:
+        """Of the attempt under way: seconds for which its server was away."""
+        server = self._servers[ticket.server]
+        return max(0.0, min(now - ticket._since, server.away_s(now) - ticket._clock))
+
+    def _choose(self, rollout: str, now: float) -> _Server | None:
+        """The rollout's own server while that is up; else the one with the fewest rollouts."""
+        home = self._servers.get(self._homes.get(rollout, ""))
+        if home is None or home.away_since is not None:
+            up = [s for s in self._servers.values() if s.away_since is None]
+            if not up:
+                return None
+            homes = list(self._homes.values())
+            home = min(up, key=lambda s: homes.count(s.url))
+        if not home.has_room(now):
+            return None
+        self._homes[rollout] = home.url
+        return home
+
+    def _away(self, server: _Server, why: str, now: float, since: float | None = None) -> None:
+        if server.away_since is not None:
+            return
+        server.away_since, server.why = now if since is None else since, why
+        server.outages += 1
+        server.probe_at, server.probe_delay_s = now, FIRST_PROBE_S
+        if self.is_down:
+            self._down_since = max(s.away_since or 0.0 for s in self._servers.values())
+
+    def _sign_of_life(self, server: _Server, now: float) -> None:
+        """Brings a server back that seemed to hang; one that lost requests is probed first."""
+        server.alive_at = now
+        if server.stalled:
+            self._back(server, now)
+
+    def _back(self, server: _Server, now: float) -> None:
+        server.stalled = False
+        if server.away_since is None:
+            return
+        if self.is_down and self._down_since is not None:
+            self._down_before += now - self._down_since
+            self._down_since = None
+        server.away_before = server.away_s(now)
+        server.away_since, server.why = None, ""
+        server.back_at, server.released, server.cap = now, 0, math.inf
+        server.probe_at = now
+
+    def _jitter(self, seconds: float) -> float:
+        return self.rng.uniform(0.5, 1.0) * seconds

@@ -1,0 +1,290 @@
+"""The gateway's HTTP server: takes requests in, has them wait for their turn, sends them on.
+
+    POST   /r/<rollout>/v1/chat/completions   as OpenAI has it, streamed or not
+    GET    /r/<rollout>/v1/models
+    GET    /r/<rollout>/held                  what the rollout waited so far on no limit's account,
+                                              and since when its server gave no sign of life
+    DELETE /r/<rollout>                       the rollout has ended: what it still asks is dropped
+    GET    /metrics                           for Prometheus
+
+All under /r/ wants the run's token as a bearer. `<rollout>` is `messages.rollout_key`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import json
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from orchestrator.endpoint.fields import with_profile
+from orchestrator.endpoint.metrics import ServerMetrics
+from orchestrator.gateway.answers import (
+    FAILED,
+    UNAVAILABLE,
+    StreamTally,
+    error_body,
+    make_reply,
+)
+from orchestrator.gateway.exchange import Exchange, RequestFailed
+from orchestrator.gateway.messages import GatewaySettings, Message, Requested, parse_rollout_key
+from orchestrator.gateway.meter import Meter
+from orchestrator.gateway.policy import Policy
+from orchestrator.gateway.turns import OutageTooLong, Turns
+from orchestrator.gateway.upstreams import Answer, Busy, Lost, Stream, Upstreams, stream_error
+from orchestrator.types import ModelRequest, RequestResult
+
+MAX_BODY_BYTES = 64 * 2**20
+QUIET_WITH_METRICS_S = 30.0
+QUIET_WITHOUT_S = 300.0
+"""A server that shows no counters is trusted longer: nobody sees whether it works on an answer."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass
+class _Rollout:
+    """What the gateway knows of one rollout while it lasts."""
+
+    exchanges: dict[Exchange, asyncio.Task[Any]] = field(default_factory=dict)
+    """Requests under way, each with the task that serves it."""
+    held_s: float = 0.0
+    """Of requests that are over."""
+
+
+class Gateway:
+    """The server's handlers, and what they share. Lives in one event loop."""
+
+    def __init__(
+        self, settings: GatewaySettings, upstreams: Upstreams, report: Callable[[Message], None]
+    ) -> None:
+        endpoint = settings.model.endpoint
+        self._settings = settings
+        self._upstreams = upstreams
+        self._report = report
+        self._policy = Policy(
+            endpoint.base_urls, endpoint.max_outage_s, QUIET_WITHOUT_S, endpoint.max_tries
+        )
+        self._turns = Turns(self._policy, upstreams, report)
+        self._meter = Meter()
+        self._rollouts: defaultdict[str, _Rollout] = defaultdict(_Rollout)
+        self._over: set[str] = set()
+        """Rollouts that were dropped; an agent that did not notice is told."""
+        self._readings: dict[str, ServerMetrics] = {}
+        self._sampled_at = time.monotonic()
+        self._down_s = 0.0
+
+    def application(self) -> web.Application:
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app.add_routes(
+            [
+                web.post("/r/{rollout}/v1/chat/completions", self._checked(self._complete)),
+                web.get("/r/{rollout}/v1/models", self._checked(self._models)),
+                web.get("/r/{rollout}/held", self._checked(self._held)),
+                web.delete("/r/{rollout}", self._checked(self._drop)),
+                web.get("/metrics", self._metrics),
+            ]
+        )
+        return app
+
+    async def sample_forever(self) -> None:
+        """Read the servers' metrics and report what happened, every so often."""
+        while True:
+            await asyncio.sleep(self._settings.sample_every_s)
+            await self.sample()
+
+    async def sample(self) -> None:
+        grown = await self._read_servers()
+        now = time.monotonic()
+        down_s = self._policy.down_s(self._turns.now)
+        self._report(
+            self._meter.sample(
+                seconds=now - self._sampled_at,
+                waiting=self._policy.waiting,
+                states=self._policy.states(self._turns.now),
+                down_s=down_s - self._down_s,
+                server=grown,
+            )
+        )
+        self._sampled_at, self._down_s = now, down_s
+
+    def close(self) -> None:
+        self._turns.close()
+
+    async def _read_servers(self) -> ServerMetrics | None:
+        """Growth of all servers' counters together; None where none has any."""
+        urls = self._settings.model.endpoint.base_urls
+        readings = await asyncio.gather(*(self._upstreams.metrics(url) for url in urls))
+        total: ServerMetrics | None = None
+        for url, reading in zip(urls, readings, strict=True):
+            if reading is None:
+                continue
+            self._policy.quiet_s = QUIET_WITH_METRICS_S
+            grown = reading.since(self._readings.get(url, reading))
+            self._readings[url] = reading
+            if grown.generation_tokens or grown.prompt_tokens:
+                self._turns.alive(url)
+            total = grown if total is None else total + grown
+        return total
+
+    def _checked(self, handler: Handler) -> Handler:
+        """Only for who has the run's token, and only for what may be a rollout."""
+        wanted = f"Bearer {self._settings.token}".encode()
+
+        async def checked(request: web.Request) -> web.StreamResponse:
+            given = request.headers.get("Authorization", "").encode()
+            if not hmac.compare_digest(given, wanted):
+                return _error(401, "the run's token is missing or wrong", "unauthorized")
+            try:
+                parse_rollout_key(request.match_info["rollout"])
+            except ValueError as error:
+                return _error(404, str(error), "not_found")
+            return await handler(request)
+
+        return checked
+
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
+        try:
+            asked = json.loads(await request.read())
+            if not isinstance(asked, dict):
+                raise ValueError("an object is wanted")
+        except ValueError as error:
+            return _error(400, f"malformed body: {error}", "invalid_request_error")
+        key = request.match_info["rollout"]
+        if key in self._over:
+            return _error(410, "the rollout has ended", "rollout_over")
+        exchange = Exchange(key, self._turns)
+        rollout = self._rollouts[exchange.ticket.rollout]
+        task = asyncio.current_task()
+        assert task is not None
+        rollout.exchanges[exchange] = task
+        record = exchange.record(RequestResult.ABANDONED, 0)
+        try:
+            if asked.get("stream"):
+                response, record = await self._stream(request, asked, exchange)
+            else:
+                response, record = await self._answer(asked, exchange)
+        except OutageTooLong:
+            limit_h = self._settings.model.endpoint.max_outage_s / 3600
+            problem = f"no model server was up for {limit_h:.3g} h (endpoint.max_outage_s)"
+            response = _error(503, problem, UNAVAILABLE)
+            record = exchange.record(RequestResult.FAILED, 503)
+        except RequestFailed as error:
+            response = _error(502, str(error), FAILED)
+            record = exchange.record(RequestResult.FAILED, 502)
+        except BaseException:
+            # the agent hung up, or the rollout was dropped
+            self._turns.abandoned(exchange.ticket)
+            record = exchange.record(RequestResult.ABANDONED, 0)
+            raise
+        finally:
+            del rollout.exchanges[exchange]
+            rollout.held_s += record.held_s + record.queue_s
+            self._meter.add(exchange.ticket.rollout, record)
+            self._report(Requested(request=record))
+        return response
+
+    async def _answer(
+        self, asked: dict[str, Any], exchange: Exchange
+    ) -> tuple[web.StreamResponse, ModelRequest]:
+        body = _encode(with_profile(self._settings.model, asked))
+        answer = await exchange.attempt(lambda url: self._upstreams.ask(url, body))
+        return self._reply(answer, exchange)
+
+    async def _stream(
+        self, request: web.Request, asked: dict[str, Any], exchange: Exchange
+    ) -> tuple[web.StreamResponse, ModelRequest]:
+        options = asked.get("stream_options") or {}
+        tally = StreamTally(self._strips, bool(options.get("include_usage")))
+        asked = asked | {"stream_options": {**options, "include_usage": True}}
+        body = _encode(with_profile(self._settings.model, asked))
+        stream = await exchange.attempt(lambda url: self._upstreams.stream(url, body))
+        if isinstance(stream, Answer):
+            return self._reply(stream, exchange)
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        with contextlib.closing(stream):
+            await response.prepare(request)
+            problem = await self._pass_through(stream, response, tally, exchange)
+        if problem:
+            # half of it is with the agent: it can't be tried again behind its back
+            self._turns.lost(exchange.ticket, problem, again=False)
+            await response.write(b"data: " + error_body(problem, FAILED, 502) + b"\n\n")
+            return response, exchange.record(RequestResult.FAILED, 502, tally.tokens)
+        self._turns.answered(exchange.ticket, alive=True)
+        return response, exchange.record(tally.result, 200, tally.tokens, tally.first_token_at)
+
+    async def _pass_through(
+        self, stream: Stream, response: web.StreamResponse, tally: StreamTally, exchange: Exchange
+    ) -> str:
+        """Hand events on as they come; why the stream broke off, or nothing."""
+        try:
+            async for event in stream.events():
+                problem = stream_error(event)
+                if problem is not None:
+                    return problem
+                self._turns.alive(exchange.ticket.server)
+                await response.write(tally.take(event))
+        except Lost as error:
+            return str(error)
+        return "" if tally.finished else "the stream ended without a finish_reason"
+
+    def _reply(self, answer: Answer, exchange: Exchange) -> tuple[web.StreamResponse, ModelRequest]:
+        self._turns.answered(exchange.ticket, alive=answer.status == 200)
+        reply = make_reply(answer, self._strips)
+        response = web.Response(
+            status=reply.status, body=reply.body, content_type="application/json"
+        )
+        return response, exchange.record(reply.result, reply.status, reply.tokens)
+
+    @property
+    def _strips(self) -> bool:
+        return self._settings.model.reasoning == "strip"
+
+    async def _models(self, request: web.Request) -> web.StreamResponse:
+        for state in self._policy.states(self._turns.now):
+            with contextlib.suppress(Lost, Busy):
+                answer = await self._upstreams.models(state.url)
+                return web.Response(
+                    status=answer.status, body=answer.body, content_type="application/json"
+                )
+        return _error(503, "no model server answers just now", UNAVAILABLE)
+
+    async def _held(self, request: web.Request) -> web.StreamResponse:
+        rollout = self._rollouts.get(request.match_info["rollout"], _Rollout())
+        now = self._turns.now
+        tickets = [exchange.ticket for exchange in rollout.exchanges]
+        held_s = sum((self._policy.not_counted_s(t, now) for t in tickets), rollout.held_s)
+        quiet_s = max((self._policy.quiet_for_s(t, now) for t in tickets), default=0.0)
+        return web.json_response({"seconds": held_s, "quiet_s": quiet_s})
+
+    async def _drop(self, request: web.Request) -> web.StreamResponse:
+        key = request.match_info["rollout"]
+        rollout = self._rollouts.pop(key, _Rollout())
+        for task in rollout.exchanges.values():
+            task.cancel()
+        self._over.add(key)
+        self._policy.forget(key)
+        self._meter.forget(key)
+        return web.Response(status=204)
+
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        states = self._policy.states(self._turns.now)
+        text = self._meter.exposition(self._policy.waiting, states)
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _encode(body: dict[str, Any]) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _error(status: int, message: str, kind: str) -> web.Response:
+    body = error_body(message, kind, status)
+    return web.Response(status=status, body=body, content_type="application/json")

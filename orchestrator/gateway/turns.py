@@ -1,0 +1,132 @@
+"""Requests wait here for their turn: the policy's decisions, with real time, probes and futures."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from orchestrator.gateway.messages import Availability
+from orchestrator.gateway.policy import Policy, Ticket
+from orchestrator.gateway.upstreams import Upstreams
+
+log = logging.getLogger("gateway")
+
+
+class OutageTooLong(Exception):
+    """No server was up for as long as requests are held."""
+
+
+class Turns:
+    """One event loop's use of a policy."""
+
+    def __init__(
+        self, policy: Policy, upstreams: Upstreams, on_change: Callable[[Availability], None]
+    ) -> None:
+        self.policy = policy
+        self._upstreams = upstreams
+        self._on_change = on_change
+        self._futures: dict[Ticket, asyncio.Future[None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._probes: set[asyncio.Task[None]] = set()
+        self._told: frozenset[str] = frozenset()
+        """Servers that are away, as last told."""
+
+    @property
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def wait(self, ticket: Ticket) -> None:
+        """Return when the ticket may go to its `server`; a lost one waits here already.
+
+        Raises:
+            OutageTooLong: it was held as long as anything is.
+        """
+        if ticket.phase == "over":
+            self.policy.arrive(ticket, self.now)
+        self.pump()
+        if ticket.phase == "sent":
+            return
+        if ticket.phase == "over":
+            raise OutageTooLong
+        future = asyncio.get_running_loop().create_future()
+        self._futures[ticket] = future
+        try:
+            await future
+        finally:
+            self._futures.pop(ticket, None)
+
+    def answered(self, ticket: Ticket, alive: bool) -> None:
+        self.policy.answered(ticket, self.now, alive)
+        self.pump()
+
+    def lost(self, ticket: Ticket, why: str, again: bool = True) -> bool:
+        """Whether the request may be tried again, by another `wait`."""
+        log.warning("%s: %s lost its request: %s", ticket.rollout, ticket.server, why)
+        may = self.policy.lost(ticket, why, self.now, again)
+        self.pump()
+        return may
+
+    def busy(self, ticket: Ticket) -> None:
+        self.policy.busy(ticket, self.now)
+        self.pump()
+
+    def abandoned(self, ticket: Ticket) -> None:
+        self.policy.abandoned(ticket, self.now)
+        self.pump()
+
+    def alive(self, url: str) -> None:
+        self.policy.alive(url, self.now)
+        self.pump()
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for probe in self._probes:
+            probe.cancel()
+
+    def pump(self) -> None:
+        """Do what the policy says is due, and come back when it says so."""
+        now = self.now
+        for ticket in self.policy.expired(now):
+            self._resolve(ticket, OutageTooLong())
+        for ticket in self.policy.granted(now):
+            self._resolve(ticket, None)
+        for url in self.policy.due_probes(now):
+            probe = asyncio.create_task(self._probe(url))
+            self._probes.add(probe)
+            probe.add_done_callback(self._probes.discard)
+        self._tell(now)
+        if self._timer is not None:
+            self._timer.cancel()
+        due = self.policy.wakeup(now)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_at(due, self.pump) if due is not None else None
+
+    def _resolve(self, ticket: Ticket, error: Exception | None) -> None:
+        future = self._futures.get(ticket)
+        if future is None or future.done():
+            return
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+
+    async def _probe(self, url: str) -> None:
+        problem = await self._upstreams.probe(url)
+        self.policy.probed(url, problem, self.now)
+        self.pump()
+
+    def _tell(self, now: float) -> None:
+        """Say when a server went away or came back."""
+        away = [state for state in self.policy.states(now) if state.away_since is not None]
+        urls = frozenset(state.url for state in away)
+        if urls == self._told:
+            return
+        for url in urls - self._told:
+            log.warning("%s is away", url)
+        for url in self._told - urls:
+            log.warning("%s is back", url)
+        self._told = urls
+        notes = tuple(f"{state.url}: {state.why}" for state in away)
+        self._on_change(Availability(down=self.policy.is_down, notes=notes))

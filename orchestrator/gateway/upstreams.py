@@ -1,0 +1,264 @@
+"""One attempt at a model server, and what can be asked of it besides. Decides nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+
+from orchestrator.config.schema import Model
+from orchestrator.endpoint.fields import error_text, is_completion, with_profile
+from orchestrator.endpoint.metrics import ServerMetrics, parse_metrics
+
+CONNECT_TIMEOUT_S = 10.0
+PROBE_TIMEOUT_S = 20.0
+METRICS_TIMEOUT_S = 5.0
+KEEP_CONNECTION_S = 4.0
+"""Under the 5 s after which uvicorn, vLLM's server, closes an idle connection."""
+BUSY = (429, 503)
+DEAD_PEER_S = 30
+"""A connection without traffic is probed by TCP after so long, so that a host that lost its power
+is noticed before the answer's own timeout."""
+
+
+class Lost(Exception):
+    """The attempt came to nothing: refused, reset, timed out, 5xx, or no completion."""
+
+
+class Busy(Exception):
+    """The server has enough, for now."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server meant to say: a completion, or a 4xx."""
+
+    status: int
+    body: bytes
+    data: Any
+    """The body, parsed; None where it is no JSON."""
+
+
+class Stream:
+    """A streamed answer whose first event is there already."""
+
+    def __init__(self, response: aiohttp.ClientResponse, events: AsyncIterator[bytes]) -> None:
+        self._response = response
+        self._events = events
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """Server-sent events, each with its closing blank line. Raises Lost where it breaks off."""
+        with _told():
+            async for event in self._events:
+                yield event
+
+    def close(self) -> None:
+        self._response.close()
+
+
+class Upstreams:
+    """The model servers. Use it as an asynchronous context manager."""
+
+    def __init__(self, model: Model, api_key: str = "") -> None:
+        self._model = model
+        self._headers = {"Content-Type": "application/json"}
+        if api_key:
+            self._headers["Authorization"] = f"Bearer {api_key}"
+        self._proxies = {url: _environments_proxy(url) for url in model.endpoint.base_urls}
+        self._session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=KEEP_CONNECTION_S, socket_factory=_socket
+            ),
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                sock_connect=CONNECT_TIMEOUT_S,
+                sock_read=self._model.endpoint.request_timeout_s,
+            ),
+            headers=self._headers,
+            auto_decompress=True,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._session.close()
+
+    async def ask(self, url: str, body: bytes) -> Answer:
+        """One chat completion. Raises Lost or Busy."""
+        with _told():
+            async with await self._post(url, data=body) as response:
+                raw = await response.read()
+                return _answer(response.status, raw)
+
+    async def stream(self, url: str, body: bytes) -> Stream | Answer:
+        """One streamed chat completion, or the 4xx in its place. Raises Lost or Busy.
+
+        Until the first event has come nothing has been promised to the agent, so a server that
+        dies before is one that was lost, and the request can be tried again.
+        """
+        with _told():
+            response = await self._post(url, data=body)
+            try:
+                if response.status != 200:
+                    return _answer(response.status, await response.read())
+                events = _split_events(response.content.iter_any())
+                first = await anext(events, b"")
+                if not first.startswith((b"data:", b":", b"event:")):
+                    raise Lost("the answer is no stream of events")
+                if (problem := stream_error(first)) is not None:
+                    raise (Busy if _is_busy(first) else Lost)(problem)
+            except BaseException:
+                response.close()
+                raise
+        return Stream(response, _chain(first, events))
+
+    async def probe(self, url: str) -> str:
+        """Ask for one real token; what is wrong, or an empty string.
+
+        A vLLM server whose engine hangs still answers /health, so nothing less will do.
+        """
+        body = {
+            **with_profile(self._model, {"messages": [{"role": "user", "content": "ping"}]}),
+            "max_tokens": 1,
+        }
+        body.pop("max_completion_tokens", None)
+        try:
+            timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
+            async with await self._post(url, json=body, timeout=timeout) as response:
+                await response.read()
+                return "" if response.status == 200 else f"HTTP {response.status}"
+        except (aiohttp.ClientError, OSError) as error:
+            return _words(error)
+
+    async def metrics(self, url: str) -> ServerMetrics | None:
+        """What the server's /metrics say; None where it has none of vLLM's, or does not answer."""
+        root = url.removesuffix("/v1")
+        timeout = aiohttp.ClientTimeout(total=METRICS_TIMEOUT_S)
+        proxy = self._proxies[url]
+        try:
+            async with self._session.get(
+                f"{root}/metrics", timeout=timeout, proxy=proxy
+            ) as response:
+                text = await response.text()
+                return parse_metrics(text) if response.status == 200 else None
+        except (aiohttp.ClientError, OSError, ValueError):
+            return None
+
+    async def models(self, url: str) -> Answer:
+        """`GET /v1/models`. Raises Lost or Busy."""
+        timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
+        proxy = self._proxies[url]
+        with _told():
+            async with self._session.get(f"{url}/models", timeout=timeout, proxy=proxy) as response:
+                return Answer(response.status, await response.read(), None)
+
+    async def _post(self, url: str, **request: Any) -> aiohttp.ClientResponse:
+        target = f"{url}/chat/completions"
+        return await self._session.post(target, proxy=self._proxies[url], **request)
+
+
+def stream_error(event: bytes) -> str | None:
+    """The words of an event that carries an error, as vLLM sends when its engine dies."""
+    if b'"error"' not in event:
+        return None
+    data = read_event(event)
+    if not isinstance(data, dict) or "error" not in data or "choices" in data:
+        return None
+    return error_text(data)
+
+
+def _is_busy(event: bytes) -> bool:
+    """Whether an error's event says so: vLLM's full queue answers a stream with 200, and this."""
+    error = read_event(event)["error"]
+    return isinstance(error, dict) and error.get("code") in BUSY
+
+
+def read_event(event: bytes) -> Any:
+    """The JSON of a `data:` event; None for `[DONE]`, comments and what is no JSON."""
+    lines = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
+    try:
+        return json.loads(b"\n".join(lines)) if lines else None
+    except ValueError:
+        return None
+
+
+def _answer(status: int, raw: bytes) -> Answer:
+    try:
+        data = json.loads(raw)
+    except ValueError:
+        data = None
+    if status in BUSY:
+        raise Busy(f"HTTP {status}: {error_text(data)[:200]}")
+    if status >= 500 or status == 408:
+        raise Lost(f"HTTP {status}: {error_text(data)[:200]}")
+    if status == 200 and not is_completion(data):
+        raise Lost("the answer is not a chat completion")
+    return Answer(status, raw, data)
+
+
+async def _split_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    rest = b""
+    async for chunk in chunks:
+        *events, rest = (rest + chunk).replace(b"\r\n", b"\n").split(b"\n\n")
+        for event in events:
+            yield event + b"\n\n"
+    if rest.strip():
+        yield rest + b"\n\n"
+
+
+async def _chain(first: bytes, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for event in events:
+        yield event
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """aiohttp's errors of the network as Lost."""
+    try:
+        yield
+    except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
+        raise Lost(_words(error)) from error
+
+
+def _environments_proxy(url: str) -> str | None:
+    """What HTTP_PROXY, NO_PROXY and their like say of a server.
+
+    Looked up once: aiohttp's `trust_env` does so for every request, with ~/.netrc and two threads,
+    and that takes longer than all else that the gateway does.
+    """
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+
+
+def _words(error: Exception) -> str:
+    """`no answer in time`, or what the system says: `ClientConnectorError: Cannot connect …`."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}".removesuffix(": ")
+
+
+def _socket(address: tuple[Any, ...]) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    idle = "TCP_KEEPALIVE" if sys.platform == "darwin" else "TCP_KEEPIDLE"
+    for name, value in ((idle, DEAD_PEER_S), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return made

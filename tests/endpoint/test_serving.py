@@ -1,0 +1,139 @@
+"""What is asked of a server before the night, and what it shows of itself."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from orchestrator.dataset import Dataset
+from orchestrator.endpoint.serving import require_an_answer, require_endpoint, serving_facts
+from orchestrator.errors import PrerequisiteError
+from orchestrator.testing.endpoint import ScriptedEndpoint
+from orchestrator.testing.gateway import model_at
+
+NOWHERE = "http://127.0.0.1:9/v1"
+Start = Callable[[str], str]
+
+
+@pytest.fixture
+def start(demo: Dataset) -> Iterator[Start]:
+    """The base URL of a scripted endpoint with one persona for all: `start("solves")`."""
+    with ExitStack() as stack:
+
+        def run(persona: str) -> str:
+            endpoint = ScriptedEndpoint(demo.instances, demo.answers, {"default": persona})
+            return stack.enter_context(endpoint).base_url
+
+        yield run
+
+
+def test_the_endpoint_says_what_it_serves(start: Start) -> None:
+    base_url = start("solves")
+
+    assert require_endpoint(model_at(base_url), base_url)["max_model_len"] == 32768
+
+
+def test_another_model_there_is_named(start: Start) -> None:
+    with pytest.raises(PrerequisiteError, match="does not serve 'other' but scripted"):
+        require_endpoint(model_at(NOWHERE, served_name="other"), start("solves"))
+
+
+@pytest.mark.parametrize("base_url", [NOWHERE, "http://", "no url at all", "http://a b/v1"])
+def test_a_url_where_nothing_answers_says_how_to_set_it(base_url: str) -> None:
+    with pytest.raises(PrerequisiteError, match=r"model\.endpoint\.base_url"):
+        require_endpoint(model_at(base_url), base_url)
+
+
+@pytest.fixture
+def web_page() -> Iterator[Callable[..., str]]:
+    """A server that answers with a page of its own, whatever it is asked: `web_page("200 OK")`."""
+    servers: list[socket.socket] = []
+
+    def serve(server: socket.socket, page: bytes) -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(65536)
+                connection.sendall(page)
+
+    def start(status: str, body: str = "hi") -> str:
+        head = f"HTTP/1.1 {status}\r\nContent-Type: text/html\r\nContent-Length: {len(body)}"
+        page = f"{head}\r\n\r\n{body}"
+        servers.append(socket.create_server(("127.0.0.1", 0)))
+        threading.Thread(target=serve, args=(servers[-1], page.encode()), daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].getsockname()[1]}/v1"
+
+    yield start
+    for server in servers:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "cure"),
+    [("200 OK", "/v1"), ("404 Not Found", "/v1"), ("401 Unauthorized", "api_key_env")],
+)
+def test_a_server_that_is_no_api_is_a_prerequisite_with_its_cure(
+    web_page: Callable[..., str], status: str, cure: str
+) -> None:
+    with pytest.raises(PrerequisiteError, match=cure):
+        require_endpoint(model_at(NOWHERE), web_page(status))
+
+
+def test_a_server_that_answers_is_ready_for_the_night(start: Start) -> None:
+    base_url = start("solves")
+    seen = require_an_answer(model_at(base_url), base_url)
+
+    assert seen["thinking"] == "off"
+    assert "git status" in seen["answer"]
+
+
+@pytest.mark.parametrize(
+    ("persona", "said"),
+    [
+        ("swallowed", "reasoning-parser"),
+        ("errors:9", "HTTP 500"),
+        ("hangs_up:9", "complete a chat"),
+    ],
+)
+def test_a_server_without_a_usable_answer_is_told_before_the_night(
+    start: Start, persona: str, said: str
+) -> None:
+    base_url = start(persona)
+    with pytest.raises(PrerequisiteError, match=said):
+        require_an_answer(model_at(base_url), base_url)
+
+
+def completion(message: dict[str, Any], finish_reason: str = "stop") -> str:
+    return json.dumps({"choices": [{"message": message, "finish_reason": finish_reason}]})
+
+
+@pytest.mark.parametrize(
+    ("answer", "thinking"),
+    [
+        (completion({"content": "391"}), "off"),
+        (completion({"content": "17 * 23 ...\n</think>\n391"}), "on"),
+        (completion({"content": "391", "reasoning": "Well"}), "on"),
+        (completion({"content": None, "reasoning": "Well, 17"}, "length"), "on"),
+    ],
+)
+def test_the_canary_tells_whether_the_model_thinks(
+    web_page: Callable[..., str], answer: str, thinking: str
+) -> None:
+    base_url = web_page("200 OK", answer)
+
+    assert require_an_answer(model_at(base_url), base_url)["thinking"] == thinking
+
+
+def test_a_server_that_shows_nothing_of_itself_has_no_facts(start: Start) -> None:
+    assert serving_facts(start("solves")) == {}
+    assert serving_facts(NOWHERE) == {}

@@ -1,0 +1,374 @@
+"""Which request goes where, and when: decided without a server, on a clock of the test's own."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from itertools import pairwise
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    rule,
+)
+
+from orchestrator.gateway.policy import MAX_PROBE_S, RAMP_S, Policy, Ticket
+
+A, B = "http://a/v1", "http://b/v1"
+
+
+def make(*urls: str, max_outage_s: float = 1000, **settings: float) -> Policy:
+    return Policy(urls or (A,), max_outage_s, rng=random.Random(1), **settings)  # type: ignore[arg-type]
+
+
+def arrive(policy: Policy, *rollouts: str, now: float = 0.0) -> list[Ticket]:
+    tickets = [Ticket(rollout, now) for rollout in rollouts]
+    for ticket in tickets:
+        policy.arrive(ticket, now)
+    return tickets
+
+
+def send(policy: Policy, *rollouts: str, now: float = 0.0) -> list[Ticket]:
+    """Requests that are all under way."""
+    tickets = arrive(policy, *rollouts, now=now)
+    assert policy.granted(now) == tickets
+    return tickets
+
+
+def names(tickets: Iterable[Ticket]) -> list[str]:
+    return [ticket.rollout for ticket in tickets]
+
+
+def test_while_a_server_is_up_every_request_goes_at_once() -> None:
+    policy = make()
+
+    assert names(send(policy, *"abcdefgh")) == list("abcdefgh")
+    assert policy.waiting == 0
+
+
+def test_a_lost_request_is_held_and_nothing_else_goes_until_a_probe_is_answered() -> None:
+    policy = make()
+    (lost,) = send(policy, "a")
+    assert policy.lost(lost, "reset", 10)
+    arrive(policy, "b", now=11)
+
+    assert policy.granted(500) == []
+    assert policy.is_down
+    assert policy.due_probes(500) == [A]
+    policy.probed(A, "", 501)
+    assert names(policy.granted(501)) == ["a"], "the oldest first, and alone at first"
+    assert lost.server == A
+
+
+def test_after_an_outage_requests_go_out_gradually_and_oldest_first() -> None:
+    policy = make()
+    policy.lost(send(policy, "first")[0], "reset", 0)
+    arrive(policy, *"abcdefg", now=1)
+    policy.due_probes(10)
+    policy.probed(A, "", 10)
+
+    out = [names(policy.granted(10 + step * RAMP_S)) for step in range(4)]
+    assert out == [["first"], ["a"], ["b", "c"], ["d", "e", "f", "g"]]
+
+
+def test_probes_come_less_and_less_often_but_never_stop() -> None:
+    policy = make()
+    policy.lost(send(policy, "a")[0], "refused", 0)
+    times, now = [], 0.0
+    while len(times) < 30:
+        if policy.due_probes(now):
+            times.append(now)
+            policy.probed(A, "refused", now)
+        wakeup = policy.wakeup(now)
+        assert wakeup is not None
+        now = wakeup
+
+    gaps = [b - a for a, b in pairwise(times)]
+    assert gaps[0] <= 1.5
+    assert all(gap <= MAX_PROBE_S for gap in gaps)
+    assert gaps[-1] >= MAX_PROBE_S / 2
+
+
+def test_one_probe_at_a_time() -> None:
+    policy = make()
+    policy.lost(send(policy, "a")[0], "refused", 0)
+
+    assert policy.due_probes(0) == [A]
+    assert policy.due_probes(100) == []
+
+
+def test_time_in_an_outage_is_held_and_time_in_the_queue_is_not() -> None:
+    policy = make()
+    policy.lost(send(policy, "a")[0], "reset", 5)
+    (waiting,) = arrive(policy, "b", now=20)
+    policy.due_probes(100)
+    policy.probed(A, "", 100)
+    policy.granted(100)
+    policy.granted(100 + RAMP_S)
+
+    assert waiting.held_s == pytest.approx(80)
+    assert waiting.queue_s == pytest.approx(RAMP_S)
+
+
+def test_a_lost_attempt_was_in_vain_from_its_start() -> None:
+    policy = make()
+    (ticket,) = send(policy, "a", now=100)
+    policy.lost(ticket, "reset", 130)
+
+    assert ticket.held_s == 30
+    assert policy.not_counted_s(ticket, 150) == 50
+
+
+def test_a_request_that_is_lost_again_and_again_at_servers_that_are_up_is_to_blame_itself() -> None:
+    policy = make(max_tries=3)
+    ticket, now = send(policy, "poison")[0], 0.0
+    may = []
+    for _ in range(3):
+        may.append(policy.lost(ticket, "HTTP 500", now))
+        policy.due_probes(now)
+        policy.probed(A, "", now)
+        now += 100
+        policy.granted(now)
+
+    assert may == [True, True, False]
+    assert ticket.phase == "over"
+
+
+def test_half_an_answer_is_not_tried_again() -> None:
+    policy = make()
+    (ticket,) = send(policy, "a")
+
+    assert not policy.lost(ticket, "broke off", 1, again=False)
+    assert policy.is_down
+    assert policy.waiting == 0
+
+
+def test_a_full_server_gets_no_more_at_once_than_it_had() -> None:
+    policy = make()
+    *running, turned_away = send(policy, *"abcd")
+    policy.busy(turned_away, 1)
+    arrive(policy, "e", now=2)
+
+    assert not policy.is_down
+    assert policy.granted(100) == []
+    policy.answered(running[0], 101)
+    assert names(policy.granted(101)) == ["d"], "the one that was turned away came first"
+    assert turned_away.tries == 0
+
+
+def test_a_server_that_turns_everyone_away_may_as_well_be_broken() -> None:
+    policy = make()
+    policy.busy(send(policy, "a")[0], 1)
+
+    assert policy.is_down
+    assert policy.due_probes(1) == [A]
+
+
+def test_a_server_that_gives_no_sign_of_life_is_probed_and_then_away_since_its_last_one() -> None:
+    policy = make(quiet_s=30)
+    a, b = send(policy, "a", "b", now=0)
+    policy.answered(a, 100)
+
+    assert policy.due_probes(129) == []
+    assert policy.due_probes(130) == [A]
+    assert not policy.is_down
+    policy.probed(A, "no answer in time", 150)
+    assert policy.is_down
+    assert policy.not_counted_s(b, 160) == pytest.approx(60)
+
+
+@pytest.mark.parametrize("sign", ["answer", "counters", "probe"])
+def test_a_server_that_seemed_to_hang_is_back_with_any_sign_of_life(sign: str) -> None:
+    policy = make(quiet_s=30)
+    a, b = send(policy, "a", "b")
+    policy.due_probes(30)
+    policy.probed(A, "no answer in time", 50)
+    if sign == "answer":
+        policy.answered(a, 90)
+    elif sign == "counters":
+        policy.alive(A, 90)
+    else:
+        assert policy.due_probes(89) == [A]
+        policy.probed(A, "", 90)
+
+    assert not policy.is_down
+    policy.answered(b, 100)
+    assert b.held_s == pytest.approx(90), "from the last sign of life to the next"
+
+
+def test_a_refusal_is_no_sign_that_the_engine_works() -> None:
+    policy = make(quiet_s=30)
+    refused, _ = send(policy, "a", "b")
+    policy.answered(refused, 20, alive=False)
+
+    assert policy.due_probes(30) == [A]
+
+
+def test_an_idle_server_is_left_alone() -> None:
+    policy = make(quiet_s=30)
+    policy.answered(send(policy, "a")[0], 1)
+
+    assert policy.due_probes(10_000) == []
+    assert policy.wakeup(10_000) is None
+
+
+def test_what_is_held_too_long_is_let_go_and_only_then() -> None:
+    policy = make(max_outage_s=600)
+    (ticket,) = send(policy, "a")
+    policy.lost(ticket, "refused", 10)
+
+    assert policy.expired(609) == []
+    assert policy.expired(610) == [ticket]
+    assert ticket.held_s == pytest.approx(610)
+    assert policy.wakeup(609) is not None
+
+
+def test_a_rollout_stays_with_the_server_that_has_its_prefix() -> None:
+    policy = make(A, B)
+    where = {}
+    for turn in range(3):
+        for ticket in send(policy, *"abcd", now=float(turn)):
+            where.setdefault(ticket.rollout, set()).add(ticket.server)
+            policy.answered(ticket, turn + 0.5)
+
+    assert all(len(servers) == 1 for servers in where.values())
+    assert sorted(next(iter(s)) for s in where.values()) == [A, A, B, B], "and they are spread"
+
+
+def test_rollouts_leave_a_sick_server_and_new_ones_go_to_it_when_it_is_back() -> None:
+    policy = make(A, B)
+    first, second = send(policy, "a", "b")
+    assert (first.server, second.server) == (A, B)
+    policy.lost(first, "reset", 1)
+
+    assert names(policy.granted(3)) == ["a"]
+    assert first.server == B
+    assert not policy.is_down
+    assert first.held_s == 1, "the lost attempt; a server was up all the time"
+    policy.due_probes(3)
+    policy.probed(A, "", 4)
+    (new,) = send(policy, "c", now=5)
+    assert new.server == A
+    policy.answered(first, 6)
+    (again,) = send(policy, "a", now=7)
+    assert again.server == B, "its prefix is there now"
+
+
+def test_a_rollout_that_has_ended_makes_room_for_others() -> None:
+    policy = make(A, B)
+    send(policy, "a", "b", "c")
+    policy.forget("a")
+    policy.forget("c")
+
+    (new,) = send(policy, "d")
+    assert new.server == A
+
+
+def test_an_agent_that_hangs_up_is_forgotten_whether_it_waits_or_not() -> None:
+    policy = make()
+    sent, lost = send(policy, "a", "b")
+    policy.lost(lost, "reset", 1)
+    for ticket in (sent, lost, lost):
+        policy.abandoned(ticket, 2)
+
+    assert policy.waiting == 0
+    assert policy.states(2)[0].in_flight == 0
+
+
+class PolicyMachine(RuleBasedStateMachine):
+    """Whatever happens: nothing is lost, nothing goes to a server that is away, counts agree."""
+
+    sent = Bundle("sent")
+
+    @initialize(servers=st.integers(1, 3))
+    def start(self, servers: int) -> None:
+        self.urls = [f"http://{n}/v1" for n in range(servers)]
+        self.policy = make(*self.urls, max_outage_s=500, quiet_s=30)
+        self.now = 0.0
+        self.live: list[Ticket] = []
+        self.failed = 0
+        self.probes: list[str] = []
+        self.last_spent: dict[int, float] = {}
+
+    @rule(target=sent, rollout=st.sampled_from("abcdef"))
+    def arrive(self, rollout: str) -> Ticket:
+        ticket = Ticket(rollout, self.now)
+        self.policy.arrive(ticket, self.now)
+        self.live.append(ticket)
+        self.pump()
+        return ticket
+
+    @rule(ticket=consumes(sent), how=st.sampled_from(["answered", "refused", "abandoned"]))
+    def end(self, ticket: Ticket, how: str) -> None:
+        if how == "abandoned":
+            self.policy.abandoned(ticket, self.now)
+        elif ticket.phase == "sent":
+            self.policy.answered(ticket, self.now, alive=how == "answered")
+        else:
+            return
+        if ticket in self.live:
+            self.live.remove(ticket)
+        self.pump()
+
+    @rule(ticket=sent, busy=st.booleans())
+    def fail(self, ticket: Ticket, busy: bool) -> None:
+        if ticket.phase != "sent":
+            return
+        if busy:
+            self.policy.busy(ticket, self.now)
+        elif not self.policy.lost(ticket, "reset", self.now):
+            self.live.remove(ticket)
+        self.pump()
+
+    @rule(works=st.booleans())
+    def probe_ends(self, works: bool) -> None:
+        if self.probes:
+            self.policy.probed(self.probes.pop(), "" if works else "refused", self.now)
+            self.pump()
+
+    @rule(seconds=st.floats(0.01, 200))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.pump()
+
+    def pump(self) -> None:
+        for ticket in self.policy.expired(self.now):
+            self.live.remove(ticket)
+        up = {s.url for s in self.policy.states(self.now) if s.away_since is None}
+        for ticket in self.policy.granted(self.now):
+            assert ticket.server in up
+        self.probes += self.policy.due_probes(self.now)
+        wakeup = self.policy.wakeup(self.now)
+        assert wakeup is None or wakeup > self.now, "else the loop would spin"
+
+    @invariant()
+    def every_live_request_waits_or_is_sent(self) -> None:
+        if not hasattr(self, "policy"):
+            return
+        assert all(ticket.phase in ("waits", "sent") for ticket in self.live)
+        assert self.policy.waiting == sum(t.phase == "waits" for t in self.live)
+        in_flight = sum(state.in_flight for state in self.policy.states(self.now))
+        assert in_flight == sum(t.phase == "sent" for t in self.live)
+
+    @invariant()
+    def someone_will_look_again_while_requests_wait(self) -> None:
+        if not hasattr(self, "policy") or not self.policy.waiting:
+            return
+        busy = any(state.in_flight for state in self.policy.states(self.now))
+        assert self.policy.wakeup(self.now) is not None or self.probes or busy
+
+    @invariant()
+    def held_time_grows_and_is_never_more_than_the_time(self) -> None:
+        for ticket in getattr(self, "live", []):
+            spent = self.policy.not_counted_s(ticket, self.now)
+            assert spent <= self.now - ticket.arrived_at + 1e-6
+            assert spent >= self.last_spent.get(id(ticket), 0.0) - 1e-6
+            self.last_spent[id(ticket)] = spent
+
+
+TestPolicy = PolicyMachine.TestCase
