@@ -1,0 +1,121 @@
+"""A whole run on a real vLLM that hangs and is killed: every verdict as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny_vllm import MODEL, TinyVllm
+
+from orchestrator.answers import unseal
+from orchestrator.dataset import Dataset
+from orchestrator.testing.personas import SUBMIT, Reply, apply_command
+
+pytestmark = [pytest.mark.vllm, pytest.mark.ray, pytest.mark.slow]
+HUNG_S = 60
+LIMIT_S = 500
+WRONG = "tidepool__cronwise-8"
+"""This one's agent changes nothing that matters."""
+
+
+@pytest.fixture
+def script(demo: Dataset, tmp_path: Path) -> Path:
+    """What the model says in every instance's conversation: look, mend, submit."""
+    turns: dict[str, list[str]] = {}
+    for instance in demo.instances:
+        patch = unseal(demo.answers[instance.instance_id]).gold_patch
+        mend = apply_command(patch) if instance.instance_id != WRONG else "echo a > NOTES.txt"
+        commands = ["git status --short", mend, SUBMIT]
+        turns[instance.problem_statement.strip()] = [
+            str(Reply(command).content) for command in commands
+        ]
+    path = tmp_path / "script.json"
+    path.write_text(json.dumps(turns), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def scripted_vllm(
+    script: Path, start_vllm: Callable[..., TinyVllm], monkeypatch: pytest.MonkeyPatch
+) -> TinyVllm:
+    monkeypatch.setenv("FORCED_ANSWERS", str(script))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    return start_vllm(
+        *("--middleware", "forced_answers.ForceAnswers"),
+        *("--max-model-len", "16384", "--num-gpu-blocks-override", "1024", "--max-num-seqs", "4"),
+    )
+
+
+class Launched:
+    """`launch demo` with that server, in a process of its own."""
+
+    def __init__(self, server: TinyVllm, runs_dir: Path) -> None:
+        self._journal = runs_dir / "night" / "journal.sqlite"
+        settings = {
+            "model.endpoint.base_url": server.base_url,
+            "model.endpoint.max_outage_s": 600,
+            "model.endpoint.admission": "auto",
+            "model.served_name": MODEL,
+        }
+        flags = [f"--set={key}={value}" for key, value in settings.items()]
+        command = [sys.executable, "-m", "orchestrator", "launch", "demo", "--model", "scripted"]
+        where = ["--runs-dir", str(runs_dir), "--run-id", "night", "--sandbox", "process"]
+        self._process = subprocess.Popen(
+            [*command, *where, "--workers", "4", "--json", *flags],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={name: os.environ[name] for name in os.environ if name != "PYTHONPATH"},
+        )
+
+    def rows(self, query: str) -> list[tuple[object, ...]]:
+        if not self._journal.exists():
+            return []
+        with sqlite3.connect(f"file:{self._journal}?mode=ro", uri=True) as db:
+            return db.execute(query).fetchall()
+
+    def wait_for_answers(self, count: int) -> None:
+        """Until the model has answered so often."""
+        deadline = time.monotonic() + LIMIT_S
+        while len(self.rows("SELECT 1 FROM request WHERE result = 'answered'")) < count:
+            assert self._process.poll() is None, self._process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+    def end(self) -> dict[str, object]:
+        """Its report."""
+        stdout, stderr = self._process.communicate(timeout=LIMIT_S)
+        assert self._process.returncode == 0, stderr
+        report = json.loads(stdout)
+        assert isinstance(report, dict)
+        return report
+
+
+def test_a_hung_and_a_killed_server_cost_no_verdict(
+    scripted_vllm: TinyVllm, demo: Dataset, tmp_path: Path
+) -> None:
+    run = Launched(scripted_vllm, tmp_path / "runs")
+    run.wait_for_answers(3)
+    scripted_vllm.hang_engine()
+    time.sleep(HUNG_S)
+    scripted_vllm.resume_engine()
+    run.wait_for_answers(12)
+    scripted_vllm.kill()
+    scripted_vllm.start()
+    report = run.end()
+
+    ids = {instance.instance_id for instance in demo.instances}
+    assert set(report["resolved_ids"]) == ids - {WRONG}  # type: ignore[call-overload]
+    assert report["unresolved_ids"] == [WRONG]
+    assert report["outcomes"] == {"submitted": 12}
+    assert report["valid"] is True
+    assert run.rows("SELECT attempt FROM rollout WHERE attempt > 1") == []
+    ((held_s,),) = run.rows("SELECT max(held_s) FROM rollout")
+    assert float(str(held_s)) > HUNG_S / 2
