@@ -179,6 +179,7 @@ def test_a_model_that_is_too_slow_is_the_rollouts_time_and_not_the_servers_fault
     assert asked.request.result is RequestResult.ABANDONED
 
 
+@pytest.mark.slow
 def test_a_model_that_is_away_is_not_the_rollouts_time(
     roll: Roll, make_config: MakeConfig, serve: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -139,6 +139,7 @@ def _trace_row(told: Sampled, rollouts: int, admitted: int) -> TraceRow:
         in_flight=told.in_flight,
         waiting=told.waiting,
         down_s=told.down_s,
+        outages=told.outages,
         running=server.running if server else None,
         server_waiting=server.waiting if server else None,
         kv_usage=server.kv_usage if server else None,

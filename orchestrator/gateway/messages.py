@@ -68,6 +68,8 @@ class Sampled(BaseModel):
     """Requests that the gateway holds."""
     down_s: float
     """Of the interval: no server was up."""
+    outages: int = 0
+    """That began in it."""
     server: ServerMetrics | None
     """Counters as their growth over the interval; None where servers show no such metrics."""
 

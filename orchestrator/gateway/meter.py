@@ -64,6 +64,7 @@ class Meter:
         waiting: int,
         states: Iterable[ServerState],
         down_s: float,
+        outages: int,
         server: ServerMetrics | None,
     ) -> Sampled:
         """The interval that ends now; the next one begins."""
@@ -79,6 +80,7 @@ class Meter:
             in_flight=sum(state.in_flight for state in states),
             waiting=waiting,
             down_s=down_s,
+            outages=outages,
             server=server,
         )
 

@@ -123,6 +123,8 @@ class Policy:
     """Rollout to the server that has its prefix."""
     _down_since: float | None = field(init=False, default=None)
     _down_before: float = field(init=False, default=0.0)
+    outages: int = field(init=False, default=0)
+    """How often no server was up."""
 
     def __post_init__(self) -> None:
         self._servers = {url: _Server(url) for url in self.urls}
@@ -350,6 +352,7 @@ class Policy:
         server.outages += 1
         server.probe_at, server.probe_delay_s = now, FIRST_PROBE_S
         if self.is_down:
+            self.outages += 1
             self._down_since = max(s.away_since or 0.0 for s in self._servers.values())
 
     def _sign_of_life(self, server: _Server, now: float) -> None:

@@ -81,6 +81,8 @@ class Gateway:
         self._readings: dict[str, ServerMetrics] = {}
         self._sampled_at = time.monotonic()
         self._down_s = 0.0
+        self._outages = 0
+        """Both as of the last sample."""
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
@@ -111,10 +113,11 @@ class Gateway:
                 waiting=self._policy.waiting,
                 states=self._policy.states(self._turns.now),
                 down_s=down_s - self._down_s,
+                outages=self._policy.outages - self._outages,
                 server=grown,
             )
         )
-        self._sampled_at, self._down_s = now, down_s
+        self._sampled_at, self._down_s, self._outages = now, down_s, self._policy.outages
 
     def close(self) -> None:
         self._turns.close()

@@ -34,6 +34,8 @@ class TraceRow:
     waiting: int
     """Requests that the gateway held at its end."""
     down_s: float
+    outages: int = 0
+    """That began in it: no server was up."""
     running: float | None = None
     server_waiting: float | None = None
     kv_usage: float | None = None
@@ -76,6 +78,7 @@ CREATE TABLE sample (
     in_flight INTEGER NOT NULL,
     waiting INTEGER NOT NULL,
     down_s REAL NOT NULL,
+    outages INTEGER NOT NULL,
     running REAL,
     server_waiting REAL,
     kv_usage REAL,

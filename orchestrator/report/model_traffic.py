@@ -13,8 +13,6 @@ from orchestrator.report.stats import quantile
 from orchestrator.types import ModelRequest, RequestResult
 
 ANSWERS = (RequestResult.ANSWERED, RequestResult.SWALLOWED)
-GAP_S = 180.0
-"""Samples come every few seconds: between two that are further apart there was no session."""
 MANY_SHARE = 0.01
 MANY = 10
 """From so many, or from such a share of all requests on, refusals are worth a warning."""
@@ -90,7 +88,6 @@ def build_traffic(state: RunState, costs: Sequence[RolloutCost], resolved: int) 
     results = Counter(request.result for request in requests)
     answers = [request for request in requests if request.result in ANSWERS]
     cached = [r.cached_tokens for r in requests if r.cached_tokens is not None]
-    away = outages(trace)
     return Traffic(
         requests=len(requests),
         results={str(result): results[result] for result in RequestResult},
@@ -104,8 +101,8 @@ def build_traffic(state: RunState, costs: Sequence[RolloutCost], resolved: int) 
         queue_s=round(sum(request.queue_s for request in requests), 1),
         latency_s=_spread([r.total_s - r.held_s - r.queue_s for r in answers]),
         first_token_s=_spread([r.first_token_s for r in answers if r.first_token_s is not None]),
-        outages=len(away) if trace else None,
-        outage_s=round(sum(away, 0.0), 1) if trace else None,
+        outages=sum(row.outages for row in trace) if trace else None,
+        outage_s=round(sum(row.down_s for row in trace), 1) if trace else None,
         completion_tokens_per_s=_rounded(_completion_tokens_per_s(trace)),
         tokens_per_resolved=(
             round(sum(cost.tokens for cost in costs) / resolved, 1) if resolved else None
@@ -128,30 +125,6 @@ def rollout_costs(state: RunState) -> tuple[RolloutCost, ...]:
         _cost_of_usage(row) for row in state.rollouts if (row.instance_id, row.attempt) not in asked
     ]
     return tuple(sorted(costs, key=lambda cost: (cost.instance_id, cost.attempt)))
-
-
-def outages(trace: Sequence[TraceRow]) -> list[float]:
-    """Seconds without any server, by outage: one lasts for as long as samples in a row have some.
-
-    What was not watched, between two sessions, ends an outage.
-    """
-    found: list[float] = []
-    was_away = False
-    for row, gap_s in with_gaps(trace):
-        if row.down_s > 0 and was_away and gap_s <= GAP_S:
-            found[-1] += row.down_s
-        elif row.down_s > 0:
-            found.append(row.down_s)
-        was_away = row.down_s > 0
-    return found
-
-
-def with_gaps(trace: Sequence[TraceRow]) -> Iterator[tuple[TraceRow, float]]:
-    """Each sample with the seconds before it that no sample covers; 0 for the first."""
-    before: TraceRow | None = None
-    for row in trace:
-        yield row, max(0.0, row.at - row.seconds - before.at) if before else 0.0
-        before = row
 
 
 def traffic_warnings(requests: Sequence[ModelRequest]) -> Iterator[str]:

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from orchestrator.journal.traffic import TraceRow
-from orchestrator.report.model_traffic import GAP_S, with_gaps
 from orchestrator.report.words import amount, duration
 
 COLUMNS = 60
 BLOCKS = "▁▂▃▄▅▆▇█"
 AWAY = "x"
 UNKNOWN = "·"
+GAP_S = 180.0
+"""Samples come every few seconds: between two that are further apart there was no session."""
 
 Column = Sequence[tuple[TraceRow, float]]
 """Samples that lie in it, each with the share of it that does."""
@@ -160,7 +161,7 @@ def _place(trace: Sequence[TraceRow]) -> tuple[list[tuple[TraceRow, float]], flo
     """Samples with their start on a clock that stands still between sessions."""
     placed = []
     clock = left_out_s = 0.0
-    for row, gap_s in with_gaps([row for row in trace if row.seconds > 0]):
+    for row, gap_s in _with_gaps([row for row in trace if row.seconds > 0]):
         if gap_s > GAP_S:
             left_out_s += gap_s
         else:
@@ -197,3 +198,11 @@ def _legend(lines: str, column_s: float, left_out_s: float) -> str:
     if left_out_s:
         parts.append(f"{duration(left_out_s)} without a sample are left out")
     return "; ".join(parts) + "."
+
+
+def _with_gaps(trace: Sequence[TraceRow]) -> Iterator[tuple[TraceRow, float]]:
+    """Each sample with the seconds before it that no sample covers; 0 for the first."""
+    before: TraceRow | None = None
+    for row in trace:
+        yield row, max(0.0, row.at - row.seconds - before.at) if before else 0.0
+        before = row

@@ -16,7 +16,7 @@ Between two events all rates are constant, so time jumps from event to event: th
 of an answer, a full cache, an outage.
 
 Not modelled: the cost of attention over long contexts, prompts with a common prefix (the system
-prompt), prompts that share a chunk, speculative decoding, requests that fail or are abandoned.
+prompt), prompts that share a chunk, speculative decoding.
 
 That a server can be predicted by a model of its steps is Vidur's idea
 (https://arxiv.org/abs/2405.05465); for eviction see
@@ -99,6 +99,7 @@ class SimulatedServer:
         """How many have begun."""
         self._outages: deque[tuple[float, float]] = deque()
         self._back_s: float | None = None
+        self._hangs = False
         self._reset()
 
     def _reset(self) -> None:
@@ -140,6 +141,27 @@ class SimulatedServer:
         self._waiting.append(request)
         self._start_next()
 
+    def abort(self, rollout: int) -> None:
+        """Drop a rollout's request, as when its connection closes; what it computed is cached."""
+        for request in [r for r in self._waiting if r.rollout == rollout]:
+            self._waiting.remove(request)
+        for request in [r for r in self._running if r.rollout == rollout]:
+            self._stop(request)
+        self._start_next()
+
+    def crash(self) -> list[int]:
+        """Begin anew, cache and counters empty; rollouts whose requests are gone."""
+        lost = [request.rollout for request in (*self._running, *self._waiting)]
+        self.outages += 1
+        self._hangs = False
+        self._reset()
+        return lost
+
+    def hang(self, hangs: bool) -> None:
+        """Stand still, requests and all, or go on."""
+        self._hangs = hangs
+        self._start_next()
+
     def metrics(self) -> ServerMetrics | None:
         """The counters as /metrics shows them; None while the server is away."""
         if self.is_away:
@@ -168,6 +190,8 @@ class SimulatedServer:
         """The event that comes first, and what it does."""
         if self._back_s is not None:
             return self._back_s, self._come_back
+        if self._hangs:
+            return math.inf, self._nothing
         step_s, chunk = self._step()
         while self._ends and self._ends[0][2].done_at_tokens != self._ends[0][0]:
             heapq.heappop(self._ends)  # was preempted since
@@ -200,7 +224,7 @@ class SimulatedServer:
 
     def _flow(self, seconds: float) -> None:
         """So many seconds at the rates as they are."""
-        if seconds <= 0.0 or self.is_away:
+        if seconds <= 0.0 or self.is_away or self._hangs:
             return
         step_s, chunk = self._step()
         steps = seconds / step_s
@@ -264,18 +288,22 @@ class SimulatedServer:
 
     def _preempt(self) -> list[Answer]:
         request = next(reversed(self._running))
+        self._stop(request)
+        self._add("preemptions", 1)
+        self._waiting.appendleft(request)
+        return []
+
+    def _stop(self, request: _Request) -> None:
+        """End its running before it is answered."""
         generated = request.generated
         if request is not self._prefilling:
             self._decoding -= 1
             generated = request.answer_tokens - (request.done_at_tokens - self._tokens)
         self._release(request, generated)
-        self._add("preemptions", 1)
-        self._waiting.appendleft(request)
-        return []
 
     def _start_next(self) -> None:
         """Start what waits first, if nothing is being prefilled and it fits."""
-        if self._prefilling is not None or not self._waiting or self.is_away:
+        if self._prefilling is not None or not self._waiting or self.is_away or self._hangs:
             return
         request = self._waiting[0]
         free = self.profile.kv_tokens * (1 - WATERMARK) - self._held

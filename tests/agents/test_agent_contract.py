@@ -20,6 +20,7 @@ from orchestrator.testing.endpoint import ScriptedEndpoint
 from orchestrator.testing.gateway import LocalGateway, model_at
 from orchestrator.types import FailureKind, Instance, Outcome, RolloutResult
 
+pytestmark = pytest.mark.slow  # one round of all takes ten seconds
 KINDS = ["process", pytest.param("docker", marks=pytest.mark.docker)]
 LIMITS = {"rollout.max_steps": 6, "agent.max_format_errors": 2}
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {

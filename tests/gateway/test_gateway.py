@@ -185,6 +185,7 @@ def test_a_server_that_is_gone_and_comes_back_is_waited_for(
     assert it.upstream.probes >= 1
 
 
+@pytest.mark.slow
 def test_while_a_server_is_away_nobody_else_is_sent_there(setup: Callable[..., Setup]) -> None:
     it = setup(error(500, "crashed"))
     it.upstream.probe = lambda: error(500, "crashed")

@@ -31,6 +31,7 @@ from orchestrator.testing.endpoint import ScriptedEndpoint
 from orchestrator.testing.gateway import model_at
 from orchestrator.types import ModelRequest, RequestResult
 
+pytestmark = pytest.mark.slow
 Start = Callable[..., GatewayProcess]
 
 

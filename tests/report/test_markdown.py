@@ -63,7 +63,7 @@ def test_the_model_server_has_its_numbers_and_a_picture_of_the_night() -> None:
                 asked(prompt_tokens=9000, completion_tokens=500, cached_tokens=4500, total_s=4.0),
                 asked(result=RequestResult.ABANDONED, retries=2, held_s=3600.0),
             ],
-            trace=[sampled(10.0), sampled(20.0, down_s=10.0)],
+            trace=[sampled(10.0), sampled(20.0, down_s=10.0, outages=1)],
         )
     )
     section = text[text.index("## The model server") : text.index("## Instances")]

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rows import asked, failed, graded, rolled, sampled, state
 
 from orchestrator.endpoint.fields import SWALLOWED
@@ -12,7 +10,6 @@ from orchestrator.report.model_traffic import (
     Spread,
     Traffic,
     build_traffic,
-    outages,
     rollout_costs,
     traffic_warnings,
 )
@@ -101,28 +98,21 @@ def test_requests_without_samples_say_nothing_of_outages_and_speed() -> None:
 
 
 def test_samples_alone_tell_of_outages() -> None:
-    found = traffic(state(trace=[sampled(10.0, down_s=10.0)]))
+    found = traffic(state(trace=[sampled(10.0, down_s=10.0, outages=1)]))
 
     assert (found.requests, found.outages, found.outage_s) == (0, 1, 10.0)
     assert found.latency_s is None
 
 
-def test_samples_in_a_row_are_one_outage() -> None:
-    down = [0.0, 4.0, 10.0, 3.0, 0.0, 2.0, 0.0]
-    trace = [sampled(10.0 * n, down_s=seconds) for n, seconds in enumerate(down, 1)]
+def test_outages_are_as_many_as_began() -> None:
+    trace = [
+        sampled(10.0, down_s=4.0, outages=2),
+        sampled(20.0, down_s=10.0),
+        sampled(30.0, down_s=3.0),
+    ]
+    found = traffic(state(trace=trace))
 
-    assert outages(trace) == [17.0, 2.0]
-
-
-def test_an_outage_does_not_last_while_nobody_watches() -> None:
-    assert outages([sampled(10.0, down_s=10.0), sampled(9000.0, down_s=10.0)]) == [10.0, 10.0]
-
-
-@given(st.lists(st.floats(0, 10), max_size=30))
-def test_outages_lose_no_second(down: list[float]) -> None:
-    trace = [sampled(10.0 * n, down_s=seconds) for n, seconds in enumerate(down, 1)]
-
-    assert sum(outages(trace)) == pytest.approx(sum(down))
+    assert (found.outages, found.outage_s) == (2, 17.0)
 
 
 def test_speed_is_over_the_time_in_which_a_server_was_up_and_had_work() -> None:

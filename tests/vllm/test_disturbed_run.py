@@ -61,6 +61,8 @@ class Launched:
         settings = {
             "model.endpoint.base_url": server.base_url,
             "model.endpoint.max_outage_s": 600,
+            # longer than it hangs: it is the lack of any sign of life that is noticed
+            "model.endpoint.request_timeout_s": 300,
             "model.endpoint.admission": "auto",
             "model.served_name": MODEL,
         }
