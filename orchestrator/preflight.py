@@ -177,10 +177,12 @@ class Ready:
     """The endpoint's key."""
     serving: tuple[Serving, ...] = ()
     """Empty where no model server is asked."""
+    worries: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return tuple(warning for server in self.serving for warning in server.warnings)
+        of_servers = tuple(warning for server in self.serving for warning in server.warnings)
+        return self.worries + of_servers
 
 
 def check_ready(
@@ -195,10 +197,22 @@ def check_ready(
     require_disk(config, run_dir)
     host = resolve_host(config, dataset.instances)
     require_personas(config)
-    if not ask_model or config.model is None or config.scripted:
+    if not ask_model or config.model is None:
         return Ready(host)
+    worries = tuple(_gateway_worries(config))
+    if config.scripted:
+        return Ready(host, worries=worries)
     key = api_key(config)
-    return Ready(host, key, require_serving(config, key))
+    return Ready(host, key, require_serving(config, key), worries)
+
+
+def _gateway_worries(config: RunConfig) -> Iterator[str]:
+    host = config.cluster.gateway.host
+    if config.cluster.ray_address is not None and host in ("127.0.0.1", "localhost", "::1"):
+        yield (
+            f"workers on other nodes can't reach the gateway at {host}: "
+            "--set cluster.gateway.host=ADDRESS, of this host"
+        )
 
 
 def docker_client(host: Host) -> docker.DockerClient | None:
