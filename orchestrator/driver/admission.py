@@ -290,6 +290,7 @@ class Admission:
     def _begin_anew(self) -> None:
         self._window = _Window()
         self._recent.clear()
+        self._rounds = 0.0
 
     def _judge(self, window: _Window, rollouts: int) -> None:
         budget = self._by_metrics if window.prompt_tokens > 0 else self._by_work

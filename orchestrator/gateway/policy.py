@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 FIRST_PROBE_S = 1.0
-MAX_PROBE_S = 15.0
+MAX_PROBE_S = 5.0
 RAMP_S = 2.0
 """How long the number of requests that go out after an outage takes to double."""
 FIRST_BUSY_S = 1.0
@@ -41,6 +41,8 @@ class Ticket:
     """Where its attempt is or was; empty before the first."""
     tries: int = 0
     """Attempts that were lost."""
+    faults: int = 0
+    """Those of them that were lost first, so that the request itself may be to blame."""
     rejections: int = 0
     """Attempts that a busy server turned away."""
     queue_s: float = 0.0
@@ -148,9 +150,10 @@ class Policy:
         where the agent has half of an answer already (`again` is False)."""
         server = self._land(ticket, now, lost=True)
         ticket.tries += 1
+        ticket.faults += server.away_since is None
         self._away(server, why, now)
         server.probe_at = min(server.probe_at, now)
-        if not again or ticket.tries >= self.max_tries:
+        if not again or ticket.faults >= self.max_tries:
             return False
         ticket.not_before = now + self._jitter(min(2.0 ** (ticket.tries - 1), MAX_BUSY_S))
         self._wait(ticket, now)
@@ -176,9 +179,12 @@ class Policy:
         elif ticket.phase == "sent":
             self._land(ticket, now)
 
-    def alive(self, url: str, now: float) -> None:
-        """The server's counters of tokens grew: its engine works."""
-        self._sign_of_life(self._servers[url], now)
+    def alive(self, url: str, now: float) -> bool:
+        """Tokens came, or its counters of them grew: the engine works. Whether that is news."""
+        server = self._servers[url]
+        was_stalled = server.stalled
+        self._sign_of_life(server, now)
+        return was_stalled
 
     def probed(self, url: str, problem: str, now: float) -> None:
         """A probe ended; `problem` is empty where a token came back."""
@@ -255,6 +261,11 @@ class Policy:
         return min(times, default=None)
 
     # what is known
+
+    @property
+    def away(self) -> frozenset[str]:
+        """Base URLs of the servers that are away."""
+        return frozenset(s.url for s in self._servers.values() if s.away_since is not None)
 
     @property
     def is_down(self) -> bool:

@@ -76,8 +76,8 @@ class Turns:
         self.pump()
 
     def alive(self, url: str) -> None:
-        self.policy.alive(url, self.now)
-        self.pump()
+        if self.policy.alive(url, self.now):
+            self.pump()
 
     def close(self) -> None:
         if self._timer is not None:
@@ -119,10 +119,10 @@ class Turns:
 
     def _tell(self, now: float) -> None:
         """Say when a server went away or came back."""
-        away = [state for state in self.policy.states(now) if state.away_since is not None]
-        urls = frozenset(state.url for state in away)
+        urls = self.policy.away
         if urls == self._told:
             return
+        away = [state for state in self.policy.states(now) if state.away_since is not None]
         for url in urls - self._told:
             log.warning("%s is away", url)
         for url in self._told - urls:

@@ -186,9 +186,7 @@ class DisturbedNight:
 
     def _start(self, planned: Planned) -> None:
         number = int(planned.instance_id)
-        budget = Budget(
-            LIMITS, lambda: self.gateway.held_s(number), now=lambda: self._timeline.now
-        )
+        budget = Budget(LIMITS, lambda: self.gateway.held_s(number), now=lambda: self._timeline.now)
         life = _Life(planned, number, budget)
         self._lives[number] = life
         self._night.starts[planned.instance_id] += 1

@@ -40,7 +40,8 @@ class Trouble(StrEnum):
     """New requests get 503; what is under way is answered."""
 
 
-SHORT = tuple(Trouble)
+SHORT = tuple(trouble for trouble in Trouble if trouble is not Trouble.RESTART)
+"""What passes by itself."""
 
 
 @dataclass(frozen=True)

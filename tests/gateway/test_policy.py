@@ -139,6 +139,21 @@ def test_a_request_that_is_lost_again_and_again_at_servers_that_are_up_is_to_bla
     assert ticket.phase == "over"
 
 
+def test_those_who_are_lost_with_a_request_are_not_to_blame_for_it() -> None:
+    policy = make(max_tries=2)
+    tickets, now = send(policy, *"abc"), 0.0
+    may = []
+    for _ in range(2):
+        may.append([policy.lost(ticket, "reset", now) for ticket in tickets])
+        policy.due_probes(now)
+        policy.probed(A, "", now)
+        for _ in range(10):
+            now += 10
+            policy.granted(now)
+
+    assert may == [[True, True, True], [False, True, True]]
+
+
 def test_half_an_answer_is_not_tried_again() -> None:
     policy = make()
     (ticket,) = send(policy, "a")
