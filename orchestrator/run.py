@@ -229,7 +229,16 @@ def _work_off(plan: Plan, session: _Session) -> None:
     try:
         with ExitStack() as stack:
             with waiting(session.console, "starting Ray"):
-                live = stack.enter_context(services(config, dataset, paths, slots, ready.key))
+                live = stack.enter_context(
+                    services(
+                        config,
+                        dataset,
+                        paths,
+                        slots,
+                        ready.key,
+                        ask_model=bool(plan.rollouts),
+                    )
+                )
             driver = _make_driver(live, slots, session)
             view = View.of(session.journal.state(), time.monotonic())
             display = make_display(session.console, view)

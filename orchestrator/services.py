@@ -25,14 +25,21 @@ class Live:
 
 @contextmanager
 def services(
-    config: RunConfig, dataset: Dataset, paths: RunPaths, slots: int, api_key: str
+    config: RunConfig,
+    dataset: Dataset,
+    paths: RunPaths,
+    slots: int,
+    api_key: str,
+    *,
+    ask_model: bool,
 ) -> Iterator[Live]:
     """The scripted endpoint where the model is scripted, the gateway before it, the engine."""
     from orchestrator.driver.ray import RayEngine
 
     with ExitStack() as stack:
-        cluster, model, gateway = config.cluster, config.model, None
-        if config.scripted:
+        cluster, gateway = config.cluster, None
+        model = config.model if ask_model else None
+        if model is not None and config.scripted:
             model = stack.enter_context(_scripted_model(config, dataset))
         if model is not None:
             process = GatewayProcess(model, cluster.gateway, api_key, paths.gateway_log)

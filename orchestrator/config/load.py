@@ -83,6 +83,10 @@ def provenance(request: Request) -> dict[str, tuple[Any, str]]:
     }
 
 
+RETIRED = (("model.endpoint", "retry_s"),)
+"""Section and key of settings that older runs were started with and that mean nothing any more."""
+
+
 def load_run_config(path: Path) -> RunConfig:
     """The configuration that a run was started with, from its run.yaml."""
     try:
@@ -93,7 +97,18 @@ def load_run_config(path: Path) -> RunConfig:
         raise ConfigError(f"{path} is not YAML: {_one_line(error)}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path} holds no configuration")
+    for section, key in RETIRED:
+        _drop(data, section, key)
     return _validate(data, {}, where=str(path))
+
+
+def _drop(data: dict[str, Any], section: str, key: str) -> None:
+    """Take a key out of a section, whose name has dots, where both are there."""
+    found: Any = data
+    for name in section.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    if isinstance(found, dict):
+        found.pop(key, None)
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

@@ -65,6 +65,14 @@ class Endpoint(Section):
     """auto: as many rollouts at once, up to the slots, as the servers' metrics and the measured
     throughput say; fixed: always as many as there are slots."""
 
+    @field_validator("base_url", "replicas")
+    @classmethod
+    def _no_secrets_in_urls(cls, urls: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for url in (urls,) if isinstance(urls, str) else urls:
+            if "@" in url.partition("://")[2].partition("/")[0]:
+                raise ValueError("URLs stand in logs: put a key into api_key_env's variable")
+        return urls
+
     @property
     def base_urls(self) -> tuple[str, ...]:
         """All servers of the model, without trailing slashes."""

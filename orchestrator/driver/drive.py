@@ -165,6 +165,8 @@ class Driver:
             return None
         if event.failure.kind is FailureKind.WORKER_LOST:
             self._on_worker_lost(event.instance_id, event.attempt)
+            if self._work.gateway is not None:
+                self._work.gateway.forget(event.instance_id, event.attempt)
         return event.failure.kind
 
     def _look_around(self, now: float) -> None:

@@ -10,7 +10,7 @@ from orchestrator.driver.admission import Admission, Sample
 from orchestrator.driver.base import ModelStatus, Remark
 from orchestrator.driver.scheduler import Scheduler, Stage
 from orchestrator.endpoint.fields import SWALLOWED
-from orchestrator.gateway.messages import Availability, Message, Requested, Sampled
+from orchestrator.gateway.messages import Availability, Message, Ready, Requested, Sampled
 from orchestrator.journal import Journal
 from orchestrator.journal.traffic import TraceRow
 from orchestrator.types import ModelRequest, RequestResult
@@ -22,6 +22,8 @@ class Teller(Protocol):
     """A gateway, as far as the driver listens to it."""
 
     def base_url(self, instance_id: str, attempt: int) -> str: ...
+
+    def forget(self, instance_id: str, attempt: int) -> None: ...
 
     def poll(self) -> list[Message]: ...
 
@@ -48,6 +50,7 @@ class Traffic:
         self._flushed_at = time.monotonic()
         self._down_since: float | None = None
         self._swallowed = False
+        self._ready = False
         self._limit()
 
     def listen(self) -> Iterator[Remark | ModelStatus]:
@@ -59,6 +62,8 @@ class Traffic:
                 yield from self._sampled(message)
             elif isinstance(message, Availability):
                 yield from self._availability(message)
+            elif isinstance(message, Ready):
+                yield from self._started()
         yield from self._give_up()
         if time.monotonic() - self._flushed_at >= FLUSH_EVERY_S:
             self.flush()
@@ -93,6 +98,13 @@ class Traffic:
             self._limit()
         why = self._admission.reason if self._admission is not None else "as many as slots"
         yield ModelStatus(f"{_words(told)}; up to {self._scheduler.admitted} rollouts ({why})")
+
+    def _started(self) -> Iterator[Remark]:
+        """A new gateway takes every server to be up, and says so where one is not."""
+        if self._ready:
+            yield Remark("the gateway was started again; see gateway.log in the run's folder")
+            yield from self._availability(Availability(down=False))
+        self._ready = True
 
     def _availability(self, told: Availability) -> Iterator[Remark]:
         was_away = self._scheduler.endpoint_away

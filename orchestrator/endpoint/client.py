@@ -76,7 +76,7 @@ class ChatClient:
             RequestRefused: servers refuse the request for another reason than its length.
             ContextOverflow: the messages are too long for the model.
         """
-        gone_at = time.monotonic() + self._restart_s
+        gone_since: float | None = None
         while True:
             started = time.monotonic()
             try:
@@ -84,7 +84,10 @@ class ChatClient:
                     f"{self._base_url}/chat/completions", json={"messages": messages}
                 )
             except httpx.HTTPError as error:
-                if time.monotonic() > gone_at:
+                refused = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+                if gone_since is None or not refused:
+                    gone_since = time.monotonic()  # it was there until now
+                if time.monotonic() - gone_since > self._restart_s:
                     problem = f"the gateway is gone ({type(error).__name__})"
                     raise EndpointUnavailable(problem) from error
                 self._sleep(POLL_S)
@@ -120,7 +123,7 @@ def _read(reply: httpx.Response, seconds: float) -> Completion:
         problem = f"HTTP {reply.status_code}: {' '.join(text.split())[:300]}"
         if reply.status_code == 503:
             raise EndpointUnavailable(text)
-        if CONTEXT_OVERFLOW.search(text):
+        if reply.status_code == 400 and CONTEXT_OVERFLOW.search(text):
             raise ContextOverflow(problem)
         raise RequestRefused(problem)
     if not is_completion(answer):

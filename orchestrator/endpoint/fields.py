@@ -13,9 +13,11 @@ CONTEXT_OVERFLOW = re.compile(
     r"maximum context length|context length is only|context length exceeded"
     r"|context_length_exceeded|exceeds? the (?:available |model's )?context"
     r"|longer than the maximum model length|maximum input length|too long to fit into the model"
-    r"|prompt is too long|input is too long",
+    r"|prompt is too long|input is too long|longer than the model's context length"
+    r"|exceeds the maximum number of tokens|`inputs` tokens \+ `max_new_tokens` must be",
     re.IGNORECASE,
 )
+MOST_TOKENS = 2**53
 SWALLOWED = (
     "answers come back with reasoning and no content: the server's reasoning parser swallows them; "
     "leave --reasoning-parser out, or set chat_template_kwargs: {enable_thinking: false}"
@@ -55,16 +57,15 @@ class Tokens:
 
 
 def read_tokens(answer: Mapping[str, Any]) -> Tokens:
-    """The `usage` of an answer, or of a stream's last chunk."""
-    usage = answer.get("usage") or {}
-    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
+    """The `usage` of an answer, or of a stream's last chunk. What is no number counts as 0."""
+    usage = _object(answer.get("usage"))
+    cached = _object(usage.get("prompt_tokens_details")).get("cached_tokens")
+    completion = _object(usage.get("completion_tokens_details"))
     return Tokens(
-        prompt_tokens=int(usage.get("prompt_tokens") or 0),
-        completion_tokens=int(usage.get("completion_tokens") or 0),
-        cached_tokens=None if cached is None else int(cached),
-        reasoning_tokens=int(
-            (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
-        ),
+        prompt_tokens=_count(usage.get("prompt_tokens")),
+        completion_tokens=_count(usage.get("completion_tokens")),
+        cached_tokens=None if cached is None else _count(cached),
+        reasoning_tokens=_count(completion.get("reasoning_tokens")),
     )
 
 
@@ -79,8 +80,31 @@ def has_words(message: Mapping[str, Any]) -> bool:
 
 
 def is_completion(answer: object) -> bool:
-    """Whether it has the shape of a chat completion: a proxy's page has not."""
-    return isinstance(answer, Mapping) and isinstance(answer.get("choices"), list)
+    """Whether it is a whole chat completion: a proxy's page is none, nor is an answer cut short."""
+    choices = answer.get("choices") if isinstance(answer, Mapping) else None
+    return isinstance(choices, list) and bool(choices) and all(map(_is_choice, choices))
+
+
+def is_end(finish_reason: object) -> bool:
+    """Whether an answer ended by itself, and was not given up by its server."""
+    return finish_reason is not None and finish_reason not in ("abort", "error")
+
+
+def _is_choice(choice: object) -> bool:
+    if not isinstance(choice, Mapping) or not is_end(choice.get("finish_reason", "stop")):
+        return False
+    message = choice.get("message")
+    return isinstance(message, Mapping) and isinstance(message.get("content"), str | list | None)
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _count(value: object) -> int:
+    """A number of tokens; 0 for what is none."""
+    is_count = isinstance(value, int | float) and 0 <= value < MOST_TOKENS
+    return int(value) if is_count else 0  # type: ignore[call-overload]
 
 
 def is_swallowed(answer: Mapping[str, Any]) -> bool:
@@ -108,6 +132,12 @@ def error_text(answer: object) -> str:
     if isinstance(answer, Mapping):
         error = answer.get("error", answer)
         if isinstance(error, Mapping):
-            return str(error.get("message") or error)
+            return f"{error.get('message') or error} {_code(error)}".strip()
         return str(error)
     return str(answer)
+
+
+def _code(error: Mapping[str, Any]) -> str:
+    """A code that is a word says more than the message."""
+    code = error.get("code")
+    return f"({code})" if isinstance(code, str) and code not in str(error.get("message")) else ""

@@ -5,6 +5,7 @@ Names: https://docs.vllm.ai/en/latest/design/metrics/ . Older servers say gpu_ca
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -106,6 +107,7 @@ def _samples(text: str) -> list[tuple[str, dict[str, str], float]]:
         (sample.name.removeprefix(_PREFIX), sample.labels, sample.value)
         for family in text_string_to_metric_families("\n".join([*lines, ""]))
         for sample in family.samples
+        if math.isfinite(sample.value)
     ]
 
 

@@ -13,6 +13,7 @@ from orchestrator.endpoint.fields import (
     error_text,
     has_reasoning,
     has_words,
+    is_end,
     is_swallowed,
     read_tokens,
     strip_reasoning,
@@ -20,7 +21,6 @@ from orchestrator.endpoint.fields import (
 from orchestrator.gateway.upstreams import Answer, read_event
 from orchestrator.types import RequestResult
 
-NO_TOKENS = Tokens()
 OVERFLOW_CODE = "context_length_exceeded"
 OVERFLOW_WORDS = "maximum context length"
 UNAVAILABLE = "endpoint_unavailable"
@@ -36,7 +36,7 @@ class Reply:
     status: int
     body: bytes
     result: RequestResult
-    tokens: Tokens = NO_TOKENS
+    tokens: Tokens = field(default_factory=Tokens)
 
 
 def make_reply(answer: Answer, strip: bool) -> Reply:
@@ -60,9 +60,9 @@ def error_body(message: str, kind: str, code: int) -> bytes:
 
 def _refusal(answer: Answer) -> Reply:
     """A 4xx. A context overflow, in whatever words, gets those and the code that agents know."""
-    raw = answer.body.decode(errors="replace")
-    text = raw if answer.data is None else error_text(answer.data)
-    if not CONTEXT_OVERFLOW.search(raw):
+    text = error_text(answer.data)
+    # only where a request may be too long: others, such as 401, may quote the prompt
+    if answer.status not in (400, 413, 422) or not CONTEXT_OVERFLOW.search(text):
         return Reply(answer.status, answer.body, RequestResult.REFUSED)
     if OVERFLOW_WORDS not in text:
         text = f"The prompt exceeds the model's {OVERFLOW_WORDS}: {text}"
@@ -79,14 +79,14 @@ class StreamTally:
     usage_was_asked: bool
     """By the agent; the gateway asks always, and keeps the answer from those who did not."""
     first_token_at: float | None = None
-    tokens: Tokens = NO_TOKENS
+    tokens: Tokens = field(default_factory=Tokens)
     finished: bool = False
     """A finish_reason came: nothing that matters is missing."""
     _words: bool = False
     _reasoned: bool = False
     _start: str = ""
     """Content so far, while it may be a thought."""
-    _start_is_over: bool = field(default=False)
+    _start_is_over: bool = False
 
     def take(self, event: bytes) -> bytes:
         """The event as the agent gets it; empty where it gets nothing."""
@@ -95,12 +95,13 @@ class StreamTally:
             return event
         if data.get("usage"):
             self.tokens = read_tokens(data)
-        choices = data.get("choices") or []
+        found = data.get("choices")
+        choices = [c for c in found if isinstance(c, dict)] if isinstance(found, list) else []
         for choice in choices:
             self._read(choice)
         if not choices and "usage" in data and not self.usage_was_asked:
             return b""
-        stripped = [self._strip(choice.get("delta") or {}) for choice in choices if self.strip]
+        stripped = [self._strip(_delta(choice)) for choice in choices if self.strip]
         if any(stripped):
             return b"data: " + json.dumps(data).encode() + b"\n\n"
         return event
@@ -112,8 +113,8 @@ class StreamTally:
         return RequestResult.SWALLOWED if swallowed else RequestResult.ANSWERED
 
     def _read(self, choice: dict[str, Any]) -> None:
-        delta = choice.get("delta") or {}
-        self.finished |= choice.get("finish_reason") is not None
+        delta = _delta(choice)
+        self.finished |= is_end(choice.get("finish_reason"))
         self._words |= has_words(delta)
         self._reasoned |= has_reasoning(delta)
         if self.first_token_at is None and (has_words(delta) or has_reasoning(delta)):
@@ -139,3 +140,8 @@ class StreamTally:
             delta["content"] = self._start
         self._start_is_over = True
         return True
+
+
+def _delta(choice: dict[str, Any]) -> dict[str, Any]:
+    delta = choice.get("delta")
+    return delta if isinstance(delta, dict) else {}

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from orchestrator.endpoint.fields import Tokens
 from orchestrator.gateway.messages import parse_rollout_key
-from orchestrator.gateway.policy import Ticket
+from orchestrator.gateway.states import Ticket
 from orchestrator.gateway.turns import Turns
 from orchestrator.gateway.upstreams import Busy, Lost
 from orchestrator.types import ModelRequest, RequestResult
@@ -41,14 +41,16 @@ class Exchange:
         while True:
             await self._turns.wait(self.ticket)
             self._sent = time.monotonic()
+            why: Exception
             try:
                 return await ask(self.ticket.server)
-            except Busy:
-                self._turns.busy(self.ticket)
+            except Busy as busy:
+                may, why = self._turns.busy(self.ticket), busy
             except Lost as lost:
-                if not self._turns.lost(self.ticket, str(lost)):
-                    tries = f"{self.ticket.tries} attempts came to nothing"
-                    raise RequestFailed(f"{tries}, the last one: {lost}") from lost
+                may, why = self._turns.lost(self.ticket, str(lost)), lost
+            if not may:
+                tries = f"{self.ticket.tries + self.ticket.rejections} attempts came to nothing"
+                raise RequestFailed(f"{tries}, the last one: {why}")
 
     def record(
         self,

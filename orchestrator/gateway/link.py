@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
 from types import TracebackType
 from typing import Self
 
@@ -23,7 +25,10 @@ class Link:
         """Since the last sign of life of the server that the agent waits for, as last known."""
         self._held_s = 0.0
         self._before_s = 0.0
-        """Of gateways that have died since."""
+        """Of gateways that have died since, and of times in which none answered."""
+        self._is_gone = False
+        self._heard_at = time.monotonic()
+        self._lock = threading.Lock()  # the agent's thread asks, and its watcher
         self._client = httpx.Client(
             headers=authorization(token), timeout=TIMEOUT_S, trust_env=False, verify=False
         )
@@ -31,16 +36,24 @@ class Link:
     def held_s(self) -> float:
         """Seconds so far in which the model was away or others came first; on no limit's account.
 
-        What was known last where the gateway does not answer. A new one counts from nothing.
+        Time in which the gateway does not answer is held too. A new one counts from nothing.
         """
-        if self._url:
-            with contextlib.suppress(httpx.HTTPError, ValueError, KeyError):
+        if not self._url:
+            return 0.0
+        with self._lock:
+            try:
                 known = self._client.get(f"{self._url}/held").json()
                 seconds, self.quiet_s = float(known["seconds"]), float(known["quiet_s"])
-                if seconds < self._held_s - RESET_S:
-                    self._before_s += self._held_s
-                self._held_s = seconds
-        return self._before_s + self._held_s
+            except (httpx.HTTPError, ValueError, KeyError, TypeError):
+                self._is_gone = True
+                return self._before_s + self._held_s + time.monotonic() - self._heard_at
+            now = time.monotonic()
+            if self._is_gone:
+                self._before_s += now - self._heard_at
+            if seconds < self._held_s - RESET_S:
+                self._before_s += self._held_s
+            self._held_s, self._heard_at, self._is_gone = seconds, now, False
+            return self._before_s + self._held_s
 
     def __enter__(self) -> Self:
         return self

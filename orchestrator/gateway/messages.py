@@ -45,7 +45,6 @@ class Availability(BaseModel):
     """Whether any server is up, sent whenever that changes for one of them."""
 
     down: bool
-    down_for_s: float = 0.0
     notes: tuple[str, ...] = ()
     """One line a server that is away: where, and why."""
 

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.gateway.messages import Sampled
-from orchestrator.gateway.policy import ServerState
+from orchestrator.gateway.states import ServerState
 from orchestrator.types import ModelRequest, RequestResult
 
 LATENCY_BUCKETS_S = (0.25, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 640, 1280)

@@ -19,93 +19,14 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
-FIRST_PROBE_S = 1.0
+from orchestrator.gateway.states import FIRST_PROBE_S, Server, ServerState, Ticket
+
 MAX_PROBE_S = 5.0
-RAMP_S = 2.0
-"""How long the number of requests that go out after an outage takes to double."""
 FIRST_BUSY_S = 1.0
 MAX_BUSY_S = 15.0
 BUSY_GROWTH = 0.25
 """By how much each answer raises what a busy server gets at once."""
-
-
-@dataclass(eq=False)
-class Ticket:
-    """One request on its way. The policy writes it, whoever serves the request reads it."""
-
-    rollout: str
-    arrived_at: float
-    server: str = ""
-    """Where its attempt is or was; empty before the first."""
-    tries: int = 0
-    """Attempts that were lost."""
-    faults: int = 0
-    """Those of them that were lost first, so that the request itself may be to blame."""
-    rejections: int = 0
-    """Attempts that a busy server turned away."""
-    queue_s: float = 0.0
-    """Waited while a server was up."""
-    held_s: float = 0.0
-    """Waited while none was, or lost with one that went away."""
-    not_before: float = 0.0
-    _since: float = 0.0
-    """When it began to wait, or was sent."""
-    _clock: float = 0.0
-    """What the outage clock said then."""
-    phase: Literal["waits", "sent", "over"] = "over"
-
-
-@dataclass
-class _Server:
-    url: str
-    in_flight: int = 0
-    away_since: float | None = None
-    why: str = ""
-    stalled: bool = False
-    away_before: float = 0.0
-    """Seconds that it was away in outages that are over."""
-    outages: int = 0
-    back_at: float = -math.inf
-    released: int = 0
-    """Requests sent since it came back."""
-    cap: float = math.inf
-    alive_at: float = 0.0
-    probe_at: float = 0.0
-    probe_delay_s: float = FIRST_PROBE_S
-    probing: bool = False
-
-    def away_s(self, now: float) -> float:
-        return self.away_before + (now - self.away_since if self.away_since is not None else 0.0)
-
-    def has_room(self, now: float) -> bool:
-        if self.away_since is not None or self.in_flight + 1 > self.cap:
-            return False
-        return self.released < self._ramp(now)
-
-    def _ramp(self, now: float) -> float:
-        doublings = (now - self.back_at) / RAMP_S
-        return math.inf if doublings > 12 else 2 ** math.floor(doublings)
-
-    def next_release(self, now: float) -> float | None:
-        """When the ramp lets more through."""
-        if self.away_since is not None or math.isinf(self._ramp(now)):
-            return None
-        return self.back_at + RAMP_S * (math.floor((now - self.back_at) / RAMP_S) + 1)
-
-
-@dataclass(frozen=True)
-class ServerState:
-    """What a person may want to know of a server."""
-
-    url: str
-    in_flight: int
-    rollouts: int
-    away_since: float | None
-    why: str
-    outages: int
-    away_s: float
 
 
 @dataclass
@@ -119,7 +40,7 @@ class Policy:
     quiet_s: float = 30.0
     max_tries: int = 6
     rng: random.Random = field(default_factory=random.Random)
-    _servers: dict[str, _Server] = field(init=False)
+    _servers: dict[str, Server] = field(init=False)
     _queue: list[Ticket] = field(init=False, default_factory=list)
     _homes: dict[str, str] = field(init=False, default_factory=dict)
     """Rollout to the server that has its prefix."""
@@ -129,7 +50,7 @@ class Policy:
     """How often no server was up."""
 
     def __post_init__(self) -> None:
-        self._servers = {url: _Server(url) for url in self.urls}
+        self._servers = {url: Server(url) for url in self.urls}
 
     # what happens
 
@@ -150,7 +71,7 @@ class Policy:
         where the agent has half of an answer already (`again` is False)."""
         server = self._land(ticket, now, lost=True)
         ticket.tries += 1
-        ticket.faults += server.away_since is None
+        self._blame(ticket, server)
         self._away(server, why, now)
         server.probe_at = min(server.probe_at, now)
         if not again or ticket.faults >= self.max_tries:
@@ -159,8 +80,9 @@ class Policy:
         self._wait(ticket, now)
         return True
 
-    def busy(self, ticket: Ticket, now: float) -> None:
-        """The server turned the request away because it has enough."""
+    def busy(self, ticket: Ticket, now: float) -> bool:
+        """The server turned the request away because it has enough. Whether it may try again: one
+        that is turned away time and again by a server that has nothing to do may not."""
         server = self._land(ticket, now)
         ticket.rejections += 1
         delay_s = min(FIRST_BUSY_S * 2.0 ** (ticket.rejections - 1), MAX_BUSY_S)
@@ -169,8 +91,12 @@ class Policy:
             server.cap = min(server.cap, server.in_flight)
         else:
             # nothing of ours keeps it busy: it may as well be broken
+            self._blame(ticket, server)
             self._away(server, "it takes no requests", now)
+        if ticket.faults >= self.max_tries:
+            return False
         self._wait(ticket, now)
+        return True
 
     def abandoned(self, ticket: Ticket, now: float) -> None:
         """The agent hung up."""
@@ -190,6 +116,9 @@ class Policy:
         """A probe ended; `problem` is empty where a token came back."""
         server = self._servers[url]
         server.probing = False
+        blamed, server.blamed = server.blamed, None
+        if problem and blamed is not None:
+            blamed.faults -= 1  # it was the server after all
         if not problem:
             server.alive_at = now
             self._back(server, now)
@@ -329,7 +258,7 @@ class Policy:
         ticket.queue_s += waited - held
         self._queue.remove(ticket)
 
-    def _land(self, ticket: Ticket, now: float, lost: bool = False) -> _Server:
+    def _land(self, ticket: Ticket, now: float, lost: bool = False) -> Server:
         """An attempt is over. A lost one was in vain from its start."""
         server = self._servers[ticket.server]
         server.in_flight -= 1
@@ -342,7 +271,13 @@ class Policy:
         server = self._servers[ticket.server]
         return max(0.0, min(now - ticket._since, server.away_s(now) - ticket._clock))
 
-    def _choose(self, rollout: str, now: float) -> _Server | None:
+    def _blame(self, ticket: Ticket, server: Server) -> None:
+        """A request that was lost at a server that was up, and seems so still, is to blame."""
+        if server.away_since is None:
+            ticket.faults += 1
+            server.blamed = ticket
+
+    def _choose(self, rollout: str, now: float) -> Server | None:
         """The rollout's own server while that is up; else the one with the fewest rollouts."""
         home = self._servers.get(self._homes.get(rollout, ""))
         if home is None or home.away_since is not None:
@@ -356,7 +291,7 @@ class Policy:
         self._homes[rollout] = home.url
         return home
 
-    def _away(self, server: _Server, why: str, now: float, since: float | None = None) -> None:
+    def _away(self, server: Server, why: str, now: float, since: float | None = None) -> None:
         if server.away_since is not None:
             return
         server.away_since, server.why = now if since is None else since, why
@@ -366,13 +301,13 @@ class Policy:
             self.outages += 1
             self._down_since = max(s.away_since or 0.0 for s in self._servers.values())
 
-    def _sign_of_life(self, server: _Server, now: float) -> None:
+    def _sign_of_life(self, server: Server, now: float) -> None:
         """Brings a server back that seemed to hang; one that lost requests is probed first."""
         server.alive_at = now
         if server.stalled:
             self._back(server, now)
 
-    def _back(self, server: _Server, now: float) -> None:
+    def _back(self, server: Server, now: float) -> None:
         server.stalled = False
         if server.away_since is None:
             return

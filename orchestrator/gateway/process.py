@@ -16,11 +16,14 @@ from typing import IO, Self
 
 from orchestrator.config.schema import Gateway, Model
 from orchestrator.errors import PrerequisiteError
+from orchestrator.gateway.link import Link
 from orchestrator.gateway.messages import GatewaySettings, Message, Ready, from_line, rollout_key
 
 START_S = 60.0
 STOP_S = 5.0
 RESTART_EVERY_S = 2.0
+SILENCE_S = 90.0
+"""It sends a sample every 10 s; one that is silent for longer hangs."""
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +42,7 @@ class GatewayProcess:
         self._process: subprocess.Popen[str] | None = None
         self._ready = threading.Event()
         self._started_at = 0.0
+        self._heard_at = 0.0
 
     def __enter__(self) -> Self:
         """Raises PrerequisiteError where it can't listen."""
@@ -76,11 +80,20 @@ class GatewayProcess:
         """Where a rollout's agent finds its model."""
         return f"{self.root_url}/r/{rollout_key(instance_id, attempt)}/v1"
 
+    def forget(self, instance_id: str, attempt: int) -> None:
+        """Tell it that a rollout has ended whose worker can't say so."""
+        with Link(self.base_url(instance_id, attempt), self.token):
+            pass
+
     def poll(self) -> list[Message]:
-        """What it has said since the last call. Starts it again where it has died."""
+        """What it has said since the last call. Starts it again where it has died, or hangs."""
         assert self._process is not None
-        died = self._process.poll() is not None
-        if died and time.monotonic() - self._started_at > RESTART_EVERY_S:
+        now = time.monotonic()
+        died = self._process.poll() is not None and now - self._started_at > RESTART_EVERY_S
+        hangs = now - max(self._heard_at, self._started_at) > SILENCE_S
+        if died or hangs:
+            log.warning("the gateway %s: it is started again", "died" if died else "hangs")
+            self._process.kill()
             self._end()
             self._start()
         heard: list[Message] = []
@@ -118,11 +131,11 @@ class GatewayProcess:
                 except ValueError as error:
                     log.warning("%s", error)
                     continue
+                self._heard_at = time.monotonic()
                 if isinstance(message, Ready):
                     self._settings = self._settings.model_copy(update={"port": message.port})
                     self._ready.set()
-                else:
-                    self._messages.put(message)
+                self._messages.put(message)
 
     def _end(self) -> None:
         """Close its input, which ends it; kill what does not hear that."""

@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import hmac
 import json
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
@@ -39,7 +40,7 @@ from orchestrator.gateway.messages import GatewaySettings, Message, Requested, p
 from orchestrator.gateway.meter import Meter
 from orchestrator.gateway.policy import Policy
 from orchestrator.gateway.turns import OutageTooLong, Turns
-from orchestrator.gateway.upstreams import Answer, Busy, Lost, Stream, Upstreams, stream_error
+from orchestrator.gateway.upstreams import Answer, Lost, Stream, Upstreams, stream_error
 from orchestrator.types import ModelRequest, RequestResult
 
 MAX_BODY_BYTES = 64 * 2**20
@@ -47,6 +48,7 @@ QUIET_WITH_METRICS_S = 30.0
 QUIET_WITHOUT_S = 300.0
 """A server that shows no counters is trusted longer: nobody sees whether it works on an answer."""
 
+log = logging.getLogger("gateway")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -159,7 +161,7 @@ class Gateway:
             asked = json.loads(await request.read())
             if not isinstance(asked, dict):
                 raise ValueError("an object is wanted")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return _error(400, f"malformed body: {error}", "invalid_request_error")
         key = request.match_info["rollout"]
         if key in self._over:
@@ -183,6 +185,12 @@ class Gateway:
         except RequestFailed as error:
             response = _error(502, str(error), FAILED)
             record = exchange.record(RequestResult.FAILED, 502)
+        except Exception as error:
+            # an answer that nobody foresaw ends its own request, on the record
+            log.exception("%s: a request failed", key)
+            self._turns.abandoned(exchange.ticket)
+            response = _error(502, f"{type(error).__name__}: {error}", FAILED)
+            record = exchange.record(RequestResult.FAILED, 502)
         except BaseException:
             # the agent hung up, or the rollout was dropped
             self._turns.abandoned(exchange.ticket)
@@ -205,7 +213,8 @@ class Gateway:
     async def _stream(
         self, request: web.Request, asked: dict[str, Any], exchange: Exchange
     ) -> tuple[web.StreamResponse, ModelRequest]:
-        options = asked.get("stream_options") or {}
+        options = asked.get("stream_options")
+        options = options if isinstance(options, dict) else {}
         tally = StreamTally(self._strips, bool(options.get("include_usage")))
         asked = asked | {"stream_options": {**options, "include_usage": True}}
         body = _encode(with_profile(self._settings.model, asked))
@@ -236,7 +245,7 @@ class Gateway:
                 self._turns.alive(exchange.ticket.server)
                 await response.write(tally.take(event))
         except Lost as error:
-            return str(error)
+            return "" if tally.finished else str(error)
         return "" if tally.finished else "the stream ended without a finish_reason"
 
     def _reply(self, answer: Answer, exchange: Exchange) -> tuple[web.StreamResponse, ModelRequest]:
@@ -253,7 +262,7 @@ class Gateway:
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
         for state in self._policy.states(self._turns.now):
-            with contextlib.suppress(Lost, Busy):
+            with contextlib.suppress(Lost):
                 answer = await self._upstreams.models(state.url)
                 return web.Response(
                     status=answer.status, body=answer.body, content_type="application/json"

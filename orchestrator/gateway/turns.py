@@ -7,7 +7,8 @@ import logging
 from collections.abc import Callable
 
 from orchestrator.gateway.messages import Availability
-from orchestrator.gateway.policy import Policy, Ticket
+from orchestrator.gateway.policy import Policy
+from orchestrator.gateway.states import Ticket
 from orchestrator.gateway.upstreams import Upstreams
 
 log = logging.getLogger("gateway")
@@ -67,9 +68,11 @@ class Turns:
         self.pump()
         return may
 
-    def busy(self, ticket: Ticket) -> None:
-        self.policy.busy(ticket, self.now)
+    def busy(self, ticket: Ticket) -> bool:
+        """Whether the request may be tried again, by another `wait`."""
+        may = self.policy.busy(ticket, self.now)
         self.pump()
+        return may
 
     def abandoned(self, ticket: Ticket) -> None:
         self.policy.abandoned(ticket, self.now)

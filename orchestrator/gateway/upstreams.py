@@ -135,15 +135,14 @@ class Upstreams:
         """
         body = {
             **with_profile(self._model, {"messages": [{"role": "user", "content": "ping"}]}),
-            "max_tokens": 1,
         }
+        body["max_tokens"] = max(1, body.get("min_tokens") or 1)
         body.pop("max_completion_tokens", None)
         try:
             timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
             async with await self._post(url, json=body, timeout=timeout) as response:
-                await response.read()
-                return "" if response.status == 200 else f"HTTP {response.status}"
-        except (aiohttp.ClientError, OSError) as error:
+                return _probe_problem(response.status, await response.read())
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             return _words(error)
 
     async def metrics(self, url: str) -> ServerMetrics | None:
@@ -161,7 +160,7 @@ class Upstreams:
             return None
 
     async def models(self, url: str) -> Answer:
-        """`GET /v1/models`. Raises Lost or Busy."""
+        """`GET /v1/models`. Raises Lost."""
         timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
         proxy = self._proxies[url]
         with _told():
@@ -192,23 +191,30 @@ def _is_busy(event: bytes) -> bool:
 def read_event(event: bytes) -> Any:
     """The JSON of a `data:` event; None for `[DONE]`, comments and what is no JSON."""
     lines = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
+    return _parse(b"\n".join(lines)) if lines else None
+
+
+def _probe_problem(status: int, raw: bytes) -> str:
+    if status == 200:
+        return "" if is_completion(_parse(raw)) else "the answer is not a chat completion"
+    return f"HTTP {status}"
+
+
+def _parse(raw: bytes) -> Any:
     try:
-        return json.loads(b"\n".join(lines)) if lines else None
-    except ValueError:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
         return None
 
 
 def _answer(status: int, raw: bytes) -> Answer:
-    try:
-        data = json.loads(raw)
-    except ValueError:
-        data = None
+    data = _parse(raw)
     if status in BUSY:
         raise Busy(f"HTTP {status}: {error_text(data)[:200]}")
-    if status >= 500 or status == 408:
+    if status != 200 and (status == 408 or not 400 <= status < 500):
         raise Lost(f"HTTP {status}: {error_text(data)[:200]}")
     if status == 200 and not is_completion(data):
-        raise Lost("the answer is not a chat completion")
+        raise Lost("the answer is not a whole chat completion")
     return Answer(status, raw, data)
 
 
@@ -244,7 +250,11 @@ def _environments_proxy(url: str) -> str | None:
     and that takes longer than all else that the gateway does.
     """
     parts = urlsplit(url)
-    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+    if proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return None
+    known = getproxies()
+    proxy = known.get(parts.scheme) or known.get("all")
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
 def _words(error: Exception) -> str:

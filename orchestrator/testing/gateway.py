@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from orchestrator.config.schema import Endpoint, Model
+from orchestrator.gateway.link import Link
 from orchestrator.gateway.messages import GatewaySettings, Message, rollout_key
 from orchestrator.gateway.service import serving
 
@@ -45,6 +46,10 @@ class LocalGateway:
 
     def base_url(self, instance_id: str = "an-instance", attempt: int = 1) -> str:
         return f"{self.root_url}/r/{rollout_key(instance_id, attempt)}/v1"
+
+    def forget(self, instance_id: str, attempt: int) -> None:
+        with Link(self.base_url(instance_id, attempt), self.token):
+            pass
 
     def poll(self) -> list[Message]:
         new = self.messages[self._heard :]

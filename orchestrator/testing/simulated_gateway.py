@@ -14,8 +14,9 @@ from random import Random
 from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.gateway.messages import Sampled
 from orchestrator.gateway.meter import Meter
-from orchestrator.gateway.policy import Policy, Ticket
+from orchestrator.gateway.policy import Policy
 from orchestrator.gateway.server import QUIET_WITH_METRICS_S, QUIET_WITHOUT_S
+from orchestrator.gateway.states import Ticket
 from orchestrator.gateway.upstreams import PROBE_TIMEOUT_S
 from orchestrator.testing.simulated_night import Step
 from orchestrator.testing.simulated_outages import (

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from orchestrator.config import Request, load_config, provenance
-from orchestrator.config.load import nearest, parse_setting
+from orchestrator.config.load import load_run_config, nearest, parse_setting
 from orchestrator.errors import ConfigError
 
 
@@ -230,3 +231,21 @@ def test_a_run_id_made_up_from_a_long_name_is_a_run_id(tmp_path: Path) -> None:
     path.touch()
 
     assert len(load_config(Request(str(path), agent="gold")).run_id) <= 100
+
+
+def test_a_run_of_an_older_version_is_read_without_what_means_nothing_any_more(
+    tmp_path: Path,
+) -> None:
+    config = load_config(Request("demo", agent="mini"))
+    data = config.model_dump(mode="json")
+    data["model"]["endpoint"]["retry_s"] = 7200
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
+
+    assert load_run_config(tmp_path / "run.yaml") == config
+
+
+def test_a_url_with_a_password_is_refused() -> None:
+    secret = {"model.endpoint.base_url": "http://me:secret@gx10:8000/v1"}
+
+    with pytest.raises(ConfigError, match="api_key_env"):
+        load_config(Request("lite", model="qwen3.5-35b", settings=secret))

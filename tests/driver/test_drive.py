@@ -20,7 +20,7 @@ from orchestrator.driver.stop import StopSignal
 from orchestrator.driver.traffic import Traffic
 from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.errors import JournalError
-from orchestrator.gateway.messages import Availability, Message, Requested, Sampled
+from orchestrator.gateway.messages import Availability, Message, Ready, Requested, Sampled
 from orchestrator.journal import Journal
 from orchestrator.paths import RunPaths
 from orchestrator.plan import make_plan
@@ -40,9 +40,13 @@ class SilentGateway:
     """Implements `driver.traffic.Teller`: says what it is given, a turn at a time."""
 
     turns: list[list[Message]] = field(default_factory=list)
+    forgotten: list[tuple[str, int]] = field(default_factory=list)
 
     def base_url(self, instance_id: str, attempt: int) -> str:
         return f"http://gateway/{instance_id}/{attempt}"
+
+    def forget(self, instance_id: str, attempt: int) -> None:
+        self.forgotten.append((instance_id, attempt))
 
     def poll(self) -> list[Message]:
         return self.turns.pop(0) if self.turns else []
@@ -295,6 +299,27 @@ def test_a_run_ends_and_can_be_resumed_where_the_server_stays_away(
     it.gateway = SilentGateway()
     it.drive()
     assert set(it.journal.state().verdicts) == set(it.ids)
+
+
+def test_a_gateway_that_was_started_again_takes_every_server_to_be_up(
+    run: Callable[..., Run],
+) -> None:
+    ready, away = Ready(port=1), Availability(down=True, notes=("it hangs",))
+    it = run(1, gateway=SilentGateway([[ready], [away], [ready]]))
+    events = it.drive()
+
+    remarks = [event.text for event in events if isinstance(event, Remark)]
+    assert "started again" in remarks[0]
+    assert set(it.journal.state().verdicts) == set(it.ids)
+
+
+def test_the_gateway_forgets_a_rollout_whose_worker_is_lost(run: Callable[..., Run]) -> None:
+    it = run(1, gateway=SilentGateway())
+    it.engine.script[it.ids[0], 1] = fails(FailureKind.WORKER_LOST)
+    it.drive()
+
+    assert it.gateway is not None
+    assert it.gateway.forgotten == [(it.ids[0], 1)]
 
 
 def test_a_rollout_is_told_its_own_base_url(run: Callable[..., Run]) -> None:

@@ -108,6 +108,26 @@ def test_a_gateway_that_is_started_again_is_waited_for(demo: Dataset) -> None:
         assert len(answers) == 1
 
 
+def test_a_request_that_was_held_for_long_waits_for_a_new_gateway_as_long_as_any(
+    demo: Dataset,
+) -> None:
+    with ScriptedEndpoint(demo.instances, demo.answers) as endpoint, ExitStack() as stack:
+        endpoint.go_away(60)
+        model = model_at(endpoint.base_url)
+        with LocalGateway(model) as first:
+            answers: list[Completion] = []
+            client = stack.enter_context(ChatClient(first.base_url(), first.token, restart_s=1.0))
+            asking = threading.Thread(target=lambda: answers.append(client.complete([])))
+            asking.start()
+            time.sleep(2)
+            port = first.port
+        endpoint.go_away(0)
+        stack.enter_context(LocalGateway(model, port=port))
+        asking.join(20)
+
+        assert len(answers) == 1
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -117,6 +137,8 @@ def test_a_gateway_that_is_started_again_is_waited_for(demo: Dataset) -> None:
         "prompt is too long: 210000 tokens > 200000 maximum",
         "You passed 131073 input tokens. However, the model's context length is only 131072 tokens",
         "The prompt (total length 9000) is too long to fit into the model",
+        "The input (40000 tokens) is longer than the model's context length (32768 tokens).",
+        "`inputs` tokens + `max_new_tokens` must be <= 4096",
     ],
 )
 def test_servers_say_overflow_in_many_words(text: str) -> None:

@@ -226,6 +226,80 @@ def test_a_request_that_fails_at_a_server_that_is_up_fails_in_the_end(
     assert len(it.upstream.asked) == 2
 
 
+def test_a_request_that_an_idle_server_turns_away_for_ever_fails_in_the_end(
+    setup: Callable[..., Setup],
+) -> None:
+    it = setup(endpoint={"max_tries": 2})
+    it.upstream.otherwise = lambda: error(429, "request too large for your quota")
+
+    assert it.post().status_code == 502
+    assert "request too large" in it.post().text
+
+
+def test_a_page_is_no_token_for_a_probe(setup: Callable[..., Setup]) -> None:
+    it = setup(endpoint={"max_outage_s": 1.5, "max_tries": 2})
+    page = Reply(200, [b"<html>maintenance</html>"], "text/html")
+    it.upstream.otherwise = it.upstream.probe = lambda: page
+
+    response = it.post()
+
+    assert response.status_code == 503, "an outage, and not this request's fault"
+    assert response.json()["error"]["type"] == "endpoint_unavailable"
+
+
+ODD = {
+    "no choices": {"choices": []},
+    "a null for a choice": {"choices": [None]},
+    "text for a message": {"choices": [{"message": "hi"}]},
+    "aborted": {"choices": [{"message": {"content": "h"}, "finish_reason": "abort"}]},
+}
+
+
+@pytest.mark.parametrize("body", ODD.values(), ids=ODD)
+def test_what_is_no_whole_answer_is_asked_for_again(
+    setup: Callable[..., Setup], body: dict[str, Any]
+) -> None:
+    it = setup(Reply(200, [json.dumps(body).encode()]))
+
+    assert it.post().json()["choices"][0]["message"]["content"] == "an answer"
+    assert it.record().retries == 1
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [None, [1], "x", {"prompt_tokens": "many"}, {"prompt_tokens": -5}, {"prompt_tokens": 1e300}],
+)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_odd_usage_counts_as_nothing(
+    setup: Callable[..., Setup], usage: Any, streamed: bool
+) -> None:
+    choice = {"index": 0, "message": {"content": "hi"}, "finish_reason": "stop", "delta": {}}
+    body = json.dumps({"choices": [choice], "usage": usage}).encode()
+    said = Reply(200, [b"data: " + body + b"\n\n"], "text/event-stream")
+    it = setup(said if streamed else Reply(200, [body]))
+
+    assert it.post({**QUESTION, "stream": streamed}).status_code == 200
+    request = it.record()
+    assert (request.result, request.prompt_tokens) == (RequestResult.ANSWERED, 0)
+
+
+def test_a_refusal_that_quotes_the_prompt_is_no_context_overflow(
+    setup: Callable[..., Setup],
+) -> None:
+    it = setup(error(401, "no key; the request was: mend 'prompt is too long' in cli"))
+
+    assert it.post().status_code == 401
+    assert it.record().result is RequestResult.REFUSED
+
+
+def test_a_stream_that_breaks_after_its_end_is_whole(setup: Callable[..., Setup]) -> None:
+    end = b'data: {"choices": [{"index": 0, "delta": {"content": "h"}, "finish_reason": "stop"}]}'
+    it = setup(Reply(200, [end + b"\n\n"], "text/event-stream", breaks_off=True))
+
+    it.post({**QUESTION, "stream": True})
+    assert it.record().result is RequestResult.ANSWERED
+
+
 def test_an_answer_that_stalls_is_given_up_and_asked_for_again(
     setup: Callable[..., Setup],
 ) -> None:

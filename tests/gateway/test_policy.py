@@ -17,7 +17,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from orchestrator.gateway.policy import MAX_PROBE_S, RAMP_S, Policy, Ticket
+from orchestrator.gateway.policy import MAX_PROBE_S, Policy
+from orchestrator.gateway.states import RAMP_S, Ticket
 
 A, B = "http://a/v1", "http://b/v1"
 
@@ -152,6 +153,22 @@ def test_those_who_are_lost_with_a_request_are_not_to_blame_for_it() -> None:
             policy.granted(now)
 
     assert may == [[True, True, True], [False, True, True]]
+
+
+def test_a_request_that_was_lost_with_its_server_is_not_to_blame() -> None:
+    policy = make(max_tries=2)
+    ticket, now = send(policy, "a")[0], 0.0
+    for _ in range(5):
+        assert policy.lost(ticket, "reset", now)
+        policy.due_probes(now)
+        policy.probed(A, "refused", now)
+        now += 100
+        policy.due_probes(now)
+        policy.probed(A, "", now)
+        policy.granted(now)
+
+    assert ticket.phase == "sent"
+    assert ticket.tries == 5
 
 
 def test_half_an_answer_is_not_tried_again() -> None:

@@ -18,6 +18,7 @@ from orchestrator.config.schema import Gateway
 from orchestrator.dataset import Dataset
 from orchestrator.endpoint.client import ChatClient
 from orchestrator.errors import PrerequisiteError
+from orchestrator.gateway.link import Link
 from orchestrator.gateway.messages import (
     Message,
     Requested,
@@ -66,9 +67,9 @@ def test_requests_pass_and_are_told(start: Start) -> None:
     gateway = start()
 
     assert "git status" in ask(gateway)
-    (told,) = wait_for(gateway)
-    assert isinstance(told, Requested)
-    assert told.request.result is RequestResult.ANSWERED
+    while not (told := [m for m in wait_for(gateway) if isinstance(m, Requested)]):
+        pass
+    assert told[0].request.result is RequestResult.ANSWERED
 
 
 def test_a_gateway_that_is_killed_is_started_again_where_it_was(start: Start) -> None:
@@ -82,6 +83,34 @@ def test_a_gateway_that_is_killed_is_started_again_where_it_was(start: Start) ->
     assert "git status" in ask(gateway)
     assert gateway.root_url == before
     assert gateway.pid != pid
+
+
+def test_a_gateway_that_hangs_is_started_again(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = start()
+    monkeypatch.setattr("orchestrator.gateway.process.SILENCE_S", 0.5)
+    pid = gateway.pid
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(0.6)
+    gateway.poll()
+    monkeypatch.undo()
+
+    assert gateway.pid != pid
+    assert not psutil.pid_exists(pid)
+    assert "git status" in ask(gateway)
+
+
+def test_time_without_a_gateway_is_held_and_a_new_one_goes_on_from_there(start: Start) -> None:
+    gateway = start()
+    with Link(gateway.base_url("a", 1), gateway.token) as link:
+        assert link.held_s() == 0
+        os.kill(gateway.pid, signal.SIGKILL)
+        time.sleep(2.1)
+        assert link.held_s() > 2
+        gateway.poll()
+        ask(gateway)
+        assert link.held_s() > 2
 
 
 def test_an_address_that_is_not_ours_is_a_prerequisite(start: Start) -> None:

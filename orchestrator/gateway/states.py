@@ -1,0 +1,92 @@
+"""What the policy decides about: requests on their way, and servers as they seem to be."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+FIRST_PROBE_S = 1.0
+RAMP_S = 2.0
+"""How long the number of requests that go out after an outage takes to double."""
+
+
+@dataclass(eq=False)
+class Ticket:
+    """One request on its way. The policy writes it, whoever serves the request reads it."""
+
+    rollout: str
+    arrived_at: float
+    server: str = ""
+    """Where its attempt is or was; empty before the first."""
+    tries: int = 0
+    """Attempts that were lost."""
+    faults: int = 0
+    """Those of them that were lost first, so that the request itself may be to blame."""
+    rejections: int = 0
+    """Attempts that a busy server turned away."""
+    queue_s: float = 0.0
+    """Waited while a server was up."""
+    held_s: float = 0.0
+    """Waited while none was, or lost with one that went away."""
+    not_before: float = 0.0
+    _since: float = 0.0
+    """When it began to wait, or was sent."""
+    _clock: float = 0.0
+    """What the outage clock said then."""
+    phase: Literal["waits", "sent", "over"] = "over"
+
+
+@dataclass
+class Server:
+    """What the policy knows of one server, and writes."""
+
+    url: str
+    in_flight: int = 0
+    away_since: float | None = None
+    why: str = ""
+    stalled: bool = False
+    away_before: float = 0.0
+    """Seconds that it was away in outages that are over."""
+    outages: int = 0
+    back_at: float = -math.inf
+    released: int = 0
+    """Requests sent since it came back."""
+    cap: float = math.inf
+    alive_at: float = 0.0
+    probe_at: float = 0.0
+    probe_delay_s: float = FIRST_PROBE_S
+    probing: bool = False
+    blamed: Ticket | None = None
+    """Whose attempt was lost first, until a probe has shown whether the server is at fault."""
+
+    def away_s(self, now: float) -> float:
+        return self.away_before + (now - self.away_since if self.away_since is not None else 0.0)
+
+    def has_room(self, now: float) -> bool:
+        if self.away_since is not None or self.in_flight + 1 > self.cap:
+            return False
+        return self.released < self._ramp(now)
+
+    def _ramp(self, now: float) -> float:
+        doublings = (now - self.back_at) / RAMP_S
+        return math.inf if doublings > 12 else 2 ** math.floor(doublings)
+
+    def next_release(self, now: float) -> float | None:
+        """When the ramp lets more through."""
+        if self.away_since is not None or math.isinf(self._ramp(now)):
+            return None
+        return self.back_at + RAMP_S * (math.floor((now - self.back_at) / RAMP_S) + 1)
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """What a person may want to know of a server."""
+
+    url: str
+    in_flight: int
+    rollouts: int
+    away_since: float | None
+    why: str
+    outages: int
+    away_s: float
