@@ -50,7 +50,7 @@ def _add_traffic(table: Table, report: Report) -> None:
         if report.resolved:
             each = compact(tokens["total"] / report.resolved)
             table.add_row("tokens per resolved instance", "", each)
-    if traffic is not None and away_s:
+    if traffic is not None and away_s is not None and away_s >= 1:  # less is a hiccup
         table.add_row("no model server was up", duration(away_s), f"{traffic.outages} x")
     if tokens["total"] or away_s:
         table.add_section()
