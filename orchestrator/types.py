@@ -82,6 +82,10 @@ class RequestResult(StrEnum):
     """The agent hung up."""
 
 
+ANSWERS = (RequestResult.ANSWERED, RequestResult.SWALLOWED)
+"""Results for which a server said something to the end."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
     """One request of a rollout to its model, retries included. Durations in seconds."""
@@ -108,6 +112,11 @@ class ModelRequest:
     """Prompt tokens that the server found in its cache; None where it does not say."""
     completion_tokens: int = 0
     reasoning_tokens: int = 0
+
+    @property
+    def served_s(self) -> float:
+        """From the moment that a server could take it."""
+        return self.total_s - self.held_s - self.queue_s
 
 
 @dataclass(frozen=True)

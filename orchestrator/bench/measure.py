@@ -20,9 +20,9 @@ from typing import Any, NoReturn
 import aiohttp
 
 from orchestrator.bench.levels import Answer, Level
-from orchestrator.bench.target import TOO_BUSY, Target
+from orchestrator.bench.target import Target
 from orchestrator.bench.traffic import Conversation
-from orchestrator.endpoint.fields import Tokens, read_tokens
+from orchestrator.endpoint.fields import TOO_BUSY, Tokens, read_tokens
 from orchestrator.endpoint.metrics import ServerMetrics, parse_metrics
 
 TICK_S = 0.1

@@ -12,7 +12,7 @@ import httpx
 from orchestrator.bench.traffic import Shape, code_text, shape_for
 from orchestrator.config.schema import Model
 from orchestrator.endpoint.client import authorization
-from orchestrator.endpoint.fields import with_profile
+from orchestrator.endpoint.fields import TOO_BUSY, with_profile
 from orchestrator.endpoint.metrics import ServerMetrics, parse_metrics
 from orchestrator.endpoint.serving import require_endpoint
 from orchestrator.errors import PrerequisiteError
@@ -23,8 +23,6 @@ PROBE_CHARS = 4000
 PROBE_TIMEOUT_S = 180
 PROBE_TRIES = 5
 PROBE_DELAY_S = 1.0
-TOO_BUSY = (429, 503)
-"""What a server says that has too much to do, and nothing against the request."""
 
 
 @dataclass(frozen=True)

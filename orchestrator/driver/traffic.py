@@ -84,17 +84,7 @@ class Traffic:
         rollouts = len(self._scheduler.running(Stage.ROLLOUT))
         self._samples.append(_trace_row(told, rollouts, self._scheduler.admitted))
         if self._admission is not None:
-            self._admission.observe(
-                Sample(
-                    seconds=told.seconds,
-                    rollouts=rollouts,
-                    answers=told.answers,
-                    grown_tokens=told.grown_tokens,
-                    latency_s=told.latency_s,
-                    held=told.down_s > 0 or told.waiting > 0,
-                    server=told.server,
-                )
-            )
+            self._admission.observe(admission_sample(told, rollouts))
             self._limit()
         why = self._admission.reason if self._admission is not None else "as many as slots"
         yield ModelStatus(f"{_words(told)}; up to {self._scheduler.admitted} rollouts ({why})")
@@ -136,22 +126,25 @@ class Traffic:
             self._scheduler.rollout_limit = self._admission.limit
 
 
+def admission_sample(told: Sampled, rollouts: int) -> Sample:
+    """What the admission may judge by, with so many rollouts under way."""
+    return Sample(
+        seconds=told.seconds,
+        rollouts=rollouts,
+        answers=told.answers,
+        grown_tokens=told.grown_tokens,
+        latency_s=told.latency_s,
+        held=told.down_s > 0 or told.waiting > 0,
+        server=told.server,
+    )
+
+
 def _trace_row(told: Sampled, rollouts: int, admitted: int) -> TraceRow:
     server = told.server
     return TraceRow(
-        at=told.at,
-        seconds=told.seconds,
+        **told.model_dump(exclude={"server"}),
         rollouts=rollouts,
         admitted=admitted,
-        answers=told.answers,
-        grown_tokens=told.grown_tokens,
-        prompt_tokens=told.prompt_tokens,
-        completion_tokens=told.completion_tokens,
-        latency_s=told.latency_s,
-        in_flight=told.in_flight,
-        waiting=told.waiting,
-        down_s=told.down_s,
-        outages=told.outages,
         running=server.running if server else None,
         server_waiting=server.waiting if server else None,
         kv_usage=server.kv_usage if server else None,

@@ -128,10 +128,9 @@ def _read(reply: httpx.Response, seconds: float) -> Completion:
         raise RequestRefused(problem)
     if not is_completion(answer):
         raise EndpointUnavailable("the answer is not a chat completion")
-    choices: list[dict[str, Any]] = answer["choices"] or [{"finish_reason": "no_choices"}]
-    choice = choices[0]
+    choice = answer["choices"][0]
     return Completion(
-        content=(choice.get("message") or {}).get("content") or "",
+        content=choice["message"].get("content") or "",
         finish_reason=str(choice.get("finish_reason")),
         swallowed=is_swallowed(answer),
         tokens=read_tokens(answer),

@@ -18,6 +18,8 @@ CONTEXT_OVERFLOW = re.compile(
     re.IGNORECASE,
 )
 MOST_TOKENS = 2**53
+TOO_BUSY = (429, 503)
+"""HTTP statuses of a server that lives, and takes no more for now."""
 SWALLOWED = (
     "answers come back with reasoning and no content: the server's reasoning parser swallows them; "
     "leave --reasoning-parser out, or set chat_template_kwargs: {enable_thinking: false}"
@@ -108,9 +110,9 @@ def _count(value: object) -> int:
 
 
 def is_swallowed(answer: Mapping[str, Any]) -> bool:
-    """No content, no tool call, but reasoning: the server took the answer for thought."""
-    messages = [choice.get("message") or {} for choice in answer["choices"]]
-    if not messages or any(has_words(message) for message in messages):
+    """Of a completion: no content, no tool call, but reasoning. It was taken for thought."""
+    messages = [choice["message"] for choice in answer["choices"]]
+    if any(map(has_words, messages)):
         return False
     return any(map(has_reasoning, messages)) or read_tokens(answer).reasoning_tokens > 0
 

@@ -96,14 +96,15 @@ def require_an_answer(model: Model, base_url: str, api_key: str = "") -> dict[st
         words = error_text(answer) if answer is not None else reply.text
         problem = f"HTTP {reply.status_code}: {' '.join(words.split())[:300]}"
         raise PrerequisiteError(f"{base_url} does not complete a chat ({problem}).", cure)
-    choice = answer["choices"][0] if answer["choices"] else {}
+    choice = answer["choices"][0]
+    message = choice["message"]
     cut_off = choice.get("finish_reason") == "length"
     if is_swallowed(answer) and not cut_off:
         raise PrerequisiteError(f"{base_url}: {SWALLOWED}.")
     return {
-        "thinking": "on" if _thinks(choice.get("message") or {}, answer) else "off",
+        "thinking": "on" if _thinks(message, answer) else "off",
         "seconds": round(time.monotonic() - started, 2),
-        "answer": str((choice.get("message") or {}).get("content") or "")[:200],
+        "answer": str(message.get("content") or "")[:200],
         "finish_reason": choice.get("finish_reason"),
     }
 

@@ -46,7 +46,7 @@ def make_reply(answer: Answer, strip: bool) -> Reply:
     body, data = answer.body, answer.data
     result = RequestResult.SWALLOWED if is_swallowed(data) else RequestResult.ANSWERED
     if strip:
-        stripped = [strip_reasoning(choice.get("message") or {}) for choice in data["choices"]]
+        stripped = [strip_reasoning(choice["message"]) for choice in data["choices"]]
         if any(stripped):
             body = json.dumps(data).encode()
     return Reply(200, body, result, read_tokens(data))

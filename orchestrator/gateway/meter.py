@@ -11,10 +11,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.gateway.messages import Sampled
 from orchestrator.gateway.states import ServerState
-from orchestrator.types import ModelRequest, RequestResult
+from orchestrator.types import ANSWERS, ModelRequest
 
 LATENCY_BUCKETS_S = (0.25, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 640, 1280)
-ANSWERS = (RequestResult.ANSWERED, RequestResult.SWALLOWED)
 
 
 @dataclass
@@ -53,7 +52,7 @@ class Meter:
         interval.grown_tokens += grown
         interval.prompt_tokens += request.prompt_tokens
         interval.completion_tokens += request.completion_tokens
-        interval.latency_s += request.total_s - request.held_s - request.queue_s
+        interval.latency_s += request.served_s
 
     def forget(self, rollout: str) -> None:
         self._conversations.pop(rollout, None)
@@ -127,7 +126,7 @@ class _Numbers:
         self._retries.inc(request.retries)
         self._held.inc(request.held_s)
         if request.result in ANSWERS:
-            self._latency.observe(request.total_s - request.held_s - request.queue_s)
+            self._latency.observe(request.served_s)
             self._tokens.labels("prompt").inc(request.prompt_tokens)
             self._tokens.labels("prompt_cached").inc(request.cached_tokens or 0)
             self._tokens.labels("completion").inc(request.completion_tokens)

@@ -224,19 +224,10 @@ class Policy:
             return 0.0
         return now - server.alive_at
 
-    def states(self, now: float) -> list[ServerState]:
-        homes = list(self._homes.values())
+    def states(self) -> list[ServerState]:
         return [
-            ServerState(
-                server.url,
-                server.in_flight,
-                homes.count(server.url),
-                server.away_since,
-                server.why,
-                server.outages,
-                server.away_s(now),
-            )
-            for server in self._servers.values()
+            ServerState(s.url, s.in_flight, s.away_since, s.why, s.outages)
+            for s in self._servers.values()
         ]
 
     def forget(self, rollout: str) -> None:

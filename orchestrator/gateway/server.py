@@ -113,7 +113,7 @@ class Gateway:
             self._meter.sample(
                 seconds=now - self._sampled_at,
                 waiting=self._policy.waiting,
-                states=self._policy.states(self._turns.now),
+                states=self._policy.states(),
                 down_s=down_s - self._down_s,
                 outages=self._policy.outages - self._outages,
                 server=grown,
@@ -261,7 +261,7 @@ class Gateway:
         return self._settings.model.reasoning == "strip"
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
-        for state in self._policy.states(self._turns.now):
+        for state in self._policy.states():
             with contextlib.suppress(Lost):
                 answer = await self._upstreams.models(state.url)
                 return web.Response(
@@ -288,7 +288,7 @@ class Gateway:
         return web.Response(status=204)
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
-        states = self._policy.states(self._turns.now)
+        states = self._policy.states()
         text = self._meter.exposition(self._policy.waiting, states)
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 

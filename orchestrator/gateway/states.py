@@ -85,8 +85,6 @@ class ServerState:
 
     url: str
     in_flight: int
-    rollouts: int
     away_since: float | None
     why: str
     outages: int
-    away_s: float

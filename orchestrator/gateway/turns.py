@@ -125,7 +125,7 @@ class Turns:
         urls = self.policy.away
         if urls == self._told:
             return
-        away = [state for state in self.policy.states(now) if state.away_since is not None]
+        away = [state for state in self.policy.states() if state.away_since is not None]
         for url in urls - self._told:
             log.warning("%s is away", url)
         for url in self._told - urls:

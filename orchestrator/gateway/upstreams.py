@@ -16,7 +16,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from orchestrator.config.schema import Model
-from orchestrator.endpoint.fields import error_text, is_completion, with_profile
+from orchestrator.endpoint.fields import TOO_BUSY, error_text, is_completion, with_profile
 from orchestrator.endpoint.metrics import ServerMetrics, parse_metrics
 
 CONNECT_TIMEOUT_S = 10.0
@@ -24,7 +24,6 @@ PROBE_TIMEOUT_S = 20.0
 METRICS_TIMEOUT_S = 5.0
 KEEP_CONNECTION_S = 4.0
 """Under the 5 s after which uvicorn, vLLM's server, closes an idle connection."""
-BUSY = (429, 503)
 DEAD_PEER_S = 30
 """A connection without traffic is probed by TCP after so long, so that a host that lost its power
 is noticed before the answer's own timeout."""
@@ -185,7 +184,7 @@ def stream_error(event: bytes) -> str | None:
 def _is_busy(event: bytes) -> bool:
     """Whether an error's event says so: vLLM's full queue answers a stream with 200, and this."""
     error = read_event(event)["error"]
-    return isinstance(error, dict) and error.get("code") in BUSY
+    return isinstance(error, dict) and error.get("code") in TOO_BUSY
 
 
 def read_event(event: bytes) -> Any:
@@ -209,7 +208,7 @@ def _parse(raw: bytes) -> Any:
 
 def _answer(status: int, raw: bytes) -> Answer:
     data = _parse(raw)
-    if status in BUSY:
+    if status in TOO_BUSY:
         raise Busy(f"HTTP {status}: {error_text(data)[:200]}")
     if status != 200 and (status == 408 or not 400 <= status < 500):
         raise Lost(f"HTTP {status}: {error_text(data)[:200]}")

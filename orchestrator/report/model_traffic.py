@@ -10,9 +10,8 @@ from orchestrator.endpoint.fields import SWALLOWED
 from orchestrator.journal.traffic import TraceRow
 from orchestrator.journal.views import RolloutRow, RunState
 from orchestrator.report.stats import quantile
-from orchestrator.types import ModelRequest, RequestResult
+from orchestrator.types import ANSWERS, ModelRequest, RequestResult
 
-ANSWERS = (RequestResult.ANSWERED, RequestResult.SWALLOWED)
 MANY_SHARE = 0.01
 MANY = 10
 """From so many, or from such a share of all requests on, refusals are worth a warning."""
@@ -99,7 +98,7 @@ def build_traffic(state: RunState, costs: Sequence[RolloutCost], resolved: int) 
         reasoning_tokens=sum(request.reasoning_tokens for request in requests),
         held_s=round(sum(request.held_s for request in requests), 1),
         queue_s=round(sum(request.queue_s for request in requests), 1),
-        latency_s=_spread([r.total_s - r.held_s - r.queue_s for r in answers]),
+        latency_s=_spread([r.served_s for r in answers]),
         first_token_s=_spread([r.first_token_s for r in answers if r.first_token_s is not None]),
         outages=sum(row.outages for row in trace) if trace else None,
         outage_s=round(sum(row.down_s for row in trace), 1) if trace else None,

@@ -15,9 +15,9 @@ from random import Random
 
 from orchestrator.budget import Budget, LimitReached
 from orchestrator.config.schema import Rollout as Limits
-from orchestrator.driver.admission import Admission, Sample
+from orchestrator.driver.admission import Admission
 from orchestrator.driver.scheduler import Scheduler, Stage
-from orchestrator.gateway.messages import Sampled
+from orchestrator.driver.traffic import admission_sample
 from orchestrator.plan import Planned
 from orchestrator.rollout import OVERTIME_S, QUIET_S
 from orchestrator.testing.simulated_gateway import SimulatedGateway, Waits
@@ -172,7 +172,7 @@ class DisturbedNight:
 
     def _sample(self) -> None:
         told = self.gateway.sample()
-        self._admission.observe(_sample_of(told, len(self._scheduler.running(Stage.ROLLOUT))))
+        self._admission.observe(admission_sample(told, len(self._scheduler.running(Stage.ROLLOUT))))
         self._limit()
         self._timeline.after(SAMPLE_S, self._sample)
 
@@ -261,16 +261,3 @@ def left_to_do(count: int, night: Night) -> list[Planned]:
         attempts[result.instance_id] = max(attempts[result.instance_id], result.attempt)
     names = [str(n) for n in range(count)]
     return [Planned(name, attempts[name] + 1) for name in names if name not in night.outcomes]
-
-
-def _sample_of(told: Sampled, rollouts: int) -> Sample:
-    """As `driver.traffic` makes it."""
-    return Sample(
-        seconds=told.seconds,
-        rollouts=rollouts,
-        answers=told.answers,
-        grown_tokens=told.grown_tokens,
-        latency_s=told.latency_s,
-        held=told.down_s > 0 or told.waiting > 0,
-        server=told.server,
-    )

@@ -259,7 +259,7 @@ class SimulatedGateway:
         sampled = self._meter.sample(
             seconds=now - self._sampled_at,
             waiting=self.policy.waiting,
-            states=self.policy.states(now),
+            states=self.policy.states(),
             down_s=down_s - self._down_s,
             outages=self.policy.outages - self._outages,
             server=self._read_server() if self._sees_metrics else None,

@@ -309,7 +309,7 @@ def test_an_agent_that_hangs_up_is_forgotten_whether_it_waits_or_not() -> None:
         policy.abandoned(ticket, 2)
 
     assert policy.waiting == 0
-    assert policy.states(2)[0].in_flight == 0
+    assert policy.states()[0].in_flight == 0
 
 
 class PolicyMachine(RuleBasedStateMachine):
@@ -371,7 +371,7 @@ class PolicyMachine(RuleBasedStateMachine):
     def pump(self) -> None:
         for ticket in self.policy.expired(self.now):
             self.live.remove(ticket)
-        up = {s.url for s in self.policy.states(self.now) if s.away_since is None}
+        up = {s.url for s in self.policy.states() if s.away_since is None}
         for ticket in self.policy.granted(self.now):
             assert ticket.server in up
         self.probes += self.policy.due_probes(self.now)
@@ -384,14 +384,14 @@ class PolicyMachine(RuleBasedStateMachine):
             return
         assert all(ticket.phase in ("waits", "sent") for ticket in self.live)
         assert self.policy.waiting == sum(t.phase == "waits" for t in self.live)
-        in_flight = sum(state.in_flight for state in self.policy.states(self.now))
+        in_flight = sum(state.in_flight for state in self.policy.states())
         assert in_flight == sum(t.phase == "sent" for t in self.live)
 
     @invariant()
     def someone_will_look_again_while_requests_wait(self) -> None:
         if not hasattr(self, "policy") or not self.policy.waiting:
             return
-        busy = any(state.in_flight for state in self.policy.states(self.now))
+        busy = any(state.in_flight for state in self.policy.states())
         assert self.policy.wakeup(self.now) is not None or self.probes or busy
 
     @invariant()
