@@ -89,7 +89,10 @@ setup_venv() {
     venv_is_usable || with_more_pythons "$UV" venv --quiet --clear .venv ||
         die "no Python 3.11 to 3.13 here, and uv could not download one"
     rm -f .venv/.set-up
-    "$UV" pip sync ${quiet:+"$quiet"} --python .venv/bin/python --require-hashes requirements.lock >&2
+    # compiled once, here: a run starts a dozen processes at the same moment, and where
+    # PYTHONDONTWRITEBYTECODE is set each of them would compile everything for itself, every time
+    "$UV" pip sync ${quiet:+"$quiet"} --python .venv/bin/python --compile-bytecode \
+        --require-hashes requirements.lock >&2
     "$UV" pip install ${quiet:+"$quiet"} --python .venv/bin/python --no-deps --editable . >&2
     printf '%s\n' "$wanted" >.venv/.set-up
 }
