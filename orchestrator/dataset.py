@@ -18,7 +18,8 @@ from orchestrator.config.schema import Benchmark, Selection
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.types import Instance, SealedAnswer
 
-BUNDLED = Path(__file__).parent / "demo"
+BUNDLED = {name: Path(__file__).parent / name for name in ("demo", "smoke")}
+"""The task repos that ship with this project, by the NAME of `bundled:NAME`."""
 ROW_COLUMNS = ("instance_id", "repo", "base_commit", "problem_statement", "patch", "version")
 TEST_COLUMNS = ("FAIL_TO_PASS", "PASS_TO_PASS")
 V5_COLUMNS = ("image", "eval_script", "log_parser", "eval_type")
@@ -51,6 +52,23 @@ def load_instances(benchmark: Benchmark, selection: Selection | None = None) -> 
         for instance_id in chosen
     }
     return Dataset(instances, answers, _digest([by_id[instance_id] for instance_id in chosen]))
+
+
+def task_repo_of(benchmark: Benchmark) -> Path | None:
+    """The task repo that a benchmark is read from; None where it is rows of a file or of the hub.
+
+    Raises:
+        ConfigError: no such bundled benchmark.
+    """
+    if benchmark.is_bundled:
+        _, colon, name = benchmark.source.partition(":")
+        if not colon:
+            name = "demo"
+        if name not in BUNDLED:
+            raise ConfigError(f"unknown bundled benchmark {name!r}{nearest(name, list(BUNDLED))}")
+        return BUNDLED[name]
+    path = Path(benchmark.source).expanduser()
+    return path if path.is_dir() else None
 
 
 def select(instance_ids: Sequence[str], selection: Selection) -> list[str]:
@@ -114,11 +132,10 @@ def _parse_slice(text: str) -> slice:
 
 
 def _read(benchmark: Benchmark) -> tuple[list[dict[str, Any]], Path | None]:
-    if benchmark.source == "bundled":
-        return _read_task_repo(BUNDLED), BUNDLED
+    task_repo = task_repo_of(benchmark)
+    if task_repo is not None:
+        return _read_task_repo(task_repo), task_repo
     path = Path(benchmark.source).expanduser()
-    if path.is_dir():
-        return _read_task_repo(path), path
     if path.suffix in (".parquet", ".jsonl", ".json"):
         return _read_file(path), None
     if benchmark.dataset_dir:

@@ -97,7 +97,7 @@ class Estimate:
 
 def estimate(config: RunConfig, plan: Plan, slots: int, missing_images: int) -> Estimate:
     per_rollout_s = config.model.seconds_per_rollout if config.model else 5.0
-    grading_s = 40.0 if config.benchmark.source != "bundled" else 3.0
+    grading_s = 3.0 if config.benchmark.is_bundled else 40.0
     rolling = len(plan.rollouts) * per_rollout_s / slots
     graded = len(plan.rollouts) + len(plan.grades)
     grading = graded * grading_s / config.cluster.grading.slots

@@ -72,10 +72,40 @@ def test_an_instance_shows_nothing_of_its_answer(demo: Dataset) -> None:
         assert str(hidden["test_patch"]) not in seen
 
 
+def test_a_bundled_benchmark_is_the_one_that_is_named(demo: Dataset) -> None:
+    assert load("bundled:demo").sha256 == demo.sha256
+    assert [i.instance_id for i in load("bundled:smoke").instances] == ["lanternhill__tally-1"]
+
+
+def test_bundled_without_a_name_is_the_demo_as_older_runs_have_it(demo: Dataset) -> None:
+    assert load("bundled").sha256 == demo.sha256
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("smok", "did you mean 'smoke'?"), ("", "known: demo, smoke")]
+)
+def test_an_unknown_bundled_benchmark_names_the_nearest(name: str, hint: str) -> None:
+    assert error_of(f"bundled:{name}") == f"unknown bundled benchmark {name!r}; {hint}"
+
+
+@pytest.mark.parametrize(
+    ("source", "is_bundled"),
+    [
+        ("bundled", True),
+        ("bundled:demo", True),
+        ("bundled:smoke", True),
+        ("bundled/of-the-hub", False),
+        ("SWE-bench/SWE-bench_Lite", False),
+    ],
+)
+def test_what_is_bundled(source: str, is_bundled: bool) -> None:
+    assert Benchmark(name="b", source=source).is_bundled is is_bundled
+
+
 def test_a_task_repo_folder_is_read_as_the_bundled_one(tmp_path: Path, demo: Dataset) -> None:
-    shutil.copy(BUNDLED / "sweb.yaml", tmp_path)
+    shutil.copy(BUNDLED["demo"] / "sweb.yaml", tmp_path)
     name = "orchard__ledger-12"
-    shutil.copytree(BUNDLED / "tasks" / name, tmp_path / "tasks" / name)
+    shutil.copytree(BUNDLED["demo"] / "tasks" / name, tmp_path / "tasks" / name)
 
     (found,) = load(tmp_path).instances
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.config.schema import RunConfig
-from orchestrator.dataset import BUNDLED
+from orchestrator.dataset import task_repo_of
 from orchestrator.paths import RunPaths
 from orchestrator.types import Instance, Prediction
 
@@ -29,11 +29,13 @@ def write_official_report(
     rows: list[dict[str, Any]] = [
         {"instance_id": i.instance_id, "image": i.image} for i in instances
     ]
-    source = config.benchmark.source
-    task_repo = str(BUNDLED) if source == "bundled" else source if Path(source).is_dir() else None
+    benchmark = config.benchmark
+    task_repo = task_repo_of(benchmark)
     # the harness's paths are relative to where it runs
     with contextlib.chdir(paths.root), contextlib.redirect_stdout(io.StringIO()):
-        write_run_metadata(config.run_id, source, config.benchmark.split, task_repo)
+        write_run_metadata(
+            config.run_id, benchmark.source, benchmark.split, str(task_repo) if task_repo else None
+        )
         written = make_run_report(
             {key: prediction.as_dict() for key, prediction in predictions.items()},
             rows,
