@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from orchestrator.sandbox.base import ExecResult, Sandbox, SandboxSpec
+from orchestrator.sandbox.base import ExecResult, Sandbox, SandboxSpec, Stream
 
-__all__ = ["ExecResult", "Sandbox", "SandboxSpec", "start_sandbox"]
+__all__ = ["ExecResult", "Sandbox", "SandboxSpec", "Stream", "start_sandbox"]
 
 
 def start_sandbox(kind: str, spec: SandboxSpec) -> Sandbox:

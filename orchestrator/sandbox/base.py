@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
@@ -53,6 +53,22 @@ class SandboxSpec:
     env: Mapping[str, str] = field(default_factory=dict)
 
 
+class Stream(Protocol):
+    """Both ends of a program in a sandbox. One thread may write while another reads."""
+
+    def write(self, data: bytes) -> None:
+        """Raises OSError when the program or the engine is gone."""
+        ...
+
+    def read(self) -> bytes:
+        """What the program wrote, as it comes; empty at its end. Raises OSError."""
+        ...
+
+    def close(self) -> None:
+        """End the program's input, and what waits in `read`."""
+        ...
+
+
 class Sandbox(Protocol):
     """One running sandbox. Use it as a context manager: leaving removes it."""
 
@@ -66,6 +82,19 @@ class Sandbox(Protocol):
 
         A command that runs longer than `timeout_s` is killed with all its children, and the result
         says so. Processes that it leaves behind in the background do not hold up the result.
+
+        Raises:
+            SandboxUnavailable: the sandbox is gone or its engine does not answer.
+        """
+        ...
+
+    def resolve(self, path: str) -> str:
+        """Where a path of the sandbox's mounts is for its commands: only containers have a file
+        system of their own."""
+        ...
+
+    def attach(self, command: Sequence[str]) -> Stream:
+        """Start a program whose standard input and output are ours to write and read.
 
         Raises:
             SandboxUnavailable: the sandbox is gone or its engine does not answer.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import os
@@ -11,6 +12,7 @@ import secrets
 import socket
 import tarfile
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import docker
@@ -170,12 +172,10 @@ class DockerSandbox(ClosesOnExit):
                 user="root",
             )["Id"]
             stream = api.exec_start(exec_id, socket=True)
-            # the SDK hands out a file on the socket, or the socket itself
-            raw: Any = stream
-            sock: socket.socket = getattr(raw, "_sock", raw)
-            frames = _Demultiplexer(output)
+            sock = _socket_of(stream)
+            frames = _Demultiplexer(output.add)
             try:
-                frames.feed(_read_with_the_headers(raw, sock))
+                frames.feed(_read_with_the_headers(stream, sock))
                 done = drain(
                     sock.fileno(),
                     lambda: bytes(sock.recv(65536)),
@@ -214,6 +214,25 @@ class DockerSandbox(ClosesOnExit):
         self._container.reload()
         return str(self._container.status) == "running"
 
+    def resolve(self, path: str) -> str:
+        return path
+
+    def attach(self, command: Sequence[str]) -> _ExecStream:
+        try:
+            api = self._container.client.api  # type: ignore[union-attr]
+            exec_id = api.exec_create(
+                self._container.id,
+                list(command),
+                stdin=True,
+                stderr=False,  # it would be mixed with what the program writes
+                workdir=self.workdir,
+                environment=self._environment,
+                user="root",
+            )["Id"]
+            return _ExecStream(api.exec_start(exec_id, socket=True))
+        except ENGINE_ERRORS as error:
+            raise SandboxUnavailable(f"{self._container.name}: {_one_line(error)}") from error
+
     def write_file(self, path: str, data: bytes) -> None:
         full = posixpath.join(self.workdir, path)
         archive = io.BytesIO()
@@ -246,6 +265,43 @@ def remove_container(container: Container) -> bool:
     return True
 
 
+class _ExecStream:
+    """Standard input and output of a `docker exec`; implements `base.Stream`."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._socket = _socket_of(stream)
+        self._socket.settimeout(None)
+        self._arrived = bytearray()
+        self._frames = _Demultiplexer(self._arrived.extend)
+        self._frames.feed(_read_with_the_headers(stream, self._socket))
+
+    def write(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def read(self) -> bytes:
+        while not self._arrived:
+            data = self._socket.recv(65536)
+            if not data:
+                return b""
+            self._frames.feed(data)
+        found = bytes(self._arrived)
+        self._arrived.clear()
+        return found
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._stream.close()
+        self._socket.close()
+
+
+def _socket_of(stream: Any) -> socket.socket:
+    """The SDK hands out a file on the socket, or the socket itself."""
+    found: socket.socket = getattr(stream, "_sock", stream)
+    return found
+
+
 def _read_with_the_headers(stream: Any, sock: socket.socket) -> bytes:
     """Output that came in one piece with the HTTP headers.
 
@@ -267,8 +323,8 @@ def _read_with_the_headers(stream: Any, sock: socket.socket) -> bytes:
 class _Demultiplexer:
     """Docker's stream without a terminal: frames of kind, 3 zeros, big-endian size (4), data."""
 
-    def __init__(self, output: CappedOutput) -> None:
-        self._output = output
+    def __init__(self, sink: Callable[[bytes], None]) -> None:
+        self._sink = sink
         self._buffer = bytearray()
 
     @property
@@ -282,7 +338,7 @@ class _Demultiplexer:
             size = int.from_bytes(self._buffer[4:8], "big")
             if len(self._buffer) < 8 + size:
                 return
-            self._output.add(bytes(self._buffer[8 : 8 + size]))
+            self._sink(bytes(self._buffer[8 : 8 + size]))
             del self._buffer[: 8 + size]
 
 

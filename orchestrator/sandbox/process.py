@@ -15,7 +15,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,11 @@ BUILD_TIMEOUT_S = 120
 class ProcessSandbox(ClosesOnExit):
     """A copy of the task's repository under the run's scratch folder."""
 
-    def __init__(self, root: Path, memory_gb: float, env: dict[str, str]) -> None:
+    def __init__(
+        self, root: Path, memory_gb: float, env: dict[str, str], mounts: tuple[str, ...] = ()
+    ) -> None:
         self._root = root
+        self._mounts = mounts
         self._memory_kb = int(memory_gb * 1e6)
         self.workdir = str(root / "testbed")
         self.conda = str(root / "miniconda3")
@@ -72,7 +75,7 @@ class ProcessSandbox(ClosesOnExit):
             )
         scratch = Path(spec.run_dir).resolve() / "scratch"
         root = scratch / f"{spec.instance_id}.{spec.attempt}.{secrets.token_hex(3)}"
-        sandbox = cls(root, spec.memory_gb, dict(spec.env))
+        sandbox = cls(root, spec.memory_gb, dict(spec.env), spec.mounts)
         try:
             for folder in (root, root / "home", root / "tmp"):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -143,6 +146,29 @@ class ProcessSandbox(ClosesOnExit):
                 process.wait()
         return ExecResult(output.value(), process.returncode, timed_out)
 
+    def resolve(self, path: str) -> str:
+        for mount in self._mounts:
+            host, target = mount.split(":")[:2]
+            if path == target or path.startswith(f"{target}/"):
+                return host + path[len(target) :]
+        return path
+
+    def attach(self, command: Sequence[str]) -> _PipeStream:
+        try:
+            return _PipeStream(
+                subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    cwd=self.workdir,
+                    env=self._environment,
+                    start_new_session=True,
+                )
+            )
+        except OSError as error:
+            raise SandboxUnavailable(f"{self._root.name}: {error}") from error
+
     def write_file(self, path: str, data: bytes) -> None:
         full = Path(self.workdir, path)
         try:
@@ -154,6 +180,34 @@ class ProcessSandbox(ClosesOnExit):
     def close(self) -> None:
         kill_processes_of(self._root)
         remove_tree(self._root)
+
+
+class _PipeStream:
+    """Standard input and output of a child; implements `base.Stream`."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._input, self._output = process.stdin, process.stdout
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._input.write(data)
+            self._input.flush()
+        except ValueError as error:  # closed
+            raise BrokenPipeError(str(error)) from error
+
+    def read(self) -> bytes:
+        return os.read(self._output.fileno(), 65536)
+
+    def close(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        with contextlib.suppress(OSError):
+            self._input.close()
+        self._output.close()
 
 
 def kill_processes_of(scratch: Path) -> int:

@@ -185,7 +185,7 @@ def test_output_that_arrives_with_the_headers_is_not_lost() -> None:
             thread.join()
             sock = stream._sock
             output = CappedOutput(1000)
-            frames = _Demultiplexer(output)
+            frames = _Demultiplexer(output.add)
             frames.feed(_read_with_the_headers(stream, sock))
             while data := sock.recv(1000):
                 frames.feed(data)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +14,10 @@ import pytest
 from specs import sandbox_spec
 
 from orchestrator.errors import SandboxUnavailable
-from orchestrator.sandbox import Sandbox, start_sandbox
+from orchestrator.sandbox import Sandbox, Stream, start_sandbox
 from orchestrator.types import Instance
 
+MOUNTED = "/opt/ours"
 KINDS = ["process", pytest.param("docker", marks=pytest.mark.docker)]
 Open = Callable[..., Sandbox]
 
@@ -24,7 +29,15 @@ def sandbox(
     """One sandbox for all tests that leave it as it was."""
     if request.param == "docker":
         request.getfixturevalue("ensure_image")(instance)
-    spec = sandbox_spec(instance, tmp_path_factory.mktemp("run"), env={"OURS": "größer"})
+    mounted = tmp_path_factory.mktemp("mounted")
+    (mounted / "deep").mkdir()
+    (mounted / "deep" / "file.txt").write_text("from the host\n")
+    spec = sandbox_spec(
+        instance,
+        tmp_path_factory.mktemp("run"),
+        env={"OURS": "größer"},
+        mounts=(f"{mounted}:{MOUNTED}:ro",),
+    )
     with start_sandbox(request.param, spec) as sandbox:
         yield sandbox
 
@@ -159,6 +172,140 @@ def test_a_file_is_written_where_a_full_path_says(sandbox: Sandbox) -> None:
 def test_a_file_is_not_written_into_a_folder_that_is_not_there(sandbox: Sandbox) -> None:
     with pytest.raises(SandboxUnavailable):
         sandbox.write_file("none/such/file", b"")
+
+
+def test_what_is_mounted_is_read_where_it_is_resolved_to(sandbox: Sandbox) -> None:
+    assert out(sandbox, f"cat {sandbox.resolve(f'{MOUNTED}/deep/file.txt')}") == "from the host"
+    assert out(sandbox, f"ls {sandbox.resolve(MOUNTED)}") == "deep"
+
+
+@pytest.mark.parametrize("path", ["/opt/ours-not", "/opt", "/opt/other/ours", "relative/ours"])
+def test_a_path_outside_of_the_mounts_stays_as_it_is(sandbox: Sandbox, path: str) -> None:
+    assert sandbox.resolve(path) == path
+
+
+def read_all(stream: Stream) -> bytes:
+    return b"".join(iter(stream.read, b""))
+
+
+def test_a_program_that_is_attached_reads_and_writes_with_us(sandbox: Sandbox) -> None:
+    program = 'read first; echo "got $first"; read second; echo "then $second"'
+    with contextlib.closing(sandbox.attach(["bash", "-c", program])) as stream:
+        stream.write(b"one\n")
+        assert read_line(stream) == b"got one\n"
+        stream.write("größer\n".encode())
+        assert read_line(stream) == "then größer\n".encode()
+        assert stream.read() == b"", "it has ended"
+
+
+def read_line(stream: Stream) -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        piece = stream.read()
+        assert piece, line
+        line += piece
+    return line
+
+
+def test_it_runs_where_commands_run_and_with_their_environment(sandbox: Sandbox) -> None:
+    program = ["bash", "-c", "pwd -P; echo $OURS $CONDA_DEFAULT_ENV"]
+    with contextlib.closing(sandbox.attach(program)) as stream:
+        said = read_all(stream).decode()
+
+    assert said == f"{Path(sandbox.workdir)}\ngrößer testbed\n"
+
+
+def test_its_complaints_are_not_mixed_with_what_it_says(sandbox: Sandbox) -> None:
+    program = ["bash", "-c", "echo said; echo complained >&2; echo said more"]
+    with contextlib.closing(sandbox.attach(program)) as stream:
+        assert read_all(stream) == b"said\nsaid more\n"
+
+
+def test_words_of_an_attached_program_are_no_shell_code(sandbox: Sandbox) -> None:
+    words = ["a b", "$HOME", "'", "größer", ""]
+    with contextlib.closing(sandbox.attach(["printf", "%s|", *words])) as stream:
+        assert read_all(stream).decode() == "".join(f"{word}|" for word in words)
+
+
+def test_bytes_go_there_and_back_unchanged_while_one_reads_and_one_writes(
+    sandbox: Sandbox,
+) -> None:
+    data = random.Random(7).randbytes(2_000_000)
+    with contextlib.closing(sandbox.attach(["head", "-c", str(len(data))])) as stream:
+        writer = threading.Thread(target=stream.write, args=(data,))
+        writer.start()
+        assert read_all(stream) == data
+        writer.join()
+
+
+def test_closing_wakes_who_reads_and_ends_the_program(sandbox: Sandbox) -> None:
+    program = "import sys; sys.stdin.read()  # 4323"
+    stream = sandbox.attach(["python3", "-c", program])
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(read_all(stream)))
+    reader.start()
+    assert "4323" in out(sandbox, "ps -eo args | grep '[#] 4323'")
+
+    stream.close()
+
+    reader.join(20)
+    assert read == [b""]
+    assert eventually(lambda: out(sandbox, "ps -eo args | grep '[#] 4323' || true") == "")
+    stream.close()
+
+
+def test_who_writes_to_a_program_that_has_ended_does_not_outlast_the_stream(
+    sandbox: Sandbox,
+) -> None:
+    """Docker's engine may take half a minute to refuse what nobody reads."""
+    refused: list[OSError] = []
+
+    def write() -> None:
+        try:
+            while True:
+                stream.write(b"x" * 100_000)
+        except OSError as error:
+            refused.append(error)
+
+    with contextlib.closing(sandbox.attach(["true"])) as stream:
+        assert read_all(stream) == b""
+        writer = threading.Thread(target=write)
+        writer.start()
+        time.sleep(0.3)
+
+    writer.join(20)
+    assert refused
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 20
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sandbox_that_is_closed_ends_what_is_attached(kind: str, open_sandbox: Open) -> None:
+    sandbox = open_sandbox(kind)
+    with contextlib.closing(sandbox.attach(["cat"])) as stream:
+        stream.write(b"here\n")
+        assert read_line(stream) == b"here\n"
+
+        sandbox.close()
+
+        with contextlib.suppress(OSError):
+            assert stream.read() == b""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_attached_to_a_closed_sandbox(kind: str, open_sandbox: Open) -> None:
+    sandbox = open_sandbox(kind)
+    sandbox.close()
+
+    with pytest.raises(SandboxUnavailable):
+        sandbox.attach(["cat"])
 
 
 @pytest.mark.parametrize("kind", KINDS)
