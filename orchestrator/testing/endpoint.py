@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from orchestrator.answers import unseal
 from orchestrator.testing.personas import Persona, Reply, Turn, parse_persona, solves
+from orchestrator.testing.protocols import message_of, protocol_of
 from orchestrator.types import Instance, SealedAnswer
 
 MODEL = "scripted"
@@ -153,6 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
                 )
                 return
             reply = endpoint.reply(messages)
+            completion = _completion(reply, request)
         except (ValueError, KeyError, TypeError) as error:
             self._send_json(400, _error(400, f"malformed body: {error}"))
             return
@@ -162,16 +164,16 @@ class _Handler(BaseHTTPRequestHandler):
         elif reply.status != 200:
             self._send_json(reply.status, reply.body or _error(reply.status, "scripted"))
         elif request.get("stream"):
-            self._send_stream(reply, messages)
+            self._send_stream(completion)
         else:
-            self._send_json(200, _completion(reply, messages))
+            self._send_json(200, completion)
 
-    def _send_stream(self, reply: Reply, messages: Sequence[Mapping[str, Any]]) -> None:
-        full = _completion(reply, messages)
+    def _send_stream(self, full: Mapping[str, Any]) -> None:
+        message = full["choices"][0]["message"]
         base = {key: full[key] for key in ("id", "created", "model")}
         base["object"] = "chat.completion.chunk"
-        field_name = "content" if reply.content is not None else "reasoning"
-        text = reply.content if reply.content is not None else reply.reasoning or ""
+        field_name = "content" if message["content"] is not None else "reasoning"
+        text = message[field_name]
         deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
         deltas += [{field_name: text[i : i + 40]} for i in range(0, len(text), 40)]
         chunks = [
@@ -200,23 +202,27 @@ def _error(code: int, message: str) -> dict[str, Any]:
     return {"error": {"message": message, "type": "ScriptedError", "param": None, "code": code}}
 
 
-def _completion(reply: Reply, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _completion(reply: Reply, request: Mapping[str, Any]) -> dict[str, Any]:
+    messages = request["messages"]
+    turn = sum(message["role"] == "assistant" for message in messages)
     prompt = sum(len(str(message.get("content"))) for message in messages) // CHARS_PER_TOKEN + 1
-    said = len(reply.content or reply.reasoning or "") // CHARS_PER_TOKEN + 1
-    message: dict[str, Any] = {"role": "assistant", "content": reply.content, "tool_calls": []}
+    message = message_of(reply.thought, reply.command, protocol_of(request), turn)
+    if reply.reasoning is not None:
+        message |= {"content": None, "reasoning": reply.reasoning}
+    said = len(json.dumps(message)) // CHARS_PER_TOKEN + 1
+    finish = "tool_calls" if message["tool_calls"] else "stop"
     usage: dict[str, Any] = {
         "prompt_tokens": prompt,
         "completion_tokens": said,
         "total_tokens": prompt + said,
     }
     if reply.reasoning is not None:
-        message["reasoning"] = reply.reasoning
         usage["completion_tokens_details"] = {"reasoning_tokens": said}
     return {
         "id": f"chatcmpl-{time.time_ns()}",
         "object": "chat.completion",
         "created": int(time.time()),
         "model": MODEL,
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
         "usage": usage,
     }

@@ -10,7 +10,8 @@ import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 
-SUBMIT = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
+from orchestrator.testing.protocols import SUBMIT, Edit, edits_of
+
 LOOK = "git status --short && ls"
 # what a real vLLM 0.32 says
 OVERFLOW_BODY = {
@@ -44,7 +45,8 @@ class Turn:
 class Reply:
     """What goes back over the wire."""
 
-    command: str | None = None
+    command: str | Edit | None = None
+    """What the agent shall do; a protocol says in which words."""
     thought: str = "The next step."
     reasoning: str | None = None
     """Text in the reasoning field, with no content: a swallowed answer."""
@@ -53,14 +55,6 @@ class Reply:
     """The error's body where `status` is not 200."""
     hang_up: bool = False
     delay_s: float = 0.0
-
-    @property
-    def content(self) -> str | None:
-        if self.reasoning is not None:
-            return None
-        if self.command is None:
-            return self.thought
-        return f"THOUGHT: {self.thought}\n\n```mswea_bash_command\n{self.command}\n```"
 
 
 Persona = Callable[[Turn], Reply]
@@ -76,6 +70,23 @@ def solves(turn: Turn) -> Reply:
     """Looks, mends the bug, submits."""
     commands = [LOOK, apply_command(turn.gold_patch), SUBMIT]
     return Reply(commands[min(turn.number, 2)])
+
+
+def edits(turn: Turn) -> Reply:
+    """Looks, mends the bug with the edit tool, looks at what has changed, submits."""
+    changes = [Reply(edit, f"I change {edit.path}.") for edit in edits_of(turn.gold_patch)]
+    replies = [
+        Reply(LOOK, "I look at what is there."),
+        *changes,
+        Reply("git diff", "I check the change."),
+        Reply(SUBMIT, "The issue is solved."),
+    ]
+    return replies[min(turn.number, len(replies) - 1)]
+
+
+def leaves_the_shell(turn: Turn) -> Reply:
+    """Ends its own shell, and then solves."""
+    return Reply("cd / && exit 3") if turn.number == 0 else solves(_at(turn, turn.number - 1))
 
 
 def wrong(turn: Turn) -> Reply:
@@ -155,6 +166,8 @@ PERSONAS: dict[str, Persona] = {
     persona.__name__: persona
     for persona in (
         solves,
+        edits,
+        leaves_the_shell,
         wrong,
         never_submits,
         breaks_format,

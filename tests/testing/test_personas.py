@@ -7,12 +7,12 @@ import pytest
 from orchestrator.testing.personas import (
     OVERFLOW_BODY,
     PERSONAS,
-    SUBMIT,
     Reply,
     Turn,
     apply_command,
     parse_persona,
 )
+from orchestrator.testing.protocols import SUBMIT
 
 PATCH = "--- größer 'quoted' $HOME\n+++ b\n"
 
@@ -75,11 +75,8 @@ def test_an_overflow_is_said_as_a_real_server_says_it() -> None:
     assert (say("overflows", 2).status, say("overflows", 2).body) == (400, OVERFLOW_BODY)
 
 
-def test_a_swallowed_answer_has_reasoning_and_no_content() -> None:
-    reply = say("swallowed", 0)
-
-    assert reply.content is None
-    assert reply.reasoning
+def test_a_swallowed_answer_has_reasoning() -> None:
+    assert say("swallowed", 0).reasoning
 
 
 @pytest.mark.parametrize(

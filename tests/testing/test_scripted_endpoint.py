@@ -30,7 +30,7 @@ def http(endpoint: ScriptedEndpoint) -> Iterator[httpx.Client]:
 
 def body(instance: Instance, **more: Any) -> dict[str, Any]:
     messages = [
-        {"role": "system", "content": "be careful"},
+        {"role": "system", "content": "fence it: ```mswea_bash_command"},
         {"role": "user", "content": f"Someone reported:\n{instance.problem_statement}\nMend it."},
     ]
     return {"model": "scripted", "messages": messages, **more}
@@ -47,6 +47,39 @@ def test_it_finds_the_instance_by_its_problem_statement(http: httpx.Client, demo
         reply = http.post("/chat/completions", json=body(demo.instances[number])).json()
         content = reply["choices"][0]["message"]["content"]
         assert ("```mswea_bash_command" in content) == command
+
+
+def test_a_swallowed_answer_has_reasoning_and_no_content(demo: Dataset) -> None:
+    with (
+        ScriptedEndpoint(demo.instances, demo.answers, {"default": "swallowed"}) as endpoint,
+        httpx.Client(base_url=endpoint.base_url) as client,
+    ):
+        reply = client.post("/chat/completions", json=body(demo.instances[0])).json()
+
+    message = reply["choices"][0]["message"]
+    assert message["content"] is None
+    assert message["reasoning"]
+
+
+def test_it_speaks_as_the_conversation_asks_for_it(http: httpx.Client, demo: Dataset) -> None:
+    request = body(demo.instances[0])
+    tools = [{"type": "function", "function": {"name": "bash"}}]
+    in_tags, called = {**request}, {**request, "tools": tools}
+    in_tags["messages"] = [
+        {"role": "system", "content": "<command>…</command>"},
+        *request["messages"][1:],
+    ]
+
+    tagged, call = (
+        http.post("/chat/completions", json=asked).json()["choices"][0]
+        for asked in (in_tags, called)
+    )
+
+    assert "<command>\ngit status --short && ls\n</command>" in tagged["message"]["content"]
+    assert call["finish_reason"] == "tool_calls"
+    function = call["message"]["tool_calls"][0]["function"]
+    assert function["name"] == "bash"
+    assert json.loads(function["arguments"]) == {"command": "git status --short && ls"}
 
 
 def test_an_answer_has_the_official_fields(http: httpx.Client, instance: Instance) -> None:

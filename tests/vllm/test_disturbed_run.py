@@ -16,7 +16,8 @@ from tiny_vllm import MODEL, TinyVllm
 
 from orchestrator.answers import unseal
 from orchestrator.dataset import Dataset
-from orchestrator.testing.personas import SUBMIT, Reply, apply_command
+from orchestrator.testing.personas import apply_command
+from orchestrator.testing.protocols import SUBMIT, Protocol, message_of
 
 pytestmark = [pytest.mark.vllm, pytest.mark.ray, pytest.mark.slow]
 HUNG_S = 60
@@ -34,7 +35,8 @@ def script(demo: Dataset, tmp_path: Path) -> Path:
         mend = apply_command(patch) if instance.instance_id != WRONG else "echo a > NOTES.txt"
         commands = ["git status --short", mend, SUBMIT]
         turns[instance.problem_statement.strip()] = [
-            str(Reply(command).content) for command in commands
+            message_of("The next step.", command, Protocol.MINI, 0)["content"]
+            for command in commands
         ]
     path = tmp_path / "script.json"
     path.write_text(json.dumps(turns), encoding="utf-8")
