@@ -1,4 +1,4 @@
-"""One rollout's limits: steps, tokens and wall clock, the same for every agent."""
+"""One rollout's limits: steps, tokens, wall clock and loops, the same for every agent."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from orchestrator.config.schema import Rollout
+from orchestrator.trajectory import Step
 from orchestrator.types import Outcome, Usage
 
 
@@ -29,6 +30,9 @@ class Budget:
     now: Callable[[], float] = time.monotonic
     activity: str = ""
     """What the agent does at this moment, for the display."""
+    steps: list[Step] = field(default_factory=list)
+    """What the agent did so far, for who watches it."""
+    _repeats: int = field(init=False, default=0)
     _started: float = field(init=False)
     _usage: Usage = field(init=False, default=Usage())
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
@@ -46,21 +50,39 @@ class Budget:
         """Seconds until the wall clock limit; what was held does not count."""
         return self.limits.time_limit_s - (self.now() - self._started - self.usage.held_s)
 
+    @property
+    def steps_left(self) -> int:
+        return self.limits.max_steps - self.usage.steps
+
     def begin_step(self) -> None:
         """Take one step from the budget.
 
         Raises:
-            LimitReached: nothing is left of some limit.
+            LimitReached: nothing is left of some limit, or the agent goes round in circles.
         """
         self.refresh()
         usage = self.usage
-        if usage.steps >= self.limits.max_steps:
+        if usage.steps >= self.limits.max_steps or self._loops:
             raise LimitReached(Outcome.STEP_LIMIT)
         if usage.prompt_tokens + usage.completion_tokens >= self.limits.max_tokens:
             raise LimitReached(Outcome.TOKEN_LIMIT)
         if self.time_left_s <= 0:
             raise LimitReached(Outcome.TIME_LIMIT)
         self._add(steps=1)
+
+    @property
+    def _loops(self) -> bool:
+        return 0 < self.limits.loop_limit <= self._repeats
+
+    def end_step(self, step: Step) -> None:
+        """Tell what came of a step."""
+        last = self.steps[-1] if self.steps else None
+        same = last is not None and (last.action, last.observation) == (
+            step.action,
+            step.observation,
+        )
+        self._repeats = self._repeats + 1 if same else 1
+        self.steps.append(step)
 
     def add_call(self, prompt_tokens: int, completion_tokens: int, seconds: float) -> None:
         """Count one answered call, in tokens as the server counted them."""

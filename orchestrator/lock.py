@@ -22,7 +22,7 @@ def make_lock(
     sandbox = config.cluster.sandbox
     return {
         "run_id": config.run_id,
-        "versions": versions(),
+        "versions": versions() | agent_versions(config),
         "dataset": {
             "source": config.benchmark.source,
             "split": config.benchmark.split,
@@ -52,6 +52,16 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def agent_versions(config: RunConfig) -> dict[str, str]:
+    """Of an agent that is installed beside us."""
+    if config.agent.kind != "sweagent":
+        return {}
+    from orchestrator.agents.sweagent.installation import find_installation
+
+    found = find_installation()
+    return {**found.versions, "sweagent_commit": found.commit} if found else {}
 
 
 def image_ids(dataset: Dataset) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Every path of a run, spelled once.
+"""Every path of a run, and of the user's cache, spelled once.
 
 runs/<run_id>/
     run.yaml                 the merged RunConfig that the run was started with
@@ -16,6 +16,12 @@ runs/<run_id>/
     <model>.<run_id>.json    the official final report
     report.{json,md}
     scratch/                 copies that process sandboxes work in; empty between runs
+
+<cache>/agents/sweagent/     <cache>: $SWE_ORCHESTRATOR_CACHE, or the user's cache folder
+    installed.json           names the folder in use, which is whole; written last
+    <folder>/checkout/       SWE-agent's repository at the installed commit
+    <folder>/venv/           its own Python environment
+    <folder>/runtime/linux-amd64/    SWE-ReX for sandboxes of that platform, mounted read-only
 """
 
 from __future__ import annotations
@@ -23,6 +29,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+import platformdirs
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,58 @@ class RunPaths:
 
     def harness_log(self, model: str, instance_id: str) -> Path:
         return self.harness_logs / harness_model_name(model) / instance_id
+
+
+@dataclass(frozen=True)
+class SweAgentPaths:
+    """One installation of SWE-agent; see the module's docstring for the drawing."""
+
+    root: Path
+
+    @property
+    def checkout(self) -> Path:
+        return self.root / "checkout"
+
+    @property
+    def venv(self) -> Path:
+        return self.root / "venv"
+
+    @property
+    def python(self) -> Path:
+        return self.venv / "bin" / "python"
+
+    def runtime(self, platform: str) -> Path:
+        return self.root / "runtime" / platform.replace("/", "-")
+
+
+@dataclass(frozen=True)
+class SweAgentFolder:
+    """Where installations of SWE-agent lie, of which one is in use."""
+
+    root: Path
+
+    @classmethod
+    def of_user(cls) -> SweAgentFolder:
+        given = os.environ.get("SWE_ORCHESTRATOR_CACHE")
+        cache = Path(given) if given else platformdirs.user_cache_path("swe-orchestrator")
+        return cls(cache.resolve() / "agents" / "sweagent")
+
+    @property
+    def manifest(self) -> Path:
+        return self.root / "installed.json"
+
+    @property
+    def fetched(self) -> Path:
+        """A checkout that is not known to be one yet."""
+        return self.root / "fetched"
+
+    @property
+    def lock(self) -> Path:
+        """Held (flock) by the one who installs."""
+        return self.root / "lock"
+
+    def installation(self, folder: str) -> SweAgentPaths:
+        return SweAgentPaths(self.root / folder)
 
 
 def harness_model_name(model: str) -> str:

@@ -49,7 +49,7 @@ def resolve_host(config: RunConfig, instances: Sequence[Instance]) -> Host:
         try:
             return _docker_host()
         except PrerequisiteError:
-            may_fall_back = wanted == "auto" and config.benchmark.source == "bundled"
+            may_fall_back = wanted == "auto" and config.benchmark.is_bundled
             if not may_fall_back:
                 raise
     _require_tools("bash", "git", "patch")
@@ -101,6 +101,31 @@ def api_key(config: RunConfig) -> str:
     if not key:
         raise PrerequisiteError(f"${name} is not set.", "Put the endpoint's key there.")
     return key
+
+
+def require_agent(config: RunConfig, host: Host) -> None:
+    """Check that the agent can work on this host.
+
+    Raises:
+        ConfigError: its sandboxes are of a kind that it can't use, or it has no such tools.
+        PrerequisiteError: it is not installed.
+    """
+    agent = config.agent
+    if agent.kind == "mini" and not set(agent.bundles) <= {"edit"}:
+        raise ConfigError(f"agent.bundles: {agent.kind} knows only `edit`")
+    if agent.kind != "sweagent":
+        return
+    if host.sandbox_kind != "docker":
+        raise ConfigError(
+            f"agent {agent.name!r} writes outside of the repository, so it works in containers "
+            "only: use --sandbox docker, or --agent mini"
+        )
+    from orchestrator.agents.sweagent.agent import find_bundle
+    from orchestrator.agents.sweagent.installation import require_installation
+
+    found = require_installation(config.cluster.sandbox.platform)
+    for bundle in agent.bundles:
+        find_bundle(bundle, found.paths.checkout / "tools")
 
 
 def require_personas(config: RunConfig) -> None:
@@ -197,6 +222,8 @@ def check_ready(
     require_disk(config, run_dir)
     host = resolve_host(config, dataset.instances)
     require_personas(config)
+    if ask_model:
+        require_agent(config, host)
     if not ask_model or config.model is None:
         return Ready(host)
     worries = tuple(_gateway_worries(config))

@@ -24,7 +24,13 @@ from orchestrator.plan import (
     image_worries,
     make_plan,
 )
-from orchestrator.preflight import Host, free_disk_gb, missing_images, resolve_host
+from orchestrator.preflight import (
+    Host,
+    free_disk_gb,
+    missing_images,
+    require_agent,
+    resolve_host,
+)
 from orchestrator.report.words import duration
 
 ROWS_SHOWN = 12
@@ -59,6 +65,11 @@ def preview(request: Request) -> Preview:
         memory_gb = psutil.virtual_memory().total / 1e9
         host = Host("docker (not there)", memory_gb, os.cpu_count() or 1)
         missing = tuple(dict.fromkeys(i.image for i in dataset.instances))
+    else:
+        try:
+            require_agent(config, host)
+        except PrerequisiteError as error:
+            problems.append(str(error))
     repos = {instance.instance_id: instance.repo for instance in dataset.instances}
     plan = make_plan(dataset.instances, RunState(config.run_id, repos))
     slots = choose_slots(config.cluster, config.model, host.memory_gb, host.cpus)

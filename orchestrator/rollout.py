@@ -29,13 +29,13 @@ from orchestrator.errors import (
 from orchestrator.gateway.link import Link
 from orchestrator.harvest import Baseline, harvest, inspect_repository
 from orchestrator.sandbox import Sandbox, SandboxSpec, start_sandbox
+from orchestrator.trajectory import Step
 from orchestrator.types import (
     Failure,
     Instance,
     Outcome,
     RolloutResult,
     SealedAnswer,
-    Usage,
 )
 
 WATCH_S = 0.25
@@ -71,6 +71,10 @@ class Progress:
     phase: str
     steps: int = 0
     activity: str = ""
+    new_steps: tuple[Step, ...] = ()
+    """What the agent did since the last of these; told where `rollout.show_steps` wants it."""
+    steps_told: int = 0
+    """How many steps have been told with this."""
 
 
 @dataclass
@@ -106,28 +110,31 @@ def roll_out(
     )
 
     pulled = False
+    agent = create_agent(request.config.agent)
 
-    def progress(phase: str, usage: Usage = Usage(), activity: str = "") -> Progress:
-        return Progress(instance.instance_id, request.attempt, phase, usage.steps, activity)
+    def progress(phase: str, run: _AgentRun | None = None) -> Progress:
+        event = Progress(instance.instance_id, request.attempt, phase)
+        return run.told(event) if run else event
 
     try:
         yield progress("image")
+        mounts = agent.prepare(request.config.cluster.sandbox.platform)
         with phases("image"):
             pulled = _prepare_image(request)
         yield progress("sandbox")
         with phases("sandbox"):
-            sandbox = start_sandbox(request.sandbox_kind, sandbox_spec(request))
+            sandbox = start_sandbox(request.sandbox_kind, sandbox_spec(request, mounts))
         try:
             with phases("sandbox"):
                 baseline = inspect_repository(sandbox, instance)
             with tempfile.TemporaryDirectory(
                 prefix="rollout-", ignore_cleanup_errors=True
             ) as folder:
-                run = _AgentRun(request, sandbox, Path(folder))
+                run = _AgentRun(request, agent, sandbox, Path(folder))
                 with phases("agent"):
-                    for usage, activity in run.watch(should_stop):
-                        yield progress("agent", usage, activity)
-                yield progress("harvest", run.budget.usage)
+                    for _ in run.watch(should_stop):
+                        yield progress("agent", run)
+                yield progress("harvest", run)
                 with phases("harvest"):
                     result = run.result(baseline, started_at)
         finally:
@@ -135,12 +142,14 @@ def roll_out(
                 sandbox.close()
     except InfraError as error:
         result = replace(result, failure=Failure(error.kind, str(error)))
+    finally:
+        agent.close()
     if pulled and result.outcome is not None and not result.patch:
         _evict_unless_kept(request)  # no grade will
     yield replace(result, ended_at=time.time(), phases_s=phases.seconds, image_pulled=pulled)
 
 
-def sandbox_spec(request: RolloutRequest) -> SandboxSpec:
+def sandbox_spec(request: RolloutRequest, mounts: tuple[str, ...] = ()) -> SandboxSpec:
     config, instance = request.config, request.instance
     settings = config.cluster.sandbox
     return SandboxSpec(
@@ -159,7 +168,7 @@ def sandbox_spec(request: RolloutRequest) -> SandboxSpec:
         network=settings.network,
         # a sandbox outlives an outage of the model server, whose time is on no limit's account
         lifetime_s=config.rollout.time_limit_s + _max_outage_s(config),
-        mounts=settings.mounts,
+        mounts=(*settings.mounts, *mounts),
         env=settings.env,
     )
 
@@ -197,23 +206,40 @@ def _evict_unless_kept(request: RolloutRequest) -> None:
 class _AgentRun:
     """An agent at work in its thread, and what becomes of it."""
 
-    def __init__(self, request: RolloutRequest, sandbox: Sandbox, output_dir: Path) -> None:
+    def __init__(
+        self, request: RolloutRequest, agent: Agent, sandbox: Sandbox, output_dir: Path
+    ) -> None:
         self._request = request
         self._sandbox = sandbox
         self._output_dir = output_dir
-        self._agent: Agent = create_agent(request.config.agent.kind)
+        self._agent = agent
         self._link = Link(request.base_url, request.api_key)
         self.budget = Budget(request.config.rollout, self._link.held_s)
         self._outcome: Outcome | None = None
         self._error: BaseException | None = None
+        self._told = 0
         self._stopped = False
         self._overran = False
 
-    def watch(self, should_stop: Callable[[], bool]) -> Iterator[tuple[Usage, str]]:
-        """Start the agent and wait for its end, a stop, or overtime. Yields where it has got to."""
+    def told(self, event: Progress) -> Progress:
+        """The event with where the agent has got to, and its new steps if they are to be shown."""
+        budget, new = self.budget, tuple[Step, ...]()
+        if budget.limits.show_steps:
+            new = tuple(budget.steps[self._told :])
+            self._told += len(new)
+        return replace(
+            event,
+            steps=budget.usage.steps,
+            activity=budget.activity,
+            new_steps=new,
+            steps_told=self._told,
+        )
+
+    def watch(self, should_stop: Callable[[], bool]) -> Iterator[None]:
+        """Start the agent and wait for its end, a stop, or overtime. Yields when it has moved."""
         thread = threading.Thread(target=self._work, daemon=True, name="agent")
         thread.start()
-        seen: tuple[int, str] = (0, "")
+        seen: tuple[int, int, str] = (0, 0, "")
         asked_at = time.monotonic()
         with self._link:
             while thread.is_alive():
@@ -223,16 +249,20 @@ class _AgentRun:
                     self.budget.refresh()
                 if should_stop():
                     self._stopped = True
+                    self._agent.close()
                     return
                 # a server that may hang is not the agent's time: the gateway will know presently
                 if self.budget.time_left_s < -OVERTIME_S and self._link.quiet_s < QUIET_S:
                     self._overran = True
+                    self._agent.close()
                     return
-                state = (self.budget.usage.steps, self.budget.activity)
+                budget = self.budget
+                state = (budget.usage.steps, len(budget.steps), budget.activity)
                 if state != seen:
                     seen = state
-                    yield self.budget.usage, self.budget.activity
+                    yield
             self.budget.refresh()
+            yield
 
     def _work(self) -> None:
         config = self._request.config
@@ -240,7 +270,6 @@ class _AgentRun:
             instance=self._request.instance,
             sandbox=self._sandbox,
             budget=self.budget,
-            config=config.agent,
             model=config.model,
             base_url=self._request.base_url,
             api_key=self._request.api_key,
@@ -256,7 +285,7 @@ class _AgentRun:
     def result(self, baseline: Baseline, started_at: float) -> RolloutResult:
         """Harvest, and tell the outcome or the failure. Raises SandboxUnavailable."""
         failure = self._failure()
-        patch, remarks = harvest(self._sandbox, baseline)
+        patch, remarks = self._harvest(baseline, failure)
         files = self._files()
         common = RolloutResult(
             self._request.instance.instance_id,
@@ -276,6 +305,17 @@ class _AgentRun:
         salvaged = bool(patch) and outcome is not Outcome.SUBMITTED
         return replace(common, outcome=outcome, patch=patch, salvaged=salvaged)
 
+    def _harvest(self, baseline: Baseline, failure: Failure | None) -> tuple[str, tuple[str, ...]]:
+        """The patch, and remarks. Where the sandbox is gone, what the agent saw of it last counts
+        if the agent had come to its end, and is something to look at if it had not."""
+        try:
+            return harvest(self._sandbox, baseline)
+        except SandboxUnavailable:
+            last = self._agent.last_patch(self._output_dir)
+            if failure is None and (self._outcome is None or not last):
+                raise
+            return last, ("the sandbox was gone: the patch is the agent's own last diff",)
+
     def _failure(self) -> Failure | None:
         if self._stopped:
             return Failure(Interrupted.kind, "stopped by hand")
@@ -293,7 +333,7 @@ class _AgentRun:
         files = {
             path.name: path.read_bytes()
             for path in sorted(self._output_dir.iterdir())
-            if path.is_file()
+            if path.is_file() and path.stat().st_size
         }
         trajectory = self._agent.trajectory(self._output_dir)
         if trajectory.steps:

@@ -44,12 +44,24 @@ def services(
         if model is not None:
             process = GatewayProcess(model, cluster.gateway, api_key, paths.gateway_log)
             gateway = stack.enter_context(process)
+        if ask_model and config.agent.kind == "sweagent":
+            _warm_up_sweagent()
         engine = RayEngine(slots, cluster.grading.slots, cluster.ray_address, config.run_id)
         stack.callback(engine.close)
         if cluster.ray_address is None:
             write_atomic(paths.ray_session, engine.session_dir)
             stack.callback(paths.ray_session.unlink, missing_ok=True)
         yield Live(engine, gateway)
+
+
+def _warm_up_sweagent() -> None:
+    """Its imports take as long as Ray does to start."""
+    from orchestrator.agents.sweagent.installation import find_installation
+    from orchestrator.agents.sweagent.process import warm_up
+
+    found = find_installation()
+    assert found is not None, "checked before"
+    warm_up(found)
 
 
 @contextmanager

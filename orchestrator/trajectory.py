@@ -58,6 +58,76 @@ class _MiniFile(BaseModel):
     messages: list[_MiniMessage] = Field(default_factory=list)
 
 
+class _SweAgentUsage(_MiniUsage):
+    time: float | None = None
+
+
+class _SweAgentExtra(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    usage: _SweAgentUsage = _SweAgentUsage()
+
+
+class _SweAgentState(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    diff: str = ""
+
+
+class _SweAgentStep(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    thought: str = ""
+    action: str = ""
+    observation: str = ""
+    response: str = ""
+    state: _SweAgentState = _SweAgentState()
+    extra_info: _SweAgentExtra = _SweAgentExtra()
+
+
+class _SweAgentInfo(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    submission: str | None = None
+
+
+class _SweAgentFile(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    trajectory: list[_SweAgentStep] = Field(default_factory=list)
+    info: _SweAgentInfo = _SweAgentInfo()
+
+
+def read_sweagent(path: Path) -> Trajectory:
+    """SWE-agent's .traj; times and tokens are there where our runner wrote it.
+
+    An absent or cut-off file is a trajectory of no steps.
+    """
+    file = _read_sweagent_file(path)
+    return Trajectory(
+        tuple(
+            Step(
+                thought=step.thought.strip(),
+                action=step.action.strip(),
+                observation=step.observation,
+                time=step.extra_info.usage.time,
+                prompt_tokens=step.extra_info.usage.prompt_tokens,
+                completion_tokens=step.extra_info.usage.completion_tokens,
+            )
+            for step in file.trajectory
+        )
+    )
+
+
+def sweagent_last_patch(path: Path) -> str:
+    """What SWE-agent submitted, or what had changed after its last step; empty if unknown."""
+    file = _read_sweagent_file(path)
+    diffs = (step.state.diff for step in reversed(file.trajectory))
+    return file.info.submission or next((diff for diff in diffs if diff), "")
+
+
+def _read_sweagent_file(path: Path) -> _SweAgentFile:
+    try:
+        return _SweAgentFile.model_validate_json(path.read_bytes())
+    except (OSError, ValueError):
+        return _SweAgentFile()
+
+
 def read_mini(path: Path) -> Trajectory:
     """mini-swe-agent's .traj.json. An absent or cut-off file is a trajectory of no steps."""
     try:

@@ -43,12 +43,28 @@ def _vllm_problem() -> str:
     return "SWE_ORCHESTRATOR_VLLM names no folder of scripts/vllm-for-tests"
 
 
+@functools.cache
+def _sweagent_problem() -> str:
+    from orchestrator.agents.sweagent.installation import require_installation
+
+    try:
+        require_installation("linux/amd64")
+    except PrerequisiteError as error:
+        return str(error)
+    return ""
+
+
 _GATES = {"docker": ("Docker", _docker_problem), "vllm": ("vLLM", _vllm_problem)}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests marked docker or vllm are skipped without it, but not in CI, where it must be there."""
+    """Tests marked docker or vllm are skipped without it, but not in CI, where it must be there.
+
+    Those marked sweagent are skipped wherever a person has not installed it.
+    """
+    if item.get_closest_marker("sweagent") and (problem := _sweagent_problem()):
+        pytest.skip(problem)
     for marker, (name, find_problem) in _GATES.items():
         if item.get_closest_marker(marker) is None or not (problem := find_problem()):
             continue

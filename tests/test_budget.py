@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.budget import Budget, LimitReached
 from orchestrator.config.schema import Rollout
+from orchestrator.trajectory import Step
 from orchestrator.types import Outcome, Usage
+
+LISTED = Step("I look.", "ls", "a.py")
+FAILED = Step("I test.", "pytest", "1 failed")
+UNREADABLE = Step("I would look now.", "", "(not one command in the asked form)")
 
 
 class Clock:
@@ -73,3 +80,78 @@ def test_a_command_gets_its_own_limit_or_what_is_left() -> None:
     assert budget.command_timeout_s() == pytest.approx(10)
     clock.seconds += 90
     assert budget.command_timeout_s() == 1.0
+
+
+def test_steps_that_are_left_go_down_with_each_that_begins() -> None:
+    budget = Budget(Rollout(max_steps=2))
+    assert budget.steps_left == 2
+    budget.begin_step()
+    budget.end_step(LISTED)
+    assert budget.steps_left == 1
+    budget.begin_step()
+    assert budget.steps_left == 0
+
+    with pytest.raises(LimitReached):
+        budget.begin_step()
+
+    assert budget.steps_left == 0
+
+
+def play(budget: Budget, *steps: Step) -> Outcome | None:
+    """Take these steps; the limit that the next one meets."""
+    for step in steps:
+        budget.begin_step()
+        budget.end_step(step)
+    try:
+        budget.begin_step()
+    except LimitReached as limit:
+        return limit.outcome
+    return None
+
+
+def test_who_does_the_same_and_sees_the_same_again_and_again_goes_round_in_circles() -> None:
+    assert play(Budget(Rollout(loop_limit=3)), LISTED, LISTED) is None
+    assert play(Budget(Rollout(loop_limit=3)), LISTED, LISTED, LISTED) is Outcome.STEP_LIMIT
+
+
+def test_what_the_agent_thinks_meanwhile_makes_no_difference() -> None:
+    others = [replace(LISTED, thought=f"Once more, {n}.", time=float(n)) for n in range(3)]
+
+    assert play(Budget(Rollout(loop_limit=3)), *others) is Outcome.STEP_LIMIT
+
+
+@pytest.mark.parametrize(
+    "between", [replace(LISTED, observation="a.py b.py"), replace(LISTED, action="ls -1"), FAILED]
+)
+def test_anything_else_in_between_begins_the_count_anew(between: Step) -> None:
+    limits = Rollout(loop_limit=3)
+
+    assert play(Budget(limits), LISTED, LISTED, between, LISTED, LISTED) is None
+    ended = play(Budget(limits), LISTED, LISTED, between, LISTED, LISTED, LISTED)
+    assert ended is Outcome.STEP_LIMIT
+
+
+def test_two_commands_by_turns_are_no_loop() -> None:
+    assert play(Budget(Rollout(loop_limit=2)), *[LISTED, FAILED] * 10) is None
+
+
+def test_without_a_limit_on_loops_there_is_none() -> None:
+    assert Rollout().loop_limit == 0
+    assert play(Budget(Rollout(loop_limit=0)), *[LISTED] * 20) is None
+
+
+def test_a_loop_limit_of_one_ends_a_rollout_after_any_step() -> None:
+    assert play(Budget(Rollout(loop_limit=1))) is None
+    assert play(Budget(Rollout(loop_limit=1)), LISTED) is Outcome.STEP_LIMIT
+
+
+def test_answers_without_an_action_are_a_loop_like_any_other() -> None:
+    assert play(Budget(Rollout(loop_limit=2)), UNREADABLE) is None
+    assert play(Budget(Rollout(loop_limit=2)), UNREADABLE, UNREADABLE) is Outcome.STEP_LIMIT
+
+
+def test_steps_are_kept_in_order_for_who_watches() -> None:
+    budget = Budget(Rollout())
+    play(budget, LISTED, LISTED, FAILED)
+
+    assert budget.steps == [LISTED, LISTED, FAILED]

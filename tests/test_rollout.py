@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,16 @@ from typing import Any
 
 import pytest
 
+from orchestrator.agents import Agent, AgentContext
+from orchestrator.agents.base import SimpleAgent
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
+from orchestrator.errors import AgentCrashed, EndpointUnavailable, SandboxUnavailable
 from orchestrator.gateway.messages import Requested
 from orchestrator.rollout import Progress, RolloutRequest, roll_out
 from orchestrator.testing.endpoint import ScriptedEndpoint
 from orchestrator.testing.gateway import LocalGateway, model_at
+from orchestrator.trajectory import Trajectory
 from orchestrator.types import FailureKind, Instance, Outcome, RequestResult, RolloutResult
 
 MakeConfig = Callable[..., RunConfig]
@@ -177,6 +182,155 @@ def test_a_model_that_is_too_slow_is_the_rollouts_time_and_not_the_servers_fault
     assert not result.salvaged
     (asked,) = server.gateway.wait_for(Requested)
     assert asked.request.result is RequestResult.ABANDONED
+
+
+LAST_DIFF = "diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-1\n+2\n"
+SANDBOX_GONE = "the sandbox was gone: the patch is the agent's own last diff"
+
+
+class LosesItsSandbox(SimpleAgent):
+    """An agent whose sandbox goes away, and who then ends, fails, or waits to be let go."""
+
+    def __init__(self, end: Outcome | Exception | None, last: str = LAST_DIFF) -> None:
+        self._end, self._last = end, last
+        self._let_go = threading.Event()
+        self.lost_it = threading.Event()
+
+    def run(self, context: AgentContext) -> Outcome:
+        context.budget.begin_step()
+        context.sandbox.close()
+        self.lost_it.set()
+        if self._end is None:
+            self._let_go.wait(60)
+            raise AgentCrashed("its process was killed")
+        if isinstance(self._end, Exception):
+            raise self._end
+        return self._end
+
+    def close(self) -> None:
+        self._let_go.set()
+
+    def last_patch(self, output_dir: Path) -> str:
+        return self._last
+
+    def trajectory(self, output_dir: Path) -> Trajectory:
+        return Trajectory(())
+
+
+@pytest.fixture
+def roll_with(
+    roll: Roll, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., RolloutResult]:
+    """Runs a rollout of this very agent."""
+
+    def run(agent: Agent, settings: dict[str, Any] | None = None, **more: Any) -> RolloutResult:
+        monkeypatch.setattr("orchestrator.rollout.create_agent", lambda config: agent)
+        return roll(make_config("nop", settings), **more)
+
+    return run
+
+
+@pytest.mark.parametrize("outcome", [Outcome.SUBMITTED, Outcome.STEP_LIMIT, Outcome.GAVE_UP])
+def test_of_a_sandbox_that_is_gone_the_last_diff_of_an_agent_that_ended_is_the_patch(
+    roll_with: Roll, outcome: Outcome
+) -> None:
+    result = roll_with(LosesItsSandbox(outcome))
+
+    assert result.failure is None
+    assert (result.outcome, result.patch) == (outcome, LAST_DIFF)
+    assert result.salvaged == (outcome is not Outcome.SUBMITTED)
+    assert result.notes[-1] == SANDBOX_GONE
+
+
+def test_without_a_last_diff_a_sandbox_that_is_gone_is_a_failure(roll_with: Roll) -> None:
+    result = roll_with(LosesItsSandbox(Outcome.SUBMITTED, last=""))
+
+    assert failure_of(result)[0] is FailureKind.SANDBOX_UNAVAILABLE
+    assert result.partial_patch == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (AgentCrashed("SWE-agent: it broke"), FailureKind.AGENT_CRASHED),
+        (EndpointUnavailable("SWE-agent: it broke"), FailureKind.ENDPOINT_UNAVAILABLE),
+        (SandboxUnavailable("SWE-agent: it broke"), FailureKind.SANDBOX_UNAVAILABLE),
+        (ValueError("SWE-agent: it broke"), FailureKind.AGENT_CRASHED),
+    ],
+)
+def test_the_last_diff_of_an_agent_that_failed_is_only_something_to_look_at(
+    roll_with: Roll, error: Exception, kind: FailureKind
+) -> None:
+    result = roll_with(LosesItsSandbox(error))
+
+    found, detail = failure_of(result)
+    assert found is kind
+    assert "SWE-agent: it broke" in detail, "the agent's own failure, not that of the harvest"
+    assert result.partial_patch == LAST_DIFF
+    assert not result.salvaged
+
+
+def test_the_failure_of_an_agent_without_a_last_diff_stays_its_own(roll_with: Roll) -> None:
+    result = roll_with(LosesItsSandbox(AgentCrashed("it broke"), last=""))
+
+    assert failure_of(result) == (FailureKind.AGENT_CRASHED, "it broke")
+    assert result.partial_patch == ""
+
+
+def test_a_persons_stop_is_one_also_where_the_sandbox_is_gone(roll_with: Roll) -> None:
+    agent = LosesItsSandbox(None)
+
+    result = roll_with(agent, should_stop=agent.lost_it.is_set)
+
+    assert failure_of(result) == (FailureKind.INTERRUPTED, "stopped by hand")
+    assert result.partial_patch == LAST_DIFF
+
+
+def test_who_overran_its_time_in_a_sandbox_that_is_gone_has_not_ended(
+    roll_with: Roll, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.rollout.OVERTIME_S", 0.5)
+
+    result = roll_with(LosesItsSandbox(None), {"rollout.time_limit_s": 0.5})
+
+    assert failure_of(result)[0] is FailureKind.SANDBOX_UNAVAILABLE
+
+
+def steps_shown(
+    config: RunConfig, instance: Instance, server: Server, run_dir: Path
+) -> tuple[list[Progress], RolloutResult]:
+    request = RolloutRequest(config, instance, 1, "process", str(run_dir), **server.address)
+    *events, result = roll_out(request)
+    assert isinstance(result, RolloutResult)
+    return [event for event in events if isinstance(event, Progress)], result
+
+
+@pytest.mark.parametrize("persona", ["solves", "never_submits", "breaks_format", "recovers"])
+def test_steps_that_are_to_be_shown_are_told_once_each_and_in_order(
+    persona: str, serve: Start, make_config: MakeConfig, instance: Instance, tmp_path: Path
+) -> None:
+    config = make_config("mini", {"rollout.show_steps": True, "rollout.max_steps": 8})
+
+    events, result = steps_shown(config, instance, serve(persona), tmp_path)
+
+    told = [step for event in events for step in event.new_steps]
+    kept = json.loads(result.files["trajectory.json"])["steps"]
+    assert [step.action for step in told] == [step["action"] for step in kept]
+    assert len(told) == result.usage.steps
+    assert all(step.thought and step.observation for step in told if step.action)
+    so_far = 0
+    for event in events:
+        so_far += len(event.new_steps)
+        assert event.steps_told == so_far
+
+
+def test_steps_that_are_not_to_be_shown_are_not_told(
+    serve: Start, make_config: MakeConfig, instance: Instance, tmp_path: Path
+) -> None:
+    events, result = steps_shown(make_config("mini"), instance, serve("solves"), tmp_path)
+
+    assert result.usage.steps == 3
+    assert [(event.new_steps, event.steps_told) for event in events] == [((), 0)] * len(events)
 
 
 @pytest.mark.slow

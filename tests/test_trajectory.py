@@ -2,10 +2,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from orchestrator.trajectory import FORMAT, Step, Trajectory, read_mini
+from orchestrator.trajectory import (
+    FORMAT,
+    Step,
+    Trajectory,
+    read_mini,
+    read_sweagent,
+    sweagent_last_patch,
+)
 
 MESSAGES = [
     {"role": "system", "content": "be careful"},
@@ -22,6 +30,45 @@ MESSAGES = [
     {"role": "user", "content": "<returncode>0</returncode>"},
     {"role": "assistant", "content": "I am done thinking.", "extra": {}},
 ]
+
+EARLY = "diff --git a/f b/f\n-1\n+2\n"
+LATE = "diff --git a/f b/f\n-1\n+größer\n"
+
+
+def sweagent_step(diff: str = "", **more: Any) -> dict[str, Any]:
+    """A step as SWE-agent 1.1 writes it, with its own keys that nothing of ours reads."""
+    return {
+        "action": "ls\n",
+        "observation": "a.py\n",
+        "response": "I look.\n\n```\nls\n```",
+        "thought": "I look.\n",
+        "execution_time": 0.12,
+        "state": {"working_dir": "/testbed", "diff": diff},
+        "query": [],
+        "extra_info": {},
+    } | more
+
+
+USAGE = {"prompt_tokens": 70, "completion_tokens": 9, "time": 12.5}
+SWEAGENT: dict[str, Any] = {
+    "trajectory": [
+        sweagent_step(extra_info={"usage": USAGE, "more": 1}),
+        sweagent_step(EARLY, action="sed -i s/1/2/ f", thought="I mend.", observation=""),
+        sweagent_step(LATE, action="", thought="Hm.", observation=""),
+        sweagent_step(action="submit", state={}, extra_info={"usage": {}}),
+    ],
+    "history": [{"role": "system", "content": "be careful", "agent": "main"}],
+    "info": {
+        "swe_agent_hash": "unavailable",
+        "swe_agent_version": "1.1.0",
+        "exit_status": "submitted",
+        "submission": "diff --git a/f b/f\n-1\n+3\n",
+        "edited_files30": "",
+        "model_stats": {"instance_cost": 0, "api_calls": 4, "tokens_sent": 280},
+    },
+    "replay_config": "{}",
+    "environment": "main",
+}
 
 
 def write(path: Path, messages: object) -> Path:
@@ -69,3 +116,62 @@ def test_our_form_names_itself_and_keeps_every_letter(tmp_path: Path) -> None:
     assert "größer" in text
     assert json.loads(text)["format"] == FORMAT
     assert json.loads(text)["steps"][0]["action"] == "ls"
+
+
+def write_sweagent(path: Path, **more: Any) -> Path:
+    path.write_text(json.dumps(SWEAGENT | more, indent=1), encoding="utf-8")
+    return path
+
+
+def test_sweagents_steps_come_with_what_our_runner_noted_of_each_answer(tmp_path: Path) -> None:
+    trajectory = read_sweagent(write_sweagent(tmp_path / "i.traj"))
+
+    first, *others = trajectory.steps
+    assert first == Step("I look.", "ls", "a.py\n", 12.5, 70, 9)
+    assert others == [
+        Step("I mend.", "sed -i s/1/2/ f", ""),
+        Step("Hm.", "", ""),
+        Step("I look.", "submit", "a.py\n"),
+    ]
+
+
+def test_a_step_of_sweagents_may_lack_anything(tmp_path: Path) -> None:
+    path = write_sweagent(tmp_path / "i.traj", trajectory=[{}], info={})
+
+    assert read_sweagent(path).steps == (Step("", "", ""),)
+    assert sweagent_last_patch(path) == ""
+
+
+@pytest.mark.parametrize("kept", [0, 1, 20, 900, -2])
+def test_a_cut_off_file_of_sweagents_has_no_steps_and_no_patch(tmp_path: Path, kept: int) -> None:
+    path = write_sweagent(tmp_path / "i.traj")
+    path.write_bytes(path.read_bytes()[:kept])
+
+    assert read_sweagent(path) == Trajectory(())
+    assert sweagent_last_patch(path) == ""
+
+
+def test_an_absent_file_of_sweagents_has_no_steps_and_no_patch(tmp_path: Path) -> None:
+    assert read_sweagent(tmp_path / "absent.traj") == Trajectory(())
+    assert sweagent_last_patch(tmp_path / "absent.traj") == ""
+
+
+def test_what_sweagent_submitted_is_its_last_patch(tmp_path: Path) -> None:
+    path = write_sweagent(tmp_path / "i.traj")
+
+    assert sweagent_last_patch(path) == SWEAGENT["info"]["submission"]
+
+
+@pytest.mark.parametrize("info", [{"submission": None}, {"submission": ""}, {}])
+def test_without_a_submission_the_last_diff_that_it_saw_is(
+    tmp_path: Path, info: dict[str, Any]
+) -> None:
+    path = write_sweagent(tmp_path / "i.traj", info=info)
+
+    assert sweagent_last_patch(path) == LATE
+
+
+def test_who_changed_nothing_has_no_last_patch(tmp_path: Path) -> None:
+    path = write_sweagent(tmp_path / "i.traj", trajectory=[sweagent_step()], info={})
+
+    assert sweagent_last_patch(path) == ""

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from orchestrator.agents.base import Agent, AgentContext
+from orchestrator.config.schema import Agent as AgentConfig
 
 __all__ = ["Agent", "AgentContext", "create_agent"]
 
 
-def create_agent(kind: str) -> Agent:
-    """The agent of a kind (`mini`, `gold`, `nop`)."""
+def create_agent(config: AgentConfig) -> Agent:
+    """The agent of a profile, for one rollout."""
+    kind = config.kind
+    if kind == "sweagent":
+        from orchestrator.agents.sweagent.agent import SweAgent
+
+        return SweAgent(config)
+    if kind == "mini":
+        from orchestrator.agents.mini import MiniAgent
+
+        return MiniAgent(config)
     if kind == "gold":
         from orchestrator.agents.gold import GoldAgent
 
@@ -17,8 +27,4 @@ def create_agent(kind: str) -> Agent:
         from orchestrator.agents.nop import NopAgent
 
         return NopAgent()
-    if kind == "mini":
-        from orchestrator.agents.mini import MiniAgent
-
-        return MiniAgent()
     raise ValueError(f"no agent {kind!r}")

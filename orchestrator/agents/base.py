@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.budget import Budget
-from orchestrator.config.schema import Agent as AgentConfig
 from orchestrator.config.schema import Model as ModelConfig
 from orchestrator.sandbox import Sandbox
 from orchestrator.trajectory import Trajectory
 from orchestrator.types import Instance, Outcome, SealedAnswer
+
+TOOLS_PATH = "/opt/swe-orchestrator/tools"
+"""Where our own tools are, in sandboxes whose agent asked for TOOLS_MOUNT."""
+TOOLS_MOUNT = f"{Path(__file__).parent / 'tools'}:{TOOLS_PATH}:ro"
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,6 @@ class AgentContext:
     instance: Instance
     sandbox: Sandbox
     budget: Budget
-    config: AgentConfig
     model: ModelConfig | None
     base_url: str
     """The endpoint that answers for `model`; empty for agents that ask none."""
@@ -33,7 +35,16 @@ class AgentContext:
 
 
 class Agent(Protocol):
-    """One way of solving an instance."""
+    """One way of solving an instance. Made for one rollout."""
+
+    def prepare(self, platform: str) -> tuple[str, ...]:
+        """Before the sandbox: start what can start meanwhile, and name what it must hold, as
+        host_path:sandbox_path:ro. `platform` is the sandbox's, such as linux/amd64.
+
+        Raises:
+            InfraError: what the agent needs is not on this host.
+        """
+        ...
 
     def run(self, context: AgentContext) -> Outcome:
         """Work until submission or a limit. The patch is not the agent's to deliver: the rollout
@@ -44,6 +55,28 @@ class Agent(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """The rollout is over, or does not wait for `run` any longer: let go of the sandbox, and of
+        what `prepare` started. Safe to call twice; never raises."""
+        ...
+
+    def last_patch(self, output_dir: Path) -> str:
+        """The patch as the agent last saw it, for when its sandbox is gone; empty if unknown."""
+        ...
+
     def trajectory(self, output_dir: Path) -> Trajectory:
         """Read what `run` left in `output_dir`, also after it was cut off."""
         ...
+
+
+class SimpleAgent:
+    """What an agent is that needs nothing but its sandbox."""
+
+    def prepare(self, platform: str) -> tuple[str, ...]:
+        return ()
+
+    def close(self) -> None:
+        """It works in the rollout's own process, and ends with its sandbox."""
+
+    def last_patch(self, output_dir: Path) -> str:
+        return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.agents.base import AgentContext
+from orchestrator.agents.base import AgentContext, SimpleAgent
 from orchestrator.answers import unseal
 from orchestrator.errors import AgentCrashed
 from orchestrator.trajectory import Trajectory
@@ -13,7 +13,7 @@ from orchestrator.types import Outcome
 PATCH_FILE = ".orchestrator-gold.patch"
 
 
-class GoldAgent:
+class GoldAgent(SimpleAgent):
     """Applies the gold patch and submits."""
 
     def run(self, context: AgentContext) -> Outcome:

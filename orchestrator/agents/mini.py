@@ -12,12 +12,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agents.base import AgentContext
+from orchestrator.agents.base import TOOLS_MOUNT, TOOLS_PATH, AgentContext, SimpleAgent
 from orchestrator.budget import Budget, LimitReached
 from orchestrator.config.schema import Agent as AgentConfig
 from orchestrator.endpoint.client import ChatClient, ContextOverflow
 from orchestrator.sandbox import Sandbox
-from orchestrator.trajectory import Trajectory, read_mini
+from orchestrator.trajectory import Step, Trajectory, read_mini
 from orchestrator.types import Outcome
 
 # mini-swe-agent greets on stdout and makes a settings folder when it is imported
@@ -36,6 +36,7 @@ from minisweagent.models.utils.actions_text import (
 TRAJECTORY = "mini.traj.json"
 SUBMIT = "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
 ACTION_REGEX = r"```mswea_bash_command\s*\n(.*?)\n```"
+
 OBSERVATION_TEMPLATE = """\
 {%- if output.exception_info %}<error>{{ output.exception_info }}</error>
 {% endif -%}
@@ -43,19 +44,27 @@ OBSERVATION_TEMPLATE = """\
 <output>
 {{ output.output }}
 </output>"""
+"""Of profiles that have none of their own."""
 
 
-class MiniAgent:
+class MiniAgent(SimpleAgent):
     """mini-swe-agent's default agent under our limits."""
 
+    def __init__(self, config: AgentConfig) -> None:
+        self._config = config
+
+    def prepare(self, platform: str) -> tuple[str, ...]:
+        return (TOOLS_MOUNT,) if self._config.bundles else ()
+
     def run(self, context: AgentContext) -> Outcome:
+        config = self._config
         client = ChatClient(context.base_url, context.api_key)
         agent = DefaultAgent(
-            _TextModel(client, context.budget, context.config),
-            _SandboxEnvironment(context.sandbox, context.budget, context.config),
-            system_template=context.config.system_template,
-            instance_template=context.config.instance_template,
-            max_consecutive_format_errors=context.config.max_format_errors,
+            _TextModel(client, context.budget, config),
+            _SandboxEnvironment(context.sandbox, context.budget, config),
+            system_template=config.system_template,
+            instance_template=config.instance_template,
+            max_consecutive_format_errors=config.max_format_errors,
             step_limit=0,
             cost_limit=0,
             output_path=context.output_dir / TRAJECTORY,
@@ -116,18 +125,22 @@ class _TextModel:
                 "completion_tokens": tokens.completion_tokens,
             },
         }
+        content = completion.content
         try:
-            answer["extra"]["actions"] = parse_regex_actions(
-                completion.content,
+            actions = parse_regex_actions(
+                content,
                 action_regex=ACTION_REGEX,
                 format_error_template=self.config.format_error_template,
                 template_kwargs={"finish_reason": completion.finish_reason},
             )
         except FormatError as error:
+            self._budget.end_step(Step(content, "", "(not one command in the asked form)"))
             # the model must see its own answer to mend it, and servers want turns to alternate
             raise FormatError(
                 answer | {"content": answer["content"] or " "}, *error.messages
             ) from error
+        thought = content.partition("```")[0].strip()
+        answer["extra"]["actions"] = [action | {"thought": thought} for action in actions]
         return answer
 
     def format_message(self, **kwargs: Any) -> dict[str, Any]:
@@ -139,9 +152,15 @@ class _TextModel:
         outputs: list[dict[str, Any]],
         template_vars: dict[str, Any] | None = None,
     ) -> list[dict[str, Any]]:
+        steps = {
+            "steps_left": self._budget.steps_left,
+            "max_steps": self._budget.limits.max_steps,
+        }
         return list(
             format_observation_messages(
-                outputs, observation_template=OBSERVATION_TEMPLATE, template_vars=template_vars
+                outputs,
+                observation_template=self.config.observation_template or OBSERVATION_TEMPLATE,
+                template_vars=(template_vars or {}) | steps,
             )
         )
 
@@ -159,13 +178,17 @@ class _SandboxEnvironment:
         self.config = config
         self._sandbox = sandbox
         self._budget = budget
+        self._setup = _QUIET
+        if config.bundles:
+            self._setup += f'export PATH="{sandbox.resolve(TOOLS_PATH)}:$PATH"; '
 
     def execute(self, action: dict[str, Any], cwd: str = "") -> dict[str, Any]:
         command = str(action.get("command", ""))
         self._budget.activity = command.strip().splitlines()[0] if command.strip() else "(nothing)"
         timeout_s = self._budget.command_timeout_s()
-        result = self._sandbox.exec(_QUIET + command, timeout_s)
+        result = self._sandbox.exec(self._setup + command, timeout_s)
         text = result.text
+        self._budget.end_step(Step(str(action.get("thought", "")), command, text))
         first_line = text.lstrip().partition("\n")[0].strip()
         if first_line == SUBMIT and result.exit_code == 0:
             raise Submitted(_exit_message("Submitted"))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.agents.base import AgentContext
+from orchestrator.agents.base import AgentContext, SimpleAgent
 from orchestrator.trajectory import Trajectory
 from orchestrator.types import Outcome
 
 
-class NopAgent:
+class NopAgent(SimpleAgent):
     """Submits at once."""
 
     def run(self, context: AgentContext) -> Outcome:

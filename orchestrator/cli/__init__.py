@@ -8,7 +8,7 @@ import sys
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import bench, grading, profiles, runs, start
+from orchestrator.cli import agents, bench, grading, profiles, runs, start
 
 app = typer.Typer(
     name="orchestrator",
@@ -23,6 +23,7 @@ start.register(app)
 runs.register(app)
 grading.register(app)
 profiles.register(app)
+agents.register(app)
 bench.register(app)
 
 

@@ -1,4 +1,4 @@
-"""`config show`, `benchmarks`, `models` and `agents`: what there is to choose from."""
+"""`config show`, `benchmarks` and `models`: what there is to choose from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ def register(app: typer.Typer) -> None:
     app.add_typer(config, name="config")
     app.command("benchmarks")(benchmarks)
     app.command("models")(models)
-    app.command("agents")(agents)
 
 
 def show(
@@ -64,14 +63,17 @@ def models(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption = Fa
     _list("models", ("served_name", "endpoint"), config_dirs, as_json)
 
 
-def agents(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption = False) -> None:
-    """The agents that have a profile."""
-    _list("agents", ("kind",), config_dirs, as_json)
-
-
 def _list(kind: str, keys: tuple[str, ...], dirs: list[Path] | None, as_json: bool) -> None:
+    rows = list_rows(kind, keys, dirs)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+    else:
+        print_rows(rows, keys)
+
+
+def list_rows(kind: str, keys: tuple[str, ...], dirs: list[Path] | None) -> list[dict[str, Any]]:
+    """One row a profile: name, description, `keys`, file."""
     import yaml
-    from rich.table import Table
 
     from orchestrator.config import list_profiles
 
@@ -81,12 +83,15 @@ def _list(kind: str, keys: tuple[str, ...], dirs: list[Path] | None, as_json: bo
         row = {"name": name, "description": data.get("description", "")}
         row |= {key: data.get(key) for key in keys}
         rows.append(row | {"file": str(path)})
-    if as_json:
-        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
-        return
+    return rows
+
+
+def print_rows(rows: list[dict[str, Any]], keys: tuple[str, ...]) -> None:
+    from rich.table import Table
+
     table = Table("name", "description", *keys)
     for row in rows:
-        cells = [row[key]["base_url"] if key == "endpoint" else row[key] for key in keys]
+        cells = [row[key]["base_url"] if key == "endpoint" else row[key] or "" for key in keys]
         table.add_row(row["name"], row["description"], *map(str, cells))
     opt.make_console().print(table)
 

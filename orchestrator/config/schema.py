@@ -36,7 +36,8 @@ class Benchmark(Section):
     name: str
     description: str = ""
     source: str
-    """`bundled`, a hub dataset id, or a local .parquet, .jsonl, .json file or task repo folder."""
+    """`bundled:NAME` (demo, smoke), a hub dataset id, or a local .parquet, .jsonl, .json file or
+    task repo folder. `bundled` alone is `bundled:demo`: older runs' run.yaml hold it."""
     split: str = "test"
     data_file: str | None = None
     """The file's name inside `dataset_dir` that stands for this benchmark offline."""
@@ -46,6 +47,11 @@ class Benchmark(Section):
     default_agent: str = "mini"
     image_gb: float = Field(default=1.0, gt=0)
     """Disk that one more image takes, layers shared with others not counted; for the plan only."""
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether it ships with this project: small, and able to do without Docker."""
+        return self.source.partition(":")[0] == "bundled"
 
 
 class Endpoint(Section):
@@ -117,16 +123,23 @@ class Model(Section):
 
 
 class Agent(Section):
+    """Templates are Jinja; docs/agents.md lists what each agent puts into them."""
+
     name: str
     description: str = ""
-    kind: Literal["mini", "gold", "nop", "predictions"]
+    kind: Literal["sweagent", "mini", "gold", "nop", "predictions"]
     max_format_errors: int = Field(default=5, gt=0)
     """Answers in a row that hold no action before the rollout ends as format_errors."""
     observation_chars: int = Field(default=10_000, gt=0)
-    """A command's output is cut in the middle to this before the model sees it."""
+    """A command's output is cut to this before the model sees it."""
     system_template: str = ""
     instance_template: str = ""
+    observation_template: str = ""
     format_error_template: str = ""
+    protocol: Literal["thought_action", "xml_thought_action", "function_calling"] = "thought_action"
+    """sweagent only: the form of an answer, by the name of SWE-agent's parser for it."""
+    bundles: tuple[str, ...] = ()
+    """sweagent only: tool bundles of ours or of SWE-agent's checkout, by folder name."""
 
 
 class Sandbox(Section):
@@ -228,6 +241,11 @@ class Rollout(Section):
     time_limit_s: float = Field(default=3600, gt=0)
     """Wall clock from the first step; time held while the server is away does not count."""
     command_timeout_s: float = Field(default=120, gt=0)
+    loop_limit: int = Field(default=0, ge=0)
+    """The same action with the same observation, so often in a row, ends the rollout as
+    step_limit; 0: never."""
+    show_steps: bool = False
+    """Print every step of every rollout as it happens."""
     retries: dict[FailureKind, int] = Field(default_factory=_default_retries)
     retry_delay_s: float = Field(default=10, ge=0)
     """Before the first retry; doubles with each further one, to 10 minutes at most."""

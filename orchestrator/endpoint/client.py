@@ -43,6 +43,8 @@ class Completion:
     """No content, no tool call, but reasoning: the server took the answer for thought."""
     tokens: Tokens
     seconds: float
+    tool_calls: tuple[dict[str, Any], ...] = ()
+    """As the server sent them."""
 
 
 class ChatClient:
@@ -68,21 +70,24 @@ class ChatClient:
             verify=self._base_url.startswith("https:"),
         )
 
-    def complete(self, messages: list[dict[str, Any]]) -> Completion:
-        """Ask, and wait for the answer.
+    def complete(
+        self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None
+    ) -> Completion:
+        """Ask, and wait for the answer. `tools` are functions that the model may call.
 
         Raises:
             EndpointUnavailable: no server answers, for longer than is waited.
             RequestRefused: servers refuse the request for another reason than its length.
             ContextOverflow: the messages are too long for the model.
         """
+        body: dict[str, Any] = {"messages": messages}
+        if tools:
+            body["tools"] = tools
         gone_since: float | None = None
         while True:
             started = time.monotonic()
             try:
-                reply = self._client.post(
-                    f"{self._base_url}/chat/completions", json={"messages": messages}
-                )
+                reply = self._client.post(f"{self._base_url}/chat/completions", json=body)
             except httpx.HTTPError as error:
                 refused = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
                 if gone_since is None or not refused:
@@ -135,4 +140,5 @@ def _read(reply: httpx.Response, seconds: float) -> Completion:
         swallowed=is_swallowed(answer),
         tokens=read_tokens(answer),
         seconds=seconds,
+        tool_calls=tuple(choice["message"].get("tool_calls") or ()),
     )

@@ -1,6 +1,6 @@
-"""How every agent ends with every way in which models behave, in every sandbox.
+"""How every agent ends with every way in which models behave, in every sandbox that it works in.
 
-One round a sandbox: each persona has an instance of its own, and all play at the same time.
+A round is one agent in one kind of sandbox: all personas play at the same time.
 """
 
 from __future__ import annotations
@@ -21,27 +21,34 @@ from orchestrator.testing.gateway import LocalGateway, model_at
 from orchestrator.types import FailureKind, Instance, Outcome, RolloutResult
 
 pytestmark = pytest.mark.slow  # one round of all takes ten seconds
-KINDS = ["process", pytest.param("docker", marks=pytest.mark.docker)]
+ROUNDS = [
+    pytest.param(("mini", "process"), id="mini-process"),
+    pytest.param(("mini", "docker"), id="mini-docker", marks=pytest.mark.docker),
+    pytest.param(("mini-edit", "process"), id="mini-edit-process"),
+    *(
+        pytest.param((name, "docker"), id=name, marks=[pytest.mark.docker, pytest.mark.sweagent])
+        for name in ("sweagent", "sweagent-xml", "sweagent-tools")
+    ),
+]
 LIMITS = {"rollout.max_steps": 6, "agent.max_format_errors": 2}
-CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
-    # name: agent, persona, settings
-    "gold": ("gold", "solves", {}),
-    "nop": ("nop", "solves", {}),
-    "solves": ("mini", "solves", {}),
-    "wrong": ("mini", "wrong", {}),
-    "never_submits": ("mini", "never_submits", {}),
-    "few_tokens": ("mini", "never_submits", {"rollout.max_tokens": 3000}),
-    "breaks_format": ("mini", "breaks_format", {}),
-    "recovers": ("mini", "recovers", {}),
-    "overflows": ("mini", "overflows", {}),
-    "swallowed": ("mini", "swallowed", {}),
-    "slow": ("mini", "slow:0.1", {}),
-    "loops": ("mini", "loops", {}),
-    "errors": ("mini", "errors:1", {}),
-    "hangs_up": ("mini", "hangs_up:1", {}),
-    "away": ("mini", "away:0.5", {}),
-    "crashes_late": ("mini", "crashes_late", {"model.endpoint.max_tries": 2}),
-    "stays_away": ("mini", "away:60", {"model.endpoint.max_outage_s": 0}),
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    # name: persona, settings
+    "solves": ("solves", {}),
+    "edits": ("edits", {}),
+    "wrong": ("wrong", {}),
+    "never_submits": ("never_submits", {}),
+    "few_tokens": ("never_submits", {"rollout.max_tokens": 3000}),
+    "breaks_format": ("breaks_format", {}),
+    "recovers": ("recovers", {}),
+    "overflows": ("overflows", {}),
+    "swallowed": ("swallowed", {}),
+    "slow": ("slow:0.1", {}),
+    "loops": ("loops", {}),
+    "errors": ("errors:1", {}),
+    "hangs_up": ("hangs_up:1", {}),
+    "away": ("away:0.5", {}),
+    "crashes_late": ("crashes_late", {"model.endpoint.max_tries": 2}),
+    "stays_away": ("away:60", {"model.endpoint.max_outage_s": 0}),
 }
 
 
@@ -50,21 +57,24 @@ class Round:
 
     def __init__(
         self,
+        agent: str,
         kind: str,
         demo: Dataset,
         instance: Instance,
         run_dir: Path,
         play: Callable[..., RolloutResult],
     ) -> None:
-        self.run_dir = run_dir
+        self.agent, self.run_dir = agent, run_dir
         self._demo, self._instance, self._kind, self._play = demo, instance, kind, play
+        cases = {name: (agent, *case) for name, case in CASES.items()}
+        cases |= {"gold": ("gold", "solves", {}), "nop": ("nop", "solves", {})}
         with ThreadPoolExecutor(6) as pool:
-            running = {name: pool.submit(self._case, *case) for name, case in CASES.items()}
+            running = {name: pool.submit(self._case, *case) for name, case in cases.items()}
         self.results = {name: future.result() for name, future in running.items()}
 
     def _case(self, agent: str, persona: str, settings: dict[str, Any]) -> RolloutResult:
         given = LIMITS | settings
-        if agent != "mini":
+        if agent in ("gold", "nop"):
             given.pop("agent.max_format_errors")
         config: RunConfig = load_config(
             Request("demo", agent=agent, run_id="contract", settings=given)
@@ -99,7 +109,7 @@ class Round:
         return result.failure.kind
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=ROUNDS)
 def played(
     request: pytest.FixtureRequest,
     demo: Dataset,
@@ -107,9 +117,10 @@ def played(
     tmp_path_factory: pytest.TempPathFactory,
     play: Callable[..., RolloutResult],
 ) -> Iterator[Round]:
-    if request.param == "docker":
+    agent, kind = request.param
+    if kind == "docker":
         request.getfixturevalue("ensure_image")(instance)
-    return Round(request.param, demo, instance, tmp_path_factory.mktemp("run"), play)
+    return Round(agent, kind, demo, instance, tmp_path_factory.mktemp("run"), play)
 
 
 @pytest.fixture
@@ -123,6 +134,14 @@ def gold_patch(demo: Dataset, instance: Instance) -> str:
 def test_those_who_mend_the_bug_submit_its_patch(name: str, played: Round, gold_patch: str) -> None:
     assert played.outcome(name) == (Outcome.SUBMITTED, True, False)
     assert changed_lines(played.results[name].patch) == changed_lines(gold_patch)
+
+
+def test_the_edit_tool_mends_too_where_an_agent_has_it(played: Round, gold_patch: str) -> None:
+    if played.agent == "mini":
+        assert played.outcome("edits") == (Outcome.GAVE_UP, False, False)
+        return
+    assert played.outcome("edits") == (Outcome.SUBMITTED, True, False)
+    assert changed_lines(played.results["edits"].patch) == changed_lines(gold_patch)
 
 
 def changed_lines(patch: str) -> list[str]:
@@ -190,10 +209,11 @@ def test_time_that_the_server_was_away_is_held(name: str, played: Round) -> None
     assert played.results["solves"].usage.held_s < 0.05
 
 
-@pytest.mark.parametrize("name", [n for n, case in CASES.items() if case[0] == "mini"])
+@pytest.mark.parametrize("name", CASES)
 def test_a_trajectory_is_kept_on_every_way_out(name: str, played: Round) -> None:
     result = played.results[name]
-    assert "mini.traj.json" in result.files
+    own = "mini.traj.json" if played.agent.startswith("mini") else f"{result.instance_id}.traj"
+    assert own in result.files or name == "stays_away"
     steps = json.loads(result.files.get("trajectory.json", b'{"steps": []}'))["steps"]
     assert bool(steps) == (name != "stays_away")
 

@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
 
 from orchestrator import __version__
+from orchestrator.agents.sweagent.installation import Installation
 from orchestrator.cli import main
 from orchestrator.config import Request, load_config
 from orchestrator.dataset import Dataset
+from orchestrator.paths import SweAgentFolder, write_atomic
 from orchestrator.preflight import Host, Ready
 from orchestrator.run import create_run
 
 ALL_COMMANDS = (
     *("launch", "resume", "status", "report", "clean", "grade"),
-    *("benchmarks", "models", "agents", "config", "config show"),
+    *("benchmarks", "models", "config", "config show"),
+    *("agents", "agents list", "agents install"),
 )
 GOOD = {"instance_id": "orchard__ledger-12", "model_name_or_path": "m", "model_patch": ""}
 
@@ -54,6 +58,8 @@ WRONG = {
     "unknown instance": Wrong("launch demo -i orchard__ledger-13", 2, "did you mean"),
     "no such file": Wrong("launch {tmp}/none.jsonl -a gold", 2, "no such file"),
     "run exists": Wrong("launch demo --runs-dir {runs} --run-id there", 2, "resume there"),
+    "other agent to install": Wrong("agents install other", 2, "only sweagent is installed"),
+    "other platform": Wrong("agents install sweagent --platform dos", 2, "known: linux/amd64"),
     "no run": Wrong("resume nothing --runs-dir {runs}", 2, "no run 'nothing'"),
     "no such run nearby": Wrong("report ther --runs-dir {runs}", 2, "did you mean 'there'"),
     "no runs": Wrong("status nothing --runs-dir {tmp}/none", 2, "holds no runs"),
@@ -137,6 +143,7 @@ def say(
 ) -> Callable[[str], Done]:
     """What the command line says to some arguments."""
     monkeypatch.chdir(folders["tmp"])
+    monkeypatch.setenv("SWE_ORCHESTRATOR_CACHE", str(Path(folders["tmp"], "cache")))
 
     def ask(args: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["orchestrator", *args.format(**folders).split()])
@@ -261,6 +268,55 @@ def test_tables_are_printed_for_people(args: str, say: Callable[[str], Done]) ->
 def test_profiles_are_listed(kind: str, name: str, say: Callable[[str], Done]) -> None:
     assert name in [row["name"] for row in json.loads(fine(say(f"{kind} --json")))]
     assert name in fine(say(kind))
+
+
+def test_agents_are_listed_without_naming_the_command(say: Callable[[str], Done]) -> None:
+    assert say("agents") == say("agents list")
+    assert say("agents --json") == say("agents list --json")
+
+
+def test_where_sweagent_is_not_installed_the_command_that_does_it_is_told(
+    say: Callable[[str], Done],
+) -> None:
+    rows = json.loads(fine(say("agents list --json")))
+
+    assert "`python -m orchestrator agents install sweagent` does that" in fine(say("agents"))
+    installed = {row["name"]: row["installed"] for row in rows if "installed" in row}
+    assert installed == {"sweagent": None, "sweagent-tools": None, "sweagent-xml": None}
+    assert {row["kind"] for row in rows} >= {"sweagent", "mini", "gold", "nop"}
+
+
+def test_an_installed_sweagent_is_listed_with_its_versions(
+    say: Callable[[str], Done],
+) -> None:
+    found = Installation(
+        folder="one",
+        source="https://somewhere",
+        ref="v1.1.0",
+        commit="c0ffee0c0ffee0c0ffee",
+        versions={"sweagent": "1.1.0", "swe-rex": "1.4.0"},
+        platforms=("linux/amd64", "linux/arm64"),
+    )
+    cache = Path(os.environ["SWE_ORCHESTRATOR_CACHE"])
+    assert cache.name == "cache", "never the user's own"
+    write_atomic(SweAgentFolder.of_user().manifest, json.dumps(asdict(found)))
+    try:
+        said = fine(say("agents")).split()
+        rows = json.loads(fine(say("agents --json")))
+    finally:
+        shutil.rmtree(cache)
+
+    told = "SWE-agent v1.1.0 (c0ffee0c0ffe) with SWE-ReX 1.4.0, for sandboxes of linux/amd64,"
+    assert told in " ".join(said)
+    (row,) = [row for row in rows if row["name"] == "sweagent"]
+    assert row["installed"] == {
+        "folder": str(found.paths.root),
+        "source": "https://somewhere",
+        "ref": "v1.1.0",
+        "commit": "c0ffee0c0ffee0c0ffee",
+        "versions": {"sweagent": "1.1.0", "swe-rex": "1.4.0"},
+        "platforms": ["linux/amd64", "linux/arm64"],
+    }
 
 
 def test_a_run_that_never_started_is_to_be_resumed(say: Callable[[str], Done]) -> None:

@@ -1,0 +1,1 @@
+"""SWE-agent, in an environment and processes of its own, on our sandboxes, limits and gateway."""

@@ -1,0 +1,227 @@
+"""`sweagent`: SWE-agent in a process of its own, on our sandbox, client and limits.
+
+Its own are the agent loop, history, parsers and state. The sandbox is ours: SWE-ReX's server is
+started in it from a mounted folder, and reached through a tunnel. So are the limits and the client:
+SWE-agent's process asks for each answer here.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents.base import TOOLS_MOUNT, AgentContext
+from orchestrator.agents.sweagent.installation import (
+    SANDBOX_PYTHON,
+    Installation,
+    require_installation,
+)
+from orchestrator.agents.sweagent.outcomes import outcome_of
+from orchestrator.agents.sweagent.process import Runner, give_back, take_runner, warm_up
+from orchestrator.budget import LimitReached
+from orchestrator.config.schema import Agent as AgentConfig
+from orchestrator.endpoint.client import ChatClient, ContextOverflow
+from orchestrator.errors import (
+    AgentCrashed,
+    ImageUnavailable,
+    PrerequisiteError,
+    SandboxUnavailable,
+)
+from orchestrator.sandbox import Sandbox
+from orchestrator.sandbox.tunnel import Tunnel
+from orchestrator.trajectory import Step, Trajectory, read_sweagent, sweagent_last_patch
+from orchestrator.types import Outcome
+
+RUNTIME_PATH = "/opt/swe-orchestrator/runtime"
+OUR_BUNDLES = Path(__file__).with_name("bundles")
+SERVER = (
+    "import sys, runpy; sys.path.insert(0, sys.argv.pop(1)); "
+    "runpy.run_module('swerex.server', run_name='__main__')"
+)
+"""Not by PYTHONPATH, which every command of the agent would inherit."""
+MOST_COMMAND_S = 240.0
+"""SWE-ReX's client gives up on an answer after five minutes."""
+FIND_PYTHON = f"""
+for python in /opt/miniconda3/bin/python /usr/local/bin/python{SANDBOX_PYTHON} \
+    /usr/bin/python{SANDBOX_PYTHON}; do
+  "$python" -I -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "{SANDBOX_PYTHON}")' \
+    2>/dev/null && echo "$python" && exit 0
+done
+exit 1
+"""
+
+
+class SweAgent:
+    """SWE-agent under our limits, for one rollout."""
+
+    def __init__(self, config: AgentConfig) -> None:
+        self._config = config
+        self._installation: Installation | None = None
+        self._runner: Runner | None = None
+        self._is_at_work = False
+        self._limit: Outcome | None = None
+
+    def prepare(self, platform: str) -> tuple[str, ...]:
+        try:
+            self._installation = require_installation(platform)
+        except PrerequisiteError as error:  # of a worker's host; the driver's was checked before
+            raise AgentCrashed(str(error)) from error
+        warm_up(self._installation)
+        runtime = self._installation.paths.runtime(platform)
+        return (f"{runtime}:{RUNTIME_PATH}:ro", TOOLS_MOUNT)
+
+    def run(self, context: AgentContext) -> Outcome:
+        assert self._installation is not None, "prepare comes first"
+        runner = self._runner = take_runner(self._installation)
+        self._is_at_work = True
+        context.budget.activity = "starts SWE-agent's server"
+        token = secrets.token_hex(16)
+        with (
+            _serve(context.sandbox, token) as tunnel,
+            ChatClient(context.base_url, context.api_key) as client,
+        ):
+            runner.tell("rollout", **self._request(context, tunnel.port, token))
+            end = self._converse(runner, context, client)
+        self._is_at_work = False
+        if end["kind"] == "failed":
+            kind = SandboxUnavailable if end["is_sandbox"] else AgentCrashed
+            (context.output_dir / "sweagent.traceback.txt").write_text(end["traceback"])
+            raise kind(f"SWE-agent: {end['detail']}")
+        return outcome_of(end["exit_status"], self._limit, end["detail"])
+
+    def close(self) -> None:
+        runner, self._runner = self._runner, None
+        if runner is None:
+            return
+        if self._is_at_work:
+            runner.kill()
+        else:
+            give_back(runner)
+
+    def last_patch(self, output_dir: Path) -> str:
+        return sweagent_last_patch(_trajectory_file(output_dir))
+
+    def trajectory(self, output_dir: Path) -> Trajectory:
+        return read_sweagent(_trajectory_file(output_dir))
+
+    def _request(self, context: AgentContext, port: int, token: str) -> dict[str, Any]:
+        assert self._installation is not None
+        limits, config = context.budget.limits, self._config
+        tools = self._installation.paths.checkout / "tools"
+        settings = config.model_dump(mode="json") | {
+            "bundles": [str(find_bundle(name, tools)) for name in config.bundles],
+            "command_timeout_s": int(min(limits.command_timeout_s, MOST_COMMAND_S)),
+        }
+        return {
+            "instance_id": context.instance.instance_id,
+            "problem_statement": context.instance.problem_statement,
+            "output_dir": str(context.output_dir),
+            "workdir": context.sandbox.workdir,
+            "max_steps": limits.max_steps,
+            "port": port,
+            "token": token,
+            "config": settings,
+        }
+
+    def _converse(
+        self, runner: Runner, context: AgentContext, client: ChatClient
+    ) -> dict[str, Any]:
+        """Serve the runner until its rollout is over; its last message.
+
+        Raises:
+            InfraError: the model or the runner's process is gone.
+        """
+        budget, used = context.budget, 0
+        while True:
+            message = runner.hear()
+            match message["kind"]:
+                case "query":
+                    used = self._answer(runner, message, context, client, used)
+                case "activity":
+                    budget.activity = message["text"]
+                case "step":
+                    step = Step(message["thought"], message["action"], message["observation"])
+                    budget.end_step(step)
+                case "end" | "failed":
+                    return message
+
+    def _answer(
+        self,
+        runner: Runner,
+        query: dict[str, Any],
+        context: AgentContext,
+        client: ChatClient,
+        used: int,
+    ) -> int:
+        """Answer one query; the tokens that the conversation takes by now."""
+        budget = context.budget
+        most = context.model.context_length if context.model else None
+        try:
+            budget.begin_step()
+            budget.activity = "asks the model"
+            if most is not None and used >= most:
+                raise ContextOverflow
+            completion = client.complete(query["messages"], query["tools"])
+        except LimitReached as limit:
+            self._limit = limit.outcome
+            runner.tell("limit", outcome=limit.outcome)
+            return used
+        except ContextOverflow:
+            runner.tell("overflow")
+            return used
+        tokens = completion.tokens
+        budget.add_call(tokens.prompt_tokens, tokens.completion_tokens, completion.seconds)
+        runner.tell(
+            "answer",
+            content=completion.content,
+            tool_calls=completion.tool_calls,
+            steps_left=budget.steps_left,
+            usage={
+                "prompt_tokens": tokens.prompt_tokens,
+                "completion_tokens": tokens.completion_tokens,
+            },
+        )
+        return tokens.prompt_tokens + tokens.completion_tokens
+
+
+def find_bundle(name: str, tools: Path) -> Path:
+    """The folder of a tool bundle: one of ours, or of SWE-agent's own in `tools`.
+
+    Raises:
+        PrerequisiteError: there is none, or it would install packages in the sandbox.
+    """
+    for folder in (OUR_BUNDLES / name, tools / name):
+        if not (folder / "config.yaml").is_file():
+            continue
+        script = folder / "install.sh"
+        if script.is_file() and "pip install" in script.read_text(encoding="utf-8"):
+            raise PrerequisiteError(
+                f"agent.bundles: {name} installs packages in the sandbox, which has no network.",
+                "Leave it out.",
+            )
+        return folder
+    known = sorted(path.name for path in OUR_BUNDLES.iterdir())
+    raise PrerequisiteError(
+        f"agent.bundles: no bundle {name!r}.",
+        f"Ours are {', '.join(known)}; SWE-agent's are in {tools}.",
+    )
+
+
+def _serve(sandbox: Sandbox, token: str) -> Tunnel:
+    """SWE-ReX's server in the sandbox, by the image's own Python, from the mounted folder."""
+    found = sandbox.exec(FIND_PYTHON, timeout_s=60)
+    if found.exit_code != 0:
+        raise ImageUnavailable(
+            f"the image has no Python {SANDBOX_PYTHON} under /opt/miniconda3 or in /usr, which "
+            "SWE-agent's server in the sandbox needs; --agent mini needs none"
+        )
+    python = found.text.strip()
+    runtime = sandbox.resolve(RUNTIME_PATH)
+    server = [python, "-I", "-c", SERVER, runtime, "--host", "127.0.0.1", "--port", "{port}"]
+    return Tunnel(sandbox, python, [*server, "--auth-token", token])
+
+
+def _trajectory_file(output_dir: Path) -> Path:
+    """Named for the instance by SWE-agent."""
+    return next(iter(output_dir.glob("*.traj")), output_dir / "none.traj")

@@ -1,0 +1,243 @@
+"""Installing SWE-agent beside the orchestrator, and finding it there.
+
+It is not on PyPI, and its hundred packages would not fit into our environment: it gets a checkout
+and an environment of its own. What its server needs inside sandboxes is installed here too, once,
+for the images' platform and Python, so that no sandbox ever installs anything.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from orchestrator.errors import ConfigError, PrerequisiteError
+from orchestrator.paths import SweAgentFolder, SweAgentPaths, write_atomic
+
+SOURCE = "https://github.com/SWE-agent/SWE-agent"
+REF = "v1.1.0"
+FOLDERS = ("sweagent", "config", "tools", "trajectories")
+FILES = ("pyproject.toml", "README.md", "LICENSE")
+WHEELS = {"linux/amd64": "manylinux2014_x86_64", "linux/arm64": "manylinux2014_aarch64"}
+"""Platform of a sandbox to that of its wheels."""
+SANDBOX_PYTHON = "3.11"
+"""Of official images, under /opt/miniconda3."""
+CONSTRAINTS = Path(__file__).with_name("constraints.txt")
+"""The versions that all of this was tried with."""
+INSTALL = "python -m orchestrator agents install sweagent"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What is installed; kept as installed.json."""
+
+    folder: str
+    source: str
+    ref: str
+    commit: str
+    versions: dict[str, str]
+    """Of SWE-agent and of what matters to its numbers."""
+    platforms: tuple[str, ...]
+    """Of sandboxes that the runtime is there for."""
+
+    @property
+    def paths(self) -> SweAgentPaths:
+        return SweAgentFolder.of_user().installation(self.folder)
+
+
+def find_installation() -> Installation | None:
+    """None where nothing is installed, or an installation was cut off."""
+    try:
+        found = json.loads(SweAgentFolder.of_user().manifest.read_text(encoding="utf-8"))
+        return Installation(**(found | {"platforms": tuple(found["platforms"])}))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def require_installation(platform: str) -> Installation:
+    """Raises PrerequisiteError where SWE-agent can't serve sandboxes of this platform."""
+    found = find_installation()
+    if found is None:
+        raise PrerequisiteError(
+            "SWE-agent is not installed.", f"`{INSTALL}` does that, or choose --agent mini."
+        )
+    if platform not in found.platforms:
+        there = ", ".join(found.platforms)
+        raise PrerequisiteError(
+            f"SWE-agent is installed for sandboxes of {there}, not of {platform}.",
+            f"`{INSTALL} --platform {platform}` adds it.",
+        )
+    return found
+
+
+def install(source: str, ref: str, platform: str, say: Say, detail: Say) -> Installation:
+    """Make SWE-agent at `ref` of `source` (a URL, or the path of a repository) usable.
+
+    What is there and fits is kept, so that a second call takes a moment; what does not fit goes
+    when the other is whole. `say` is told each step, `detail` each line of what pip says.
+
+    Raises:
+        ConfigError: no such platform, or no such repository or ref.
+        PrerequisiteError: git, Python's venv or pip could not do their part.
+    """
+    if platform not in WHEELS:
+        raise ConfigError(f"no sandboxes of platform {platform!r}; known: {', '.join(WHEELS)}")
+    folder = SweAgentFolder.of_user()
+    with _only_one(folder):
+        found = find_installation()
+        if found is None or not _fits(found, source, ref):
+            found = _install_agent(folder, source, ref, say, detail)
+        if platform not in found.platforms:
+            say(f"installing its server for sandboxes of {platform}")
+            _install_runtime(found.paths, platform, detail)
+            found = replace(found, platforms=(*found.platforms, platform))
+        write_atomic(folder.manifest, json.dumps(asdict(found), indent=1))
+        for other in folder.root.glob("*/"):
+            if other.name != found.folder:
+                shutil.rmtree(other, ignore_errors=True)
+    return found
+
+
+def _fits(found: Installation, source: str, ref: str) -> bool:
+    same = (found.source, found.ref) == (source, ref)
+    return same and found.versions.get("constraints") == _constraints_version()
+
+
+def _install_agent(
+    folder: SweAgentFolder, source: str, ref: str, say: Say, detail: Say
+) -> Installation:
+    say(f"fetching {ref} of {source}")
+    shutil.rmtree(folder.fetched, ignore_errors=True)
+    commit = _check_out(folder.fetched, source, ref)
+    # never the folder that is in use: what is installed stays until the other is whole
+    name = f"{commit[:12]}-{secrets.token_hex(3)}"
+    paths = folder.installation(name)
+    paths.root.mkdir()
+    folder.fetched.rename(paths.checkout)
+    say("making its environment")
+    _run([sys.executable, "-m", "venv", str(paths.venv)], "Python can't make an environment")
+    say("installing it and about 110 packages: a minute or more")
+    _pip(
+        paths,
+        detail,
+        "install",
+        "--editable",
+        str(paths.checkout),
+        "--constraint",
+        str(CONSTRAINTS),
+    )
+    return Installation(name, source, ref, commit, _versions(paths), ())
+
+
+def _check_out(checkout: Path, source: str, ref: str) -> str:
+    """Only what SWE-agent runs from; its tests carry large files. Returns the commit."""
+    is_path = Path(source).expanduser().exists()
+    where = str(Path(source).expanduser().resolve()) if is_path else source
+    # a ref of a far repository comes alone, without history
+    how = [] if is_path else ["--depth", "1", "--branch", ref, "--filter", "blob:none"]
+    clone = ["git", "clone", "--quiet", "--no-checkout", *how, where, str(checkout)]
+    try:
+        _run(clone, "")
+        git = ["git", "-C", str(checkout)]
+        commit = _run([*git, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}"], "").strip()
+        wanted = [f"/{name}" for name in (*FOLDERS, *FILES)]
+        _run([*git, "update-ref", "--no-deref", "HEAD", commit], "")
+        _run([*git, "sparse-checkout", "set", "--no-cone", *wanted], "")
+        _run([*git, "read-tree", "-mu", "HEAD"], "")
+    except PrerequisiteError as error:
+        raise ConfigError(
+            f"can't get {ref} of {source}: {error}; --source takes a URL or the path of a "
+            "git repository, --ref a tag, branch or commit of it"
+        ) from error
+    if not (checkout / "sweagent").is_dir():
+        raise ConfigError(f"{source} at {ref} is not SWE-agent: it holds no folder sweagent")
+    return commit
+
+
+def _install_runtime(paths: SweAgentPaths, platform: str, detail: Say) -> None:
+    target = paths.runtime(platform)
+    shutil.rmtree(target, ignore_errors=True)
+    _pip(
+        paths,
+        detail,
+        "install",
+        "--target",
+        str(target),
+        "--platform",
+        WHEELS[platform],
+        "--python-version",
+        SANDBOX_PYTHON,
+        "--only-binary=:all:",
+        "--constraint",
+        str(CONSTRAINTS),
+        "swe-rex",
+    )
+
+
+def _versions(paths: SweAgentPaths) -> dict[str, str]:
+    packages = ("sweagent", "swe-rex", "litellm")
+    code = (
+        "import sys, json, importlib.metadata as m; "
+        f"print(json.dumps({{p: m.version(p) for p in {packages!r}}}))"
+    )
+    found: dict[str, str] = json.loads(_run([str(paths.python), "-c", code], "it does not start"))
+    return found | {"constraints": _constraints_version()}
+
+
+def _constraints_version() -> str:
+    return hashlib.sha256(CONSTRAINTS.read_bytes()).hexdigest()[:12]
+
+
+def _pip(paths: SweAgentPaths, detail: Say, *arguments: str) -> None:
+    command = [str(paths.python), "-m", "pip", "--disable-pip-version-check", *arguments]
+    _run([*command, "--progress-bar", "off"], "pip can't install it", detail)
+
+
+def _run(command: Sequence[str], problem: str, detail: Say | None = None) -> str:
+    """The command's output, each line told as it comes. Raises PrerequisiteError."""
+    lines: list[str] = []
+    try:
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=os.environ | {"GIT_TERMINAL_PROMPT": "0", "PYTHONPATH": ""},
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.append(line)
+                if detail is not None:
+                    detail(line.strip())
+    except OSError as error:
+        raise PrerequisiteError(f"{command[0]} can't be run ({error.strerror}).") from error
+    if process.returncode != 0:
+        tail = " ".join("".join(lines[-5:]).split())[-400:]
+        raise PrerequisiteError(": ".join(filter(None, [problem, tail or "it failed"])))
+    return "".join(lines)
+
+
+@contextmanager
+def _only_one(folder: SweAgentFolder) -> Iterator[None]:
+    folder.root.mkdir(parents=True, exist_ok=True)
+    with open(folder.lock, "a", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PrerequisiteError(
+                "Another `agents install sweagent` is at work.", "Wait for it."
+            ) from None
+        yield

@@ -1,0 +1,200 @@
+"""The worker's end of `runner.py`: starting it, talking with it, and ending it."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents.sweagent.installation import Installation
+from orchestrator.errors import AgentCrashed
+
+RUNNER = Path(__file__).with_name("runner.py")
+FORKSERVER = Path(__file__).with_name("forkserver.py")
+START_S = 120.0
+"""SWE-agent's imports take three seconds, and a minute on a host that is busy."""
+POLL_S = 0.05
+
+
+class Runner:
+    """One process, in its own group, in SWE-agent's environment."""
+
+    def __init__(self, installation: Installation) -> None:
+        """Start it, and the server that forks it where none is up. Raises AgentCrashed."""
+        self._errors = Path()
+        self._connection = _connect(installation)
+        self._said = self._connection.makefile("rb")
+        start = self.hear()
+        self.pid: int = start["pid"]
+        self._errors = Path(start["errors"])
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still holds its end; asked between rollouts, when it says nothing."""
+        try:
+            return self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    def tell(self, kind: str, **fields: Any) -> None:
+        """Raises AgentCrashed where nobody listens any more."""
+        try:
+            self._connection.sendall(json.dumps({"kind": kind, **fields}).encode() + b"\n")
+        except OSError as error:
+            raise self._crashed() from error
+
+    def hear(self) -> dict[str, Any]:
+        """The next message; waits for it. Raises AgentCrashed when the process has ended."""
+        try:
+            message: dict[str, Any] = json.loads(self._said.readline())
+        except (OSError, ValueError) as error:
+            raise self._crashed() from error
+        return message
+
+    def kill(self) -> None:
+        """End it and its children. Safe to call twice; never raises."""
+        if hasattr(self, "pid") and self._connection.fileno() >= 0:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)  # wakes who waits in `hear`
+        self._connection.close()
+        self._said.close()
+        with contextlib.suppress(OSError):
+            self._errors.unlink()
+
+    def _crashed(self) -> AgentCrashed:
+        with contextlib.suppress(OSError):  # killed meanwhile, or it never came so far
+            last = _last_line(self._errors)
+            self.kill()
+            return AgentCrashed(f"SWE-agent's process ended. {last}".strip())
+        self.kill()
+        return AgentCrashed("SWE-agent's process ended.")
+
+
+def warm_up(installation: Installation) -> None:
+    """Begin to start what forks runners on this host, where it is not up; does not wait for it."""
+    _start_server(_socket_path(installation), installation)
+
+
+def _connect(installation: Installation) -> socket.socket:
+    """A connection to this host's fork server, which is started where there is none.
+
+    Raises:
+        AgentCrashed: it does not come up.
+    """
+    path = _socket_path(installation)
+    deadline = time.monotonic() + START_S
+    server: subprocess.Popen[bytes] | None = None
+    while time.monotonic() < deadline:
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(str(path))
+            return connection
+        except (FileNotFoundError, ConnectionRefusedError):
+            connection.close()
+        if server is not None and server.poll() is not None:
+            raise AgentCrashed(f"SWE-agent does not start: {_last_line(_log_path(path))}")
+        server = server or _start_server(path, installation)
+        time.sleep(POLL_S)
+    raise AgentCrashed(f"SWE-agent does not start: nothing after {START_S:.0f} s")
+
+
+def _start_server(path: Path, installation: Installation) -> subprocess.Popen[bytes] | None:
+    """Start a fork server, unless one is up or about to be: it holds a lock as long as it lives.
+
+    Raises:
+        AgentCrashed: its Python can't be started.
+    """
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with open(path.with_suffix(".lock"), "a") as lock, open(_log_path(path), "ab") as log:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "RAY"))}
+        environment |= {
+            "SWE_AGENT_LOG_STREAM_LEVEL": "WARNING",
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # no price list from the network
+            # macOS forbids forking to those who have used some of its libraries; it has not
+            "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
+        }
+        words = [FORKSERVER, path, lock.fileno(), RUNNER]
+        log.truncate(0)
+        try:
+            return subprocess.Popen(
+                [str(installation.paths.python), *map(str, words)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+                pass_fds=[lock.fileno()],
+            )
+        except OSError as error:
+            raise AgentCrashed(f"SWE-agent does not start: {error}") from error
+
+
+def _socket_path(installation: Installation) -> Path:
+    """Short, as systems allow some hundred characters, and this user's alone."""
+    return Path(tempfile.gettempdir()) / f"sweo-{os.getuid()}" / f"{installation.folder}.sock"
+
+
+def _log_path(path: Path) -> Path:
+    return path.with_suffix(".log")
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_bytes()[-1000:].decode("utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+class _Idle:
+    """Runners that wait for a rollout: a worker has one, and tests that use threads several."""
+
+    def __init__(self) -> None:
+        self._runners: list[Runner] = []
+        self._lock = threading.Lock()
+
+    def take(self) -> Runner | None:
+        with self._lock:
+            while self._runners:
+                runner = self._runners.pop()
+                if runner.is_alive:
+                    return runner
+                runner.kill()
+        return None
+
+    def give(self, runner: Runner) -> None:
+        with self._lock:
+            self._runners.append(runner)
+
+    def kill(self) -> None:
+        while (runner := self.take()) is not None:
+            runner.kill()
+
+
+_idle = _Idle()
+atexit.register(_idle.kill)
+
+
+def take_runner(installation: Installation) -> Runner:
+    """One that has finished its last rollout, or a new one. Raises AgentCrashed."""
+    return _idle.take() or Runner(installation)
+
+
+def give_back(runner: Runner) -> None:
+    """For the next rollout; only when this one's last message was heard."""
+    _idle.give(runner)

@@ -1,0 +1,295 @@
+"""SWE-agent at work: a process in SWE-agent's own environment, one for each rollout slot.
+
+`forkserver.py` forks it, so that SWE-agent's imports (several seconds, 200 MB) are paid once a
+host, and it takes one rollout after another. It is told what to do, and tells what happens, in JSON
+lines over its standard input and output; its worker asks the model for it, keeps the limits, and
+may kill it at any moment. It imports nothing of ours: our package is not in its environment.
+`process.py` has the other end.
+
+    worker says   rollout, and in answer to a query: answer, limit or overflow
+    runner says   query, activity and step; at the end of a rollout: end or failed
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any, TextIO
+
+import aiohttp
+import pexpect
+from sweagent.agent.agents import DefaultAgent, TemplateConfig
+from sweagent.agent.history_processors import DefaultHistoryProcessor
+from sweagent.agent.models import GenericAPIModelConfig, LiteLLMModel
+from sweagent.agent.problem_statement import TextProblemStatement
+from sweagent.environment.repo import PreExistingRepoConfig
+from sweagent.environment.swe_env import SWEEnv
+from sweagent.exceptions import ContextWindowExceededError, InstanceCallLimitExceededError
+from sweagent.tools.tools import ToolConfig, ToolHandler
+from sweagent.types import StepOutput
+from swerex.deployment.remote import RemoteDeployment
+from swerex.exceptions import SwerexException
+from swerex.runtime.abstract import (
+    CloseBashSessionRequest,
+    CreateBashSessionRequest,
+    IsAliveResponse,
+)
+from swerex.runtime.remote import RemoteRuntime
+
+GONE = (aiohttp.ClientError, ConnectionError, asyncio.TimeoutError)
+UNLIMITED = 10**7
+RESTARTED = "(the shell ended; this is a new one, in {cwd})"
+SESSION_ENVIRONMENT = "/root/.swe-agent-session"
+# an interactive shell would complete words at tabs, and expand "!" in what it is given
+CALM_SHELL = "set +H; bind 'TAB:self-insert' 2>/dev/null; bind 'set enable-bracketed-paste off'"
+
+
+_line: TextIO = sys.stdout
+
+
+def tell(kind: str, **fields: Any) -> None:
+    _line.write(json.dumps({"kind": kind, **fields}) + "\n")
+    _line.flush()
+
+
+class Worker:
+    """What the worker says, one message after another. Its end is ours."""
+
+    def __init__(self) -> None:
+        self._heard: queue.Queue[dict[str, Any]] = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        for line in sys.stdin:
+            self._heard.put(json.loads(line))
+        os._exit(0)  # whatever goes on here, nobody waits for it any more
+
+    def hear(self) -> dict[str, Any]:
+        return self._heard.get()
+
+
+class WorkerModel(LiteLLMModel):
+    """Asks the worker, whose client knows outages, limits and the server's own token counts."""
+
+    def __init__(self, worker: Worker, tools: ToolConfig, max_steps: int) -> None:
+        super().__init__(
+            GenericAPIModelConfig(name="worker", per_instance_cost_limit=0, total_cost_limit=0),
+            tools,
+        )
+        self.steps_left = max_steps
+        self.usage: dict[str, Any] = {}
+        """Of the last answer."""
+        self._worker = worker
+
+    def query(self, history: Any, n: int = 1, temperature: float | None = None) -> dict[str, Any]:
+        messages = self._history_to_messages(history)
+        for message in messages:
+            if message["role"] == "assistant" and not message.get("tool_calls"):
+                message.pop("tool_calls", None)
+                message["content"] = message["content"] or " "  # servers refuse empty answers
+        calls = self.tools.use_function_calling
+        tell("query", messages=messages, tools=self.tools.tools if calls else None)
+        reply = self._worker.hear()
+        if reply["kind"] == "overflow":
+            raise ContextWindowExceededError
+        if reply["kind"] == "limit":
+            raise InstanceCallLimitExceededError(reply["outcome"])
+        self.usage = {**reply["usage"], "time": time.time()}
+        self.steps_left = reply["steps_left"]
+        self.stats.api_calls += 1
+        self.stats.tokens_sent += reply["usage"]["prompt_tokens"]
+        self.stats.tokens_received += reply["usage"]["completion_tokens"]
+        output: dict[str, Any] = {"message": reply["content"]}
+        if calls:
+            output["tool_calls"] = [_with_an_object(call) for call in reply["tool_calls"]]
+        return output
+
+
+def _with_an_object(call: dict[str, Any]) -> dict[str, Any]:
+    """SWE-agent's parser crashes on JSON that is no object; what is no JSON it tells the model."""
+    arguments = call["function"].get("arguments") or "{}"
+    try:
+        whole = isinstance(json.loads(arguments), dict)
+    except ValueError:
+        whole = False
+    function = {**call["function"], "arguments": arguments if whole else f"no object: {arguments}"}
+    return {**call, "function": function}
+
+
+class Agent(DefaultAgent):
+    """SWE-agent's own agent, which tells its steps as they happen."""
+
+    max_steps = 0
+    observation_chars = 0
+
+    def _get_format_dict(self, **kwargs: Any) -> dict[str, Any]:
+        """Templates may tell the model of its budget."""
+        budget = {"max_steps": self.max_steps, "steps_left": self.model.steps_left}
+        return {**super()._get_format_dict(**kwargs), **budget}
+
+    def handle_action(self, step: StepOutput) -> StepOutput:
+        tell("activity", text=(step.action.strip().splitlines() or ["(nothing)"])[0][:200])
+        return super().handle_action(step)
+
+    def add_step_to_history(self, step: StepOutput) -> None:
+        step.observation = shorten(step.observation, self.observation_chars)
+        super().add_step_to_history(step)
+
+    def add_step_to_trajectory(self, step: StepOutput) -> None:
+        step.query = []  # all of it is in the history; with it, files grow with the steps squared
+        step.extra_info["usage"], self.model.usage = self.model.usage, {}
+        super().add_step_to_trajectory(step)
+        tell("step", thought=step.thought, action=step.action, observation=step.observation)
+
+    def save_trajectory(self) -> None:
+        """Whole or not at all: we may be killed while it is written."""
+        unfinished = self.traj_path.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(self.get_trajectory_data(), indent=1))
+        unfinished.replace(self.traj_path)
+
+
+class Runtime(RemoteRuntime):
+    """SWE-ReX's client, which says in SWE-agent's terms that the sandbox is gone."""
+
+    async def _request(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super()._request(*args, **kwargs)
+        except SwerexException:
+            raise
+        except GONE as error:
+            raise SwerexException(f"the sandbox does not answer: {error!r}") from error
+
+
+class Sandbox(RemoteDeployment):
+    async def start(self) -> None:
+        self._runtime = Runtime(**self._config.model_dump(exclude={"type"}), logger=self.logger)
+
+    async def is_alive(self, *, timeout: float | None = None) -> IsAliveResponse:
+        """SWE-agent gives a timeout, which SWE-ReX 1.4's own method does not take."""
+        return await self.runtime.is_alive(timeout=timeout)
+
+
+class Environment(SWEEnv):
+    """A sandbox that was started for this rollout alone."""
+
+    def _reset_repository(self) -> None:
+        """Nothing to reset: it is as its image has it, at HEAD, with what the set-up changed.
+
+        SWE-agent's own method would check a commit out and delete files that git does not know.
+        """
+        self.communicate(f"{CALM_SHELL}; cd /{self.repo.repo_name}; export ROOT=$(pwd -P)")
+
+    def keep_session(self) -> None:
+        """Remember the shell's environment, for when the agent ends its shell."""
+        self.communicate(f"export -p > {SESSION_ENVIRONMENT}", check="raise")
+
+    def communicate(self, input: str, *args: Any, **kwargs: Any) -> str:
+        """An agent that says `exit` in a command ends its shell, which is nothing to fail for."""
+        try:
+            return str(super().communicate(input, *args, **kwargs))
+        except SwerexException:
+            raise
+        except (pexpect.EOF, OSError):
+            pass
+        runtime = self.deployment.runtime
+        asyncio.run(runtime.close_session(CloseBashSessionRequest()))
+        asyncio.run(
+            runtime.create_session(
+                CreateBashSessionRequest(startup_source=["/root/.bashrc", SESSION_ENVIRONMENT])
+            )
+        )
+        cwd = f"/{self.repo.repo_name}"
+        super().communicate(f"{CALM_SHELL}; cd {cwd}")
+        return RESTARTED.format(cwd=cwd)
+
+
+def shorten(text: str, limit: int) -> str:
+    """Cut in the middle: test results stand at the end."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    left_out = len(text) - 2 * half
+    return f"{text[:half]}\n[... {left_out} characters left out ...]\n{text[-half:]}"
+
+
+def roll_out(worker: Worker, request: dict[str, Any]) -> None:
+    """One rollout, to its `end` or `failed`."""
+    config = request["config"]
+    tools = ToolConfig(
+        bundles=[{"path": path} for path in config["bundles"]],
+        parse_function={"type": config["protocol"]},
+        format_error_template=config["format_error_template"],
+        execution_timeout=config["command_timeout_s"],
+        total_execution_timeout=UNLIMITED,  # the worker's limits hold
+        env_variables={
+            "PAGER": "cat",
+            "MANPAGER": "cat",
+            "GIT_PAGER": "cat",
+            "PIP_PROGRESS_BAR": "off",
+            "TQDM_DISABLE": "1",
+        },
+    )
+    agent = Agent(
+        templates=TemplateConfig(
+            system_template=config["system_template"],
+            instance_template=config["instance_template"],
+            next_step_template=config["observation_template"],
+            max_observation_length=UNLIMITED,  # it would cut off the end
+        ),
+        tools=ToolHandler(tools),
+        history_processors=[DefaultHistoryProcessor()],
+        model=WorkerModel(worker, tools, request["max_steps"]),
+        max_requeries=config["max_format_errors"],
+    )
+    agent.max_steps = request["max_steps"]
+    agent.observation_chars = config["observation_chars"]
+    environment = Environment(
+        deployment=Sandbox(
+            host="http://127.0.0.1", port=request["port"], auth_token=request["token"], timeout=10
+        ),
+        repo=PreExistingRepoConfig(repo_name=request["workdir"].strip("/")),
+        post_startup_commands=[],
+    )
+    try:
+        environment.start()
+        statement = TextProblemStatement(
+            text=request["problem_statement"], id=request["instance_id"]
+        )
+        output_dir = Path(request["output_dir"])
+        agent.setup(environment, statement, output_dir)
+        environment.keep_session()
+        step = StepOutput()
+        while not step.done:
+            step = agent.step()
+            agent.save_trajectory()
+    except Exception as error:  # noqa: BLE001 - the boundary to SWE-agent's code
+        # the worker records it as a failure
+        tell(
+            "failed",
+            is_sandbox=isinstance(error, (SwerexException, *GONE)),
+            detail=" ".join(f"{type(error).__name__}: {error}".split())[:500],
+            traceback=traceback.format_exc(),
+        )
+    else:
+        tell("end", exit_status=step.exit_status or "", detail=step.thought[:500])
+
+
+def main() -> None:
+    global _line
+    # what SWE-agent prints must not come between our messages
+    _line = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    worker = Worker()
+    while True:
+        request = worker.hear()
+        with open(Path(request["output_dir"]) / "sweagent.log", "ab") as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+        roll_out(worker, request)

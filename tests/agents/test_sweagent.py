@@ -1,0 +1,230 @@
+"""What the real SWE-agent does in a real container, beyond the contract that all agents keep."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from orchestrator.agents.sweagent import process
+from orchestrator.agents.sweagent.installation import require_installation
+from orchestrator.config import RunConfig
+from orchestrator.dataset import Dataset
+from orchestrator.testing import personas
+from orchestrator.testing.endpoint import ScriptedEndpoint
+from orchestrator.testing.gateway import LocalGateway, model_at
+from orchestrator.types import FailureKind, Instance, Outcome, RolloutResult
+
+pytestmark = [pytest.mark.slow, pytest.mark.docker, pytest.mark.sweagent]
+Say = Callable[..., RolloutResult]
+
+
+@pytest.fixture
+def roll(
+    play: Callable[..., RolloutResult],
+    make_config: Callable[..., RunConfig],
+    demo: Dataset,
+    instance: Instance,
+    ensure_image: Callable[[Instance], None],
+    tmp_path: Path,
+) -> Iterator[Say]:
+    """One rollout by `sweagent` with a persona: `roll("solves", {"rollout.max_steps": 4})`."""
+    ensure_image(instance)
+    with contextlib.ExitStack() as stack:
+
+        def run(
+            persona: str,
+            settings: dict[str, Any] | None = None,
+            agent: str = "sweagent",
+            **more: Any,
+        ) -> RolloutResult:
+            endpoint = ScriptedEndpoint([instance], demo.answers, {"default": persona})
+            stack.enter_context(endpoint)
+            gateway = stack.enter_context(LocalGateway(model_at(endpoint.base_url)))
+            address = {"base_url": gateway.base_url(), "api_key": gateway.token}
+            config = make_config(agent, settings, model="scripted")
+            return play(config, instance, "docker", tmp_path, **address, **more)
+
+        yield run
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """A persona that gives these commands, one after another."""
+
+    def persona(*texts: str) -> str:
+        def says(turn: personas.Turn) -> personas.Reply:
+            return personas.Reply(texts[min(turn.number, len(texts) - 1)])
+
+        monkeypatch.setitem(personas.PERSONAS, "says", says)
+        return "says"
+
+    return persona
+
+
+def observations(result: RolloutResult) -> list[str]:
+    steps = json.loads(result.files["trajectory.json"])["steps"]
+    return [str(step["observation"]) for step in steps]
+
+
+def test_commands_reach_the_shell_as_they_are(roll: Say, commands: Callable[..., str]) -> None:
+    script = "if True:\n\tprint('tab', 'é', \"!x\")\n"
+    texts = (
+        "echo \"hello!world\"; printf 'a!b\\n'",
+        f"cat > /tmp/x.py <<'EOF'\n{script}EOF\npython /tmp/x.py",
+        "echo " + "y" * 6000 + " | wc -c",
+        "for i in 1 2; do\n  echo $i\ndone\n[[ 1 == 1 ]] && echo yes",
+        "submit",
+    )
+
+    seen = observations(roll(commands(*texts)))
+
+    assert seen[:4] == ["hello!world\na!b\n", "tab é !x\n", "6001\n", "1\n2\nyes\n"]
+
+
+def test_an_agent_that_ends_its_shell_gets_another(roll: Say, commands: Callable[..., str]) -> None:
+    texts = ("echo a > new.txt; exit 3", "pwd; echo $ROOT; which edit submit | wc -l", "submit")
+
+    result = roll(commands(*texts))
+
+    seen = observations(result)
+    assert "the shell ended" in seen[0]
+    assert seen[1] == "/testbed\n/testbed\n2\n"
+    assert (result.outcome, result.failure) == (Outcome.SUBMITTED, None)
+    assert "new.txt" in result.patch
+
+
+def test_a_command_that_takes_too_long_is_interrupted(
+    roll: Say, commands: Callable[..., str]
+) -> None:
+    result = roll(commands("sleep 60", "echo on", "submit"), {"rollout.command_timeout_s": 2})
+
+    assert "more than 2 seconds" in observations(result)[0]
+    assert observations(result)[1] == "on\n"
+
+
+def test_who_says_exit_has_given_up_and_what_changed_is_salvaged(
+    roll: Say, commands: Callable[..., str]
+) -> None:
+    result = roll(commands("echo a > new.txt", "exit"))
+
+    assert (result.outcome, result.salvaged) == (Outcome.GAVE_UP, True)
+    assert "new.txt" in result.patch
+
+
+def test_long_output_loses_its_middle(roll: Say, commands: Callable[..., str]) -> None:
+    result = roll(commands("echo start; seq 1 20000; echo end", "submit"))
+
+    (seen, *_) = observations(result)
+    assert seen.startswith("start")
+    assert seen.rstrip().endswith("end")
+    assert len(seen) < 11_000
+
+
+@pytest.mark.parametrize(
+    "arguments", ['"ls"', "[1]", "null", "{", "", '{"command": 1}', '{"cmd": "ls"}']
+)
+def test_calls_with_unusable_arguments_are_the_models_doing(
+    roll: Say, monkeypatch: pytest.MonkeyPatch, arguments: str
+) -> None:
+    from orchestrator.testing import endpoint
+
+    original = endpoint.message_of
+
+    def first_is_broken(*given: Any) -> dict[str, Any]:
+        message = original(*given)
+        if given[3] == 0:
+            message["tool_calls"][0]["function"]["arguments"] = arguments
+        return message
+
+    monkeypatch.setattr(endpoint, "message_of", first_is_broken)
+
+    result = roll("solves", agent="sweagent-tools")
+
+    assert result.failure is None
+    assert result.outcome is Outcome.SUBMITTED
+
+
+def test_the_budget_is_told_and_few_steps_are_reminded_of(roll: Say) -> None:
+    result = roll("never_submits", {"rollout.max_steps": 6})
+
+    file = json.loads(result.files[f"{result.instance_id}.traj"])
+    said = [message["content"] for message in file["history"] if message["role"] == "user"]
+    assert "You have 6 steps in all" in said[0]
+    assert "5 of 6 steps left" in said[1]
+    assert "ONLY 1 STEPS LEFT. Submit now" in said[5]
+
+
+def test_an_agent_in_circles_ends_at_its_loop_limit(roll: Say) -> None:
+    result = roll("loops", {"rollout.loop_limit": 3, "rollout.max_steps": 30})
+
+    assert (result.outcome, result.usage.steps) == (Outcome.STEP_LIMIT, 3)
+
+
+def test_a_persons_stop_kills_the_process_and_keeps_what_had_changed(roll: Say) -> None:
+    started = time.monotonic()
+    stop_at = started + 12
+
+    result = roll(
+        "never_submits",
+        {"rollout.max_steps": 10_000},
+        should_stop=lambda: time.monotonic() > stop_at,
+    )
+
+    assert result.failure is not None
+    assert result.failure.kind is FailureKind.INTERRUPTED
+    assert "money.py" in result.partial_patch
+    assert "trajectory.json" in result.files
+    assert not forked()
+
+
+def forked() -> list[int]:
+    """Process ids of what SWE-agent's fork server has forked."""
+    found = []
+    for server in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if any(word.endswith("sweagent/forkserver.py") for word in server.cmdline()):
+                found += [c.pid for c in server.children() if c.status() != psutil.STATUS_ZOMBIE]
+    return found
+
+
+def test_one_process_serves_one_rollout_after_another(roll: Say) -> None:
+    roll("solves")
+    before = forked()
+
+    roll("solves")
+
+    assert before
+    assert forked() == before
+
+
+def test_a_process_whose_worker_is_gone_ends() -> None:
+    runner = process.Runner(require_installation("linux/amd64"))
+    assert runner.pid in forked()
+
+    runner._connection.shutdown(socket.SHUT_RDWR)  # as when a worker is killed
+
+    deadline = time.monotonic() + 10
+    while runner.pid in forked():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    runner.kill()
+
+
+def test_a_sandbox_that_dies_is_a_failure_with_the_last_diff_to_look_at(
+    roll: Say, commands: Callable[..., str]
+) -> None:
+    """Process 1 of the container is its init; ending it ends the container."""
+    result = roll(commands("echo a > new.txt", "kill -9 -1; sleep 1", "echo on"))
+
+    assert result.failure is not None
+    assert result.failure.kind is FailureKind.SANDBOX_UNAVAILABLE
+    assert result.patch == ""
+    assert "new.txt" in result.partial_patch
