@@ -14,10 +14,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.display.steps import render_steps
 from orchestrator.display.view import View, describe, outcome_words
 from orchestrator.driver.base import Event
 from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.report.words import duration
+from orchestrator.rollout import Progress
 
 SUMMARY_EVERY_S = 60.0
 
@@ -69,6 +71,8 @@ class PlainDisplay:
         line = describe(event)
         if line is not None:
             self.say(f"[{self._view.decided}/{self._view.instances}] {line}")
+        if isinstance(event, Progress) and (steps := render_steps(event)):
+            self._console.print(steps, soft_wrap=True)
         if now - self._summed_up_at >= SUMMARY_EVERY_S:
             self._summed_up_at = now
             self.say(summary_line(self._view, now))
@@ -111,6 +115,8 @@ class LiveDisplay:
         line = describe(event)
         if line is not None:
             self.say(line)
+        if isinstance(event, Progress) and (steps := render_steps(event)):
+            self._live.console.print(steps, no_wrap=True, overflow="ellipsis")
 
     def say(self, text: str) -> None:
         style = "red" if "unavailable" in text or "lost" in text or "crashed" in text else ""

@@ -1,0 +1,43 @@
+"""An agent's steps as they happen, for `rollout.show_steps`."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from orchestrator.rollout import Progress
+from orchestrator.trajectory import Step
+
+THOUGHT_LINES, ACTION_LINES, OBSERVATION_LINES = 4, 20, 12
+NO_ACTION = "no command in a form that the agent can read"
+
+
+def render_steps(event: Progress) -> Text | None:
+    """The steps that an event brings; None where it brings none."""
+    if not event.new_steps:
+        return None
+    # counted with the steps told before, so that numbers go on
+    first = event.steps_told - len(event.new_steps) + 1
+    return Text("\n").join(
+        _render(step, f"{event.instance_id} step {first + index}")
+        for index, step in enumerate(event.new_steps)
+    )
+
+
+def _render(step: Step, title: str) -> Text:
+    text = Text(f"── {title}", style="bold")
+    text.append(_shortened(step.thought, THOUGHT_LINES, "   "), style="not bold italic")
+    if step.action.strip():
+        text.append(_shortened(step.action, ACTION_LINES, " $ "), style="not bold cyan")
+    else:
+        text.append(f"\n {NO_ACTION}", style="not bold yellow")
+    text.append(_shortened(step.observation, OBSERVATION_LINES, " │ "), style="not bold dim")
+    return text
+
+
+def _shortened(text: str, limit: int, margin: str) -> str:
+    """Its first lines, each on a line of its own behind a margin; empty for nothing."""
+    lines = text.strip("\n").expandtabs(4).splitlines()
+    left_out = len(lines) - limit
+    if left_out > 0:
+        lines = [*lines[: limit - 1], f"… {left_out + 1} more lines"]
+    return "".join(f"\n{margin}{line}" for line in lines)
