@@ -81,6 +81,7 @@ class Budget:
             step.action,
             step.observation,
         )
+        same &= bool(step.action.strip())  # an answer that holds none is a format error
         self._repeats = self._repeats + 1 if same else 1
         self.steps.append(step)
 

@@ -314,7 +314,8 @@ class _AgentRun:
             last = self._agent.last_patch(self._output_dir)
             if failure is None and (self._outcome is None or not last):
                 raise
-            return last, ("the sandbox was gone: the patch is the agent's own last diff",)
+            said = "the sandbox was gone: the patch is the agent's own last diff"
+            return last, (said,) if last else ()
 
     def _failure(self) -> Failure | None:
         if self._stopped:

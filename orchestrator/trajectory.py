@@ -69,7 +69,7 @@ class _SweAgentExtra(BaseModel):
 
 class _SweAgentState(BaseModel):
     model_config = ConfigDict(extra="ignore")
-    diff: str = ""
+    diff: str | None = None
 
 
 class _SweAgentStep(BaseModel):
@@ -118,7 +118,7 @@ def sweagent_last_patch(path: Path) -> str:
     """What SWE-agent submitted, or what had changed after its last step; empty if unknown."""
     file = _read_sweagent_file(path)
     diffs = (step.state.diff for step in reversed(file.trajectory))
-    return file.info.submission or next((diff for diff in diffs if diff), "")
+    return file.info.submission or next((diff for diff in diffs if diff is not None), "")
 
 
 def _read_sweagent_file(path: Path) -> _SweAgentFile:

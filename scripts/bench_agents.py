@@ -15,7 +15,8 @@ does not resolve every one is worth nothing. What helps the others was given to 
 - mini-swe-agent submits in one step, though its own prompt asks for three.
 - Both submit binary patches: of text ones they lose a file's CRLF line ends.
 - They grade with as many workers as they roll out with; ours with half as many, meanwhile.
-- The demo's images end at once when the harness stops them; official ones take it 15 s.
+- The demo's images end at once when the harness stops them. Official ones do not: their first
+  process sits a SIGTERM out, and the harness waits 15 s for each; `--official-stop` is like that.
 
 Ours asks the model one question beforehand, starts Ray and a gateway, and all of that counts.
 Memory is the sum of the proportional set sizes (PSS: of a page that n processes share, each has one
@@ -27,6 +28,7 @@ not in it.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import shlex
@@ -35,7 +37,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -231,6 +234,11 @@ def main() -> int:
     parser.add_argument("--slots", type=int, default=4, help="rollouts at once")
     parser.add_argument("--delay", type=float, default=1.0, help="seconds before every answer")
     parser.add_argument("--base", default=os.environ.get("SWE_ORCHESTRATOR_DEMO_BASE"))
+    parser.add_argument(
+        "--official-stop",
+        action="store_true",
+        help="images that sit out a SIGTERM, as official ones",
+    )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up as Ctrl-C does
@@ -239,9 +247,10 @@ def main() -> int:
     try:
         setup = prepare(options, folder, with_sweagent="A" in chosen)
         pairs = {}
-        for key in chosen:
-            theirs, agent = PAIRS[key]
-            pairs[key] = (theirs(setup), ours(setup, agent))
+        with stopped_as_official_images(setup) if options.official_stop else nullcontext():
+            for key in chosen:
+                theirs, agent = PAIRS[key]
+                pairs[key] = (theirs(setup), ours(setup, agent))
         if options.json:
             print(json.dumps({key: as_json(*pair) for key, pair in pairs.items()}, indent=1))
         else:
@@ -281,6 +290,25 @@ def prepare(options: argparse.Namespace, folder: Path, *, with_sweagent: bool) -
     for command in imports:
         subprocess.run(command, env={**os.environ, **OFFLINE}, check=True, capture_output=True)
     return Setup(dataset, options.slots, options.delay, folder)
+
+
+@contextmanager
+def stopped_as_official_images(setup: Setup) -> Iterator[None]:
+    """The instances' images without the demo's STOPSIGNAL, under the same names."""
+    client = connect()
+    names = [instance.image for instance in setup.dataset.instances]
+    originals = {name: client.images.get(name) for name in names}
+    derived = []
+    try:
+        for name in names:
+            recipe = io.BytesIO(f"FROM {name}\nSTOPSIGNAL SIGTERM\n".encode())
+            derived.append(client.images.build(fileobj=recipe, tag=name, rm=True)[0])
+        yield
+    finally:
+        for name, image in originals.items():
+            image.tag(*name.rsplit(":", 1))
+        for image in derived:
+            client.images.remove(image.id)
 
 
 def words(options: Mapping[str, object]) -> list[object]:

@@ -145,9 +145,8 @@ def test_a_loop_limit_of_one_ends_a_rollout_after_any_step() -> None:
     assert play(Budget(Rollout(loop_limit=1)), LISTED) is Outcome.STEP_LIMIT
 
 
-def test_answers_without_an_action_are_a_loop_like_any_other() -> None:
-    assert play(Budget(Rollout(loop_limit=2)), UNREADABLE) is None
-    assert play(Budget(Rollout(loop_limit=2)), UNREADABLE, UNREADABLE) is Outcome.STEP_LIMIT
+def test_answers_without_an_action_are_format_errors_and_no_loop() -> None:
+    assert play(Budget(Rollout(loop_limit=2)), UNREADABLE, UNREADABLE, UNREADABLE) is None
 
 
 def test_steps_are_kept_in_order_for_who_watches() -> None:

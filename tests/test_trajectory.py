@@ -175,3 +175,11 @@ def test_who_changed_nothing_has_no_last_patch(tmp_path: Path) -> None:
     path = write_sweagent(tmp_path / "i.traj", trajectory=[sweagent_step()], info={})
 
     assert sweagent_last_patch(path) == ""
+
+
+def test_who_took_everything_back_leaves_no_last_patch(tmp_path: Path) -> None:
+    path = tmp_path / "x.traj"
+    steps = [{"state": {"diff": "a patch"}}, {"state": {"diff": ""}}, {"state": {}}]
+    path.write_text(json.dumps({"trajectory": steps, "info": {}}))
+
+    assert sweagent_last_patch(path) == ""

@@ -139,7 +139,8 @@ class Agent(Section):
     protocol: Literal["thought_action", "xml_thought_action", "function_calling"] = "thought_action"
     """sweagent only: the form of an answer, by the name of SWE-agent's parser for it."""
     bundles: tuple[str, ...] = ()
-    """sweagent only: tool bundles of ours or of SWE-agent's checkout, by folder name."""
+    """Tools in the sandbox: `edit` for mini; for sweagent the bundles of ours, or of SWE-agent's
+    checkout, by folder name."""
 
 
 class Sandbox(Section):

@@ -84,7 +84,7 @@ def _call(action: str | Edit, turn: int) -> dict[str, Any]:
 def edits_of(patch: str) -> Sequence[Edit]:
     """A patch to files that are there already, as edits of whole lines, one a hunk."""
     found: list[Edit] = []
-    path, old, new = "", "", ""
+    path, old, new, in_hunk = "", "", "", False
 
     def flush() -> None:
         nonlocal old, new
@@ -92,15 +92,15 @@ def edits_of(patch: str) -> Sequence[Edit]:
             found.append(Edit(path, old, new))
         old = new = ""
 
-    for line in patch.splitlines(keepends=True):
+    for line in patch.split("\n")[:-1]:
         if line.startswith("diff --git"):
             flush()
-            path = line.split(" b/", 1)[1].strip()
+            path, in_hunk = line.split(" b/", 1)[1].strip(), False
         elif line.startswith("@@"):
             flush()
-        elif line.startswith(("---", "+++", "index ")) or not path:
-            continue
-        else:
+            in_hunk = True
+        elif in_hunk:
+            line += "\n"
             old += line[1:] if line[0] in " -" else ""
             new += line[1:] if line[0] in " +" else ""
     flush()

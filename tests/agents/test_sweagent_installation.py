@@ -24,7 +24,6 @@ from orchestrator.agents.sweagent.installation import (
 )
 from orchestrator.errors import (
     EXIT_PREREQUISITE,
-    EXIT_USAGE,
     ConfigError,
     OrchestratorError,
     PrerequisiteError,
@@ -163,12 +162,13 @@ def git(folder: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
-def refused(source: str | Path, ref: str, platform: str = AMD64) -> str:
-    """The one line with which an installation is refused as wrong usage; what was there stays."""
+def refused(
+    source: str | Path, ref: str, as_what: type[OrchestratorError] = ConfigError, on: str = AMD64
+) -> str:
+    """The one line with which an installation is refused; what was there stays."""
     before = find_installation()
-    with pytest.raises(ConfigError) as caught:
-        install(str(source), ref, platform, lambda _: None, lambda _: None)
-    assert caught.value.exit_code == EXIT_USAGE
+    with pytest.raises(as_what) as caught:
+        install(str(source), ref, on, lambda _: None, lambda _: None)
     assert "\n" not in str(caught.value)
     assert find_installation() == before
     return str(caught.value)
@@ -177,7 +177,7 @@ def refused(source: str | Path, ref: str, platform: str = AMD64) -> str:
 def test_an_unknown_platform_is_refused_before_anything_is_fetched(
     repository: Path, folder: SweAgentFolder
 ) -> None:
-    said = refused(repository, "main", "windows/amd64")
+    said = refused(repository, "main", on="windows/amd64")
 
     assert said == "no sandboxes of platform 'windows/amd64'; known: linux/amd64, linux/arm64"
     assert not folder.root.exists()
@@ -185,9 +185,10 @@ def test_an_unknown_platform_is_refused_before_anything_is_fetched(
 
 @pytest.mark.parametrize("form", ["{}/none", "file://{}/none"])
 def test_no_such_repository(form: str, tmp_path: Path) -> None:
+    """Of what is not there, nobody knows whether it should have been."""
     source = form.format(tmp_path)
 
-    said = refused(source, "v1.1.0")
+    said = refused(source, "v1.1.0", PrerequisiteError)
 
     assert said.startswith(f"can't get v1.1.0 of {source}: ")
     assert "fatal: " in said
@@ -200,14 +201,13 @@ def test_a_folder_that_is_no_repository(tmp_path: Path) -> None:
     assert "does not exist" in refused(tmp_path / "folder", "main")
 
 
-@pytest.mark.parametrize("form", ["{}", "file://{}"])
-def test_no_such_ref(form: str, repository: Path) -> None:
-    source = form.format(repository)
+def test_no_such_ref(repository: Path) -> None:
+    there = refused(repository, "v9")
+    far = refused(f"file://{repository}", "v9", PrerequisiteError)
 
-    said = refused(source, "v9")
-
-    assert said.startswith(f"can't get v9 of {source}: ")
-    assert "--ref a tag, branch or commit of it" in said
+    assert there == f"{repository} has no tag, branch or commit 'v9' (--ref)"
+    assert far.startswith(f"can't get v9 of file://{repository}: ")
+    assert "--ref a tag, branch or commit of it" in far
 
 
 @pytest.mark.parametrize("form", ["{}", "file://{}"])
@@ -224,7 +224,7 @@ def test_a_git_that_is_not_there_is_told(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
 
-    with pytest.raises(OrchestratorError, match=r"git can't be run \(No such file or directory\)"):
+    with pytest.raises(PrerequisiteError, match="git is not on PATH"):
         install(str(repository), "main", AMD64, lambda _: None, lambda _: None)
 
 

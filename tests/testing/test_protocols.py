@@ -255,3 +255,14 @@ def test_edits_do_what_the_gold_patch_does_in_every_demo_instance(
         assert_edits_do_what_the_patch_does(patch, Path(instance.task_dir) / "repo", folder)
 
     assert len(done) >= len(demo.instances) - 1, "one makes a new file"
+
+
+def test_lines_that_look_like_a_patchs_headers_are_text_inside_a_hunk() -> None:
+    patch = (
+        "diff --git a/q.sql b/q.sql\nindex 1..2 100644\n--- a/q.sql\n+++ b/q.sql\n"
+        "@@ -1,2 +1,2 @@\n select 1\n--- old\n+++ new\x0cer\n"
+    )
+
+    (edit,) = edits_of(patch)
+
+    assert (edit.old, edit.new) == ("select 1\n-- old\n", "select 1\n++ new\x0cer\n")

@@ -24,6 +24,7 @@ from orchestrator.config.schema import Agent as AgentConfig
 from orchestrator.endpoint.client import ChatClient, ContextOverflow
 from orchestrator.errors import (
     AgentCrashed,
+    ConfigError,
     ImageUnavailable,
     PrerequisiteError,
     SandboxUnavailable,
@@ -189,22 +190,21 @@ def find_bundle(name: str, tools: Path) -> Path:
     """The folder of a tool bundle: one of ours, or of SWE-agent's own in `tools`.
 
     Raises:
-        PrerequisiteError: there is none, or it would install packages in the sandbox.
+        ConfigError: there is none, or it would install packages in the sandbox.
     """
     for folder in (OUR_BUNDLES / name, tools / name):
         if not (folder / "config.yaml").is_file():
             continue
         script = folder / "install.sh"
         if script.is_file() and "pip install" in script.read_text(encoding="utf-8"):
-            raise PrerequisiteError(
-                f"agent.bundles: {name} installs packages in the sandbox, which has no network.",
-                "Leave it out.",
+            raise ConfigError(
+                f"agent.bundles: {name} installs packages in the sandbox, which has no network; "
+                "leave it out"
             )
         return folder
     known = sorted(path.name for path in OUR_BUNDLES.iterdir())
-    raise PrerequisiteError(
-        f"agent.bundles: no bundle {name!r}.",
-        f"Ours are {', '.join(known)}; SWE-agent's are in {tools}.",
+    raise ConfigError(
+        f"agent.bundles: no bundle {name!r}; ours are {', '.join(known)}, SWE-agent's in {tools}"
     )
 
 

@@ -89,7 +89,7 @@ def install(source: str, ref: str, platform: str, say: Say, detail: Say) -> Inst
 
     Raises:
         ConfigError: no such platform, or no such repository or ref.
-        PrerequisiteError: git, Python's venv or pip could not do their part.
+        PrerequisiteError: git, the network, Python's venv or pip could not do their part.
     """
     if platform not in WHEELS:
         raise ConfigError(f"no sandboxes of platform {platform!r}; known: {', '.join(WHEELS)}")
@@ -141,25 +141,43 @@ def _install_agent(
 
 
 def _check_out(checkout: Path, source: str, ref: str) -> str:
-    """Only what SWE-agent runs from; its tests carry large files. Returns the commit."""
-    is_path = Path(source).expanduser().exists()
-    where = str(Path(source).expanduser().resolve()) if is_path else source
-    # a ref of a far repository comes alone, without history
-    how = [] if is_path else ["--depth", "1", "--branch", ref, "--filter", "blob:none"]
-    clone = ["git", "clone", "--quiet", "--no-checkout", *how, where, str(checkout)]
+    """Only what SWE-agent runs from; its tests carry large files. Returns the commit.
+
+    Raises:
+        ConfigError: the path of `source` is no such repository, or it has no such ref.
+        PrerequisiteError: a URL can't be fetched, or there is no git.
+    """
+    if shutil.which("git") is None:
+        raise PrerequisiteError("git is not on PATH.", "Install it.")
+    path = Path(source).expanduser()
+    git = ["git", "-C", str(checkout)]
+    clone = ["git", "clone", "--quiet", "--no-checkout"]
+    if path.exists():
+        name = ref
+        try:
+            _run([*clone, str(path.resolve()), str(checkout)], "")
+        except PrerequisiteError as error:
+            raise ConfigError(f"--source {source} is no git repository: {error}") from error
+    else:
+        name = "FETCH_HEAD"  # also a commit comes alone, without history
+        fetch = [*git, "fetch", "--quiet", "--depth", "1", "origin", ref]
+        try:
+            _run([*clone, "--depth", "1", "--filter", "blob:none", source, str(checkout)], "")
+            _run(fetch, "")
+        except PrerequisiteError as error:
+            raise PrerequisiteError(
+                f"can't get {ref} of {source}: {error}.",
+                "--source takes a URL or the path of a git repository, --ref a tag, branch or "
+                "commit of it.",
+            ) from error
     try:
-        _run(clone, "")
-        git = ["git", "-C", str(checkout)]
-        commit = _run([*git, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}"], "").strip()
-        wanted = [f"/{name}" for name in (*FOLDERS, *FILES)]
-        _run([*git, "update-ref", "--no-deref", "HEAD", commit], "")
-        _run([*git, "sparse-checkout", "set", "--no-cone", *wanted], "")
-        _run([*git, "read-tree", "-mu", "HEAD"], "")
+        commit = _run([*git, "rev-parse", "--verify", f"{name}^{{commit}}"], "").strip()
     except PrerequisiteError as error:
-        raise ConfigError(
-            f"can't get {ref} of {source}: {error}; --source takes a URL or the path of a "
-            "git repository, --ref a tag, branch or commit of it"
-        ) from error
+        raise ConfigError(f"{source} has no tag, branch or commit {ref!r} (--ref)") from error
+    wanted = [f"/{entry}" for entry in (*FOLDERS, *FILES)]
+    _run([*git, "update-ref", "--no-deref", "HEAD", commit], "")
+    _run([*git, "sparse-checkout", "set", "--no-cone", *wanted], "")
+    _run([*git, "read-tree", "-mu", "HEAD"], f"{source} can't be checked out")
     if not (checkout / "sweagent").is_dir():
         raise ConfigError(f"{source} at {ref} is not SWE-agent: it holds no folder sweagent")
     return commit
@@ -225,7 +243,8 @@ def _run(command: Sequence[str], problem: str, detail: Say | None = None) -> str
     except OSError as error:
         raise PrerequisiteError(f"{command[0]} can't be run ({error.strerror}).") from error
     if process.returncode != 0:
-        tail = " ".join("".join(lines[-5:]).split())[-400:]
+        errors = [line for line in lines if line.startswith(("ERROR", "error", "fatal"))]
+        tail = " ".join("".join(errors[:5] or lines[-5:]).split())[:400]
         raise PrerequisiteError(": ".join(filter(None, [problem, tail or "it failed"])))
     return "".join(lines)
 
