@@ -12,10 +12,17 @@ from typing import Any
 import docker
 import psutil
 
-from orchestrator.config.schema import Model, RunConfig
+from orchestrator.config.schema import Agent, Model, RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.types import Instance
+
+TEMPLATES = (
+    "system_template",
+    "instance_template",
+    "observation_template",
+    "format_error_template",
+)
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,7 @@ def require_agent(config: RunConfig, host: Host) -> None:
         PrerequisiteError: it is not installed.
     """
     agent = config.agent
+    _require_templates(agent)
     if agent.kind == "mini" and not set(agent.bundles) <= {"edit"}:
         raise ConfigError(f"agent.bundles: {agent.kind} knows only `edit`")
     if agent.kind != "sweagent":
@@ -126,6 +134,16 @@ def require_agent(config: RunConfig, host: Host) -> None:
     found = require_installation(config.cluster.sandbox.platform)
     for bundle in agent.bundles:
         find_bundle(bundle, found.paths.checkout / "tools")
+
+
+def _require_templates(agent: Agent) -> None:
+    from jinja2 import Template, TemplateSyntaxError
+
+    for key in TEMPLATES:
+        try:
+            Template(getattr(agent, key))
+        except TemplateSyntaxError as error:
+            raise ConfigError(f"agent.{key}: line {error.lineno}: {error.message}") from None
 
 
 def require_personas(config: RunConfig) -> None:

@@ -320,6 +320,8 @@ class _AgentRun:
     def _failure(self) -> Failure | None:
         if self._stopped:
             return Failure(Interrupted.kind, "stopped by hand")
+        if self._overran and not self.budget.usage.steps:
+            return Failure(AgentCrashed.kind, "not one step within the time limit")
         if self._overran:
             return None  # what the agent meets when its requests are dropped is not its end
         if isinstance(self._error, InfraError):

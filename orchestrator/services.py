@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 from orchestrator.config import RunConfig
 from orchestrator.config.schema import Model
 from orchestrator.dataset import Dataset
 from orchestrator.driver.base import Engine
+from orchestrator.errors import AgentCrashed
 from orchestrator.gateway.process import GatewayProcess
 from orchestrator.paths import RunPaths, write_atomic
 
@@ -61,7 +62,8 @@ def _warm_up_sweagent() -> None:
 
     found = find_installation()
     assert found is not None, "checked before"
-    warm_up(found)
+    with suppress(AgentCrashed):  # the rollouts will tell
+        warm_up(found)
 
 
 @contextmanager

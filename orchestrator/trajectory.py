@@ -82,15 +82,9 @@ class _SweAgentStep(BaseModel):
     extra_info: _SweAgentExtra = _SweAgentExtra()
 
 
-class _SweAgentInfo(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    submission: str | None = None
-
-
 class _SweAgentFile(BaseModel):
     model_config = ConfigDict(extra="ignore")
     trajectory: list[_SweAgentStep] = Field(default_factory=list)
-    info: _SweAgentInfo = _SweAgentInfo()
 
 
 def read_sweagent(path: Path) -> Trajectory:
@@ -115,10 +109,9 @@ def read_sweagent(path: Path) -> Trajectory:
 
 
 def sweagent_last_patch(path: Path) -> str:
-    """What SWE-agent submitted, or what had changed after its last step; empty if unknown."""
-    file = _read_sweagent_file(path)
-    diffs = (step.state.diff for step in reversed(file.trajectory))
-    return file.info.submission or next((diff for diff in diffs if diff is not None), "")
+    """What had changed after its last action; empty if that is not known."""
+    actions = [step for step in _read_sweagent_file(path).trajectory if step.action.strip()]
+    return (actions[-1].state.diff or "") if actions else ""
 
 
 def _read_sweagent_file(path: Path) -> _SweAgentFile:

@@ -42,6 +42,8 @@ def installed(folder: SweAgentFolder) -> Installation:
         bundle.mkdir(parents=True)
         (bundle / "config.yaml").write_text("tools: {}\n", encoding="utf-8")
         (bundle / "install.sh").write_text(script, encoding="utf-8")
+    found.paths.python.parent.mkdir(parents=True)
+    found.paths.python.touch()
     folder.manifest.write_text(json.dumps(asdict(found)), encoding="utf-8")
     return found
 
@@ -136,3 +138,10 @@ def test_a_bundle_that_installs_packages_can_not_work_without_a_network(
     assert "agent.bundles: chatty installs packages in the sandbox" in bundle_problem(
         "chatty", make_config
     )
+
+
+def test_a_template_that_is_no_jinja_is_told_before_the_night(make_config: MakeConfig) -> None:
+    config = make_config("mini", {"agent.instance_template": "fine\n{% if task %}"})
+
+    with pytest.raises(ConfigError, match=r"agent\.instance_template: line 2: .*end of template"):
+        require_agent(config, CONTAINERS)

@@ -156,30 +156,26 @@ def test_an_absent_file_of_sweagents_has_no_steps_and_no_patch(tmp_path: Path) -
     assert sweagent_last_patch(tmp_path / "absent.traj") == ""
 
 
-def test_what_sweagent_submitted_is_its_last_patch(tmp_path: Path) -> None:
-    path = write_sweagent(tmp_path / "i.traj")
-
-    assert sweagent_last_patch(path) == SWEAGENT["info"]["submission"]
-
-
-@pytest.mark.parametrize("info", [{"submission": None}, {"submission": ""}, {}])
-def test_without_a_submission_the_last_diff_that_it_saw_is(
-    tmp_path: Path, info: dict[str, Any]
-) -> None:
-    path = write_sweagent(tmp_path / "i.traj", info=info)
+def test_what_had_changed_after_the_last_action_is_the_last_patch(tmp_path: Path) -> None:
+    steps = [action(EARLY), action(LATE), {"action": "", "thought": "exit_cost", "state": {}}]
+    path = write_sweagent(tmp_path / "i.traj", trajectory=steps)
 
     assert sweagent_last_patch(path) == LATE
 
 
-def test_who_changed_nothing_has_no_last_patch(tmp_path: Path) -> None:
-    path = write_sweagent(tmp_path / "i.traj", trajectory=[sweagent_step()], info={})
+@pytest.mark.parametrize("last", [None, ""])
+def test_an_older_diff_is_not_the_last_patch(tmp_path: Path, last: str | None) -> None:
+    """Nothing is known of the last one, or everything was taken back."""
+    path = write_sweagent(tmp_path / "i.traj", trajectory=[action(EARLY), action(last)])
 
     assert sweagent_last_patch(path) == ""
 
 
-def test_who_took_everything_back_leaves_no_last_patch(tmp_path: Path) -> None:
-    path = tmp_path / "x.traj"
-    steps = [{"state": {"diff": "a patch"}}, {"state": {"diff": ""}}, {"state": {}}]
-    path.write_text(json.dumps({"trajectory": steps, "info": {}}))
+def action(diff: str | None) -> dict[str, Any]:
+    return {"action": "ls", "state": {} if diff is None else {"diff": diff}}
+
+
+def test_who_changed_nothing_has_no_last_patch(tmp_path: Path) -> None:
+    path = write_sweagent(tmp_path / "i.traj", trajectory=[sweagent_step()], info={})
 
     assert sweagent_last_patch(path) == ""

@@ -132,7 +132,7 @@ class Gateway:
         for url, reading in zip(urls, readings, strict=True):
             if reading is None:
                 continue
-            self._policy.quiet_s = QUIET_WITH_METRICS_S
+            self._turns.expect_life_within(QUIET_WITH_METRICS_S)
             grown = reading.since(self._readings.get(url, reading))
             self._readings[url] = reading
             if grown.generation_tokens or grown.prompt_tokens:

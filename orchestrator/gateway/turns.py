@@ -82,6 +82,12 @@ class Turns:
         if self.policy.alive(url, self.now):
             self.pump()
 
+    def expect_life_within(self, quiet_s: float) -> None:
+        """How long a server that has requests may be silent; counts for those under way too."""
+        if quiet_s != self.policy.quiet_s:
+            self.policy.quiet_s = quiet_s
+            self.pump()
+
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()

@@ -110,6 +110,36 @@ def test_a_command_that_takes_too_long_is_interrupted(
     assert observations(result)[1] == "on\n"
 
 
+@pytest.mark.parametrize("command", ["exec sleep 60", "trap '' INT TSTP; sleep 60"])
+def test_a_command_that_can_not_be_interrupted_ends_with_its_shell(
+    roll: Say, commands: Callable[..., str], command: str
+) -> None:
+    result = roll(commands(command, "pwd", "submit"), {"rollout.command_timeout_s": 2})
+
+    assert result.failure is None
+    assert observations(result)[1] == "/testbed\n"
+
+
+def test_files_that_are_not_utf8_or_not_ascii_by_name_can_be_submitted(
+    roll: Say, commands: Callable[..., str]
+) -> None:
+    text = "printf 'gr\\374n\\n' > latin1.txt; echo a > größe.txt; head -c 99 /dev/urandom > b.bin"
+
+    result = roll(commands(text, "submit"))
+
+    assert (result.outcome, result.failure) == (Outcome.SUBMITTED, None)
+    assert "latin1.txt" in result.patch
+
+
+def test_a_stale_lock_of_git_is_no_reason_not_to_end(
+    roll: Say, commands: Callable[..., str]
+) -> None:
+    result = roll(commands("echo a > new.txt; touch .git/index.lock", "submit"))
+
+    assert (result.outcome, result.usage.steps) == (Outcome.SUBMITTED, 2)
+    assert "new.txt" in result.patch
+
+
 def test_who_says_exit_has_given_up_and_what_changed_is_salvaged(
     roll: Say, commands: Callable[..., str]
 ) -> None:
@@ -129,7 +159,8 @@ def test_long_output_loses_its_middle(roll: Say, commands: Callable[..., str]) -
 
 
 @pytest.mark.parametrize(
-    "arguments", ['"ls"', "[1]", "null", "{", "", '{"command": 1}', '{"cmd": "ls"}']
+    "arguments",
+    ['"ls"', "[1]", "null", "{", "", '{"command": 1}', '{"cmd": "ls"}', '{"command": "a\\u0000b"}'],
 )
 def test_calls_with_unusable_arguments_are_the_models_doing(
     roll: Say, monkeypatch: pytest.MonkeyPatch, arguments: str

@@ -50,7 +50,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SweAgentFolder:
 
 
 def write_manifest(folder: SweAgentFolder, text: str) -> None:
-    folder.root.mkdir(parents=True, exist_ok=True)
+    python = folder.installation(FOUND.folder).python
+    python.parent.mkdir(parents=True, exist_ok=True)
+    python.touch()
     folder.manifest.write_text(text, encoding="utf-8")
 
 
@@ -252,8 +254,6 @@ def test_what_is_installed_survives_a_wish_that_can_not_be_met(
 ) -> None:
     write_manifest(folder, json.dumps(asdict(FOUND)))
     python = FOUND.paths.python
-    python.parent.mkdir(parents=True)
-    python.touch()
 
     assert refused(repository, "v9")
     assert refused(repository, "main")

@@ -12,6 +12,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -184,7 +185,7 @@ def test_who_says_anything_else_than_messages_has_crashed_and_is_ended(
     with pytest.raises(AgentCrashed):
         runner.hear()
 
-    assert not runner.is_alive
+    assert not runner.is_waiting
 
 
 def test_half_a_message_at_the_end_is_a_crash(start: Start) -> None:
@@ -209,16 +210,17 @@ def test_what_can_not_be_imported_is_told(start: Start, cache: Path) -> None:
 
 
 def test_all_are_forked_by_one_server_that_has_imported_what_they_need(
-    start: Start, sockets: str
+    cache: Path, monkeypatch: pytest.MonkeyPatch, sockets: str
 ) -> None:
-    threads = [threading.Thread(target=start, args=(ECHO,)) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    write_program(cache, monkeypatch, ECHO)
+
+    with ThreadPoolExecutor(4) as pool:
+        runners = list(pool.map(Runner, [INSTALLATION] * 4))
 
     (server,) = servers_of(sockets)
-    assert len(server.children()) == 4
+    assert {runner.pid for runner in runners} == {child.pid for child in server.children()}
+    for runner in runners:
+        runner.kill()
 
 
 def test_warming_up_does_not_wait_and_starts_one_server(
@@ -270,7 +272,7 @@ def test_killing_ends_the_process_and_its_children(start: Start) -> None:
 
     runner.kill()
 
-    assert not runner.is_alive
+    assert not runner.is_waiting
     wait_until_gone(runner.pid, child)
     runner.kill()
 

@@ -20,7 +20,7 @@ from orchestrator.testing.personas import apply_command
 from orchestrator.testing.protocols import SUBMIT, Protocol, message_of
 
 pytestmark = [pytest.mark.vllm, pytest.mark.ray, pytest.mark.slow]
-HUNG_S = 60
+HUNG_S = 90.0
 LIMIT_S = 500
 WRONG = "tidepool__cronwise-8"
 """This one's agent changes nothing that matters."""

@@ -8,6 +8,7 @@ SWE-agent's process asks for each answer here.
 from __future__ import annotations
 
 import secrets
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,8 @@ class SweAgent:
         self._installation: Installation | None = None
         self._runner: Runner | None = None
         self._is_at_work = False
+        self._is_closed = False
+        self._lock = threading.Lock()  # `close` comes from the thread that watches `run`
         self._limit: Outcome | None = None
 
     def prepare(self, platform: str) -> tuple[str, ...]:
@@ -74,8 +77,12 @@ class SweAgent:
 
     def run(self, context: AgentContext) -> Outcome:
         assert self._installation is not None, "prepare comes first"
-        runner = self._runner = take_runner(self._installation)
-        self._is_at_work = True
+        runner = take_runner(self._installation)
+        with self._lock:
+            self._runner, self._is_at_work = runner, True
+            if self._is_closed:
+                runner.kill()
+                raise AgentCrashed("the rollout ended before SWE-agent had started")
         context.budget.activity = "starts SWE-agent's server"
         token = secrets.token_hex(16)
         with (
@@ -84,7 +91,8 @@ class SweAgent:
         ):
             runner.tell("rollout", **self._request(context, tunnel.port, token))
             end = self._converse(runner, context, client)
-        self._is_at_work = False
+        with self._lock:
+            self._is_at_work = False
         if end["kind"] == "failed":
             kind = SandboxUnavailable if end["is_sandbox"] else AgentCrashed
             (context.output_dir / "sweagent.traceback.txt").write_text(end["traceback"])
@@ -92,13 +100,15 @@ class SweAgent:
         return outcome_of(end["exit_status"], self._limit, end["detail"])
 
     def close(self) -> None:
-        runner, self._runner = self._runner, None
-        if runner is None:
-            return
-        if self._is_at_work:
-            runner.kill()
-        else:
-            give_back(runner)
+        with self._lock:
+            self._is_closed = True
+            runner, self._runner = self._runner, None
+            if runner is None:
+                return
+            if self._is_at_work:
+                runner.kill()
+            else:
+                give_back(runner)
 
     def last_patch(self, output_dir: Path) -> str:
         return sweagent_last_patch(_trajectory_file(output_dir))
@@ -210,14 +220,21 @@ def find_bundle(name: str, tools: Path) -> Path:
 
 def _serve(sandbox: Sandbox, token: str) -> Tunnel:
     """SWE-ReX's server in the sandbox, by the image's own Python, from the mounted folder."""
+    runtime = sandbox.resolve(RUNTIME_PATH)
     found = sandbox.exec(FIND_PYTHON, timeout_s=60)
+    if found.timed_out:
+        raise SandboxUnavailable("the sandbox does not answer in a minute")
+    if sandbox.exec(f"test -e {runtime}/swerex", timeout_s=60).exit_code != 0:
+        raise SandboxUnavailable(
+            "the Docker engine does not see this host's cache folder, which SWE-agent's server is "
+            "mounted from: is it on another machine?"
+        )
     if found.exit_code != 0:
         raise ImageUnavailable(
             f"the image has no Python {SANDBOX_PYTHON} under /opt/miniconda3 or in /usr, which "
             "SWE-agent's server in the sandbox needs; --agent mini needs none"
         )
     python = found.text.strip()
-    runtime = sandbox.resolve(RUNTIME_PATH)
     server = [python, "-I", "-c", SERVER, runtime, "--host", "127.0.0.1", "--port", "{port}"]
     return Tunnel(sandbox, python, [*server, "--auth-token", token])
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import glob
 import importlib.util
 import json
 import os
@@ -59,8 +60,9 @@ def become_child(connection: socket.socket, errors: str, main: Callable[[], None
 
 def serve(path: str, lock_fd: int, main: Callable[[], None]) -> None:
     listener = socket.socket(socket.AF_UNIX)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+    for left in [path, *glob.glob(f"{glob.escape(path)}.*")]:  # by a server that was killed
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(left)
     listener.bind(path)
     listener.listen(64)
     listener.settimeout(POLL_S)

@@ -60,7 +60,8 @@ def find_installation() -> Installation | None:
     """None where nothing is installed, or an installation was cut off."""
     try:
         found = json.loads(SweAgentFolder.of_user().manifest.read_text(encoding="utf-8"))
-        return Installation(**(found | {"platforms": tuple(found["platforms"])}))
+        installed = Installation(**(found | {"platforms": tuple(found["platforms"])}))
+        return installed if installed.paths.python.exists() else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ FORKSERVER = Path(__file__).with_name("forkserver.py")
 START_S = 120.0
 """SWE-agent's imports take three seconds, and a minute on a host that is busy."""
 POLL_S = 0.05
+MOST_FOLDER = 60
 
 
 class Runner:
@@ -31,6 +33,7 @@ class Runner:
 
     def __init__(self, installation: Installation) -> None:
         """Start it, and the server that forks it where none is up. Raises AgentCrashed."""
+        self.folder = installation.folder
         self._errors = Path()
         self._connection = _connect(installation)
         self._said = self._connection.makefile("rb")
@@ -39,14 +42,25 @@ class Runner:
         self._errors = Path(start["errors"])
 
     @property
-    def is_alive(self) -> bool:
-        """Whether it still holds its end; asked between rollouts, when it says nothing."""
+    def is_waiting(self) -> bool:
+        """Whether it is there, and has said nothing since it was last heard."""
         try:
-            return self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+            self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
             return True
         except OSError:
+            pass
+        return False
+
+    @property
+    def _has_ended(self) -> bool:
+        """Then its number may be another process's by now."""
+        try:
+            return self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
             return False
+        except OSError:
+            return True
 
     def tell(self, kind: str, **fields: Any) -> None:
         """Raises AgentCrashed where nobody listens any more."""
@@ -65,7 +79,7 @@ class Runner:
 
     def kill(self) -> None:
         """End it and its children. Safe to call twice; never raises."""
-        if hasattr(self, "pid") and self._connection.fileno() >= 0:
+        if hasattr(self, "pid") and not self._has_ended:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
         with contextlib.suppress(OSError):
@@ -116,9 +130,18 @@ def _start_server(path: Path, installation: Installation) -> subprocess.Popen[by
     """Start a fork server, unless one is up or about to be: it holds a lock as long as it lives.
 
     Raises:
-        AgentCrashed: its Python can't be started.
+        AgentCrashed: its Python can't be started, or the folder for its socket is not ours.
     """
-    path.parent.mkdir(mode=0o700, exist_ok=True)
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        if path.parent.stat().st_uid != os.getuid():
+            raise AgentCrashed(f"SWE-agent does not start: {path.parent} is another user's")
+        return _start_where_none_is(path, installation)
+    except OSError as error:
+        raise AgentCrashed(f"SWE-agent does not start: {error}") from error
+
+
+def _start_where_none_is(path: Path, installation: Installation) -> subprocess.Popen[bytes] | None:
     with open(path.with_suffix(".lock"), "a") as lock, open(_log_path(path), "ab") as log:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -133,23 +156,24 @@ def _start_server(path: Path, installation: Installation) -> subprocess.Popen[by
         }
         words = [FORKSERVER, path, lock.fileno(), RUNNER]
         log.truncate(0)
-        try:
-            return subprocess.Popen(
-                [str(installation.paths.python), *map(str, words)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-                start_new_session=True,
-                pass_fds=[lock.fileno()],
-            )
-        except OSError as error:
-            raise AgentCrashed(f"SWE-agent does not start: {error}") from error
+        return subprocess.Popen(
+            [str(installation.paths.python), *map(str, words)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+            pass_fds=[lock.fileno()],
+        )
 
 
 def _socket_path(installation: Installation) -> Path:
-    """Short, as systems allow some hundred characters, and this user's alone."""
-    return Path(tempfile.gettempdir()) / f"sweo-{os.getuid()}" / f"{installation.folder}.sock"
+    """Short, as systems allow some hundred characters; this user's, and of these very programs."""
+    programs = hashlib.sha256(RUNNER.read_bytes() + FORKSERVER.read_bytes()).hexdigest()[:8]
+    folder = Path(tempfile.gettempdir()) / f"sweo-{os.getuid()}"
+    if len(str(folder)) > MOST_FOLDER:
+        folder = Path("/tmp") / folder.name
+    return folder / f"{installation.folder}.{programs}.sock"
 
 
 def _log_path(path: Path) -> Path:
@@ -168,11 +192,12 @@ class _Idle:
         self._runners: list[Runner] = []
         self._lock = threading.Lock()
 
-    def take(self) -> Runner | None:
+    def take(self, folder: str) -> Runner | None:
+        """One of the installation in this folder."""
         with self._lock:
             while self._runners:
                 runner = self._runners.pop()
-                if runner.is_alive:
+                if runner.is_waiting and runner.folder == folder:
                     return runner
                 runner.kill()
         return None
@@ -182,8 +207,9 @@ class _Idle:
             self._runners.append(runner)
 
     def kill(self) -> None:
-        while (runner := self.take()) is not None:
-            runner.kill()
+        with self._lock:
+            while self._runners:
+                self._runners.pop().kill()
 
 
 _idle = _Idle()
@@ -192,7 +218,7 @@ atexit.register(_idle.kill)
 
 def take_runner(installation: Installation) -> Runner:
     """One that has finished its last rollout, or a new one. Raises AgentCrashed."""
-    return _idle.take() or Runner(installation)
+    return _idle.take(installation.folder) or Runner(installation)
 
 
 def give_back(runner: Runner) -> None:

@@ -31,11 +31,15 @@ from sweagent.agent.models import GenericAPIModelConfig, LiteLLMModel
 from sweagent.agent.problem_statement import TextProblemStatement
 from sweagent.environment.repo import PreExistingRepoConfig
 from sweagent.environment.swe_env import SWEEnv
-from sweagent.exceptions import ContextWindowExceededError, InstanceCallLimitExceededError
+from sweagent.exceptions import (
+    ContextWindowExceededError,
+    FormatError,
+    InstanceCallLimitExceededError,
+)
 from sweagent.tools.tools import ToolConfig, ToolHandler
 from sweagent.types import StepOutput
 from swerex.deployment.remote import RemoteDeployment
-from swerex.exceptions import SwerexException
+from swerex.exceptions import CommandTimeoutError, SwerexException
 from swerex.runtime.abstract import (
     CloseBashSessionRequest,
     CreateBashSessionRequest,
@@ -45,6 +49,8 @@ from swerex.runtime.remote import RemoteRuntime
 
 GONE = (aiohttp.ClientError, ConnectionError, asyncio.TimeoutError)
 UNLIMITED = 10**7
+STRINGS_ONLY = ("bash", "edit")
+SESSION_START_S = 60.0
 RESTARTED = "(the shell ended; this is a new one, in {cwd})"
 SESSION_ENVIRONMENT = "/root/.swe-agent-session"
 # an interactive shell would complete words at tabs, and expand "!" in what it is given
@@ -113,14 +119,18 @@ class WorkerModel(LiteLLMModel):
 
 
 def _with_an_object(call: dict[str, Any]) -> dict[str, Any]:
-    """SWE-agent's parser crashes on JSON that is no object; what is no JSON it tells the model."""
+    """SWE-agent's parser crashes on JSON that is no object, and writes "None" into a file for a
+    null; of what is no JSON it tells the model."""
     arguments = call["function"].get("arguments") or "{}"
     try:
-        whole = isinstance(json.loads(arguments), dict)
-    except ValueError:
-        whole = False
-    function = {**call["function"], "arguments": arguments if whole else f"no object: {arguments}"}
-    return {**call, "function": function}
+        given = json.loads(arguments)
+        values = {key: value for key, value in given.items() if value is not None}
+        strings = all(isinstance(value, str) for value in values.values())
+        usable = strings or call["function"]["name"] not in STRINGS_ONLY
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        usable = False
+    said = json.dumps(values) if usable else f"not strings by name: {str(arguments)[:2000]}"
+    return {**call, "function": {**call["function"], "arguments": said}}
 
 
 class Agent(DefaultAgent):
@@ -131,12 +141,22 @@ class Agent(DefaultAgent):
 
     def _get_format_dict(self, **kwargs: Any) -> dict[str, Any]:
         """Templates may tell the model of its budget."""
-        budget = {"max_steps": self.max_steps, "steps_left": self.model.steps_left}
+        budget = {
+            "max_steps": self.max_steps,
+            "steps_left": self.model.steps_left,
+            "command_timeout_s": self.tools.config.execution_timeout,
+        }
         return {**super()._get_format_dict(**kwargs), **budget}
 
     def handle_action(self, step: StepOutput) -> StepOutput:
+        if not can_be_typed(step.action):
+            raise FormatError("The command holds characters that no shell can be given.")
         tell("activity", text=(step.action.strip().splitlines() or ["(nothing)"])[0][:200])
         return super().handle_action(step)
+
+    def _get_edited_files_with_context(self, patch: str) -> dict[str, str]:
+        """SWE-agent would read every changed file back as UTF-8, and fail at some."""
+        return {}
 
     def add_step_to_history(self, step: StepOutput) -> None:
         step.observation = shorten(step.observation, self.observation_chars)
@@ -155,6 +175,16 @@ class Agent(DefaultAgent):
         unfinished.replace(self.traj_path)
 
 
+class Tools(ToolHandler):
+    def get_state(self, env: SWEEnv) -> dict[str, str]:
+        """A repository whose diff takes too long is no reason to end; SWE-agent would."""
+        try:
+            return dict(super().get_state(env))
+        except CommandTimeoutError:
+            env.interrupt_session()
+            return {}
+
+
 class Runtime(RemoteRuntime):
     """SWE-ReX's client, which says in SWE-agent's terms that the sandbox is gone."""
 
@@ -165,6 +195,11 @@ class Runtime(RemoteRuntime):
             raise
         except GONE as error:
             raise SwerexException(f"the sandbox does not answer: {error!r}") from error
+
+    async def create_session(self, request: CreateBashSessionRequest) -> Any:
+        """The default, one second, is little for a shell that activates Conda on a busy host."""
+        request.startup_timeout = SESSION_START_S
+        return await super().create_session(request)
 
 
 class Sandbox(RemoteDeployment):
@@ -186,9 +221,26 @@ class Environment(SWEEnv):
         """
         self.communicate(f"{CALM_SHELL}; cd /{self.repo.repo_name}; export ROOT=$(pwd -P)")
 
+    is_kept = False
+
+    def set_env_variables(self, env_variables: dict[str, str]) -> None:
+        """Not the issue's text: none of our tools reads it, and it may be too long for a shell."""
+        kept = {k: v for k, v in env_variables.items() if k != "PROBLEM_STATEMENT"}
+        super().set_env_variables(kept)
+
     def keep_session(self) -> None:
         """Remember the shell's environment, for when the agent ends its shell."""
         self.communicate(f"export -p > {SESSION_ENVIRONMENT}", check="raise")
+        self.is_kept = True
+
+    def interrupt_session(self) -> None:
+        """A command that can't be interrupted ends with its shell."""
+        try:
+            super().interrupt_session()
+        except SwerexException:
+            raise
+        except (pexpect.ExceptionPexpect, OSError):
+            self.restart_session()
 
     def communicate(self, input: str, *args: Any, **kwargs: Any) -> str:
         """An agent that says `exit` in a command ends its shell, which is nothing to fail for."""
@@ -197,7 +249,12 @@ class Environment(SWEEnv):
         except SwerexException:
             raise
         except (pexpect.EOF, OSError):
-            pass
+            if not self.is_kept:
+                raise
+        return self.restart_session()
+
+    def restart_session(self) -> str:
+        """A new shell with the old one's environment; what the agent is told of it."""
         runtime = self.deployment.runtime
         asyncio.run(runtime.close_session(CloseBashSessionRequest()))
         asyncio.run(
@@ -208,6 +265,13 @@ class Environment(SWEEnv):
         cwd = f"/{self.repo.repo_name}"
         super().communicate(f"{CALM_SHELL}; cd {cwd}")
         return RESTARTED.format(cwd=cwd)
+
+
+def can_be_typed(command: str) -> bool:
+    try:
+        return b"\0" not in command.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def shorten(text: str, limit: int) -> str:
@@ -243,7 +307,7 @@ def roll_out(worker: Worker, request: dict[str, Any]) -> None:
             next_step_template=config["observation_template"],
             max_observation_length=UNLIMITED,  # it would cut off the end
         ),
-        tools=ToolHandler(tools),
+        tools=Tools(tools),
         history_processors=[DefaultHistoryProcessor()],
         model=WorkerModel(worker, tools, request["max_steps"]),
         max_requeries=config["max_format_errors"],
