@@ -300,6 +300,7 @@ def test_an_installed_sweagent_is_listed_with_its_versions(
     cache = Path(os.environ["SWE_ORCHESTRATOR_CACHE"])
     assert cache.name == "cache", "never the user's own"
     write_atomic(SweAgentFolder.of_user().manifest, json.dumps(asdict(found)))
+    write_atomic(found.paths.python, "")
     try:
         said = fine(say("agents")).split()
         rows = json.loads(fine(say("agents --json")))
