@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
+from processes import forked_by_sweagent
 
 from orchestrator.agents.sweagent import process
 from orchestrator.agents.sweagent.installation import require_installation
@@ -217,13 +217,7 @@ def test_a_persons_stop_kills_the_process_and_keeps_what_had_changed(roll: Say) 
 
 
 def forked() -> list[int]:
-    """Process ids of what SWE-agent's fork server has forked."""
-    found = []
-    for server in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if any(word.endswith("sweagent/forkserver.py") for word in server.cmdline()):
-                found += [c.pid for c in server.children() if c.status() != psutil.STATUS_ZOMBIE]
-    return found
+    return [process.pid for process in forked_by_sweagent()]
 
 
 def test_one_process_serves_one_rollout_after_another(roll: Say) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import docker
-import psutil
 import pytest
 from commands import CommandLine, Ended, personas, wait_until
+from processes import forked_by_sweagent
 
 from orchestrator.dataset import Dataset
 from orchestrator.errors import EXIT_DONE
@@ -90,24 +90,6 @@ def attempts(run_dir: Path) -> list[dict[str, Any]]:
     return [json.loads(p.read_text()) for p in sorted(run_dir.glob("rollouts/*/*/result.json"))]
 
 
-def runners() -> list[psutil.Process]:
-    """SWE-agent's processes on this host: what its fork server has forked."""
-    return [child for server in psutil.process_iter() for child in runners_below(server)]
-
-
-def runners_below(server: psutil.Process) -> list[psutil.Process]:
-    if not any(word.endswith("sweagent/forkserver.py") for word in cmdline(server)):
-        return []
-    return server.children()
-
-
-def cmdline(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
-
-
 def test_killed_runner_is_a_failure_that_is_redone(
     orchestrate: CommandLine, endpoint: ScriptedEndpoint, profile: Path
 ) -> None:
@@ -117,7 +99,7 @@ def test_killed_runner_is_a_failure_that_is_redone(
     driver = orchestrate.start(*command, "--json")
 
     wait_until(lambda: endpoint.requests >= 5, "a run that is under way")
-    runners()[0].kill()
+    forked_by_sweagent()[0].kill()
     stdout, stderr = driver.communicate(timeout=200)
 
     ended = Ended(driver.returncode, stdout, stderr)
@@ -133,7 +115,7 @@ def test_killed_driver_takes_the_runners_with_it(
     words = ["--agent", "sweagent", "--model", str(profile), "--instances", FOUR]
     driver = orchestrate.start(*orchestrate.launch_words("docker", "a-run", *words))
     wait_until(lambda: endpoint.requests >= 5, "a run that is under way")
-    at_work = runners()
+    at_work = forked_by_sweagent()
     assert at_work
 
     os.kill(driver.pid, signal.SIGKILL)

@@ -34,33 +34,27 @@ class Runner:
     def __init__(self, installation: Installation) -> None:
         """Start it, and the server that forks it where none is up. Raises AgentCrashed."""
         self.folder = installation.folder
+        self.pid = 0
         self._errors = Path()
         self._connection = _connect(installation)
         self._said = self._connection.makefile("rb")
         start = self.hear()
-        self.pid: int = start["pid"]
+        self.pid = int(start["pid"])
         self._errors = Path(start["errors"])
 
     @property
     def is_waiting(self) -> bool:
         """Whether it is there, and has said nothing since it was last heard."""
-        try:
-            self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return True
-        except OSError:
-            pass
-        return False
+        return self._peek() is None
 
-    @property
-    def _has_ended(self) -> bool:
-        """Then its number may be another process's by now."""
+    def _peek(self) -> bytes | None:
+        """A byte that it said and nobody has heard; None where there is none, empty at its end."""
         try:
-            return self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+            return self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
-            return False
+            return None
         except OSError:
-            return True
+            return b""
 
     def tell(self, kind: str, **fields: Any) -> None:
         """Raises AgentCrashed where nobody listens any more."""
@@ -79,7 +73,8 @@ class Runner:
 
     def kill(self) -> None:
         """End it and its children. Safe to call twice; never raises."""
-        if hasattr(self, "pid") and not self._has_ended:
+        has_ended = self._peek() == b""  # then its number may be another process's by now
+        if self.pid and not has_ended:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
         with contextlib.suppress(OSError):
@@ -90,12 +85,11 @@ class Runner:
             self._errors.unlink()
 
     def _crashed(self) -> AgentCrashed:
+        last = ""
         with contextlib.suppress(OSError):  # killed meanwhile, or it never came so far
             last = _last_line(self._errors)
-            self.kill()
-            return AgentCrashed(f"SWE-agent's process ended. {last}".strip())
         self.kill()
-        return AgentCrashed("SWE-agent's process ended.")
+        return AgentCrashed(f"SWE-agent's process ended. {last}".strip())
 
 
 def warm_up(installation: Installation) -> None:

@@ -114,11 +114,11 @@ class WorkerModel(LiteLLMModel):
         self.stats.tokens_received += reply["usage"]["completion_tokens"]
         output: dict[str, Any] = {"message": reply["content"]}
         if calls:
-            output["tool_calls"] = [_with_an_object(call) for call in reply["tool_calls"]]
+            output["tool_calls"] = [_with_plain_arguments(call) for call in reply["tool_calls"]]
         return output
 
 
-def _with_an_object(call: dict[str, Any]) -> dict[str, Any]:
+def _with_plain_arguments(call: dict[str, Any]) -> dict[str, Any]:
     """SWE-agent's parser crashes on JSON that is no object, and writes "None" into a file for a
     null; of what is no JSON it tells the model."""
     arguments = call["function"].get("arguments") or "{}"
