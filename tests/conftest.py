@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
+from processes import fork_servers
 from specs import DRIVER_HOST, sandbox_spec
 
+from orchestrator.agents.sweagent import process as sweagent_process
 from orchestrator.config import Request, RunConfig, load_config
 from orchestrator.config.schema import Benchmark, Images
 from orchestrator.dataset import Dataset, load_instances
@@ -111,6 +114,25 @@ def ensure_image() -> Iterator[Callable[[Instance], None]]:
     images = Images(base=os.environ.get("SWE_ORCHESTRATOR_DEMO_BASE"))
     yield functools.cache(lambda instance: ensure(client, instance, images, "linux/amd64"))
     client.close()
+
+
+@pytest.fixture
+def sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A temporary folder of this test's, with a name short enough for sockets.
+
+    SWE-agent's fork server, in this process and in what it starts, is this test's alone then, and
+    no runner that other tests have left is taken.
+    """
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        idle = sweagent_process._Idle()
+        monkeypatch.setattr(sweagent_process, "_idle", idle)
+        yield folder
+        idle.kill()
+        for server in fork_servers(folder):
+            server.kill()
+            server.wait()
 
 
 @pytest.fixture

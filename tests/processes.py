@@ -7,11 +7,22 @@ import contextlib
 import psutil
 
 
-def forked_by_sweagent() -> list[psutil.Process]:
-    """SWE-agent's processes on this host: what its fork server has forked, and is alive."""
-    found = []
-    for server in psutil.process_iter():
+def fork_servers(folder: str) -> list[psutil.Process]:
+    """SWE-agent's fork servers with their socket in this folder."""
+    found = {}
+    for candidate in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if any(word.endswith("sweagent/forkserver.py") for word in server.cmdline()):
-                found += [c for c in server.children() if c.status() != psutil.STATUS_ZOMBIE]
+            words = " ".join(candidate.cmdline())
+            if "forkserver.py" in words and f"{folder}/" in words:
+                found[candidate.pid] = candidate
+    # what they have forked has the same command line
+    return [server for server in found.values() if server.ppid() not in found]
+
+
+def runners(folder: str) -> list[psutil.Process]:
+    """SWE-agent's own processes: what the fork servers in this folder have forked, and is alive."""
+    found = []
+    for server in fork_servers(folder):
+        with contextlib.suppress(psutil.Error):
+            found += [c for c in server.children() if c.status() != psutil.STATUS_ZOMBIE]
     return found

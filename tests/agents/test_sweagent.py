@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import forked_by_sweagent
+from processes import runners
 
 from orchestrator.agents.sweagent import process
 from orchestrator.agents.sweagent.installation import require_installation
@@ -199,7 +199,9 @@ def test_an_agent_in_circles_ends_at_its_loop_limit(roll: Say) -> None:
     assert (result.outcome, result.usage.steps) == (Outcome.STEP_LIMIT, 3)
 
 
-def test_a_persons_stop_kills_the_process_and_keeps_what_had_changed(roll: Say) -> None:
+def test_a_persons_stop_kills_the_process_and_keeps_what_had_changed(
+    sockets: str, roll: Say
+) -> None:
     started = time.monotonic()
     stop_at = started + 12
 
@@ -213,31 +215,31 @@ def test_a_persons_stop_kills_the_process_and_keeps_what_had_changed(roll: Say) 
     assert result.failure.kind is FailureKind.INTERRUPTED
     assert "money.py" in result.partial_patch
     assert "trajectory.json" in result.files
-    assert not forked()
+    assert not forked(sockets)
 
 
-def forked() -> list[int]:
-    return [process.pid for process in forked_by_sweagent()]
+def forked(sockets: str) -> list[int]:
+    return [process.pid for process in runners(sockets)]
 
 
-def test_one_process_serves_one_rollout_after_another(roll: Say) -> None:
+def test_one_process_serves_one_rollout_after_another(sockets: str, roll: Say) -> None:
     roll("solves")
-    before = forked()
+    before = forked(sockets)
 
     roll("solves")
 
-    assert before
-    assert forked() == before
+    assert len(before) == 1
+    assert forked(sockets) == before
 
 
-def test_a_process_whose_worker_is_gone_ends() -> None:
+def test_a_process_whose_worker_is_gone_ends(sockets: str) -> None:
     runner = process.Runner(require_installation("linux/amd64"))
-    assert runner.pid in forked()
+    assert runner.pid in forked(sockets)
 
     runner._connection.shutdown(socket.SHUT_RDWR)  # as when a worker is killed
 
     deadline = time.monotonic() + 10
-    while runner.pid in forked():
+    while runner.pid in forked(sockets):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     runner.kill()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import textwrap
 import threading
 import time
@@ -17,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from processes import fork_servers
 
 from orchestrator.agents.sweagent import process
 from orchestrator.agents.sweagent.installation import Installation
@@ -38,29 +37,6 @@ BEARS_A_CHILD = """
 
 
 @pytest.fixture
-def sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A temporary folder of this test's, whose name is short enough for sockets."""
-    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as folder:
-        monkeypatch.setenv("TMPDIR", folder)
-        monkeypatch.setattr(tempfile, "tempdir", folder)
-        yield folder
-        for server in servers_of(folder):
-            server.kill()
-            server.wait()
-
-
-def servers_of(folder: str) -> list[psutil.Process]:
-    """Fork servers with a socket in this folder; their children have the same command line."""
-    found = {}
-    for candidate in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            words = " ".join(candidate.cmdline())
-            if "forkserver.py" in words and f"{folder}/" in words:
-                found[candidate.pid] = candidate
-    return [server for server in found.values() if server.ppid() not in found]
-
-
-@pytest.fixture
 def cache(tmp_path: Path, sockets: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache folder with this Python in the place of SWE-agent's own."""
     monkeypatch.setenv("SWE_ORCHESTRATOR_CACHE", str(tmp_path))
@@ -73,7 +49,6 @@ def cache(tmp_path: Path, sockets: str, monkeypatch: pytest.MonkeyPatch) -> Path
 @pytest.fixture
 def start(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Takes a runner that is this program."""
-    monkeypatch.setattr(process, "_idle", process._Idle())
     taken: list[Runner] = []
 
     def begin(program: str) -> Runner:
@@ -217,7 +192,7 @@ def test_all_are_forked_by_one_server_that_has_imported_what_they_need(
     with ThreadPoolExecutor(4) as pool:
         runners = list(pool.map(Runner, [INSTALLATION] * 4))
 
-    (server,) = servers_of(sockets)
+    (server,) = fork_servers(sockets)
     assert {runner.pid for runner in runners} == {child.pid for child in server.children()}
     for runner in runners:
         runner.kill()
@@ -232,12 +207,12 @@ def test_warming_up_does_not_wait_and_starts_one_server(
 
     start(ECHO)
 
-    assert len(servers_of(sockets)) == 1
+    assert len(fork_servers(sockets)) == 1
 
 
 def test_a_server_that_was_killed_is_followed_by_another(start: Start, sockets: str) -> None:
     first = start(ECHO)
-    (server,) = servers_of(sockets)
+    (server,) = fork_servers(sockets)
     server.kill()
     server.wait()
 
@@ -256,7 +231,7 @@ def test_a_server_without_children_ends(
     hurried.write_text(text.replace("IDLE_S = 30.0", "IDLE_S = 0.5"), encoding="utf-8")
     monkeypatch.setattr(process, "FORKSERVER", hurried)
     runner = start(ECHO)
-    (server,) = servers_of(sockets)
+    (server,) = fork_servers(sockets)
     time.sleep(1.5)
     assert server.is_running()
 

@@ -14,7 +14,7 @@ from typing import Any
 import docker
 import pytest
 from commands import CommandLine, Ended, personas, wait_until
-from processes import forked_by_sweagent
+from processes import runners
 
 from orchestrator.dataset import Dataset
 from orchestrator.errors import EXIT_DONE
@@ -91,7 +91,7 @@ def attempts(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def test_killed_runner_is_a_failure_that_is_redone(
-    orchestrate: CommandLine, endpoint: ScriptedEndpoint, profile: Path
+    sockets: str, orchestrate: CommandLine, endpoint: ScriptedEndpoint, profile: Path
 ) -> None:
     words = ["--agent", "sweagent", "--model", str(profile), "--instances", FOUR]
     delays = ["--set", "rollout.retry_delay_s=0.1"]
@@ -99,7 +99,7 @@ def test_killed_runner_is_a_failure_that_is_redone(
     driver = orchestrate.start(*command, "--json")
 
     wait_until(lambda: endpoint.requests >= 5, "a run that is under way")
-    forked_by_sweagent()[0].kill()
+    runners(sockets)[0].kill()
     stdout, stderr = driver.communicate(timeout=200)
 
     ended = Ended(driver.returncode, stdout, stderr)
@@ -110,12 +110,12 @@ def test_killed_runner_is_a_failure_that_is_redone(
 
 
 def test_killed_driver_takes_the_runners_with_it(
-    orchestrate: CommandLine, endpoint: ScriptedEndpoint, profile: Path
+    sockets: str, orchestrate: CommandLine, endpoint: ScriptedEndpoint, profile: Path
 ) -> None:
     words = ["--agent", "sweagent", "--model", str(profile), "--instances", FOUR]
     driver = orchestrate.start(*orchestrate.launch_words("docker", "a-run", *words))
     wait_until(lambda: endpoint.requests >= 5, "a run that is under way")
-    at_work = forked_by_sweagent()
+    at_work = runners(sockets)
     assert at_work
 
     os.kill(driver.pid, signal.SIGKILL)
