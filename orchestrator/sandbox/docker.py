@@ -48,6 +48,16 @@ fi
 env -0
 """
 
+STAY = """
+end=$((SECONDS + $0))
+while ((SECONDS < end)); do
+  sleep $((end - SECONDS)) & wait $! || read -rt 1 <> <(:)
+done
+"""
+"""Process 1 of a container: no signal from inside ends it, whatever an agent kills, and it reaps
+what agents leave behind. A `sleep` below Docker's own init would end with the first `pkill sleep`,
+and the sandbox with it."""
+
 
 def connect(timeout_s: int = 120) -> docker.DockerClient:
     """A client of the engine that DOCKER_HOST or Docker's default names.
@@ -120,9 +130,8 @@ class DockerSandbox(ClosesOnExit):
                     spec.attempt,
                     "rollout",
                 ),
-                entrypoint=["sleep"],
+                entrypoint=["bash", "-c", STAY],
                 command=[str(int(spec.lifetime_s))],
-                init=True,
                 user="root",
                 working_dir=WORKDIR,
                 platform=spec.platform,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from orchestrator.agents.sweagent import process
 from orchestrator.agents.sweagent.installation import require_installation
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
+from orchestrator.sandbox.docker import LABEL, connect
 from orchestrator.testing import personas
 from orchestrator.testing.endpoint import ScriptedEndpoint
 from orchestrator.testing.gateway import LocalGateway, model_at
@@ -245,12 +247,57 @@ def test_a_process_whose_worker_is_gone_ends(sockets: str) -> None:
     runner.kill()
 
 
-def test_a_sandbox_that_dies_is_a_failure_with_the_last_diff_to_look_at(
+@pytest.mark.parametrize(
+    "kills",
+    [
+        "pkill -9 python",
+        "pkill -f swerex",
+        "kill -9 -1",
+        "(sleep 0.3; kill -9 -1) & sleep 60",
+        "(sleep 2; pkill -9 python) & disown; echo",
+    ],
+)
+def test_an_agent_that_kills_its_server_goes_on_with_another(
+    roll: Say, commands: Callable[..., str], kills: str
+) -> None:
+    texts = ("echo a > new.txt", kills, "sleep 2.5", "pwd; echo $ROOT; which submit", "submit")
+
+    result = roll(commands(*texts))
+
+    seen = observations(result)
+    assert (result.outcome, result.failure) == (Outcome.SUBMITTED, None)
+    assert "new.txt" in result.patch
+    assert any("the shell ended" in observation for observation in seen)
+    assert seen[3] == "/testbed\n/testbed\n/root/tools/submit/bin/submit\n"
+
+
+def test_a_server_that_is_killed_at_every_step_costs_steps_alone(
     roll: Say, commands: Callable[..., str]
 ) -> None:
-    """Process 1 of the container is its init; ending it ends the container."""
-    result = roll(commands("echo a > new.txt", "kill -9 -1; sleep 1", "echo on"))
+    texts = ("echo a > new.txt", *["pkill -9 python"] * 6, "submit")
 
+    result = roll(commands(*texts))
+
+    assert (result.outcome, result.usage.steps) == (Outcome.SUBMITTED, 8)
+
+
+def test_a_sandbox_that_dies_is_a_failure_with_the_last_diff_to_look_at(
+    roll: Say, commands: Callable[..., str], tmp_path: Path
+) -> None:
+    """As when the engine is restarted."""
+
+    def remove() -> None:
+        client = connect()
+        for container in client.containers.list(filters={"label": f"{LABEL}.run-dir={tmp_path}"}):
+            container.remove(force=True)
+        client.close()
+
+    removal = threading.Timer(8, remove)
+    removal.start()
+
+    result = roll(commands("echo a > new.txt", "sleep 30", "echo on"))
+
+    removal.join()
     assert result.failure is not None
     assert result.failure.kind is FailureKind.SANDBOX_UNAVAILABLE
     assert result.patch == ""

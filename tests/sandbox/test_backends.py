@@ -7,6 +7,7 @@ import dataclasses
 import os
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -81,6 +82,40 @@ def test_memory_is_limited_and_the_sandbox_survives_it(open_sandbox: Open) -> No
     assert result.exit_code != 0
     assert not result.timed_out
     assert sandbox.exec("echo alive", 10).text == "alive\n"
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(
+    "kills", ["kill -9 -1", "pkill sleep", "pkill -9 bash", "kill 1; kill -INT 1; kill -9 1"]
+)
+def test_no_command_ends_the_sandbox(open_sandbox: Open, kills: str) -> None:
+    sandbox = open_sandbox("docker", pids=100)
+    sandbox.exec(f"touch /tmp/mark; {kills}", 10)
+
+    assert sandbox.exec("ls /tmp/mark", 10).text == "/tmp/mark\n"
+
+
+@pytest.mark.docker
+def test_what_commands_leave_behind_is_reaped(open_sandbox: Open) -> None:
+    """Processes that have ended and nobody waits for count towards the limit of processes."""
+    sandbox = open_sandbox("docker", pids=100)
+    for _ in range(3):
+        sandbox.exec("for i in $(seq 50); do (sleep 0.1 &); done; sleep 0.3", 30)
+
+    assert "Z" not in sandbox.exec("sleep 0.2; ps -eo stat=", 30).text
+
+
+@pytest.mark.docker
+def test_a_sandbox_ends_by_itself_after_its_lifetime(
+    open_sandbox: Open, engine: sdk.DockerClient
+) -> None:
+    before = set(ours(engine))
+    open_sandbox("docker", lifetime_s=2)
+    deadline = time.monotonic() + 20
+
+    while set(ours(engine)) - before:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 @pytest.mark.docker

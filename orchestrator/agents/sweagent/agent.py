@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from orchestrator.agents.base import TOOLS_MOUNT, AgentContext
 from orchestrator.agents.sweagent.installation import (
@@ -31,7 +31,7 @@ from orchestrator.errors import (
     SandboxUnavailable,
 )
 from orchestrator.sandbox import Sandbox
-from orchestrator.sandbox.tunnel import Tunnel
+from orchestrator.sandbox.tunnel import HOST, Tunnel
 from orchestrator.trajectory import Step, Trajectory, read_sweagent, sweagent_last_patch
 from orchestrator.types import Outcome
 
@@ -84,13 +84,12 @@ class SweAgent:
                 runner.kill()
                 raise AgentCrashed("the rollout ended before SWE-agent had started")
         context.budget.activity = "starts SWE-agent's server"
-        token = secrets.token_hex(16)
         with (
-            _serve(context.sandbox, token) as tunnel,
+            _Server(context.sandbox) as server,
             ChatClient(context.base_url, context.api_key) as client,
         ):
-            runner.tell("rollout", **self._request(context, tunnel.port, token))
-            end = self._converse(runner, context, client)
+            runner.tell("rollout", **self._request(context, server))
+            end = self._converse(runner, context, client, server)
         with self._lock:
             self._is_at_work = False
         if end["kind"] == "failed":
@@ -116,7 +115,7 @@ class SweAgent:
     def trajectory(self, output_dir: Path) -> Trajectory:
         return read_sweagent(_trajectory_file(output_dir))
 
-    def _request(self, context: AgentContext, port: int, token: str) -> dict[str, Any]:
+    def _request(self, context: AgentContext, server: _Server) -> dict[str, Any]:
         assert self._installation is not None
         limits, config = context.budget.limits, self._config
         tools = self._installation.paths.checkout / "tools"
@@ -130,18 +129,17 @@ class SweAgent:
             "output_dir": str(context.output_dir),
             "workdir": context.sandbox.workdir,
             "max_steps": limits.max_steps,
-            "port": port,
-            "token": token,
+            "address": server.address,
             "config": settings,
         }
 
     def _converse(
-        self, runner: Runner, context: AgentContext, client: ChatClient
+        self, runner: Runner, context: AgentContext, client: ChatClient, server: _Server
     ) -> dict[str, Any]:
         """Serve the runner until its rollout is over; its last message.
 
         Raises:
-            InfraError: the model or the runner's process is gone.
+            InfraError: the model, the sandbox or the runner's process is gone.
         """
         budget, used = context.budget, 0
         while True:
@@ -154,6 +152,9 @@ class SweAgent:
                 case "step":
                     step = Step(message["thought"], message["action"], message["observation"])
                     budget.end_step(step)
+                case "restart":
+                    server.restart()
+                    runner.tell("server", address=server.address)
                 case "end" | "failed":
                     return message
 
@@ -218,12 +219,57 @@ def find_bundle(name: str, tools: Path) -> Path:
     )
 
 
-def _serve(sandbox: Sandbox, token: str) -> Tunnel:
-    """SWE-ReX's server in the sandbox, by the image's own Python, from the mounted folder."""
-    runtime = sandbox.resolve(RUNTIME_PATH)
+class _Server:
+    """SWE-ReX's server in the sandbox, by the image's own Python, from the mounted folder.
+
+    Use it as a context manager: leaving ends it.
+    """
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        """Start it.
+
+        Raises:
+            SandboxUnavailable: the sandbox is gone, or the server did not start.
+            ImageUnavailable: the image has no Python for it.
+        """
+        self._sandbox = sandbox
+        self._token = secrets.token_hex(16)
+        self._python, self._runtime = _find_python(sandbox), sandbox.resolve(RUNTIME_PATH)
+        self._tunnel = self._start()
+
+    @property
+    def address(self) -> dict[str, Any]:
+        """How SWE-ReX's client is told of it."""
+        token, port = self._token, self._tunnel.port
+        return {"host": f"http://{HOST}", "port": port, "auth_token": token, "timeout": 10}
+
+    def restart(self) -> None:
+        """Another one: an agent may kill it, as it is a process like others in there.
+
+        Raises:
+            SandboxUnavailable: as at the first start.
+        """
+        self._tunnel.close()
+        self._tunnel = self._start()
+
+    def _start(self) -> Tunnel:
+        where = [self._runtime, "--host", "127.0.0.1", "--port", "{port}"]
+        command = [self._python, "-I", "-c", SERVER, *where, "--auth-token", self._token]
+        return Tunnel(self._sandbox, self._python, command)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tunnel.close()
+
+
+def _find_python(sandbox: Sandbox) -> str:
+    """Raises SandboxUnavailable or ImageUnavailable where SWE-ReX's server can't be started."""
     found = sandbox.exec(FIND_PYTHON, timeout_s=60)
     if found.timed_out:
         raise SandboxUnavailable("the sandbox does not answer in a minute")
+    runtime = sandbox.resolve(RUNTIME_PATH)
     if sandbox.exec(f"test -e {runtime}/swerex", timeout_s=60).exit_code != 0:
         raise SandboxUnavailable(
             "the Docker engine does not see this host's cache folder, which SWE-agent's server is "
@@ -234,9 +280,7 @@ def _serve(sandbox: Sandbox, token: str) -> Tunnel:
             f"the image has no Python {SANDBOX_PYTHON} under /opt/miniconda3 or in /usr, which "
             "SWE-agent's server in the sandbox needs; --agent mini needs none"
         )
-    python = found.text.strip()
-    server = [python, "-I", "-c", SERVER, runtime, "--host", "127.0.0.1", "--port", "{port}"]
-    return Tunnel(sandbox, python, [*server, "--auth-token", token])
+    return found.text.strip()
 
 
 def _trajectory_file(output_dir: Path) -> Path:

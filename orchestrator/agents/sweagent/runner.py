@@ -6,8 +6,8 @@ lines over its standard input and output; its worker asks the model for it, keep
 may kill it at any moment. It imports nothing of ours: our package is not in its environment.
 `process.py` has the other end.
 
-    worker says   rollout, and in answer to a query: answer, limit or overflow
-    runner says   query, activity and step; at the end of a rollout: end or failed
+    worker says   rollout; in answer to a query: answer, limit or overflow; to restart: server
+    runner says   query, activity, step and restart; at the end of a rollout: end or failed
 """
 
 from __future__ import annotations
@@ -185,8 +185,12 @@ class Tools(ToolHandler):
             return {}
 
 
+class ServerGone(SwerexException):
+    """SWE-ReX's server, or all of the sandbox, does not answer."""
+
+
 class Runtime(RemoteRuntime):
-    """SWE-ReX's client, which says in SWE-agent's terms that the sandbox is gone."""
+    """SWE-ReX's client, which says in SWE-agent's terms that its server is gone."""
 
     async def _request(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -194,7 +198,7 @@ class Runtime(RemoteRuntime):
         except SwerexException:
             raise
         except GONE as error:
-            raise SwerexException(f"the sandbox does not answer: {error!r}") from error
+            raise ServerGone(f"the sandbox does not answer: {error!r}") from error
 
     async def create_session(self, request: CreateBashSessionRequest) -> Any:
         """The default, one second, is little for a shell that activates Conda on a busy host."""
@@ -212,16 +216,27 @@ class Sandbox(RemoteDeployment):
 
 
 class Environment(SWEEnv):
-    """A sandbox that was started for this rollout alone."""
+    """A sandbox that was started for this rollout alone.
+
+    Whatever an agent does to its shell, or to the server that holds it, it goes on in a new one.
+    """
+
+    def __init__(self, worker: Worker, workdir: str, address: dict[str, Any]) -> None:
+        self._worker = worker
+        self._cwd = workdir
+        super().__init__(
+            deployment=Sandbox(**address),
+            repo=PreExistingRepoConfig(repo_name=workdir.strip("/")),
+            post_startup_commands=[],
+        )
+        self._is_kept = False
 
     def _reset_repository(self) -> None:
         """Nothing to reset: it is as its image has it, at HEAD, with what the set-up changed.
 
         SWE-agent's own method would check a commit out and delete files that git does not know.
         """
-        self.communicate(f"{CALM_SHELL}; cd /{self.repo.repo_name}; export ROOT=$(pwd -P)")
-
-    is_kept = False
+        self.communicate(f"{CALM_SHELL}; cd {self._cwd}; export ROOT=$(pwd -P)")
 
     def set_env_variables(self, env_variables: dict[str, str]) -> None:
         """Not the issue's text: none of our tools reads it, and it may be too long for a shell."""
@@ -231,40 +246,61 @@ class Environment(SWEEnv):
     def keep_session(self) -> None:
         """Remember the shell's environment, for when the agent ends its shell."""
         self.communicate(f"export -p > {SESSION_ENVIRONMENT}", check="raise")
-        self.is_kept = True
+        self._is_kept = True
 
     def interrupt_session(self) -> None:
         """A command that can't be interrupted ends with its shell."""
         try:
             super().interrupt_session()
+        except ServerGone:
+            self.restart_server()
         except SwerexException:
             raise
         except (pexpect.ExceptionPexpect, OSError):
             self.restart_session()
 
     def communicate(self, input: str, *args: Any, **kwargs: Any) -> str:
-        """An agent that says `exit` in a command ends its shell, which is nothing to fail for."""
+        """An agent that says `exit` in a command ends its shell, and one that says `pkill python`
+        its server: nothing to fail for."""
         try:
             return str(super().communicate(input, *args, **kwargs))
+        except ServerGone:
+            if not self._is_kept:
+                raise
+            self.restart_server()
         except SwerexException:
             raise
         except (pexpect.EOF, OSError):
-            if not self.is_kept:
+            if not self._is_kept:
                 raise
-        return self.restart_session()
+            self.restart_session()
+        return RESTARTED.format(cwd=self._cwd)
 
-    def restart_session(self) -> str:
-        """A new shell with the old one's environment; what the agent is told of it."""
-        runtime = self.deployment.runtime
-        asyncio.run(runtime.close_session(CloseBashSessionRequest()))
+    def read_file(self, *args: Any, **kwargs: Any) -> str:
+        try:
+            return str(super().read_file(*args, **kwargs))
+        except ServerGone:
+            self.restart_server()
+            return str(super().read_file(*args, **kwargs))
+
+    def restart_server(self) -> None:
+        """Another server from the worker, who ends the rollout where the sandbox is gone too."""
+        tell("restart")
+        self.deployment = Sandbox(**self._worker.hear()["address"])
+        asyncio.run(self.deployment.start())
+        self._open_session()
+
+    def restart_session(self) -> None:
+        """A new shell with the old one's environment."""
+        asyncio.run(self.deployment.runtime.close_session(CloseBashSessionRequest()))
+        self._open_session()
+
+    def _open_session(self) -> None:
+        files = ["/root/.bashrc", SESSION_ENVIRONMENT]
         asyncio.run(
-            runtime.create_session(
-                CreateBashSessionRequest(startup_source=["/root/.bashrc", SESSION_ENVIRONMENT])
-            )
+            self.deployment.runtime.create_session(CreateBashSessionRequest(startup_source=files))
         )
-        cwd = f"/{self.repo.repo_name}"
-        super().communicate(f"{CALM_SHELL}; cd {cwd}")
-        return RESTARTED.format(cwd=cwd)
+        super().communicate(f"{CALM_SHELL}; cd {self._cwd}")
 
 
 def can_be_typed(command: str) -> bool:
@@ -314,13 +350,7 @@ def roll_out(worker: Worker, request: dict[str, Any]) -> None:
     )
     agent.max_steps = request["max_steps"]
     agent.observation_chars = config["observation_chars"]
-    environment = Environment(
-        deployment=Sandbox(
-            host="http://127.0.0.1", port=request["port"], auth_token=request["token"], timeout=10
-        ),
-        repo=PreExistingRepoConfig(repo_name=request["workdir"].strip("/")),
-        post_startup_commands=[],
-    )
+    environment = Environment(worker, request["workdir"], request["address"])
     try:
         environment.start()
         statement = TextProblemStatement(
