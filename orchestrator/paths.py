@@ -19,6 +19,7 @@ runs/<run_id>/
 
 <cache>/agents/sweagent/     <cache>: $SWE_ORCHESTRATOR_CACHE, or the user's cache folder
     installed.json           names the folder in use, which is whole; written last
+    lock, in-use             held (flock) by who installs, and by runs that work with it
     <folder>/checkout/       SWE-agent's repository at the installed commit
     <folder>/venv/           its own Python environment
     <folder>/runtime/linux-amd64/    SWE-ReX for sandboxes of that platform, mounted read-only
@@ -148,6 +149,11 @@ class SweAgentFolder:
     def lock(self) -> Path:
         """Held (flock) by the one who installs."""
         return self.root / "lock"
+
+    @property
+    def in_use(self) -> Path:
+        """Held (flock, shared) by every run on this host that works with what is installed."""
+        return self.root / "in-use"
 
     def installation(self, folder: str) -> SweAgentPaths:
         return SweAgentPaths(self.root / folder)

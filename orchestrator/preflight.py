@@ -110,12 +110,12 @@ def api_key(config: RunConfig) -> str:
     return key
 
 
-def require_agent(config: RunConfig, host: Host) -> None:
-    """Check that the agent can work on this host.
+def require_agent(config: RunConfig, host: Host, commit: str = "") -> None:
+    """Check that the agent can work on this host, at the commit that the run began with.
 
     Raises:
         ConfigError: its sandboxes are of a kind that it can't use, or it has no such tools.
-        PrerequisiteError: it is not installed.
+        PrerequisiteError: it is not installed, or at another commit.
     """
     agent = config.agent
     _require_templates(agent)
@@ -131,7 +131,7 @@ def require_agent(config: RunConfig, host: Host) -> None:
     from orchestrator.agents.sweagent.agent import find_bundle
     from orchestrator.agents.sweagent.installation import require_installation
 
-    found = require_installation(config.cluster.sandbox.platform)
+    found = require_installation(config.cluster.sandbox.platform, commit)
     for bundle in agent.bundles:
         find_bundle(bundle, found.paths.checkout / "tools")
 
@@ -229,9 +229,14 @@ class Ready:
 
 
 def check_ready(
-    config: RunConfig, dataset: Dataset, run_dir: Path, *, ask_model: bool = True
+    config: RunConfig,
+    dataset: Dataset,
+    run_dir: Path,
+    *,
+    ask_model: bool = True,
+    agent_commit: str = "",
 ) -> Ready:
-    """Everything that a run needs, checked once.
+    """Everything that a run needs, checked once; `agent_commit` is what it began with.
 
     Raises:
         ConfigError: the request can't be met.
@@ -241,7 +246,7 @@ def check_ready(
     host = resolve_host(config, dataset.instances)
     require_personas(config)
     if ask_model:
-        require_agent(config, host)
+        require_agent(config, host, agent_commit)
     if not ask_model or config.model is None:
         return Ready(host)
     worries = tuple(_gateway_worries(config))

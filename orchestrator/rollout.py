@@ -60,6 +60,8 @@ class RolloutRequest:
     base_url: str = ""
     api_key: str = ""
     sealed_answer: SealedAnswer | None = None
+    agent_commit: str = ""
+    """Of an agent that is installed beside us, as the run began with it."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def roll_out(
     )
 
     pulled = False
-    agent = create_agent(request.config.agent)
+    agent = create_agent(request.config.agent, request.agent_commit)
 
     def progress(phase: str, run: _AgentRun | None = None) -> Progress:
         event = Progress(instance.instance_id, request.attempt, phase)

@@ -206,7 +206,13 @@ def _carry_on(
         rewrite_predictions(config, paths, state)
         if not plan.is_empty:
             if ready is None:
-                ready = check_ready(config, dataset, paths.root, ask_model=bool(plan.rollouts))
+                ready = check_ready(
+                    config,
+                    dataset,
+                    paths.root,
+                    ask_model=bool(plan.rollouts),
+                    agent_commit=_agent_commit(paths),
+                )
             _work_off(plan, _Session(paths, config, dataset, ready, journal, stop, console))
         with waiting(console, "writing the reports"):
             report = finish(config, paths, dataset, journal.state())
@@ -256,9 +262,15 @@ def _make_driver(live: Live, slots: int, session: _Session) -> Driver:
     config, paths, host = session.config, session.paths, session.ready.host
     instances = {instance.instance_id: instance for instance in session.dataset.instances}
     gateway, traffic = live.gateway, None
-    token = gateway.token if gateway else ""
     work = Work(
-        config, paths, instances, session.dataset.answers, host.sandbox_kind, gateway, token
+        config,
+        paths,
+        instances,
+        session.dataset.answers,
+        host.sandbox_kind,
+        gateway,
+        token=gateway.token if gateway else "",
+        agent_commit=_agent_commit(paths),
     )
     limits = config.rollout
     scheduler = Scheduler(slots, config.cluster.grading.slots, limits.retries, limits.retry_delay_s)
@@ -307,6 +319,11 @@ def _require_same_dataset(paths: RunPaths, dataset: Dataset) -> None:
             f"the dataset of {paths.run_id} is not the one that it was started with "
             f"(see {paths.lock}); start a new run"
         )
+
+
+def _agent_commit(paths: RunPaths) -> str:
+    """Of an agent that is installed beside us, as the run began with it; empty for others."""
+    return _read_lock(paths).get("versions", {}).get("sweagent_commit", "")
 
 
 def _read_lock(paths: RunPaths) -> dict[str, dict[str, str]]:

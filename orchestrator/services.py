@@ -46,7 +46,7 @@ def services(
             process = GatewayProcess(model, cluster.gateway, api_key, paths.gateway_log)
             gateway = stack.enter_context(process)
         if ask_model and config.agent.kind == "sweagent":
-            _warm_up_sweagent()
+            stack.enter_context(_sweagent())
         engine = RayEngine(slots, cluster.grading.slots, cluster.ray_address, config.run_id)
         stack.callback(engine.close)
         if cluster.ray_address is None:
@@ -55,15 +55,19 @@ def services(
         yield Live(engine, gateway)
 
 
-def _warm_up_sweagent() -> None:
-    """Its imports take as long as Ray does to start."""
-    from orchestrator.agents.sweagent.installation import find_installation
+@contextmanager
+def _sweagent() -> Iterator[None]:
+    """Its installation is kept as it is; its imports begin now, as they take as long as Ray does
+    to start."""
+    from orchestrator.agents.sweagent.installation import find_installation, hold_installation
     from orchestrator.agents.sweagent.process import warm_up
 
-    found = find_installation()
-    assert found is not None, "checked before"
-    with suppress(AgentCrashed):  # the rollouts will tell
-        warm_up(found)
+    with hold_installation():
+        found = find_installation()
+        assert found is not None, "checked before"
+        with suppress(AgentCrashed):  # the rollouts will tell
+            warm_up(found)
+        yield
 
 
 @contextmanager

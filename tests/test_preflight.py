@@ -145,3 +145,19 @@ def test_a_template_that_is_no_jinja_is_told_before_the_night(make_config: MakeC
 
     with pytest.raises(ConfigError, match=r"agent\.instance_template: line 2: .*end of template"):
         require_agent(config, CONTAINERS)
+
+
+def test_a_run_goes_on_with_the_commit_that_it_began_with(
+    make_config: MakeConfig, installed: Installation
+) -> None:
+    config = make_config("sweagent", {"agent.bundles": ["search"]})
+
+    require_agent(config, CONTAINERS, installed.commit)
+    with pytest.raises(PrerequisiteError) as caught:
+        require_agent(config, CONTAINERS, "decaf" * 8)
+
+    assert str(caught.value) == (
+        "This run began with SWE-agent decafdecafde; c0ffee is installed here. "
+        f"`python -m orchestrator agents install sweagent --ref {'decaf' * 8}` brings that back; "
+        "or start a new run."
+    )

@@ -8,13 +8,16 @@ from orchestrator.config.schema import Agent as AgentConfig
 __all__ = ["Agent", "AgentContext", "create_agent"]
 
 
-def create_agent(config: AgentConfig) -> Agent:
-    """The agent of a profile, for one rollout."""
+def create_agent(config: AgentConfig, commit: str = "") -> Agent:
+    """The agent of a profile, for one rollout.
+
+    `commit` is that of an agent which is installed beside us, as the run began with it.
+    """
     kind = config.kind
     if kind == "sweagent":
         from orchestrator.agents.sweagent.agent import SweAgent
 
-        return SweAgent(config)
+        return SweAgent(config, commit)
     if kind == "mini":
         from orchestrator.agents.mini import MiniAgent
 

@@ -44,6 +44,7 @@ class Work:
     gateway: Teller | None = None
     """None for agents that ask no model."""
     token: str = ""
+    agent_commit: str = ""
 
     def rollout_request(self, planned: Planned) -> RolloutRequest:
         gold = self.config.agent.kind == "gold"
@@ -58,6 +59,7 @@ class Work:
             base_url=gateway.base_url(planned.instance_id, planned.attempt) if gateway else "",
             api_key=self.token,
             sealed_answer=self.answers[planned.instance_id] if gold else None,
+            agent_commit=self.agent_commit,
         )
 
     def grade_request(self, planned: Planned, evict_image: bool) -> GradeRequest:

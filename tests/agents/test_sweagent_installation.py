@@ -18,7 +18,9 @@ from orchestrator.agents.sweagent import installation
 from orchestrator.agents.sweagent.installation import (
     CONSTRAINTS,
     Installation,
+    _constraints_version,
     find_installation,
+    hold_installation,
     install,
     require_installation,
 )
@@ -238,6 +240,37 @@ def test_two_do_not_install_at_once(repository: Path, folder: SweAgentFolder) ->
     assert caught.value.exit_code == EXIT_PREREQUISITE
     assert str(caught.value) == "Another `agents install sweagent` is at work. Wait for it."
     assert find_installation() == FOUND
+
+
+def test_what_a_run_works_with_is_not_replaced(repository: Path, folder: SweAgentFolder) -> None:
+    write_manifest(folder, json.dumps(asdict(FOUND)))
+    with hold_installation(), hold_installation(), pytest.raises(PrerequisiteError) as caught:
+        install(str(repository), "main", AMD64, lambda _: None, lambda _: None)
+
+    assert str(caught.value) == (
+        "A run works with the SWE-agent that is installed. Wait for its end, or stop it."
+    )
+    assert find_installation() == FOUND
+
+
+def test_what_fits_is_found_while_a_run_works_with_it(folder: SweAgentFolder) -> None:
+    fits = replace(FOUND, versions=FOUND.versions | {"constraints": _constraints_version()})
+    write_manifest(folder, json.dumps(asdict(fits)))
+    with hold_installation():
+        assert install(FOUND.source, FOUND.ref, AMD64, lambda _: None, lambda _: None) == fits
+
+
+def test_no_run_starts_with_what_is_being_replaced(
+    repository: Path, folder: SweAgentFolder
+) -> None:
+    write_manifest(folder, json.dumps(asdict(FOUND)))
+    with open(folder.in_use, "a", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(PrerequisiteError, match="is being installed"), hold_installation():
+            pass
+    assert refused(repository, "main")
+    with hold_installation():
+        pass
 
 
 @contextmanager

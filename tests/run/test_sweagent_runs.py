@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -17,7 +18,8 @@ from commands import CommandLine, Ended, personas, wait_until
 from processes import runners
 
 from orchestrator.dataset import Dataset
-from orchestrator.errors import EXIT_DONE
+from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_PREREQUISITE
+from orchestrator.paths import SweAgentFolder
 from orchestrator.sandbox.docker import LABEL
 from orchestrator.testing.endpoint import ScriptedEndpoint
 
@@ -117,12 +119,31 @@ def test_killed_driver_takes_the_runners_with_it(
     wait_until(lambda: endpoint.requests >= 5, "a run that is under way")
     at_work = runners(sockets)
     assert at_work
+    with open(SweAgentFolder.of_user().in_use) as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     os.kill(driver.pid, signal.SIGKILL)
     driver.communicate()
 
     wait_until(lambda: not any(r.is_running() for r in at_work), "the runners' end", 60)
     assert resolved(orchestrate("resume", "a-run", "--json")) == 4
+
+
+def test_a_run_is_not_resumed_with_another_sweagent(orchestrate: CommandLine) -> None:
+    words = ["--agent", "sweagent", "--instances", "orchard__ledger-12"]
+    given = ("model.endpoint.max_tries=1", "rollout.retries.request_refused=0")
+    settings = [word for setting in given for word in ("--set", setting)]
+    settings += personas(orchard__ledger_12="crashes_late")
+    assert orchestrate.launch("docker", "a-run", *words, *settings).exit_code == EXIT_FAILURES_LEFT
+    lock = orchestrate.runs_dir / "a-run" / "lock.json"
+    facts = json.loads(lock.read_text())
+    facts["versions"]["sweagent_commit"] = "c0ffee"
+    lock.write_text(json.dumps(facts))
+
+    ended = orchestrate("resume", "a-run")
+
+    assert ended.exit_code == EXIT_PREREQUISITE
+    assert "This run began with SWE-agent c0ffee; " in ended.stderr
 
 
 def test_sandboxes_have_no_route_out_and_nothing_installed(

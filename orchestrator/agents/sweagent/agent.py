@@ -57,8 +57,10 @@ exit 1
 class SweAgent:
     """SWE-agent under our limits, for one rollout."""
 
-    def __init__(self, config: AgentConfig) -> None:
+    def __init__(self, config: AgentConfig, commit: str = "") -> None:
+        """`commit` is what the run began with, and must be installed; empty for any."""
         self._config = config
+        self._commit = commit
         self._installation: Installation | None = None
         self._runner: Runner | None = None
         self._is_at_work = False
@@ -68,7 +70,7 @@ class SweAgent:
 
     def prepare(self, platform: str) -> tuple[str, ...]:
         try:
-            self._installation = require_installation(platform)
+            self._installation = require_installation(platform, self._commit)
         except PrerequisiteError as error:  # of a worker's host; the driver's was checked before
             raise AgentCrashed(str(error)) from error
         warm_up(self._installation)

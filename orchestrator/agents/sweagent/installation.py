@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -66,8 +66,12 @@ def find_installation() -> Installation | None:
         return None
 
 
-def require_installation(platform: str) -> Installation:
-    """Raises PrerequisiteError where SWE-agent can't serve sandboxes of this platform."""
+def require_installation(platform: str, commit: str = "") -> Installation:
+    """What is installed on this host.
+
+    Raises:
+        PrerequisiteError: nothing is, or not for sandboxes of this platform, or another commit.
+    """
     found = find_installation()
     if found is None:
         raise PrerequisiteError(
@@ -79,7 +83,24 @@ def require_installation(platform: str) -> Installation:
             f"SWE-agent is installed for sandboxes of {there}, not of {platform}.",
             f"`{INSTALL} --platform {platform}` adds it.",
         )
+    if commit not in ("", found.commit):
+        raise PrerequisiteError(
+            f"This run began with SWE-agent {commit[:12]}; {found.commit[:12]} is installed here.",
+            f"`{INSTALL} --ref {commit}` brings that back; or start a new run.",
+        )
     return found
+
+
+@contextmanager
+def hold_installation() -> Iterator[None]:
+    """Nobody replaces what is installed meanwhile.
+
+    Raises:
+        PrerequisiteError: somebody is about to.
+    """
+    problem = ("Another version of SWE-agent is being installed.", "Wait for it.")
+    with _locked(SweAgentFolder.of_user().in_use, fcntl.LOCK_SH, *problem):
+        yield
 
 
 def install(source: str, ref: str, platform: str, say: Say, detail: Say) -> Installation:
@@ -90,14 +111,17 @@ def install(source: str, ref: str, platform: str, say: Say, detail: Say) -> Inst
 
     Raises:
         ConfigError: no such platform, or no such repository or ref.
-        PrerequisiteError: git, the network, Python's venv or pip could not do their part.
+        PrerequisiteError: git, the network, Python's venv or pip could not do their part; or a run
+            works with what would go.
     """
     if platform not in WHEELS:
         raise ConfigError(f"no sandboxes of platform {platform!r}; known: {', '.join(WHEELS)}")
     folder = SweAgentFolder.of_user()
-    with _only_one(folder):
+    with ExitStack() as stack:
+        stack.enter_context(_only_one(folder))
         found = find_installation()
         if found is None or not _fits(found, source, ref):
+            stack.enter_context(_in_nobodys_use(folder))
             found = _install_agent(folder, source, ref, say, detail)
         if platform not in found.platforms:
             say(f"installing its server for sandboxes of {platform}")
@@ -250,14 +274,23 @@ def _run(command: Sequence[str], problem: str, detail: Say | None = None) -> str
     return "".join(lines)
 
 
+def _only_one(folder: SweAgentFolder) -> AbstractContextManager[None]:
+    problem = ("Another `agents install sweagent` is at work.", "Wait for it.")
+    return _locked(folder.lock, fcntl.LOCK_EX, *problem)
+
+
+def _in_nobodys_use(folder: SweAgentFolder) -> AbstractContextManager[None]:
+    problem = ("A run works with the SWE-agent that is installed.", "Wait for its end, or stop it.")
+    return _locked(folder.in_use, fcntl.LOCK_EX, *problem)
+
+
 @contextmanager
-def _only_one(folder: SweAgentFolder) -> Iterator[None]:
-    folder.root.mkdir(parents=True, exist_ok=True)
-    with open(folder.lock, "a", encoding="utf-8") as file:
+def _locked(path: Path, how: int, what: str, step: str) -> Iterator[None]:
+    """Raises PrerequisiteError(what, step) where another process has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", encoding="utf-8") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, how | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise PrerequisiteError(
-                "Another `agents install sweagent` is at work.", "Wait for it."
-            ) from None
+            raise PrerequisiteError(what, step) from None
         yield
