@@ -1,4 +1,4 @@
-"""One rollout's limits: steps, tokens, wall clock and loops, the same for every agent."""
+"""One rollout's limits: steps, tokens, context, wall clock, loops; the same for every agent."""
 
 from __future__ import annotations
 
@@ -27,12 +27,15 @@ class Budget:
     limits: Rollout
     held: Callable[[], float] = lambda: 0.0
     """Seconds so far in which the model server was away; asked before each step."""
+    context_length: int | None = None
+    """Tokens that a prompt may have; the server may refuse earlier."""
     now: Callable[[], float] = time.monotonic
     activity: str = ""
     """What the agent does at this moment, for the display."""
     steps: list[Step] = field(default_factory=list)
     """What the agent did so far, for who watches it."""
     _repeats: int = field(init=False, default=0)
+    _last_prompt_tokens: int = field(init=False, default=0)
     _started: float = field(init=False)
     _usage: Usage = field(init=False, default=Usage())
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
@@ -66,6 +69,8 @@ class Budget:
             raise LimitReached(Outcome.STEP_LIMIT)
         if usage.prompt_tokens + usage.completion_tokens >= self.limits.max_tokens:
             raise LimitReached(Outcome.TOKEN_LIMIT)
+        if self.context_length is not None and self._last_prompt_tokens >= self.context_length:
+            raise LimitReached(Outcome.CONTEXT_OVERFLOW)
         if self.time_left_s <= 0:
             raise LimitReached(Outcome.TIME_LIMIT)
         self._add(steps=1)
@@ -87,6 +92,7 @@ class Budget:
 
     def add_call(self, prompt_tokens: int, completion_tokens: int, seconds: float) -> None:
         """Count one answered call, in tokens as the server counted them."""
+        self._last_prompt_tokens = prompt_tokens
         self._add(prompt_tokens, completion_tokens, seconds)
 
     def refresh(self) -> None:

@@ -38,6 +38,7 @@ rm -f "$index")
 
 _DIFF = """
 set -e
+mkdir -p "${{TMPDIR:-/tmp}}"  # agents clean up
 # whatever git warns of must not end up in the patch
 errors=$(mktemp)
 exec 2>"$errors"
@@ -120,7 +121,7 @@ def _diff(sandbox: Sandbox, script: str) -> tuple[bytes, tuple[str, ...]]:
     if result.exit_code == TOO_LARGE:
         return b"", (f"the patch is over {MAX_PATCH_BYTES // 1_000_000} MB and was dropped",)
     if result.exit_code == NO_REPOSITORY:
-        return b"", ("the repository's .git was destroyed; there is no patch",)
+        return b"", ("the repository or its .git was destroyed; there is no patch",)
     size, _, patch = result.output.partition(b"\n")
     if result.exit_code == 0 and size.strip().isdigit() and int(size) == len(patch):
         return patch, ()

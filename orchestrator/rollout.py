@@ -132,13 +132,13 @@ def roll_out(
             with tempfile.TemporaryDirectory(
                 prefix="rollout-", ignore_cleanup_errors=True
             ) as folder:
-                run = _AgentRun(request, agent, sandbox, Path(folder))
+                run = _AgentRun(request, agent, sandbox, baseline, Path(folder))
                 with phases("agent"):
                     for _ in run.watch(should_stop):
                         yield progress("agent", run)
                 yield progress("harvest", run)
                 with phases("harvest"):
-                    result = run.result(baseline, started_at)
+                    result = run.result(started_at)
         finally:
             with phases("remove"):
                 sandbox.close()
@@ -209,14 +209,22 @@ class _AgentRun:
     """An agent at work in its thread, and what becomes of it."""
 
     def __init__(
-        self, request: RolloutRequest, agent: Agent, sandbox: Sandbox, output_dir: Path
+        self,
+        request: RolloutRequest,
+        agent: Agent,
+        sandbox: Sandbox,
+        baseline: Baseline,
+        output_dir: Path,
     ) -> None:
         self._request = request
         self._sandbox = sandbox
+        self._baseline = baseline
         self._output_dir = output_dir
         self._agent = agent
         self._link = Link(request.base_url, request.api_key)
-        self.budget = Budget(request.config.rollout, self._link.held_s)
+        model = request.config.model
+        context_length = model.context_length if model else None
+        self.budget = Budget(request.config.rollout, self._link.held_s, context_length)
         self._outcome: Outcome | None = None
         self._error: BaseException | None = None
         self._told = 0
@@ -246,6 +254,8 @@ class _AgentRun:
         with self._link:
             while thread.is_alive():
                 thread.join(WATCH_S)
+                if not thread.is_alive():
+                    break  # how it ended counts, and not what was about to end it
                 if time.monotonic() - asked_at > HELD_EVERY_S:
                     asked_at = time.monotonic()
                     self.budget.refresh()
@@ -271,6 +281,7 @@ class _AgentRun:
         context = AgentContext(
             instance=self._request.instance,
             sandbox=self._sandbox,
+            base_tree=self._baseline.tree,
             budget=self.budget,
             model=config.model,
             base_url=self._request.base_url,
@@ -284,10 +295,10 @@ class _AgentRun:
             # whatever it raises ends as a recorded failure
             self._error = error
 
-    def result(self, baseline: Baseline, started_at: float) -> RolloutResult:
+    def result(self, started_at: float) -> RolloutResult:
         """Harvest, and tell the outcome or the failure. Raises SandboxUnavailable."""
         failure = self._failure()
-        patch, remarks = self._harvest(baseline, failure)
+        patch, remarks = self._harvest(failure)
         files = self._files()
         common = RolloutResult(
             self._request.instance.instance_id,
@@ -295,7 +306,7 @@ class _AgentRun:
             outcome=Outcome.GAVE_UP,
             usage=self.budget.usage,
             started_at=started_at,
-            notes=(*baseline.notes, *remarks),
+            notes=(*self._baseline.notes, *remarks),
             files=files,
         )
         if failure is not None:
@@ -307,11 +318,11 @@ class _AgentRun:
         salvaged = bool(patch) and outcome is not Outcome.SUBMITTED
         return replace(common, outcome=outcome, patch=patch, salvaged=salvaged)
 
-    def _harvest(self, baseline: Baseline, failure: Failure | None) -> tuple[str, tuple[str, ...]]:
+    def _harvest(self, failure: Failure | None) -> tuple[str, tuple[str, ...]]:
         """The patch, and remarks. Where the sandbox is gone, what the agent saw of it last counts
         if the agent had come to its end, and is something to look at if it had not."""
         try:
-            return harvest(self._sandbox, baseline)
+            return harvest(self._sandbox, self._baseline)
         except SandboxUnavailable:
             last = self._agent.last_patch(self._output_dir)
             if failure is None and (self._outcome is None or not last):

@@ -154,3 +154,17 @@ def test_steps_are_kept_in_order_for_who_watches() -> None:
     play(budget, LISTED, LISTED, FAILED)
 
     assert budget.steps == [LISTED, LISTED, FAILED]
+
+
+def test_a_prompt_that_has_grown_to_the_models_context_is_the_last() -> None:
+    budget = Budget(Rollout(), context_length=1000)
+    budget.begin_step()
+    budget.add_call(999, 500, 1.0)
+    budget.begin_step()
+    budget.add_call(1000, 1, 1.0)
+
+    with pytest.raises(LimitReached) as caught:
+        budget.begin_step()
+
+    assert caught.value.outcome is Outcome.CONTEXT_OVERFLOW
+    assert budget.usage.steps == 2

@@ -177,7 +177,13 @@ def test_bytes_that_are_no_text_are_told_and_still_plain_ascii(repository: Repos
 
 @pytest.mark.parametrize(
     "command",
-    ["rm -rf .git", "rm -rf .git && git init -q && git add -A", "rm -rf .git/objects"],
+    [
+        "rm -rf .git",
+        "rm -rf .git && git init -q && git add -A",
+        "rm -rf .git/objects",
+        'rm -rf "$PWD"',
+        'mv "$PWD" "$PWD-2"',
+    ],
 )
 def test_a_repository_that_the_agent_destroyed_is_an_empty_patch_and_a_remark(
     command: str, repository: Repository

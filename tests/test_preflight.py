@@ -158,6 +158,6 @@ def test_a_run_goes_on_with_the_commit_that_it_began_with(
 
     assert str(caught.value) == (
         "This run began with SWE-agent decafdecafde; c0ffee is installed here. "
-        f"`python -m orchestrator agents install sweagent --ref {'decaf' * 8}` brings that back; "
-        "or start a new run."
+        f"`python -m orchestrator agents install sweagent --ref {'decaf' * 8}`, with the --source "
+        "that it came from, brings that back; or start a new run."
     )

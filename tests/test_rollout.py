@@ -224,10 +224,16 @@ def roll_with(
     """Runs a rollout of this very agent."""
 
     def run(agent: Agent, settings: dict[str, Any] | None = None, **more: Any) -> RolloutResult:
-        monkeypatch.setattr("orchestrator.rollout.create_agent", lambda config: agent)
+        monkeypatch.setattr("orchestrator.rollout.create_agent", lambda config, commit: agent)
         return roll(make_config("nop", settings), **more)
 
     return run
+
+
+def test_who_has_ended_before_a_stop_is_seen_keeps_its_outcome(roll_with: Roll) -> None:
+    result = roll_with(LosesItsSandbox(Outcome.SUBMITTED), should_stop=lambda: True)
+
+    assert (result.outcome, result.failure) == (Outcome.SUBMITTED, None)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.SUBMITTED, Outcome.STEP_LIMIT, Outcome.GAVE_UP])

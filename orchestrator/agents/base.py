@@ -23,6 +23,8 @@ class AgentContext:
 
     instance: Instance
     sandbox: Sandbox
+    base_tree: str
+    """Of git: the repository as the agent finds it. A patch is the difference from it."""
     budget: Budget
     model: ModelConfig | None
     base_url: str

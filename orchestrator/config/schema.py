@@ -107,7 +107,8 @@ class Model(Section):
     served_name: str
     endpoint: Endpoint
     context_length: int | None = Field(default=None, gt=0)
-    """Tokens; recorded, and compared with what the server says of itself."""
+    """Tokens. A rollout whose prompt has grown to this ends; a server that takes fewer refuses
+    earlier, and the run says so at its start."""
     sampling: Sampling = Sampling()
     request_fields: dict[str, Any] = Field(default_factory=dict)
     """Added to the body of every request, such as chat_template_kwargs."""

@@ -58,6 +58,9 @@ done
 what agents leave behind. A `sleep` below Docker's own init would end with the first `pkill sleep`,
 and the sandbox with it."""
 
+IN_WORKDIR = f'cd {WORKDIR} 2>/dev/null || cd /; exec "$@"'
+"""The engine itself refuses to run anything in a folder that an agent has removed."""
+
 
 def connect(timeout_s: int = 120) -> docker.DockerClient:
     """A client of the engine that DOCKER_HOST or Docker's default names.
@@ -167,7 +170,7 @@ class DockerSandbox(ClosesOnExit):
         self, command: str, timeout_s: float, *, max_bytes: int = MAX_OUTPUT_BYTES
     ) -> ExecResult:
         # stdout and stderr would come through two pipes, in any order
-        one_stream = ["bash", "-c", 'exec "$@" 2>&1', "bash"]
+        one_stream = ["bash", "-c", f"{IN_WORKDIR} 2>&1", "bash"]
         limited = ["timeout", "--signal=KILL", f"{timeout_s:.2f}", "bash", "-c", command]
         output = CappedOutput(max_bytes)
         started = time.monotonic()
@@ -176,7 +179,7 @@ class DockerSandbox(ClosesOnExit):
             exec_id = api.exec_create(
                 self._container.id,
                 [*one_stream, *limited],
-                workdir=self.workdir,
+                workdir="/",
                 environment=self._environment,
                 user="root",
             )["Id"]
@@ -231,10 +234,10 @@ class DockerSandbox(ClosesOnExit):
             api = self._container.client.api  # type: ignore[union-attr]
             exec_id = api.exec_create(
                 self._container.id,
-                list(command),
+                ["bash", "-c", IN_WORKDIR, "bash", *command],
                 stdin=True,
                 stderr=False,  # it would be mixed with what the program writes
-                workdir=self.workdir,
+                workdir="/",
                 environment=self._environment,
                 user="root",
             )["Id"]

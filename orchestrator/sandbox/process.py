@@ -107,6 +107,11 @@ class ProcessSandbox(ClosesOnExit):
             raise
         return sandbox
 
+    @property
+    def _cwd(self) -> str:
+        """Nothing can be run in a folder that an agent has removed."""
+        return self.workdir if os.path.isdir(self.workdir) else str(self._root)
+
     def exec(
         self, command: str, timeout_s: float, *, max_bytes: int = MAX_OUTPUT_BYTES
     ) -> ExecResult:
@@ -120,7 +125,7 @@ class ProcessSandbox(ClosesOnExit):
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                cwd=self.workdir,
+                cwd=self._cwd,
                 env=self._environment,
                 start_new_session=True,
             )
@@ -161,7 +166,7 @@ class ProcessSandbox(ClosesOnExit):
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
-                    cwd=self.workdir,
+                    cwd=self._cwd,
                     env=self._environment,
                     start_new_session=True,
                 )

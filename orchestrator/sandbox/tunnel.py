@@ -22,6 +22,8 @@ from orchestrator.sandbox.base import Sandbox, Stream
 
 HEADER: struct.Struct = relay.HEADER
 HOST = "127.0.0.1"
+ENGINE_GRACE_S = 60.0
+"""How long past the server's own time to start the engine may take to say so."""
 
 
 class Tunnel:
@@ -47,11 +49,16 @@ class Tunnel:
         self._connections: dict[int, socket.socket] = {}
         self._opened = 0
         self._lock = threading.Lock()  # several connections write into the one stream
+        # an engine may take a command and never run it
+        patience = threading.Timer(patience_s + ENGINE_GRACE_S, self._stream.close)
+        patience.start()
         try:
             _, kind, data = self._next_frame()
         except OSError as error:
             self._stream.close()
             raise SandboxUnavailable(f"the server in the sandbox did not start: {error}") from error
+        finally:
+            patience.cancel()
         if kind != relay.READY:
             self._stream.close()
             last = data.decode("utf-8", errors="replace").strip()[-300:]

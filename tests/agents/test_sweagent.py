@@ -247,6 +247,87 @@ def test_a_process_whose_worker_is_gone_ends(sockets: str) -> None:
     runner.kill()
 
 
+def test_commands_that_are_stopped_one_after_another_end_nothing(
+    roll: Say, commands: Callable[..., str]
+) -> None:
+    texts = (*["sleep 60"] * 4, "echo a > new.txt", "submit")
+
+    result = roll(commands(*texts), {"rollout.command_timeout_s": 1})
+
+    assert (result.outcome, result.usage.steps) == (Outcome.SUBMITTED, 6)
+
+
+@pytest.mark.parametrize("command", ["vim new.txt", "echo " + "y" * 100_000])
+def test_what_no_shell_should_be_given_is_told(
+    roll: Say, commands: Callable[..., str], command: str
+) -> None:
+    result = roll(commands(command, "echo a > new.txt", "submit"))
+
+    # an answer that was refused is not in the conversation, so the script says the next one twice
+    assert (result.outcome, result.usage.steps) == (Outcome.SUBMITTED, 4)
+    assert "the shell ended" not in "".join(observations(result))
+
+
+def test_who_reads_the_tool_that_submits_has_not_submitted(
+    roll: Say, commands: Callable[..., str]
+) -> None:
+    result = roll(commands('cat "$(which submit)"', "echo a > new.txt", "submit"))
+
+    assert "SWE_AGENT" in observations(result)[0]
+    assert result.usage.steps == 3
+
+
+@pytest.mark.parametrize("lost", ["rm -rf /testbed", "mv /testbed /tmp/elsewhere"])
+def test_who_destroys_the_repository_has_no_patch_and_says_so(
+    roll: Say, commands: Callable[..., str], lost: str
+) -> None:
+    result = roll(commands("echo a > new.txt", lost, "pwd", "submit"))
+
+    assert (result.outcome, result.failure, result.patch) == (Outcome.GAVE_UP, None, "")
+    assert any("destroyed" in note for note in result.notes)
+    assert last_diff(result) == ""
+
+
+def test_a_folder_for_temporary_files_may_be_removed(
+    roll: Say, commands: Callable[..., str]
+) -> None:
+    result = roll(commands("echo a > new.txt; rm -rf /tmp", "submit"))
+
+    assert (result.outcome, result.failure) == (Outcome.SUBMITTED, None)
+    assert "new.txt" in result.patch
+
+
+def test_a_large_file_is_not_carried_about(roll: Say, commands: Callable[..., str]) -> None:
+    large = "head -c 60000000 /dev/zero | tr '\\0' 'a' | fold > large.txt; ls"
+
+    result = roll(commands(large, "submit"), {"rollout.max_steps": 5})
+
+    assert result.failure is None
+    assert "over 20 MB" in result.notes[-1]
+    assert max(map(len, result.files.values())) < 200_000
+
+
+def test_the_last_diff_is_the_patch_whatever_was_committed_and_exported(
+    roll: Say, commands: Callable[..., str]
+) -> None:
+    commit = "git -c user.name=a -c user.email=b commit -qm mended"
+    texts = (
+        f"echo a > new.txt; git add -A; {commit}; echo b > other.txt",
+        "export ROOT=/tmp; cd /tmp",
+        "submit",
+    )
+
+    result = roll(commands(*texts))
+
+    assert "new.txt" in last_diff(result)
+    assert last_diff(result) == result.patch
+
+
+def last_diff(result: RolloutResult) -> str:
+    file = json.loads(result.files[f"{result.instance_id}.traj"])
+    return str(file["trajectory"][-1]["state"].get("diff", ""))
+
+
 @pytest.mark.parametrize(
     "kills",
     [

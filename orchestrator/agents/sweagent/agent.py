@@ -130,6 +130,7 @@ class SweAgent:
             "problem_statement": context.instance.problem_statement,
             "output_dir": str(context.output_dir),
             "workdir": context.sandbox.workdir,
+            "base_tree": context.base_tree,
             "max_steps": limits.max_steps,
             "address": server.address,
             "config": settings,
@@ -143,12 +144,12 @@ class SweAgent:
         Raises:
             InfraError: the model, the sandbox or the runner's process is gone.
         """
-        budget, used = context.budget, 0
+        budget = context.budget
         while True:
             message = runner.hear()
             match message["kind"]:
                 case "query":
-                    used = self._answer(runner, message, context, client, used)
+                    self._answer(runner, message, context, client)
                 case "activity":
                     budget.activity = message["text"]
                 case "step":
@@ -166,37 +167,32 @@ class SweAgent:
         query: dict[str, Any],
         context: AgentContext,
         client: ChatClient,
-        used: int,
-    ) -> int:
-        """Answer one query; the tokens that the conversation takes by now."""
+    ) -> None:
         budget = context.budget
-        most = context.model.context_length if context.model else None
         try:
             budget.begin_step()
             budget.activity = "asks the model"
-            if most is not None and used >= most:
-                raise ContextOverflow
             completion = client.complete(query["messages"], query["tools"])
         except LimitReached as limit:
             self._limit = limit.outcome
             runner.tell("limit", outcome=limit.outcome)
-            return used
+            return
         except ContextOverflow:
             runner.tell("overflow")
-            return used
+            return
         tokens = completion.tokens
         budget.add_call(tokens.prompt_tokens, tokens.completion_tokens, completion.seconds)
         runner.tell(
             "answer",
             content=completion.content,
             tool_calls=completion.tool_calls,
+            finish_reason=completion.finish_reason,
             steps_left=budget.steps_left,
             usage={
                 "prompt_tokens": tokens.prompt_tokens,
                 "completion_tokens": tokens.completion_tokens,
             },
         )
-        return tokens.prompt_tokens + tokens.completion_tokens
 
 
 def find_bundle(name: str, tools: Path) -> Path:

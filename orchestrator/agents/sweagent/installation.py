@@ -86,7 +86,8 @@ def require_installation(platform: str, commit: str = "") -> Installation:
     if commit not in ("", found.commit):
         raise PrerequisiteError(
             f"This run began with SWE-agent {commit[:12]}; {found.commit[:12]} is installed here.",
-            f"`{INSTALL} --ref {commit}` brings that back; or start a new run.",
+            f"`{INSTALL} --ref {commit}`, with the --source that it came from, brings that back; "
+            "or start a new run.",
         )
     return found
 

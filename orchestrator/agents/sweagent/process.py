@@ -38,7 +38,9 @@ class Runner:
         self._errors = Path()
         self._connection = _connect(installation)
         self._said = self._connection.makefile("rb")
+        self._connection.settimeout(START_S)
         start = self.hear()
+        self._connection.settimeout(None)
         self.pid = int(start["pid"])
         self._errors = Path(start["errors"])
 

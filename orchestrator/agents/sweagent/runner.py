@@ -50,8 +50,14 @@ from swerex.runtime.remote import RemoteRuntime
 GONE = (aiohttp.ClientError, ConnectionError, asyncio.TimeoutError)
 UNLIMITED = 10**7
 STRINGS_ONLY = ("bash", "edit")
+MOST_COMMAND_BYTES = 100_000
+"""A little under what a shell can be given as one argument, which is how commands are checked."""
+INTERACTIVE = ("vim", "vi", "emacs", "nano", "less", "more", "gdb")
 SESSION_START_S = 60.0
-RESTARTED = "(the shell ended; this is a new one, in {cwd})"
+RESTARTED = """
+(the shell ended, and the last command may not have run to its end; this is a new one, in {cwd}: \
+what `cd` and `export` did is gone)
+"""
 SESSION_ENVIRONMENT = "/root/.swe-agent-session"
 # an interactive shell would complete words at tabs, and expand "!" in what it is given
 CALM_SHELL = "set +H; bind 'TAB:self-insert' 2>/dev/null; bind 'set enable-bracketed-paste off'"
@@ -90,6 +96,8 @@ class WorkerModel(LiteLLMModel):
             tools,
         )
         self.steps_left = max_steps
+        self.finish_reason = ""
+        """Of the last answer; `length` where it was cut off."""
         self.usage: dict[str, Any] = {}
         """Of the last answer."""
         self._worker = worker
@@ -109,28 +117,39 @@ class WorkerModel(LiteLLMModel):
             raise InstanceCallLimitExceededError(reply["outcome"])
         self.usage = {**reply["usage"], "time": time.time()}
         self.steps_left = reply["steps_left"]
+        self.finish_reason = reply["finish_reason"]
         self.stats.api_calls += 1
         self.stats.tokens_sent += reply["usage"]["prompt_tokens"]
         self.stats.tokens_received += reply["usage"]["completion_tokens"]
-        output: dict[str, Any] = {"message": reply["content"]}
+        output: dict[str, Any] = {"message": as_text(reply["content"])}
         if calls:
-            output["tool_calls"] = [_with_plain_arguments(call) for call in reply["tool_calls"]]
+            output["tool_calls"] = [plain_call(call) for call in reply["tool_calls"]]
         return output
 
 
-def _with_plain_arguments(call: dict[str, Any]) -> dict[str, Any]:
-    """SWE-agent's parser crashes on JSON that is no object, and writes "None" into a file for a
-    null; of what is no JSON it tells the model."""
-    arguments = call["function"].get("arguments") or "{}"
+def plain_call(call: dict[str, Any]) -> dict[str, Any]:
+    """A call that SWE-agent's parser can read, or can tell the model of.
+
+    The parser crashes on JSON that is no object and on what has no name, and writes "None" into a
+    file for a null.
+    """
+    function = call.get("function") or {}
+    name, arguments = str(function.get("name") or "nothing"), function.get("arguments") or "{}"
     try:
-        given = json.loads(arguments)
+        given = arguments if isinstance(arguments, dict) else json.loads(arguments)
         values = {key: value for key, value in given.items() if value is not None}
-        strings = all(isinstance(value, str) for value in values.values())
-        usable = strings or call["function"]["name"] not in STRINGS_ONLY
+        strings = all(value == as_text(value) for value in values.values())
+        usable = strings or name not in STRINGS_ONLY
     except (ValueError, TypeError, AttributeError, RecursionError):
         usable = False
     said = json.dumps(values) if usable else f"not strings by name: {str(arguments)[:2000]}"
-    return {**call, "function": {**call["function"], "arguments": said}}
+    plain = {"name": name, "arguments": said}
+    return {"id": call.get("id") or "call", "type": "function", "function": plain}
+
+
+def as_text(value: Any) -> str:
+    """As it can be written to files: half a surrogate pair, which JSON may hold, can not."""
+    return str(value).encode("utf-8", "replace").decode()
 
 
 class Agent(DefaultAgent):
@@ -145,24 +164,43 @@ class Agent(DefaultAgent):
             "max_steps": self.max_steps,
             "steps_left": self.model.steps_left,
             "command_timeout_s": self.tools.config.execution_timeout,
+            "finish_reason": self.model.finish_reason,
         }
         return {**super()._get_format_dict(**kwargs), **budget}
 
     def handle_action(self, step: StepOutput) -> StepOutput:
-        if not can_be_typed(step.action):
-            raise FormatError("The command holds characters that no shell can be given.")
+        if "\0" in step.action:
+            raise FormatError("The command holds a NUL character, which no shell can be given.")
+        if len(step.action.encode()) > MOST_COMMAND_BYTES:
+            raise FormatError("The command is longer than a shell can be given at once.")
         tell("activity", text=(step.action.strip().splitlines() or ["(nothing)"])[0][:200])
-        return super().handle_action(step)
+        step = super().handle_action(step)
+        step.observation += self._env.take_notice()
+        return step
 
-    def _get_edited_files_with_context(self, patch: str) -> dict[str, str]:
-        """SWE-agent would read every changed file back as UTF-8, and fail at some."""
-        return {}
+    def handle_submission(
+        self, step: StepOutput, *, observation: str = "", force_submission: bool = False
+    ) -> StepOutput:
+        """The patch is harvested from outside: none is read, however large, from the sandbox."""
+        step = step.model_copy(deep=True)
+        if self.tools.check_for_submission_cmd(observation or step.observation):
+            step.exit_status, step.done = "submitted", True
+            step.observation = "Submitted."
+        return step
+
+    def attempt_autosubmission_after_error(self, step: StepOutput) -> StepOutput:
+        """Nothing to submit either; the exit status stays what it is."""
+        step = step.model_copy(deep=True)
+        step.done = True
+        return step
 
     def add_step_to_history(self, step: StepOutput) -> None:
         step.observation = shorten(step.observation, self.observation_chars)
         super().add_step_to_history(step)
 
     def add_step_to_trajectory(self, step: StepOutput) -> None:
+        if step.done and not step.action:
+            return  # SWE-agent's own word on a limit: no answer of the model stands behind it
         step.query = []  # all of it is in the history; with it, files grow with the steps squared
         step.extra_info["usage"], self.model.usage = self.model.usage, {}
         super().add_step_to_trajectory(step)
@@ -176,17 +214,32 @@ class Agent(DefaultAgent):
 
 
 class Tools(ToolHandler):
-    def get_state(self, env: SWEEnv) -> dict[str, str]:
-        """A repository whose diff takes too long is no reason to end; SWE-agent would."""
+    def get_state(self, env: Environment) -> dict[str, str]:
+        """A repository whose diff takes too long is no reason to end; SWE-agent would.
+
+        In set-up it is one: what was not set up whole is not to be worked with.
+        """
         try:
             return dict(super().get_state(env))
         except CommandTimeoutError:
+            if not env.is_kept:
+                raise
             env.interrupt_session()
             return {}
+
+    def should_block_action(self, action: str) -> bool:
+        """Interactive programs, with whatever arguments; SWE-agent compares the wrong way round."""
+        words = action.split()
+        alone = self.config.filter.blocklist_standalone
+        return bool(words) and (words[0] in INTERACTIVE or action.strip() in alone)
 
 
 class ServerGone(SwerexException):
     """SWE-ReX's server, or all of the sandbox, does not answer."""
+
+
+BROKEN = (SwerexException, pexpect.ExceptionPexpect, OSError)
+"""What SWE-ReX raises of a shell, or of the server that holds it."""
 
 
 class Runtime(RemoteRuntime):
@@ -221,7 +274,9 @@ class Environment(SWEEnv):
     Whatever an agent does to its shell, or to the server that holds it, it goes on in a new one.
     """
 
-    def __init__(self, worker: Worker, workdir: str, address: dict[str, Any]) -> None:
+    def __init__(
+        self, worker: Worker, workdir: str, base_tree: str, address: dict[str, Any]
+    ) -> None:
         self._worker = worker
         self._cwd = workdir
         super().__init__(
@@ -229,14 +284,25 @@ class Environment(SWEEnv):
             repo=PreExistingRepoConfig(repo_name=workdir.strip("/")),
             post_startup_commands=[],
         )
-        self._is_kept = False
+        self.is_kept = False
+        """Whether a shell that ends can be followed by another: it was set up whole."""
+        self._base_tree = base_tree
+        self._notice = ""
+
+    def take_notice(self) -> str:
+        """What the agent is to be told with its next observation."""
+        notice, self._notice = self._notice, ""
+        return notice
 
     def _reset_repository(self) -> None:
         """Nothing to reset: it is as its image has it, at HEAD, with what the set-up changed.
 
         SWE-agent's own method would check a commit out and delete files that git does not know.
         """
-        self.communicate(f"{CALM_SHELL}; cd {self._cwd}; export ROOT=$(pwd -P)")
+        where = f"ROOT=$(pwd -P) SWE_AGENT_REPOSITORY={self._cwd}"
+        self.communicate(
+            f"{CALM_SHELL}; cd {self._cwd}; export {where} SWE_AGENT_BASE_TREE={self._base_tree}"
+        )
 
     def set_env_variables(self, env_variables: dict[str, str]) -> None:
         """Not the issue's text: none of our tools reads it, and it may be too long for a shell."""
@@ -246,68 +312,61 @@ class Environment(SWEEnv):
     def keep_session(self) -> None:
         """Remember the shell's environment, for when the agent ends its shell."""
         self.communicate(f"export -p > {SESSION_ENVIRONMENT}", check="raise")
-        self._is_kept = True
+        self.is_kept = True
 
     def interrupt_session(self) -> None:
         """A command that can't be interrupted ends with its shell."""
         try:
             super().interrupt_session()
-        except ServerGone:
-            self.restart_server()
-        except SwerexException:
-            raise
-        except (pexpect.ExceptionPexpect, OSError):
-            self.restart_session()
+        except BROKEN as error:
+            self.restart_session(error)
 
     def communicate(self, input: str, *args: Any, **kwargs: Any) -> str:
         """An agent that says `exit` in a command ends its shell, and one that says `pkill python`
         its server: nothing to fail for."""
         try:
             return str(super().communicate(input, *args, **kwargs))
-        except ServerGone:
-            if not self._is_kept:
-                raise
-            self.restart_server()
+        except ServerGone as error:
+            self.restart_server(error)
         except SwerexException:
             raise
-        except (pexpect.EOF, OSError):
-            if not self._is_kept:
-                raise
-            self.restart_session()
-        return RESTARTED.format(cwd=self._cwd)
+        except (pexpect.EOF, OSError) as error:
+            self.restart_session(error)
+        return ""
 
     def read_file(self, *args: Any, **kwargs: Any) -> str:
         try:
             return str(super().read_file(*args, **kwargs))
-        except ServerGone:
-            self.restart_server()
+        except ServerGone as error:
+            self.restart_server(error)
             return str(super().read_file(*args, **kwargs))
 
-    def restart_server(self) -> None:
+    def restart_session(self, why: Exception) -> None:
+        """A new shell, by another server where this one can't give it. Raises `why` in set-up."""
+        if not self.is_kept:
+            raise why
+        try:
+            asyncio.run(self.deployment.runtime.close_session(CloseBashSessionRequest()))
+            self._open_session(["/root/.bashrc", SESSION_ENVIRONMENT])
+        except BROKEN as error:
+            self.restart_server(error)
+
+    def restart_server(self, why: Exception) -> None:
         """Another server from the worker, who ends the rollout where the sandbox is gone too."""
+        if not self.is_kept:
+            raise why
         tell("restart")
         self.deployment = Sandbox(**self._worker.hear()["address"])
         asyncio.run(self.deployment.start())
-        self._open_session()
+        # without .bashrc, which the agent may have broken; what it exported is kept anyway
+        self._open_session([SESSION_ENVIRONMENT])
 
-    def restart_session(self) -> None:
-        """A new shell with the old one's environment."""
-        asyncio.run(self.deployment.runtime.close_session(CloseBashSessionRequest()))
-        self._open_session()
-
-    def _open_session(self) -> None:
-        files = ["/root/.bashrc", SESSION_ENVIRONMENT]
+    def _open_session(self, files: list[str]) -> None:
         asyncio.run(
             self.deployment.runtime.create_session(CreateBashSessionRequest(startup_source=files))
         )
         super().communicate(f"{CALM_SHELL}; cd {self._cwd}")
-
-
-def can_be_typed(command: str) -> bool:
-    try:
-        return b"\0" not in command.encode()
-    except UnicodeEncodeError:
-        return False
+        self._notice = RESTARTED.format(cwd=self._cwd)
 
 
 def shorten(text: str, limit: int) -> str:
@@ -327,7 +386,9 @@ def roll_out(worker: Worker, request: dict[str, Any]) -> None:
         parse_function={"type": config["protocol"]},
         format_error_template=config["format_error_template"],
         execution_timeout=config["command_timeout_s"],
-        total_execution_timeout=UNLIMITED,  # the worker's limits hold
+        # the worker's limits hold
+        total_execution_timeout=UNLIMITED,
+        max_consecutive_execution_timeouts=UNLIMITED,
         env_variables={
             "PAGER": "cat",
             "MANPAGER": "cat",
@@ -350,7 +411,7 @@ def roll_out(worker: Worker, request: dict[str, Any]) -> None:
     )
     agent.max_steps = request["max_steps"]
     agent.observation_chars = config["observation_chars"]
-    environment = Environment(worker, request["workdir"], request["address"])
+    environment = Environment(worker, request["workdir"], request["base_tree"], request["address"])
     try:
         environment.start()
         statement = TextProblemStatement(

@@ -1,0 +1,117 @@
+"""Parts of the runner, in SWE-agent's own environment, without a sandbox."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import textwrap
+from typing import Any
+
+import pytest
+
+from orchestrator.agents.sweagent.installation import require_installation
+from orchestrator.agents.sweagent.process import RUNNER
+
+pytestmark = [pytest.mark.slow, pytest.mark.sweagent]
+
+
+def ask(program: str) -> Any:
+    """What a program says, as JSON, that has the runner's names and `answer` for its answer."""
+    python = require_installation("linux/amd64").paths.python
+    head = f"""
+        import json, sys
+        sys.path.insert(0, {str(RUNNER.parent)!r})
+        import runner
+        from runner import *
+    """
+    tail = "sys.stdout.write('\\n' + json.dumps(answer))"
+    source = "\n".join(map(textwrap.dedent, (head, program, tail)))
+    environment = os.environ | {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}  # nothing from the network
+    done = subprocess.run([python, "-c", source], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_calls_are_read_in_every_shape_that_servers_send() -> None:
+    calls = [
+        {
+            "id": "1",
+            "type": "function",
+            "function": {"name": "bash", "arguments": '{"command": "ls"}'},
+        },
+        {"function": {"name": "bash", "arguments": {"command": "ls", "timeout": None}}},
+        {"function": {"name": "bash", "arguments": '{"command": "\\ud83d"}'}},
+        {"function": {"arguments": "{}"}},
+        {"function": None},
+    ]
+
+    found = ask(f"answer = [plain_call(call) for call in {calls!r}]")
+
+    said = [(call["function"]["name"], call["function"]["arguments"]) for call in found]
+    assert said[:2] == [("bash", '{"command": "ls"}')] * 2
+    assert said[2] == ("bash", 'not strings by name: {"command": "\\ud83d"}')
+    assert said[3:] == [("nothing", "{}")] * 2
+    assert all(call["id"] for call in found)
+
+
+def test_interactive_programs_are_refused_and_others_are_not() -> None:
+    actions = ["vim", "vim a.py", " less a.py", "python", "python a.py", "make", "make html", ""]
+
+    refused = ask(f"""
+        tools = Tools(ToolConfig())
+        answer = [action for action in {actions!r} if tools.should_block_action(action)]
+    """)
+
+    assert refused == ["vim", "vim a.py", " less a.py", "python"]
+
+
+ENVIRONMENT = """
+    told = []
+    runner.tell = lambda kind, **fields: told.append(kind)
+
+    def fails(self, *args, **kwargs):
+        raise {error}
+
+    {base}.{method} = fails
+    address = dict(host="http://127.0.0.1", port=1, auth_token="")
+    environment = Environment(None, "/testbed", "a-tree", address)
+    try:
+        environment.{method}("ls")
+        answer = "nothing"
+    except BaseException as error:
+        answer = [type(error).__name__, told]
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "error", "name"),
+    [
+        ("communicate", "ServerGone('a')", "ServerGone"),
+        ("communicate", "pexpect.EOF('a')", "EOF"),
+        ("read_file", "ServerGone('a')", "ServerGone"),
+    ],
+)
+def test_what_breaks_in_set_up_is_not_gone_on_with(method: str, error: str, name: str) -> None:
+    program = ENVIRONMENT.format(base="SWEEnv", method=method, error=error)
+
+    assert ask(program) == [name, []]
+
+
+def test_an_interrupt_that_fails_in_set_up_is_not_gone_on_with() -> None:
+    program = ENVIRONMENT.format(
+        base="SWEEnv", method="interrupt_session", error="pexpect.TIMEOUT('a')"
+    )
+
+    assert ask(program.replace('session("ls")', "session()")) == ["TIMEOUT", []]
+
+
+def test_a_state_that_takes_too_long_in_set_up_is_a_failure() -> None:
+    program = ENVIRONMENT.format(
+        base="ToolHandler", method="get_state", error="CommandTimeoutError('a')"
+    )
+    program = program.replace(
+        'environment.get_state("ls")', "Tools(ToolConfig()).get_state(environment)"
+    )
+
+    assert ask(program) == ["CommandTimeoutError", []]
