@@ -22,8 +22,9 @@ def ask(program: str) -> Any:
     head = f"""
         import json, sys
         sys.path.insert(0, {str(RUNNER.parent)!r})
-        import runner
-        from runner import *
+        import forkserver
+        runner = forkserver.load({str(RUNNER)!r})
+        globals().update(vars(runner.shell), **vars(runner))
     """
     tail = "sys.stdout.write('\\n' + json.dumps(answer))"
     source = "\n".join(map(textwrap.dedent, (head, program, tail)))
@@ -68,14 +69,14 @@ def test_interactive_programs_are_refused_and_others_are_not() -> None:
 
 ENVIRONMENT = """
     told = []
-    runner.tell = lambda kind, **fields: told.append(kind)
 
     def fails(self, *args, **kwargs):
         raise {error}
 
     {base}.{method} = fails
     address = dict(host="http://127.0.0.1", port=1, auth_token="")
-    environment = Environment(None, "/testbed", "a-tree", address)
+    restart = lambda: told.append("restart")
+    environment = Environment("/testbed", "a-tree", address, restart)
     try:
         environment.{method}("ls")
         answer = "nothing"

@@ -20,19 +20,24 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from types import ModuleType
 
 IDLE_S = 30.0
 POLL_S = 0.5
 
 
-def load_main(program: str) -> Callable[[], None]:
-    spec = importlib.util.spec_from_file_location("program", program)
+def load(program: str) -> ModuleType:
+    """The module, which may import those beside it as `from .name`."""
+    beside = [os.path.dirname(program)]
+    spec = importlib.util.spec_from_file_location(
+        "program", program, submodule_search_locations=beside
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules["program"] = module
     spec.loader.exec_module(module)
-    main: Callable[[], None] = module.main
-    return main
+    return module
 
 
 def reap() -> int:
@@ -91,4 +96,4 @@ def serve(path: str, lock_fd: int, main: Callable[[], None]) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a person's Ctrl-C is for the driver
-    serve(sys.argv[1], int(sys.argv[2]), load_main(sys.argv[3]))
+    serve(sys.argv[1], int(sys.argv[2]), load(sys.argv[3]).main)

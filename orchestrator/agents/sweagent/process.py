@@ -21,6 +21,7 @@ from orchestrator.agents.sweagent.installation import Installation
 from orchestrator.errors import AgentCrashed
 
 RUNNER = Path(__file__).with_name("runner.py")
+SHELL = Path(__file__).with_name("shell.py")
 FORKSERVER = Path(__file__).with_name("forkserver.py")
 START_S = 120.0
 """SWE-agent's imports take three seconds, and a minute on a host that is busy."""
@@ -165,7 +166,8 @@ def _start_where_none_is(path: Path, installation: Installation) -> subprocess.P
 
 def _socket_path(installation: Installation) -> Path:
     """Short, as systems allow some hundred characters; this user's, and of these very programs."""
-    programs = hashlib.sha256(RUNNER.read_bytes() + FORKSERVER.read_bytes()).hexdigest()[:8]
+    source = b"".join(path.read_bytes() for path in (RUNNER, SHELL, FORKSERVER))
+    programs = hashlib.sha256(source).hexdigest()[:8]
     folder = Path(tempfile.gettempdir()) / f"sweo-{os.getuid()}"
     if len(str(folder)) > MOST_FOLDER:
         folder = Path("/tmp") / folder.name

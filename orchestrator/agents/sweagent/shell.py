@@ -1,0 +1,172 @@
+"""SWE-agent's environment: a shell in our sandbox, whatever an agent does to it.
+
+Like `runner.py`, which uses it, it runs in SWE-agent's Python and imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import pexpect
+from sweagent.environment.repo import PreExistingRepoConfig
+from sweagent.environment.swe_env import SWEEnv
+from swerex.deployment.remote import RemoteDeployment
+from swerex.exceptions import SwerexException
+from swerex.runtime.abstract import (
+    CloseBashSessionRequest,
+    CreateBashSessionRequest,
+    IsAliveResponse,
+)
+from swerex.runtime.remote import RemoteRuntime
+
+GONE = (aiohttp.ClientError, ConnectionError, asyncio.TimeoutError)
+SESSION_START_S = 60.0
+RESTARTED = """
+(the shell ended, and the last command may not have run to its end; this is a new one, in {cwd}: \
+what `cd` and `export` did is gone)
+"""
+SESSION_ENVIRONMENT = "/root/.swe-agent-session"
+# an interactive shell would complete words at tabs, and expand "!" in what it is given
+CALM_SHELL = "set +H; bind 'TAB:self-insert' 2>/dev/null; bind 'set enable-bracketed-paste off'"
+
+
+class ServerGone(SwerexException):
+    """SWE-ReX's server, or all of the sandbox, does not answer."""
+
+
+BROKEN = (SwerexException, pexpect.ExceptionPexpect, OSError)
+"""What SWE-ReX raises of a shell, or of the server that holds it."""
+
+
+class Runtime(RemoteRuntime):
+    """SWE-ReX's client, which says in SWE-agent's terms that its server is gone."""
+
+    async def _request(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super()._request(*args, **kwargs)
+        except SwerexException:
+            raise
+        except GONE as error:
+            raise ServerGone(f"the sandbox does not answer: {error!r}") from error
+
+    async def create_session(self, request: CreateBashSessionRequest) -> Any:
+        """The default, one second, is little for a shell that activates Conda on a busy host."""
+        request.startup_timeout = SESSION_START_S
+        return await super().create_session(request)
+
+
+class Sandbox(RemoteDeployment):
+    async def start(self) -> None:
+        self._runtime = Runtime(**self._config.model_dump(exclude={"type"}), logger=self.logger)
+
+    async def is_alive(self, *, timeout: float | None = None) -> IsAliveResponse:
+        """SWE-agent gives a timeout, which SWE-ReX 1.4's own method does not take."""
+        return await self.runtime.is_alive(timeout=timeout)
+
+
+class Environment(SWEEnv):
+    """A sandbox that was started for this rollout alone.
+
+    Whatever an agent does to its shell, or to the server that holds it, it goes on in a new one.
+    """
+
+    def __init__(
+        self,
+        workdir: str,
+        base_tree: str,
+        address: dict[str, Any],
+        another_server: Callable[[], dict[str, Any]],
+    ) -> None:
+        """`another_server` starts one in the sandbox, and gives its address."""
+        self._another_server = another_server
+        self._cwd = workdir
+        super().__init__(
+            deployment=Sandbox(**address),
+            repo=PreExistingRepoConfig(repo_name=workdir.strip("/")),
+            post_startup_commands=[],
+        )
+        self.is_kept = False
+        """Whether a shell that ends can be followed by another: it was set up whole."""
+        self._base_tree = base_tree
+        self._notice = ""
+
+    def take_notice(self) -> str:
+        """What the agent is to be told with its next observation."""
+        notice, self._notice = self._notice, ""
+        return notice
+
+    def _reset_repository(self) -> None:
+        """Nothing to reset: it is as its image has it, at HEAD, with what the set-up changed.
+
+        SWE-agent's own method would check a commit out and delete files that git does not know.
+        """
+        where = f"ROOT=$(pwd -P) SWE_AGENT_REPOSITORY={self._cwd}"
+        self.communicate(
+            f"{CALM_SHELL}; cd {self._cwd}; export {where} SWE_AGENT_BASE_TREE={self._base_tree}"
+        )
+
+    def set_env_variables(self, env_variables: dict[str, str]) -> None:
+        """Not the issue's text: none of our tools reads it, and it may be too long for a shell."""
+        kept = {k: v for k, v in env_variables.items() if k != "PROBLEM_STATEMENT"}
+        super().set_env_variables(kept)
+
+    def keep_session(self) -> None:
+        """Remember the shell's environment, for when the agent ends its shell."""
+        self.communicate(f"export -p > {SESSION_ENVIRONMENT}", check="raise")
+        self.is_kept = True
+
+    def interrupt_session(self) -> None:
+        """A command that can't be interrupted ends with its shell."""
+        try:
+            super().interrupt_session()
+        except BROKEN as error:
+            self.restart_session(error)
+
+    def communicate(self, input: str, *args: Any, **kwargs: Any) -> str:
+        """An agent that says `exit` in a command ends its shell, and one that says `pkill python`
+        its server: nothing to fail for."""
+        try:
+            return str(super().communicate(input, *args, **kwargs))
+        except ServerGone as error:
+            self.restart_server(error)
+        except SwerexException:
+            raise
+        except (pexpect.EOF, OSError) as error:
+            self.restart_session(error)
+        return ""
+
+    def read_file(self, *args: Any, **kwargs: Any) -> str:
+        try:
+            return str(super().read_file(*args, **kwargs))
+        except ServerGone as error:
+            self.restart_server(error)
+            return str(super().read_file(*args, **kwargs))
+
+    def restart_session(self, why: Exception) -> None:
+        """A new shell, by another server where this one can't give it. Raises `why` in set-up."""
+        if not self.is_kept:
+            raise why
+        try:
+            asyncio.run(self.deployment.runtime.close_session(CloseBashSessionRequest()))
+            self._open_session(["/root/.bashrc", SESSION_ENVIRONMENT])
+        except BROKEN as error:
+            self.restart_server(error)
+
+    def restart_server(self, why: Exception) -> None:
+        """Another server from the worker, who ends the rollout where the sandbox is gone too."""
+        if not self.is_kept:
+            raise why
+        self.deployment = Sandbox(**self._another_server())
+        asyncio.run(self.deployment.start())
+        # without .bashrc, which the agent may have broken; what it exported is kept anyway
+        self._open_session([SESSION_ENVIRONMENT])
+
+    def _open_session(self, files: list[str]) -> None:
+        asyncio.run(
+            self.deployment.runtime.create_session(CreateBashSessionRequest(startup_source=files))
+        )
+        super().communicate(f"{CALM_SHELL}; cd {self._cwd}")
+        self._notice = RESTARTED.format(cwd=self._cwd)
