@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import textwrap
 from typing import Any
@@ -16,22 +17,52 @@ from orchestrator.agents.sweagent.process import RUNNER
 pytestmark = [pytest.mark.slow, pytest.mark.sweagent]
 
 
-def ask(program: str) -> Any:
-    """What a program says, as JSON, that has the runner's names and `answer` for its answer."""
+def command(program: str) -> list[str]:
+    """Runs a program that has the runner's names."""
     python = require_installation("linux/amd64").paths.python
     head = f"""
-        import json, sys
+        import json, os, sys
         sys.path.insert(0, {str(RUNNER.parent)!r})
         import forkserver
         runner = forkserver.load({str(RUNNER)!r})
         globals().update(vars(runner.shell), **vars(runner))
     """
-    tail = "sys.stdout.write('\\n' + json.dumps(answer))"
-    source = "\n".join(map(textwrap.dedent, (head, program, tail)))
-    environment = os.environ | {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}  # nothing from the network
-    done = subprocess.run([python, "-c", source], capture_output=True, text=True, env=environment)
+    return [str(python), "-c", "\n".join(map(textwrap.dedent, (head, program)))]
+
+
+def environment() -> dict[str, str]:
+    """Nothing is asked of the network."""
+    return os.environ | {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+
+
+def ask(program: str) -> Any:
+    """The value that it leaves in `answer`."""
+    last = "\nsys.stdout.write('\\n' + json.dumps(answer))"
+    done = subprocess.run(
+        command(textwrap.dedent(program) + last),
+        capture_output=True,
+        text=True,
+        env=environment(),
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("last", [b"", b'{"kind": "ans', b"\xff\n"])
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_a_runner_ends_with_its_worker_however_that_ended(last: bytes, is_heard: bool) -> None:
+    """A connection is reset where something was said and not heard."""
+    ours, its = socket.socketpair()
+    program = "os.write(0, b'unheard'); Worker().hear()"
+    with its, subprocess.Popen(command(program), stdin=its, env=environment()) as process:
+        its.close()
+        with ours:
+            assert ours.recv(7, 0 if is_heard else socket.MSG_PEEK) == b"unheard"
+            ours.sendall(last)
+        try:
+            process.wait(timeout=20)
+        finally:
+            process.kill()
 
 
 def test_calls_are_read_in_every_shape_that_servers_send() -> None:

@@ -61,9 +61,11 @@ class Worker:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
-        for line in sys.stdin:
-            self._heard.put(json.loads(line))
-        os._exit(0)  # whatever goes on here, nobody waits for it any more
+        try:
+            for line in sys.stdin:
+                self._heard.put(json.loads(line))
+        finally:  # a worker that is killed leaves half a line, or a connection that is reset
+            os._exit(0)  # whatever goes on here, nobody waits for it any more
 
     def hear(self) -> dict[str, Any]:
         return self._heard.get()
