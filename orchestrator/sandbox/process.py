@@ -109,8 +109,9 @@ class ProcessSandbox(ClosesOnExit):
 
     @property
     def _cwd(self) -> str:
-        """Nothing can be run in a folder that an agent has removed."""
-        return self.workdir if os.path.isdir(self.workdir) else str(self._root)
+        """Nothing can be run in a folder that an agent has removed. The other one lies below what
+        GIT_CEILING_DIRECTORIES names: git finds no repository from there."""
+        return self.workdir if os.path.isdir(self.workdir) else self._environment["HOME"]
 
     def exec(
         self, command: str, timeout_s: float, *, max_bytes: int = MAX_OUTPUT_BYTES

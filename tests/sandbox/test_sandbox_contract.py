@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -349,3 +350,18 @@ def running(command: str) -> list[Any]:
         if " ".join(process.info["cmdline"] or ()) == command:
             found.append(process)
     return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_commands_run_elsewhere_when_the_repository_is_gone(
+    kind: str, open_sandbox: Open, tmp_path: Path
+) -> None:
+    """Where runs are kept is often a repository of the user's."""
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    sandbox = open_sandbox(kind)
+    sandbox.exec('rm -rf "$PWD"', 10)
+
+    result = sandbox.exec("echo alive; git rev-parse --git-dir", 10)
+
+    assert result.text.startswith("alive\n")
+    assert result.exit_code != 0, "none of anybody else's"
