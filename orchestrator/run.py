@@ -243,6 +243,7 @@ def _work_off(plan: Plan, session: _Session) -> None:
                         slots,
                         ready.key,
                         ask_model=bool(plan.rollouts),
+                        agent_commit=_agent_commit(paths),
                     )
                 )
             driver = _make_driver(live, slots, session)

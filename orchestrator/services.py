@@ -33,6 +33,7 @@ def services(
     api_key: str,
     *,
     ask_model: bool,
+    agent_commit: str = "",
 ) -> Iterator[Live]:
     """The scripted endpoint where the model is scripted, the gateway before it, the engine."""
     from orchestrator.driver.ray import RayEngine
@@ -46,7 +47,7 @@ def services(
             process = GatewayProcess(model, cluster.gateway, api_key, paths.gateway_log)
             gateway = stack.enter_context(process)
         if ask_model and config.agent.kind == "sweagent":
-            stack.enter_context(_sweagent())
+            stack.enter_context(_sweagent(cluster.sandbox.platform, agent_commit))
         engine = RayEngine(slots, cluster.grading.slots, cluster.ray_address, config.run_id)
         stack.callback(engine.close)
         if cluster.ray_address is None:
@@ -56,15 +57,14 @@ def services(
 
 
 @contextmanager
-def _sweagent() -> Iterator[None]:
+def _sweagent(platform: str, commit: str) -> Iterator[None]:
     """Its installation is kept as it is; its imports begin now, as they take as long as Ray does
     to start."""
-    from orchestrator.agents.sweagent.installation import find_installation, hold_installation
+    from orchestrator.agents.sweagent.installation import hold_installation, require_installation
     from orchestrator.agents.sweagent.process import warm_up
 
     with hold_installation():
-        found = find_installation()
-        assert found is not None, "checked before"
+        found = require_installation(platform, commit)  # it may have been replaced until now
         with suppress(AgentCrashed):  # the rollouts will tell
             warm_up(found)
         yield

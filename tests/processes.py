@@ -14,9 +14,9 @@ def fork_servers(folder: str) -> list[psutil.Process]:
         with contextlib.suppress(psutil.Error):
             words = " ".join(candidate.cmdline())
             if "forkserver.py" in words and f"{folder}/" in words:
-                found[candidate.pid] = candidate
+                found[candidate.pid] = (candidate, candidate.ppid())
     # what they have forked has the same command line
-    return [server for server in found.values() if server.ppid() not in found]
+    return [server for server, parent in found.values() if parent not in found]
 
 
 def runners(folder: str) -> list[psutil.Process]:

@@ -51,12 +51,13 @@ env -0
 STAY = """
 end=$((SECONDS + $0))
 while ((SECONDS < end)); do
-  sleep $((end - SECONDS)) & wait $! || read -rt 1 <> <(:)
+  sleep $((end - SECONDS)) & wait $! || (read -rt 1 <> <(:))
 done
 """
 """Process 1 of a container: no signal from inside ends it, whatever an agent kills, and it reaps
 what agents leave behind. A `sleep` below Docker's own init would end with the first `pkill sleep`,
-and the sandbox with it."""
+and the sandbox with it. `read` is in a shell of its own, as it makes its shell handle signals, and
+the kernel keeps from process 1 only those that it does not handle."""
 
 IN_WORKDIR = f'cd {WORKDIR} 2>/dev/null || cd /; exec "$@"'
 """The engine itself refuses to run anything in a folder that an agent has removed."""

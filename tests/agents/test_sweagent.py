@@ -273,7 +273,7 @@ def test_who_reads_the_tool_that_submits_has_not_submitted(
 ) -> None:
     result = roll(commands('cat "$(which submit)"', "echo a > new.txt", "submit"))
 
-    assert "SWE_AGENT" in observations(result)[0]
+    assert "<<SWE_AGENT_SUBMISSION>>" in observations(result)[0]
     assert result.usage.steps == 3
 
 
@@ -336,6 +336,8 @@ def last_diff(result: RolloutResult) -> str:
         "kill -9 -1",
         "(sleep 0.3; kill -9 -1) & sleep 60",
         "(sleep 2; pkill -9 python) & disown; echo",
+        "echo 'exit 3' > ~/.bashrc; pkill -9 python",
+        "(for i in 1 2 3 4 5; do sleep 0.5; pkill -9 -f swerex; done) & disown; sleep 1",
     ],
 )
 def test_an_agent_that_kills_its_server_goes_on_with_another(

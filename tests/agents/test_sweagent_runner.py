@@ -76,6 +76,7 @@ def test_calls_are_read_in_every_shape_that_servers_send() -> None:
         {"function": {"name": "bash", "arguments": '{"command": "\\ud83d"}'}},
         {"function": {"arguments": "{}"}},
         {"function": None},
+        {"function": {"name": "\ud83d", "arguments": {}}},
     ]
 
     found = ask(f"answer = [plain_call(call) for call in {calls!r}]")
@@ -83,7 +84,7 @@ def test_calls_are_read_in_every_shape_that_servers_send() -> None:
     said = [(call["function"]["name"], call["function"]["arguments"]) for call in found]
     assert said[:2] == [("bash", '{"command": "ls"}')] * 2
     assert said[2] == ("bash", 'not strings by name: {"command": "\\ud83d"}')
-    assert said[3:] == [("nothing", "{}")] * 2
+    assert said[3:] == [("nothing", "{}"), ("nothing", "{}"), ("?", "{}")]
     assert all(call["id"] for call in found)
 
 

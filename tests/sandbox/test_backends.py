@@ -86,7 +86,14 @@ def test_memory_is_limited_and_the_sandbox_survives_it(open_sandbox: Open) -> No
 
 @pytest.mark.docker
 @pytest.mark.parametrize(
-    "kills", ["kill -9 -1", "pkill sleep", "pkill -9 bash", "kill 1; kill -INT 1; kill -9 1"]
+    "kills",
+    [
+        "kill -9 -1",
+        "pkill sleep; sleep 1.5; pkill bash; kill 1",
+        "pkill -x sleep; pkill -x sleep; kill 1; kill -HUP 1",
+        "pkill -9 bash",
+        "kill 1; kill -INT 1; kill -INT 1; kill -9 1",
+    ],
 )
 def test_no_command_ends_the_sandbox(open_sandbox: Open, kills: str) -> None:
     sandbox = open_sandbox("docker", pids=100)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from pathlib import Path
 from typing import Any, Self
 
@@ -42,6 +43,8 @@ SERVER = (
     "runpy.run_module('swerex.server', run_name='__main__')"
 )
 """Not by PYTHONPATH, which every command of the agent would inherit."""
+MOST_TRIES = 5
+"""To start another server, where an agent may just have killed one."""
 MOST_COMMAND_S = 240.0
 """SWE-ReX's client gives up on an answer after five minutes."""
 FIND_PYTHON = f"""
@@ -245,10 +248,18 @@ class _Server:
         """Another one: an agent may kill it, as it is a process like others in there.
 
         Raises:
-            SandboxUnavailable: as at the first start.
+            SandboxUnavailable: the sandbox is gone, or no server stays up in it.
         """
         self._tunnel.close()
-        self._tunnel = self._start()
+        for tries in range(1, MOST_TRIES + 1):
+            try:
+                self._tunnel = self._start()
+                return
+            except SandboxUnavailable:
+                if tries == MOST_TRIES:
+                    raise
+                self._sandbox.exec("true", timeout_s=60)  # is it there?
+                time.sleep(tries)  # what kills servers may be about to end
 
     def _start(self) -> Tunnel:
         where = [self._runtime, "--host", "127.0.0.1", "--port", "{port}"]

@@ -91,6 +91,8 @@ class Runner:
         last = ""
         with contextlib.suppress(OSError):  # killed meanwhile, or it never came so far
             last = _last_line(self._errors)
+        with contextlib.suppress(OSError):
+            self._connection.settimeout(None)  # or `kill` would wait as long once more
         self.kill()
         return AgentCrashed(f"SWE-agent's process ended. {last}".strip())
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import re
 import sys
 import threading
 import time
@@ -42,6 +43,7 @@ UNLIMITED = 10**7
 STRINGS_ONLY = ("bash", "edit")
 MOST_COMMAND_BYTES = 100_000
 """A little under what a shell can be given as one argument, which is how commands are checked."""
+SUBMISSION = re.compile(r"^<<SWE_AGENT_SUBMISSION>>\s*$", re.MULTILINE)
 INTERACTIVE = ("vim", "vi", "emacs", "nano", "less", "more", "gdb")
 
 
@@ -124,7 +126,7 @@ def plain_call(call: dict[str, Any]) -> dict[str, Any]:
     file for a null.
     """
     function = call.get("function") or {}
-    name, arguments = str(function.get("name") or "nothing"), function.get("arguments") or "{}"
+    name, arguments = as_text(function.get("name") or "nothing"), function.get("arguments") or "{}"
     try:
         given = arguments if isinstance(arguments, dict) else json.loads(arguments)
         values = {key: value for key, value in given.items() if value is not None}
@@ -159,8 +161,8 @@ class Agent(DefaultAgent):
         return {**super()._get_format_dict(**kwargs), **budget}
 
     def handle_action(self, step: StepOutput) -> StepOutput:
-        if "\0" in step.action:
-            raise FormatError("The command holds a NUL character, which no shell can be given.")
+        if "\0" in step.action or step.action != as_text(step.action):
+            raise FormatError("The command holds characters that no shell can be given.")
         if len(step.action.encode()) > MOST_COMMAND_BYTES:
             raise FormatError("The command is longer than a shell can be given at once.")
         tell("activity", text=(step.action.strip().splitlines() or ["(nothing)"])[0][:200])
@@ -171,9 +173,14 @@ class Agent(DefaultAgent):
     def handle_submission(
         self, step: StepOutput, *, observation: str = "", force_submission: bool = False
     ) -> StepOutput:
-        """The patch is harvested from outside: none is read, however large, from the sandbox."""
+        """The patch is harvested from outside: none is read, however large, from the sandbox.
+
+        Who merely reads a file that holds the token, which is enough for SWE-agent, has not
+        submitted.
+        """
         step = step.model_copy(deep=True)
-        if self.tools.check_for_submission_cmd(observation or step.observation):
+        said_so = SUBMISSION.search(observation or step.observation)
+        if said_so and self.tools.config.submit_command in step.action.split():
             step.exit_status, step.done = "submitted", True
             step.observation = "Submitted."
         return step

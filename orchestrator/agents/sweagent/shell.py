@@ -24,6 +24,7 @@ from swerex.runtime.remote import RemoteRuntime
 
 GONE = (aiohttp.ClientError, ConnectionError, asyncio.TimeoutError)
 SESSION_START_S = 60.0
+MOST_TRIES = 3
 RESTARTED = """
 (the shell ended, and the last command may not have run to its end; this is a new one, in {cwd}: \
 what `cd` and `export` did is gone)
@@ -151,7 +152,7 @@ class Environment(SWEEnv):
             raise why
         try:
             asyncio.run(self.deployment.runtime.close_session(CloseBashSessionRequest()))
-            self._open_session(["/root/.bashrc", SESSION_ENVIRONMENT])
+            self._open_session()
         except BROKEN as error:
             self.restart_server(error)
 
@@ -159,12 +160,21 @@ class Environment(SWEEnv):
         """Another server from the worker, who ends the rollout where the sandbox is gone too."""
         if not self.is_kept:
             raise why
-        self.deployment = Sandbox(**self._another_server())
-        asyncio.run(self.deployment.start())
-        # without .bashrc, which the agent may have broken; what it exported is kept anyway
-        self._open_session([SESSION_ENVIRONMENT])
+        for tries in range(MOST_TRIES):
+            self.deployment = Sandbox(**self._another_server())
+            asyncio.run(self.deployment.start())
+            try:
+                if tries:  # every shell reads it, and the agent may have broken it
+                    self.execute_command("mv -f /root/.bashrc /root/.bashrc.broken")
+                self._open_session()
+                return
+            except BROKEN as error:
+                why = error
+        raise why
 
-    def _open_session(self, files: list[str]) -> None:
+    def _open_session(self) -> None:
+        """A shell that reads .bashrc, as it is interactive, and then the kept environment."""
+        files = [SESSION_ENVIRONMENT]
         asyncio.run(
             self.deployment.runtime.create_session(CreateBashSessionRequest(startup_source=files))
         )
