@@ -287,7 +287,11 @@ class _ExecStream:
         self._socket.settimeout(None)
         self._arrived = bytearray()
         self._frames = _Demultiplexer(self._arrived.extend)
-        self._frames.feed(_read_with_the_headers(stream, self._socket))
+        try:
+            self._frames.feed(_read_with_the_headers(stream, self._socket))
+        except OSError:  # the sandbox is going at this moment
+            self.close()
+            raise
 
     def write(self, data: bytes) -> None:
         self._socket.sendall(data)

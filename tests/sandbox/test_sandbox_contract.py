@@ -245,7 +245,7 @@ def test_closing_wakes_who_reads_and_ends_the_program(sandbox: Sandbox) -> None:
     read: list[bytes] = []
     reader = threading.Thread(target=lambda: read.append(read_all(stream)))
     reader.start()
-    assert "4323" in out(sandbox, "ps -eo args | grep '[#] 4323'")
+    assert eventually(lambda: "4323" in out(sandbox, "ps -eo args | grep '[#] 4323' || true"))
 
     stream.close()
 
