@@ -277,13 +277,11 @@ class _AgentRun:
             yield
 
     def _work(self) -> None:
-        config = self._request.config
         context = AgentContext(
             instance=self._request.instance,
             sandbox=self._sandbox,
             base_tree=self._baseline.tree,
             budget=self.budget,
-            model=config.model,
             base_url=self._request.base_url,
             api_key=self._request.api_key,
             output_dir=self._output_dir,

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.budget import Budget
-from orchestrator.config.schema import Model as ModelConfig
 from orchestrator.sandbox import Sandbox
 from orchestrator.trajectory import Trajectory
 from orchestrator.types import Instance, Outcome, SealedAnswer
@@ -26,9 +25,8 @@ class AgentContext:
     base_tree: str
     """Of git: the repository as the agent finds it. A patch is the difference from it."""
     budget: Budget
-    model: ModelConfig | None
     base_url: str
-    """The endpoint that answers for `model`; empty for agents that ask none."""
+    """The endpoint that answers for the run's model; empty for agents that ask none."""
     api_key: str
     output_dir: Path
     """Files written here are kept in the rollout's folder, on every way out."""
