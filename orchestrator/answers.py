@@ -14,7 +14,7 @@ from orchestrator.types import SealedAnswer
 
 
 @dataclass(frozen=True)
-class Answer:
+class GoldAnswer:
     """The hidden half of a benchmark row.
 
     `row` is the whole row as the official harness wants it, with the v5 columns.
@@ -25,10 +25,10 @@ class Answer:
     row: Mapping[str, Any]
 
 
-def seal(answer: Answer) -> SealedAnswer:
+def seal(answer: GoldAnswer) -> SealedAnswer:
     return SealedAnswer(answer)
 
 
-def unseal(sealed: SealedAnswer) -> Answer:
-    assert isinstance(sealed, Answer)
+def unseal(sealed: SealedAnswer) -> GoldAnswer:
+    assert isinstance(sealed, GoldAnswer)
     return sealed

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.answers import Answer, seal
+from orchestrator.answers import GoldAnswer, seal
 from orchestrator.config.load import nearest
 from orchestrator.config.schema import Benchmark, Selection
 from orchestrator.errors import ConfigError, PrerequisiteError
@@ -48,7 +48,9 @@ def load_instances(benchmark: Benchmark, selection: Selection | None = None) -> 
     chosen = select(list(by_id), selection or Selection())
     instances = tuple(_instance(by_id[instance_id], task_repo) for instance_id in chosen)
     answers = {
-        instance_id: seal(Answer(instance_id, str(by_id[instance_id]["patch"]), by_id[instance_id]))
+        instance_id: seal(
+            GoldAnswer(instance_id, str(by_id[instance_id]["patch"]), by_id[instance_id])
+        )
         for instance_id in chosen
     }
     return Dataset(instances, answers, _digest([by_id[instance_id] for instance_id in chosen]))

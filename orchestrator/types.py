@@ -16,6 +16,22 @@ SealedAnswer = NewType("SealedAnswer", object)
 """An `answers.Answer` that its carrier passes on unopened."""
 
 
+@dataclass(frozen=True, order=True)
+class RolloutKey:
+    """The durable key of all that a run records: one attempt at one instance in one run."""
+
+    run_id: str
+    instance_id: str
+    attempt: int
+
+    def __post_init__(self) -> None:
+        assert self.attempt > 0, "attempts count from 1"
+
+    @property
+    def next_attempt(self) -> RolloutKey:
+        return RolloutKey(self.run_id, self.instance_id, self.attempt + 1)
+
+
 class Outcome(StrEnum):
     """How a rollout ended by the agent's own doing. Every one of them counts as a result."""
 

@@ -16,14 +16,17 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from orchestrator.driver.admission import Admission
 from orchestrator.report.markdown import bar
-from orchestrator.testing.simulated_night import SimulatedNight, draw_rollouts, run_under
-from orchestrator.testing.vllm_simulator import ServerProfile, SimulatedServer
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from simulation.simulated_night import SimulatedNight, draw_rollouts, run_under
+from simulation.vllm_simulator import ServerProfile, SimulatedServer
 
 AIM_OF_BEST = 0.95
 AIM_OF_ANY = 0.90

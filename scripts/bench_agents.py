@@ -52,16 +52,16 @@ from orchestrator.agents.base import TOOLS_MOUNT
 from orchestrator.agents.sweagent.agent import RUNTIME_PATH, SERVER, find_bundle
 from orchestrator.agents.sweagent.installation import require_installation
 from orchestrator.answers import unseal
-from orchestrator.config import Request, RunConfig, load_config
+from orchestrator.backends.docker.images import ensure_image
+from orchestrator.backends.docker.sandbox import connect
+from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.config.load import list_profiles
 from orchestrator.config.schema import Benchmark, Images
 from orchestrator.dataset import load_instances
 from orchestrator.errors import OrchestratorError
-from orchestrator.images.store import ensure_image
 from orchestrator.paths import SweAgentPaths
 from orchestrator.report.markdown import bar
-from orchestrator.sandbox.docker import connect
-from orchestrator.testing.endpoint import MODEL
+from orchestrator.scripted.endpoint import MODEL
 
 AIM_WALL = 0.75
 PLATFORM = "linux/amd64"
@@ -102,7 +102,7 @@ def sweagent_batch(setup: Setup) -> Measured:
     """`sweagent run-batch` with our profile's settings, then `swebench eval`."""
     with Side(setup, "sweagent run-batch", SWEAGENT_SUBMIT) as side:
         paths = require_installation(PLATFORM).paths
-        config = load_config(Request("demo", agent="sweagent"))
+        config = load_config(RunRequest("demo", agent="sweagent"))
         batch = {
             "instances": sweagent_instances(setup, side, config, paths),
             "agent": sweagent_settings(side, config, paths),
@@ -120,7 +120,7 @@ def sweagent_batch(setup: Setup) -> Measured:
 def mini_batch(setup: Setup) -> Measured:
     """`mini-extra swebench` with its own prompt for plain text, then `swebench eval`."""
     with Side(setup, "mini-extra swebench", MINI_SUBMIT) as side:
-        limits = load_config(Request("demo")).rollout
+        limits = load_config(RunRequest("demo")).rollout
         settings = {
             "agent": {"step_limit": limits.max_steps},
             "model": {
@@ -274,7 +274,9 @@ def main() -> int:
 
 def prepare(options: argparse.Namespace, folder: Path, *, with_sweagent: bool) -> Setup:
     """Images, the dataset as a file, and a first import of all that will be imported."""
-    imports = [[sys.executable, "-c", "import ray, orchestrator.run, swebench, litellm, datasets"]]
+    imports = [
+        [sys.executable, "-c", "import ray, orchestrator.run.session, swebench, litellm, datasets"]
+    ]
     if with_sweagent:
         python = str(require_installation(PLATFORM).paths.python)
         imports.append([python, "-c", "import sweagent.run.run_batch"])

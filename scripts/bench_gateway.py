@@ -35,9 +35,9 @@ from aiohttp import web
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.config.schema import Endpoint, Gateway, Model
+from orchestrator.config.schema import Endpoint, GatewayAddress, Model
+from orchestrator.gateway.launcher import GatewayProcess
 from orchestrator.gateway.messages import Requested
-from orchestrator.gateway.process import GatewayProcess
 from orchestrator.report.markdown import bar
 
 AIM_P50_MS = 2.0
@@ -426,7 +426,7 @@ def gateway(server_url: str) -> Iterator[GatewayProcess]:
     model = Model(name="bench", served_name="bench", endpoint=Endpoint(base_url=server_url))
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        GatewayProcess(model, Gateway(), "", Path(folder) / "gateway.log") as process,
+        GatewayProcess(model, GatewayAddress(), "", Path(folder) / "gateway.log") as process,
     ):
         yield process
 

@@ -19,15 +19,18 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import mean, quantiles
 
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.testing.disturbed_night import DisturbedNight, Night, draw_night
-from orchestrator.testing.simulated_night import Rollout
-from orchestrator.testing.simulated_outages import SHORT, Outage, Trouble, draw_outages
 from orchestrator.types import Outcome
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from simulation.disturbed_night import DisturbedNight, NightLog, draw_night
+from simulation.simulated_night import PlannedRollout
+from simulation.simulated_outages import SHORT, Outage, Trouble, draw_outages
 
 AIM = 0.02
 HEADS = (
@@ -42,8 +45,8 @@ class Compared:
 
     name: str
     outages: Sequence[Outage]
-    calm: Night
-    night: Night
+    calm: NightLog
+    night: NightLog
 
     @property
     def away_s(self) -> float:
@@ -135,19 +138,21 @@ def main() -> int:
     return 0 if all(c.over < AIM and not c.otherwise for c in whole) else 1
 
 
-def draw(calm: Night, seed: int) -> list[Outage]:
+def draw(calm: NightLog, seed: int) -> list[Outage]:
     return draw_outages(calm.ended_s, seed)
 
 
-def run(rollouts: Sequence[Rollout], outages: Sequence[Outage], seed: int) -> Night:
+def run(rollouts: Sequence[PlannedRollout], outages: Sequence[Outage], seed: int) -> NightLog:
     return DisturbedNight(rollouts, outages, seed=seed).run()
 
 
-def compare(name: str, calm: Night, count: int, seed: int, outages: Sequence[Outage]) -> Compared:
+def compare(
+    name: str, calm: NightLog, count: int, seed: int, outages: Sequence[Outage]
+) -> Compared:
     return Compared(name, outages, calm, run(draw_night(count, seed), outages, seed))
 
 
-def by_kind(calm: Night, count: int, seed: int) -> list[Compared]:
+def by_kind(calm: NightLog, count: int, seed: int) -> list[Compared]:
     night_s = calm.ended_s
     kinds = {
         "long": draw_outages(night_s, seed, restart_s=0, short=0),

@@ -26,17 +26,17 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.answers import Answer, seal, unseal
-from orchestrator.config import Request, load_config
+from orchestrator.answers import GoldAnswer, seal, unseal
+from orchestrator.config import RunRequest, load_config
 from orchestrator.dataset import Dataset, load_instances
-from orchestrator.driver.drive import Driver, Work
+from orchestrator.driver.loop import Driver, Work
+from orchestrator.driver.plan import make_plan
 from orchestrator.driver.scheduler import Scheduler, Stage, Start
 from orchestrator.driver.stop import StopSignal
 from orchestrator.journal import Journal
-from orchestrator.plan import make_plan
 from orchestrator.report.markdown import bar
-from orchestrator.run import create_run
-from orchestrator.services import services
+from orchestrator.run.services import services
+from orchestrator.run.session import create_run
 from orchestrator.types import GradeResult, RolloutResult
 
 AIM_OWN_S = 1.0
@@ -90,7 +90,7 @@ def measure(slots: int, options: argparse.Namespace, runs_dir: Path) -> Measured
         "cluster.workers": slots,
         "cluster.images.base": options.base,
     }
-    config = load_config(Request("demo", runs_dir=str(runs_dir), settings=settings))
+    config = load_config(RunRequest("demo", runs_dir=str(runs_dir), settings=settings))
     dataset = multiplied(load_instances(config.benchmark), options.copies)
     result = Measured(slots, len(dataset.instances))
     paths = create_run(config, dataset)
@@ -133,7 +133,7 @@ def multiplied(dataset: Dataset, copies: int) -> Dataset:
             name = f"{instance.instance_id}x{number}"
             row = {**answer.row, "instance_id": name}
             instances.append(replace(instance, instance_id=name))
-            answers[name] = seal(Answer(name, answer.gold_patch, row))
+            answers[name] = seal(GoldAnswer(name, answer.gold_patch, row))
     return Dataset(tuple(instances), answers, dataset.sha256)
 
 

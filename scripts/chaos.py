@@ -23,12 +23,12 @@ from pathlib import Path
 
 import psutil
 
+from orchestrator.backends.docker.sandbox import LABEL, connect
+from orchestrator.backends.process.sandbox import MARKER
 from orchestrator.config import load_run_config
 from orchestrator.dataset import load_instances
 from orchestrator.journal import RunState, read_journal
 from orchestrator.paths import RunPaths
-from orchestrator.sandbox.docker import LABEL, connect
-from orchestrator.sandbox.process import MARKER
 
 PERSONAS = ("solves", "wrong", "never_submits", "breaks_format", "recovers", "overflows", "slow:1")
 SESSION_LIMIT_S = 600
@@ -81,9 +81,9 @@ def launch_command(options: argparse.Namespace, run_id: str) -> list[str]:
 
 
 def demo_ids() -> list[str]:
-    from orchestrator.config import Request, load_config
+    from orchestrator.config import RunRequest, load_config
 
-    config = load_config(Request("demo"))
+    config = load_config(RunRequest("demo"))
     return [instance.instance_id for instance in load_instances(config.benchmark).instances]
 
 

@@ -23,11 +23,11 @@ from typing import Any, Self
 import docker.errors
 import psutil
 
+from orchestrator.backends.docker.sandbox import LABEL, connect
 from orchestrator.dataset import Dataset
-from orchestrator.sandbox.docker import LABEL, connect
-from orchestrator.testing.endpoint import ScriptedEndpoint
-from orchestrator.testing.personas import Reply
-from orchestrator.testing.protocols import SUBMIT
+from orchestrator.scripted.endpoint import ScriptedEndpoint
+from orchestrator.scripted.personas import ScriptedReply
+from orchestrator.scripted.protocols import SUBMIT
 
 SAMPLE_S = 0.25
 SAMPLE_SHARE = 0.03
@@ -226,7 +226,7 @@ class _Endpoint(ScriptedEndpoint):
         self.calls = 0
         self.first = self.last = 0.0
 
-    def reply(self, messages: Sequence[Mapping[str, Any]]) -> Reply:
+    def reply(self, messages: Sequence[Mapping[str, Any]]) -> ScriptedReply:
         reply = super().reply(messages)
         if self._find_instance(messages):
             with self._times:

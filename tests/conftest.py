@@ -11,17 +11,17 @@ from typing import Any
 
 import hypothesis
 import pytest
-from processes import fork_servers
-from specs import DRIVER_HOST, sandbox_spec
+from support.processes import fork_servers
+from support.specs import DRIVER_HOST, sandbox_spec
 
-from orchestrator.agents.sweagent import process as sweagent_process
-from orchestrator.config import Request, RunConfig, load_config
+from orchestrator.agents.sweagent import runner_process
+from orchestrator.backends import Sandbox, start_sandbox
+from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.config.schema import Benchmark, Images
 from orchestrator.dataset import Dataset, load_instances
 from orchestrator.errors import PrerequisiteError
-from orchestrator.rollout import RolloutRequest, roll_out
-from orchestrator.sandbox import Sandbox, start_sandbox
 from orchestrator.types import Instance, RolloutResult
+from orchestrator.worker.rollout import RolloutRequest, roll_out
 
 hypothesis.settings.register_profile("orchestrator", deadline=None, max_examples=60)
 hypothesis.settings.load_profile("orchestrator")
@@ -31,7 +31,7 @@ INSTANCE = "orchard__ledger-12"
 
 @functools.cache
 def _docker_problem() -> str:
-    from orchestrator.sandbox.docker import connect
+    from orchestrator.backends.docker.sandbox import connect
 
     try:
         connect(timeout_s=15).close()
@@ -93,7 +93,7 @@ def make_config(tmp_path: Path) -> Callable[..., RunConfig]:
 
     def make(agent: str = "nop", settings: dict[str, Any] | None = None, **more: Any) -> RunConfig:
         given = {"run_id": "a-run", "runs_dir": str(tmp_path / "runs")} | more
-        return load_config(Request("demo", agent=agent, settings=settings or {}, **given))
+        return load_config(RunRequest("demo", agent=agent, settings=settings or {}, **given))
 
     return make
 
@@ -107,8 +107,8 @@ def demo_config(make_config: Callable[..., RunConfig]) -> RunConfig:
 @pytest.fixture(scope="session")
 def ensure_image() -> Iterator[Callable[[Instance], None]]:
     """Builds an instance's image once a session, unless it is there."""
-    from orchestrator.images.store import ensure_image as ensure
-    from orchestrator.sandbox.docker import connect
+    from orchestrator.backends.docker.images import ensure_image as ensure
+    from orchestrator.backends.docker.sandbox import connect
 
     client = connect()
     images = Images(base=os.environ.get("SWE_ORCHESTRATOR_DEMO_BASE"))
@@ -126,8 +126,8 @@ def sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="t", dir="/tmp", ignore_cleanup_errors=True) as folder:
         monkeypatch.setenv("TMPDIR", folder)
         monkeypatch.setattr(tempfile, "tempdir", folder)
-        idle = sweagent_process._Idle()
-        monkeypatch.setattr(sweagent_process, "_idle", idle)
+        idle = runner_process._Idle()
+        monkeypatch.setattr(runner_process, "_idle", idle)
         yield folder
         idle.kill()
         for server in fork_servers(folder):

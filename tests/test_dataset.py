@@ -239,6 +239,6 @@ def test_the_official_rows_are_all_there(
 
 @pytest.fixture
 def load_profile() -> Callable[[str], Benchmark]:
-    from orchestrator.config import Request, load_config
+    from orchestrator.config import RunRequest, load_config
 
-    return lambda name: load_config(Request(name, agent="gold")).benchmark
+    return lambda name: load_config(RunRequest(name, agent="gold")).benchmark

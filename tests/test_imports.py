@@ -13,10 +13,36 @@ PACKAGE = Path(orchestrator.__file__).parent
 TASKS = ("/demo/tasks/", "/smoke/tasks/")
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if not any(t in p.as_posix() for t in TASKS))
 
+ORDER = (
+    *("types", "errors", "paths", "answers", "guests"),
+    *("config", "dataset", "verdict"),
+    *("endpoint", "backends", "agents", "scripted"),
+    *("gateway", "journal", "report", "bench"),
+    *("worker", "driver", "display"),
+    *("run", "cli", "__main__"),
+)
+"""Rooms and leaves of the package: each imports only itself and what stands before it."""
+BUNDLED = ("demo", "smoke")
+"""Folders of data."""
+
+ANSWERS_ARE_OPENED_BY = {
+    "orchestrator.dataset",
+    "orchestrator.agents.gold",
+    "orchestrator.backends.docker.grade",
+    "orchestrator.backends.process.grade",
+    "orchestrator.scripted.endpoint",
+}
+IN_SWEAGENTS_ENVIRONMENT = ("runner", "shell", "forkserver")
+
 
 def name_of(path: Path) -> str:
     parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(module: str) -> str:
+    """`backends` of orchestrator.backends.docker.sandbox; empty for the package itself."""
+    return module.removeprefix("orchestrator").strip(".").partition(".")[0]
 
 
 def imports_of(path: Path) -> set[str]:
@@ -37,6 +63,10 @@ def imports_of(path: Path) -> set[str]:
     return found
 
 
+def ours(path: Path) -> set[str]:
+    return {n for n in imports_of(path) if n.partition(".")[0] == "orchestrator"}
+
+
 def importers_of(wanted: str) -> set[str]:
     return {
         name_of(path)
@@ -45,44 +75,40 @@ def importers_of(wanted: str) -> set[str]:
     }
 
 
-def test_only_those_who_may_see_the_answers_import_them() -> None:
-    importers = importers_of("orchestrator.answers")
+def test_every_part_of_the_package_has_its_place_in_the_order() -> None:
+    rooms = {room_of(name_of(path)) for path in MODULES} - {"", *BUNDLED}
 
-    assert {"orchestrator.dataset", "orchestrator.agents.gold"} <= importers
-    for name in importers - {"orchestrator.dataset", "orchestrator.agents.gold"}:
-        assert name.startswith(("orchestrator.grading.", "orchestrator.testing.")), name
+    assert rooms == set(ORDER)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_imports_only_its_own_room_and_those_before_it(path: Path) -> None:
+    room = room_of(name_of(path))
+    if room not in ORDER:
+        return
+    allowed = {"", "__version__", *ORDER[: ORDER.index(room) + 1]}
+
+    assert {n for n in ours(path) if room_of(n) not in allowed} == set()
+
+
+def test_only_those_who_may_see_the_answers_import_them() -> None:
+    assert importers_of("orchestrator.answers") == ANSWERS_ARE_OPENED_BY
 
 
 def test_only_the_ray_engine_imports_ray() -> None:
-    assert importers_of("ray") == {"orchestrator.driver.ray"}
+    assert importers_of("ray") == {"orchestrator.driver.engine_ray"}
 
 
-@pytest.mark.parametrize(
-    ("leaf", "allowed"),
-    [("types", set()), ("paths", set()), ("errors", {"orchestrator.types"})],
-)
-def test_leaves_import_nothing_of_ours(leaf: str, allowed: set[str]) -> None:
-    ours = {n for n in imports_of(PACKAGE / f"{leaf}.py") if n.startswith("orchestrator")}
+@pytest.mark.parametrize("room", ["agents", "backends"])
+def test_guests_do_not_know_each_other_and_nobody_knows_them(room: str) -> None:
+    """What lies in a folder of a room is imported by name from the room's map, and by itself."""
+    guests = {p.name for p in (PACKAGE / room).iterdir() if (p / "__init__.py").is_file()}
+    assert guests
 
-    assert {n for n in ours if not any(n == a or n.startswith(f"{a}.") for a in allowed)} == set()
-
-
-def test_services_do_not_import_the_program_or_the_command_line() -> None:
-    above = ("orchestrator.cli", "orchestrator.run", "orchestrator.preview")
-    for path in MODULES:
-        name = name_of(path)
-        if name.startswith(above) or name == "orchestrator.__main__":
-            continue
-        reached = {n for n in imports_of(path) if n in above or n.startswith("orchestrator.cli.")}
-        assert reached == set(), name
-
-
-def test_agents_do_not_know_each_other() -> None:
-    for path in (PACKAGE / "agents").glob("*.py"):
-        if path.stem in ("__init__", "base"):
-            continue
-        others = {n for n in imports_of(path) if n.startswith("orchestrator.agents")}
-        assert all(n.startswith("orchestrator.agents.base") for n in others), path
+    for guest in guests:
+        inside = f"orchestrator.{room}.{guest}"
+        outside = {name for name in importers_of(inside) if not name.startswith(inside)}
+        assert outside == set(), guest
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
@@ -91,7 +117,6 @@ def test_a_module_has_at_most_400_lines(path: Path) -> None:
 
 
 def test_what_runs_in_sweagents_environment_imports_nothing_of_ours_but_its_own_part() -> None:
-    for name in ("runner", "shell", "forkserver"):
-        found = imports_of(PACKAGE / "agents" / "sweagent" / f"{name}.py")
-        ours = {n for n in found if n.startswith("orchestrator")}
-        assert all(n.startswith("orchestrator.agents.sweagent.shell") for n in ours), name
+    for name in IN_SWEAGENTS_ENVIRONMENT:
+        for imported in ours(PACKAGE / "agents" / "sweagent" / f"{name}.py"):
+            assert imported.startswith("orchestrator.agents.sweagent.shell"), name

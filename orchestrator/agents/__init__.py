@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.agents.base import Agent, AgentContext
-from orchestrator.config.schema import Agent as AgentConfig
+from orchestrator.config.schema import AgentSettings as AgentConfig
 
 __all__ = ["Agent", "AgentContext", "create_agent"]
 
@@ -19,7 +19,7 @@ def create_agent(config: AgentConfig, commit: str = "") -> Agent:
 
         return SweAgent(config, commit)
     if kind == "mini":
-        from orchestrator.agents.mini import MiniAgent
+        from orchestrator.agents.mini.agent import MiniAgent
 
         return MiniAgent(config)
     if kind == "gold":

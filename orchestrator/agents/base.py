@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator.budget import Budget
-from orchestrator.sandbox import Sandbox
-from orchestrator.trajectory import Trajectory
+from orchestrator.agents.budget import Budget
+from orchestrator.agents.steps import Trajectory
+from orchestrator.backends import Sandbox
 from orchestrator.types import Instance, Outcome, SealedAnswer
 
 TOOLS_PATH = "/opt/swe-orchestrator/tools"

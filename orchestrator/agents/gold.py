@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator.agents.base import AgentContext, SimpleAgent
+from orchestrator.agents.steps import Trajectory
 from orchestrator.answers import unseal
 from orchestrator.errors import AgentCrashed
-from orchestrator.trajectory import Trajectory
 from orchestrator.types import Outcome
 
 PATCH_FILE = ".orchestrator-gold.patch"

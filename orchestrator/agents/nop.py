@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator.agents.base import AgentContext, SimpleAgent
-from orchestrator.trajectory import Trajectory
+from orchestrator.agents.steps import Trajectory
 from orchestrator.types import Outcome
 
 

@@ -47,7 +47,7 @@ class Recommendation:
 
 
 @dataclass(frozen=True)
-class Night:
+class NightEstimate:
     """How long so many instances take at a level; seconds, of simulated runs."""
 
     at_once: int
@@ -68,7 +68,7 @@ class Findings:
 
     levels: tuple[Level, ...]
     advice: Recommendation | None
-    night: Night | None
+    night: NightEstimate | None
     warnings: tuple[str, ...]
     ended_because: str | None
     """Why higher levels were left out."""
@@ -169,7 +169,7 @@ def trouble(level: Level) -> str:
     return ", ".join(kinds)
 
 
-def estimate_night(level: Level, question: Question, seed: int = 0) -> Night | None:
+def estimate_night(level: Level, question: Question, seed: int = 0) -> NightEstimate | None:
     """Simulate the night at a level; None where too few steps were measured.
 
     Each of the simulated runs takes the mean step from measured steps that are drawn again, in
@@ -185,7 +185,7 @@ def estimate_night(level: Level, question: Question, seed: int = 0) -> Night | N
         _block_mean(cycles, random) * _longest_slot(_rollout_steps(question, random), level.at_once)
         for _ in range(DRAWS)
     ]
-    return Night(
+    return NightEstimate(
         at_once=level.at_once,
         instances=question.instances,
         wall_s=quantile(walls, 0.5),

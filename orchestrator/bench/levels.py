@@ -20,7 +20,7 @@ PARTS = 10
 
 
 @dataclass(frozen=True)
-class Answer:
+class MeasuredAnswer:
     """One step of one agent that came to an answer."""
 
     wanted_s: float
@@ -47,7 +47,7 @@ class Level:
 
     at_once: int
     window: tuple[float, float]
-    answers: tuple[Answer, ...]
+    answers: tuple[MeasuredAnswer, ...]
     """All of them, also those before and after the window."""
     rejected: int = 0
     """Requests that the server was too busy for (429, 503); they were sent again."""
@@ -63,7 +63,7 @@ class Level:
         return self.window[1] - self.window[0]
 
     @property
-    def counted(self) -> list[Answer]:
+    def counted(self) -> list[MeasuredAnswer]:
         """Those that ended in the window, in that order."""
         start, end = self.window
         inside = (answer for answer in self.answers if start <= answer.ended_s <= end)
@@ -149,7 +149,7 @@ class Level:
         return sum(a.completion_tokens * _share(a, start, end) for a in self.answers)
 
 
-def _share(answer: Answer, start: float, end: float) -> float:
+def _share(answer: MeasuredAnswer, start: float, end: float) -> float:
     lasts = answer.ended_s - answer.first_token_s
     if lasts <= 0:
         return float(start <= answer.ended_s < end)

@@ -19,9 +19,9 @@ from typing import Any, NoReturn
 
 import aiohttp
 
-from orchestrator.bench.levels import Answer, Level
+from orchestrator.bench.conversations import Conversation
+from orchestrator.bench.levels import Level, MeasuredAnswer
 from orchestrator.bench.target import Target
-from orchestrator.bench.traffic import Conversation
 from orchestrator.endpoint.fields import TOO_BUSY, Tokens, read_tokens
 from orchestrator.endpoint.metrics import ServerMetrics, parse_metrics
 
@@ -44,7 +44,7 @@ class NoAnswer(Exception):
 
 
 @dataclass(frozen=True)
-class Reply:
+class StreamedAnswer:
     """A streamed answer. Times are of `time.monotonic`."""
 
     text: str
@@ -96,7 +96,7 @@ async def _measure(
 class _Seen:
     """What has happened so far; times are seconds since the level's start."""
 
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[MeasuredAnswer] = field(default_factory=list)
     rejected: list[float] = field(default_factory=list)
     errors: list[tuple[float, str]] = field(default_factory=list)
     settled: set[int] = field(default_factory=set)
@@ -216,7 +216,7 @@ class _LevelRun:
 
     async def _insist(
         self, conversation: Conversation, number: int, random: Random
-    ) -> Reply | None:
+    ) -> StreamedAnswer | None:
         """Ask until there is an answer; None where the level stops or the prompt is refused."""
         delay_s = FIRST_DELAY_S
         max_tokens = conversation.answer_tokens()
@@ -235,9 +235,9 @@ class _LevelRun:
             delay_s = min(2 * delay_s, MAX_DELAY_S)
         return None
 
-    def _record(self, reply: Reply, wanted: float, pause_s: float) -> None:
+    def _record(self, reply: StreamedAnswer, wanted: float, pause_s: float) -> None:
         self._seen.answers.append(
-            Answer(
+            MeasuredAnswer(
                 wanted_s=wanted,
                 sent_s=reply.sent - self._started,
                 first_token_s=reply.first_token - self._started,
@@ -272,7 +272,7 @@ async def ask(
     target: Target,
     messages: list[dict[str, str]],
     max_tokens: int,
-) -> Reply:
+) -> StreamedAnswer:
     """One streamed chat completion.
 
     Raises:
@@ -294,7 +294,7 @@ async def ask(
         raise NoAnswer(type(error).__name__) from None
 
 
-async def _read(stream: aiohttp.StreamReader, sent: float) -> Reply:
+async def _read(stream: aiohttp.StreamReader, sent: float) -> StreamedAnswer:
     text: list[str] = []
     first_token, tokens = None, Tokens()
     async for line in stream:
@@ -314,7 +314,7 @@ async def _read(stream: aiohttp.StreamReader, sent: float) -> Reply:
     ended = time.monotonic()
     if not tokens.prompt_tokens:
         raise NoAnswer("no usage at the stream's end")
-    return Reply("".join(text), sent, first_token or ended, ended, tokens)
+    return StreamedAnswer("".join(text), sent, first_token or ended, ended, tokens)
 
 
 def _raise_streamed(error: Any) -> NoReturn:

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from orchestrator.bench.traffic import Shape, code_text, shape_for
+from orchestrator.bench.conversations import Shape, code_text, shape_for
 from orchestrator.config.schema import Model
 from orchestrator.endpoint.client import authorization
 from orchestrator.endpoint.fields import TOO_BUSY, with_profile

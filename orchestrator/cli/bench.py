@@ -68,7 +68,7 @@ def bench(
     from orchestrator.bench.target import require_target
     from orchestrator.bench.view import Sweep, opening, render
     from orchestrator.errors import EXIT_INTERRUPTED, PrerequisiteError
-    from orchestrator.preflight import api_key
+    from orchestrator.run.preflight import api_key
 
     console = opt.make_console()
     if as_json:

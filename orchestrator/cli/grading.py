@@ -50,7 +50,7 @@ def grade(
         orchestrator grade lite --predictions preds.jsonl
     """
     from orchestrator.display.messages import summarize
-    from orchestrator.run import grade_predictions, resume
+    from orchestrator.run.session import grade_predictions, resume
 
     console = opt.make_console()
     if as_json:

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from orchestrator.config import Request
+    from orchestrator.config import RunRequest
 
 BenchmarkArg = Annotated[
     str,
@@ -78,9 +78,9 @@ def make_request(
     settings: list[str] | None = None,
     config_dirs: list[Path] | None = None,
     more: dict[str, Any] | None = None,
-) -> Request:
+) -> RunRequest:
     """The request that the options stand for; flags go over `--set`."""
-    from orchestrator.config import Request
+    from orchestrator.config import RunRequest
     from orchestrator.config.load import parse_setting
 
     given: dict[str, Any] = dict(parse_setting(text) for text in settings or [])
@@ -94,7 +94,7 @@ def make_request(
         **(more or {}),
     }
     given |= {key: value for key, value in flags.items() if value is not None}
-    return Request(
+    return RunRequest(
         benchmark=benchmark,
         model=model,
         agent=agent,

@@ -84,10 +84,10 @@ def clean(
 
     Journals, patches, logs and reports stay; so does everything that is not ours.
     """
-    from orchestrator.cleanup import clean_dead_runs, clean_run, hold_driver_lock
+    from orchestrator.backends.docker.sandbox import connect
     from orchestrator.errors import PrerequisiteError
     from orchestrator.paths import RunPaths
-    from orchestrator.sandbox.docker import connect
+    from orchestrator.run.cleanup import clean_dead_runs, clean_run, hold_driver_lock
 
     try:
         client = connect(timeout_s=15)
@@ -129,7 +129,7 @@ def _row_or_problem(folder: Path) -> dict[str, Any]:
 
 
 def _status_row(folder: Path) -> dict[str, Any]:
-    from orchestrator.cleanup import is_live
+    from orchestrator.run.cleanup import is_live
 
     found = _report(folder)
     state = "live" if is_live(folder) else "done" if found.valid else "to be resumed"

@@ -71,7 +71,7 @@ def launch(
     )
     console = opt.make_console()
     if dry_run:
-        from orchestrator.preview import as_dict, preview, render
+        from orchestrator.run.preview import as_dict, preview, render
 
         seen = preview(request)
         if as_json:
@@ -80,7 +80,7 @@ def launch(
             console.print(render(seen))
         return
     from orchestrator.display.messages import summarize
-    from orchestrator.run import launch as launch_run
+    from orchestrator.run.session import launch as launch_run
 
     if as_json:
         console.stderr = True
@@ -102,7 +102,7 @@ def resume(
 ) -> None:
     """Go on with a run: redo failures and what never started, and nothing else."""
     from orchestrator.display.messages import summarize
-    from orchestrator.run import resume as resume_run
+    from orchestrator.run.session import resume as resume_run
 
     console = opt.make_console()
     if as_json:

@@ -1,7 +1,7 @@
 """Profiles and flags, merged into one frozen `RunConfig`."""
 
 from orchestrator.config.load import (
-    Request,
+    RunRequest,
     list_profiles,
     load_config,
     load_run_config,
@@ -10,8 +10,8 @@ from orchestrator.config.load import (
 from orchestrator.config.schema import RunConfig
 
 __all__ = [
-    "Request",
     "RunConfig",
+    "RunRequest",
     "list_profiles",
     "load_config",
     "load_run_config",

@@ -27,7 +27,7 @@ MODELLESS_AGENTS = ("gold", "nop", "predictions")
 
 
 @dataclass(frozen=True)
-class Request:
+class RunRequest:
     """What a person asked for: names of profiles, and settings that go over them."""
 
     benchmark: str
@@ -64,7 +64,7 @@ def list_profiles(kind: str, extra: tuple[Path, ...] = ()) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def load_config(request: Request) -> RunConfig:
+def load_config(request: RunRequest) -> RunConfig:
     """Merge the request's profiles and settings.
 
     Raises:
@@ -73,7 +73,7 @@ def load_config(request: Request) -> RunConfig:
     return _validate(*_merge(_layers(request)))
 
 
-def provenance(request: Request) -> dict[str, tuple[Any, str]]:
+def provenance(request: RunRequest) -> dict[str, tuple[Any, str]]:
     """Dotted key to (value, where it came from) of the merged configuration."""
     merged, origins = _merge(_layers(request))
     config = _validate(merged, origins)
@@ -128,7 +128,7 @@ def nearest(word: str, known: list[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
 
 
-def _layers(request: Request) -> list[Layer]:
+def _layers(request: RunRequest) -> list[Layer]:
     benchmark = _benchmark_layer(request)
     chosen = cast(dict[str, Any], benchmark.data["benchmark"])
     agent_name = request.agent or chosen.get("default_agent") or "mini"
@@ -154,7 +154,7 @@ def _layers(request: Request) -> list[Layer]:
     return layers
 
 
-def _benchmark_layer(request: Request) -> Layer:
+def _benchmark_layer(request: RunRequest) -> Layer:
     """A profile by name, or one made up on the spot for a hub id, a file or a task repo."""
     name = request.benchmark
     profiles = list_profiles("benchmarks", request.config_dirs)

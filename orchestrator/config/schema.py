@@ -92,7 +92,7 @@ class Sampling(Section):
     seed: int | None = None
 
 
-class Serving(Section):
+class ServingAdvice(Section):
     """How the server should be started: told to people, kept in the lock, not acted on."""
 
     server: str = ""
@@ -118,12 +118,12 @@ class Model(Section):
     """Rollouts at once that the server is worth; `workers: auto` stays at or under it."""
     seconds_per_rollout: float = Field(default=600, gt=0)
     """A guess for the plan; the run measures its own."""
-    serving: Serving = Serving()
+    serving: ServingAdvice = ServingAdvice()
     personas: dict[str, str] = Field(default_factory=dict)
     """Scripted endpoint only: instance id (or `default`) to persona."""
 
 
-class Agent(Section):
+class AgentSettings(Section):
     """Templates are Jinja; docs/agents.md lists what each agent puts into them."""
 
     name: str
@@ -144,7 +144,7 @@ class Agent(Section):
     checkout, by folder name."""
 
 
-class Sandbox(Section):
+class SandboxSettings(Section):
     kind: Literal["auto", "docker", "process"] = "auto"
     platform: str = "linux/amd64"
     memory_gb: float = Field(default=4, gt=0)
@@ -186,7 +186,7 @@ class Images(Section):
     pull_timeout_s: float = Field(default=1800, gt=0)
 
 
-class Gateway(Section):
+class GatewayAddress(Section):
     """Where the gateway listens. Workers on other hosts need an address that they can reach."""
 
     host: str = "127.0.0.1"
@@ -208,10 +208,10 @@ class Cluster(Section):
     ray_address: str | None = None
     min_free_disk_gb: float = Field(default=2, ge=0)
     """The run does not start, and admits nothing more, with less than this on the runs' disk."""
-    sandbox: Sandbox = Sandbox()
+    sandbox: SandboxSettings = SandboxSettings()
     grading: Grading = Grading()
     images: Images = Images()
-    gateway: Gateway = Gateway()
+    gateway: GatewayAddress = GatewayAddress()
 
     @field_validator("workers")
     @classmethod
@@ -234,7 +234,7 @@ def _default_retries() -> dict[FailureKind, int]:
     }
 
 
-class Rollout(Section):
+class RolloutLimits(Section):
     """Limits of one rollout, the same for every agent, and how often failures are redone."""
 
     max_steps: int = Field(default=75, gt=0)
@@ -266,9 +266,9 @@ class RunConfig(Section):
     benchmark: Benchmark
     model: Model | None
     """None for agents that ask no model (gold, nop)."""
-    agent: Agent
+    agent: AgentSettings
     cluster: Cluster
-    rollout: Rollout = Rollout()
+    rollout: RolloutLimits = RolloutLimits()
     selection: Selection = Selection()
 
     @property

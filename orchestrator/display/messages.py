@@ -5,14 +5,14 @@ from __future__ import annotations
 from rich.console import Console
 
 from orchestrator.config import RunConfig
+from orchestrator.driver.plan import Plan
 from orchestrator.errors import EXIT_DONE
 from orchestrator.paths import RunPaths
-from orchestrator.plan import Plan
-from orchestrator.preflight import Host
 from orchestrator.report.build import NO_PREDICTION, Report
 from orchestrator.report.markdown import headline
 from orchestrator.report.terminal import render_report
 from orchestrator.report.words import duration
+from orchestrator.run.preflight import Host
 
 
 def announce(

@@ -16,10 +16,10 @@ from rich.text import Text
 
 from orchestrator.display.steps import render_steps
 from orchestrator.display.view import View, describe, outcome_words
-from orchestrator.driver.base import Event
+from orchestrator.driver.engine import Event
 from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.report.words import duration
-from orchestrator.rollout import Progress
+from orchestrator.worker.rollout import Progress
 
 SUMMARY_EVERY_S = 60.0
 

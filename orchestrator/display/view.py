@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from orchestrator.driver.base import Event, ModelStatus, Remark
+from orchestrator.driver.engine import Event, ModelStatus, Remark
 from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.journal.views import RunState
 from orchestrator.report.stats import wilson
-from orchestrator.rollout import Progress
 from orchestrator.types import GradeResult, Outcome, RolloutResult
+from orchestrator.worker.rollout import Progress
 
 
 @dataclass

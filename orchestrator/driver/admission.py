@@ -185,7 +185,7 @@ class _Loss:
 
 
 @dataclass
-class _Budget:
+class _TokenBudget:
     """In tokens, or in rollouts of size 1; infinite: nothing is known yet."""
 
     kv_tokens: int | None = None
@@ -255,7 +255,7 @@ class Admission:
         self._rounds = 0.0
         """Since the limit was last changed on purpose."""
         self._cold_answers = 0
-        self._by_metrics, self._by_work = _Budget(), _Budget()
+        self._by_metrics, self._by_work = _TokenBudget(), _TokenBudget()
         self._at: dict[int, _Window] = {}
         """What was seen with so many rollouts, the older the less of it."""
 
@@ -311,14 +311,14 @@ class Admission:
         if budget.is_grown and budget.rollouts() < self._limit:
             self._set(budget.rollouts(), "as many as the KV cache has room for")
 
-    def _raise(self, budget: _Budget, loss: _Loss) -> None:
+    def _raise(self, budget: _TokenBudget, loss: _Loss) -> None:
         wanted = self._limit + max(1, int(self._limit * RAISE))
         room = budget.rollouts(1.0 if budget.is_grown else 2.0)
         if min(wanted, room, self._slots) > self._limit:
             self._set(min(wanted, room), f"raised from {self._limit}: {loss.words}")
             self._rounds = 0.0
 
-    def _cut(self, budget: _Budget, rollouts: int, loss: _Loss) -> None:
+    def _cut(self, budget: _TokenBudget, rollouts: int, loss: _Loss) -> None:
         budget.cut(rollouts)
         self._set(min(self._limit, budget.rollouts()), f"lowered from {self._limit}: {loss.words}")
         self._rounds = 0.0

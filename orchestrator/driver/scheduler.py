@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from orchestrator.plan import Planned
+from orchestrator.driver.plan import Planned
 from orchestrator.types import FailureKind
 
 MAX_RETRY_DELAY_S = 600.0

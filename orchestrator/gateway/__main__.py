@@ -11,21 +11,21 @@ import gc
 import logging
 import sys
 
-from orchestrator.gateway.messages import GatewaySettings, Message, Ready, to_line
+from orchestrator.gateway.messages import GatewayStart, Listening, Message, to_line
 from orchestrator.gateway.service import serving
 
 
 def main() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s")
-    settings = GatewaySettings.model_validate_json(sys.stdin.readline())
+    settings = GatewayStart.model_validate_json(sys.stdin.readline())
     gc.collect()
     gc.freeze()  # else each full collection walks what was imported, and all requests wait 30 ms
     asyncio.run(_serve(settings))
 
 
-async def _serve(settings: GatewaySettings) -> None:
+async def _serve(settings: GatewayStart) -> None:
     async with serving(settings, _print) as port:
-        _print(Ready(port=port))
+        _print(Listening(port=port))
         await _end_of_input()
 
 

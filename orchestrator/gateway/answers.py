@@ -18,7 +18,7 @@ from orchestrator.endpoint.fields import (
     read_tokens,
     strip_reasoning,
 )
-from orchestrator.gateway.upstreams import Answer, read_event
+from orchestrator.gateway.upstreams import UpstreamAnswer, read_event
 from orchestrator.types import RequestResult
 
 OVERFLOW_CODE = "context_length_exceeded"
@@ -30,7 +30,7 @@ FAILED = "request_failed"
 
 
 @dataclass(frozen=True)
-class Reply:
+class AgentReply:
     """What the agent gets, and what the meter notes."""
 
     status: int
@@ -39,7 +39,7 @@ class Reply:
     tokens: Tokens = field(default_factory=Tokens)
 
 
-def make_reply(answer: Answer, strip: bool) -> Reply:
+def make_reply(answer: UpstreamAnswer, strip: bool) -> AgentReply:
     """The reply that a server's answer makes; its bytes as they came where nothing is changed."""
     if answer.status != 200:
         return _refusal(answer)
@@ -49,7 +49,7 @@ def make_reply(answer: Answer, strip: bool) -> Reply:
         stripped = [strip_reasoning(choice["message"]) for choice in data["choices"]]
         if any(stripped):
             body = json.dumps(data).encode()
-    return Reply(200, body, result, read_tokens(data))
+    return AgentReply(200, body, result, read_tokens(data))
 
 
 def error_body(message: str, kind: str, code: int) -> bytes:
@@ -58,17 +58,17 @@ def error_body(message: str, kind: str, code: int) -> bytes:
     return json.dumps({"error": error}).encode()
 
 
-def _refusal(answer: Answer) -> Reply:
+def _refusal(answer: UpstreamAnswer) -> AgentReply:
     """A 4xx. A context overflow, in whatever words, gets those and the code that agents know."""
     text = error_text(answer.data)
     # only where a request may be too long: others, such as 401, may quote the prompt
     if answer.status not in (400, 413, 422) or not CONTEXT_OVERFLOW.search(text):
-        return Reply(answer.status, answer.body, RequestResult.REFUSED)
+        return AgentReply(answer.status, answer.body, RequestResult.REFUSED)
     if OVERFLOW_WORDS not in text:
         text = f"The prompt exceeds the model's {OVERFLOW_WORDS}: {text}"
     error = {"message": text, "type": "invalid_request_error", "code": OVERFLOW_CODE}
     body = json.dumps({"error": {"param": "messages", **error}}).encode()
-    return Reply(400, body, RequestResult.CONTEXT_OVERFLOW)
+    return AgentReply(400, body, RequestResult.CONTEXT_OVERFLOW)
 
 
 @dataclass

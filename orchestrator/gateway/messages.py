@@ -15,7 +15,7 @@ from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.types import ModelRequest
 
 
-class GatewaySettings(BaseModel):
+class GatewayStart(BaseModel):
     """Everything that a gateway is started with."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -29,7 +29,7 @@ class GatewaySettings(BaseModel):
     sample_every_s: float = 10.0
 
 
-class Ready(BaseModel):
+class Listening(BaseModel):
     """The gateway listens."""
 
     port: int
@@ -73,9 +73,9 @@ class Sampled(BaseModel):
     """Counters as their growth over the interval; None where servers show no such metrics."""
 
 
-Message = Ready | Requested | Availability | Sampled
+Message = Listening | Requested | Availability | Sampled
 MESSAGES: dict[str, TypeAdapter[Message]] = {
-    kind.__name__: TypeAdapter(kind) for kind in (Ready, Requested, Availability, Sampled)
+    kind.__name__: TypeAdapter(kind) for kind in (Listening, Requested, Availability, Sampled)
 }
 
 

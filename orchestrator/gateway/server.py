@@ -36,11 +36,17 @@ from orchestrator.gateway.answers import (
     make_reply,
 )
 from orchestrator.gateway.exchange import Exchange, RequestFailed
-from orchestrator.gateway.messages import GatewaySettings, Message, Requested, parse_rollout_key
+from orchestrator.gateway.messages import GatewayStart, Message, Requested, parse_rollout_key
 from orchestrator.gateway.meter import Meter
 from orchestrator.gateway.policy import Policy
 from orchestrator.gateway.turns import OutageTooLong, Turns
-from orchestrator.gateway.upstreams import Answer, Lost, Stream, Upstreams, stream_error
+from orchestrator.gateway.upstreams import (
+    EventStream,
+    Lost,
+    UpstreamAnswer,
+    Upstreams,
+    stream_error,
+)
 from orchestrator.types import ModelRequest, RequestResult
 
 MAX_BODY_BYTES = 64 * 2**20
@@ -53,7 +59,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass
-class _Rollout:
+class _RolloutRequests:
     """What the gateway knows of one rollout while it lasts."""
 
     exchanges: dict[Exchange, asyncio.Task[Any]] = field(default_factory=dict)
@@ -66,7 +72,7 @@ class Gateway:
     """The server's handlers, and what they share. Lives in one event loop."""
 
     def __init__(
-        self, settings: GatewaySettings, upstreams: Upstreams, report: Callable[[Message], None]
+        self, settings: GatewayStart, upstreams: Upstreams, report: Callable[[Message], None]
     ) -> None:
         endpoint = settings.model.endpoint
         self._settings = settings
@@ -77,7 +83,7 @@ class Gateway:
         )
         self._turns = Turns(self._policy, upstreams, report)
         self._meter = Meter()
-        self._rollouts: defaultdict[str, _Rollout] = defaultdict(_Rollout)
+        self._rollouts: defaultdict[str, _RolloutRequests] = defaultdict(_RolloutRequests)
         self._over: set[str] = set()
         """Rollouts that were dropped; an agent that did not notice is told."""
         self._readings: dict[str, ServerMetrics] = {}
@@ -219,7 +225,7 @@ class Gateway:
         asked = asked | {"stream_options": {**options, "include_usage": True}}
         body = _encode(with_profile(self._settings.model, asked))
         stream = await exchange.attempt(lambda url: self._upstreams.stream(url, body))
-        if isinstance(stream, Answer):
+        if isinstance(stream, UpstreamAnswer):
             return self._reply(stream, exchange)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         with contextlib.closing(stream):
@@ -234,7 +240,11 @@ class Gateway:
         return response, exchange.record(tally.result, 200, tally.tokens, tally.first_token_at)
 
     async def _pass_through(
-        self, stream: Stream, response: web.StreamResponse, tally: StreamTally, exchange: Exchange
+        self,
+        stream: EventStream,
+        response: web.StreamResponse,
+        tally: StreamTally,
+        exchange: Exchange,
     ) -> str:
         """Hand events on as they come; why the stream broke off, or nothing."""
         try:
@@ -248,7 +258,9 @@ class Gateway:
             return "" if tally.finished else str(error)
         return "" if tally.finished else "the stream ended without a finish_reason"
 
-    def _reply(self, answer: Answer, exchange: Exchange) -> tuple[web.StreamResponse, ModelRequest]:
+    def _reply(
+        self, answer: UpstreamAnswer, exchange: Exchange
+    ) -> tuple[web.StreamResponse, ModelRequest]:
         self._turns.answered(exchange.ticket, alive=answer.status == 200)
         reply = make_reply(answer, self._strips)
         response = web.Response(
@@ -270,7 +282,7 @@ class Gateway:
         return _error(503, "no model server answers just now", UNAVAILABLE)
 
     async def _held(self, request: web.Request) -> web.StreamResponse:
-        rollout = self._rollouts.get(request.match_info["rollout"], _Rollout())
+        rollout = self._rollouts.get(request.match_info["rollout"], _RolloutRequests())
         now = self._turns.now
         tickets = [exchange.ticket for exchange in rollout.exchanges]
         held_s = sum((self._policy.not_counted_s(t, now) for t in tickets), rollout.held_s)
@@ -279,7 +291,7 @@ class Gateway:
 
     async def _drop(self, request: web.Request) -> web.StreamResponse:
         key = request.match_info["rollout"]
-        rollout = self._rollouts.pop(key, _Rollout())
+        rollout = self._rollouts.pop(key, _RolloutRequests())
         for task in rollout.exchanges.values():
             task.cancel()
         self._over.add(key)

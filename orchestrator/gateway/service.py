@@ -8,15 +8,13 @@ from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 
-from orchestrator.gateway.messages import GatewaySettings, Message
+from orchestrator.gateway.messages import GatewayStart, Message
 from orchestrator.gateway.server import Gateway
 from orchestrator.gateway.upstreams import Upstreams
 
 
 @contextlib.asynccontextmanager
-async def serving(
-    settings: GatewaySettings, report: Callable[[Message], None]
-) -> AsyncIterator[int]:
+async def serving(settings: GatewayStart, report: Callable[[Message], None]) -> AsyncIterator[int]:
     """Listen, and read the servers' metrics now and then; gives the port.
 
     Raises:

@@ -38,7 +38,7 @@ class Busy(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class UpstreamAnswer:
     """What a server meant to say: a completion, or a 4xx."""
 
     status: int
@@ -47,7 +47,7 @@ class Answer:
     """The body, parsed; None where it is no JSON."""
 
 
-class Stream:
+class EventStream:
     """A streamed answer whose first event is there already."""
 
     def __init__(self, response: aiohttp.ClientResponse, events: AsyncIterator[bytes]) -> None:
@@ -98,14 +98,14 @@ class Upstreams:
     ) -> None:
         await self._session.close()
 
-    async def ask(self, url: str, body: bytes) -> Answer:
+    async def ask(self, url: str, body: bytes) -> UpstreamAnswer:
         """One chat completion. Raises Lost or Busy."""
         with _told():
             async with await self._post(url, data=body) as response:
                 raw = await response.read()
                 return _answer(response.status, raw)
 
-    async def stream(self, url: str, body: bytes) -> Stream | Answer:
+    async def stream(self, url: str, body: bytes) -> EventStream | UpstreamAnswer:
         """One streamed chat completion, or the 4xx in its place. Raises Lost or Busy.
 
         Until the first event has come nothing has been promised to the agent, so a server that
@@ -125,7 +125,7 @@ class Upstreams:
             except BaseException:
                 response.close()
                 raise
-        return Stream(response, _chain(first, events))
+        return EventStream(response, _chain(first, events))
 
     async def probe(self, url: str) -> str:
         """Ask for one real token; what is wrong, or an empty string.
@@ -158,13 +158,13 @@ class Upstreams:
         except (aiohttp.ClientError, OSError, ValueError):
             return None
 
-    async def models(self, url: str) -> Answer:
+    async def models(self, url: str) -> UpstreamAnswer:
         """`GET /v1/models`. Raises Lost."""
         timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
         proxy = self._proxies[url]
         with _told():
             async with self._session.get(f"{url}/models", timeout=timeout, proxy=proxy) as response:
-                return Answer(response.status, await response.read(), None)
+                return UpstreamAnswer(response.status, await response.read(), None)
 
     async def _post(self, url: str, **request: Any) -> aiohttp.ClientResponse:
         target = f"{url}/chat/completions"
@@ -206,7 +206,7 @@ def _parse(raw: bytes) -> Any:
         return None
 
 
-def _answer(status: int, raw: bytes) -> Answer:
+def _answer(status: int, raw: bytes) -> UpstreamAnswer:
     data = _parse(raw)
     if status in TOO_BUSY:
         raise Busy(f"HTTP {status}: {error_text(data)[:200]}")
@@ -214,7 +214,7 @@ def _answer(status: int, raw: bytes) -> Answer:
         raise Lost(f"HTTP {status}: {error_text(data)[:200]}")
     if status == 200 and not is_completion(data):
         raise Lost("the answer is not a whole chat completion")
-    return Answer(status, raw, data)
+    return UpstreamAnswer(status, raw, data)
 
 
 async def _split_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -4,7 +4,7 @@ A row means done: files are in place before it is written. The constraints say w
 an outcome and a failure at once, two outcomes of one instance, two verdicts on one patch.
 """
 
-from orchestrator.journal import traffic
+from orchestrator.journal import model_requests
 
 VERSION = 2
 """1 had no tables of requests and samples; such a journal gets them when it is written to."""
@@ -67,5 +67,5 @@ CREATE TABLE grade (
 CREATE UNIQUE INDEX one_verdict ON grade (instance_id, attempt, patch_sha256)
     WHERE resolved IS NOT NULL;
 """
-DDL = _DDL_1 + traffic.DDL
-MIGRATE_1_TO_2 = f"{traffic.DDL} UPDATE run SET value = '2' WHERE key = 'version';"
+DDL = _DDL_1 + model_requests.DDL
+MIGRATE_1_TO_2 = f"{model_requests.DDL} UPDATE run SET value = '2' WHERE key = 'version';"

@@ -12,15 +12,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from orchestrator.errors import JournalError
-from orchestrator.journal.schema import DDL, MIGRATE_1_TO_2, READABLE, VERSION
-from orchestrator.journal.traffic import (
+from orchestrator.journal.model_requests import (
     TraceRow,
     insert_requests,
     insert_samples,
     load_requests,
     load_samples,
 )
-from orchestrator.journal.views import GradeRow, RolloutRow, RunState, Session
+from orchestrator.journal.schema import DDL, MIGRATE_1_TO_2, READABLE, VERSION
+from orchestrator.journal.views import GradeRow, RolloutRow, RunState, SessionRow
 from orchestrator.types import (
     FailureKind,
     GradeReason,
@@ -250,7 +250,7 @@ def _load(db: sqlite3.Connection) -> RunState:
         rollouts=tuple(_rollout(r) for r in db.execute("SELECT * FROM rollout ORDER BY rowid")),
         grades=tuple(_grade(row) for row in db.execute("SELECT * FROM grade ORDER BY id")),
         sessions=tuple(
-            Session(row["started_at"], row["ended_at"], row["last_seen_at"])
+            SessionRow(row["started_at"], row["ended_at"], row["last_seen_at"])
             for row in db.execute("SELECT * FROM session ORDER BY id")
         ),
         requests=load_requests(db) if has_traffic else (),

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from orchestrator.journal.traffic import TraceRow
+from orchestrator.journal.model_requests import TraceRow
 from orchestrator.types import FailureKind, GradeReason, ModelRequest, Outcome, Usage
 
 
 @dataclass(frozen=True)
-class Session:
+class SessionRow:
     """One launch or resume; `ended_at` None means that it lives or was killed."""
 
     started_at: float
@@ -68,7 +68,7 @@ class RunState:
     """Instance id to repo, in the run's order."""
     rollouts: Sequence[RolloutRow] = ()
     grades: Sequence[GradeRow] = ()
-    sessions: Sequence[Session] = ()
+    sessions: Sequence[SessionRow] = ()
     requests: Sequence[ModelRequest] = ()
     trace: Sequence[TraceRow] = ()
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from orchestrator.config.schema import RunConfig
 from orchestrator.journal.views import RunState
-from orchestrator.report.model_traffic import (
+from orchestrator.report.model_usage import (
+    ModelUsage,
     RolloutCost,
-    Traffic,
     build_traffic,
     rollout_costs,
     traffic_warnings,
@@ -57,7 +57,7 @@ class Report:
     wall_s: float
     tokens: Mapping[str, int]
     """Of all attempts, those too that came to nothing."""
-    model_traffic: Traffic | None
+    model_traffic: ModelUsage | None
     """None where no model was asked, or nothing was recorded of it."""
     versions: Mapping[str, str]
     warnings: tuple[str, ...]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from orchestrator.journal.views import RunState
 from orchestrator.report.build import Report
 from orchestrator.report.model_server import model_server
-from orchestrator.report.model_traffic import rollout_costs
+from orchestrator.report.model_usage import rollout_costs
 from orchestrator.report.words import compact, duration
 
 BAR_WIDTH = 20

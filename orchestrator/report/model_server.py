@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from orchestrator.journal.traffic import TraceRow
+from orchestrator.journal.model_requests import TraceRow
 from orchestrator.report.build import Report
-from orchestrator.report.model_traffic import Spread, Traffic
+from orchestrator.report.model_usage import ModelUsage, Spread
 from orchestrator.report.night import draw_night
 from orchestrator.report.words import amount, compact, duration
 
@@ -33,7 +33,7 @@ def model_server(report: Report, trace: Sequence[TraceRow]) -> Iterator[str]:
         yield ""
 
 
-def _rows(traffic: Traffic) -> Iterator[tuple[str, str]]:
+def _rows(traffic: ModelUsage) -> Iterator[tuple[str, str]]:
     """Names and values; what nobody showed is left out."""
     yield "requests", _requests(traffic)
     yield "tokens", _tokens(traffic)
@@ -54,7 +54,7 @@ def _rows(traffic: Traffic) -> Iterator[tuple[str, str]]:
         yield "requests waited, all together", _waits(traffic)
 
 
-def _requests(traffic: Traffic) -> str:
+def _requests(traffic: ModelUsage) -> str:
     """`1,200: 1,150 answered, 50 abandoned; 7 tried again`."""
     results = ", ".join(
         f"{count:,} {name.replace('_', ' ')}" for name, count in traffic.results.items() if count
@@ -63,7 +63,7 @@ def _requests(traffic: Traffic) -> str:
     return f"{traffic.requests:,}" + (f": {results}" if results else "") + retries
 
 
-def _tokens(traffic: Traffic) -> str:
+def _tokens(traffic: ModelUsage) -> str:
     reasoning = compact(traffic.reasoning_tokens)
     thought = f", {reasoning} of them reasoning" if traffic.reasoning_tokens else ""
     return f"{compact(traffic.prompt_tokens)} in, {compact(traffic.completion_tokens)} out{thought}"
@@ -81,7 +81,7 @@ def _outages(count: int, seconds: float) -> str:
     return f"{count}: no server was up for {duration(seconds)}" if count else "none"
 
 
-def _waits(traffic: Traffic) -> str:
+def _waits(traffic: ModelUsage) -> str:
     return (
         f"{duration(traffic.held_s)} for servers that were away, "
         f"{duration(traffic.queue_s)} for busy ones"

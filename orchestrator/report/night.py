@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from orchestrator.journal.traffic import TraceRow
+from orchestrator.journal.model_requests import TraceRow
 from orchestrator.report.words import amount, duration
 
 COLUMNS = 60
@@ -35,14 +35,14 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Night:
+class NightPicture:
     lines: tuple[str, ...]
     """All of one width but for the ranges at their ends; the last one is the scale of time."""
     legend: str
     """How to read them: a sentence."""
 
 
-def draw_night(trace: Sequence[TraceRow]) -> Night | None:
+def draw_night(trace: Sequence[TraceRow]) -> NightPicture | None:
     """None where there is nothing to draw."""
     columns, seconds, left_out_s = _columns(trace)
     if not columns:
@@ -57,7 +57,7 @@ def draw_night(trace: Sequence[TraceRow]) -> Night | None:
         if any(value is not None for value in values)
     ]
     legend = _legend("".join(lines), seconds / len(columns), left_out_s)
-    return Night((*lines, _time_line(len(columns), seconds)), legend)
+    return NightPicture((*lines, _time_line(len(columns), seconds)), legend)
 
 
 def sparkline(values: Sequence[float | None], top: float) -> str:

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.local_gateway import LocalGateway, model_at
 
 from orchestrator.answers import unseal
-from orchestrator.config import Request, RunConfig, load_config
+from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.dataset import Dataset
-from orchestrator.testing.endpoint import ScriptedEndpoint
-from orchestrator.testing.gateway import LocalGateway, model_at
+from orchestrator.scripted.endpoint import ScriptedEndpoint
 from orchestrator.types import FailureKind, Instance, Outcome, RolloutResult
 
 pytestmark = pytest.mark.slow  # one round of all takes ten seconds
@@ -77,7 +77,7 @@ class Round:
         if agent in ("gold", "nop"):
             given.pop("agent.max_format_errors")
         config: RunConfig = load_config(
-            Request("demo", agent=agent, run_id="contract", settings=given)
+            RunRequest("demo", agent=agent, run_id="contract", settings=given)
         )
         answer = self._demo.answers[self._instance.instance_id] if agent == "gold" else None
         endpoint = ScriptedEndpoint([self._instance], self._demo.answers, {"default": persona})

@@ -16,9 +16,9 @@ from orchestrator.bench.advice import (
     stop_reason,
     warnings,
 )
-from orchestrator.bench.levels import Answer, Level, quantile
+from orchestrator.bench.conversations import shape_for
+from orchestrator.bench.levels import Level, MeasuredAnswer, quantile
 from orchestrator.bench.target import Target
-from orchestrator.bench.traffic import shape_for
 from orchestrator.bench.view import Sweep, level_line, render
 from orchestrator.config.schema import Endpoint, Model
 from orchestrator.endpoint.metrics import ServerMetrics
@@ -26,9 +26,11 @@ from orchestrator.endpoint.metrics import ServerMetrics
 QUESTION = Question(seconds=60, pause_s=1, instances=300, steps=40, spread=20)
 
 
-def answer(ended_s: float, lasts_s: float = 2.0, tokens: int = 200, pause_s: float = 1.0) -> Answer:
+def answer(
+    ended_s: float, lasts_s: float = 2.0, tokens: int = 200, pause_s: float = 1.0
+) -> MeasuredAnswer:
     sent_s = ended_s - lasts_s
-    return Answer(sent_s, sent_s, sent_s + 0.5, ended_s, pause_s, 5000, tokens)
+    return MeasuredAnswer(sent_s, sent_s, sent_s + 0.5, ended_s, pause_s, 5000, tokens)
 
 
 def level(at_once: int, speed: float, preemptions: int | None = None, **more: Any) -> Level:
@@ -76,7 +78,7 @@ def test_the_standard_error_is_small_where_the_pace_is_even() -> None:
 
 
 def test_the_cached_share_is_the_servers_or_else_the_answers() -> None:
-    told = Answer(0, 0, 1, 2, 0, prompt_tokens=100, completion_tokens=1, cached_tokens=75)
+    told = MeasuredAnswer(0, 0, 1, 2, 0, prompt_tokens=100, completion_tokens=1, cached_tokens=75)
     metrics = ServerMetrics(prefix_queries=200, prefix_hits=50)
 
     assert Level(1, (0.0, 3.0), (told,)).cached == 0.75

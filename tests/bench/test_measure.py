@@ -12,13 +12,13 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from orchestrator.bench.measure import NoAnswer, Reply, Tick, TooBusy, ask, measure_level
+from orchestrator.bench.conversations import Conversation, code_text, shape_for
+from orchestrator.bench.measure import NoAnswer, StreamedAnswer, Tick, TooBusy, ask, measure_level
 from orchestrator.bench.target import Target, metrics_url, request_fields, require_target
-from orchestrator.bench.traffic import Conversation, code_text, shape_for
 from orchestrator.config.schema import Endpoint, Model, Sampling
 from orchestrator.endpoint.fields import Tokens
 from orchestrator.errors import PrerequisiteError
-from orchestrator.testing.endpoint import ScriptedEndpoint
+from orchestrator.scripted.endpoint import ScriptedEndpoint
 
 
 def model(base_url: str, **more: Any) -> Model:
@@ -196,13 +196,13 @@ USAGE: dict[str, Any] = {
 BUSY = {"error": {"message": "The engine is currently busy", "code": 503}}
 
 
-def ask_for(status: int, body: bytes) -> Reply:
+def ask_for(status: int, body: bytes) -> StreamedAnswer:
     """What `ask` makes of an answer."""
 
     async def answer(request: web.Request) -> web.Response:
         return web.Response(status=status, body=body, content_type="text/event-stream")
 
-    async def play() -> Reply:
+    async def play() -> StreamedAnswer:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", answer)
         runner = web.AppRunner(app)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator.config import Request, load_config, provenance
+from orchestrator.config import RunRequest, load_config, provenance
 from orchestrator.config.load import load_run_config, nearest, parse_setting
 from orchestrator.errors import ConfigError
 
@@ -36,14 +36,14 @@ def write(folder: Path, kind: str, name: str, text: str) -> None:
     (folder / kind / f"{name}.yaml").write_text(text, encoding="utf-8")
 
 
-def ask(profiles: Path, model: str = "m", **settings: Any) -> Request:
+def ask(profiles: Path, model: str = "m", **settings: Any) -> RunRequest:
     given = {key.replace("__", "."): value for key, value in settings.items()}
-    return Request(
+    return RunRequest(
         "b", model, "a", "c", run_id="r", settings=given, config_dirs=(profiles,), runs_dir="x"
     )
 
 
-def error_of(request: Request) -> str:
+def error_of(request: RunRequest) -> str:
     with pytest.raises(ConfigError) as caught:
         load_config(request)
     text = str(caught.value)
@@ -78,7 +78,7 @@ def test_every_value_says_where_it_came_from(profiles: Path) -> None:
 def test_ones_own_profile_goes_before_the_shipped_one_of_its_name(tmp_path: Path) -> None:
     write(tmp_path, "agents", "mini", "kind: mini\ndescription: mine")
 
-    config = load_config(Request("demo", agent="mini", config_dirs=(tmp_path,)))
+    config = load_config(RunRequest("demo", agent="mini", config_dirs=(tmp_path,)))
 
     assert config.agent.description == "mine"
     assert config.cluster.name == "local"
@@ -87,7 +87,7 @@ def test_ones_own_profile_goes_before_the_shipped_one_of_its_name(tmp_path: Path
 def test_a_profile_may_be_given_as_a_file(tmp_path: Path) -> None:
     write(tmp_path, "models", "here", "served_name: x\nendpoint: {base_url: 'http://h/v1'}")
 
-    config = load_config(Request("demo", model=str(tmp_path / "models" / "here.yaml")))
+    config = load_config(RunRequest("demo", model=str(tmp_path / "models" / "here.yaml")))
 
     assert config.model is not None
     assert (config.model.name, config.model.served_name) == ("here", "x")
@@ -96,17 +96,17 @@ def test_a_profile_may_be_given_as_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("request_", "word"),
     [
-        (Request("dmo"), "'demo'"),
-        (Request("demo", agent="mni"), "'mini'"),
-        (Request("demo", model="scriptd"), "'scripted'"),
-        (Request("demo", cluster="locl"), "'local'"),
-        (Request("demo", settings={"rollout.max_step": 5}), "'max_steps'"),
-        (Request("demo", settings={"rolout.max_steps": 5}), "'rollout'"),
-        (Request("demo", settings={"model.endpoint.base_ur": "x"}), "'base_url'"),
-        (Request("demo", settings={"cluster.sandbox.memory": 3}), "'memory_gb'"),
+        (RunRequest("dmo"), "'demo'"),
+        (RunRequest("demo", agent="mni"), "'mini'"),
+        (RunRequest("demo", model="scriptd"), "'scripted'"),
+        (RunRequest("demo", cluster="locl"), "'local'"),
+        (RunRequest("demo", settings={"rollout.max_step": 5}), "'max_steps'"),
+        (RunRequest("demo", settings={"rolout.max_steps": 5}), "'rollout'"),
+        (RunRequest("demo", settings={"model.endpoint.base_ur": "x"}), "'base_url'"),
+        (RunRequest("demo", settings={"cluster.sandbox.memory": 3}), "'memory_gb'"),
     ],
 )
-def test_what_is_unknown_names_the_nearest(request_: Request, word: str) -> None:
+def test_what_is_unknown_names_the_nearest(request_: RunRequest, word: str) -> None:
     assert f"did you mean {word}" in error_of(request_)
 
 
@@ -120,7 +120,7 @@ def test_an_unknown_key_names_the_profile_that_holds_it(profiles: Path) -> None:
 
 
 def test_a_wrong_value_names_its_key_its_value_and_its_layer() -> None:
-    text = error_of(Request("demo", settings={"rollout.max_steps": -1}))
+    text = error_of(RunRequest("demo", settings={"rollout.max_steps": -1}))
 
     assert text.startswith("rollout.max_steps:")
     assert "got -1" in text
@@ -128,21 +128,21 @@ def test_a_wrong_value_names_its_key_its_value_and_its_layer() -> None:
 
 
 def test_a_wrong_value_of_a_union_names_its_key_and_its_layer() -> None:
-    text = error_of(Request("demo", settings={"cluster.workers": "many"}))
+    text = error_of(RunRequest("demo", settings={"cluster.workers": "many"}))
 
     assert text.startswith("cluster.workers:")
     assert "--set cluster.workers" in text
 
 
 def test_an_agent_that_asks_a_model_needs_one() -> None:
-    text = error_of(Request("lite", agent="mini"))
+    text = error_of(RunRequest("lite", agent="mini"))
 
     assert "--model" in text
     assert "scripted" in text
 
 
 def test_agents_that_ask_no_model_get_none() -> None:
-    config = load_config(Request("demo", agent="gold", model="scripted"))
+    config = load_config(RunRequest("demo", agent="gold", model="scripted"))
 
     assert config.model is None
     assert config.model_name_or_path == "gold"
@@ -212,31 +212,31 @@ def test_nothing_near_lists_what_is_known() -> None:
 
 @pytest.mark.parametrize("run_id", ["", "a b", "../up", ".hidden", "a/b", "x" * 101])
 def test_a_run_id_that_is_no_folder_name_is_refused(run_id: str) -> None:
-    assert "run id" in error_of(Request("demo", run_id=run_id or " "))
+    assert "run id" in error_of(RunRequest("demo", run_id=run_id or " "))
 
 
 @pytest.mark.parametrize("run_id", ["a b", "../up"])
 def test_a_setting_can_not_smuggle_in_a_run_id(run_id: str) -> None:
     with pytest.raises(ConfigError):
-        load_config(Request("demo", settings={"run_id": run_id}))
+        load_config(RunRequest("demo", settings={"run_id": run_id}))
 
 
 def test_a_made_up_run_id_names_benchmark_and_model() -> None:
-    assert load_config(Request("demo")).run_id.startswith("demo-scripted-2")
-    assert load_config(Request("demo", agent="gold")).run_id.startswith("demo-gold-2")
+    assert load_config(RunRequest("demo")).run_id.startswith("demo-scripted-2")
+    assert load_config(RunRequest("demo", agent="gold")).run_id.startswith("demo-gold-2")
 
 
 def test_a_run_id_made_up_from_a_long_name_is_a_run_id(tmp_path: Path) -> None:
     path = tmp_path / f"{'x' * 120}.jsonl"
     path.touch()
 
-    assert len(load_config(Request(str(path), agent="gold")).run_id) <= 100
+    assert len(load_config(RunRequest(str(path), agent="gold")).run_id) <= 100
 
 
 def test_a_run_of_an_older_version_is_read_without_what_means_nothing_any_more(
     tmp_path: Path,
 ) -> None:
-    config = load_config(Request("demo", agent="mini"))
+    config = load_config(RunRequest("demo", agent="mini"))
     data = config.model_dump(mode="json")
     data["model"]["endpoint"]["retry_s"] = 7200
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
@@ -248,4 +248,4 @@ def test_a_url_with_a_password_is_refused() -> None:
     secret = {"model.endpoint.base_url": "http://me:secret@gx10:8000/v1"}
 
     with pytest.raises(ConfigError, match="api_key_env"):
-        load_config(Request("lite", model="qwen3.5-35b", settings=secret))
+        load_config(RunRequest("lite", model="qwen3.5-35b", settings=secret))

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.config import Request, RunConfig, list_profiles, load_config, load_run_config
+from orchestrator.config import RunConfig, RunRequest, list_profiles, load_config, load_run_config
 from orchestrator.errors import ConfigError
 from orchestrator.paths import write_atomic
-from orchestrator.run import _to_yaml
+from orchestrator.run.session import _to_yaml
 
 SHIPPED = {k: list(list_profiles(k)) for k in ("benchmarks", "models", "agents", "clusters")}
 
@@ -26,7 +26,7 @@ def test_profiles_of_every_kind_are_shipped() -> None:
 @pytest.mark.parametrize("benchmark", SHIPPED["benchmarks"])
 def test_a_shipped_benchmark_goes_with_every_shipped_agent_and_cluster(benchmark: str) -> None:
     for agent, cluster in product(SHIPPED["agents"], SHIPPED["clusters"]):
-        config = load_config(Request(benchmark, "scripted", agent, cluster))
+        config = load_config(RunRequest(benchmark, "scripted", agent, cluster))
 
         names = (config.benchmark.name, config.agent.name, config.cluster.name)
         assert names == (benchmark, agent, cluster)
@@ -35,7 +35,7 @@ def test_a_shipped_benchmark_goes_with_every_shipped_agent_and_cluster(benchmark
 @pytest.mark.parametrize("model", SHIPPED["models"])
 def test_a_shipped_model_goes_with_every_shipped_benchmark(model: str) -> None:
     for benchmark in SHIPPED["benchmarks"]:
-        config = load_config(Request(benchmark, model, "mini"))
+        config = load_config(RunRequest(benchmark, model, "mini"))
 
         assert config.model is not None
         assert config.model.name == model
@@ -43,7 +43,7 @@ def test_a_shipped_model_goes_with_every_shipped_benchmark(model: str) -> None:
 
 
 def test_the_demo_keeps_its_small_limits() -> None:
-    config = load_config(Request("demo"))
+    config = load_config(RunRequest("demo"))
 
     assert config.rollout.max_steps == 30
     assert config.scripted
@@ -88,7 +88,7 @@ def test_a_broken_run_yaml_is_one_clear_line(tmp_path: Path, data: bytes) -> Non
 
 
 def test_a_hub_id_is_a_benchmark_without_a_profile() -> None:
-    config = load_config(Request("some-org/Their_Bench", agent="gold"))
+    config = load_config(RunRequest("some-org/Their_Bench", agent="gold"))
 
     assert config.benchmark.source == "some-org/Their_Bench"
     assert config.benchmark.name == "Their_Bench"
@@ -98,7 +98,7 @@ def test_a_file_is_a_benchmark_without_a_profile(tmp_path: Path) -> None:
     path = tmp_path / "my rows.jsonl"
     path.touch()
 
-    config = load_config(Request(str(path), agent="gold"))
+    config = load_config(RunRequest(str(path), agent="gold"))
 
     assert config.benchmark.source == str(path)
     assert config.benchmark.name == "my-rows"
@@ -110,9 +110,9 @@ def test_the_folder_that_one_stands_in_has_a_name(
     (tmp_path / "my-repo").mkdir()
     monkeypatch.chdir(tmp_path / "my-repo")
 
-    assert load_config(Request(".", agent="gold")).benchmark.name == "my-repo"
+    assert load_config(RunRequest(".", agent="gold")).benchmark.name == "my-repo"
 
 
 def test_a_file_that_is_not_there_is_told() -> None:
     with pytest.raises(ConfigError, match="no such file"):
-        load_config(Request("/nowhere/rows.parquet", agent="gold"))
+        load_config(RunRequest("/nowhere/rows.parquet", agent="gold"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from orchestrator.agents.steps import Step
 from orchestrator.display.steps import (
     ACTION_LINES,
     NO_ACTION,
@@ -7,8 +8,7 @@ from orchestrator.display.steps import (
     THOUGHT_LINES,
     render_steps,
 )
-from orchestrator.rollout import Progress
-from orchestrator.trajectory import Step
+from orchestrator.worker.rollout import Progress
 
 LOOKED = Step("I look.", "ls -a", "a.py\nb.py")
 

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from rows import failed, graded, rolled, state
+from support.rows import failed, graded, rolled, state
 
 from orchestrator.display.view import View, describe, outcome_words
+from orchestrator.driver.plan import Planned
 from orchestrator.driver.scheduler import Stage, Start
-from orchestrator.plan import Planned
-from orchestrator.rollout import Progress
 from orchestrator.types import Outcome, Usage
+from orchestrator.worker.rollout import Progress
 
 IDS = ("a", "b", "c", "d")
 

@@ -8,11 +8,11 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from simulation.simulated_night import SimulatedNight, Watcher, draw_rollouts, run_under
+from simulation.vllm_simulator import ServerProfile, SimulatedServer
 
 from orchestrator.driver.admission import Admission, Sample
 from orchestrator.endpoint.metrics import ServerMetrics
-from orchestrator.testing.simulated_night import SimulatedNight, Watcher, draw_rollouts, run_under
-from orchestrator.testing.vllm_simulator import ServerProfile, SimulatedServer
 
 HELD = Sample(10.0, 6, 3, 3000, 700.0, held=True, server=None)
 

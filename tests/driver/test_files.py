@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rows import failed, graded, instances, rolled, state
+from support.rows import failed, graded, instances, rolled, state
 
 from orchestrator.config import RunConfig
 from orchestrator.driver.files import (

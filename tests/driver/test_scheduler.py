@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from orchestrator.driver.plan import Planned
 from orchestrator.driver.scheduler import FIRST_PAUSE_S, Scheduler, Stage, Start
-from orchestrator.plan import Planned
 from orchestrator.types import FailureKind
 
 RETRIES = {

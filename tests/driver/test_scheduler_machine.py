@@ -17,8 +17,8 @@ from hypothesis.stateful import (
     rule,
 )
 
+from orchestrator.driver.plan import Planned
 from orchestrator.driver.scheduler import Scheduler, Stage, Start
-from orchestrator.plan import Planned
 from orchestrator.types import FailureKind
 
 kinds = st.sampled_from(list(FailureKind))

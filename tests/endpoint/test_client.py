@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from support.local_gateway import LocalGateway, model_at
 
 from orchestrator.dataset import Dataset
 from orchestrator.endpoint.client import ChatClient, Completion, ContextOverflow
 from orchestrator.endpoint.fields import CONTEXT_OVERFLOW
 from orchestrator.errors import EndpointUnavailable, RequestRefused
-from orchestrator.testing.endpoint import ScriptedEndpoint
-from orchestrator.testing.gateway import LocalGateway, model_at
+from orchestrator.scripted.endpoint import ScriptedEndpoint
 from orchestrator.types import Instance
 
 NOWHERE = "http://127.0.0.1:9/v1"

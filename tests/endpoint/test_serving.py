@@ -10,12 +10,12 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from support.local_gateway import model_at
 
 from orchestrator.dataset import Dataset
 from orchestrator.endpoint.serving import require_an_answer, require_endpoint, serving_facts
 from orchestrator.errors import PrerequisiteError
-from orchestrator.testing.endpoint import ScriptedEndpoint
-from orchestrator.testing.gateway import model_at
+from orchestrator.scripted.endpoint import ScriptedEndpoint
 
 NOWHERE = "http://127.0.0.1:9/v1"
 Start = Callable[[str], str]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rows import FAILED, failed, graded, rolled, state
+from support.rows import FAILED, failed, graded, rolled, state
 
-from orchestrator.journal import Session
+from orchestrator.journal import SessionRow
 from orchestrator.types import FailureKind
 
 
@@ -60,6 +60,6 @@ def test_a_changed_patch_whose_grade_failed_is_a_failure_in_spite_of_the_old_ver
 
 
 def test_the_wall_clock_is_that_of_all_sessions() -> None:
-    sessions = [Session(0, 10, 10), Session(100, None, 130)]
+    sessions = [SessionRow(0, 10, 10), SessionRow(100, None, 130)]
 
     assert state(sessions=sessions).wall_s == 40

@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rows import asked, failed, graded, rolled, sampled, state
+from support.rows import asked, failed, graded, rolled, sampled, state
 
-from orchestrator.config import Request, RunConfig, load_config
+from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.endpoint.fields import SWALLOWED
-from orchestrator.journal import RunState, Session
+from orchestrator.journal import RunState, SessionRow
 from orchestrator.report.build import Report, build_report
 from orchestrator.types import FailureKind, Outcome, RequestResult, Usage
 
-CONFIG = load_config(Request("demo", run_id="r1"))
+CONFIG = load_config(RunRequest("demo", run_id="r1"))
 
 
 def report(seen: RunState, config: RunConfig = CONFIG, **lock: Any) -> Report:
@@ -27,7 +27,7 @@ DONE = state(
     rolled("b-1", 2, outcome=Outcome.STEP_LIMIT, salvaged=True, notes=("careful",)),
     rolled("a-2", patch="", outcome=Outcome.GAVE_UP, usage=Usage(1, 5, 5)),
     grades=[graded("a-1", True), graded("b-1", False, attempt=2)],
-    sessions=[Session(0, 60, 60)],
+    sessions=[SessionRow(0, 60, 60)],
     ids=("a-1", "b-1", "a-2"),
 )
 
@@ -122,7 +122,7 @@ def test_what_the_model_was_asked_is_json() -> None:
 
 
 def test_an_agent_without_a_model_has_none_in_its_report() -> None:
-    assert report(DONE, load_config(Request("demo", agent="gold"))).model is None
+    assert report(DONE, load_config(RunRequest("demo", agent="gold"))).model is None
 
 
 def test_the_report_is_json() -> None:

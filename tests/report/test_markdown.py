@@ -3,15 +3,15 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rows import asked, failed, graded, rolled, sampled, state
+from support.rows import asked, failed, graded, rolled, sampled, state
 
-from orchestrator.config import Request, load_config
-from orchestrator.journal import RunState, Session
+from orchestrator.config import RunRequest, load_config
+from orchestrator.journal import RunState, SessionRow
 from orchestrator.report.build import build_report
 from orchestrator.report.markdown import bar, headline, render_markdown
 from orchestrator.types import FailureKind, GradeReason, Outcome, RequestResult, Usage
 
-CONFIG = load_config(Request("demo", run_id="r1"))
+CONFIG = load_config(RunRequest("demo", run_id="r1"))
 
 
 def render(seen: RunState) -> str:
@@ -33,7 +33,7 @@ def test_a_finished_run_tells_its_number_and_where_it_comes_from() -> None:
                 graded("a-1", True),
                 graded("b-1", False, reason=GradeReason.PATCH_DOES_NOT_APPLY),
             ],
-            sessions=[Session(0, 3900, 3900)],
+            sessions=[SessionRow(0, 3900, 3900)],
             ids=("a-1", "b-1", "b-2"),
         )
     )

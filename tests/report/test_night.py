@@ -3,19 +3,19 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rows import sampled
+from support.rows import sampled
 
-from orchestrator.journal.traffic import TraceRow
-from orchestrator.report.night import COLUMNS, NAME_WIDTH, Night, draw_night, sparkline
+from orchestrator.journal.model_requests import TraceRow
+from orchestrator.report.night import COLUMNS, NAME_WIDTH, NightPicture, draw_night, sparkline
 
 
-def draw(trace: list[TraceRow]) -> Night:
+def draw(trace: list[TraceRow]) -> NightPicture:
     night = draw_night(trace)
     assert night is not None
     return night
 
 
-def picture(night: Night, name: str) -> str:
+def picture(night: NightPicture, name: str) -> str:
     """A line's columns and its range."""
     (line,) = [line for line in night.lines if line.startswith(name)]
     return line[NAME_WIDTH:]

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rows import asked, graded, rolled, sampled, state
+from support.rows import asked, graded, rolled, sampled, state
 
-from orchestrator.config import Request, load_config
+from orchestrator.config import RunRequest, load_config
 from orchestrator.journal import RunState
 from orchestrator.report.build import build_report
 from orchestrator.report.terminal import render_report
 
-CONFIG = load_config(Request("demo", run_id="r1"))
+CONFIG = load_config(RunRequest("demo", run_id="r1"))
 
 
 def lines(seen: RunState) -> dict[str, list[str]]:

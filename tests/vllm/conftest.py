@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_vllm import RUNNING, WAITING, TinyVllm
+from support.tiny_vllm import RUNNING, WAITING, TinyVllm
 
 
 @contextmanager

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_vllm import MODEL, TinyVllm
+from support.tiny_vllm import MODEL, TinyVllm
 
 from orchestrator.answers import unseal
 from orchestrator.dataset import Dataset
-from orchestrator.testing.personas import apply_command
-from orchestrator.testing.protocols import SUBMIT, Protocol, message_of
+from orchestrator.scripted.personas import apply_command
+from orchestrator.scripted.protocols import SUBMIT, Protocol, message_of
 
 pytestmark = [pytest.mark.vllm, pytest.mark.ray, pytest.mark.slow]
 HUNG_S = 90.0

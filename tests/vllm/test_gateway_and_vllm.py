@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
-from tiny_vllm import (
+from support.local_gateway import LocalGateway, model_at
+from support.tiny_vllm import (
     BLOCK_TOKENS,
     CONTEXT_TOKENS,
     ENDLESS,
@@ -27,7 +28,6 @@ from orchestrator.endpoint.client import ChatClient, ContextOverflow
 from orchestrator.endpoint.serving import require_an_answer, require_endpoint, serving_facts
 from orchestrator.errors import PrerequisiteError, RequestRefused
 from orchestrator.gateway.messages import Requested, Sampled
-from orchestrator.testing.gateway import LocalGateway, model_at
 from orchestrator.types import ModelRequest, RequestResult
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]

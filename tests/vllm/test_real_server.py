@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tiny_vllm import (
+from support.tiny_vllm import (
     BLOCK_TOKENS,
     CONTEXT_TOKENS,
     ENDLESS,

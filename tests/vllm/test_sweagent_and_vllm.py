@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tiny_vllm import MODEL, NO_THINKING, TinyVllm
+from support.local_gateway import LocalGateway, model_at
+from support.tiny_vllm import MODEL, NO_THINKING, TinyVllm
 
 from orchestrator.answers import unseal
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
-from orchestrator.testing.gateway import LocalGateway, model_at
-from orchestrator.testing.personas import apply_command
-from orchestrator.testing.protocols import SUBMIT, Protocol, message_of
+from orchestrator.scripted.personas import apply_command
+from orchestrator.scripted.protocols import SUBMIT, Protocol, message_of
 from orchestrator.types import Instance, Outcome, RolloutResult
 
 pytestmark = [pytest.mark.vllm, pytest.mark.sweagent, pytest.mark.docker, pytest.mark.slow]

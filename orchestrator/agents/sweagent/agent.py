@@ -14,15 +14,18 @@ from pathlib import Path
 from typing import Any, Self
 
 from orchestrator.agents.base import TOOLS_MOUNT, AgentContext
+from orchestrator.agents.budget import LimitReached
+from orchestrator.agents.steps import Step, Trajectory, read_sweagent, sweagent_last_patch
 from orchestrator.agents.sweagent.installation import (
     SANDBOX_PYTHON,
     Installation,
     require_installation,
 )
 from orchestrator.agents.sweagent.outcomes import outcome_of
-from orchestrator.agents.sweagent.process import Runner, give_back, take_runner, warm_up
-from orchestrator.budget import LimitReached
-from orchestrator.config.schema import Agent as AgentConfig
+from orchestrator.agents.sweagent.runner_process import Runner, give_back, take_runner, warm_up
+from orchestrator.backends import Sandbox
+from orchestrator.backends.tunnel import HOST, Tunnel
+from orchestrator.config.schema import AgentSettings as AgentConfig
 from orchestrator.endpoint.client import ChatClient, ContextOverflow
 from orchestrator.errors import (
     AgentCrashed,
@@ -31,9 +34,6 @@ from orchestrator.errors import (
     PrerequisiteError,
     SandboxUnavailable,
 )
-from orchestrator.sandbox import Sandbox
-from orchestrator.sandbox.tunnel import HOST, Tunnel
-from orchestrator.trajectory import Step, Trajectory, read_sweagent, sweagent_last_patch
 from orchestrator.types import Outcome
 
 RUNTIME_PATH = "/opt/swe-orchestrator/runtime"
@@ -90,7 +90,7 @@ class SweAgent:
                 raise AgentCrashed("the rollout ended before SWE-agent had started")
         context.budget.activity = "starts SWE-agent's server"
         with (
-            _Server(context.sandbox) as server,
+            _SandboxServer(context.sandbox) as server,
             ChatClient(context.base_url, context.api_key) as client,
         ):
             runner.tell("rollout", **self._request(context, server))
@@ -120,7 +120,7 @@ class SweAgent:
     def trajectory(self, output_dir: Path) -> Trajectory:
         return read_sweagent(_trajectory_file(output_dir))
 
-    def _request(self, context: AgentContext, server: _Server) -> dict[str, Any]:
+    def _request(self, context: AgentContext, server: _SandboxServer) -> dict[str, Any]:
         assert self._installation is not None
         limits, config = context.budget.limits, self._config
         tools = self._installation.paths.checkout / "tools"
@@ -140,7 +140,7 @@ class SweAgent:
         }
 
     def _converse(
-        self, runner: Runner, context: AgentContext, client: ChatClient, server: _Server
+        self, runner: Runner, context: AgentContext, client: ChatClient, server: _SandboxServer
     ) -> dict[str, Any]:
         """Serve the runner until its rollout is over; its last message.
 
@@ -220,7 +220,7 @@ def find_bundle(name: str, tools: Path) -> Path:
     )
 
 
-class _Server:
+class _SandboxServer:
     """SWE-ReX's server in the sandbox, by the image's own Python, from the mounted folder.
 
     Use it as a context manager: leaving ends it.

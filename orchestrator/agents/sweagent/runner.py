@@ -144,7 +144,7 @@ def as_text(value: Any) -> str:
     return str(value).encode("utf-8", "replace").decode()
 
 
-class Agent(DefaultAgent):
+class TellingAgent(DefaultAgent):
     """SWE-agent's own agent, which tells its steps as they happen."""
 
     max_steps = 0
@@ -259,7 +259,7 @@ def roll_out(worker: Worker, request: dict[str, Any]) -> None:
             "TQDM_DISABLE": "1",
         },
     )
-    agent = Agent(
+    agent = TellingAgent(
         templates=TemplateConfig(
             system_template=config["system_template"],
             instance_template=config["instance_template"],

@@ -59,7 +59,7 @@ class Runtime(RemoteRuntime):
         return await super().create_session(request)
 
 
-class Sandbox(RemoteDeployment):
+class SandboxDeployment(RemoteDeployment):
     async def start(self) -> None:
         self._runtime = Runtime(**self._config.model_dump(exclude={"type"}), logger=self.logger)
 
@@ -85,7 +85,7 @@ class Environment(SWEEnv):
         self._another_server = another_server
         self._cwd = workdir
         super().__init__(
-            deployment=Sandbox(**address),
+            deployment=SandboxDeployment(**address),
             repo=PreExistingRepoConfig(repo_name=workdir.strip("/")),
             post_startup_commands=[],
         )
@@ -161,7 +161,7 @@ class Environment(SWEEnv):
         if not self.is_kept:
             raise why
         for tries in range(MOST_TRIES):
-            self.deployment = Sandbox(**self._another_server())
+            self.deployment = SandboxDeployment(**self._another_server())
             asyncio.run(self.deployment.start())
             try:
                 if tries:  # every shell reads it, and the agent may have broken it

@@ -1,0 +1,1 @@
+"""mini-swe-agent as a library, on our sandboxes, client and limits."""

@@ -1,0 +1,1 @@
+"""Sandboxes in Docker containers, their images, and the official harness in them."""

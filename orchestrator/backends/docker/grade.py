@@ -1,0 +1,110 @@
+"""Grading by the official harness's own `run_instance`, in containers that we can find again."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import docker
+from swebench.harness.run_evaluation import run_instance
+from swebench.harness.utils import make_test_spec
+
+from orchestrator.answers import unseal
+from orchestrator.backends.docker.images import ensure_image, evict_image
+from orchestrator.backends.docker.sandbox import connect, labels
+from orchestrator.backends.grading import GradeRequest, grade_result
+from orchestrator.errors import ImageUnavailable, InfraError, PrerequisiteError
+from orchestrator.types import GradeResult
+
+ENGINE_TIMEOUT_S = 1800
+
+
+def grade_in_docker(request: GradeRequest) -> GradeResult:
+    """One call of the harness, in a fresh folder: its cache, which does not look at the patch, has
+    nothing to find there. The files that it wrote come back in the result."""
+    started_at, started = time.time(), time.monotonic()
+    phases: dict[str, float] = {}
+    files: dict[str, bytes] = {}
+    error: InfraError | None = None
+    try:
+        client = connect(ENGINE_TIMEOUT_S)
+        cluster = request.config.cluster
+        ensure_image(client, request.instance, cluster.images, cluster.sandbox.platform)
+        phases["image"] = time.monotonic() - started
+        files = _run_harness(request, client)
+        phases["harness"] = time.monotonic() - started - phases["image"]
+        if request.evict_image:
+            evict_image(client, request.instance.image)
+    except PrerequisiteError as problem:
+        error = ImageUnavailable(problem.what)
+    except InfraError as problem:
+        error = problem
+    return grade_result(request, files, started_at, time.time(), phases, error)
+
+
+def _run_harness(request: GradeRequest, client: docker.DockerClient) -> dict[str, bytes]:
+    spec = make_test_spec(dict(unseal(request.sealed_answer).row))
+    run_id = request.config.run_id
+    with tempfile.TemporaryDirectory(prefix="grade-") as folder, contextlib.chdir(folder):
+        # the harness prints its own errors; its log holds them too
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            run_instance(
+                spec,
+                request.prediction.as_dict(),
+                _LabellingClient(client, _container_settings(request)),
+                run_id,
+                timeout=request.config.cluster.grading.timeout_s,
+            )
+        logs = sorted(Path("logs").rglob("*"))
+        return {path.name: path.read_bytes() for path in logs if path.is_file()}
+
+
+def _container_settings(request: GradeRequest) -> dict[str, Any]:
+    """What our containers have on top of the harness's own settings."""
+    cluster = request.config.cluster
+    memory = int(cluster.grading.memory_gb * 1e9)
+    return {
+        "labels": labels(
+            request.config.run_id,
+            request.run_dir,
+            request.driver_host,
+            request.instance.instance_id,
+            request.attempt,
+            "grade",
+        ),
+        "platform": cluster.sandbox.platform,
+        "network_mode": "bridge" if cluster.grading.network else "none",
+        "mem_limit": memory,
+        "memswap_limit": memory,
+        "volumes": list(cluster.sandbox.mounts),
+        "environment": dict(cluster.sandbox.env),
+        # the harness's idle command ignores SIGTERM, and `docker stop` would wait 15 s for it
+        "stop_signal": "SIGKILL",
+    }
+
+
+class _LabellingClient:
+    """A Docker client that adds settings to every container that is created through it."""
+
+    def __init__(self, client: docker.DockerClient, settings: dict[str, Any]) -> None:
+        self._client = client
+        self.containers = _Containers(client.containers, settings)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+class _Containers:
+    def __init__(self, containers: Any, settings: dict[str, Any]) -> None:
+        self._containers = containers
+        self._settings = settings
+
+    def create(self, **given: Any) -> Any:
+        return self._containers.create(**(given | self._settings))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._containers, name)

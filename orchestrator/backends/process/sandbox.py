@@ -1,0 +1,253 @@
+"""Sandboxes that are a temporary copy and child processes. They isolate nothing.
+
+For the bundled benchmark where there is no Docker, and for what a person asks for by name. The
+task's own build.sh lays the copy out as its image would be, at another place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from orchestrator.backends.base import (
+    MAX_OUTPUT_BYTES,
+    CappedOutput,
+    ClosesOnExit,
+    ExecResult,
+    SandboxSpec,
+    drain,
+)
+from orchestrator.errors import SandboxUnavailable
+
+MARKER = "SWE_ORCHESTRATOR_SCRATCH"
+"""Environment variable of every process in a sandbox: the folder that it belongs to."""
+BUILD_TIMEOUT_S = 120
+
+
+class ProcessSandbox(ClosesOnExit):
+    """A copy of the task's repository under the run's scratch folder."""
+
+    def __init__(
+        self, root: Path, memory_gb: float, env: dict[str, str], mounts: tuple[str, ...] = ()
+    ) -> None:
+        self._root = root
+        self._mounts = mounts
+        self._memory_kb = int(memory_gb * 1e6)
+        self.workdir = str(root / "testbed")
+        self.conda = str(root / "miniconda3")
+        testbed = root / "miniconda3" / "envs" / "testbed"
+        self._environment = {
+            "PATH": f"{testbed}/bin:{self.conda}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+            "CONDA_PREFIX": str(testbed),
+            "CONDA_DEFAULT_ENV": "testbed",
+            "HOME": str(root / "home"),
+            "TMPDIR": str(root / "tmp"),
+            "LANG": "C.UTF-8",
+            # a copy whose .git an agent removed must not find the repository around the runs folder
+            "GIT_CEILING_DIRECTORIES": str(root),
+            MARKER: str(root),
+            **env,
+        }
+
+    @classmethod
+    def start(cls, spec: SandboxSpec) -> ProcessSandbox:
+        """Copy and lay out the task.
+
+        Raises:
+            SandboxUnavailable: the instance comes from no task repo, or its build.sh failed.
+        """
+        task = Path(spec.task_dir) if spec.task_dir else None
+        if task is None or not (task / "build.sh").is_file():
+            raise SandboxUnavailable(
+                f"{spec.instance_id}: a process sandbox needs a task folder with a build.sh"
+            )
+        scratch = Path(spec.run_dir).resolve() / "scratch"
+        root = scratch / f"{spec.instance_id}.{spec.attempt}.{secrets.token_hex(3)}"
+        sandbox = cls(root, spec.memory_gb, dict(spec.env), spec.mounts)
+        try:
+            for folder in (root, root / "home", root / "tmp"):
+                folder.mkdir(parents=True, exist_ok=True)
+            build = [
+                "bash",
+                str(task / "build.sh"),
+                str(task / "repo"),
+                sandbox.workdir,
+                sandbox.conda,
+                spec.base_commit,
+            ]
+            done = subprocess.run(
+                build,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=BUILD_TIMEOUT_S,
+                env=_build_environment(root),
+            )
+            if done.returncode != 0:
+                raise SandboxUnavailable(
+                    f"{spec.instance_id}: build.sh: {done.stderr.strip()[-300:]}"
+                )
+        except (OSError, subprocess.SubprocessError) as error:
+            sandbox.close()
+            raise SandboxUnavailable(f"{spec.instance_id}: {error}") from error
+        except BaseException:
+            sandbox.close()
+            raise
+        return sandbox
+
+    @property
+    def _cwd(self) -> str:
+        """Nothing can be run in a folder that an agent has removed. The other one lies below what
+        GIT_CEILING_DIRECTORIES names: git finds no repository from there."""
+        return self.workdir if os.path.isdir(self.workdir) else self._environment["HOME"]
+
+    def exec(
+        self, command: str, timeout_s: float, *, max_bytes: int = MAX_OUTPUT_BYTES
+    ) -> ExecResult:
+        # macOS knows no limit on address space; there the limit is not set
+        limited = f'ulimit -Sv {self._memory_kb} 2>/dev/null; exec bash -c "$1"'
+        output = CappedOutput(max_bytes)
+        deadline = time.monotonic() + timeout_s
+        try:
+            process = subprocess.Popen(
+                ["bash", "-c", limited, "bash", command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd=self._cwd,
+                env=self._environment,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise SandboxUnavailable(f"{self._root.name}: {error}") from error
+        assert process.stdout is not None
+        with process.stdout as stream:
+            fd = stream.fileno()
+            done = drain(
+                fd,
+                lambda: os.read(fd, 65536),
+                output.add,
+                lambda: process.poll() is None,
+                deadline,
+            )
+            # a command may close its output and work on
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=max(deadline - time.monotonic(), 0.1) if done else 0.1)
+            timed_out = process.returncode is None
+            if timed_out:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        return ExecResult(output.value(), process.returncode, timed_out)
+
+    def resolve(self, path: str) -> str:
+        for mount in self._mounts:
+            host, target = mount.split(":")[:2]
+            if path == target or path.startswith(f"{target}/"):
+                return host + path[len(target) :]
+        return path
+
+    def attach(self, command: Sequence[str]) -> _PipeStream:
+        try:
+            return _PipeStream(
+                subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    cwd=self._cwd,
+                    env=self._environment,
+                    start_new_session=True,
+                )
+            )
+        except OSError as error:
+            raise SandboxUnavailable(f"{self._root.name}: {error}") from error
+
+    def write_file(self, path: str, data: bytes) -> None:
+        full = Path(self.workdir, path)
+        try:
+            full.write_bytes(data)
+            full.chmod(0o755)
+        except OSError as error:
+            raise SandboxUnavailable(f"{self._root.name}: {error}") from error
+
+    def close(self) -> None:
+        kill_processes_of(self._root)
+        remove_tree(self._root)
+
+
+class _PipeStream:
+    """Standard input and output of a child; implements `base.Stream`."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._input, self._output = process.stdin, process.stdout
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._input.write(data)
+            self._input.flush()
+        except ValueError as error:  # closed
+            raise BrokenPipeError(str(error)) from error
+
+    def read(self) -> bytes:
+        return os.read(self._output.fileno(), 65536)
+
+    def close(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        with contextlib.suppress(OSError):
+            self._input.close()
+        self._output.close()
+
+
+def kill_processes_of(scratch: Path) -> int:
+    """Kill every process of ours whose marker names this folder or one below it; how many."""
+    killed = 0
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            owner = process.environ().get(MARKER)
+            if owner and Path(owner).is_relative_to(scratch):
+                process.kill()
+                killed += 1
+    return killed
+
+
+def remove_tree(path: Path) -> None:
+    """Delete a folder even where an agent took write permission from parts of it."""
+
+    def make_writable_and_retry(
+        function: Callable[..., Any], name: str, _error: BaseException
+    ) -> None:
+        with contextlib.suppress(OSError):
+            os.chmod(os.path.dirname(name), stat.S_IRWXU)
+            os.chmod(name, stat.S_IRWXU)
+            function(name)
+
+    if sys.version_info >= (3, 12):
+        shutil.rmtree(path, onexc=make_writable_and_retry)
+    else:
+        shutil.rmtree(
+            path, onerror=lambda f, name, _info: make_writable_and_retry(f, name, OSError())
+        )
+
+
+def _build_environment(root: Path) -> dict[str, str]:
+    keep = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
+    inherited = {name: os.environ[name] for name in keep if name in os.environ}
+    return {**inherited, "HOME": str(root / "home"), "TMPDIR": str(root / "tmp"), MARKER: str(root)}

@@ -1,0 +1,48 @@
+"""What the loop needs of an engine, and what an engine reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from orchestrator.types import GradeResult, RolloutResult
+from orchestrator.worker.grade import GradeRequest
+from orchestrator.worker.rollout import Progress, RolloutRequest
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something that a person should know, in one line."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """How the model serves just now, in one line."""
+
+    text: str
+
+
+Event = Progress | RolloutResult | GradeResult | Remark | ModelStatus
+
+
+class Engine(Protocol):
+    """Runs rollouts and grades somewhere. Whatever is submitted ends in exactly one result."""
+
+    def submit_rollout(self, request: RolloutRequest) -> None: ...
+
+    def submit_grade(self, request: GradeRequest) -> None: ...
+
+    def poll(self, timeout_s: float) -> list[Event]:
+        """What happened; waits up to `timeout_s` for something. A worker that died is a result
+        with the failure worker_lost."""
+        ...
+
+    def stop_now(self) -> None:
+        """Ask what runs to harvest and end; its results still come through `poll`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the workers, also of busy ones."""
+        ...

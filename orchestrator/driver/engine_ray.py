@@ -1,0 +1,196 @@
+"""The engine on Ray: one task a rollout, one a grade. The only module that imports ray.
+
+Nodes offer `rollout_slot` and `grade_slot` as custom resources. A rollout is a streaming task, so
+that its progress arrives while it runs; its last value is its result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.driver.engine import Event
+from orchestrator.errors import PrerequisiteError
+from orchestrator.types import (
+    Failure,
+    FailureKind,
+    GradeResult,
+    RolloutResult,
+    patch_sha256,
+)
+from orchestrator.worker.grade import GradeRequest, grade
+from orchestrator.worker.rollout import Progress, RolloutRequest, roll_out
+
+# Ray reads these when it is imported: no reports to its makers, no advice meant for GPU users
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+# glibc would give every thread of every worker an arena of its own, and keep what each once held
+os.environ.setdefault("MALLOC_ARENA_MAX", "2")
+
+import ray
+import ray.exceptions
+from ray.experimental import internal_kv
+
+ROLLOUT_SLOT = "rollout_slot"
+GRADE_SLOT = "grade_slot"
+OBJECT_STORE_BYTES = 100 * 2**20
+STOP_POLL_S = 1.0
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A task under way: what it was asked, and since when."""
+
+    request: RolloutRequest | GradeRequest
+    started_at: float
+
+
+class RayEngine:
+    """Local by default; `address` joins a cluster whose nodes offer our resources."""
+
+    def __init__(
+        self, rollout_slots: int, grade_slots: int, address: str | None, run_id: str
+    ) -> None:
+        """Raises PrerequisiteError where Ray can't start, or the cluster lacks our resources."""
+        self._run_id = run_id
+        self._tasks: dict[Any, _Running] = {}
+        settings: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+        if address is None:
+            settings |= {
+                "include_dashboard": False,
+                # Ray starts, and keeps, about as many workers as it has CPUs: one a rollout slot;
+                # grades have workers of their own
+                "num_cpus": rollout_slots,
+                "object_store_memory": OBJECT_STORE_BYTES,
+                "resources": {ROLLOUT_SLOT: rollout_slots, GRADE_SLOT: grade_slots},
+            }
+        try:
+            # the driver's own address space in Ray is quiet; what Ray prints is for its users
+            ray.init(address or "local", **settings)
+        except (ConnectionError, RuntimeError, OSError, ValueError) as error:
+            raise PrerequisiteError(
+                f"Ray can't start ({' '.join(str(error).split())[:200]}).",
+                "Is there memory and room in /tmp?" if address is None else "Check --ray-address.",
+            ) from error
+        _require_resources(address)
+        self._rollout = ray.remote(_rollout_task).options(
+            num_cpus=0, resources={ROLLOUT_SLOT: 1}, max_retries=0, num_returns="streaming"
+        )
+        # workers of their own: the harness takes 100 MB that a rollout's worker need not carry
+        self._grade = ray.remote(grade).options(
+            num_cpus=0,
+            resources={GRADE_SLOT: 1},
+            max_retries=0,
+            runtime_env={"env_vars": {"SWE_ORCHESTRATOR_WORKER": "grade"}},
+        )
+
+    @property
+    def session_dir(self) -> str:
+        """Ray's folder on this host; it stands in the command lines of all its processes."""
+        sockets = [node["RayletSocketName"] for node in ray.nodes() if node["Alive"]]
+        return str(sockets[0]).partition("/sockets/")[0] if sockets else ""
+
+    def submit_rollout(self, request: RolloutRequest) -> None:
+        self._tasks[self._rollout.remote(request)] = _Running(request, time.time())
+
+    def submit_grade(self, request: GradeRequest) -> None:
+        self._tasks[self._grade.remote(request)] = _Running(request, time.time())
+
+    def poll(self, timeout_s: float) -> list[Event]:
+        if not self._tasks:
+            time.sleep(timeout_s)
+            return []
+        ready, _ = ray.wait(list(self._tasks), num_returns=1, timeout=timeout_s)
+        if ready:
+            more, _ = ray.wait(list(self._tasks), num_returns=len(self._tasks), timeout=0)
+            ready = list(dict.fromkeys([*ready, *more]))
+        return [event for task in ready for event in self._take(task)]
+
+    def stop_now(self) -> None:
+        internal_kv._internal_kv_put(_stop_key(self._run_id), b"1")
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):
+            internal_kv._internal_kv_del(_stop_key(self._run_id))
+        self._tasks.clear()
+        ray.shutdown()
+
+    def _take(self, task: Any) -> Iterator[Event]:
+        """One value of a task that has one; a task that died becomes a failure."""
+        running = self._tasks[task]
+        try:
+            ref = next(task) if isinstance(running.request, RolloutRequest) else task
+            value = ray.get(ref)
+        except StopIteration:
+            del self._tasks[task]
+            return
+        except ray.exceptions.RayError as error:
+            del self._tasks[task]
+            yield _lost(running, error)
+            return
+        if not isinstance(value, Progress):
+            del self._tasks[task]
+        yield value
+
+
+def _rollout_task(request: RolloutRequest) -> Iterator[Progress | RolloutResult]:
+    yield from roll_out(request, _stop_flag(request.config.run_id))
+
+
+def _stop_flag(run_id: str) -> Callable[[], bool]:
+    """Whether the driver has asked what runs to end; asks the cluster once a second at most."""
+    asked_at = 0.0
+    stop = False
+
+    def should_stop() -> bool:
+        nonlocal asked_at, stop
+        if not stop and time.monotonic() - asked_at >= STOP_POLL_S:
+            asked_at = time.monotonic()
+            stop = internal_kv._internal_kv_get(_stop_key(run_id)) is not None
+        return stop
+
+    return should_stop
+
+
+def _stop_key(run_id: str) -> bytes:
+    return f"swe-orchestrator:stop:{run_id}".encode()
+
+
+def _require_resources(address: str | None) -> None:
+    offered = ray.cluster_resources()
+    if address is not None and not {ROLLOUT_SLOT, GRADE_SLOT} <= set(offered):
+        ray.shutdown()
+        raise PrerequisiteError(
+            f"the Ray cluster at {address} offers no {ROLLOUT_SLOT} or no {GRADE_SLOT}.",
+            "Start its nodes with `ray start … --resources "
+            f'\'{{"{ROLLOUT_SLOT}": 4, "{GRADE_SLOT}": 1}}\'`.',
+        )
+
+
+def _lost(running: _Running, error: ray.exceptions.RayError) -> RolloutResult | GradeResult:
+    cause = getattr(error, "cause", None) or error
+    detail = " ".join(str(cause).split())[:300]
+    request = running.request
+    failure = Failure(FailureKind.WORKER_LOST, f"{type(cause).__name__}: {detail}")
+    now = time.time()
+    if isinstance(request, RolloutRequest):
+        return RolloutResult(
+            request.instance.instance_id,
+            request.attempt,
+            failure=failure,
+            started_at=running.started_at,
+            ended_at=now,
+        )
+    return GradeResult(
+        request.instance.instance_id,
+        request.attempt,
+        patch_sha256(request.patch),
+        failure=failure,
+        started_at=running.started_at,
+        ended_at=now,
+    )

@@ -1,0 +1,197 @@
+"""The loop between scheduler, engine and journal. It decides nothing and computes nothing."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from orchestrator.config.schema import RunConfig
+from orchestrator.driver.engine import Engine, Event
+from orchestrator.driver.files import (
+    append_prediction,
+    read_patch,
+    save_grade,
+    save_rollout,
+)
+from orchestrator.driver.gateway_listener import GatewayHandle, GatewayListener
+from orchestrator.driver.plan import Plan, Planned
+from orchestrator.driver.scheduler import Scheduler, Stage, Start
+from orchestrator.driver.stop import StopSignal
+from orchestrator.errors import JournalError
+from orchestrator.journal import Journal
+from orchestrator.paths import RunPaths
+from orchestrator.types import FailureKind, GradeResult, Instance, RolloutResult, SealedAnswer
+from orchestrator.worker.grade import GradeRequest
+from orchestrator.worker.rollout import RolloutRequest
+
+POLL_S = 0.25
+DISK_EVERY_S = 10.0
+STOP_NOW_PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the run's rollouts and grades are made from."""
+
+    config: RunConfig
+    paths: RunPaths
+    instances: Mapping[str, Instance]
+    answers: Mapping[str, SealedAnswer]
+    sandbox_kind: str
+    gateway: GatewayHandle | None = None
+    """None for agents that ask no model."""
+    token: str = ""
+    agent_commit: str = ""
+
+    def rollout_request(self, planned: Planned) -> RolloutRequest:
+        gold = self.config.agent.kind == "gold"
+        gateway = self.gateway
+        return RolloutRequest(
+            config=self.config,
+            instance=self.instances[planned.instance_id],
+            attempt=planned.attempt,
+            sandbox_kind=self.sandbox_kind,
+            run_dir=str(self.paths.root),
+            driver_host=socket.gethostname(),
+            base_url=gateway.base_url(planned.instance_id, planned.attempt) if gateway else "",
+            api_key=self.token,
+            sealed_answer=self.answers[planned.instance_id] if gold else None,
+            agent_commit=self.agent_commit,
+        )
+
+    def grade_request(self, planned: Planned, evict_image: bool) -> GradeRequest:
+        return GradeRequest(
+            config=self.config,
+            instance=self.instances[planned.instance_id],
+            attempt=planned.attempt,
+            patch=read_patch(self.paths, planned.instance_id, planned.attempt),
+            sandbox_kind=self.sandbox_kind,
+            run_dir=str(self.paths.root),
+            sealed_answer=self.answers[planned.instance_id],
+            driver_host=socket.gethostname(),
+            evict_image=evict_image,
+        )
+
+
+class Driver:
+    """Takes a plan to its end. The caller iterates over `events` and shows them."""
+
+    def __init__(
+        self,
+        work: Work,
+        engine: Engine,
+        scheduler: Scheduler,
+        journal: Journal,
+        stop: StopSignal,
+        traffic: GatewayListener | None = None,
+        on_worker_lost: Callable[[str, int], None] = lambda instance_id, attempt: None,
+    ) -> None:
+        self._work = work
+        self._engine = engine
+        self._scheduler = scheduler
+        self._journal = journal
+        self._stop = stop
+        self._traffic = traffic
+        self._on_worker_lost = on_worker_lost
+        self._pulled: set[str] = set()
+        self._disk_checked_at = -DISK_EVERY_S
+        self._stopped_now_at: float | None = None
+
+    def events(self, plan: Plan) -> Iterator[Event | Start | None]:
+        """Run until nothing is left, or a stop has been obeyed; None where nothing happened.
+
+        Raises:
+            JournalError: the record can't be written; everything recorded so far stands.
+            OSError: the disk takes no more.
+        """
+        self._scheduler.add(Stage.ROLLOUT, plan.rollouts)
+        self._scheduler.add(Stage.GRADE, plan.grades)
+        while not self._scheduler.is_finished:
+            self._look_around(time.monotonic())
+            if self._stop_was_not_obeyed():
+                return
+            yield from self._traffic.listen() if self._traffic else ()
+            for start in self._scheduler.admit(time.monotonic()):
+                self._submit(start)
+                yield start
+            for event in self._engine.poll(POLL_S):
+                self._land(event)
+                yield event
+            self._journal.heartbeat()
+            yield None
+        if self._traffic:
+            yield from self._traffic.listen()
+            self._traffic.flush()
+
+    def notice(self) -> str:
+        """Why nothing is admitted, for the display; empty while all is well."""
+        if self._stop.count >= 2:
+            return "stopping now: what runs is harvested and ends"
+        if self._stop.count == 1:
+            return "stopping: what runs may finish; once more (Ctrl-C) stops it now"
+        return self._scheduler.held_back(time.monotonic())
+
+    def _submit(self, start: Start) -> None:
+        if start.stage is Stage.ROLLOUT:
+            self._engine.submit_rollout(self._work.rollout_request(start.work))
+            return
+        keep = self._work.config.cluster.images.keep
+        evict = not keep and start.work.instance_id in self._pulled
+        self._engine.submit_grade(self._work.grade_request(start.work, evict))
+
+    def _land(self, event: Event) -> None:
+        """Files first, then the journal's row, then the scheduler."""
+        config, paths = self._work.config, self._work.paths
+        now = time.monotonic()
+        if isinstance(event, RolloutResult):
+            save_rollout(paths, event)
+            self._journal.append_rollout(event)
+            if event.outcome is not None:
+                append_prediction(config, paths, event)
+            if event.image_pulled:
+                self._pulled.add(event.instance_id)
+            failure = self._failure_of(event)
+            work = Planned(event.instance_id, event.attempt)
+            self._scheduler.rollout_done(work, failure, bool(event.patch), now)
+        elif isinstance(event, GradeResult):
+            save_grade(config, paths, event)
+            self._journal.append_grade(event)
+            failure = self._failure_of(event)
+            self._scheduler.grade_done(Planned(event.instance_id, event.attempt), failure, now)
+
+    def _failure_of(self, event: RolloutResult | GradeResult) -> FailureKind | None:
+        if event.failure is None:
+            return None
+        if event.failure.kind is FailureKind.WORKER_LOST:
+            self._on_worker_lost(event.instance_id, event.attempt)
+            if self._work.gateway is not None:
+                self._work.gateway.forget(event.instance_id, event.attempt)
+        return event.failure.kind
+
+    def _look_around(self, now: float) -> None:
+        """The person and the disk."""
+        if self._stop.count >= 1:
+            self._scheduler.stopping = True
+        if self._stop.count >= 2 and self._stopped_now_at is None:
+            self._stopped_now_at = now
+            self._engine.stop_now()
+        if now - self._disk_checked_at >= DISK_EVERY_S:
+            self._disk_checked_at = now
+            self._check_disk()
+
+    def _check_disk(self) -> None:
+        minimum_gb = self._work.config.cluster.min_free_disk_gb
+        free_gb = shutil.disk_usage(self._work.paths.root).free / 1e9
+        self._scheduler.disk_low = free_gb < minimum_gb
+        if self._scheduler.disk_low and self._scheduler.is_idle:
+            raise JournalError(
+                f"{free_gb:.2f} GB are free at {self._work.paths.root}, less than {minimum_gb:g} "
+                "(cluster.min_free_disk_gb). Nothing is lost: free some space and resume."
+            )
+
+    def _stop_was_not_obeyed(self) -> bool:
+        since = self._stopped_now_at
+        return since is not None and time.monotonic() - since > STOP_NOW_PATIENCE_S

@@ -1,0 +1,152 @@
+"""The gateway's process, as its driver has it: started, heard, started again, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from orchestrator.config.schema import GatewayAddress, Model
+from orchestrator.errors import PrerequisiteError
+from orchestrator.gateway.link import Link
+from orchestrator.gateway.messages import GatewayStart, Listening, Message, from_line, rollout_key
+
+START_S = 60.0
+STOP_S = 5.0
+RESTART_EVERY_S = 2.0
+SILENCE_S = 90.0
+"""It sends a sample every 10 s; one that is silent for longer hangs."""
+
+log = logging.getLogger(__name__)
+
+
+class GatewayProcess:
+    """Use it as a context manager. A gateway that dies is started again at the same port, and
+    agents' clients wait for it; what it had not told yet is lost, and no verdict hangs on that."""
+
+    def __init__(self, model: Model, place: GatewayAddress, api_key: str, log_path: Path) -> None:
+        self.token = secrets.token_urlsafe(24)
+        self._settings = GatewayStart(
+            model=model, api_key=api_key, token=self.token, host=place.host, port=place.port
+        )
+        self._log_path = log_path
+        self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._process: subprocess.Popen[str] | None = None
+        self._ready = threading.Event()
+        self._started_at = 0.0
+        self._heard_at = 0.0
+
+    def __enter__(self) -> Self:
+        """Raises PrerequisiteError where it can't listen."""
+        self._start()
+        deadline = time.monotonic() + START_S
+        while not self._ready.wait(0.05):
+            assert self._process is not None
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self._end()
+                place = f"{self._settings.host}:{self._settings.port}"
+                raise PrerequisiteError(
+                    f"the gateway can't listen at {place} (see {self._log_path}).",
+                    "Set --set cluster.gateway.host=ADDRESS, of this host, and …gateway.port=0.",
+                )
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def root_url(self) -> str:
+        return f"http://{self._settings.host}:{self._settings.port}"
+
+    def base_url(self, instance_id: str, attempt: int) -> str:
+        """Where a rollout's agent finds its model."""
+        return f"{self.root_url}/r/{rollout_key(instance_id, attempt)}/v1"
+
+    def forget(self, instance_id: str, attempt: int) -> None:
+        """Tell it that a rollout has ended whose worker can't say so."""
+        with Link(self.base_url(instance_id, attempt), self.token):
+            pass
+
+    def poll(self) -> list[Message]:
+        """What it has said since the last call. Starts it again where it has died, or hangs."""
+        assert self._process is not None
+        now = time.monotonic()
+        died = self._process.poll() is not None and now - self._started_at > RESTART_EVERY_S
+        hangs = now - max(self._heard_at, self._started_at) > SILENCE_S
+        if died or hangs:
+            log.warning("the gateway %s: it is started again", "died" if died else "hangs")
+            self._process.kill()
+            self._end()
+            self._start()
+        heard: list[Message] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                heard.append(self._messages.get_nowait())
+        return heard
+
+    def _start(self) -> None:
+        self._started_at = time.monotonic()
+        with open(self._log_path, "a", encoding="utf-8") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "orchestrator.gateway"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                encoding="utf-8",
+                start_new_session=True,  # a person's Ctrl-C is for the driver
+            )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):  # it died at once: the next poll sees that
+            self._process.stdin.write(self._settings.model_dump_json() + "\n")
+            self._process.stdin.flush()
+        threading.Thread(
+            target=self._listen, args=(self._process.stdout,), daemon=True, name="gateway"
+        ).start()
+
+    def _listen(self, lines: IO[str]) -> None:
+        with contextlib.closing(lines):
+            for line in lines:
+                try:
+                    message = from_line(line)
+                except ValueError as error:
+                    log.warning("%s", error)
+                    continue
+                self._heard_at = time.monotonic()
+                if isinstance(message, Listening):
+                    self._settings = self._settings.model_copy(update={"port": message.port})
+                    self._ready.set()
+                self._messages.put(message)
+
+    def _end(self) -> None:
+        """Close its input, which ends it; kill what does not hear that."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

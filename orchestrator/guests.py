@@ -1,0 +1,50 @@
+"""The one place that knows agents and sandbox technologies by name; each is imported when asked for.
+
+Somebody else's is named by its import path, `package.module:Class`, and needs no line here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.errors import ConfigError
+
+AGENTS = {
+    "sweagent": "orchestrator.agents.sweagent.kind:SweAgentKind",
+    "mini": "orchestrator.agents.mini.kind:MiniKind",
+    "gold": "orchestrator.agents.gold:GoldKind",
+    "nop": "orchestrator.agents.nop:NopKind",
+}
+"""Name in a profile to the class that implements `agents.base.AgentKind`."""
+
+BACKENDS = {
+    "docker": "orchestrator.backends.docker.backend:DockerBackend",
+    "process": "orchestrator.backends.process.backend:ProcessBackend",
+}
+"""Name in `cluster.sandbox.kind` to the class that implements `backends.base.Backend`.
+
+In the order in which `auto` tries them.
+"""
+
+
+def find_class(known: Mapping[str, str], kind: str) -> type[Any]:
+    """The class that a name of `known`, or an import path, stands for.
+
+    Raises:
+        ConfigError: no such name, module or class.
+    """
+    path = known.get(kind, kind)
+    module_name, colon, class_name = path.partition(":")
+    if not colon:
+        raise ConfigError(
+            f"unknown kind {kind!r}; known: {', '.join(known)}, or package.module:Class"
+        )
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"kind {kind!r} can't be imported: {error}") from error
+    if not isinstance(found, type):
+        raise ConfigError(f"kind {kind!r} is no class")
+    return found

@@ -1,1 +1,0 @@
-"""Images: finding, building, pulling and evicting them."""

@@ -1,0 +1,220 @@
+"""What the model was asked, and how it served: numbers from a journal's rows. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.endpoint.fields import SWALLOWED
+from orchestrator.journal.model_requests import TraceRow
+from orchestrator.journal.views import RolloutRow, RunState
+from orchestrator.report.stats import quantile
+from orchestrator.types import ANSWERS, ModelRequest, RequestResult
+
+MANY_SHARE = 0.01
+MANY = 10
+"""From so many, or from such a share of all requests on, refusals are worth a warning."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Quantiles, in the unit of what was measured."""
+
+    p50: float
+    p95: float
+    max: float
+
+
+@dataclass(frozen=True)
+class RolloutCost:
+    """What one attempt took. Seconds are summed over its requests."""
+
+    instance_id: str
+    attempt: int
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    held_s: float
+    """Servers were away."""
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True)
+class ModelUsage:
+    """A run's requests and samples in numbers; its fields are keys of report.json.
+
+    Tokens are as the servers counted them, seconds are summed over requests, shares are of 1.
+    None: nobody showed it.
+    """
+
+    requests: int
+    results: Mapping[str, int]
+    """Requests by `RequestResult`."""
+    retries: int
+    prompt_tokens: int
+    cached_tokens: int | None
+    cached_share: float | None
+    """Of the prompts of servers that say what they had cached; else by their own counters."""
+    completion_tokens: int
+    reasoning_tokens: int
+    held_s: float
+    """Servers were away."""
+    queue_s: float
+    """Servers were up and had enough to do."""
+    latency_s: Spread | None
+    """Of answers, from the moment that a server could take the request."""
+    first_token_s: Spread | None
+    """Of streamed answers."""
+    outages: int | None
+    """Times that no server was up; of wall time, unlike `held_s`."""
+    outage_s: float | None
+    completion_tokens_per_s: float | None
+    """Over the time in which a server was up and had something to do."""
+    tokens_per_resolved: float | None
+    """All tokens of all attempts, over the resolved instances."""
+    rollouts: tuple[RolloutCost, ...]
+
+
+def build_traffic(
+    state: RunState, costs: Sequence[RolloutCost], resolved: int
+) -> ModelUsage | None:
+    """None where nothing was asked and nobody watched: no model, or an old journal."""
+    requests, trace = state.requests, state.trace
+    if not requests and not trace:
+        return None
+    results = Counter(request.result for request in requests)
+    answers = [request for request in requests if request.result in ANSWERS]
+    cached = [r.cached_tokens for r in requests if r.cached_tokens is not None]
+    return ModelUsage(
+        requests=len(requests),
+        results={str(result): results[result] for result in RequestResult},
+        retries=sum(request.retries for request in requests),
+        prompt_tokens=sum(request.prompt_tokens for request in requests),
+        cached_tokens=sum(cached) if cached else None,
+        cached_share=_rounded(_cached_share(state)),
+        completion_tokens=sum(request.completion_tokens for request in requests),
+        reasoning_tokens=sum(request.reasoning_tokens for request in requests),
+        held_s=round(sum(request.held_s for request in requests), 1),
+        queue_s=round(sum(request.queue_s for request in requests), 1),
+        latency_s=_spread([r.served_s for r in answers]),
+        first_token_s=_spread([r.first_token_s for r in answers if r.first_token_s is not None]),
+        outages=sum(row.outages for row in trace) if trace else None,
+        outage_s=round(sum(row.down_s for row in trace), 1) if trace else None,
+        completion_tokens_per_s=_rounded(_completion_tokens_per_s(trace)),
+        tokens_per_resolved=(
+            round(sum(cost.tokens for cost in costs) / resolved, 1) if resolved else None
+        ),
+        rollouts=tuple(costs),
+    )
+
+
+def rollout_costs(state: RunState) -> tuple[RolloutCost, ...]:
+    """What every attempt took, by its requests where there are any, else by its own account.
+
+    A worker that died gave no account, and one that was killed with its driver has no row, but
+    their requests were paid for. Runs from before requests were recorded have accounts only.
+    """
+    asked: dict[tuple[str, int], list[ModelRequest]] = defaultdict(list)
+    for request in state.requests:
+        asked[request.instance_id, request.attempt].append(request)
+    costs = [_cost_of_requests(*key, requests) for key, requests in asked.items()]
+    costs += [
+        _cost_of_usage(row) for row in state.rollouts if (row.instance_id, row.attempt) not in asked
+    ]
+    return tuple(sorted(costs, key=lambda cost: (cost.instance_id, cost.attempt)))
+
+
+def traffic_warnings(requests: Sequence[ModelRequest]) -> Iterator[str]:
+    """What a person should mend before the next run."""
+    results = Counter(request.result for request in requests)
+    swallowed = results[RequestResult.SWALLOWED]
+    if swallowed:
+        yield f"{SWALLOWED} ({_of(swallowed, sum(results[r] for r in ANSWERS))} answers)"
+    refused, failed = results[RequestResult.REFUSED], results[RequestResult.FAILED]
+    if _is_many(refused, len(requests)):
+        yield (
+            f"{_of(refused, len(requests))} requests were refused "
+            f"({_statuses(requests, RequestResult.REFUSED)}): the failures of their rollouts say "
+            "what the server minded"
+        )
+    if _is_many(failed, len(requests)):
+        yield (
+            f"{_of(failed, len(requests))} requests failed for good "
+            f"({_statuses(requests, RequestResult.FAILED)}), each after all its retries: the model "
+            "server's own log says why"
+        )
+
+
+def _is_many(count: int, requests: int) -> bool:
+    return count >= MANY or count > MANY_SHARE * requests
+
+
+def _of(count: int, whole: int) -> str:
+    return f"{count:,} of {whole:,}"
+
+
+def _statuses(requests: Sequence[ModelRequest], result: RequestResult) -> str:
+    """`HTTP 400 9 times, 404 3 times`."""
+    counts = Counter(request.status for request in requests if request.result is result)
+    return "HTTP " + ", ".join(f"{status}: {count:,} x" for status, count in counts.most_common())
+
+
+def _cost_of_requests(
+    instance_id: str, attempt: int, requests: Sequence[ModelRequest]
+) -> RolloutCost:
+    return RolloutCost(
+        instance_id,
+        attempt,
+        len(requests),
+        sum(request.prompt_tokens for request in requests),
+        sum(request.completion_tokens for request in requests),
+        round(sum(request.held_s for request in requests), 1),
+    )
+
+
+def _cost_of_usage(row: RolloutRow) -> RolloutCost:
+    """An agent asks once a step."""
+    usage = row.usage
+    return RolloutCost(
+        row.instance_id,
+        row.attempt,
+        usage.steps,
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        round(usage.held_s, 1),
+    )
+
+
+def _cached_share(state: RunState) -> float | None:
+    told = [(r.cached_tokens, r.prompt_tokens) for r in state.requests]
+    known = [(float(hits), float(asked)) for hits, asked in told if hits is not None]
+    if not known:
+        known = [
+            (row.prefix_hits, row.prefix_queries)
+            for row in state.trace
+            if row.prefix_hits is not None and row.prefix_queries is not None
+        ]
+    asked = sum(asked for _, asked in known)
+    return sum(hits for hits, _ in known) / asked if asked else None
+
+
+def _completion_tokens_per_s(trace: Sequence[TraceRow]) -> float | None:
+    """Grades at the end of a run leave the server idle: that is not its speed."""
+    busy = [row for row in trace if row.rollouts or row.answers]
+    up_s = sum(row.seconds - row.down_s for row in busy)
+    return sum(row.completion_tokens for row in busy) / up_s if up_s > 0 else None
+
+
+def _spread(values: Sequence[float]) -> Spread | None:
+    if not values:
+        return None
+    p50, p95 = (round(quantile(values, q), 3) for q in (0.5, 0.95))
+    return Spread(p50, p95, round(max(values), 3))
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

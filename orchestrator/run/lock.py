@@ -1,0 +1,73 @@
+"""lock.json: what the number depends on, as it was when the run started."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator.config.schema import RunConfig
+from orchestrator.dataset import Dataset
+from orchestrator.endpoint.fields import with_profile
+from orchestrator.run.preflight import Host, Serving
+
+PACKAGES = ("swe-orchestrator", "swebench", "mini-swe-agent", "ray", "docker")
+
+
+def make_lock(
+    config: RunConfig, dataset: Dataset, host: Host, serving: Sequence[Serving]
+) -> dict[str, Any]:
+    """Versions, digests and serving facts, ready for JSON."""
+    sandbox = config.cluster.sandbox
+    return {
+        "run_id": config.run_id,
+        "versions": versions() | agent_versions(config),
+        "dataset": {
+            "source": config.benchmark.source,
+            "split": config.benchmark.split,
+            "instances": len(dataset.instances),
+            "sha256": dataset.sha256,
+        },
+        "images": image_ids(dataset) if host.sandbox_kind == "docker" else {},
+        "sandbox": {
+            "kind": host.sandbox_kind,
+            "engine": host.engine_version,
+            "platform": sandbox.platform,
+            "network": sandbox.network if host.sandbox_kind == "docker" else True,
+            "grading_network": config.cluster.grading.network,
+            "host_memory_gb": round(host.memory_gb, 1),
+            "host_cpus": host.cpus,
+        },
+        "serving": [{"base_url": server.base_url, **server.facts} for server in serving],
+        "request_fields": with_profile(config.model, {}) if config.model else {},
+    }
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def agent_versions(config: RunConfig) -> dict[str, str]:
+    """Of an agent that is installed beside us."""
+    if config.agent.kind != "sweagent":
+        return {}
+    from orchestrator.agents.sweagent.installation import find_installation
+
+    found = find_installation()
+    return {**found.versions, "sweagent_commit": found.commit} if found else {}
+
+
+def image_ids(dataset: Dataset) -> dict[str, str]:
+    """Ids of the images that are on this host already, by name."""
+    from orchestrator.backends.docker.sandbox import connect
+
+    by_tag = {tag: str(image.id) for image in connect().images.list() for tag in image.tags}
+    wanted = {instance.image for instance in dataset.instances}
+    return {name: by_tag[name] for name in sorted(wanted & set(by_tag))}

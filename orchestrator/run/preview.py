@@ -1,0 +1,130 @@
+"""--dry-run: what a launch would do, without starting anything or writing a file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.config import RunConfig, RunRequest, load_config
+from orchestrator.dataset import Dataset, load_instances
+from orchestrator.driver.plan import (
+    Estimate,
+    Plan,
+    choose_slots,
+    estimate,
+    image_worries,
+    make_plan,
+)
+from orchestrator.errors import PrerequisiteError
+from orchestrator.journal import RunState
+from orchestrator.report.words import duration
+from orchestrator.run.preflight import (
+    Host,
+    free_disk_gb,
+    missing_images,
+    require_agent,
+    resolve_host,
+)
+
+ROWS_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The plan, and what it was made from."""
+
+    config: RunConfig
+    dataset: Dataset
+    plan: Plan
+    host: Host
+    slots: int
+    missing_images: tuple[str, ...]
+    estimate: Estimate
+    free_gb: float
+    problems: tuple[str, ...]
+    """Prerequisites that a launch would stop at."""
+
+
+def preview(request: RunRequest) -> Preview:
+    """Decide everything that a launch decides. Raises ConfigError."""
+    config = load_config(request)
+    dataset = load_instances(config.benchmark, config.selection)
+    problems = []
+    try:
+        host = resolve_host(config, dataset.instances)
+        missing = missing_images(host, dataset.instances)
+    except PrerequisiteError as error:
+        problems.append(str(error))
+        memory_gb = psutil.virtual_memory().total / 1e9
+        host = Host("docker (not there)", memory_gb, os.cpu_count() or 1)
+        missing = tuple(dict.fromkeys(i.image for i in dataset.instances))
+    else:
+        try:
+            require_agent(config, host)
+        except PrerequisiteError as error:
+            problems.append(str(error))
+    repos = {instance.instance_id: instance.repo for instance in dataset.instances}
+    plan = make_plan(dataset.instances, RunState(config.run_id, repos))
+    slots = choose_slots(config.cluster, config.model, host.memory_gb, host.cpus)
+    slots = min(slots, len(plan.rollouts))
+    guess = estimate(config, plan, slots, len(missing))
+    free_gb = free_disk_gb(Path(config.runs_dir))
+    return Preview(config, dataset, plan, host, slots, missing, guess, free_gb, tuple(problems))
+
+
+def as_dict(seen: Preview) -> dict[str, Any]:
+    """For --json: everything, in the run's order."""
+    images = {instance.instance_id: instance.image for instance in seen.dataset.instances}
+    return {
+        "run_id": seen.config.run_id,
+        "benchmark": seen.config.benchmark.name,
+        "model": seen.config.model.name if seen.config.model else None,
+        "agent": seen.config.agent.name,
+        "sandbox": seen.host.sandbox_kind,
+        "slots": {"rollout": seen.slots, "grade": seen.config.cluster.grading.slots},
+        "rollouts": [
+            {"instance_id": work.instance_id, "image": images[work.instance_id]}
+            for work in seen.plan.rollouts
+        ],
+        "missing_images": list(seen.missing_images),
+        "estimate": {"wall_s": round(seen.estimate.wall_s), "disk_gb": seen.estimate.disk_gb},
+        "free_gb": round(seen.free_gb, 1),
+        "problems": list(seen.problems),
+    }
+
+
+def render(seen: Preview) -> RenderableType:
+    """For people: the head of the list, and what disk and night must hold."""
+    config, plan = seen.config, seen.plan
+    table = Table("#", "instance", "image", title=config.run_id, title_justify="left")
+    images = {instance.instance_id: instance.image for instance in seen.dataset.instances}
+    missing = set(seen.missing_images)
+    for number, work in enumerate(plan.rollouts[:ROWS_SHOWN], start=1):
+        where = "to get" if images[work.instance_id] in missing else "here"
+        table.add_row(str(number), work.instance_id, where)
+    if len(plan.rollouts) > ROWS_SHOWN:
+        more = len(plan.rollouts) - ROWS_SHOWN
+        table.add_row("", f"and {more} more (--json names all, and their images)", "")
+    model = f" with {config.model.name}" if config.model else ""
+    kept = "kept" if config.cluster.images.keep else "evicted after grading"
+    lines = [
+        f"{len(plan.rollouts)} rollouts of {config.benchmark.name} by {config.agent.name}{model}",
+        f"{seen.slots} at once in {seen.host.sandbox_kind} sandboxes "
+        f"({seen.host.memory_gb:.0f} GB, {seen.host.cpus} cores), "
+        f"{config.cluster.grading.slots} grading slots beside them",
+        f"images: {len(seen.missing_images)} to get, about {seen.estimate.disk_gb:.0f} GB at once, "
+        f"{kept}; {seen.free_gb:.0f} GB are free where the runs lie",
+        f"time: about {duration(seen.estimate.wall_s)}, a guess from the model's profile",
+    ]
+    parts: list[RenderableType] = [table, Text("\n".join(lines))]
+    worries = image_worries(config, len(seen.missing_images), seen.estimate.disk_gb, seen.free_gb)
+    parts += [Text(worry, style="bold yellow") for worry in worries]
+    parts += [Text(f"launch would stop: {problem}", style="bold red") for problem in seen.problems]
+    return Group(*parts)

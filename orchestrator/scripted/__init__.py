@@ -1,0 +1,1 @@
+"""The scripted model that ships with the project, for the demo and for tests."""

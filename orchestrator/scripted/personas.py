@@ -1,0 +1,204 @@
+"""What the scripted endpoint says: one persona an instance, each a way in which models behave.
+
+A persona is a function of the turn (how often the agent was answered) and of the try (how often
+this turn was asked for), so that a restarted server or a repeated request changes nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orchestrator.scripted.protocols import SUBMIT, Edit, edits_of
+
+LOOK = "git status --short && ls"
+# what a real vLLM 0.32 says
+OVERFLOW_BODY = {
+    "error": {
+        "message": "This model's maximum context length is 32768 tokens. However, your prompt "
+        "contains at least 32769 input tokens, which leaves no room for an answer. Please reduce "
+        "the length of the input prompt.",
+        "type": "BadRequestError",
+        "param": "input_tokens",
+        "code": 400,
+    }
+}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Where a rollout's conversation stands when the endpoint is asked."""
+
+    number: int
+    """Answers that the conversation holds already."""
+    tries: int
+    """How often this very turn was asked for before."""
+    since_first_s: float
+    """Seconds since this instance's first request."""
+    gold_patch: str
+    parameter: float
+    """The number after the colon in `slow:2`; each persona has its own default."""
+
+
+@dataclass(frozen=True)
+class ScriptedReply:
+    """What goes back over the wire."""
+
+    command: str | Edit | None = None
+    """What the agent shall do; a protocol says in which words."""
+    thought: str = "The next step."
+    reasoning: str | None = None
+    """Text in the reasoning field, with no content: a swallowed answer."""
+    status: int = 200
+    body: dict[str, object] | None = None
+    """The error's body where `status` is not 200."""
+    hang_up: bool = False
+    delay_s: float = 0.0
+
+
+Persona = Callable[[Turn], ScriptedReply]
+
+
+def apply_command(patch: str) -> str:
+    """A shell command that applies a patch, whatever characters stand in it."""
+    encoded = base64.b64encode(patch.encode("utf-8")).decode("ascii")
+    return f"echo {encoded} | base64 -d | git apply -v -"
+
+
+def solves(turn: Turn) -> ScriptedReply:
+    """Looks, mends the bug, submits."""
+    commands = [LOOK, apply_command(turn.gold_patch), SUBMIT]
+    return ScriptedReply(commands[min(turn.number, 2)])
+
+
+def edits(turn: Turn) -> ScriptedReply:
+    """Looks, mends the bug with the edit tool, looks at what has changed, submits."""
+    changes = [ScriptedReply(edit, f"I change {edit.path}.") for edit in edits_of(turn.gold_patch)]
+    replies = [
+        ScriptedReply(LOOK, "I look at what is there."),
+        *changes,
+        ScriptedReply("git diff", "I check the change."),
+        ScriptedReply(SUBMIT, "The issue is solved."),
+    ]
+    return replies[min(turn.number, len(replies) - 1)]
+
+
+def leaves_the_shell(turn: Turn) -> ScriptedReply:
+    """Ends its own shell, and then solves."""
+    return (
+        ScriptedReply("cd / && exit 3") if turn.number == 0 else solves(_at(turn, turn.number - 1))
+    )
+
+
+def wrong(turn: Turn) -> ScriptedReply:
+    """Changes something that mends nothing, and submits it."""
+    return ScriptedReply([LOOK, "echo 'looked into it' > NOTES.txt", SUBMIT][min(turn.number, 2)])
+
+
+def never_submits(turn: Turn) -> ScriptedReply:
+    """Mends the bug and then runs on."""
+    if turn.number < 2:
+        return solves(turn)
+    return ScriptedReply(f"git diff --stat && echo check {turn.number}", "Let me check once more.")
+
+
+def breaks_format(turn: Turn) -> ScriptedReply:
+    """Never gives a command in the asked form."""
+    return ScriptedReply(None, "I would now edit the file and run the tests.")
+
+
+def recovers(turn: Turn) -> ScriptedReply:
+    """Breaks the format once, then solves."""
+    if turn.number == 0:
+        return breaks_format(turn)
+    return solves(_at(turn, turn.number - 1))
+
+
+def overflows(turn: Turn) -> ScriptedReply:
+    """Mends the bug, and then its conversation is too long for the model."""
+    return solves(turn) if turn.number < 2 else ScriptedReply(status=400, body=dict(OVERFLOW_BODY))
+
+
+def swallowed(turn: Turn) -> ScriptedReply:
+    """Every answer ends up in the reasoning field: a parser that does not fit the model."""
+    return ScriptedReply(reasoning="I should look at the files first.")
+
+
+def slow(turn: Turn) -> ScriptedReply:
+    """Solves, taking its time over every answer."""
+    reply = solves(turn)
+    return ScriptedReply(reply.command, reply.thought, delay_s=turn.parameter or 2.0)
+
+
+def loops(turn: Turn) -> ScriptedReply:
+    """Gives one and the same command for ever."""
+    return ScriptedReply(LOOK, "Let me look at the files.")
+
+
+def errors(turn: Turn) -> ScriptedReply:
+    """Answers 500 to the first two tries of every turn, then solves."""
+    if turn.tries < (turn.parameter or 2):
+        return ScriptedReply(
+            status=500, body={"error": {"message": "EngineDeadError", "code": 500}}
+        )
+    return solves(turn)
+
+
+def hangs_up(turn: Turn) -> ScriptedReply:
+    """Closes the connection on the first try of every turn, then solves."""
+    if turn.tries < (turn.parameter or 1):
+        return ScriptedReply(hang_up=True)
+    return solves(turn)
+
+
+def away(turn: Turn) -> ScriptedReply:
+    """Is away for some seconds from its first request on, then solves."""
+    if turn.since_first_s < (turn.parameter or 5):
+        return ScriptedReply(hang_up=True)
+    return solves(turn)
+
+
+def crashes_late(turn: Turn) -> ScriptedReply:
+    """Mends the bug, and from then on the server answers 500 for ever."""
+    if turn.number < 2:
+        return solves(turn)
+    return ScriptedReply(status=500, body={"error": {"message": "EngineDeadError", "code": 500}})
+
+
+PERSONAS: dict[str, Persona] = {
+    persona.__name__: persona
+    for persona in (
+        solves,
+        edits,
+        leaves_the_shell,
+        wrong,
+        never_submits,
+        breaks_format,
+        recovers,
+        overflows,
+        swallowed,
+        slow,
+        loops,
+        errors,
+        hangs_up,
+        away,
+        crashes_late,
+    )
+}
+
+
+def parse_persona(text: str) -> tuple[Persona, float]:
+    """`slow:2` to the persona and its parameter (0 where none is given).
+
+    Raises:
+        ValueError: no such persona, or the parameter is not a number.
+    """
+    name, _, parameter = text.partition(":")
+    if name not in PERSONAS:
+        raise ValueError(f"no persona {name!r}; known: {', '.join(PERSONAS)}")
+    return PERSONAS[name], float(parameter or 0)
+
+
+def _at(turn: Turn, number: int) -> Turn:
+    return Turn(number, turn.tries, turn.since_first_s, turn.gold_patch, turn.parameter)

@@ -1,0 +1,150 @@
+"""Parts of the runner, in SWE-agent's own environment, without a sandbox."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import textwrap
+from typing import Any
+
+import pytest
+
+from orchestrator.agents.sweagent.installation import require_installation
+from orchestrator.agents.sweagent.runner_process import RUNNER
+
+pytestmark = [pytest.mark.slow, pytest.mark.sweagent]
+
+
+def command(program: str) -> list[str]:
+    """Runs a program that has the runner's names."""
+    python = require_installation("linux/amd64").paths.python
+    head = f"""
+        import json, os, sys
+        sys.path.insert(0, {str(RUNNER.parent)!r})
+        import forkserver
+        runner = forkserver.load({str(RUNNER)!r})
+        globals().update(vars(runner.shell), **vars(runner))
+    """
+    return [str(python), "-c", "\n".join(map(textwrap.dedent, (head, program)))]
+
+
+def environment() -> dict[str, str]:
+    """Nothing is asked of the network."""
+    return os.environ | {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+
+
+def ask(program: str) -> Any:
+    """The value that it leaves in `answer`."""
+    last = "\nsys.stdout.write('\\n' + json.dumps(answer))"
+    done = subprocess.run(
+        command(textwrap.dedent(program) + last),
+        capture_output=True,
+        text=True,
+        env=environment(),
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("last", [b"", b'{"kind": "ans', b"\xff\n"])
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_a_runner_ends_with_its_worker_however_that_ended(last: bytes, is_heard: bool) -> None:
+    """A connection is reset where something was said and not heard."""
+    ours, its = socket.socketpair()
+    program = "os.write(0, b'unheard'); Worker().hear()"
+    with its, subprocess.Popen(command(program), stdin=its, env=environment()) as process:
+        its.close()
+        with ours:
+            assert ours.recv(7, 0 if is_heard else socket.MSG_PEEK) == b"unheard"
+            ours.sendall(last)
+        try:
+            process.wait(timeout=20)
+        finally:
+            process.kill()
+
+
+def test_calls_are_read_in_every_shape_that_servers_send() -> None:
+    calls = [
+        {
+            "id": "1",
+            "type": "function",
+            "function": {"name": "bash", "arguments": '{"command": "ls"}'},
+        },
+        {"function": {"name": "bash", "arguments": {"command": "ls", "timeout": None}}},
+        {"function": {"name": "bash", "arguments": '{"command": "\\ud83d"}'}},
+        {"function": {"arguments": "{}"}},
+        {"function": None},
+        {"function": {"name": "\ud83d", "arguments": {}}},
+    ]
+
+    found = ask(f"answer = [plain_call(call) for call in {calls!r}]")
+
+    said = [(call["function"]["name"], call["function"]["arguments"]) for call in found]
+    assert said[:2] == [("bash", '{"command": "ls"}')] * 2
+    assert said[2] == ("bash", 'not strings by name: {"command": "\\ud83d"}')
+    assert said[3:] == [("nothing", "{}"), ("nothing", "{}"), ("?", "{}")]
+    assert all(call["id"] for call in found)
+
+
+def test_interactive_programs_are_refused_and_others_are_not() -> None:
+    actions = ["vim", "vim a.py", " less a.py", "python", "python a.py", "make", "make html", ""]
+
+    refused = ask(f"""
+        tools = Tools(ToolConfig())
+        answer = [action for action in {actions!r} if tools.should_block_action(action)]
+    """)
+
+    assert refused == ["vim", "vim a.py", " less a.py", "python"]
+
+
+ENVIRONMENT = """
+    told = []
+
+    def fails(self, *args, **kwargs):
+        raise {error}
+
+    {base}.{method} = fails
+    address = dict(host="http://127.0.0.1", port=1, auth_token="")
+    restart = lambda: told.append("restart")
+    environment = Environment("/testbed", "a-tree", address, restart)
+    try:
+        environment.{method}("ls")
+        answer = "nothing"
+    except BaseException as error:
+        answer = [type(error).__name__, told]
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "error", "name"),
+    [
+        ("communicate", "ServerGone('a')", "ServerGone"),
+        ("communicate", "pexpect.EOF('a')", "EOF"),
+        ("read_file", "ServerGone('a')", "ServerGone"),
+    ],
+)
+def test_what_breaks_in_set_up_is_not_gone_on_with(method: str, error: str, name: str) -> None:
+    program = ENVIRONMENT.format(base="SWEEnv", method=method, error=error)
+
+    assert ask(program) == [name, []]
+
+
+def test_an_interrupt_that_fails_in_set_up_is_not_gone_on_with() -> None:
+    program = ENVIRONMENT.format(
+        base="SWEEnv", method="interrupt_session", error="pexpect.TIMEOUT('a')"
+    )
+
+    assert ask(program.replace('session("ls")', "session()")) == ["TIMEOUT", []]
+
+
+def test_a_state_that_takes_too_long_in_set_up_is_a_failure() -> None:
+    program = ENVIRONMENT.format(
+        base="ToolHandler", method="get_state", error="CommandTimeoutError('a')"
+    )
+    program = program.replace(
+        'environment.get_state("ls")', "Tools(ToolConfig()).get_state(environment)"
+    )
+
+    assert ask(program) == ["CommandTimeoutError", []]

@@ -1,0 +1,381 @@
+"""The loop between scheduler, engine and journal, with an engine that runs nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.fake_engine import FakeEngine, fails, solves
+
+from orchestrator.config import RunConfig
+from orchestrator.dataset import Dataset
+from orchestrator.driver.engine import ModelStatus, Remark
+from orchestrator.driver.gateway_listener import GatewayListener
+from orchestrator.driver.loop import Driver, Work
+from orchestrator.driver.plan import make_plan
+from orchestrator.driver.scheduler import Scheduler, Start
+from orchestrator.driver.stop import StopSignal
+from orchestrator.endpoint.metrics import ServerMetrics
+from orchestrator.errors import JournalError
+from orchestrator.gateway.messages import Availability, Listening, Message, Requested, Sampled
+from orchestrator.journal import Journal
+from orchestrator.paths import RunPaths
+from orchestrator.types import (
+    FailureKind,
+    GradeResult,
+    ModelRequest,
+    Outcome,
+    RequestResult,
+    RolloutResult,
+)
+from orchestrator.worker.rollout import RolloutRequest
+
+
+@dataclass
+class SilentGateway:
+    """Implements `driver.traffic.Teller`: says what it is given, a turn at a time."""
+
+    turns: list[list[Message]] = field(default_factory=list)
+    forgotten: list[tuple[str, int]] = field(default_factory=list)
+
+    def base_url(self, instance_id: str, attempt: int) -> str:
+        return f"http://gateway/{instance_id}/{attempt}"
+
+    def forget(self, instance_id: str, attempt: int) -> None:
+        self.forgotten.append((instance_id, attempt))
+
+    def poll(self) -> list[Message]:
+        return self.turns.pop(0) if self.turns else []
+
+
+@dataclass
+class Run:
+    """A run of the demo's first instances on a fake engine."""
+
+    config: RunConfig
+    dataset: Dataset
+    journal: Journal
+    slots: int = 2
+    gateway: SilentGateway | None = None
+    max_outage_s: float = 60
+    engine: FakeEngine = field(default_factory=FakeEngine)
+    stop: StopSignal = field(default_factory=StopSignal)
+
+    @property
+    def paths(self) -> RunPaths:
+        return RunPaths(Path(self.config.runs_dir) / self.config.run_id)
+
+    @property
+    def ids(self) -> list[str]:
+        return [instance.instance_id for instance in self.dataset.instances]
+
+    def make_driver(self) -> Driver:
+        instances = {i.instance_id: i for i in self.dataset.instances}
+        work = Work(
+            self.config, self.paths, instances, self.dataset.answers, "process", self.gateway
+        )
+        scheduler = Scheduler(self.slots, 1, self.config.rollout.retries, retry_delay_s=0)
+        traffic = None
+        if self.gateway is not None:
+            traffic = GatewayListener(
+                self.gateway, self.journal, scheduler, None, self.max_outage_s
+            )
+        return Driver(work, self.engine, scheduler, self.journal, self.stop, traffic)
+
+    def drive(self, on_event: Callable[[Any], None] = lambda event: None) -> list[Any]:
+        driver, events = self.make_driver(), []
+        for event in driver.events(make_plan(self.dataset.instances, self.journal.state())):
+            if event is not None:
+                events.append(event)
+                on_event(event)
+        return events
+
+    def predicted(self) -> list[str]:
+        if not self.paths.predictions.is_file():
+            return []
+        lines = self.paths.predictions.read_text(encoding="utf-8").splitlines()
+        return [json.loads(line)["instance_id"] for line in lines]
+
+
+@pytest.fixture
+def run(make_config: Callable[..., RunConfig], demo: Dataset) -> Iterator[Callable[..., Run]]:
+    opened: list[Journal] = []
+
+    def make(count: int = 4, settings: dict[str, Any] | None = None, **more: Any) -> Run:
+        config = make_config(more.pop("agent", "mini"), settings)
+        few = Dataset(demo.instances[:count], demo.answers, demo.sha256)
+        paths = RunPaths(Path(config.runs_dir) / config.run_id)
+        paths.root.mkdir(parents=True)
+        opened.append(Journal.create(paths.journal, config.run_id, few.instances))
+        return Run(config, few, opened[-1], **more)
+
+    yield make
+    for journal in opened:
+        journal.close()
+
+
+def test_every_instance_is_rolled_out_graded_and_predicted(run: Callable[..., Run]) -> None:
+    it = run(4)
+    it.drive()
+    state = it.journal.state()
+
+    assert set(state.verdicts) == set(it.ids)
+    assert sorted(it.predicted()) == sorted(it.ids)
+    assert make_plan(it.dataset.instances, state).is_empty
+
+
+def test_when_an_event_is_seen_its_files_and_its_row_are_there(run: Callable[..., Run]) -> None:
+    it = run(3)
+
+    def look(event: Any) -> None:
+        if isinstance(event, RolloutResult):
+            folder = it.paths.rollout(event.instance_id, event.attempt)
+            assert (folder / "result.json").is_file()
+            assert event.instance_id in it.journal.state().outcomes
+            assert event.instance_id in it.predicted()
+        elif isinstance(event, GradeResult):
+            assert (it.paths.harness_log("scripted__mini", event.instance_id)).is_dir()
+            assert event.instance_id in it.journal.state().verdicts
+
+    it.drive(look)
+
+
+def test_no_row_is_written_for_files_that_can_not_be(run: Callable[..., Run]) -> None:
+    it = run(2)
+    (it.paths.root / "rollouts").write_text("in the way", encoding="utf-8")
+
+    with pytest.raises(OSError):
+        it.drive()
+
+    assert it.journal.state().rollouts == ()
+    assert it.predicted() == []
+
+
+def test_no_row_is_written_for_a_grade_whose_files_can_not_be(run: Callable[..., Run]) -> None:
+    it = run(1)
+    (it.paths.root / "logs").write_text("in the way", encoding="utf-8")
+
+    with pytest.raises(OSError):
+        it.drive()
+
+    assert it.journal.state().grades == ()
+
+
+def test_a_result_that_the_journal_refuses_is_not_predicted_twice(run: Callable[..., Run]) -> None:
+    it = run(2)
+    it.engine.script[it.ids[1]] = lambda request: solves(
+        RolloutRequest(request.config, it.dataset.instances[0], 7, "process", request.run_dir)
+    )
+
+    with pytest.raises(JournalError, match="UNIQUE"):
+        it.drive()
+
+    assert it.predicted() == [it.ids[0]]
+
+
+def test_a_failure_is_redone_and_recorded_each_time(run: Callable[..., Run]) -> None:
+    it = run(1)
+    it.engine.script[it.ids[0], 1] = fails(FailureKind.WORKER_LOST)
+    it.drive()
+
+    rows = it.journal.state().rollouts
+    assert [(row.attempt, row.failure) for row in rows] == [(1, "worker_lost"), (2, None)]
+    assert it.predicted() == it.ids
+
+
+def test_a_failure_beyond_its_budget_is_left_and_the_rest_goes_on(run: Callable[..., Run]) -> None:
+    it = run(3, {"rollout.retries": {"worker_lost": 1}})
+    it.engine.script[it.ids[0]] = fails(FailureKind.WORKER_LOST)
+    it.drive()
+    state = it.journal.state()
+
+    assert set(state.failures) == {it.ids[0]}
+    assert state.attempts[it.ids[0]] == 2
+    assert set(state.verdicts) == set(it.ids[1:])
+
+
+def test_an_outcome_without_a_patch_is_not_graded(run: Callable[..., Run]) -> None:
+    it = run(1)
+    it.engine.script[it.ids[0]] = lambda r: RolloutResult(
+        r.instance.instance_id, r.attempt, outcome=Outcome.GAVE_UP
+    )
+    it.drive()
+
+    assert it.engine.grade_requests == []
+    assert it.predicted() == it.ids
+
+
+def test_the_answer_goes_to_gold_and_to_grades_and_to_nobody_else(run: Callable[..., Run]) -> None:
+    it = run(2)
+    it.drive()
+    assert all(request.sealed_answer is None for request in it.engine.rollout_requests)
+    assert all(request.sealed_answer is not None for request in it.engine.grade_requests)
+
+
+def test_gold_is_given_the_answer(run: Callable[..., Run]) -> None:
+    it = run(1, agent="gold")
+    it.drive()
+
+    assert it.engine.rollout_requests[0].sealed_answer is it.dataset.answers[it.ids[0]]
+
+
+def test_a_stop_lets_what_runs_finish(run: Callable[..., Run]) -> None:
+    it = run(4, slots=2)
+
+    def stop(event: Any) -> None:
+        it.stop.count = 1
+
+    it.drive(stop)
+
+    assert len(it.engine.rollout_requests) == 2
+    assert it.engine.stopped == 0
+    assert set(it.journal.state().outcomes) == set(it.ids[:2])
+
+
+def test_two_stops_end_what_runs_and_keep_what_it_had(run: Callable[..., Run]) -> None:
+    it = run(4, slots=2)
+    it.engine.holding = True
+    started: list[Start] = []
+
+    def stop(event: Any) -> None:
+        if isinstance(event, Start):
+            started.append(event)
+        it.stop.count = len(started)
+
+    it.drive(stop)
+    state = it.journal.state()
+
+    assert it.engine.stopped == 1
+    assert [row.failure for row in state.rollouts] == ["interrupted"] * 2
+    assert not state.outcomes
+    partial = it.paths.rollout(it.ids[0], 1) / "partial.diff"
+    assert partial.read_text(encoding="utf-8") == "half\n"
+    assert it.predicted() == []
+
+
+def test_what_was_stopped_is_what_the_next_session_does(run: Callable[..., Run]) -> None:
+    it = run(3, slots=1)
+    it.drive(lambda event: setattr(it.stop, "count", 1))
+    it.stop.count = 0
+    it.drive()
+
+    assert set(it.journal.state().verdicts) == set(it.ids)
+    assert len(it.engine.rollout_requests) == 3
+
+
+def test_a_nearly_full_disk_starts_nothing_and_says_so(run: Callable[..., Run]) -> None:
+    it = run(2, {"cluster.min_free_disk_gb": 1e9})
+
+    with pytest.raises(JournalError, match="min_free_disk_gb"):
+        it.drive()
+
+    assert it.engine.rollout_requests == []
+
+
+def test_rollouts_wait_for_a_server_that_is_away_and_go_on_when_it_is_back(
+    run: Callable[..., Run],
+) -> None:
+    away, back = Availability(down=True, notes=("it hangs",)), Availability(down=False)
+    it = run(2, gateway=SilentGateway([[away], [], [], [back]]))
+    events = it.drive()
+
+    remarks = [event.text for event in events if isinstance(event, Remark)]
+    assert ["is back" in text for text in remarks] == [True]
+    assert isinstance(events[0], Remark), "nothing started before"
+    assert set(it.journal.state().verdicts) == set(it.ids)
+
+
+def test_a_run_ends_and_can_be_resumed_where_the_server_stays_away(
+    run: Callable[..., Run],
+) -> None:
+    away = Availability(down=True, notes=("it hangs",))
+    it = run(2, gateway=SilentGateway([[away]]), max_outage_s=0)
+    (told,) = it.drive()
+
+    assert "can be resumed" in told.text
+    assert it.journal.state().rollouts == ()
+    it.gateway = SilentGateway()
+    it.drive()
+    assert set(it.journal.state().verdicts) == set(it.ids)
+
+
+def test_a_gateway_that_was_started_again_takes_every_server_to_be_up(
+    run: Callable[..., Run],
+) -> None:
+    ready, away = Listening(port=1), Availability(down=True, notes=("it hangs",))
+    it = run(1, gateway=SilentGateway([[ready], [away], [ready]]))
+    events = it.drive()
+
+    remarks = [event.text for event in events if isinstance(event, Remark)]
+    assert "started again" in remarks[0]
+    assert set(it.journal.state().verdicts) == set(it.ids)
+
+
+def test_the_gateway_forgets_a_rollout_whose_worker_is_lost(run: Callable[..., Run]) -> None:
+    it = run(1, gateway=SilentGateway())
+    it.engine.script[it.ids[0], 1] = fails(FailureKind.WORKER_LOST)
+    it.drive()
+
+    assert it.gateway is not None
+    assert it.gateway.forgotten == [(it.ids[0], 1)]
+
+
+def test_a_rollout_is_told_its_own_base_url(run: Callable[..., Run]) -> None:
+    it = run(2, gateway=SilentGateway())
+    it.drive()
+
+    asked = {r.instance.instance_id: r.base_url for r in it.engine.rollout_requests}
+    assert asked == {key: f"http://gateway/{key}/1" for key in it.ids}
+
+
+def test_what_the_model_was_asked_is_in_the_journal_and_swallowed_answers_are_told_once(
+    run: Callable[..., Run],
+) -> None:
+    request = ModelRequest("i", 1, RequestResult.SWALLOWED, "http://h/v1", 200, 1.0, 2.0)
+    it = run(1, gateway=SilentGateway([[Requested(request=request)], [Requested(request=request)]]))
+    events = it.drive()
+
+    remarks = [event.text for event in events if isinstance(event, Remark)]
+    assert len(remarks) == 1
+    assert "--reasoning-parser" in remarks[0]
+    assert it.journal.state().requests == (request, request)
+
+
+def test_samples_are_kept_as_the_trace_of_the_night(run: Callable[..., Run]) -> None:
+    server = ServerMetrics(kv_usage=0.5, prefix_queries=100, prefix_hits=80, running=2)
+    sample = Sampled(
+        at=1.0, seconds=10, answers=3, grown_tokens=900, prompt_tokens=5000, completion_tokens=300,
+        latency_s=4.0, in_flight=2, waiting=0, down_s=0.0, server=server,
+    )  # fmt: skip
+    it = run(1, gateway=SilentGateway([[sample]]))
+    (status,) = [event for event in it.drive() if isinstance(event, ModelStatus)]
+
+    assert "18 answers a minute" in status.text
+    assert "80% of prompts cached" in status.text
+    (row,) = it.journal.state().trace
+    assert (row.answers, row.kv_usage, row.prefix_hits, row.admitted) == (3, 0.5, 80, 2)
+
+
+def test_only_an_image_that_this_run_pulled_is_evicted(run: Callable[..., Run]) -> None:
+    it = run(2, {"cluster.images.keep": False})
+    it.engine.script[it.ids[1]] = lambda r: RolloutResult(
+        r.instance.instance_id, 1, outcome=Outcome.SUBMITTED, patch="p", image_pulled=True
+    )
+    it.drive()
+
+    evicted = {r.instance.instance_id: r.evict_image for r in it.engine.grade_requests}
+    assert evicted == {it.ids[0]: False, it.ids[1]: True}
+
+
+def test_the_display_is_told_why_nothing_moves(run: Callable[..., Run]) -> None:
+    it = run(1)
+    driver = it.make_driver()
+    assert driver.notice() == ""
+    it.stop.count = 1
+    assert "Ctrl-C" in driver.notice()
+    it.stop.count = 2
+    assert "stopping now" in driver.notice()

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.rows import failed, graded, instances, rolled, state
+
+from orchestrator.config.schema import Cluster, Endpoint, Model
+from orchestrator.driver.plan import Plan, Planned, choose_slots, estimate, make_plan
+from orchestrator.journal import Journal
+from orchestrator.types import GradeResult, RolloutResult
+
+IDS = ("a", "b", "c")
+
+
+def plan(*rollouts: RolloutResult, grades: tuple[GradeResult, ...] = (), **patches: str) -> Plan:
+    """The plan of three instances; `a="new"` says that a's patch has been changed to that."""
+    now = [
+        replace(r, patch=patches[r.instance_id]) if r.outcome and r.instance_id in patches else r
+        for r in rollouts
+    ]
+    return make_plan(instances(*IDS), state(*now, grades=grades))
+
+
+def test_a_new_run_rolls_everything_out_in_its_order() -> None:
+    assert plan() == Plan((Planned("a", 1), Planned("b", 1), Planned("c", 1)), (), 0)
+
+
+def test_a_failure_is_redone_under_the_next_attempt() -> None:
+    assert plan(failed("b", 1), failed("b", 2)).rollouts[1] == Planned("b", 3)
+
+
+def test_an_outcome_without_a_patch_is_done() -> None:
+    assert plan(rolled("a", patch="")).done == 1
+
+
+def test_a_patch_without_a_verdict_is_graded() -> None:
+    assert plan(rolled("a", 2)).grades == (Planned("a", 2),)
+
+
+def test_a_grade_that_failed_is_redone() -> None:
+    assert plan(rolled("a"), grades=(graded("a", None),)).grades == (Planned("a", 1),)
+
+
+def test_a_verdict_is_enough() -> None:
+    assert plan(rolled("a"), grades=(graded("a", False),), a="diff").done == 1
+
+
+def test_a_changed_patch_is_graded_again() -> None:
+    assert plan(rolled("a"), grades=(graded("a", False),), a="new").grades == (Planned("a", 1),)
+
+
+def test_a_changed_patch_with_a_verdict_of_its_own_is_done() -> None:
+    verdicts = (graded("a", False), graded("a", True, patch="new"))
+
+    assert plan(rolled("a"), grades=verdicts, a="new").done == 1
+
+
+def test_a_patch_put_into_an_empty_place_is_graded() -> None:
+    assert plan(rolled("a", patch=""), a="new").grades == (Planned("a", 1),)
+
+
+def test_every_grade_that_is_planned_for_a_changed_patch_can_be_recorded(tmp_path: Path) -> None:
+    """A patch that was changed, graded, and changed back has its verdict already."""
+    with Journal.create(tmp_path / "journal.sqlite", "r", instances("a")) as journal:
+        journal.append_rollout(rolled("a"))
+        journal.append_grade(graded("a", False))
+        journal.replace_patch("a", 1, "new")
+        assert make_plan(instances("a"), journal.state()).grades == (Planned("a", 1),)
+        journal.append_grade(graded("a", True, patch="new"))
+        assert journal.state().verdicts["a"].resolved
+        journal.replace_patch("a", 1, "diff")
+
+        assert make_plan(instances("a"), journal.state()).is_empty
+        assert not journal.state().verdicts["a"].resolved
+
+
+results = st.lists(
+    st.tuples(
+        st.sampled_from(IDS),
+        st.sampled_from(["failure", "empty", "patch"]),
+        st.sampled_from(["none", "failure", "verdict"]),
+    ),
+    max_size=12,
+)
+
+
+@given(results, st.sets(st.sampled_from(IDS)))
+def test_every_instance_is_rolled_out_or_graded_or_done_and_only_one_of_them(
+    history: list[tuple[str, str, str]], changed: set[str]
+) -> None:
+    rollouts: list[RolloutResult] = []
+    grades: list[GradeResult] = []
+    over: dict[str, str] = {}
+    attempts = dict.fromkeys(IDS, 0)
+    for key, how, grade in history:
+        if key in over:
+            continue  # after an outcome nothing is rolled out any more
+        attempts[key] += 1
+        if how == "failure":
+            rollouts.append(failed(key, attempts[key]))
+            continue
+        patch = "diff" if how == "patch" else ""
+        rollouts.append(rolled(key, attempts[key], patch))
+        over[key] = patch
+        if patch and grade != "none":
+            grades.append(graded(key, None if grade == "failure" else True, patch, attempts[key]))
+    now = {key: "changed" if key in changed else patch for key, patch in over.items()}
+
+    found = plan(*rollouts, grades=tuple(grades), **now)
+
+    rolling = [work.instance_id for work in found.rollouts]
+    grading = [work.instance_id for work in found.grades]
+    assert rolling == [key for key in IDS if key not in over]
+    assert all(work.attempt == attempts[work.instance_id] + 1 for work in found.rollouts)
+    decided = {grade.instance_id for grade in grades if grade.resolved}
+    assert grading == [
+        key for key in IDS if key in over and (key in changed or (over[key] and key not in decided))
+    ]
+    assert all(work.attempt == attempts[work.instance_id] for work in found.grades)
+    assert found.done == len(IDS) - len(rolling) - len(grading)
+
+
+def cluster(workers: int | str = "auto", **more: Any) -> Cluster:
+    return Cluster.model_validate({"name": "c", "workers": workers, **more})
+
+
+def model(max_concurrency: int) -> Model:
+    endpoint = Endpoint(base_url="http://h/v1")
+    return Model(name="m", served_name="m", endpoint=endpoint, max_concurrency=max_concurrency)
+
+
+def test_as_many_slots_as_asked_for() -> None:
+    assert choose_slots(cluster(7), model(2), 1, 1) == 7
+
+
+def test_memory_bounds_the_slots() -> None:
+    small = cluster(sandbox={"memory_request_gb": 2}, grading={"slots": 1})
+
+    assert choose_slots(small, model(100), 16, 64) == 5  # (16 - 4 reserved - 2 for a grade) / 2
+
+
+def test_the_model_bounds_the_slots() -> None:
+    assert choose_slots(cluster(), model(3), 1000, 64) == 3
+
+
+def test_cores_bound_the_slots() -> None:
+    assert choose_slots(cluster(), model(100), 1000, 2) == 8
+    assert choose_slots(cluster(), None, 1000, 2) == 2
+
+
+@given(st.floats(0.5, 2000), st.integers(1, 256), st.integers(1, 64))
+def test_there_is_always_a_slot_and_never_more_than_the_model_wants(
+    memory_gb: float, cpus: int, concurrency: int
+) -> None:
+    slots = choose_slots(cluster(), model(concurrency), memory_gb, cpus)
+
+    assert 1 <= slots <= concurrency
+    more = choose_slots(cluster(), model(concurrency), memory_gb + 8, cpus)
+    assert slots <= more
+
+
+@pytest.mark.parametrize(("keep", "at_once"), [(True, 30), (False, 3)])
+def test_an_estimate_knows_that_images_are_evicted(
+    keep: bool, at_once: int, make_config: Any
+) -> None:
+    config = make_config("mini", {"cluster.images.keep": keep})
+    work = Plan(tuple(Planned(str(n), 1) for n in range(30)), (), 0)
+
+    guess = estimate(config, work, slots=1, missing_images=30)
+
+    assert guess.disk_gb == pytest.approx(at_once * config.benchmark.image_gb)
+    assert guess.wall_s == 150

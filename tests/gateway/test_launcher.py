@@ -1,0 +1,169 @@
+"""The gateway as a process of its own: started, killed, started again, and never left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+from support.local_gateway import model_at
+
+from orchestrator.config.schema import GatewayAddress
+from orchestrator.dataset import Dataset
+from orchestrator.endpoint.client import ChatClient
+from orchestrator.errors import PrerequisiteError
+from orchestrator.gateway.launcher import GatewayProcess
+from orchestrator.gateway.link import Link
+from orchestrator.gateway.messages import (
+    Message,
+    Requested,
+    from_line,
+    parse_rollout_key,
+    rollout_key,
+    to_line,
+)
+from orchestrator.scripted.endpoint import ScriptedEndpoint
+from orchestrator.types import ModelRequest, RequestResult
+
+pytestmark = pytest.mark.slow
+Start = Callable[..., GatewayProcess]
+
+
+@pytest.fixture
+def start(demo: Dataset, tmp_path: Path) -> Iterator[Start]:
+    """A gateway process before a scripted endpoint."""
+    with ExitStack() as stack:
+
+        def run(place: GatewayAddress = GatewayAddress()) -> GatewayProcess:
+            endpoint = stack.enter_context(ScriptedEndpoint(demo.instances, demo.answers))
+            log = tmp_path / "gateway.log"
+            return stack.enter_context(GatewayProcess(model_at(endpoint.base_url), place, "", log))
+
+        yield run
+
+
+def ask(gateway: GatewayProcess) -> str:
+    with ChatClient(gateway.base_url("a", 1), gateway.token) as client:
+        return client.complete([{"role": "user", "content": "hello"}]).content
+
+
+def wait_for(gateway: GatewayProcess, limit_s: float = 20) -> list[Message]:
+    """What it says next."""
+    deadline = time.monotonic() + limit_s
+    while not (heard := gateway.poll()):
+        assert time.monotonic() < deadline, "it says nothing"
+        time.sleep(0.05)
+    return heard
+
+
+def test_requests_pass_and_are_told(start: Start) -> None:
+    gateway = start()
+
+    assert "git status" in ask(gateway)
+    while not (told := [m for m in wait_for(gateway) if isinstance(m, Requested)]):
+        pass
+    assert told[0].request.result is RequestResult.ANSWERED
+
+
+def test_a_gateway_that_is_killed_is_started_again_where_it_was(start: Start) -> None:
+    gateway = start()
+    before, pid = gateway.root_url, gateway.pid
+    ask(gateway)
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(2.1)
+    gateway.poll()
+
+    assert "git status" in ask(gateway)
+    assert gateway.root_url == before
+    assert gateway.pid != pid
+
+
+def test_a_gateway_that_hangs_is_started_again(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = start()
+    monkeypatch.setattr("orchestrator.gateway.launcher.SILENCE_S", 0.5)
+    pid = gateway.pid
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(0.6)
+    gateway.poll()
+    monkeypatch.undo()
+
+    assert gateway.pid != pid
+    assert not psutil.pid_exists(pid)
+    assert "git status" in ask(gateway)
+
+
+def test_time_without_a_gateway_is_held_and_a_new_one_goes_on_from_there(start: Start) -> None:
+    gateway = start()
+    with Link(gateway.base_url("a", 1), gateway.token) as link:
+        assert link.held_s() == 0
+        os.kill(gateway.pid, signal.SIGKILL)
+        time.sleep(2.1)
+        assert link.held_s() > 2
+        gateway.poll()
+        ask(gateway)
+        assert link.held_s() > 2
+
+
+def test_an_address_that_is_not_ours_is_a_prerequisite(start: Start) -> None:
+    with pytest.raises(PrerequisiteError, match=r"cluster\.gateway\.host"):
+        start(GatewayAddress(host="192.0.2.1"))
+
+
+def test_a_gateway_ends_with_its_driver_however_that_ends(tmp_path: Path) -> None:
+    script = f"""
+import sys, time
+from pathlib import Path
+from orchestrator.config.schema import Gateway
+from orchestrator.gateway.launcher import GatewayProcess
+from support.local_gateway import model_at
+log = Path({str(tmp_path / "log")!r})
+with GatewayProcess(model_at("http://127.0.0.1:9/v1"), Gateway(), "", log) as gateway:
+    print(gateway.pid, flush=True)
+    time.sleep(60)
+"""
+    driver = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert driver.stdout is not None
+    gateway = psutil.Process(int(driver.stdout.readline()))
+    driver.kill()
+    driver.wait()
+    driver.stdout.close()
+
+    gateway.wait(10)
+    assert not gateway.is_running()
+
+
+def test_its_keys_do_not_stand_on_its_command_line(start: Start) -> None:
+    gateway = start()
+
+    assert gateway.token not in " ".join(psutil.Process(gateway.pid).cmdline())
+
+
+def test_a_message_comes_out_as_it_went_in() -> None:
+    request = ModelRequest("a__b-1", 2, RequestResult.ANSWERED, "http://h/v1", 200, 1.5, 2.5)
+
+    assert from_line(to_line(Requested(request=request))) == Requested(request=request)
+    with pytest.raises(ValueError, match="no message"):
+        from_line("Traceback (most recent call last):")
+
+
+@pytest.mark.parametrize("instance_id", ["django__django-11099", "a.b__c.d-1", "ä/b c"])
+def test_a_rollouts_key_names_instance_and_attempt(instance_id: str) -> None:
+    key = rollout_key(instance_id, 3)
+
+    assert "/" not in key
+    assert parse_rollout_key(key) == (instance_id, 3)
+
+
+@pytest.mark.parametrize("key", ["", "a", "a.b", ".1"])
+def test_a_key_that_names_none_is_refused(key: str) -> None:
+    with pytest.raises(ValueError):
+        parse_rollout_key(key)

@@ -1,0 +1,1 @@
+"""Model servers and nights in simulated time, for tests and benches."""

@@ -1,0 +1,128 @@
+"""Breaking runs on purpose: kills, stops, a full disk. Nothing may be lost, doubled or left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from support.commands import CommandLine, personas, wait_until
+
+from orchestrator.journal import RolloutRow, read_journal
+
+SANDBOXES = [pytest.param("docker", marks=pytest.mark.docker), "process"]
+ROOT = Path(__file__).parents[2]
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+@pytest.mark.parametrize("sandbox", SANDBOXES)
+def test_killed_drivers_lose_and_double_nothing(tmp_path: Path, sandbox: str) -> None:
+    """The short version of what scripts/chaos.py does for thirty kills."""
+    command = [sys.executable, str(ROOT / "scripts" / "chaos.py"), "--kills", "2", "--seed", "1"]
+    command += ["--sandbox", sandbox, "--runs-dir", str(tmp_path), "--instances", ".*(ledger|-5).*"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 kills over" in done.stdout
+
+
+def test_one_interrupt_lets_the_running_finish_and_resume_does_the_rest(
+    orchestrate: CommandLine,
+) -> None:
+    words = orchestrate.launch_words("process", "stopped", "--set", "model.personas.default=slow:3")
+    process = orchestrate.start(*words, "--workers", "2", "--instances", "orchard__.*")
+    scratch = orchestrate.runs_dir / "stopped" / "scratch"
+    wait_until(lambda: scratch.is_dir() and len(list(scratch.iterdir())) == 2, "two sandboxes")
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130, stderr
+    state = read_journal(orchestrate.runs_dir / "stopped" / "journal.sqlite")
+    assert len(state.outcomes) == 2
+    assert not scratch.exists()
+    assert "resume stopped" in stdout
+    ended = orchestrate("resume", "stopped", "--json")
+    assert (ended.exit_code, ended.report["resolved"]) == (0, 3), ended.stderr
+    attempts = {row.instance_id: row.attempt for row in rollouts(orchestrate)}
+    assert set(attempts.values()) == {1}
+
+
+def test_two_interrupts_harvest_what_runs_and_resume_redoes_it(orchestrate: CommandLine) -> None:
+    # the second answer mends the bug, and the third one takes long
+    flags = personas(orchard__ledger_12="never_submits")
+    more = ["--instances", "orchard__ledger-12", "--set", "rollout.max_steps=100000"]
+    process = orchestrate.start(*orchestrate.launch_words("process", "stopped", *flags, *more))
+    scratch = orchestrate.runs_dir / "stopped" / "scratch"
+    wait_until(lambda: any(scratch.glob("*/testbed/.git")), "a sandbox")
+    wait_until(lambda: changed(scratch), "the agent's change")
+    process.send_signal(signal.SIGINT)
+    time.sleep(1)  # two signals at the very same moment may be delivered as one
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert not scratch.exists()
+    (rollout,) = rollouts(orchestrate)
+    assert str(rollout.failure) == "interrupted"
+    folder = orchestrate.runs_dir / "stopped" / "rollouts" / "orchard__ledger-12" / "1"
+    assert "diff --git" in (folder / "partial.diff").read_text(encoding="utf-8")
+    assert not (folder / "patch.diff").exists()
+
+
+def changed(scratch: Path) -> bool:
+    """Whether something differs in a sandbox that is laid out to its second commit."""
+    for testbed in scratch.glob("*/testbed"):
+        script = "[ $(git rev-list --count HEAD) = 2 ] && ! git diff --quiet HEAD"
+        if subprocess.run(["bash", "-c", script], cwd=testbed, capture_output=True).returncode == 0:
+            return True
+    return False
+
+
+def rollouts(orchestrate: CommandLine) -> Sequence[RolloutRow]:
+    return read_journal(orchestrate.runs_dir / "stopped" / "journal.sqlite").rollouts
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 60 MB."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("no tmpfs can be mounted here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_full_disk_is_told_before_the_start(small_disk: Path) -> None:
+    ended = CommandLine(small_disk / "runs").launch("process", "full", "--agent", "gold")
+    assert ended.exit_code == 3
+    assert "min_free_disk_gb" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert not (small_disk / "runs").exists()
+
+
+def test_disk_that_fills_up_ends_the_run_and_resume_goes_on(small_disk: Path) -> None:
+    orchestrate = CommandLine(small_disk / "runs")
+    words = ["--agent", "gold", "--set", "cluster.min_free_disk_gb=0.001"]
+    process = orchestrate.start(*orchestrate.launch_words("process", "full", *words))
+    wait_until((orchestrate.runs_dir / "full" / "journal.sqlite").exists, "the journal")
+    ballast = small_disk / "ballast"
+    with open(ballast, "wb", buffering=0) as file:
+        for size in (2**20, 2**12):
+            try:
+                while True:
+                    file.write(b"\0" * size)
+            except OSError:
+                continue
+    _, stderr = process.communicate(timeout=200)
+    assert process.returncode == 3, stderr
+    assert stderr.strip().splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in stderr
+    ballast.unlink()
+    ended = orchestrate("resume", "full", "--json")
+    assert (ended.exit_code, ended.report["resolved"]) == (0, 12), ended.stderr

@@ -1,0 +1,92 @@
+"""The smoke benchmark: well formed, resolved by its gold patch and by nothing less."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from swebench.task.checks import check_task_repo
+
+from orchestrator.run import preflight
+from orchestrator.backends.grading import GradeRequest
+from orchestrator.backends.process.grade import grade_in_process
+from orchestrator.config import RunConfig, RunRequest, load_config
+from orchestrator.config.schema import Benchmark
+from orchestrator.dataset import BUNDLED, Dataset, load_instances
+from orchestrator.errors import ConfigError, PrerequisiteError
+from orchestrator.types import GradeReason, GradeResult, Outcome, RolloutResult
+
+BESIDE_THE_POINT = "diff --git a/NOTES.txt b/NOTES.txt\nnew file mode 100644\n"
+BESIDE_THE_POINT += "--- /dev/null\n+++ b/NOTES.txt\n@@ -0,0 +1 @@\n+a note\n"
+
+
+@pytest.fixture(scope="module")
+def smoke() -> Dataset:
+    return load_instances(Benchmark(name="smoke", source="bundled:smoke"))
+
+
+def config_of(agent: str) -> RunConfig:
+    return load_config(RunRequest("smoke", agent=agent, run_id="smoke"))
+
+
+def grade(smoke: Dataset, patch: str, run_dir: Path) -> GradeResult:
+    (instance,) = smoke.instances
+    answer = smoke.answers[instance.instance_id]
+    request = GradeRequest(config_of("gold"), instance, 1, patch, "process", str(run_dir), answer)
+    return grade_in_process(request)
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_a_bundled_task_repo_is_well_formed(name: str) -> None:
+    assert check_task_repo(BUNDLED[name]) == []
+
+
+def test_every_bundled_task_is_laid_out_by_the_same_script() -> None:
+    scripts = {p.read_bytes() for repo in BUNDLED.values() for p in repo.glob("tasks/*/build.sh")}
+
+    assert len(scripts) == 1
+
+
+def test_gold_is_resolved(
+    smoke: Dataset, play: Callable[..., RolloutResult], tmp_path: Path
+) -> None:
+    (instance,) = smoke.instances
+    answer = smoke.answers[instance.instance_id]
+
+    rolled = play(config_of("gold"), instance, "process", tmp_path, sealed_answer=answer)
+    graded = grade(smoke, rolled.patch, tmp_path)
+
+    assert rolled.outcome is Outcome.SUBMITTED, rolled.failure
+    assert (graded.resolved, graded.reason) == (True, GradeReason.TESTS), graded.failure
+
+
+def test_nop_has_nothing_to_grade(
+    smoke: Dataset, play: Callable[..., RolloutResult], tmp_path: Path
+) -> None:
+    (instance,) = smoke.instances
+
+    rolled = play(config_of("nop"), instance, "process", tmp_path)
+
+    assert (rolled.outcome, rolled.patch) == (Outcome.GAVE_UP, ""), rolled.failure
+
+
+def test_a_patch_without_the_colon_is_not_resolved(smoke: Dataset, tmp_path: Path) -> None:
+    graded = grade(smoke, BESIDE_THE_POINT, tmp_path)
+
+    assert (graded.resolved, graded.failure) == (False, None)
+
+
+def test_it_asks_for_a_model_by_name() -> None:
+    with pytest.raises(ConfigError, match="needs --model NAME"):
+        load_config(RunRequest("smoke", agent="mini"))
+
+
+def test_it_does_without_docker(smoke: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_engine() -> Any:
+        raise PrerequisiteError("no engine answers")
+
+    monkeypatch.setattr(preflight, "_docker_host", no_engine)
+
+    assert preflight.resolve_host(config_of("nop"), smoke.instances).sandbox_kind == "process"

@@ -1,0 +1,264 @@
+"""What an agent may do to a repository, and that the patch of it applies to a fresh one."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.specs import sandbox_spec
+
+from orchestrator.backends import Sandbox
+from orchestrator.backends.process.sandbox import ProcessSandbox
+from orchestrator.errors import ImageUnavailable, SandboxUnavailable
+from orchestrator.types import Instance
+from orchestrator.worker.harvest import harvest, inspect_repository
+
+Make = Callable[[], "Repository"]
+SOURCE = "src/ledger/money.py"
+MORE_FILES = r"""
+printf 'one\r\ntwo\r\n' > crlf.txt
+printf 'caf\xe9\n' > latin1.txt
+printf '\x00\x01\x02' > data.bin
+mkdir -p docs && echo doc > docs/guide.txt
+git add -A && git -c user.name=t -c user.email=t@t commit -q --amend -m SWE-bench
+"""
+
+
+class Repository:
+    """A sandbox whose repository was inspected, and what an agent does to it."""
+
+    def __init__(self, sandbox: Sandbox, instance: Instance) -> None:
+        self.sandbox = sandbox
+        self.baseline = inspect_repository(sandbox, instance)
+
+    def run(self, command: str) -> str:
+        result = self.sandbox.exec(command, 60)
+        assert result.exit_code == 0, result.text
+        return result.text
+
+    def harvest(self, command: str) -> tuple[str, tuple[str, ...]]:
+        self.run(command)
+        return harvest(self.sandbox, self.baseline)
+
+    def contents(self) -> str:
+        """Every file's name and digest, but for what is never part of a patch."""
+        return self.run(
+            "find . -path ./.git -prune -o -name '*.pyc' -prune -o -type f -print0 "
+            "| sort -z | xargs -0 sha256sum"
+        )
+
+
+@pytest.fixture(scope="module")
+def template(instance: Instance, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A sandbox's folder that was laid out once, with a few more files in its repository."""
+    with ProcessSandbox.start(sandbox_spec(instance, tmp_path_factory.mktemp("run"))) as sandbox:
+        assert sandbox.exec(MORE_FILES, 60).exit_code == 0
+        yield Path(sandbox.workdir).parent
+
+
+@pytest.fixture
+def make(template: Path, instance: Instance, tmp_path: Path) -> Callable[[], Repository]:
+    """Copies the template: laying out anew takes ten times as long."""
+
+    def copy() -> Repository:
+        root = tmp_path / f"copy-{len(list(tmp_path.iterdir()))}"
+        shutil.copytree(template, root, symlinks=True, ignore=shutil.ignore_patterns("miniconda3"))
+        return Repository(ProcessSandbox(root, 2, {}), instance)
+
+    return copy
+
+
+@pytest.fixture
+def repository(make: Make) -> Repository:
+    return make()
+
+
+CHANGES = {
+    "an edit": f"echo '# größer' >> {SOURCE}",
+    "a CRLF file": r"printf 'one\r\n2\r\n' > crlf.txt",
+    "a file that becomes CRLF": rf"sed -i 's/$/\r/' {SOURCE}",
+    "latin-1 bytes": r"printf 'caf\xe9 cr\xe8me\n' > latin1.txt",
+    "latin-1 in a new file": r"printf 'na\xefve\n' > new-latin1.txt",
+    "a new file": "mkdir -p a/b && echo new > a/b/new.txt",
+    "a name with spaces and umlauts": "echo 1 > 'größer than.txt'",
+    "a deleted file": "rm docs/guide.txt",
+    "a renamed file": f"git mv {SOURCE} src/ledger/coins.py",
+    "a binary file": r"head -c 5000 /dev/urandom > data.bin",
+    "a new binary file": r"printf '\x00\xff' > more.bin",
+    "no newline at the end": f"printf '# end' >> {SOURCE}",
+    "an empty new file": "touch empty.txt",
+    "a symbolic link": "ln -s README.md LINK.md",
+    "a file in place of a folder": "rm -r docs && echo now > docs",
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_the_patch_of_a_change_makes_a_fresh_repository_the_same(name: str, make: Make) -> None:
+    changed, fresh = make(), make()
+    patch, _ = changed.harvest(CHANGES[name])
+    assert patch
+
+    fresh.sandbox.write_file("../the.patch", patch.encode("utf-8"))
+    fresh.run("git apply --verbose ../the.patch")
+
+    assert fresh.contents() == changed.contents()
+
+
+def test_nothing_changed_is_no_patch(repository: Repository) -> None:
+    assert repository.harvest("true") == ("", ())
+
+
+def test_what_the_set_up_changed_is_not_the_agents(repository: Repository) -> None:
+    patch, _ = repository.harvest(f"echo '# x' >> {SOURCE}")
+
+    assert patch.count("diff --git") == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "git add -A",
+        "git -c user.name=a -c user.email=a@a commit -qam mended",
+        "git checkout -qb mine && git -c user.name=a -c user.email=a@a commit -qam mended",
+        "git config diff.noprefix true && git config core.autocrlf true",
+        "git config diff.external echo && git config color.ui always",
+        "rm .git/index",
+        "git rm -q --cached -r . ",
+        f"touch {SOURCE}.pyc && python3 -m compileall -q src && ls -d src/ledger/__pycache__",
+        "mkdir -p .pytest_cache && echo 1 > .pytest_cache/x",
+        f"chmod 755 {SOURCE}",
+        "git gc -q --prune=now",
+        "touch .git/index.lock",
+    ],
+)
+def test_what_the_agent_does_with_git_does_not_change_its_patch(
+    command: str, repository: Repository
+) -> None:
+    plain, _ = repository.harvest(f"echo '# x' >> {SOURCE}")
+
+    assert repository.harvest(command) == (plain, ())
+
+
+def test_a_stray_repository_inside_does_not_take_the_patch_away(repository: Repository) -> None:
+    plain, _ = repository.harvest(f"echo '# x' >> {SOURCE}")
+
+    patch, _ = repository.harvest("git init -q scratch && echo 1 > scratch/a")
+
+    assert plain in patch
+
+
+def test_a_file_that_git_can_not_read_does_not_take_the_patch_away(
+    repository: Repository,
+) -> None:
+    plain, _ = repository.harvest(f"echo '# x' >> {SOURCE}")
+
+    patch, _ = repository.harvest("mkfifo pipe")
+
+    assert patch == plain
+
+
+def test_ignored_files_stay_out(repository: Repository) -> None:
+    patch, _ = repository.harvest("echo '*.log' >> .gitignore && echo 1 > run.log")
+
+    assert "run.log" not in patch
+    assert ".gitignore" in patch
+
+
+def test_bytes_that_are_no_text_are_told_and_still_plain_ascii(repository: Repository) -> None:
+    patch, remarks = repository.harvest(CHANGES["latin-1 bytes"])
+
+    assert patch.isascii()
+    assert "GIT binary patch" in patch
+    assert remarks == ("patch in git's binary form",)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "rm -rf .git",
+        "rm -rf .git && git init -q && git add -A",
+        "rm -rf .git/objects",
+        'rm -rf "$PWD"',
+        'mv "$PWD" "$PWD-2"',
+    ],
+)
+def test_a_repository_that_the_agent_destroyed_is_an_empty_patch_and_a_remark(
+    command: str, repository: Repository
+) -> None:
+    patch, (remark,) = repository.harvest(f"echo '# x' >> {SOURCE}; {command}")
+
+    assert patch == ""
+    assert ".git was destroyed" in remark
+
+
+def test_a_harvest_that_fails_otherwise_is_not_the_agents_doing(repository: Repository) -> None:
+    """No room for git's temporary files, say: the patch is not empty, it is unknown."""
+    with pytest.raises(SandboxUnavailable, match="harvested"):
+        repository.harvest(f"echo '# x' >> {SOURCE}; rm -rf $TMPDIR; touch $TMPDIR")
+
+
+def test_a_patch_that_is_too_large_is_dropped_with_a_remark(repository: Repository) -> None:
+    patch, (remark,) = repository.harvest("seq 3000000 > numbers.txt")
+
+    assert patch == ""
+    assert "over 20 MB" in remark
+
+
+def test_the_harvest_leaves_the_agents_index_alone(repository: Repository) -> None:
+    repository.harvest(f"echo '# x' >> {SOURCE}; echo 1 > new.txt")
+
+    assert repository.run("git status --short").splitlines() == [f" M {SOURCE}", "?? new.txt"]
+
+
+def test_a_sandbox_that_is_gone_has_no_patch_to_know_of(repository: Repository) -> None:
+    repository.sandbox.close()
+
+    with pytest.raises(SandboxUnavailable):
+        harvest(repository.sandbox, repository.baseline)
+
+
+def test_a_repository_at_another_commit_is_a_wrong_image(
+    repository: Repository, instance: Instance
+) -> None:
+    with pytest.raises(ImageUnavailable, match="not at the base commit 123456789012"):
+        inspect_repository(repository.sandbox, replace(instance, base_commit="1234567890123"))
+
+
+def test_no_repository_is_a_wrong_image(repository: Repository, instance: Instance) -> None:
+    repository.run("rm -rf .git")
+
+    with pytest.raises(ImageUnavailable, match="no usable git repository"):
+        inspect_repository(repository.sandbox, instance)
+
+
+def test_commits_beside_the_history_are_remarked(
+    repository: Repository, instance: Instance
+) -> None:
+    commit = "git -c user.name=a -c user.email=a@a commit -q --allow-empty -m future"
+    repository.run(f"{commit} && git branch future && git reset -q --hard HEAD^")
+
+    (note,) = inspect_repository(repository.sandbox, instance).notes
+
+    assert "1 commits beside its history" in note
+
+
+def test_what_lay_there_uncommitted_is_not_the_agents(
+    repository: Repository, instance: Instance
+) -> None:
+    repository.run(f"echo '# set up' >> {SOURCE}; echo 1 > set-up.txt")
+    baseline = inspect_repository(repository.sandbox, instance)
+    repository.run(f"echo '# x' >> {SOURCE}; git add -A")
+
+    patch, _ = harvest(repository.sandbox, baseline)
+
+    assert [line for line in patch.splitlines() if line.startswith("+")][1:] == ["+# x"]
+    assert "set-up.txt" not in patch
+
+
+def test_neither_inspection_nor_harvest_leaves_files_behind(repository: Repository) -> None:
+    repository.harvest(f"echo '# x' >> {SOURCE}")
+
+    assert repository.run("ls -A $TMPDIR") == ""

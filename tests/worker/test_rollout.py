@@ -1,0 +1,367 @@
+"""One rollout's life from end to end, in a process sandbox, on every way out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.local_gateway import LocalGateway, model_at
+
+from orchestrator.agents import Agent, AgentContext
+from orchestrator.agents.base import SimpleAgent
+from orchestrator.agents.steps import Trajectory
+from orchestrator.config import RunConfig
+from orchestrator.dataset import Dataset
+from orchestrator.errors import AgentCrashed, EndpointUnavailable, SandboxUnavailable
+from orchestrator.gateway.messages import Requested
+from orchestrator.scripted.endpoint import ScriptedEndpoint
+from orchestrator.types import FailureKind, Instance, Outcome, RequestResult, RolloutResult
+from orchestrator.worker.rollout import Progress, RolloutRequest, roll_out
+
+MakeConfig = Callable[..., RunConfig]
+Roll = Callable[..., RolloutResult]
+Start = Callable[[str], "Server"]
+
+
+class Server:
+    """A scripted endpoint with one persona for all, behind a gateway."""
+
+    def __init__(self, endpoint: ScriptedEndpoint, gateway: LocalGateway) -> None:
+        self.endpoint, self.gateway = endpoint, gateway
+
+    @property
+    def address(self) -> dict[str, str]:
+        """What a rollout is told of it."""
+        return {"base_url": self.gateway.base_url(), "api_key": self.gateway.token}
+
+
+@pytest.fixture
+def serve(demo: Dataset) -> Iterator[Start]:
+    with contextlib.ExitStack() as stack:
+
+        def start(persona: str) -> Server:
+            endpoint = ScriptedEndpoint(demo.instances, demo.answers, {"default": persona})
+            stack.enter_context(endpoint)
+            gateway = stack.enter_context(LocalGateway(model_at(endpoint.base_url)))
+            return Server(endpoint, gateway)
+
+        yield start
+
+
+@pytest.fixture
+def roll(
+    play: Callable[..., RolloutResult], instance: Instance, tmp_path: Path
+) -> Callable[..., RolloutResult]:
+    def run(config: RunConfig, *, of: Instance = instance, **more: Any) -> RolloutResult:
+        result = play(config, of, "process", tmp_path, **more)
+        assert list(tmp_path.glob("scratch/*")) == [], "the sandbox is removed on every way out"
+        return result
+
+    return run
+
+
+def failure_of(result: RolloutResult) -> tuple[FailureKind, str]:
+    assert result.failure is not None
+    assert result.outcome is None
+    assert result.patch == ""
+    return result.failure.kind, result.failure.detail
+
+
+def test_a_rollout_tells_its_phases_and_then_its_result(
+    make_config: MakeConfig, instance: Instance, tmp_path: Path
+) -> None:
+    request = RolloutRequest(make_config("nop"), instance, 4, "process", str(tmp_path))
+
+    *progress, result = roll_out(request)
+
+    assert all(isinstance(event, Progress) for event in progress)
+    phases = list(dict.fromkeys(event.phase for event in progress))
+    assert [phase for phase in phases if phase != "agent"] == ["image", "sandbox", "harvest"]
+    assert isinstance(result, RolloutResult)
+    assert (result.instance_id, result.attempt) == (instance.instance_id, 4)
+    assert list(result.phases_s) == ["image", "sandbox", "agent", "harvest", "remove"]
+    assert result.started_at <= result.ended_at
+
+
+def test_a_persons_stop_keeps_what_the_agent_had_changed(
+    roll: Roll, make_config: MakeConfig, serve: Start
+) -> None:
+    config = make_config("mini", {"rollout.max_steps": 1000, "rollout.max_tokens": 10**9})
+    server = serve("never_submits")
+
+    result = roll(config, **server.address, should_stop=lambda: server.endpoint.requests >= 4)
+
+    assert failure_of(result) == (FailureKind.INTERRUPTED, "stopped by hand")
+    assert "src/ledger/money.py" in result.partial_patch
+    assert "trajectory.json" in result.files
+
+
+def test_an_agent_that_crashes_is_a_failure_with_its_traceback(
+    roll: Roll, make_config: MakeConfig
+) -> None:
+    config = make_config("mini", {"agent.instance_template": "{{ no_such_thing }} {{task}}"})
+
+    result = roll(config, base_url="http://127.0.0.1:9/v1")
+
+    kind, detail = failure_of(result)
+    assert kind is FailureKind.AGENT_CRASHED
+    assert "no_such_thing" in detail
+    assert b"Traceback" in result.files["traceback.txt"]
+
+
+def test_an_image_of_another_commit_is_a_failure(
+    roll: Roll, make_config: MakeConfig, instance: Instance, tmp_path: Path
+) -> None:
+    task = tmp_path / "task"
+    task.mkdir()
+    (task / "repo").mkdir()
+    (task / "build.sh").write_text(
+        "cd $2 2>/dev/null || mkdir -p $2 && cd $2 && git init -q && "
+        "git -c user.name=a -c user.email=a@a commit -q --allow-empty -m other\n"
+    )
+
+    result = roll(make_config("nop"), of=replace(instance, task_dir=str(task)))
+
+    kind, detail = failure_of(result)
+    assert kind is FailureKind.IMAGE_UNAVAILABLE
+    assert "not at the base commit" in detail
+
+
+def test_a_sandbox_that_does_not_start_is_a_failure(
+    roll: Roll, make_config: MakeConfig, instance: Instance
+) -> None:
+    result = roll(make_config("nop"), of=replace(instance, base_commit="0123456"))
+
+    assert failure_of(result)[0] is FailureKind.SANDBOX_UNAVAILABLE
+
+
+def test_no_docker_engine_is_a_failure_and_not_an_exception(
+    make_config: MakeConfig, instance: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+    request = RolloutRequest(make_config("nop"), instance, 1, "docker", str(tmp_path))
+
+    *_, result = roll_out(request)
+
+    assert isinstance(result, RolloutResult)
+    assert failure_of(result)[0] in (
+        FailureKind.IMAGE_UNAVAILABLE,
+        FailureKind.SANDBOX_UNAVAILABLE,
+    )
+
+
+def test_the_wall_clock_ends_a_rollout_that_would_go_on(
+    roll: Roll, make_config: MakeConfig, serve: Start
+) -> None:
+    far = {"rollout.max_steps": 10_000, "rollout.max_tokens": 10**9}
+    config = make_config("mini", far | {"rollout.time_limit_s": 1})
+
+    result = roll(config, **serve("never_submits").address)
+
+    assert result.outcome is Outcome.TIME_LIMIT
+    assert result.salvaged == bool(result.patch)
+
+
+def test_a_model_that_is_too_slow_is_the_rollouts_time_and_not_the_servers_fault(
+    roll: Roll, make_config: MakeConfig, serve: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.worker.rollout.OVERTIME_S", 0.5)
+    config = make_config("mini", {"rollout.time_limit_s": 1})
+    server = serve("slow:60")
+
+    result = roll(config, **server.address)
+
+    assert result.outcome is Outcome.TIME_LIMIT
+    assert result.patch == ""
+    assert not result.salvaged
+    (asked,) = server.gateway.wait_for(Requested)
+    assert asked.request.result is RequestResult.ABANDONED
+
+
+LAST_DIFF = "diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-1\n+2\n"
+SANDBOX_GONE = "the sandbox was gone: the patch is the agent's own last diff"
+
+
+class LosesItsSandbox(SimpleAgent):
+    """An agent whose sandbox goes away, and who then ends, fails, or waits to be let go."""
+
+    def __init__(self, end: Outcome | Exception | None, last: str = LAST_DIFF) -> None:
+        self._end, self._last = end, last
+        self._let_go = threading.Event()
+        self.lost_it = threading.Event()
+
+    def run(self, context: AgentContext) -> Outcome:
+        context.budget.begin_step()
+        context.sandbox.close()
+        self.lost_it.set()
+        if self._end is None:
+            self._let_go.wait(60)
+            raise AgentCrashed("its process was killed")
+        if isinstance(self._end, Exception):
+            raise self._end
+        return self._end
+
+    def close(self) -> None:
+        self._let_go.set()
+
+    def last_patch(self, output_dir: Path) -> str:
+        return self._last
+
+    def trajectory(self, output_dir: Path) -> Trajectory:
+        return Trajectory(())
+
+
+@pytest.fixture
+def roll_with(
+    roll: Roll, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., RolloutResult]:
+    """Runs a rollout of this very agent."""
+
+    def run(agent: Agent, settings: dict[str, Any] | None = None, **more: Any) -> RolloutResult:
+        monkeypatch.setattr(
+            "orchestrator.worker.rollout.create_agent", lambda config, commit: agent
+        )
+        return roll(make_config("nop", settings), **more)
+
+    return run
+
+
+def test_who_has_ended_before_a_stop_is_seen_keeps_its_outcome(roll_with: Roll) -> None:
+    result = roll_with(LosesItsSandbox(Outcome.SUBMITTED), should_stop=lambda: True)
+
+    assert (result.outcome, result.failure) == (Outcome.SUBMITTED, None)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.SUBMITTED, Outcome.STEP_LIMIT, Outcome.GAVE_UP])
+def test_of_a_sandbox_that_is_gone_the_last_diff_of_an_agent_that_ended_is_the_patch(
+    roll_with: Roll, outcome: Outcome
+) -> None:
+    result = roll_with(LosesItsSandbox(outcome))
+
+    assert result.failure is None
+    assert (result.outcome, result.patch) == (outcome, LAST_DIFF)
+    assert result.salvaged == (outcome is not Outcome.SUBMITTED)
+    assert result.notes[-1] == SANDBOX_GONE
+
+
+def test_without_a_last_diff_a_sandbox_that_is_gone_is_a_failure(roll_with: Roll) -> None:
+    result = roll_with(LosesItsSandbox(Outcome.SUBMITTED, last=""))
+
+    assert failure_of(result)[0] is FailureKind.SANDBOX_UNAVAILABLE
+    assert result.partial_patch == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (AgentCrashed("SWE-agent: it broke"), FailureKind.AGENT_CRASHED),
+        (EndpointUnavailable("SWE-agent: it broke"), FailureKind.ENDPOINT_UNAVAILABLE),
+        (SandboxUnavailable("SWE-agent: it broke"), FailureKind.SANDBOX_UNAVAILABLE),
+        (ValueError("SWE-agent: it broke"), FailureKind.AGENT_CRASHED),
+    ],
+)
+def test_the_last_diff_of_an_agent_that_failed_is_only_something_to_look_at(
+    roll_with: Roll, error: Exception, kind: FailureKind
+) -> None:
+    result = roll_with(LosesItsSandbox(error))
+
+    found, detail = failure_of(result)
+    assert found is kind
+    assert "SWE-agent: it broke" in detail, "the agent's own failure, not that of the harvest"
+    assert result.partial_patch == LAST_DIFF
+    assert not result.salvaged
+
+
+def test_the_failure_of_an_agent_without_a_last_diff_stays_its_own(roll_with: Roll) -> None:
+    result = roll_with(LosesItsSandbox(AgentCrashed("it broke"), last=""))
+
+    assert failure_of(result) == (FailureKind.AGENT_CRASHED, "it broke")
+    assert result.partial_patch == ""
+
+
+def test_a_persons_stop_is_one_also_where_the_sandbox_is_gone(roll_with: Roll) -> None:
+    agent = LosesItsSandbox(None)
+
+    result = roll_with(agent, should_stop=agent.lost_it.is_set)
+
+    assert failure_of(result) == (FailureKind.INTERRUPTED, "stopped by hand")
+    assert result.partial_patch == LAST_DIFF
+
+
+def test_who_overran_its_time_in_a_sandbox_that_is_gone_has_not_ended(
+    roll_with: Roll, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.worker.rollout.OVERTIME_S", 0.5)
+
+    result = roll_with(LosesItsSandbox(None), {"rollout.time_limit_s": 0.5})
+
+    assert failure_of(result)[0] is FailureKind.SANDBOX_UNAVAILABLE
+
+
+def steps_shown(
+    config: RunConfig, instance: Instance, server: Server, run_dir: Path
+) -> tuple[list[Progress], RolloutResult]:
+    request = RolloutRequest(config, instance, 1, "process", str(run_dir), **server.address)
+    *events, result = roll_out(request)
+    assert isinstance(result, RolloutResult)
+    return [event for event in events if isinstance(event, Progress)], result
+
+
+@pytest.mark.parametrize("persona", ["solves", "never_submits", "breaks_format", "recovers"])
+def test_steps_that_are_to_be_shown_are_told_once_each_and_in_order(
+    persona: str, serve: Start, make_config: MakeConfig, instance: Instance, tmp_path: Path
+) -> None:
+    config = make_config("mini", {"rollout.show_steps": True, "rollout.max_steps": 8})
+
+    events, result = steps_shown(config, instance, serve(persona), tmp_path)
+
+    told = [step for event in events for step in event.new_steps]
+    kept = json.loads(result.files["trajectory.json"])["steps"]
+    assert [step.action for step in told] == [step["action"] for step in kept]
+    assert len(told) == result.usage.steps
+    assert all(step.thought and step.observation for step in told if step.action)
+    so_far = 0
+    for event in events:
+        so_far += len(event.new_steps)
+        assert event.steps_told == so_far
+
+
+def test_steps_that_are_not_to_be_shown_are_not_told(
+    serve: Start, make_config: MakeConfig, instance: Instance, tmp_path: Path
+) -> None:
+    events, result = steps_shown(make_config("mini"), instance, serve("solves"), tmp_path)
+
+    assert result.usage.steps == 3
+    assert [(event.new_steps, event.steps_told) for event in events] == [((), 0)] * len(events)
+
+
+@pytest.mark.slow
+def test_a_model_that_is_away_is_not_the_rollouts_time(
+    roll: Roll, make_config: MakeConfig, serve: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.worker.rollout.OVERTIME_S", 0.0)
+    config = make_config("mini", {"rollout.time_limit_s": 2.5})
+
+    result = roll(config, **serve("away:4").address)
+
+    assert result.outcome is Outcome.SUBMITTED
+    assert result.usage.held_s > 3
+
+
+def test_a_rollout_counts_what_it_took_and_keeps_what_was_said(
+    roll: Roll, make_config: MakeConfig, serve: Start
+) -> None:
+    result = roll(make_config("mini"), **serve("solves").address)
+
+    trajectory = json.loads(result.files["trajectory.json"])
+    assert [bool(step["action"]) for step in trajectory["steps"]] == [True, True, True]
+    assert result.usage.steps == 3
+    assert result.usage.prompt_tokens == sum(s["prompt_tokens"] for s in trajectory["steps"])
+    assert result.usage.model_s > 0
+    assert result.outcome is Outcome.SUBMITTED
