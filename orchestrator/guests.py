@@ -1,4 +1,4 @@
-"""The one place that knows agents and sandbox technologies by name; each is imported when asked for.
+"""The one place that knows agents and sandbox technologies by name, each imported when asked for.
 
 Somebody else's is named by its import path, `package.module:Class`, and needs no line here.
 """

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from swebench.task.checks import check_task_repo
 
-from orchestrator.run import preflight
 from orchestrator.backends.grading import GradeRequest
 from orchestrator.backends.process.grade import grade_in_process
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.config.schema import Benchmark
 from orchestrator.dataset import BUNDLED, Dataset, load_instances
 from orchestrator.errors import ConfigError, PrerequisiteError
+from orchestrator.run import preflight
 from orchestrator.types import GradeReason, GradeResult, Outcome, RolloutResult
 
 BESIDE_THE_POINT = "diff --git a/NOTES.txt b/NOTES.txt\nnew file mode 100644\n"
