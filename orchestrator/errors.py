@@ -12,7 +12,8 @@
         ├── WorkerLost            the process running the rollout or grade died
         ├── HarnessUnavailable    the official harness reached no verdict
         ├── AgentCrashed          the agent's own code raised
-        └── Interrupted           a person said stop
+        ├── Interrupted           a person said stop
+        └── InternalError         our own code raised: a bug of this program
 
 An `InfraError` is never a verdict: `FailureKind` names it in the journal and `resume` redoes it.
 """
@@ -96,3 +97,7 @@ class AgentCrashed(InfraError):
 
 class Interrupted(InfraError):
     kind = FailureKind.INTERRUPTED
+
+
+class InternalError(InfraError):
+    kind = FailureKind.INTERNAL_ERROR

@@ -55,6 +55,8 @@ class FailureKind(StrEnum):
     HARNESS_UNAVAILABLE = "harness_unavailable"
     AGENT_CRASHED = "agent_crashed"
     INTERRUPTED = "interrupted"
+    INTERNAL_ERROR = "internal_error"
+    """Our own code raised: a bug of this program, and nobody's host is to blame."""
 
 
 @dataclass(frozen=True)

@@ -231,6 +231,7 @@ def _default_retries() -> dict[FailureKind, int]:
         FailureKind.HARNESS_UNAVAILABLE: 2,
         FailureKind.AGENT_CRASHED: 1,
         FailureKind.INTERRUPTED: 0,
+        FailureKind.INTERNAL_ERROR: 1,
     }
 
 

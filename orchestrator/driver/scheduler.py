@@ -22,6 +22,7 @@ NOT_THE_HOSTS_FAULT = (
     FailureKind.INTERRUPTED,
     FailureKind.AGENT_CRASHED,
     FailureKind.REQUEST_REFUSED,
+    FailureKind.INTERNAL_ERROR,
 )
 
 
@@ -139,7 +140,8 @@ class Scheduler:
 
     def grade_done(self, work: Planned, failure: FailureKind | None, now: float) -> None:
         self._running[Stage.GRADE].discard(work.instance_id)
-        self._count_in_a_row(Stage.GRADE, failure, now)
+        if failure not in NOT_THE_HOSTS_FAULT:
+            self._count_in_a_row(Stage.GRADE, failure, now)
         if failure is not None:
             self._retry(Stage.GRADE, work, failure, now)
 

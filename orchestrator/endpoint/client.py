@@ -16,13 +16,15 @@ import httpx
 
 from orchestrator.endpoint.fields import (
     CONTEXT_OVERFLOW,
+    INTERNAL_ERROR,
     Tokens,
     error_text,
+    error_type,
     is_completion,
     is_swallowed,
     read_tokens,
 )
-from orchestrator.errors import EndpointUnavailable, RequestRefused
+from orchestrator.errors import EndpointUnavailable, InternalError, RequestRefused
 
 RESTART_S = 120.0
 """How long the gateway may be gone; its driver starts it again within seconds."""
@@ -78,6 +80,7 @@ class ChatClient:
         Raises:
             EndpointUnavailable: no server answers, for longer than is waited.
             RequestRefused: servers refuse the request for another reason than its length.
+            InternalError: the gateway met a bug of its own.
             ContextOverflow: the messages are too long for the model.
         """
         body: dict[str, Any] = {"messages": messages}
@@ -126,6 +129,8 @@ def _read(reply: httpx.Response, seconds: float) -> Completion:
     if reply.status_code != 200:
         text = error_text(answer) if answer is not None else reply.text
         problem = f"HTTP {reply.status_code}: {' '.join(text.split())[:300]}"
+        if error_type(answer) == INTERNAL_ERROR:
+            raise InternalError(f"the gateway: {text} (gateway.log has the traceback)")
         if reply.status_code == 503:
             raise EndpointUnavailable(text)
         if reply.status_code == 400 and CONTEXT_OVERFLOW.search(text):

@@ -18,6 +18,8 @@ CONTEXT_OVERFLOW = re.compile(
     re.IGNORECASE,
 )
 MOST_TOKENS = 2**53
+INTERNAL_ERROR = "gateway_internal_error"
+"""An error's type: the gateway's own code raised; its log has the traceback."""
 TOO_BUSY = (429, 503)
 """HTTP statuses of a server that lives, and takes no more for now."""
 SWALLOWED = (
@@ -137,6 +139,12 @@ def error_text(answer: object) -> str:
             return f"{error.get('message') or error} {_code(error)}".strip()
         return str(error)
     return str(answer)
+
+
+def error_type(answer: object) -> str:
+    """The type that an error body in OpenAI's shape names; empty where it names none."""
+    error = answer.get("error") if isinstance(answer, Mapping) else None
+    return str(error.get("type") or "") if isinstance(error, Mapping) else ""
 
 
 def _code(error: Mapping[str, Any]) -> str:

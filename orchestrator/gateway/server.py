@@ -26,7 +26,7 @@ from typing import Any
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from orchestrator.endpoint.fields import with_profile
+from orchestrator.endpoint.fields import INTERNAL_ERROR, with_profile
 from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.gateway.answers import (
     FAILED,
@@ -192,11 +192,11 @@ class Gateway:
             response = _error(502, str(error), FAILED)
             record = exchange.record(RequestResult.FAILED, 502)
         except Exception as error:
-            # an answer that nobody foresaw ends its own request, on the record
-            log.exception("%s: a request failed", key)
+            # a bug of ours ends its own request, on the record and under its own name
+            log.exception("%s: a bug of the gateway", key)
             self._turns.abandoned(exchange.ticket)
-            response = _error(502, f"{type(error).__name__}: {error}", FAILED)
-            record = exchange.record(RequestResult.FAILED, 502)
+            response = _error(500, f"{type(error).__name__}: {error}", INTERNAL_ERROR)
+            record = exchange.record(RequestResult.FAILED, 500)
         except BaseException:
             # the agent hung up, or the rollout was dropped
             self._turns.abandoned(exchange.ticket)

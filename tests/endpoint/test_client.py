@@ -13,7 +13,7 @@ from support.local_gateway import LocalGateway, model_at
 from orchestrator.dataset import Dataset
 from orchestrator.endpoint.client import ChatClient, Completion, ContextOverflow
 from orchestrator.endpoint.fields import CONTEXT_OVERFLOW
-from orchestrator.errors import EndpointUnavailable, RequestRefused
+from orchestrator.errors import EndpointUnavailable, InternalError, RequestRefused
 from orchestrator.scripted.endpoint import ScriptedEndpoint
 from orchestrator.types import Instance
 
@@ -143,3 +143,15 @@ def test_a_request_that_was_held_for_long_waits_for_a_new_gateway_as_long_as_any
 )
 def test_servers_say_overflow_in_many_words(text: str) -> None:
     assert CONTEXT_OVERFLOW.search(text)
+
+
+def test_a_bug_of_the_gateway_is_called_so(
+    ask: Callable[..., Completion], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def buggy(*_: object) -> None:
+        raise KeyError("choices")
+
+    monkeypatch.setattr("orchestrator.gateway.server.make_reply", buggy)
+
+    with pytest.raises(InternalError, match=r"^the gateway: KeyError: 'choices' \(gateway\.log"):
+        ask("solves")
