@@ -33,6 +33,8 @@ from pathlib import Path
 
 import platformdirs
 
+from orchestrator.types import RolloutKey
+
 
 @dataclass(frozen=True)
 class RunPaths:
@@ -92,11 +94,11 @@ class RunPaths:
     def harness_logs(self) -> Path:
         return self.root / "logs" / "run_evaluation" / self.run_id
 
-    def rollout(self, instance_id: str, attempt: int) -> Path:
-        return self.root / "rollouts" / instance_id / str(attempt)
+    def rollout(self, key: RolloutKey) -> Path:
+        return self.root / "rollouts" / key.instance_id / str(key.attempt)
 
-    def patch(self, instance_id: str, attempt: int) -> Path:
-        return self.rollout(instance_id, attempt) / "patch.diff"
+    def patch(self, key: RolloutKey) -> Path:
+        return self.rollout(key) / "patch.diff"
 
     def harness_log(self, model: str, instance_id: str) -> Path:
         return self.harness_logs / harness_model_name(model) / instance_id

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NewType
 
@@ -108,8 +108,7 @@ ANSWERS = (RequestResult.ANSWERED, RequestResult.SWALLOWED)
 class ModelRequest:
     """One request of a rollout to its model, retries included. Durations in seconds."""
 
-    instance_id: str
-    attempt: int
+    key: RolloutKey
     result: RequestResult
     server: str
     """Base URL of the server that had the last word; empty where none had."""
@@ -143,35 +142,81 @@ class Failure:
     detail: str
 
 
-@dataclass(frozen=True)
-class RolloutResult:
-    """One attempt of an agent at an instance: an outcome or a failure, never both.
+def patch_sha256(patch: str) -> str:
+    return hashlib.sha256(patch.encode("utf-8")).hexdigest()
 
-    A failure carries no prediction. `partial_patch` may hold what an interrupted agent had changed
-    so far; it is kept for people to look at and is never graded.
+
+@dataclass(frozen=True)
+class RolloutRecord:
+    """What is recorded of one rollout: its row in the journal. An outcome or a failure, never both.
+
+    A failure carries no patch. Times are seconds since the epoch.
     """
 
-    instance_id: str
-    attempt: int
+    key: RolloutKey
     outcome: Outcome | None = None
     failure: Failure | None = None
-    patch: str = ""
     salvaged: bool = False
-    partial_patch: str = ""
+    """The agent had changed something and did not submit it."""
+    patch_sha256: str = patch_sha256("")
+    patch_bytes: int = 0
     usage: Usage = field(default_factory=Usage)
     started_at: float = 0.0
     ended_at: float = 0.0
     phases_s: Mapping[str, float] = field(default_factory=dict)
     """Seconds by phase: image, sandbox, agent, harvest, remove."""
     notes: tuple[str, ...] = ()
-    image_pulled: bool = False
-    """The image came onto the host for this rollout, and may leave it again."""
-    files: Mapping[str, bytes] = field(default_factory=dict)
-    """What goes into the rollout's folder beside the patch: trajectories and logs, by file name."""
 
     def __post_init__(self) -> None:
         assert (self.outcome is None) != (self.failure is None), "an outcome or a failure"
-        assert self.failure is None or not self.patch, "a failure carries no patch"
+        assert self.failure is None or not self.has_patch, "a failure carries no patch"
+
+    @property
+    def instance_id(self) -> str:
+        return self.key.instance_id
+
+    @property
+    def has_patch(self) -> bool:
+        return self.patch_bytes > 0
+
+    def with_patch(self, patch: str) -> RolloutRecord:
+        """The same with this patch's digest and size."""
+        return replace(
+            self, patch_sha256=patch_sha256(patch), patch_bytes=len(patch.encode("utf-8"))
+        )
+
+
+@dataclass(frozen=True)
+class RolloutResult:
+    """What a worker sends when a rollout has ended: its record, and what goes into files.
+
+    The record's digest and size of the patch are filled in from `patch`. `partial_patch` may hold
+    what an interrupted agent had changed so far; it is kept for people to look at and is never
+    graded.
+    """
+
+    record: RolloutRecord
+    patch: str = ""
+    partial_patch: str = ""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """What goes into the rollout's folder beside the patch: trajectories and logs, by file name."""
+    image_pulled: bool = False
+    """The image came onto the host for this rollout, and may leave it again."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "record", self.record.with_patch(self.patch))
+
+    @property
+    def key(self) -> RolloutKey:
+        return self.record.key
+
+    @property
+    def outcome(self) -> Outcome | None:
+        return self.record.outcome
+
+    @property
+    def failure(self) -> Failure | None:
+        return self.record.failure
 
 
 @dataclass(frozen=True)
@@ -200,11 +245,12 @@ class GradeReason(StrEnum):
 
 
 @dataclass(frozen=True)
-class GradeResult:
-    """The official harness's verdict on one patch, or the failure that kept it from one."""
+class GradeRecord:
+    """What is recorded of one grade: the official harness's verdict on a patch, or the failure
+    that kept it from one. Times are seconds since the epoch."""
 
-    instance_id: str
-    attempt: int
+    key: RolloutKey
+    """Of the rollout that the patch is from."""
     patch_sha256: str
     resolved: bool | None = None
     reason: GradeReason | None = None
@@ -212,12 +258,31 @@ class GradeResult:
     started_at: float = 0.0
     ended_at: float = 0.0
     phases_s: Mapping[str, float] = field(default_factory=dict)
-    files: Mapping[str, bytes] = field(default_factory=dict)
-    """The harness's own log files of this instance, by file name."""
 
     def __post_init__(self) -> None:
         assert (self.resolved is None) != (self.failure is None), "a verdict or a failure"
 
+    @property
+    def instance_id(self) -> str:
+        return self.key.instance_id
 
-def patch_sha256(patch: str) -> str:
-    return hashlib.sha256(patch.encode("utf-8")).hexdigest()
+
+@dataclass(frozen=True)
+class GradeResult:
+    """What a worker sends when a grade has ended: its record, and what goes into files."""
+
+    record: GradeRecord
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """The harness's own log files of this instance, by file name."""
+
+    @property
+    def key(self) -> RolloutKey:
+        return self.record.key
+
+    @property
+    def resolved(self) -> bool | None:
+        return self.record.resolved
+
+    @property
+    def failure(self) -> Failure | None:
+        return self.record.failure

@@ -39,6 +39,7 @@ from orchestrator.config.schema import Endpoint, GatewayAddress, Model
 from orchestrator.gateway.launcher import GatewayProcess
 from orchestrator.gateway.messages import Requested
 from orchestrator.report.markdown import bar
+from orchestrator.types import RolloutKey
 
 AIM_P50_MS = 2.0
 AIM_P99_MS = 10.0
@@ -202,7 +203,9 @@ class Bench:
     def measure(self, case: Case) -> Measured:
         measured = Measured(case)
         agents = range(case.agents)
-        through = [self._gateway.base_url(f"bench-{agent}", 0) for agent in agents]
+        through = [
+            self._gateway.base_url(RolloutKey("bench", f"agent-{agent}", 1)) for agent in agents
+        ]
         for number in range(self._rounds):
             load = Load(case, through, self._gateway.token, self._seconds, number)
             measured.direct.append(

@@ -111,13 +111,13 @@ def measure(slots: int, options: argparse.Namespace, runs_dir: Path) -> Measured
         for event in driver.events(make_plan(dataset.instances, journal.state())):
             now = time.monotonic()
             if isinstance(event, Start):
-                started[event.stage, event.work.instance_id] = now
+                started[event.stage, event.key] = now
             elif isinstance(event, RolloutResult):
-                own = now - started[Stage.ROLLOUT, event.instance_id]
-                result.rollout_own_s.append(own - sum(event.phases_s.values()))
+                own = now - started[Stage.ROLLOUT, event.key]
+                result.rollout_own_s.append(own - sum(event.record.phases_s.values()))
             elif isinstance(event, GradeResult):
-                own = now - started[Stage.GRADE, event.instance_id]
-                result.grade_own_s.append(own - sum(event.phases_s.values()))
+                own = now - started[Stage.GRADE, event.key]
+                result.grade_own_s.append(own - sum(event.record.phases_s.values()))
                 result.resolved += bool(event.resolved)
         result.work_s = time.monotonic() - began
     assert result.resolved == result.instances, f"{result.resolved} of {result.instances} resolved"

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.paths import RunPaths, harness_model_name, write_atomic
+from orchestrator.types import RolloutKey
 
 
 def test_a_file_is_written_whole_into_folders_that_it_makes(tmp_path: Path) -> None:
@@ -45,7 +46,7 @@ def test_the_run_folder_is_laid_out_as_the_docstring_draws_it() -> None:
     paths = RunPaths(Path("/runs/r1"))
 
     assert paths.run_id == "r1"
-    assert paths.patch("i-1", 2) == Path("/runs/r1/rollouts/i-1/2/patch.diff")
+    assert paths.patch(RolloutKey("r1", "i-1", 2)) == Path("/runs/r1/rollouts/i-1/2/patch.diff")
     assert paths.harness_log("org/model__mini", "i-1") == Path(
         "/runs/r1/logs/run_evaluation/r1/org__model__mini/i-1"
     )

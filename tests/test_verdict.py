@@ -125,8 +125,8 @@ def test_a_grade_names_the_patch_that_it_is_on(request_: GradeRequest) -> None:
 
     result = grade_result(request_, seen, 1.0, 2.0, {})
 
-    assert (result.instance_id, result.attempt, result.resolved) == (key, 3, True)
-    assert result.patch_sha256 == patch_sha256("a patch")
+    assert (result.key.instance_id, result.key.attempt, result.resolved) == (key, 3, True)
+    assert result.record.patch_sha256 == patch_sha256("a patch")
     assert result.files == seen
 
 

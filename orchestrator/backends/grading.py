@@ -14,9 +14,11 @@ from orchestrator.errors import HarnessUnavailable, InfraError
 from orchestrator.types import (
     Failure,
     GradeReason,
+    GradeRecord,
     GradeResult,
     Instance,
     Prediction,
+    RolloutKey,
     SealedAnswer,
     patch_sha256,
 )
@@ -44,6 +46,10 @@ class GradeRequest:
     driver_host: str = ""
     evict_image: bool = False
     """Remove the instance's image from this host afterwards."""
+
+    @property
+    def key(self) -> RolloutKey:
+        return RolloutKey(self.config.run_id, self.instance.instance_id, self.attempt)
 
     @property
     def prediction(self) -> Prediction:
@@ -112,15 +118,14 @@ def grade_result(
         resolved, reason = verdict(request.instance.instance_id, files)
     except InfraError as raised:
         failure = Failure(raised.kind, str(raised))
-    return GradeResult(
-        instance_id=request.instance.instance_id,
-        attempt=request.attempt,
-        patch_sha256=patch_sha256(request.patch),
+    record = GradeRecord(
+        request.key,
+        patch_sha256(request.patch),
         resolved=resolved,
         reason=reason,
         failure=failure,
         started_at=started_at,
         ended_at=ended_at,
         phases_s=phases_s,
-        files=files,
     )
+    return GradeResult(record, files)

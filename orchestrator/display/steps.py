@@ -22,7 +22,7 @@ def render_steps(event: Progress) -> Text | None:
     # counted with the steps told before, so that numbers go on
     first = event.steps_told - len(event.new_steps) + 1
     return Text("\n").join(
-        _render(step, f"{event.instance_id} step {first + index}")
+        _render(step, f"{event.key.instance_id} step {first + index}")
         for index, step in enumerate(event.new_steps)
     )
 

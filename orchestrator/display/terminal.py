@@ -185,7 +185,7 @@ def _slots(view: View, now: float, most: int) -> Table:
         steps = f"step {slot.steps}" if slot.steps else slot.phase
         activity = slot.activity.replace("\n", " ")
         table.add_row(
-            mark, slot.instance_id, f"{steps} {duration(now - slot.since)}", Text(activity)
+            mark, slot.key.instance_id, f"{steps} {duration(now - slot.since)}", Text(activity)
         )
     if len(view.slots) > most:
         table.add_row("", f"and {len(view.slots) - most} more", "", "")

@@ -10,7 +10,7 @@ from orchestrator.driver.engine import Event, ModelStatus, Remark
 from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.journal.views import RunState
 from orchestrator.report.stats import wilson
-from orchestrator.types import GradeResult, Outcome, RolloutResult
+from orchestrator.types import GradeResult, Outcome, RolloutKey, RolloutResult
 from orchestrator.worker.rollout import Progress
 
 
@@ -19,7 +19,7 @@ class Slot:
     """One rollout or grade under way."""
 
     stage: Stage
-    instance_id: str
+    key: RolloutKey
     since: float
     phase: str = "starts"
     steps: int = 0
@@ -39,7 +39,7 @@ class View:
     """Instance id to whether it is resolved."""
     outcomes: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
-    slots: dict[tuple[Stage, str], Slot] = field(default_factory=dict)
+    slots: dict[tuple[Stage, RolloutKey], Slot] = field(default_factory=dict)
     notice: str = ""
     """Why nothing is admitted, or that a stop was heard."""
     model: str = ""
@@ -63,21 +63,20 @@ class View:
 
     def apply(self, event: Event | Start, now: float) -> None:
         if isinstance(event, Start):
-            key = (event.stage, event.work.instance_id)
             phase = "grading" if event.stage is Stage.GRADE else "starts"
-            self.slots[key] = Slot(event.stage, event.work.instance_id, now, phase)
+            self.slots[event.stage, event.key] = Slot(event.stage, event.key, now, phase)
         elif isinstance(event, Progress):
-            slot = self.slots.get((Stage.ROLLOUT, event.instance_id))
+            slot = self.slots.get((Stage.ROLLOUT, event.key))
             if slot is not None:
                 slot.phase, slot.steps = event.phase, event.steps
                 slot.activity = event.activity
         elif isinstance(event, ModelStatus):
             self.model = event.text
         elif isinstance(event, RolloutResult):
-            self.slots.pop((Stage.ROLLOUT, event.instance_id), None)
+            self.slots.pop((Stage.ROLLOUT, event.key), None)
             self._count_rollout(event)
         elif isinstance(event, GradeResult):
-            self.slots.pop((Stage.GRADE, event.instance_id), None)
+            self.slots.pop((Stage.GRADE, event.key), None)
             self._count_grade(event)
 
     def _count_rollout(self, event: RolloutResult) -> None:
@@ -86,13 +85,13 @@ class View:
             return
         self.rolled_out += 1
         self.outcomes[str(event.outcome)] += 1
-        self.to_grade += bool(event.patch)
+        self.to_grade += event.record.has_patch
 
     def _count_grade(self, event: GradeResult) -> None:
         if event.failure is not None:
             self.failures[str(event.failure.kind)] += 1
             return
-        self.verdicts[event.instance_id] = bool(event.resolved)
+        self.verdicts[event.key.instance_id] = bool(event.resolved)
 
     @property
     def graded(self) -> int:
@@ -129,16 +128,16 @@ def describe(event: Event | Start) -> str | None:
         return event.text
     if isinstance(event, RolloutResult):
         if event.failure is not None:
-            return f"{event.instance_id}: {event.failure.kind}: {event.failure.detail}"
-        salvaged = ", patch salvaged" if event.salvaged else ""
-        nothing = "" if event.patch else ", no patch"
-        how = f"{event.outcome} after {event.usage.steps} steps"
-        return f"{event.instance_id}: {how}{salvaged}{nothing}"
+            return f"{event.key.instance_id}: {event.failure.kind}: {event.failure.detail}"
+        salvaged = ", patch salvaged" if event.record.salvaged else ""
+        nothing = "" if event.record.has_patch else ", no patch"
+        how = f"{event.outcome} after {event.record.usage.steps} steps"
+        return f"{event.key.instance_id}: {how}{salvaged}{nothing}"
     if isinstance(event, GradeResult):
         if event.failure is not None:
-            return f"{event.instance_id}: {event.failure.kind}: {event.failure.detail}"
+            return f"{event.key.instance_id}: {event.failure.kind}: {event.failure.detail}"
         word = "RESOLVED" if event.resolved else "not resolved"
-        return f"{event.instance_id}: {word} ({event.reason})"
+        return f"{event.key.instance_id}: {word} ({event.record.reason})"
     return None
 
 

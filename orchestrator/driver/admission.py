@@ -36,6 +36,7 @@ import math
 from collections import deque
 from dataclasses import dataclass, field, replace
 
+from orchestrator.endpoint.load import LoadSample
 from orchestrator.endpoint.metrics import ServerMetrics
 
 START = 2
@@ -71,25 +72,6 @@ GROWING_ROUNDS = 5.0
 """The time constant of a size that still grows."""
 
 
-@dataclass(frozen=True)
-class Sample:
-    """What happened over one interval, as the gateway and the servers' /metrics saw it."""
-
-    seconds: float
-    rollouts: int
-    """Under way at its end."""
-    answers: int
-    """Requests answered in it."""
-    grown_tokens: int
-    """By how many tokens trajectories grew: useful work, whatever the cache did."""
-    latency_s: float
-    """Mean seconds an answer took; 0 where there was none."""
-    held: bool
-    """The server was away for some of it: it says nothing of its capacity."""
-    server: ServerMetrics | None
-    """Growth of the counters, gauges at the end; None: the server has no such metrics."""
-
-
 @dataclass
 class _Window:
     """Samples in a row, added up; all of them with metrics, or all without."""
@@ -102,7 +84,7 @@ class _Window:
     server: ServerMetrics | None = None
 
     @classmethod
-    def of(cls, s: Sample) -> _Window:
+    def of(cls, s: LoadSample) -> _Window:
         return cls(
             s.seconds,
             s.rollouts * s.seconds,
@@ -269,9 +251,9 @@ class Admission:
         """Why the limit is what it is, in a few words."""
         return self._reason
 
-    def observe(self, sample: Sample) -> None:
+    def observe(self, sample: LoadSample) -> None:
         """Take in what happened since the last sample."""
-        if sample.held:
+        if sample.is_disturbed:
             self._begin_anew()
             self._cold_answers = 2 * sample.rollouts
             return

@@ -18,7 +18,9 @@ from orchestrator.errors import PrerequisiteError
 from orchestrator.types import (
     Failure,
     FailureKind,
+    GradeRecord,
     GradeResult,
+    RolloutRecord,
     RolloutResult,
     patch_sha256,
 )
@@ -180,17 +182,14 @@ def _lost(running: _Running, error: ray.exceptions.RayError) -> RolloutResult | 
     now = time.time()
     if isinstance(request, RolloutRequest):
         return RolloutResult(
-            request.instance.instance_id,
-            request.attempt,
+            RolloutRecord(request.key, failure=failure, started_at=running.started_at, ended_at=now)
+        )
+    return GradeResult(
+        GradeRecord(
+            request.key,
+            patch_sha256(request.patch),
             failure=failure,
             started_at=running.started_at,
             ended_at=now,
         )
-    return GradeResult(
-        request.instance.instance_id,
-        request.attempt,
-        patch_sha256(request.patch),
-        failure=failure,
-        started_at=running.started_at,
-        ended_at=now,
     )

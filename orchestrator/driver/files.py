@@ -13,38 +13,39 @@ from orchestrator.config.schema import RunConfig
 from orchestrator.errors import JournalError
 from orchestrator.journal import Journal, RunState
 from orchestrator.paths import RunPaths, write_atomic
-from orchestrator.types import GradeResult, Prediction, RolloutResult, patch_sha256
+from orchestrator.types import GradeResult, Prediction, RolloutKey, RolloutResult, patch_sha256
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 def save_rollout(paths: RunPaths, result: RolloutResult) -> None:
     """Write the rollout's folder; result.json comes last. A half-written one is written over."""
-    folder = paths.rollout(result.instance_id, result.attempt)
+    record = result.record
+    folder = paths.rollout(record.key)
     for name, data in result.files.items():
         write_atomic(folder / name, data)
     if result.partial_patch:
         write_atomic(folder / "partial.diff", result.partial_patch)
-    if result.outcome is not None:
-        write_atomic(paths.patch(result.instance_id, result.attempt), result.patch)
+    if record.outcome is not None:
+        write_atomic(paths.patch(record.key), result.patch)
     summary = {
-        "instance_id": result.instance_id,
-        "attempt": result.attempt,
-        "outcome": result.outcome,
-        "failure": vars(result.failure) if result.failure else None,
-        "salvaged": result.salvaged,
-        "usage": vars(result.usage),
-        "started_at": result.started_at,
-        "ended_at": result.ended_at,
-        "phases_s": dict(result.phases_s),
-        "notes": list(result.notes),
+        "instance_id": record.key.instance_id,
+        "attempt": record.key.attempt,
+        "outcome": record.outcome,
+        "failure": vars(record.failure) if record.failure else None,
+        "salvaged": record.salvaged,
+        "usage": vars(record.usage),
+        "started_at": record.started_at,
+        "ended_at": record.ended_at,
+        "phases_s": dict(record.phases_s),
+        "notes": list(record.notes),
     }
     write_atomic(folder / "result.json", json.dumps(summary, indent=1, ensure_ascii=False))
 
 
 def save_grade(config: RunConfig, paths: RunPaths, result: GradeResult) -> None:
     """Put the harness's files where it would have put them; those of an older patch go away."""
-    folder = paths.harness_log(config.model_name_or_path, result.instance_id)
+    folder = paths.harness_log(config.model_name_or_path, result.key.instance_id)
     shutil.rmtree(folder, ignore_errors=True)
     for name, data in sorted(result.files.items(), key=lambda item: item[0] == "report.json"):
         write_atomic(folder / name, data)
@@ -52,7 +53,7 @@ def save_grade(config: RunConfig, paths: RunPaths, result: GradeResult) -> None:
 
 def append_prediction(config: RunConfig, paths: RunPaths, result: RolloutResult) -> None:
     with open(paths.predictions, "a", encoding="utf-8", newline="") as file:
-        file.write(_prediction_line(config, result.instance_id, result.patch))
+        file.write(_prediction_line(config, result.key.instance_id, result.patch))
         file.flush()
         os.fsync(file.fileno())
 
@@ -64,9 +65,9 @@ def rewrite_predictions(config: RunConfig, paths: RunPaths, state: RunState) -> 
     write_atomic(paths.predictions, "".join(lines))
 
 
-def read_patch(paths: RunPaths, instance_id: str, attempt: int) -> str:
+def read_patch(paths: RunPaths, key: RolloutKey) -> str:
     """Raises JournalError where the file that the journal knows of is gone."""
-    path = paths.patch(instance_id, attempt)
+    path = paths.patch(key)
     try:
         return path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -75,10 +76,7 @@ def read_patch(paths: RunPaths, instance_id: str, attempt: int) -> str:
 
 def read_patches(paths: RunPaths, state: RunState) -> dict[str, str]:
     """The patch of every rollout that counts, as it lies there now, by instance id."""
-    return {
-        instance_id: read_patch(paths, instance_id, row.attempt)
-        for instance_id, row in state.outcomes.items()
-    }
+    return {instance_id: read_patch(paths, row.key) for instance_id, row in state.outcomes.items()}
 
 
 def follow_changed_patches(paths: RunPaths, journal: Journal) -> None:
@@ -87,7 +85,7 @@ def follow_changed_patches(paths: RunPaths, journal: Journal) -> None:
     for instance_id, patch in read_patches(paths, state).items():
         row = state.outcomes[instance_id]
         if patch_sha256(patch) != row.patch_sha256:
-            journal.replace_patch(instance_id, row.attempt, patch)
+            journal.replace_patch(row.key, patch)
 
 
 @contextmanager

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Protocol
 
-from orchestrator.driver.admission import Admission, Sample
+from orchestrator.driver.admission import Admission
 from orchestrator.driver.engine import ModelStatus, Remark
 from orchestrator.driver.scheduler import Scheduler, Stage
 from orchestrator.endpoint.fields import SWALLOWED
+from orchestrator.endpoint.load import LoadSample
 from orchestrator.gateway.messages import Availability, Listening, Message, Requested, Sampled
 from orchestrator.journal import Journal
-from orchestrator.journal.model_requests import TraceRow
-from orchestrator.types import ModelRequest, RequestResult
+from orchestrator.types import ModelRequest, RequestResult, RolloutKey
 
 FLUSH_EVERY_S = 2.0
 
@@ -21,9 +22,9 @@ FLUSH_EVERY_S = 2.0
 class GatewayHandle(Protocol):
     """A gateway, as far as the driver listens to it."""
 
-    def base_url(self, instance_id: str, attempt: int) -> str: ...
+    def base_url(self, key: RolloutKey) -> str: ...
 
-    def forget(self, instance_id: str, attempt: int) -> None: ...
+    def forget(self, key: RolloutKey) -> None: ...
 
     def poll(self) -> list[Message]: ...
 
@@ -46,7 +47,7 @@ class GatewayListener:
         self._admission = admission
         self._max_outage_s = max_outage_s
         self._requests: list[ModelRequest] = []
-        self._samples: list[TraceRow] = []
+        self._samples: list[LoadSample] = []
         self._flushed_at = time.monotonic()
         self._down_since: float | None = None
         self._swallowed = False
@@ -59,7 +60,7 @@ class GatewayListener:
             if isinstance(message, Requested):
                 yield from self._requested(message.request)
             elif isinstance(message, Sampled):
-                yield from self._sampled(message)
+                yield from self._sampled(message.sample)
             elif isinstance(message, Availability):
                 yield from self._availability(message)
             elif isinstance(message, Listening):
@@ -80,14 +81,15 @@ class GatewayListener:
             self._swallowed = True
             yield Remark(SWALLOWED)
 
-    def _sampled(self, told: Sampled) -> Iterator[ModelStatus]:
+    def _sampled(self, counted: LoadSample) -> Iterator[ModelStatus]:
         rollouts = len(self._scheduler.running(Stage.ROLLOUT))
-        self._samples.append(_trace_row(told, rollouts, self._scheduler.admitted))
+        sample = replace(counted, rollouts=rollouts, admitted=self._scheduler.admitted)
+        self._samples.append(sample)
         if self._admission is not None:
-            self._admission.observe(admission_sample(told, rollouts))
+            self._admission.observe(sample)
             self._limit()
         why = self._admission.reason if self._admission is not None else "as many as slots"
-        yield ModelStatus(f"{_words(told)}; up to {self._scheduler.admitted} rollouts ({why})")
+        yield ModelStatus(f"{_words(sample)}; up to {self._scheduler.admitted} rollouts ({why})")
 
     def _started(self) -> Iterator[Remark]:
         """A new gateway takes every server to be up, and says so where one is not."""
@@ -126,44 +128,16 @@ class GatewayListener:
             self._scheduler.rollout_limit = self._admission.limit
 
 
-def admission_sample(told: Sampled, rollouts: int) -> Sample:
-    """What the admission may judge by, with so many rollouts under way."""
-    return Sample(
-        seconds=told.seconds,
-        rollouts=rollouts,
-        answers=told.answers,
-        grown_tokens=told.grown_tokens,
-        latency_s=told.latency_s,
-        held=told.down_s > 0 or told.waiting > 0,
-        server=told.server,
-    )
-
-
-def _trace_row(told: Sampled, rollouts: int, admitted: int) -> TraceRow:
-    server = told.server
-    return TraceRow(
-        **told.model_dump(exclude={"server"}),
-        rollouts=rollouts,
-        admitted=admitted,
-        running=server.running if server else None,
-        server_waiting=server.waiting if server else None,
-        kv_usage=server.kv_usage if server else None,
-        preemptions=server.preemptions if server else None,
-        prefix_queries=server.prefix_queries if server else None,
-        prefix_hits=server.prefix_hits if server else None,
-    )
-
-
-def _words(told: Sampled) -> str:
+def _words(sample: LoadSample) -> str:
     """`model: 12 answers a minute, 310 tokens/s, KV cache 64 % full, 91 % of prompts cached`."""
-    seconds = max(told.seconds, 1e-9)
+    seconds = max(sample.seconds, 1e-9)
     words = [
-        f"model: {60 * told.answers / seconds:.0f} answers a minute",
-        f"{told.completion_tokens / seconds:.0f} tokens/s",
+        f"model: {60 * sample.answers / seconds:.0f} answers a minute",
+        f"{sample.completion_tokens / seconds:.0f} tokens/s",
     ]
-    if told.server is not None:
-        words.append(f"KV cache {told.server.kv_usage:.0%} full")
-        if told.server.prefix_queries:
-            hits = told.server.prefix_hits / told.server.prefix_queries
+    if sample.server is not None:
+        words.append(f"KV cache {sample.server.kv_usage:.0%} full")
+        if sample.server.prefix_queries:
+            hits = sample.server.prefix_hits / sample.server.prefix_queries
             words.append(f"{hits:.0%} of prompts cached")
     return ", ".join(words)

@@ -17,13 +17,20 @@ from orchestrator.driver.files import (
     save_rollout,
 )
 from orchestrator.driver.gateway_listener import GatewayHandle, GatewayListener
-from orchestrator.driver.plan import Plan, Planned
+from orchestrator.driver.plan import Plan
 from orchestrator.driver.scheduler import Scheduler, Stage, Start
 from orchestrator.driver.stop import StopSignal
 from orchestrator.errors import JournalError
 from orchestrator.journal import Journal
 from orchestrator.paths import RunPaths
-from orchestrator.types import FailureKind, GradeResult, Instance, RolloutResult, SealedAnswer
+from orchestrator.types import (
+    FailureKind,
+    GradeResult,
+    Instance,
+    RolloutKey,
+    RolloutResult,
+    SealedAnswer,
+)
 from orchestrator.worker.grade import GradeRequest
 from orchestrator.worker.rollout import RolloutRequest
 
@@ -46,31 +53,31 @@ class Work:
     token: str = ""
     agent_commit: str = ""
 
-    def rollout_request(self, planned: Planned) -> RolloutRequest:
+    def rollout_request(self, key: RolloutKey) -> RolloutRequest:
         gold = self.config.agent.kind == "gold"
         gateway = self.gateway
         return RolloutRequest(
             config=self.config,
-            instance=self.instances[planned.instance_id],
-            attempt=planned.attempt,
+            instance=self.instances[key.instance_id],
+            attempt=key.attempt,
             sandbox_kind=self.sandbox_kind,
             run_dir=str(self.paths.root),
             driver_host=socket.gethostname(),
-            base_url=gateway.base_url(planned.instance_id, planned.attempt) if gateway else "",
+            base_url=gateway.base_url(key) if gateway else "",
             api_key=self.token,
-            sealed_answer=self.answers[planned.instance_id] if gold else None,
+            sealed_answer=self.answers[key.instance_id] if gold else None,
             agent_commit=self.agent_commit,
         )
 
-    def grade_request(self, planned: Planned, evict_image: bool) -> GradeRequest:
+    def grade_request(self, key: RolloutKey, evict_image: bool) -> GradeRequest:
         return GradeRequest(
             config=self.config,
-            instance=self.instances[planned.instance_id],
-            attempt=planned.attempt,
-            patch=read_patch(self.paths, planned.instance_id, planned.attempt),
+            instance=self.instances[key.instance_id],
+            attempt=key.attempt,
+            patch=read_patch(self.paths, key),
             sandbox_kind=self.sandbox_kind,
             run_dir=str(self.paths.root),
-            sealed_answer=self.answers[planned.instance_id],
+            sealed_answer=self.answers[key.instance_id],
             driver_host=socket.gethostname(),
             evict_image=evict_image,
         )
@@ -87,7 +94,7 @@ class Driver:
         journal: Journal,
         stop: StopSignal,
         traffic: GatewayListener | None = None,
-        on_worker_lost: Callable[[str, int], None] = lambda instance_id, attempt: None,
+        on_worker_lost: Callable[[RolloutKey], None] = lambda key: None,
     ) -> None:
         self._work = work
         self._engine = engine
@@ -136,11 +143,11 @@ class Driver:
 
     def _submit(self, start: Start) -> None:
         if start.stage is Stage.ROLLOUT:
-            self._engine.submit_rollout(self._work.rollout_request(start.work))
+            self._engine.submit_rollout(self._work.rollout_request(start.key))
             return
         keep = self._work.config.cluster.images.keep
-        evict = not keep and start.work.instance_id in self._pulled
-        self._engine.submit_grade(self._work.grade_request(start.work, evict))
+        evict = not keep and start.key.instance_id in self._pulled
+        self._engine.submit_grade(self._work.grade_request(start.key, evict))
 
     def _land(self, event: Event) -> None:
         """Files first, then the journal's row, then the scheduler."""
@@ -148,27 +155,26 @@ class Driver:
         now = time.monotonic()
         if isinstance(event, RolloutResult):
             save_rollout(paths, event)
-            self._journal.append_rollout(event)
+            self._journal.append_rollout(event.record)
             if event.outcome is not None:
                 append_prediction(config, paths, event)
             if event.image_pulled:
-                self._pulled.add(event.instance_id)
+                self._pulled.add(event.key.instance_id)
             failure = self._failure_of(event)
-            work = Planned(event.instance_id, event.attempt)
-            self._scheduler.rollout_done(work, failure, bool(event.patch), now)
+            self._scheduler.rollout_done(event.key, failure, event.record.has_patch, now)
         elif isinstance(event, GradeResult):
             save_grade(config, paths, event)
-            self._journal.append_grade(event)
+            self._journal.append_grade(event.record)
             failure = self._failure_of(event)
-            self._scheduler.grade_done(Planned(event.instance_id, event.attempt), failure, now)
+            self._scheduler.grade_done(event.key, failure, now)
 
     def _failure_of(self, event: RolloutResult | GradeResult) -> FailureKind | None:
         if event.failure is None:
             return None
         if event.failure.kind is FailureKind.WORKER_LOST:
-            self._on_worker_lost(event.instance_id, event.attempt)
+            self._on_worker_lost(event.key)
             if self._work.gateway is not None:
-                self._work.gateway.forget(event.instance_id, event.attempt)
+                self._work.gateway.forget(event.key)
         return event.failure.kind
 
     def _look_around(self, now: float) -> None:

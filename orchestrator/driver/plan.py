@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.config.schema import Cluster, Model, RunConfig
 from orchestrator.journal.views import RunState
-from orchestrator.types import Instance
+from orchestrator.types import Instance, RolloutKey
 
 RESERVED_GB = 4.0
 """Memory that stays with the host, Ray and the driver when slots are chosen automatically."""
@@ -17,17 +17,9 @@ MAX_AUTO_SLOTS_PER_CPU = 4
 
 
 @dataclass(frozen=True)
-class Planned:
-    """One rollout or grade that is to be done."""
-
-    instance_id: str
-    attempt: int
-
-
-@dataclass(frozen=True)
 class Plan:
-    rollouts: tuple[Planned, ...]
-    grades: tuple[Planned, ...]
+    rollouts: tuple[RolloutKey, ...]
+    grades: tuple[RolloutKey, ...]
     """Rollouts that are done and whose patch has no verdict."""
     done: int
     """Instances that need nothing more."""
@@ -49,9 +41,10 @@ def make_plan(instances: Sequence[Instance], state: RunState) -> Plan:
         instance_id = instance.instance_id
         outcome = state.outcomes.get(instance_id)
         if outcome is None:
-            rollouts.append(Planned(instance_id, state.attempts.get(instance_id, 0) + 1))
+            attempt = state.attempts.get(instance_id, 0) + 1
+            rollouts.append(RolloutKey(state.run_id, instance_id, attempt))
         elif instance_id in ungraded:
-            grades.append(Planned(instance_id, outcome.attempt))
+            grades.append(outcome.key)
     return Plan(tuple(rollouts), tuple(grades), len(instances) - len(rollouts) - len(grades))
 
 

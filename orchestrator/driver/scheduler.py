@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from orchestrator.driver.plan import Planned
-from orchestrator.types import FailureKind
+from orchestrator.types import FailureKind, RolloutKey
 
 MAX_RETRY_DELAY_S = 600.0
 FIRST_PAUSE_S = 30.0
@@ -36,14 +35,14 @@ class Start:
     """Something to start now."""
 
     stage: Stage
-    work: Planned
+    key: RolloutKey
 
 
 @dataclass(order=True)
 class _Queued:
     not_before: float
     order: int
-    work: Planned = field(compare=False)
+    key: RolloutKey = field(compare=False)
 
 
 @dataclass
@@ -69,7 +68,7 @@ class Scheduler:
     _waiting: dict[Stage, list[_Queued]] = field(
         default_factory=lambda: {Stage.ROLLOUT: [], Stage.GRADE: []}
     )
-    _running: dict[Stage, set[str]] = field(
+    _running: dict[Stage, set[RolloutKey]] = field(
         default_factory=lambda: {Stage.ROLLOUT: set(), Stage.GRADE: set()}
     )
     _used: Counter[tuple[str, Stage, FailureKind]] = field(default_factory=Counter)
@@ -79,12 +78,12 @@ class Scheduler:
     )
     _order: int = 0
 
-    def add(self, stage: Stage, work: Iterable[Planned], not_before: float = 0.0) -> None:
-        for planned in work:
+    def add(self, stage: Stage, keys: Iterable[RolloutKey], not_before: float = 0.0) -> None:
+        for key in keys:
             self._order += 1
-            heapq.heappush(self._waiting[stage], _Queued(not_before, self._order, planned))
+            heapq.heappush(self._waiting[stage], _Queued(not_before, self._order, key))
 
-    def running(self, stage: Stage) -> frozenset[str]:
+    def running(self, stage: Stage) -> frozenset[RolloutKey]:
         return frozenset(self._running[stage])
 
     def waiting(self, stage: Stage) -> int:
@@ -121,29 +120,29 @@ class Scheduler:
         if not (self.endpoint_away or self.disk_low):
             stages.append(Stage.ROLLOUT)
         return [
-            Start(stage, work)
+            Start(stage, key)
             for stage in stages
-            for work in self._take(stage, self._limit(stage, now), now)
+            for key in self._take(stage, self._limit(stage, now), now)
         ]
 
     def rollout_done(
-        self, work: Planned, failure: FailureKind | None, wants_grade: bool, now: float
+        self, key: RolloutKey, failure: FailureKind | None, wants_grade: bool, now: float
     ) -> None:
         """Take in a rollout's end; a failure is queued again under the next attempt, if it may."""
-        self._running[Stage.ROLLOUT].discard(work.instance_id)
+        self._running[Stage.ROLLOUT].discard(key)
         if failure not in NOT_THE_HOSTS_FAULT:
             self._count_in_a_row(Stage.ROLLOUT, failure, now)
         if failure is not None:
-            self._retry(Stage.ROLLOUT, Planned(work.instance_id, work.attempt + 1), failure, now)
+            self._retry(Stage.ROLLOUT, key.next_attempt, failure, now)
         elif wants_grade:
-            self.add(Stage.GRADE, [work])
+            self.add(Stage.GRADE, [key])
 
-    def grade_done(self, work: Planned, failure: FailureKind | None, now: float) -> None:
-        self._running[Stage.GRADE].discard(work.instance_id)
+    def grade_done(self, key: RolloutKey, failure: FailureKind | None, now: float) -> None:
+        self._running[Stage.GRADE].discard(key)
         if failure not in NOT_THE_HOSTS_FAULT:
             self._count_in_a_row(Stage.GRADE, failure, now)
         if failure is not None:
-            self._retry(Stage.GRADE, work, failure, now)
+            self._retry(Stage.GRADE, key, failure, now)
 
     def _count_in_a_row(self, stage: Stage, failure: FailureKind | None, now: float) -> None:
         """A success ends a pause; as many failures in a row as are tolerated begin one."""
@@ -174,18 +173,18 @@ class Scheduler:
             return 0
         return 1 if self._in_a_row[stage] >= self._tolerated(stage) else self._slots(stage)
 
-    def _take(self, stage: Stage, slots: int, now: float) -> Iterable[Planned]:
+    def _take(self, stage: Stage, slots: int, now: float) -> Iterable[RolloutKey]:
         waiting, running = self._waiting[stage], self._running[stage]
         while waiting and len(running) < slots and waiting[0].not_before <= now:
-            work = heapq.heappop(waiting).work
-            running.add(work.instance_id)
-            yield work
+            key = heapq.heappop(waiting).key
+            running.add(key)
+            yield key
 
-    def _retry(self, stage: Stage, work: Planned, failure: FailureKind, now: float) -> None:
-        key = (work.instance_id, stage, failure)
-        used = self._used[key]
+    def _retry(self, stage: Stage, key: RolloutKey, failure: FailureKind, now: float) -> None:
+        spent = (key.instance_id, stage, failure)
+        used = self._used[spent]
         if used >= self.retries.get(failure, 0):
             return
-        self._used[key] += 1
+        self._used[spent] += 1
         delay = min(self.retry_delay_s * 2**used, MAX_RETRY_DELAY_S)
-        self.add(stage, [work], now + delay)
+        self.add(stage, [key], now + delay)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from orchestrator.endpoint.fields import Tokens
-from orchestrator.gateway.messages import parse_rollout_key
+from orchestrator.gateway.messages import parse_rollout_segment
 from orchestrator.gateway.states import Ticket
 from orchestrator.gateway.turns import Turns
 from orchestrator.gateway.upstreams import Busy, Lost
@@ -60,11 +60,9 @@ class Exchange:
         first_token_at: float | None = None,
     ) -> ModelRequest:
         """The request as it ends now. `first_token_at` is of the monotonic clock."""
-        instance_id, attempt = parse_rollout_key(self.ticket.rollout)
         ticket = self.ticket
         return ModelRequest(
-            instance_id=instance_id,
-            attempt=attempt,
+            key=parse_rollout_segment(self.ticket.rollout),
             result=result,
             server=ticket.server,
             status=status,

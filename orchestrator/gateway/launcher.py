@@ -17,7 +17,14 @@ from typing import IO, Self
 from orchestrator.config.schema import GatewayAddress, Model
 from orchestrator.errors import PrerequisiteError
 from orchestrator.gateway.link import Link
-from orchestrator.gateway.messages import GatewayStart, Listening, Message, from_line, rollout_key
+from orchestrator.gateway.messages import (
+    GatewayStart,
+    Listening,
+    Message,
+    from_line,
+    rollout_segment,
+)
+from orchestrator.types import RolloutKey
 
 START_S = 60.0
 STOP_S = 5.0
@@ -76,13 +83,13 @@ class GatewayProcess:
     def root_url(self) -> str:
         return f"http://{self._settings.host}:{self._settings.port}"
 
-    def base_url(self, instance_id: str, attempt: int) -> str:
+    def base_url(self, key: RolloutKey) -> str:
         """Where a rollout's agent finds its model."""
-        return f"{self.root_url}/r/{rollout_key(instance_id, attempt)}/v1"
+        return f"{self.root_url}/r/{rollout_segment(key)}/v1"
 
-    def forget(self, instance_id: str, attempt: int) -> None:
+    def forget(self, key: RolloutKey) -> None:
         """Tell it that a rollout has ended whose worker can't say so."""
-        with Link(self.base_url(instance_id, attempt), self.token):
+        with Link(self.base_url(key), self.token):
             pass
 
     def poll(self) -> list[Message]:

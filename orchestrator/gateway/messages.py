@@ -11,8 +11,8 @@ from urllib.parse import quote, unquote
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from orchestrator.config.schema import Model
-from orchestrator.endpoint.metrics import ServerMetrics
-from orchestrator.types import ModelRequest
+from orchestrator.endpoint.load import LoadSample
+from orchestrator.types import ModelRequest, RolloutKey
 
 
 class GatewayStart(BaseModel):
@@ -50,27 +50,9 @@ class Availability(BaseModel):
 
 
 class Sampled(BaseModel):
-    """What happened over one interval, at the gateway and at the servers."""
+    """An interval has ended."""
 
-    at: float
-    """Seconds since the epoch, at its end."""
-    seconds: float
-    answers: int
-    grown_tokens: int
-    """By how much conversations grew: work that counts, whatever a cache did."""
-    prompt_tokens: int
-    completion_tokens: int
-    latency_s: float
-    """Mean of the answers; 0 where there were none."""
-    in_flight: int
-    waiting: int
-    """Requests that the gateway holds."""
-    down_s: float
-    """Of the interval: no server was up."""
-    outages: int = 0
-    """That began in it."""
-    server: ServerMetrics | None
-    """Counters as their growth over the interval; None where servers show no such metrics."""
+    sample: LoadSample
 
 
 Message = Listening | Requested | Availability | Sampled
@@ -92,14 +74,15 @@ def from_line(line: str) -> Message:
     return MESSAGES[name].validate_json(body)
 
 
-def rollout_key(instance_id: str, attempt: int) -> str:
-    """The segment of the base URL that names a rollout."""
-    return f"{quote(instance_id, safe='')}.{attempt}"
+def rollout_segment(key: RolloutKey) -> str:
+    """The segment of the base URL that names a rollout: `<run>:<instance>:<attempt>`."""
+    return f"{key.run_id}:{quote(key.instance_id, safe='')}:{key.attempt}"
 
 
-def parse_rollout_key(key: str) -> tuple[str, int]:
-    """Raises ValueError where it is none."""
-    name, _, attempt = key.rpartition(".")
-    if not name:
-        raise ValueError(f"{key!r} names no rollout")
-    return unquote(name), int(attempt)
+def parse_rollout_segment(segment: str) -> RolloutKey:
+    """Raises ValueError where it names no rollout."""
+    run_id, _, rest = segment.partition(":")
+    name, _, attempt = rest.rpartition(":")
+    if not (run_id and name and attempt.isdecimal() and int(attempt) > 0):
+        raise ValueError(f"{segment!r} names no rollout")
+    return RolloutKey(run_id, unquote(name), int(attempt))

@@ -8,31 +8,23 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from orchestrator.endpoint.load import LoadSample
 from orchestrator.endpoint.metrics import ServerMetrics
-from orchestrator.gateway.messages import Sampled
 from orchestrator.gateway.states import ServerState
 from orchestrator.types import ANSWERS, ModelRequest
 
 LATENCY_BUCKETS_S = (0.25, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 640, 1280)
 
 
-@dataclass
-class _Interval:
-    """What happened since the last sample."""
-
-    answers: int = 0
-    grown_tokens: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    latency_s: float = 0.0
-    """Sum over the answers."""
-
-
 class Meter:
     """Counts requests as they end. One thread."""
 
-    def __init__(self) -> None:
-        self._interval = _Interval()
+    def __init__(self, wall_clock: Callable[[], float] = time.time) -> None:
+        """`wall_clock` gives seconds since the epoch."""
+        self._wall_clock = wall_clock
+        self._answers: list[ModelRequest] = []
+        self._grown_tokens = 0
+        """Both since the last sample."""
         self._conversations: dict[str, int] = {}
         """Rollout to the tokens of its conversation after the last answer."""
         self._numbers = _Numbers()
@@ -46,13 +38,8 @@ class Meter:
         before = self._conversations.get(rollout, 0)
         self._conversations[rollout] = tokens
         # a conversation that got shorter was cut by its agent: only the answer is new
-        grown = tokens - before if tokens >= before else request.completion_tokens
-        interval = self._interval
-        interval.answers += 1
-        interval.grown_tokens += grown
-        interval.prompt_tokens += request.prompt_tokens
-        interval.completion_tokens += request.completion_tokens
-        interval.latency_s += request.served_s
+        self._grown_tokens += tokens - before if tokens >= before else request.completion_tokens
+        self._answers.append(request)
 
     def forget(self, rollout: str) -> None:
         self._conversations.pop(rollout, None)
@@ -65,17 +52,18 @@ class Meter:
         down_s: float,
         outages: int,
         server: ServerMetrics | None,
-    ) -> Sampled:
+    ) -> LoadSample:
         """The interval that ends now; the next one begins."""
-        last, self._interval = self._interval, _Interval()
-        return Sampled(
-            at=time.time(),
+        answers, grown_tokens = self._answers, self._grown_tokens
+        self._answers, self._grown_tokens = [], 0
+        return LoadSample(
+            at=self._wall_clock(),
             seconds=seconds,
-            answers=last.answers,
-            grown_tokens=last.grown_tokens,
-            prompt_tokens=last.prompt_tokens,
-            completion_tokens=last.completion_tokens,
-            latency_s=last.latency_s / last.answers if last.answers else 0.0,
+            answers=len(answers),
+            grown_tokens=grown_tokens,
+            prompt_tokens=sum(answer.prompt_tokens for answer in answers),
+            completion_tokens=sum(answer.completion_tokens for answer in answers),
+            latency_s=sum(a.served_s for a in answers) / len(answers) if answers else 0.0,
             in_flight=sum(state.in_flight for state in states),
             waiting=waiting,
             down_s=down_s,

@@ -7,7 +7,7 @@
     DELETE /r/<rollout>                       the rollout has ended: what it still asks is dropped
     GET    /metrics                           for Prometheus
 
-All under /r/ wants the run's token as a bearer. `<rollout>` is `messages.rollout_key`.
+All under /r/ wants the run's token as a bearer. `<rollout>` is `messages.rollout_segment`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,13 @@ from orchestrator.gateway.answers import (
     make_reply,
 )
 from orchestrator.gateway.exchange import Exchange, RequestFailed
-from orchestrator.gateway.messages import GatewayStart, Message, Requested, parse_rollout_key
+from orchestrator.gateway.messages import (
+    GatewayStart,
+    Message,
+    Requested,
+    Sampled,
+    parse_rollout_segment,
+)
 from orchestrator.gateway.meter import Meter
 from orchestrator.gateway.policy import Policy
 from orchestrator.gateway.turns import OutageTooLong, Turns
@@ -115,16 +121,15 @@ class Gateway:
         grown = await self._read_servers()
         now = time.monotonic()
         down_s = self._policy.down_s(self._turns.now)
-        self._report(
-            self._meter.sample(
-                seconds=now - self._sampled_at,
-                waiting=self._policy.waiting,
-                states=self._policy.states(),
-                down_s=down_s - self._down_s,
-                outages=self._policy.outages - self._outages,
-                server=grown,
-            )
+        sample = self._meter.sample(
+            seconds=now - self._sampled_at,
+            waiting=self._policy.waiting,
+            states=self._policy.states(),
+            down_s=down_s - self._down_s,
+            outages=self._policy.outages - self._outages,
+            server=grown,
         )
+        self._report(Sampled(sample=sample))
         self._sampled_at, self._down_s, self._outages = now, down_s, self._policy.outages
 
     def close(self) -> None:
@@ -155,7 +160,7 @@ class Gateway:
             if not hmac.compare_digest(given, wanted):
                 return _error(401, "the run's token is missing or wrong", "unauthorized")
             try:
-                parse_rollout_key(request.match_info["rollout"])
+                parse_rollout_segment(request.match_info["rollout"])
             except ValueError as error:
                 return _error(404, str(error), "not_found")
             return await handler(request)

@@ -7,42 +7,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import fields
+from typing import Any
 
-from orchestrator.types import ModelRequest, RequestResult
-
-
-@dataclass(frozen=True, slots=True)
-class TraceRow:
-    """What happened over one interval. Tokens, seconds; None where servers do not show it."""
-
-    at: float
-    """Seconds since the epoch, at its end."""
-    seconds: float
-    rollouts: int
-    """Under way at its end."""
-    admitted: int
-    """As many as might have been."""
-    answers: int
-    grown_tokens: int
-    """By how much conversations grew: work that counts, whatever a cache did."""
-    prompt_tokens: int
-    completion_tokens: int
-    latency_s: float
-    """Mean of the answers, held time left out."""
-    in_flight: int
-    waiting: int
-    """Requests that the gateway held at its end."""
-    down_s: float
-    outages: int = 0
-    """That began in it: no server was up."""
-    running: float | None = None
-    server_waiting: float | None = None
-    kv_usage: float | None = None
-    preemptions: float | None = None
-    prefix_queries: float | None = None
-    prefix_hits: float | None = None
-
+from orchestrator.endpoint.load import LoadSample
+from orchestrator.endpoint.metrics import ServerMetrics
+from orchestrator.types import ModelRequest, RequestResult, RolloutKey
 
 DDL = """
 CREATE TABLE request (
@@ -89,31 +59,63 @@ CREATE TABLE sample (
 """
 
 
+_KEY = ("instance_id", "attempt")
+_REQUEST = tuple(f.name for f in fields(ModelRequest) if f.name != "key")
+_SAMPLE = tuple(f.name for f in fields(LoadSample) if f.name != "server")
+_SERVER = {
+    "running": "running",
+    "server_waiting": "waiting",
+    "kv_usage": "kv_usage",
+    "preemptions": "preemptions",
+    "prefix_queries": "prefix_queries",
+    "prefix_hits": "prefix_hits",
+}
+"""Column to field of the servers' metrics; all of them NULL where servers show none."""
+
+
 def insert_requests(db: sqlite3.Connection, requests: Sequence[ModelRequest]) -> None:
-    _insert(db, "request", ModelRequest, requests)
+    rows = [
+        (r.key.instance_id, r.key.attempt, *(getattr(r, name) for name in _REQUEST))
+        for r in requests
+    ]
+    _insert(db, "request", (*_KEY, *_REQUEST), rows)
 
 
-def insert_samples(db: sqlite3.Connection, rows: Sequence[TraceRow]) -> None:
-    _insert(db, "sample", TraceRow, rows)
+def insert_samples(db: sqlite3.Connection, samples: Sequence[LoadSample]) -> None:
+    rows = [
+        (
+            *(getattr(sample, name) for name in _SAMPLE),
+            *(getattr(sample.server, name, None) for name in _SERVER.values()),
+        )
+        for sample in samples
+    ]
+    _insert(db, "sample", (*_SAMPLE, *_SERVER), rows)
 
 
-def load_requests(db: sqlite3.Connection) -> tuple[ModelRequest, ...]:
+def load_requests(db: sqlite3.Connection, run_id: str) -> tuple[ModelRequest, ...]:
     """All of them, in the order in which they ended."""
-    columns = ", ".join(f.name for f in fields(ModelRequest))
-    rows = db.execute(f"SELECT {columns} FROM request ORDER BY id")
-    return tuple(ModelRequest(**{**dict(r), "result": RequestResult(r["result"])}) for r in rows)
+    rows = db.execute(f"SELECT {', '.join((*_KEY, *_REQUEST))} FROM request ORDER BY id")
+    return tuple(_request(run_id, dict(row)) for row in rows)
 
 
-def load_samples(db: sqlite3.Connection) -> tuple[TraceRow, ...]:
-    columns = ", ".join(f.name for f in fields(TraceRow))
-    return tuple(
-        TraceRow(**dict(row)) for row in db.execute(f"SELECT {columns} FROM sample ORDER BY id")
-    )
+def load_samples(db: sqlite3.Connection) -> tuple[LoadSample, ...]:
+    rows = db.execute(f"SELECT {', '.join((*_SAMPLE, *_SERVER))} FROM sample ORDER BY id")
+    return tuple(_sample(dict(row)) for row in rows)
+
+
+def _request(run_id: str, row: dict[str, Any]) -> ModelRequest:
+    key = RolloutKey(run_id, row.pop("instance_id"), row.pop("attempt"))
+    return ModelRequest(**{**row, "key": key, "result": RequestResult(row["result"])})
+
+
+def _sample(row: dict[str, Any]) -> LoadSample:
+    shown = {name: row.pop(column) for column, name in _SERVER.items()}
+    is_shown = shown["running"] is not None
+    return LoadSample(**row, server=ServerMetrics(**shown) if is_shown else None)
 
 
 def _insert(
-    db: sqlite3.Connection, table: str, kind: type, rows: Sequence[ModelRequest | TraceRow]
+    db: sqlite3.Connection, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
 ) -> None:
-    names = [f.name for f in fields(kind)]
-    marks = ", ".join(f":{name}" for name in names)
-    db.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", map(asdict, rows))
+    marks = ", ".join("?" * len(columns))
+    db.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)

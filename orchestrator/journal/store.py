@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -11,25 +10,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from orchestrator.endpoint.load import LoadSample
 from orchestrator.errors import JournalError
 from orchestrator.journal.model_requests import (
-    TraceRow,
     insert_requests,
     insert_samples,
     load_requests,
     load_samples,
 )
+from orchestrator.journal.records import grade_row, load_grades, load_rollouts, rollout_row
 from orchestrator.journal.schema import DDL, MIGRATE_1_TO_2, READABLE, VERSION
-from orchestrator.journal.views import GradeRow, RolloutRow, RunState, SessionRow
+from orchestrator.journal.views import RunState, SessionRow
 from orchestrator.types import (
-    FailureKind,
-    GradeReason,
-    GradeResult,
+    GradeRecord,
     Instance,
     ModelRequest,
-    Outcome,
-    RolloutResult,
-    Usage,
+    RolloutKey,
+    RolloutRecord,
     patch_sha256,
 )
 
@@ -99,56 +96,25 @@ class Journal:
                 (time.time(), self._session),
             )
 
-    def append_rollout(self, result: RolloutResult) -> None:
+    def append_rollout(self, record: RolloutRecord) -> None:
         """Record a rollout whose files are in place."""
-        row = {
-            "instance_id": result.instance_id,
-            "attempt": result.attempt,
-            "outcome": result.outcome,
-            "failure": result.failure.kind if result.failure else None,
-            "detail": result.failure.detail if result.failure else "",
-            "salvaged": int(result.salvaged),
-            "patch_sha256": patch_sha256(result.patch),
-            "patch_bytes": len(result.patch.encode("utf-8")),
-            "steps": result.usage.steps,
-            "prompt_tokens": result.usage.prompt_tokens,
-            "completion_tokens": result.usage.completion_tokens,
-            "model_s": result.usage.model_s,
-            "held_s": result.usage.held_s,
-            "started_at": result.started_at,
-            "ended_at": result.ended_at,
-            "phases_s": json.dumps(dict(result.phases_s)),
-            "notes": json.dumps(result.notes),
-        }
-        self._insert("rollout", row)
+        self._insert("rollout", rollout_row(record))
 
-    def replace_patch(self, instance_id: str, attempt: int, patch: str) -> None:
+    def replace_patch(self, key: RolloutKey, patch: str) -> None:
         """Follow a patch file that a person has changed; verdicts stay with the old text."""
         with _told(self._path), self._db:
             self._db.execute(
                 "UPDATE rollout SET patch_sha256 = ?, patch_bytes = ? "
                 "WHERE instance_id = ? AND attempt = ?",
-                (patch_sha256(patch), len(patch.encode("utf-8")), instance_id, attempt),
+                (patch_sha256(patch), len(patch.encode("utf-8")), key.instance_id, key.attempt),
             )
 
-    def append_grade(self, result: GradeResult) -> None:
+    def append_grade(self, record: GradeRecord) -> None:
         """Record a grade whose files are in place."""
-        row = {
-            "instance_id": result.instance_id,
-            "attempt": result.attempt,
-            "patch_sha256": result.patch_sha256,
-            "resolved": None if result.resolved is None else int(result.resolved),
-            "reason": result.reason,
-            "failure": result.failure.kind if result.failure else None,
-            "detail": result.failure.detail if result.failure else "",
-            "started_at": result.started_at,
-            "ended_at": result.ended_at,
-            "phases_s": json.dumps(dict(result.phases_s)),
-        }
-        self._insert("grade", row)
+        self._insert("grade", grade_row(record))
 
     def append_traffic(
-        self, requests: Sequence[ModelRequest], samples: Sequence[TraceRow] = ()
+        self, requests: Sequence[ModelRequest], samples: Sequence[LoadSample] = ()
     ) -> None:
         """Record what the model was asked, all in one transaction."""
         if not requests and not samples:
@@ -240,58 +206,19 @@ def _told(path: Path) -> Iterator[None]:
 
 def _load(db: sqlite3.Connection) -> RunState:
     meta = dict(db.execute("SELECT key, value FROM run").fetchall())
-    has_traffic = meta["version"] != "1"
+    run_id, has_traffic = meta["run_id"], meta["version"] != "1"
     return RunState(
-        run_id=meta["run_id"],
+        run_id=run_id,
         instances={
             row["instance_id"]: row["repo"]
             for row in db.execute("SELECT * FROM instance ORDER BY position")
         },
-        rollouts=tuple(_rollout(r) for r in db.execute("SELECT * FROM rollout ORDER BY rowid")),
-        grades=tuple(_grade(row) for row in db.execute("SELECT * FROM grade ORDER BY id")),
+        rollouts=load_rollouts(db, run_id),
+        grades=load_grades(db, run_id),
         sessions=tuple(
             SessionRow(row["started_at"], row["ended_at"], row["last_seen_at"])
             for row in db.execute("SELECT * FROM session ORDER BY id")
         ),
-        requests=load_requests(db) if has_traffic else (),
+        requests=load_requests(db, run_id) if has_traffic else (),
         trace=load_samples(db) if has_traffic else (),
-    )
-
-
-def _rollout(row: sqlite3.Row) -> RolloutRow:
-    return RolloutRow(
-        instance_id=row["instance_id"],
-        attempt=row["attempt"],
-        outcome=Outcome(row["outcome"]) if row["outcome"] else None,
-        failure=FailureKind(row["failure"]) if row["failure"] else None,
-        detail=row["detail"],
-        salvaged=bool(row["salvaged"]),
-        patch_sha256=row["patch_sha256"],
-        patch_bytes=row["patch_bytes"],
-        usage=Usage(
-            row["steps"],
-            row["prompt_tokens"],
-            row["completion_tokens"],
-            row["model_s"],
-            row["held_s"],
-        ),
-        started_at=row["started_at"],
-        ended_at=row["ended_at"],
-        phases_s=json.loads(row["phases_s"]),
-        notes=tuple(json.loads(row["notes"])),
-    )
-
-
-def _grade(row: sqlite3.Row) -> GradeRow:
-    return GradeRow(
-        instance_id=row["instance_id"],
-        attempt=row["attempt"],
-        patch_sha256=row["patch_sha256"],
-        resolved=None if row["resolved"] is None else bool(row["resolved"]),
-        reason=GradeReason(row["reason"]) if row["reason"] else None,
-        failure=FailureKind(row["failure"]) if row["failure"] else None,
-        detail=row["detail"],
-        started_at=row["started_at"],
-        ended_at=row["ended_at"],
-        phases_s=json.loads(row["phases_s"]),
     )

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from orchestrator.journal.model_requests import TraceRow
-from orchestrator.types import FailureKind, GradeReason, ModelRequest, Outcome, Usage
+from orchestrator.endpoint.load import LoadSample
+from orchestrator.types import Failure, GradeRecord, ModelRequest, RolloutRecord
 
 
 @dataclass(frozen=True)
@@ -25,55 +25,20 @@ class SessionRow:
 
 
 @dataclass(frozen=True)
-class RolloutRow:
-    instance_id: str
-    attempt: int
-    outcome: Outcome | None
-    failure: FailureKind | None
-    detail: str
-    salvaged: bool
-    patch_sha256: str
-    patch_bytes: int
-    usage: Usage
-    started_at: float
-    ended_at: float
-    phases_s: Mapping[str, float]
-    notes: tuple[str, ...]
-
-    @property
-    def has_patch(self) -> bool:
-        return self.patch_bytes > 0
-
-
-@dataclass(frozen=True)
-class GradeRow:
-    instance_id: str
-    attempt: int
-    patch_sha256: str
-    resolved: bool | None
-    reason: GradeReason | None
-    failure: FailureKind | None
-    detail: str
-    started_at: float
-    ended_at: float
-    phases_s: Mapping[str, float]
-
-
-@dataclass(frozen=True)
 class RunState:
     """Everything that the journal holds, in the order in which it was written."""
 
     run_id: str
     instances: Mapping[str, str]
     """Instance id to repo, in the run's order."""
-    rollouts: Sequence[RolloutRow] = ()
-    grades: Sequence[GradeRow] = ()
+    rollouts: Sequence[RolloutRecord] = ()
+    grades: Sequence[GradeRecord] = ()
     sessions: Sequence[SessionRow] = ()
     requests: Sequence[ModelRequest] = ()
-    trace: Sequence[TraceRow] = ()
+    trace: Sequence[LoadSample] = ()
 
     @cached_property
-    def outcomes(self) -> Mapping[str, RolloutRow]:
+    def outcomes(self) -> Mapping[str, RolloutRecord]:
         """The rollout that counts, of every instance that has one."""
         return {row.instance_id: row for row in self.rollouts if row.outcome is not None}
 
@@ -82,11 +47,11 @@ class RunState:
         """The highest attempt recorded, by instance."""
         highest: dict[str, int] = defaultdict(int)
         for row in self.rollouts:
-            highest[row.instance_id] = max(highest[row.instance_id], row.attempt)
+            highest[row.instance_id] = max(highest[row.instance_id], row.key.attempt)
         return highest
 
     @cached_property
-    def verdicts(self) -> Mapping[str, GradeRow]:
+    def verdicts(self) -> Mapping[str, GradeRecord]:
         """The verdict on the patch that counts, by instance."""
         return {
             row.instance_id: row
@@ -94,23 +59,22 @@ class RunState:
             if row.resolved is not None and self._is_of_current_patch(row)
         }
 
-    def _is_of_current_patch(self, grade: GradeRow) -> bool:
+    def _is_of_current_patch(self, grade: GradeRecord) -> bool:
         rollout = self.outcomes.get(grade.instance_id)
-        return rollout is not None and (rollout.attempt, rollout.patch_sha256) == (
-            grade.attempt,
-            grade.patch_sha256,
+        return rollout is not None and (
+            (rollout.key, rollout.patch_sha256) == (grade.key, grade.patch_sha256)
         )
 
     @cached_property
-    def failures(self) -> Mapping[str, tuple[FailureKind, str]]:
-        """What stands between an instance and its verdict: the last failure, and its detail."""
-        found: dict[str, tuple[FailureKind, str]] = {}
+    def failures(self) -> Mapping[str, Failure]:
+        """What stands between an instance and its verdict: its last failure."""
+        found: dict[str, Failure] = {}
         for rollout in self.rollouts:
             if rollout.failure is not None and rollout.instance_id not in self.outcomes:
-                found[rollout.instance_id] = (rollout.failure, rollout.detail)
+                found[rollout.instance_id] = rollout.failure
         for grade in self.grades:
             if grade.failure is not None and grade.instance_id not in self.verdicts:
-                found[grade.instance_id] = (grade.failure, grade.detail)
+                found[grade.instance_id] = grade.failure
         return found
 
     @property

@@ -75,7 +75,7 @@ def build_report(config: RunConfig, state: RunState, lock: Mapping[str, Any]) ->
     failing = [i for i in state.instances if i not in decided]
     costs = rollout_costs(state)
     failure_names = [
-        str(state.failures[i][0]) if i in state.failures else _why_undecided(i, config, state)
+        str(state.failures[i].kind) if i in state.failures else _why_undecided(i, config, state)
         for i in failing
     ]
     n = len(state.instances)

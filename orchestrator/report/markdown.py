@@ -109,8 +109,9 @@ def _instances(report: Report, state: RunState) -> Iterable[str]:
         verdict = state.verdicts.get(instance_id)
         spent = compact(tokens[instance_id]) if tokens[instance_id] else ""
         if instance_id in report.failure_ids:
-            unknown = ("not graded" if outcome else "not started", "")
-            kind, detail = state.failures.get(instance_id, unknown)
+            failure = state.failures.get(instance_id)
+            unknown = "not graded" if outcome else "not started"
+            kind, detail = (failure.kind, failure.detail) if failure else (unknown, "")
             yield f"| {instance_id} | **failure** | | | {spent} | {kind}: {_cell(detail)} |"
             continue
         assert outcome is not None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from orchestrator.journal.model_requests import TraceRow
+from orchestrator.endpoint.load import LoadSample
 from orchestrator.report.build import Report
 from orchestrator.report.model_usage import ModelUsage, Spread
 from orchestrator.report.night import draw_night
 from orchestrator.report.words import amount, compact, duration
 
 
-def model_server(report: Report, trace: Sequence[TraceRow]) -> Iterator[str]:
+def model_server(report: Report, trace: Sequence[LoadSample]) -> Iterator[str]:
     """The section's lines; none where nothing was recorded."""
     traffic = report.model_traffic
     if traffic is None:

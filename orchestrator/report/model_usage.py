@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.endpoint.fields import SWALLOWED
-from orchestrator.journal.model_requests import TraceRow
-from orchestrator.journal.views import RolloutRow, RunState
+from orchestrator.endpoint.load import LoadSample
+from orchestrator.journal.views import RunState
 from orchestrator.report.stats import quantile
-from orchestrator.types import ANSWERS, ModelRequest, RequestResult
+from orchestrator.types import ANSWERS, ModelRequest, RequestResult, RolloutKey, RolloutRecord
 
 MANY_SHARE = 0.01
 MANY = 10
@@ -118,13 +118,11 @@ def rollout_costs(state: RunState) -> tuple[RolloutCost, ...]:
     A worker that died gave no account, and one that was killed with its driver has no row, but
     their requests were paid for. Runs from before requests were recorded have accounts only.
     """
-    asked: dict[tuple[str, int], list[ModelRequest]] = defaultdict(list)
+    asked: dict[RolloutKey, list[ModelRequest]] = defaultdict(list)
     for request in state.requests:
-        asked[request.instance_id, request.attempt].append(request)
-    costs = [_cost_of_requests(*key, requests) for key, requests in asked.items()]
-    costs += [
-        _cost_of_usage(row) for row in state.rollouts if (row.instance_id, row.attempt) not in asked
-    ]
+        asked[request.key].append(request)
+    costs = [_cost_of_requests(key, requests) for key, requests in asked.items()]
+    costs += [_cost_of_usage(row) for row in state.rollouts if row.key not in asked]
     return tuple(sorted(costs, key=lambda cost: (cost.instance_id, cost.attempt)))
 
 
@@ -163,12 +161,10 @@ def _statuses(requests: Sequence[ModelRequest], result: RequestResult) -> str:
     return "HTTP " + ", ".join(f"{status}: {count:,} x" for status, count in counts.most_common())
 
 
-def _cost_of_requests(
-    instance_id: str, attempt: int, requests: Sequence[ModelRequest]
-) -> RolloutCost:
+def _cost_of_requests(key: RolloutKey, requests: Sequence[ModelRequest]) -> RolloutCost:
     return RolloutCost(
-        instance_id,
-        attempt,
+        key.instance_id,
+        key.attempt,
         len(requests),
         sum(request.prompt_tokens for request in requests),
         sum(request.completion_tokens for request in requests),
@@ -176,12 +172,12 @@ def _cost_of_requests(
     )
 
 
-def _cost_of_usage(row: RolloutRow) -> RolloutCost:
+def _cost_of_usage(row: RolloutRecord) -> RolloutCost:
     """An agent asks once a step."""
     usage = row.usage
     return RolloutCost(
-        row.instance_id,
-        row.attempt,
+        row.key.instance_id,
+        row.key.attempt,
         usage.steps,
         usage.prompt_tokens,
         usage.completion_tokens,
@@ -194,15 +190,15 @@ def _cached_share(state: RunState) -> float | None:
     known = [(float(hits), float(asked)) for hits, asked in told if hits is not None]
     if not known:
         known = [
-            (row.prefix_hits, row.prefix_queries)
+            (row.server.prefix_hits, row.server.prefix_queries)
             for row in state.trace
-            if row.prefix_hits is not None and row.prefix_queries is not None
+            if row.server is not None
         ]
     asked = sum(asked for _, asked in known)
     return sum(hits for hits, _ in known) / asked if asked else None
 
 
-def _completion_tokens_per_s(trace: Sequence[TraceRow]) -> float | None:
+def _completion_tokens_per_s(trace: Sequence[LoadSample]) -> float | None:
     """Grades at the end of a run leave the server idle: that is not its speed."""
     busy = [row for row in trace if row.rollouts or row.answers]
     up_s = sum(row.seconds - row.down_s for row in busy)

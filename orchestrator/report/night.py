@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from orchestrator.journal.model_requests import TraceRow
+from orchestrator.endpoint.load import LoadSample
+from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.report.words import amount, duration
 
 COLUMNS = 60
@@ -19,7 +20,7 @@ UNKNOWN = "·"
 GAP_S = 180.0
 """Samples come every few seconds: between two that are further apart there was no session."""
 
-Column = Sequence[tuple[TraceRow, float]]
+Column = Sequence[tuple[LoadSample, float]]
 """Samples that lie in it, each with the share of it that does."""
 
 
@@ -29,9 +30,9 @@ class Measure:
 
     name: str
     unit: str
-    part: Callable[[TraceRow], float | None]
+    part: Callable[[LoadSample], float | None]
     """None where the sample does not show it."""
-    whole: Callable[[TraceRow], float | None]
+    whole: Callable[[LoadSample], float | None]
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class NightPicture:
     """How to read them: a sentence."""
 
 
-def draw_night(trace: Sequence[TraceRow]) -> NightPicture | None:
+def draw_night(trace: Sequence[LoadSample]) -> NightPicture | None:
     """None where there is nothing to draw."""
     columns, seconds, left_out_s = _columns(trace)
     if not columns:
@@ -70,17 +71,24 @@ def _block(value: float, top: float) -> str:
     return BLOCKS[round(share * (len(BLOCKS) - 1))]
 
 
-def _timed(value: Callable[[TraceRow], float | None]) -> Callable[[TraceRow], float | None]:
+def _timed(value: Callable[[LoadSample], float | None]) -> Callable[[LoadSample], float | None]:
     """A state's mean over time: what it was at a sample's end, for as long as the sample took."""
 
-    def seconds_of(row: TraceRow) -> float | None:
+    def seconds_of(row: LoadSample) -> float | None:
         now = value(row)
         return None if now is None else now * row.seconds
 
     return seconds_of
 
 
-def _seconds(row: TraceRow) -> float:
+def _shown(
+    value: Callable[[ServerMetrics], float],
+) -> Callable[[LoadSample], float | None]:
+    """Something of the servers' metrics."""
+    return lambda row: None if row.server is None else value(row.server)
+
+
+def _seconds(row: LoadSample) -> float:
     return row.seconds
 
 
@@ -91,16 +99,21 @@ MEASURES = (
     Measure(
         "KV cache in use",
         "%",
-        _timed(lambda row: None if row.kv_usage is None else 100 * row.kv_usage),
+        _timed(_shown(lambda server: 100 * server.kv_usage)),
         _seconds,
     ),
     Measure(
         "prompts cached",
         "%",
-        lambda row: None if row.prefix_hits is None else 100 * row.prefix_hits,
-        lambda row: row.prefix_queries,
+        _shown(lambda server: 100 * server.prefix_hits),
+        _shown(lambda server: server.prefix_queries),
     ),
-    Measure("waiting at the server", "requests", _timed(lambda row: row.server_waiting), _seconds),
+    Measure(
+        "waiting at the server",
+        "requests",
+        _timed(_shown(lambda server: server.waiting)),
+        _seconds,
+    ),
     Measure(
         "mean answer latency", "s", lambda row: row.answers * row.latency_s, lambda row: row.answers
     ),
@@ -146,10 +159,12 @@ def _is_away(column: Column) -> bool:
     return sum(share * row.down_s for row, share in column) > watched_s / 2
 
 
-def _columns(trace: Sequence[TraceRow]) -> tuple[list[list[tuple[TraceRow, float]]], float, float]:
+def _columns(
+    trace: Sequence[LoadSample],
+) -> tuple[list[list[tuple[LoadSample, float]]], float, float]:
     """Samples by column, the seconds that all columns span, and those that are left out."""
     placed, seconds, left_out_s = _place(trace)
-    columns: list[list[tuple[TraceRow, float]]] = [[] for _ in range(min(COLUMNS, len(placed)))]
+    columns: list[list[tuple[LoadSample, float]]] = [[] for _ in range(min(COLUMNS, len(placed)))]
     for row, start in placed:
         for index, share in _shares(start, row.seconds, seconds / len(columns)):
             if index < len(columns):
@@ -157,7 +172,7 @@ def _columns(trace: Sequence[TraceRow]) -> tuple[list[list[tuple[TraceRow, float
     return columns, seconds, left_out_s
 
 
-def _place(trace: Sequence[TraceRow]) -> tuple[list[tuple[TraceRow, float]], float, float]:
+def _place(trace: Sequence[LoadSample]) -> tuple[list[tuple[LoadSample, float]], float, float]:
     """Samples with their start on a clock that stands still between sessions."""
     placed = []
     clock = left_out_s = 0.0
@@ -200,9 +215,9 @@ def _legend(lines: str, column_s: float, left_out_s: float) -> str:
     return "; ".join(parts) + "."
 
 
-def _with_gaps(trace: Sequence[TraceRow]) -> Iterator[tuple[TraceRow, float]]:
+def _with_gaps(trace: Sequence[LoadSample]) -> Iterator[tuple[LoadSample, float]]:
     """Each sample with the seconds before it that no sample covers; 0 for the first."""
-    before: TraceRow | None = None
+    before: LoadSample | None = None
     for row in trace:
         yield row, max(0.0, row.at - row.seconds - before.at) if before else 0.0
         before = row

@@ -20,6 +20,7 @@ import psutil
 
 from orchestrator.errors import PrerequisiteError
 from orchestrator.paths import RunPaths
+from orchestrator.types import RolloutKey
 
 
 @dataclass(frozen=True)
@@ -98,17 +99,17 @@ def clean_run(paths: RunPaths, client: docker.DockerClient | None) -> Cleaned:
     return cleaned
 
 
-def clean_attempt(
-    paths: RunPaths, client: docker.DockerClient | None, instance_id: str, attempt: int
-) -> None:
+def clean_attempt(paths: RunPaths, client: docker.DockerClient | None, key: RolloutKey) -> None:
     """Remove what one rollout or grade left whose worker died: it holds memory, or a disk."""
     from orchestrator.backends.process.sandbox import kill_processes_of, remove_tree
 
-    for copy in paths.scratch.glob(f"{instance_id}.{attempt}.*"):
+    for copy in paths.scratch.glob(f"{key.instance_id}.{key.attempt}.*"):
         kill_processes_of(copy)
         remove_tree(copy)
     if client is not None:
-        _remove_containers(client, paths.root, {"instance": instance_id, "attempt": str(attempt)})
+        _remove_containers(
+            client, paths.root, {"instance": key.instance_id, "attempt": str(key.attempt)}
+        )
 
 
 def _remove_containers(

@@ -54,7 +54,7 @@ from orchestrator.run.preflight import (
     resolve_host,
 )
 from orchestrator.run.services import Live, services
-from orchestrator.types import Outcome, Prediction, RolloutResult
+from orchestrator.types import Outcome, Prediction, RolloutKey, RolloutRecord, RolloutResult
 
 
 @dataclass(frozen=True)
@@ -120,16 +120,15 @@ def grade_predictions(
     now = time.time()
     with Journal.open(paths.journal) as journal:
         for prediction in predictions:
-            result = RolloutResult(
-                prediction.instance_id,
-                attempt=1,
+            record = RolloutRecord(
+                RolloutKey(config.run_id, prediction.instance_id, 1),
                 outcome=Outcome.SUBMITTED if prediction.model_patch else Outcome.GAVE_UP,
-                patch=prediction.model_patch,
                 started_at=now,
                 ended_at=now,
             )
+            result = RolloutResult(record, patch=prediction.model_patch)
             save_rollout(paths, result)
-            journal.append_rollout(result)
+            journal.append_rollout(result.record)
     return _carry_on(paths, config, dataset, console, ready, only_grades=True)
 
 
@@ -286,7 +285,7 @@ def _make_driver(live: Live, slots: int, session: Session) -> Driver:
 
 
 def _image_worries(plan: Plan, slots: int, session: Session) -> Sequence[str]:
-    planned = {work.instance_id for work in plan.rollouts}
+    planned = {key.instance_id for key in plan.rollouts}
     wanted = [i for i in session.dataset.instances if i.instance_id in planned]
     missing = len(missing_images(session.ready.host, wanted))
     need_gb = estimate(session.config, plan, slots, missing).disk_gb
@@ -309,9 +308,9 @@ def _clean_up_after(paths: RunPaths, host: Host, console: Console) -> None:
         console.print(f"{error} `clean` removes what is left.", style="yellow", markup=False)
 
 
-def _clean_up_attempt(paths: RunPaths, host: Host, instance_id: str, attempt: int) -> None:
+def _clean_up_attempt(paths: RunPaths, host: Host, key: RolloutKey) -> None:
     with suppress(PrerequisiteError):  # an engine that is away is the next rollout's failure
-        clean_attempt(paths, docker_client(host), instance_id, attempt)
+        clean_attempt(paths, docker_client(host), key)
 
 
 def _require_same_dataset(paths: RunPaths, dataset: Dataset) -> None:

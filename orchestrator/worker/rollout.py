@@ -33,6 +33,8 @@ from orchestrator.types import (
     Failure,
     Instance,
     Outcome,
+    RolloutKey,
+    RolloutRecord,
     RolloutResult,
     SealedAnswer,
 )
@@ -63,13 +65,16 @@ class RolloutRequest:
     agent_commit: str = ""
     """Of an agent that is installed beside us, as the run began with it."""
 
+    @property
+    def key(self) -> RolloutKey:
+        return RolloutKey(self.config.run_id, self.instance.instance_id, self.attempt)
+
 
 @dataclass(frozen=True)
 class Progress:
     """What a rollout is doing, for the display."""
 
-    instance_id: str
-    attempt: int
+    key: RolloutKey
     phase: str
     steps: int = 0
     activity: str = ""
@@ -104,18 +109,14 @@ def roll_out(
     started_at = time.time()
     phases = _Phases()
     instance = request.instance
-    result = RolloutResult(
-        instance.instance_id,
-        request.attempt,
-        failure=Failure(Interrupted.kind, "not finished"),
-        started_at=started_at,
-    )
+    not_finished = Failure(Interrupted.kind, "not finished")
+    result = RolloutResult(RolloutRecord(request.key, failure=not_finished, started_at=started_at))
 
     pulled = False
     agent = create_agent(request.config.agent, request.agent_commit)
 
     def progress(phase: str, run: _AgentRun | None = None) -> Progress:
-        event = Progress(instance.instance_id, request.attempt, phase)
+        event = Progress(request.key, phase)
         return run.told(event) if run else event
 
     try:
@@ -143,12 +144,14 @@ def roll_out(
             with phases("remove"):
                 sandbox.close()
     except InfraError as error:
-        result = replace(result, failure=Failure(error.kind, str(error)))
+        failed = replace(result.record, failure=Failure(error.kind, str(error)))
+        result = replace(result, record=failed)
     finally:
         agent.close()
-    if pulled and result.outcome is not None and not result.patch:
+    if pulled and result.outcome is not None and not result.record.has_patch:
         _evict_unless_kept(request)  # no grade will
-    yield replace(result, ended_at=time.time(), phases_s=phases.seconds, image_pulled=pulled)
+    record = replace(result.record, ended_at=time.time(), phases_s=phases.seconds)
+    yield replace(result, record=record, image_pulled=pulled)
 
 
 def sandbox_spec(request: RolloutRequest, mounts: tuple[str, ...] = ()) -> SandboxSpec:
@@ -298,23 +301,23 @@ class _AgentRun:
         failure = self._failure()
         patch, remarks = self._harvest(failure)
         files = self._files()
-        common = RolloutResult(
-            self._request.instance.instance_id,
-            self._request.attempt,
+        common = RolloutRecord(
+            self._request.key,
             outcome=Outcome.GAVE_UP,
             usage=self.budget.usage,
             started_at=started_at,
             notes=(*self._baseline.notes, *remarks),
-            files=files,
         )
         if failure is not None:
-            return replace(common, outcome=None, failure=failure, partial_patch=patch)
+            failed = replace(common, outcome=None, failure=failure)
+            return RolloutResult(failed, partial_patch=patch, files=files)
         outcome = Outcome.TIME_LIMIT if self._overran else self._outcome
         assert outcome is not None, "an agent that has not failed says how it ended"
         if outcome is Outcome.SUBMITTED and not patch:
             outcome = Outcome.GAVE_UP
         salvaged = bool(patch) and outcome is not Outcome.SUBMITTED
-        return replace(common, outcome=outcome, patch=patch, salvaged=salvaged)
+        record = replace(common, outcome=outcome, salvaged=salvaged)
+        return RolloutResult(record, patch=patch, files=files)
 
     def _harvest(self, failure: Failure | None) -> tuple[str, tuple[str, ...]]:
         """The patch, and remarks. Where the sandbox is gone, what the agent saw of it last counts

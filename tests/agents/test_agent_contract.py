@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from support.local_gateway import LocalGateway, model_at
+from support.rows import key_of
 
 from orchestrator.answers import unseal
 from orchestrator.config import RunConfig, RunRequest, load_config
@@ -89,7 +90,7 @@ class Round:
                 self._instance,
                 self._kind,
                 self.run_dir,
-                base_url=gateway.base_url(self._instance.instance_id),
+                base_url=gateway.base_url(key_of(self._instance.instance_id)),
                 api_key=gateway.token,
                 sealed_answer=answer,
             )
@@ -98,13 +99,13 @@ class Round:
         """Outcome, whether there is a patch, and whether it is salvaged."""
         result = self.results[name]
         assert result.failure is None, result.failure
-        return result.outcome, bool(result.patch), result.salvaged
+        return result.outcome, bool(result.patch), result.record.salvaged
 
     def failure(self, name: str) -> FailureKind:
         result = self.results[name]
         assert result.outcome is None
         assert result.patch == ""
-        assert not result.salvaged
+        assert not result.record.salvaged
         assert result.failure is not None
         return result.failure.kind
 
@@ -212,7 +213,7 @@ def test_time_that_the_server_was_away_is_held(name: str, played: Round) -> None
 @pytest.mark.parametrize("name", CASES)
 def test_a_trajectory_is_kept_on_every_way_out(name: str, played: Round) -> None:
     result = played.results[name]
-    own = "mini.traj.json" if played.agent.startswith("mini") else f"{result.instance_id}.traj"
+    own = "mini.traj.json" if played.agent.startswith("mini") else f"{result.key.instance_id}.traj"
     assert own in result.files or name == "stays_away"
     steps = json.loads(result.files.get("trajectory.json", b'{"steps": []}'))["steps"]
     assert bool(steps) == (name != "stays_away")

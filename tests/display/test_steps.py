@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from support.rows import key_of
+
 from orchestrator.agents.steps import Step
 from orchestrator.display.steps import (
     ACTION_LINES,
@@ -15,7 +17,7 @@ LOOKED = Step("I look.", "ls -a", "a.py\nb.py")
 
 def shown(*steps: Step, told: int | None = None) -> list[str]:
     """The lines of an event that brings these steps."""
-    event = Progress("an-id", 1, "agent", new_steps=steps, steps_told=told or len(steps))
+    event = Progress(key_of("an-id"), "agent", new_steps=steps, steps_told=told or len(steps))
     text = render_steps(event)
     assert text is not None
     return [line.rstrip() for line in text.plain.splitlines()]
@@ -26,8 +28,8 @@ def lines(count: int) -> str:
 
 
 def test_an_event_without_steps_shows_nothing() -> None:
-    assert render_steps(Progress("an-id", 1, "agent", steps=3, steps_told=3)) is None
-    assert render_steps(Progress("an-id", 1, "harvest")) is None
+    assert render_steps(Progress(key_of("an-id"), "agent", steps=3, steps_told=3)) is None
+    assert render_steps(Progress(key_of("an-id"), "harvest")) is None
 
 
 def test_a_step_shows_what_the_agent_thought_did_and_saw() -> None:

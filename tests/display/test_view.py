@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from support.rows import failed, graded, rolled, state
+from support.rows import failed, graded, key_of, rolled, state
 
 from orchestrator.display.view import View, describe, outcome_words
-from orchestrator.driver.plan import Planned
 from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.types import Outcome, Usage
 from orchestrator.worker.rollout import Progress
@@ -35,11 +34,11 @@ def test_a_run_that_goes_on_starts_where_it_stood() -> None:
 
 
 def test_a_slot_follows_its_rollout(view: View) -> None:
-    view.apply(Start(Stage.ROLLOUT, Planned("a", 1)), 101.0)
-    slot = view.slots[(Stage.ROLLOUT, "a")]
+    view.apply(Start(Stage.ROLLOUT, key_of("a", 1)), 101.0)
+    slot = view.slots[(Stage.ROLLOUT, key_of("a"))]
     assert (slot.since, slot.phase) == (101.0, "starts")
 
-    view.apply(Progress("a", 1, "agent", 3, "ls"), 102.0)
+    view.apply(Progress(key_of("a"), "agent", 3, "ls"), 102.0)
     assert (slot.phase, slot.steps, slot.activity) == ("agent", 3, "ls")
 
     view.apply(rolled("a"), 103.0)
@@ -47,15 +46,15 @@ def test_a_slot_follows_its_rollout(view: View) -> None:
 
 
 def test_a_grade_has_a_slot_of_its_own(view: View) -> None:
-    view.apply(Start(Stage.ROLLOUT, Planned("b", 1)), 101.0)
-    view.apply(Start(Stage.GRADE, Planned("a", 1)), 101.0)
+    view.apply(Start(Stage.ROLLOUT, key_of("b", 1)), 101.0)
+    view.apply(Start(Stage.GRADE, key_of("a", 1)), 101.0)
     view.apply(graded("a", True), 102.0)
 
-    assert list(view.slots) == [(Stage.ROLLOUT, "b")]
+    assert list(view.slots) == [(Stage.ROLLOUT, key_of("b"))]
 
 
 def test_progress_of_a_rollout_that_has_ended_is_dropped(view: View) -> None:
-    view.apply(Progress("a", 1, "agent"), 101.0)
+    view.apply(Progress(key_of("a"), "agent"), 101.0)
 
     assert not view.slots
 
@@ -104,8 +103,8 @@ def test_what_is_worth_a_line_gets_one() -> None:
     assert describe(graded("a", True)) == "a: RESOLVED (tests)"
     assert describe(graded("a", False)) == "a: not resolved (tests)"
     assert describe(graded("a", None)) == "a: worker_lost: something | broke"
-    assert describe(Progress("a", 1, "agent")) is None
-    assert describe(Start(Stage.GRADE, Planned("a", 1))) is None
+    assert describe(Progress(key_of("a"), "agent")) is None
+    assert describe(Start(Stage.GRADE, key_of("a", 1))) is None
 
 
 def test_outcomes_are_told_in_the_order_of_their_definition() -> None:

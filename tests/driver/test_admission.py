@@ -10,16 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulation.simulated_night import SimulatedNight, Watcher, draw_rollouts, run_under
 from simulation.vllm_simulator import ServerProfile, SimulatedServer
+from support.rows import sampled
 
-from orchestrator.driver.admission import Admission, Sample
+from orchestrator.driver.admission import Admission
+from orchestrator.endpoint.load import LoadSample
 from orchestrator.endpoint.metrics import ServerMetrics
 
-HELD = Sample(10.0, 6, 3, 3000, 700.0, held=True, server=None)
+DISTURBED = sampled(
+    0.0, 10.0, rollouts=6, answers=3, grown_tokens=3000, latency_s=700.0, down_s=5.0
+)
 
 
 def sample_of(
     rollouts: int, *, again: float = 0.0, preemptions: int = 0, kv_tokens: int | None = 10**7
-) -> Sample:
+) -> LoadSample:
     """Two answers a rollout to prompts of 20,000 tokens, of which so many are computed again.
 
     Prompts are prefilled at 3,000 tokens a second.
@@ -37,11 +41,26 @@ def sample_of(
         queued=answers,
         kv_tokens=kv_tokens,
     )
-    return Sample(30.0, rollouts, answers, answers * 1100, 10.0, held=False, server=server)
+    return sampled(
+        0.0,
+        30.0,
+        rollouts=rollouts,
+        answers=answers,
+        grown_tokens=answers * 1100,
+        latency_s=10.0,
+        server=server,
+    )
 
 
-def blind_sample(rollouts: int, work: float, latency_s: float, seconds: float = 30.0) -> Sample:
-    return Sample(seconds, rollouts, 40, round(work * seconds), latency_s, held=False, server=None)
+def blind_sample(rollouts: int, work: float, latency_s: float, seconds: float = 30.0) -> LoadSample:
+    return sampled(
+        0.0,
+        seconds,
+        rollouts=rollouts,
+        answers=40,
+        grown_tokens=round(work * seconds),
+        latency_s=latency_s,
+    )
 
 
 def settle(admission: Admission, samples: int = 40, again: float = 0.0) -> None:
@@ -62,20 +81,21 @@ metrics = st.builds(
     kv_tokens=st.none() | st.integers(0, 2_000_000),
 )
 any_sample = st.builds(
-    Sample,
+    sampled,
+    at=st.just(0.0),
     seconds=st.floats(0, 300),
     rollouts=st.integers(0, 40),
     answers=st.integers(0, 200),
     grown_tokens=st.integers(0, 1_000_000),
     latency_s=st.floats(0, 1000),
-    held=st.booleans(),
+    down_s=st.sampled_from([0.0, 1.0]),
     server=st.none() | metrics,
 )
 
 
 @given(st.integers(1, 32), st.none() | st.integers(-3, 99), st.lists(any_sample, max_size=60))
 def test_the_limit_stays_between_one_and_the_slots(
-    slots: int, start: int | None, samples: list[Sample]
+    slots: int, start: int | None, samples: list[LoadSample]
 ) -> None:
     admission = Admission(slots, start)
     for sample in samples:
@@ -182,7 +202,7 @@ def test_without_metrics_it_climbs_while_work_grows() -> None:
 
 
 def test_without_metrics_it_backs_off_where_answers_slow_down_and_work_falls() -> None:
-    def edge_at_8(rollouts: int) -> Sample:
+    def edge_at_8(rollouts: int) -> LoadSample:
         fits = rollouts <= 8
         return blind_sample(rollouts, 100 * rollouts if fits else 300, 10.0 if fits else 60.0)
 
@@ -213,7 +233,9 @@ def test_held_samples_change_nothing(before: int, held: int) -> None:
     settle(admission, before)
     was = (admission.limit, admission.reason)
     for _ in range(held):
-        admission.observe(replace(HELD, server=sample_of(6, again=15_000, preemptions=3).server))
+        admission.observe(
+            replace(DISTURBED, server=sample_of(6, again=15_000, preemptions=3).server)
+        )
 
     assert (admission.limit, admission.reason) == was
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.rows import failed, graded, instances, rolled, state
+from support.rows import failed, graded, instances, key_of, rolled, state
 
 from orchestrator.config import RunConfig
 from orchestrator.driver.files import (
@@ -43,7 +43,7 @@ def test_an_outcomes_folder_holds_patch_files_and_summary(paths: RunPaths) -> No
     save_rollout(
         paths, rolled("a", 2, PATCH, usage=Usage(steps=3), files={"trajectory.json": b"{}"})
     )
-    folder = paths.rollout("a", 2)
+    folder = paths.rollout(key_of("a", 2))
 
     assert {p.name for p in folder.iterdir()} == {"patch.diff", "trajectory.json", "result.json"}
     assert (folder / "patch.diff").read_bytes() == PATCH.encode()
@@ -55,7 +55,7 @@ def test_an_outcomes_folder_holds_patch_files_and_summary(paths: RunPaths) -> No
 def test_a_failures_folder_holds_no_patch_that_could_be_graded(paths: RunPaths) -> None:
     lost = replace(failed("a", 1, FailureKind.INTERRUPTED), partial_patch="half")
     save_rollout(paths, lost)
-    folder = paths.rollout("a", 1)
+    folder = paths.rollout(key_of("a"))
 
     assert {p.name for p in folder.iterdir()} == {"partial.diff", "result.json"}
     summary = json.loads((folder / "result.json").read_bytes())
@@ -93,7 +93,7 @@ def test_patches_are_read_as_they_lie_there_now(paths: RunPaths) -> None:
     seen = state(rolled("a", patch=PATCH), failed("b"))
     assert read_patches(paths, seen) == {"a": PATCH}
 
-    paths.patch("a", 1).write_text("edited", encoding="utf-8")
+    paths.patch(key_of("a")).write_text("edited", encoding="utf-8")
 
     assert read_patches(paths, seen) == {"a": "edited"}
 
@@ -102,8 +102,8 @@ def test_the_journal_follows_a_patch_that_a_person_has_changed(paths: RunPaths) 
     with Journal.create(paths.journal, "r1", instances("a", "b")) as journal:
         for result in (rolled("a", patch=PATCH), rolled("b", patch=PATCH)):
             save_rollout(paths, result)
-            journal.append_rollout(result)
-        paths.patch("a", 1).write_text("edited", encoding="utf-8")
+            journal.append_rollout(result.record)
+        paths.patch(key_of("a")).write_text("edited", encoding="utf-8")
 
         follow_changed_patches(paths, journal)
 
@@ -113,7 +113,7 @@ def test_the_journal_follows_a_patch_that_a_person_has_changed(paths: RunPaths) 
 
 def test_a_patch_that_is_gone_is_told(paths: RunPaths) -> None:
     with pytest.raises(JournalError, match="can't be read"):
-        read_patch(paths, "a", 1)
+        read_patch(paths, key_of("a"))
 
 
 def test_the_files_of_an_older_patchs_grade_go_away(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.fake_engine import FakeEngine, fails, solves
+from support.fake_engine import FakeEngine, ends, fails, solves
 
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
@@ -19,6 +19,7 @@ from orchestrator.driver.loop import Driver, Work
 from orchestrator.driver.plan import make_plan
 from orchestrator.driver.scheduler import Scheduler, Start
 from orchestrator.driver.stop import StopSignal
+from orchestrator.endpoint.load import LoadSample
 from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.errors import JournalError
 from orchestrator.gateway.messages import Availability, Listening, Message, Requested, Sampled
@@ -30,23 +31,23 @@ from orchestrator.types import (
     ModelRequest,
     Outcome,
     RequestResult,
+    RolloutKey,
     RolloutResult,
 )
-from orchestrator.worker.rollout import RolloutRequest
 
 
 @dataclass
 class SilentGateway:
-    """Implements `driver.traffic.Teller`: says what it is given, a turn at a time."""
+    """Implements `GatewayHandle`: says what it is given, a turn at a time."""
 
     turns: list[list[Message]] = field(default_factory=list)
-    forgotten: list[tuple[str, int]] = field(default_factory=list)
+    forgotten: list[RolloutKey] = field(default_factory=list)
 
-    def base_url(self, instance_id: str, attempt: int) -> str:
-        return f"http://gateway/{instance_id}/{attempt}"
+    def base_url(self, key: RolloutKey) -> str:
+        return f"http://gateway/{key.instance_id}/{key.attempt}"
 
-    def forget(self, instance_id: str, attempt: int) -> None:
-        self.forgotten.append((instance_id, attempt))
+    def forget(self, key: RolloutKey) -> None:
+        self.forgotten.append(key)
 
     def poll(self) -> list[Message]:
         return self.turns.pop(0) if self.turns else []
@@ -133,13 +134,13 @@ def test_when_an_event_is_seen_its_files_and_its_row_are_there(run: Callable[...
 
     def look(event: Any) -> None:
         if isinstance(event, RolloutResult):
-            folder = it.paths.rollout(event.instance_id, event.attempt)
+            folder = it.paths.rollout(event.key)
             assert (folder / "result.json").is_file()
-            assert event.instance_id in it.journal.state().outcomes
-            assert event.instance_id in it.predicted()
+            assert event.key.instance_id in it.journal.state().outcomes
+            assert event.key.instance_id in it.predicted()
         elif isinstance(event, GradeResult):
-            assert (it.paths.harness_log("scripted__mini", event.instance_id)).is_dir()
-            assert event.instance_id in it.journal.state().verdicts
+            assert (it.paths.harness_log("scripted__mini", event.key.instance_id)).is_dir()
+            assert event.key.instance_id in it.journal.state().verdicts
 
     it.drive(look)
 
@@ -168,7 +169,7 @@ def test_no_row_is_written_for_a_grade_whose_files_can_not_be(run: Callable[...,
 def test_a_result_that_the_journal_refuses_is_not_predicted_twice(run: Callable[..., Run]) -> None:
     it = run(2)
     it.engine.script[it.ids[1]] = lambda request: solves(
-        RolloutRequest(request.config, it.dataset.instances[0], 7, "process", request.run_dir)
+        replace(request, instance=it.dataset.instances[0], attempt=7)
     )
 
     with pytest.raises(JournalError, match="UNIQUE"):
@@ -183,7 +184,10 @@ def test_a_failure_is_redone_and_recorded_each_time(run: Callable[..., Run]) -> 
     it.drive()
 
     rows = it.journal.state().rollouts
-    assert [(row.attempt, row.failure) for row in rows] == [(1, "worker_lost"), (2, None)]
+    assert [(row.key.attempt, row.failure and row.failure.kind) for row in rows] == [
+        (1, "worker_lost"),
+        (2, None),
+    ]
     assert it.predicted() == it.ids
 
 
@@ -200,9 +204,7 @@ def test_a_failure_beyond_its_budget_is_left_and_the_rest_goes_on(run: Callable[
 
 def test_an_outcome_without_a_patch_is_not_graded(run: Callable[..., Run]) -> None:
     it = run(1)
-    it.engine.script[it.ids[0]] = lambda r: RolloutResult(
-        r.instance.instance_id, r.attempt, outcome=Outcome.GAVE_UP
-    )
+    it.engine.script[it.ids[0]] = lambda request: ends(request, Outcome.GAVE_UP)
     it.drive()
 
     assert it.engine.grade_requests == []
@@ -250,9 +252,9 @@ def test_two_stops_end_what_runs_and_keep_what_it_had(run: Callable[..., Run]) -
     state = it.journal.state()
 
     assert it.engine.stopped == 1
-    assert [row.failure for row in state.rollouts] == ["interrupted"] * 2
+    assert [row.failure.kind for row in state.rollouts if row.failure] == ["interrupted"] * 2
     assert not state.outcomes
-    partial = it.paths.rollout(it.ids[0], 1) / "partial.diff"
+    partial = it.paths.rollout(RolloutKey(it.config.run_id, it.ids[0], 1)) / "partial.diff"
     assert partial.read_text(encoding="utf-8") == "half\n"
     assert it.predicted() == []
 
@@ -321,7 +323,7 @@ def test_the_gateway_forgets_a_rollout_whose_worker_is_lost(run: Callable[..., R
     it.drive()
 
     assert it.gateway is not None
-    assert it.gateway.forgotten == [(it.ids[0], 1)]
+    assert it.gateway.forgotten == [RolloutKey(it.config.run_id, it.ids[0], 1)]
 
 
 def test_a_rollout_is_told_its_own_base_url(run: Callable[..., Run]) -> None:
@@ -335,8 +337,11 @@ def test_a_rollout_is_told_its_own_base_url(run: Callable[..., Run]) -> None:
 def test_what_the_model_was_asked_is_in_the_journal_and_swallowed_answers_are_told_once(
     run: Callable[..., Run],
 ) -> None:
-    request = ModelRequest("i", 1, RequestResult.SWALLOWED, "http://h/v1", 200, 1.0, 2.0)
-    it = run(1, gateway=SilentGateway([[Requested(request=request)], [Requested(request=request)]]))
+    gateway = SilentGateway()
+    it = run(1, gateway=gateway)
+    key = RolloutKey(it.config.run_id, it.ids[0], 1)
+    request = ModelRequest(key, RequestResult.SWALLOWED, "http://h/v1", 200, 1.0, 2.0)
+    gateway.turns += [[Requested(request=request)], [Requested(request=request)]]
     events = it.drive()
 
     remarks = [event.text for event in events if isinstance(event, Remark)]
@@ -347,23 +352,23 @@ def test_what_the_model_was_asked_is_in_the_journal_and_swallowed_answers_are_to
 
 def test_samples_are_kept_as_the_trace_of_the_night(run: Callable[..., Run]) -> None:
     server = ServerMetrics(kv_usage=0.5, prefix_queries=100, prefix_hits=80, running=2)
-    sample = Sampled(
+    sample = LoadSample(
         at=1.0, seconds=10, answers=3, grown_tokens=900, prompt_tokens=5000, completion_tokens=300,
         latency_s=4.0, in_flight=2, waiting=0, down_s=0.0, server=server,
     )  # fmt: skip
-    it = run(1, gateway=SilentGateway([[sample]]))
+    it = run(1, gateway=SilentGateway([[Sampled(sample=sample)]]))
     (status,) = [event for event in it.drive() if isinstance(event, ModelStatus)]
 
     assert "18 answers a minute" in status.text
     assert "80% of prompts cached" in status.text
     (row,) = it.journal.state().trace
-    assert (row.answers, row.kv_usage, row.prefix_hits, row.admitted) == (3, 0.5, 80, 2)
+    assert (row.answers, row.server, row.admitted) == (3, server, 2)
 
 
 def test_only_an_image_that_this_run_pulled_is_evicted(run: Callable[..., Run]) -> None:
     it = run(2, {"cluster.images.keep": False})
-    it.engine.script[it.ids[1]] = lambda r: RolloutResult(
-        r.instance.instance_id, 1, outcome=Outcome.SUBMITTED, patch="p", image_pulled=True
+    it.engine.script[it.ids[1]] = lambda request: replace(
+        ends(request, Outcome.SUBMITTED, "p"), image_pulled=True
     )
     it.drive()
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.rows import failed, graded, instances, rolled, state
+from support.rows import RUN_ID, failed, graded, instances, key_of, rolled, state
 
 from orchestrator.config.schema import Cluster, Endpoint, Model
-from orchestrator.driver.plan import Plan, Planned, choose_slots, estimate, make_plan
+from orchestrator.driver.plan import Plan, choose_slots, estimate, make_plan
 from orchestrator.journal import Journal
 from orchestrator.types import GradeResult, RolloutResult
 
@@ -20,18 +20,20 @@ IDS = ("a", "b", "c")
 def plan(*rollouts: RolloutResult, grades: tuple[GradeResult, ...] = (), **patches: str) -> Plan:
     """The plan of three instances; `a="new"` says that a's patch has been changed to that."""
     now = [
-        replace(r, patch=patches[r.instance_id]) if r.outcome and r.instance_id in patches else r
+        replace(r, patch=patches[r.key.instance_id])
+        if r.outcome and r.key.instance_id in patches
+        else r
         for r in rollouts
     ]
     return make_plan(instances(*IDS), state(*now, grades=grades))
 
 
 def test_a_new_run_rolls_everything_out_in_its_order() -> None:
-    assert plan() == Plan((Planned("a", 1), Planned("b", 1), Planned("c", 1)), (), 0)
+    assert plan() == Plan((key_of("a", 1), key_of("b", 1), key_of("c", 1)), (), 0)
 
 
 def test_a_failure_is_redone_under_the_next_attempt() -> None:
-    assert plan(failed("b", 1), failed("b", 2)).rollouts[1] == Planned("b", 3)
+    assert plan(failed("b", 1), failed("b", 2)).rollouts[1] == key_of("b", 3)
 
 
 def test_an_outcome_without_a_patch_is_done() -> None:
@@ -39,11 +41,11 @@ def test_an_outcome_without_a_patch_is_done() -> None:
 
 
 def test_a_patch_without_a_verdict_is_graded() -> None:
-    assert plan(rolled("a", 2)).grades == (Planned("a", 2),)
+    assert plan(rolled("a", 2)).grades == (key_of("a", 2),)
 
 
 def test_a_grade_that_failed_is_redone() -> None:
-    assert plan(rolled("a"), grades=(graded("a", None),)).grades == (Planned("a", 1),)
+    assert plan(rolled("a"), grades=(graded("a", None),)).grades == (key_of("a", 1),)
 
 
 def test_a_verdict_is_enough() -> None:
@@ -51,7 +53,7 @@ def test_a_verdict_is_enough() -> None:
 
 
 def test_a_changed_patch_is_graded_again() -> None:
-    assert plan(rolled("a"), grades=(graded("a", False),), a="new").grades == (Planned("a", 1),)
+    assert plan(rolled("a"), grades=(graded("a", False),), a="new").grades == (key_of("a", 1),)
 
 
 def test_a_changed_patch_with_a_verdict_of_its_own_is_done() -> None:
@@ -61,19 +63,19 @@ def test_a_changed_patch_with_a_verdict_of_its_own_is_done() -> None:
 
 
 def test_a_patch_put_into_an_empty_place_is_graded() -> None:
-    assert plan(rolled("a", patch=""), a="new").grades == (Planned("a", 1),)
+    assert plan(rolled("a", patch=""), a="new").grades == (key_of("a", 1),)
 
 
 def test_every_grade_that_is_planned_for_a_changed_patch_can_be_recorded(tmp_path: Path) -> None:
     """A patch that was changed, graded, and changed back has its verdict already."""
-    with Journal.create(tmp_path / "journal.sqlite", "r", instances("a")) as journal:
-        journal.append_rollout(rolled("a"))
-        journal.append_grade(graded("a", False))
-        journal.replace_patch("a", 1, "new")
-        assert make_plan(instances("a"), journal.state()).grades == (Planned("a", 1),)
-        journal.append_grade(graded("a", True, patch="new"))
+    with Journal.create(tmp_path / "journal.sqlite", RUN_ID, instances("a")) as journal:
+        journal.append_rollout(rolled("a").record)
+        journal.append_grade(graded("a", False).record)
+        journal.replace_patch(key_of("a"), "new")
+        assert make_plan(instances("a"), journal.state()).grades == (key_of("a", 1),)
+        journal.append_grade(graded("a", True, patch="new").record)
         assert journal.state().verdicts["a"].resolved
-        journal.replace_patch("a", 1, "diff")
+        journal.replace_patch(key_of("a"), "diff")
 
         assert make_plan(instances("a"), journal.state()).is_empty
         assert not journal.state().verdicts["a"].resolved
@@ -113,15 +115,15 @@ def test_every_instance_is_rolled_out_or_graded_or_done_and_only_one_of_them(
 
     found = plan(*rollouts, grades=tuple(grades), **now)
 
-    rolling = [work.instance_id for work in found.rollouts]
-    grading = [work.instance_id for work in found.grades]
+    rolling = [key.instance_id for key in found.rollouts]
+    grading = [key.instance_id for key in found.grades]
     assert rolling == [key for key in IDS if key not in over]
-    assert all(work.attempt == attempts[work.instance_id] + 1 for work in found.rollouts)
-    decided = {grade.instance_id for grade in grades if grade.resolved}
+    assert all(key.attempt == attempts[key.instance_id] + 1 for key in found.rollouts)
+    decided = {grade.key.instance_id for grade in grades if grade.resolved}
     assert grading == [
         key for key in IDS if key in over and (key in changed or (over[key] and key not in decided))
     ]
-    assert all(work.attempt == attempts[work.instance_id] for work in found.grades)
+    assert all(key.attempt == attempts[key.instance_id] for key in found.grades)
     assert found.done == len(IDS) - len(rolling) - len(grading)
 
 
@@ -169,7 +171,7 @@ def test_an_estimate_knows_that_images_are_evicted(
     keep: bool, at_once: int, make_config: Any
 ) -> None:
     config = make_config("mini", {"cluster.images.keep": keep})
-    work = Plan(tuple(Planned(str(n), 1) for n in range(30)), (), 0)
+    work = Plan(tuple(key_of(str(n), 1) for n in range(30)), (), 0)
 
     guess = estimate(config, work, slots=1, missing_images=30)
 

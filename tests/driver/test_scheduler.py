@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from orchestrator.driver.plan import Planned
+from support.rows import key_of
+
 from orchestrator.driver.scheduler import FIRST_PAUSE_S, Scheduler, Stage, Start
 from orchestrator.types import FailureKind
 
@@ -16,19 +17,19 @@ RETRIES = {
 
 def make(rollouts: int = 2, grades: int = 1, work: int = 5, delay_s: float = 10.0) -> Scheduler:
     scheduler = Scheduler(rollouts, grades, RETRIES, delay_s)
-    scheduler.add(Stage.ROLLOUT, [Planned(f"i{n}", 1) for n in range(work)])
+    scheduler.add(Stage.ROLLOUT, [key_of(f"i{n}", 1) for n in range(work)])
     return scheduler
 
 
 def ids(starts: list[Start]) -> list[str]:
-    return [start.work.instance_id for start in starts]
+    return [start.key.instance_id for start in starts]
 
 
 def end(
     scheduler: Scheduler, starts: list[Start], failure: FailureKind | None, now: float = 0.0
 ) -> None:
     for start in starts:
-        scheduler.rollout_done(start.work, failure, wants_grade=False, now=now)
+        scheduler.rollout_done(start.key, failure, wants_grade=False, now=now)
 
 
 def test_as_many_start_as_there_are_slots_in_order() -> None:
@@ -36,7 +37,7 @@ def test_as_many_start_as_there_are_slots_in_order() -> None:
 
     assert ids(scheduler.admit(0)) == ["i0", "i1"]
     assert scheduler.admit(0) == []
-    assert scheduler.running(Stage.ROLLOUT) == {"i0", "i1"}
+    assert scheduler.running(Stage.ROLLOUT) == {key_of("i0"), key_of("i1")}
     assert scheduler.waiting(Stage.ROLLOUT) == 3
 
 
@@ -50,7 +51,7 @@ def test_an_end_makes_room() -> None:
 def test_grades_come_first() -> None:
     scheduler = make(rollouts=2)
     first = scheduler.admit(0)[0]
-    scheduler.rollout_done(first.work, None, wants_grade=True, now=0)
+    scheduler.rollout_done(first.key, None, wants_grade=True, now=0)
 
     assert [start.stage for start in scheduler.admit(0)] == [Stage.GRADE, Stage.ROLLOUT]
 
@@ -60,7 +61,7 @@ def test_a_failure_comes_back_under_the_next_attempt_after_its_delay() -> None:
     end(scheduler, scheduler.admit(0), FailureKind.WORKER_LOST, now=0)
 
     assert scheduler.admit(9.9) == []
-    assert scheduler.admit(10) == [Start(Stage.ROLLOUT, Planned("i0", 2))]
+    assert scheduler.admit(10) == [Start(Stage.ROLLOUT, key_of("i0", 2))]
 
 
 def test_the_delay_doubles_and_the_budget_ends() -> None:
@@ -98,11 +99,11 @@ def test_a_retry_does_not_hold_up_what_may_start() -> None:
 
 def test_a_grade_that_failed_is_redone_under_its_own_attempt() -> None:
     scheduler = make(work=0)
-    scheduler.add(Stage.GRADE, [Planned("i0", 3)])
+    scheduler.add(Stage.GRADE, [key_of("i0", 3)])
     (start,) = scheduler.admit(0)
-    scheduler.grade_done(start.work, FailureKind.WORKER_LOST, now=0)
+    scheduler.grade_done(start.key, FailureKind.WORKER_LOST, now=0)
 
-    assert scheduler.admit(10) == [Start(Stage.GRADE, Planned("i0", 3))]
+    assert scheduler.admit(10) == [Start(Stage.GRADE, key_of("i0", 3))]
 
 
 def test_an_endpoint_that_is_away_admits_no_rollout_until_it_is_back() -> None:
@@ -118,7 +119,7 @@ def test_an_endpoint_that_is_away_admits_no_rollout_until_it_is_back() -> None:
 
 def test_an_endpoint_that_is_away_does_not_keep_grades() -> None:
     scheduler = make()
-    scheduler.add(Stage.GRADE, [Planned("g", 1)])
+    scheduler.add(Stage.GRADE, [key_of("g", 1)])
     scheduler.endpoint_away = "it hangs"
 
     assert ids(scheduler.admit(0)) == ["g"]
@@ -126,7 +127,7 @@ def test_an_endpoint_that_is_away_does_not_keep_grades() -> None:
 
 def test_a_full_disk_admits_grades_only() -> None:
     scheduler = make()
-    scheduler.add(Stage.GRADE, [Planned("g", 1)])
+    scheduler.add(Stage.GRADE, [key_of("g", 1)])
     scheduler.disk_low = True
 
     assert ids(scheduler.admit(0)) == ["g"]
@@ -146,10 +147,10 @@ def test_failures_in_a_row_pause_and_then_one_goes_ahead() -> None:
 
 def test_grades_that_fail_in_a_row_pause_too_and_lose_nothing() -> None:
     scheduler = make(delay_s=0)
-    scheduler.add(Stage.GRADE, [Planned(f"g{n}", 1) for n in range(5)])
+    scheduler.add(Stage.GRADE, [key_of(f"g{n}", 1) for n in range(5)])
     for _ in range(3):
         (start,) = [s for s in scheduler.admit(0) if s.stage is Stage.GRADE]
-        scheduler.grade_done(start.work, FailureKind.HARNESS_UNAVAILABLE, 0)
+        scheduler.grade_done(start.key, FailureKind.HARNESS_UNAVAILABLE, 0)
 
     assert "grades failed in a row" in scheduler.held_back(0)
     assert not [s for s in scheduler.admit(FIRST_PAUSE_S - 1) if s.stage is Stage.GRADE]
@@ -179,14 +180,14 @@ def test_agents_that_crash_are_no_reason_to_pause() -> None:
 
 def test_a_stop_admits_nothing_more_and_is_over_when_what_runs_is() -> None:
     scheduler = make(rollouts=2)
-    scheduler.add(Stage.GRADE, [Planned("g", 1)])
+    scheduler.add(Stage.GRADE, [key_of("g", 1)])
     rolling = [start for start in scheduler.admit(0) if start.stage is Stage.ROLLOUT]
     scheduler.stopping = True
 
     end(scheduler, rolling, None)
     assert scheduler.admit(0) == []
     assert not scheduler.is_finished
-    scheduler.grade_done(Planned("g", 1), None, 0)
+    scheduler.grade_done(key_of("g", 1), None, 0)
     assert scheduler.is_finished
 
 

@@ -16,8 +16,8 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+from support.rows import key_of
 
-from orchestrator.driver.plan import Planned
 from orchestrator.driver.scheduler import Scheduler, Stage, Start
 from orchestrator.types import FailureKind
 
@@ -52,8 +52,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.scheduler = Scheduler(rollout_slots, grade_slots, retries, delay_s)
         self.rolling = [f"r{n}" for n in range(rollouts)]
         self.grading = [f"g{n}" for n in range(grades)]
-        self.scheduler.add(Stage.ROLLOUT, [Planned(key, 1) for key in self.rolling])
-        self.scheduler.add(Stage.GRADE, [Planned(key, 1) for key in self.grading])
+        self.scheduler.add(Stage.ROLLOUT, [key_of(key) for key in self.rolling])
+        self.scheduler.add(Stage.GRADE, [key_of(key) for key in self.grading])
         self.live: list[Start] = []
         self.failed: Counter[tuple[str, Stage, FailureKind]] = Counter()
         self.starts: Counter[tuple[str, Stage]] = Counter()
@@ -70,28 +70,28 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert not (self.scheduler.stopping and starts)
         assert not (held and Stage.ROLLOUT in stages)
         for start in starts:
-            key = start.work.instance_id
-            assert key not in {s.work.instance_id for s in self.live if s.stage is start.stage}
+            key = start.key.instance_id
+            assert key not in {s.key.instance_id for s in self.live if s.stage is start.stage}
             self.starts[key, start.stage] += 1
             if start.stage is Stage.ROLLOUT:
-                assert start.work.attempt == self.attempts.get(key, 0) + 1
-                self.attempts[key] = start.work.attempt
+                assert start.key.attempt == self.attempts.get(key, 0) + 1
+                self.attempts[key] = start.key.attempt
         self.live += starts
         return multiple(*starts)
 
     @rule(start=consumes(running), failure=st.none() | kinds, wants_grade=st.booleans())
     def end(self, start: Start, failure: FailureKind | None, wants_grade: bool) -> None:
         self.live.remove(start)
-        key = start.work.instance_id
+        key = start.key.instance_id
         self.ends[key, start.stage] = failure
         if failure is not None:
             self.failed[key, start.stage, failure] += 1
         if start.stage is Stage.GRADE:
-            self.scheduler.grade_done(start.work, failure, self.now)
+            self.scheduler.grade_done(start.key, failure, self.now)
             return
         if failure is None and wants_grade:
             self.wanted.add(key)
-        self.scheduler.rollout_done(start.work, failure, wants_grade, self.now)
+        self.scheduler.rollout_done(start.key, failure, wants_grade, self.now)
 
     @rule(seconds=st.floats(0, 700))
     def wait(self, seconds: float) -> None:
@@ -117,7 +117,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @invariant()
     def never_more_than_the_slots(self) -> None:
         for stage, slots in self.slots.items():
-            ours = {start.work.instance_id for start in self.live if start.stage is stage}
+            ours = {start.key for start in self.live if start.stage is stage}
             assert len(ours) <= slots
             assert self.scheduler.running(stage) == ours
 

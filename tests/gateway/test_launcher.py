@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import unquote
 
 import psutil
 import pytest
 from support.local_gateway import model_at
+from support.rows import asked, key_of
 
 from orchestrator.config.schema import GatewayAddress
 from orchestrator.dataset import Dataset
@@ -25,12 +27,12 @@ from orchestrator.gateway.messages import (
     Message,
     Requested,
     from_line,
-    parse_rollout_key,
-    rollout_key,
+    parse_rollout_segment,
+    rollout_segment,
     to_line,
 )
 from orchestrator.scripted.endpoint import ScriptedEndpoint
-from orchestrator.types import ModelRequest, RequestResult
+from orchestrator.types import RequestResult
 
 pytestmark = pytest.mark.slow
 Start = Callable[..., GatewayProcess]
@@ -50,7 +52,7 @@ def start(demo: Dataset, tmp_path: Path) -> Iterator[Start]:
 
 
 def ask(gateway: GatewayProcess) -> str:
-    with ChatClient(gateway.base_url("a", 1), gateway.token) as client:
+    with ChatClient(gateway.base_url(key_of("a")), gateway.token) as client:
         return client.complete([{"role": "user", "content": "hello"}]).content
 
 
@@ -103,7 +105,7 @@ def test_a_gateway_that_hangs_is_started_again(
 
 def test_time_without_a_gateway_is_held_and_a_new_one_goes_on_from_there(start: Start) -> None:
     gateway = start()
-    with Link(gateway.base_url("a", 1), gateway.token) as link:
+    with Link(gateway.base_url(key_of("a")), gateway.token) as link:
         assert link.held_s() == 0
         os.kill(gateway.pid, signal.SIGKILL)
         time.sleep(2.1)
@@ -122,9 +124,11 @@ def test_a_gateway_ends_with_its_driver_however_that_ends(tmp_path: Path) -> Non
     script = f"""
 import sys, time
 from pathlib import Path
+from urllib.parse import unquote
 from orchestrator.config.schema import Gateway
 from orchestrator.gateway.launcher import GatewayProcess
 from support.local_gateway import model_at
+from support.rows import asked, key_of
 log = Path({str(tmp_path / "log")!r})
 with GatewayProcess(model_at("http://127.0.0.1:9/v1"), Gateway(), "", log) as gateway:
     print(gateway.pid, flush=True)
@@ -148,22 +152,25 @@ def test_its_keys_do_not_stand_on_its_command_line(start: Start) -> None:
 
 
 def test_a_message_comes_out_as_it_went_in() -> None:
-    request = ModelRequest("a__b-1", 2, RequestResult.ANSWERED, "http://h/v1", 200, 1.5, 2.5)
+    request = asked("a__b-1", attempt=2)
 
     assert from_line(to_line(Requested(request=request))) == Requested(request=request)
     with pytest.raises(ValueError, match="no message"):
         from_line("Traceback (most recent call last):")
 
 
-@pytest.mark.parametrize("instance_id", ["django__django-11099", "a.b__c.d-1", "ä/b c"])
-def test_a_rollouts_key_names_instance_and_attempt(instance_id: str) -> None:
-    key = rollout_key(instance_id, 3)
+@pytest.mark.parametrize("instance_id", ["django__django-11099", "a.b__c.d-1", "ä/b:c d"])
+def test_a_segment_names_run_instance_and_attempt(instance_id: str) -> None:
+    segment = rollout_segment(key_of(instance_id, 3))
 
-    assert "/" not in key
-    assert parse_rollout_key(key) == (instance_id, 3)
+    assert "/" not in segment
+    assert parse_rollout_segment(segment) == key_of(instance_id, 3)
+    assert parse_rollout_segment(unquote(segment)) == key_of(instance_id, 3), "a server decodes it"
 
 
-@pytest.mark.parametrize("key", ["", "a", "a.b", ".1"])
-def test_a_key_that_names_none_is_refused(key: str) -> None:
+@pytest.mark.parametrize(
+    "segment", ["", "a", "a:b", ":1", "r:a:", "r:a:0", "r:a:-1", "r::1", ":a:1"]
+)
+def test_a_segment_that_names_no_rollout_is_refused(segment: str) -> None:
     with pytest.raises(ValueError):
-        parse_rollout_key(key)
+        parse_rollout_segment(segment)

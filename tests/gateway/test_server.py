@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from support.local_gateway import LocalGateway, model_at
+from support.rows import key_of
 from support.upstream import Reply, Upstream, completion, error, stream
 
 from orchestrator.gateway.messages import Availability, Requested, Sampled
@@ -36,7 +37,7 @@ class Setup:
         self, body: dict[str, Any] | None = None, rollout: str = "an-instance", **more: Any
     ) -> httpx.Response:
         return httpx.post(
-            f"{self.gateway.base_url(rollout)}/chat/completions",
+            f"{self.gateway.base_url(key_of(rollout))}/chat/completions",
             json=QUESTION if body is None else body,
             headers={"Authorization": f"Bearer {self.gateway.token}"},
             timeout=30,
@@ -93,7 +94,7 @@ def test_an_answer_passes_unchanged_and_is_metered(setup: Callable[..., Setup]) 
     assert response.status_code == 200
     assert response.json()["choices"][0]["message"]["content"] == "an answer"
     request = it.record()
-    assert (request.instance_id, request.attempt) == ("a__b-1", 1)
+    assert request.key == key_of("a__b-1")
     assert (request.result, request.status) == (RequestResult.ANSWERED, 200)
     assert (request.prompt_tokens, request.cached_tokens, request.completion_tokens) == (10, 4, 5)
     assert 0 < request.total_s < 5
@@ -175,7 +176,7 @@ def test_a_server_that_is_gone_and_comes_back_is_waited_for(
     (away,) = it.gateway.wait_for(Availability)
     assert away.down
     assert "Connect" in away.notes[0]
-    held = it.get("/r/an-instance.1/held").json()["seconds"]
+    held = it.get("/r/r1:an-instance:1/held").json()["seconds"]
     assert held > 0
     it.upstream.start_again()
 
@@ -504,7 +505,7 @@ def test_a_rollout_that_is_over_lets_go_of_what_it_asked_and_may_ask_no_more(
     while not it.upstream.asked:
         time.sleep(0.01)
     headers = {"Authorization": f"Bearer {it.gateway.token}"}
-    httpx.delete(f"{it.gateway.root_url}/r/r.1", headers=headers)
+    httpx.delete(f"{it.gateway.root_url}/r/r1:r:1", headers=headers)
     asking.join(10)
 
     assert failed
@@ -547,7 +548,7 @@ def test_samples_tell_what_agents_and_servers_did(setup: Callable[..., Setup]) -
     it.post(rollout="r")
     time.sleep(0.5)
 
-    samples = it.gateway.said(Sampled)
+    samples = [message.sample for message in it.gateway.said(Sampled)]
     assert sum(s.answers for s in samples) == 2
     assert sum(s.completion_tokens for s in samples) == 10
     assert sum(s.grown_tokens for s in samples) == 15 + 0, "the same conversation, no longer"
@@ -560,7 +561,7 @@ def test_samples_tell_what_agents_and_servers_did(setup: Callable[..., Setup]) -
 def test_a_server_without_such_metrics_gives_none(setup: Callable[..., Setup]) -> None:
     it = setup()
 
-    assert it.gateway.wait_for(Sampled)[0].server is None
+    assert it.gateway.wait_for(Sampled)[0].sample.server is None
 
 
 def test_the_gateways_own_metrics_are_there_for_prometheus(setup: Callable[..., Setup]) -> None:
@@ -576,12 +577,12 @@ def test_the_gateways_own_metrics_are_there_for_prometheus(setup: Callable[..., 
 
 
 def test_the_servers_models_are_shown(setup: Callable[..., Setup]) -> None:
-    assert setup().get("/r/an-instance.1/v1/models").json() == {"data": []}
+    assert setup().get("/r/r1:an-instance:1/v1/models").json() == {"data": []}
 
 
 def test_no_server_has_no_models(setup: Callable[..., Setup]) -> None:
     it = setup()
     it.upstream.stop()
 
-    assert it.get("/r/an-instance.1/v1/models").status_code == 503
+    assert it.get("/r/r1:an-instance:1/v1/models").status_code == 503
     it.upstream.start_again()

@@ -7,17 +7,17 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.rows import asked, instances, rolled, sampled
+from support.rows import asked, instances, key_of, rolled, sampled
 
+from orchestrator.endpoint.load import LoadSample
+from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.errors import JournalError
 from orchestrator.journal import Journal, read_journal
-from orchestrator.journal.model_requests import TraceRow
 from orchestrator.journal.schema import _DDL_1, VERSION
 from orchestrator.types import ModelRequest, RequestResult
 
 FULL_REQUEST = ModelRequest(
-    instance_id="a",
-    attempt=2,
+    key=key_of("a", 2),
     result=RequestResult.SWALLOWED,
     server="http://h/v1",
     status=200,
@@ -32,7 +32,7 @@ FULL_REQUEST = ModelRequest(
     completion_tokens=10,
     reasoning_tokens=7,
 )
-FULL_SAMPLE = TraceRow(
+FULL_SAMPLE = LoadSample(
     at=1010.5,
     seconds=10.25,
     rollouts=3,
@@ -45,12 +45,14 @@ FULL_SAMPLE = TraceRow(
     in_flight=2,
     waiting=1,
     down_s=0.5,
-    running=2.0,
-    server_waiting=1.0,
-    kv_usage=0.75,
-    preemptions=1.0,
-    prefix_queries=7000.0,
-    prefix_hits=6500.0,
+    server=ServerMetrics(
+        running=2.0,
+        waiting=1.0,
+        kv_usage=0.75,
+        preemptions=1.0,
+        prefix_queries=7000.0,
+        prefix_hits=6500.0,
+    ),
 )
 
 
@@ -101,7 +103,7 @@ def test_what_is_recorded_later_comes_later(path: Path) -> None:
 def test_a_request_may_come_before_its_rollouts_row(path: Path) -> None:
     with Journal.create(path, "r1", instances("a")) as journal:
         journal.append_traffic([asked("a")])
-        journal.append_rollout(rolled("a"))
+        journal.append_rollout(rolled("a").record)
 
         assert len(journal.state().requests) == 1
 
@@ -135,7 +137,7 @@ def test_a_journal_of_the_first_version_is_brought_up_to_date_when_it_is_written
     old_path: Path,
 ) -> None:
     with Journal.open(old_path) as journal:
-        journal.append_rollout(rolled("a"))
+        journal.append_rollout(rolled("a").record)
         journal.append_traffic([FULL_REQUEST], [FULL_SAMPLE])
 
     assert version_of(old_path) == str(VERSION)

@@ -8,17 +8,17 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support.rows import graded, key_of, rolled
 
 from orchestrator.errors import JournalError
 from orchestrator.journal import Journal, read_journal
 from orchestrator.types import (
     Failure,
     FailureKind,
-    GradeReason,
-    GradeResult,
+    GradeRecord,
     Instance,
     Outcome,
-    RolloutResult,
+    RolloutRecord,
     Usage,
     patch_sha256,
 )
@@ -39,13 +39,16 @@ def journal(path: Path) -> Iterator[Journal]:
         yield journal
 
 
-def submitted(attempt: int = 1, patch: str = "diff", instance_id: str = "a") -> RolloutResult:
-    return RolloutResult(instance_id, attempt, outcome=Outcome.SUBMITTED, patch=patch)
+def submitted(attempt: int = 1, instance_id: str = "a") -> RolloutRecord:
+    return rolled(instance_id, attempt).record
 
 
-def verdict(resolved: bool, patch: str = "diff", attempt: int = 1) -> GradeResult:
-    digest = patch_sha256(patch)
-    return GradeResult("a", attempt, digest, resolved=resolved, reason=GradeReason.TESTS)
+def lost(attempt: int) -> RolloutRecord:
+    return RolloutRecord(key_of("a", attempt), failure=LOST)
+
+
+def verdict(resolved: bool, patch: str = "diff") -> GradeRecord:
+    return graded("a", resolved, patch).record
 
 
 def error_of(path: Path) -> str:
@@ -66,36 +69,37 @@ def test_a_new_journal_knows_its_run_and_instances_in_order(journal: Journal) ->
 
 
 def test_a_rollout_comes_back_as_it_was_recorded(journal: Journal) -> None:
-    journal.append_rollout(
-        RolloutResult(
-            "a",
-            2,
-            outcome=Outcome.STEP_LIMIT,
-            patch="größer",
-            salvaged=True,
-            usage=Usage(3, 40, 5, 1.5, 2.5),
-            started_at=10.0,
-            ended_at=20.0,
-            phases_s={"agent": 9.0},
-            notes=("one", "two"),
-        )
-    )
+    record = RolloutRecord(
+        key_of("a", 2),
+        outcome=Outcome.STEP_LIMIT,
+        salvaged=True,
+        usage=Usage(3, 40, 5, 1.5, 2.5),
+        started_at=10.0,
+        ended_at=20.0,
+        phases_s={"agent": 9.0},
+        notes=("one", "two"),
+    ).with_patch("größer")
+    journal.append_rollout(record)
     (row,) = journal.state().rollouts
 
-    assert (row.instance_id, row.attempt, row.outcome) == ("a", 2, Outcome.STEP_LIMIT)
-    assert (row.salvaged, row.patch_bytes) == (True, 8)
-    assert row.patch_sha256 == patch_sha256("größer")
-    assert row.usage == Usage(3, 40, 5, 1.5, 2.5)
-    assert (row.started_at, row.ended_at, row.phases_s) == (10.0, 20.0, {"agent": 9.0})
-    assert row.notes == ("one", "two")
+    assert row == record
+    assert (row.patch_sha256, row.patch_bytes) == (patch_sha256("größer"), 8)
+    assert (type(row.salvaged), type(row.outcome)) == (bool, Outcome)
+
+
+def test_a_failure_comes_back_as_it_was_recorded(journal: Journal) -> None:
+    journal.append_rollout(lost(1))
+
+    assert journal.state().rollouts == (lost(1),)
 
 
 def test_a_grade_comes_back_as_it_was_recorded(journal: Journal) -> None:
+    recorded = (graded("a", None).record, verdict(True))
     journal.append_rollout(submitted())
-    journal.append_grade(verdict(True))
-    (row,) = journal.state().grades
+    for record in recorded:
+        journal.append_grade(record)
 
-    assert (row.resolved, row.reason, row.failure) == (True, GradeReason.TESTS, None)
+    assert journal.state().grades == recorded
 
 
 def test_two_outcomes_of_one_instance_are_refused(journal: Journal) -> None:
@@ -104,24 +108,24 @@ def test_two_outcomes_of_one_instance_are_refused(journal: Journal) -> None:
     with pytest.raises(JournalError, match="UNIQUE"):
         journal.append_rollout(submitted(2))
 
-    assert [row.attempt for row in journal.state().rollouts] == [1]
+    assert [row.key.attempt for row in journal.state().rollouts] == [1]
 
 
 def test_one_attempt_is_recorded_once(journal: Journal) -> None:
-    journal.append_rollout(RolloutResult("a", 1, failure=LOST))
+    journal.append_rollout(lost(1))
 
     with pytest.raises(JournalError, match="UNIQUE"):
-        journal.append_rollout(RolloutResult("a", 1, failure=LOST))
+        journal.append_rollout(lost(1))
 
 
 def test_an_outcome_may_follow_failures(journal: Journal) -> None:
-    journal.append_rollout(RolloutResult("a", 1, failure=LOST))
-    journal.append_rollout(RolloutResult("a", 2, failure=LOST))
+    journal.append_rollout(lost(1))
+    journal.append_rollout(lost(2))
     journal.append_rollout(submitted(3))
 
     state = journal.state()
 
-    assert state.outcomes["a"].attempt == 3
+    assert state.outcomes["a"].key.attempt == 3
     assert not state.failures
 
 
@@ -138,7 +142,7 @@ def test_two_verdicts_on_one_patch_are_refused(journal: Journal) -> None:
 def test_a_changed_patch_may_have_a_verdict_of_its_own(journal: Journal) -> None:
     journal.append_rollout(submitted())
     journal.append_grade(verdict(True))
-    journal.replace_patch("a", 1, "another")
+    journal.replace_patch(key_of("a"), "another")
     journal.append_grade(verdict(False, "another"))
 
     assert journal.state().verdicts["a"].resolved is False
@@ -203,7 +207,7 @@ def test_a_journal_with_a_broken_page_says_what_to_do(path: Path, page: int) -> 
     path.parent.mkdir()
     with Journal.create(path, "r1", INSTANCES) as journal:
         for attempt in range(1, 40):
-            journal.append_rollout(RolloutResult("a", attempt, failure=LOST))
+            journal.append_rollout(lost(attempt))
     data = bytearray(path.read_bytes())
     data[page * 4096 : page * 4096 + 2000] = b"\x55" * 2000
     path.write_bytes(data)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from support.rows import FAILED, failed, graded, rolled, state
 
 from orchestrator.journal import SessionRow
-from orchestrator.types import FailureKind
+from orchestrator.types import Failure, FailureKind
 
 
 def test_the_rollout_that_counts_is_the_one_with_an_outcome() -> None:
     seen = state(failed("a", 1), rolled("a", 2), failed("b", 1))
 
-    assert {key: row.attempt for key, row in seen.outcomes.items()} == {"a": 2}
+    assert {name: row.key.attempt for name, row in seen.outcomes.items()} == {"a": 2}
     assert seen.attempts == {"a": 2, "b": 1}
 
 
@@ -37,7 +37,7 @@ def test_an_outcome_without_a_patch_waits_for_no_grade() -> None:
 def test_the_last_failure_stands_between_an_instance_and_its_verdict() -> None:
     seen = state(failed("a", 1), failed("a", 2, FailureKind.ENDPOINT_UNAVAILABLE))
 
-    assert seen.failures["a"][0] is FailureKind.ENDPOINT_UNAVAILABLE
+    assert seen.failures["a"].kind is FailureKind.ENDPOINT_UNAVAILABLE
 
 
 def test_an_outcome_takes_the_failures_before_it_away() -> None:
@@ -47,7 +47,9 @@ def test_an_outcome_takes_the_failures_before_it_away() -> None:
 def test_a_grade_that_failed_is_a_failure_until_a_verdict_follows() -> None:
     lost = graded("a", None)
 
-    assert state(rolled("a"), grades=[lost]).failures["a"] == (FailureKind.WORKER_LOST, FAILED)
+    assert state(rolled("a"), grades=[lost]).failures["a"] == Failure(
+        FailureKind.WORKER_LOST, FAILED
+    )
     assert not state(rolled("a"), grades=[lost, graded("a", True)]).failures
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,7 +85,7 @@ def test_a_grade_that_failed_withholds_valid() -> None:
 
 def test_tokens_of_failed_attempts_were_paid_for() -> None:
     lost = failed("a", 1)
-    spent = type(lost)("a", 1, failure=lost.failure, usage=Usage(1, 70, 7))
+    spent = replace(lost, record=replace(lost.record, usage=Usage(1, 70, 7)))
 
     assert report(state(spent, rolled("a", 2))).tokens["total"] == 77
 

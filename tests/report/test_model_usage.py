@@ -4,6 +4,7 @@ import pytest
 from support.rows import asked, failed, graded, rolled, sampled, state
 
 from orchestrator.endpoint.fields import SWALLOWED
+from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.journal import RunState
 from orchestrator.report.model_usage import (
     ModelUsage,
@@ -64,7 +65,10 @@ def test_the_share_of_cached_prompts_is_that_of_the_servers_that_say_it() -> Non
 
 
 def test_where_answers_do_not_say_what_was_cached_the_servers_counters_do() -> None:
-    trace = [sampled(10.0, prefix_queries=200.0, prefix_hits=50.0), sampled(20.0)]
+    trace = [
+        sampled(10.0, server=ServerMetrics(prefix_queries=200.0, prefix_hits=50.0)),
+        sampled(20.0),
+    ]
     found = traffic(state(requests=[asked()], trace=trace))
 
     assert (found.cached_tokens, found.cached_share) == (None, 0.25)

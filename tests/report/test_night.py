@@ -5,11 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.rows import sampled
 
-from orchestrator.journal.model_requests import TraceRow
+from orchestrator.endpoint.load import LoadSample
+from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.report.night import COLUMNS, NAME_WIDTH, NightPicture, draw_night, sparkline
 
 
-def draw(trace: list[TraceRow]) -> NightPicture:
+def draw(trace: list[LoadSample]) -> NightPicture:
     night = draw_night(trace)
     assert night is not None
     return night
@@ -74,8 +75,8 @@ def test_what_no_server_showed_is_left_out() -> None:
 def test_shares_of_the_cache_are_in_percent() -> None:
     night = draw(
         [
-            sampled(10.0, kv_usage=0.25, prefix_queries=100.0, prefix_hits=90.0),
-            sampled(20.0, kv_usage=0.5, prefix_queries=0.0, prefix_hits=0.0),
+            sampled(10.0, server=ServerMetrics(kv_usage=0.25, prefix_queries=100, prefix_hits=90)),
+            sampled(20.0, server=ServerMetrics(kv_usage=0.5)),
         ]
     )
 
@@ -158,7 +159,8 @@ def test_every_line_is_as_wide_as_the_others(seen: list[tuple[float, float, int,
     at, trace = 0.0, []
     for seconds, gap_s, rollouts, kv_usage in seen:
         at += gap_s + seconds
-        trace.append(sampled(at, seconds, rollouts=rollouts, admitted=16, kv_usage=kv_usage))
+        server = None if kv_usage is None else ServerMetrics(kv_usage=kv_usage)
+        trace.append(sampled(at, seconds, rollouts=rollouts, admitted=16, server=server))
     night = draw(trace)
 
     width = min(COLUMNS, len(trace))

@@ -10,16 +10,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from orchestrator.agents.budget import Budget, LimitReached
 from orchestrator.config.schema import RolloutLimits as Limits
 from orchestrator.driver.admission import Admission
-from orchestrator.driver.gateway_listener import admission_sample
-from orchestrator.driver.plan import Planned
 from orchestrator.driver.scheduler import Scheduler, Stage
-from orchestrator.types import Failure, FailureKind, Outcome, RolloutResult
+from orchestrator.types import (
+    Failure,
+    FailureKind,
+    Outcome,
+    RolloutKey,
+    RolloutRecord,
+    RolloutResult,
+)
 from orchestrator.worker.rollout import OVERTIME_S, QUIET_S
 from simulation.simulated_gateway import SimulatedGateway, Waits
 from simulation.simulated_night import (
@@ -34,6 +39,7 @@ from simulation.vllm_simulator import ServerProfile, SimulatedServer
 
 LIMITS = Limits(max_steps=32, time_limit_s=3600.0, command_timeout_s=600.0)
 AGENTS = AgentProfile(steps=(12, 36), answer_tokens=(300, 1500))
+RUN_ID = "a-night"
 LONG_EVERY = 7
 """One rollout of so many is near its time limit."""
 LONG_STEPS = 20
@@ -85,7 +91,7 @@ class NightLog:
 
     @property
     def outcomes(self) -> dict[str, Outcome]:
-        return {r.instance_id: r.outcome for r in self.results if r.outcome is not None}
+        return {r.key.instance_id: r.outcome for r in self.results if r.outcome is not None}
 
     @property
     def failures(self) -> list[RolloutResult]:
@@ -96,7 +102,7 @@ class NightLog:
 class _Life:
     """A rollout under way."""
 
-    planned: Planned
+    planned: RolloutKey
     number: int
     budget: Budget
     done: int = 0
@@ -137,9 +143,9 @@ class DisturbedNight:
         self._lives: dict[int, _Life] = {}
         self._night = NightLog(waits=self.gateway.waits)
 
-    def run(self, planned: Sequence[Planned] | None = None) -> NightLog:
+    def run(self, planned: Sequence[RolloutKey] | None = None) -> NightLog:
         """Until nothing is left to do, or all is given up; of `planned` only, where it is given."""
-        everything = [Planned(str(n), 1) for n in range(len(self._rollouts))]
+        everything = [RolloutKey(RUN_ID, str(n), 1) for n in range(len(self._rollouts))]
         self._scheduler.add(Stage.ROLLOUT, everything if planned is None else planned)
         self._limit()
         self._timeline.after(SAMPLE_S, self._sample)
@@ -168,12 +174,12 @@ class DisturbedNight:
         if since is not None and now - since >= self._max_outage_s:
             self._scheduler.stopping = True
         for start in self._scheduler.admit(now):
-            self._start(start.work)
+            self._start(start.key)
         self.gateway.pump()
 
     def _sample(self) -> None:
-        told = self.gateway.sample()
-        self._admission.observe(admission_sample(told, len(self._scheduler.running(Stage.ROLLOUT))))
+        rollouts = len(self._scheduler.running(Stage.ROLLOUT))
+        self._admission.observe(replace(self.gateway.sample(), rollouts=rollouts))
         self._limit()
         self._timeline.after(SAMPLE_S, self._sample)
 
@@ -185,7 +191,7 @@ class DisturbedNight:
 
     # a worker
 
-    def _start(self, planned: Planned) -> None:
+    def _start(self, planned: RolloutKey) -> None:
         number = int(planned.instance_id)
         budget = Budget(LIMITS, lambda: self.gateway.held_s(number), now=lambda: self._timeline.now)
         life = _Life(planned, number, budget)
@@ -241,13 +247,14 @@ class DisturbedNight:
         failure = how if isinstance(how, FailureKind) else None
         self._night.results.append(
             RolloutResult(
-                planned.instance_id,
-                planned.attempt,
-                outcome=how if isinstance(how, Outcome) else None,
-                failure=Failure(failure, "") if failure else None,
+                RolloutRecord(
+                    planned,
+                    outcome=how if isinstance(how, Outcome) else None,
+                    failure=Failure(failure, "") if failure else None,
+                    usage=life.budget.usage,
+                    ended_at=now,
+                ),
                 patch="" if failure or not life.done else f"after step {life.done}",
-                usage=life.budget.usage,
-                ended_at=now,
             )
         )
         del self._lives[life.number]
@@ -255,10 +262,13 @@ class DisturbedNight:
         self._scheduler.rollout_done(planned, failure, False, now)
 
 
-def left_to_do(count: int, night: NightLog) -> list[Planned]:
+def left_to_do(count: int, night: NightLog) -> list[RolloutKey]:
     """What a resumed run would do: all without an outcome, under the next attempt."""
     attempts: Counter[str] = Counter()
     for result in night.results:
-        attempts[result.instance_id] = max(attempts[result.instance_id], result.attempt)
+        key = result.key
+        attempts[key.instance_id] = max(attempts[key.instance_id], key.attempt)
     names = [str(n) for n in range(count)]
-    return [Planned(name, attempts[name] + 1) for name in names if name not in night.outcomes]
+    return [
+        RolloutKey(RUN_ID, name, attempts[name] + 1) for name in names if name not in night.outcomes
+    ]

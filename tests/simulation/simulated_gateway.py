@@ -11,14 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
+from orchestrator.endpoint.load import LoadSample
 from orchestrator.endpoint.metrics import ServerMetrics
-from orchestrator.gateway.messages import Sampled
 from orchestrator.gateway.meter import Meter
 from orchestrator.gateway.policy import Policy
 from orchestrator.gateway.server import QUIET_WITH_METRICS_S, QUIET_WITHOUT_S
 from orchestrator.gateway.states import Ticket
 from orchestrator.gateway.upstreams import PROBE_TIMEOUT_S
-from orchestrator.types import FailureKind, ModelRequest, RequestResult
+from orchestrator.types import FailureKind, ModelRequest, RequestResult, RolloutKey
 from simulation.simulated_night import PlannedStep
 from simulation.simulated_outages import (
     KEEPALIVE_S,
@@ -216,8 +216,7 @@ class SimulatedGateway:
         self.waits.queue_s += ticket.queue_s
         total_s = self._timeline.now - ticket.arrived_at
         record = ModelRequest(
-            instance_id=ticket.rollout,
-            attempt=1,
+            key=RolloutKey("a-night", ticket.rollout, 1),
             result=RequestResult.FAILED if failure else RequestResult.ANSWERED,
             server=ticket.server,
             status=502 if failure else 200,
@@ -252,7 +251,7 @@ class SimulatedGateway:
 
     # what is told
 
-    def sample(self) -> Sampled:
+    def sample(self) -> LoadSample:
         """What happened since the last one."""
         now = self._timeline.now
         down_s = self.policy.down_s(now)

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from orchestrator.driver.admission import Admission, Sample
+from orchestrator.driver.admission import Admission
+from orchestrator.endpoint.load import LoadSample
 from orchestrator.endpoint.metrics import ServerMetrics
 from simulation.vllm_simulator import SimulatedAnswer, SimulatedServer
 
@@ -146,7 +147,7 @@ class Watcher:
         self._metrics = night.server.metrics()
         self._outages = night.server.outages
 
-    def watch(self, seconds: float = SAMPLE_S) -> Sample:
+    def watch(self, seconds: float = SAMPLE_S) -> LoadSample:
         """Let so much of the night pass."""
         server, began_s = self.night.server, self.night.now
         answers = self.night.advance(began_s + seconds)
@@ -154,13 +155,19 @@ class Watcher:
         held = metrics is None or self._metrics is None or server.outages != self._outages
         grown = None if metrics is None else metrics.since(self._metrics or ServerMetrics())
         self._metrics, self._outages = metrics, server.outages
-        return Sample(
-            seconds=self.night.now - began_s,
+        seconds = self.night.now - began_s
+        return LoadSample(
+            at=self.night.now,
+            seconds=seconds,
             rollouts=self.night.under_way,
             answers=len(answers),
             grown_tokens=sum(self._grown(answer) for answer in answers),
             latency_s=sum(a.latency_s for a in answers) / len(answers) if answers else 0.0,
-            held=held,
+            prompt_tokens=sum(answer.prompt_tokens for answer in answers),
+            completion_tokens=sum(answer.answer_tokens for answer in answers),
+            in_flight=0,
+            waiting=0,
+            down_s=seconds if held else 0.0,
             server=grown if self._sees_metrics else None,
         )
 

@@ -148,15 +148,15 @@ def test_an_outage_that_is_too_long_ends_the_run_and_a_resumed_one_does_the_rest
     }
     assert not any(result.patch for result in first.failures)
     assert first.outcomes.items() < undisturbed.outcomes.items()
-    assert set(first.starts) == {r.instance_id for r in first.results}, "none is left under way"
+    assert set(first.starts) == {r.key.instance_id for r in first.results}, "none is left under way"
 
     planned = left_to_do(PART, first)
     second = DisturbedNight(rollouts, seed=1).run(planned)
     assert not second.failures
     assert first.outcomes.keys().isdisjoint(second.outcomes)
     assert {**first.outcomes, **second.outcomes} == undisturbed.outcomes
-    again = {r.instance_id for r in first.failures}
-    assert {r.instance_id for r in second.results if r.attempt == 2} == again
+    again = {r.key.instance_id for r in first.failures}
+    assert {r.key.instance_id for r in second.results if r.key.attempt == 2} == again
 
 
 def test_the_same_night_with_the_same_outages_goes_the_same_way() -> None:

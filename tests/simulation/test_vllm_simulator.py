@@ -193,7 +193,7 @@ def test_the_watcher_counts_all_growth_and_marks_outages() -> None:
         samples.append(watcher.watch())
     last = [rollout[-1] for rollout in draw_rollouts(4, 1)]
 
-    assert [n for n, sample in enumerate(samples) if sample.held] == [30]
+    assert [n for n, sample in enumerate(samples) if sample.is_disturbed] == [30]
     assert sum(s.grown_tokens for s in samples) == sum(
         s.prompt_tokens + s.answer_tokens for s in last
     )

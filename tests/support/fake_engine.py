@@ -11,8 +11,10 @@ from orchestrator.types import (
     Failure,
     FailureKind,
     GradeReason,
+    GradeRecord,
     GradeResult,
     Outcome,
+    RolloutRecord,
     RolloutResult,
     patch_sha256,
 )
@@ -22,31 +24,28 @@ from orchestrator.worker.rollout import RolloutRequest
 
 def solves(request: RolloutRequest) -> RolloutResult:
     """A submitted patch that names its instance."""
-    key = request.instance.instance_id
-    return RolloutResult(key, request.attempt, outcome=Outcome.SUBMITTED, patch=f"diff of {key}\n")
+    return ends(request, Outcome.SUBMITTED, f"diff of {request.key.instance_id}\n")
+
+
+def ends(request: RolloutRequest, outcome: Outcome, patch: str = "") -> RolloutResult:
+    return RolloutResult(RolloutRecord(request.key, outcome=outcome), patch)
 
 
 def resolves(request: GradeRequest) -> GradeResult:
-    return GradeResult(
-        request.instance.instance_id,
-        request.attempt,
-        patch_sha256(request.patch),
-        resolved=True,
-        reason=GradeReason.TESTS,
-        files={"report.json": b"{}"},
-    )
+    digest = patch_sha256(request.patch)
+    record = GradeRecord(request.key, digest, resolved=True, reason=GradeReason.TESTS)
+    return GradeResult(record, files={"report.json": b"{}"})
 
 
 def fails(kind: FailureKind) -> Callable[[RolloutRequest], RolloutResult]:
     """The script of a rollout that ends in a failure, every time."""
-    return lambda request: RolloutResult(
-        request.instance.instance_id, request.attempt, failure=Failure(kind, "scripted")
-    )
+    failure = Failure(kind, "scripted")
+    return lambda request: RolloutResult(RolloutRecord(request.key, failure=failure))
 
 
 @dataclass
 class FakeEngine:
-    """Implements `driver.base.Engine`.
+    """Implements `driver.engine.Engine`.
 
     `script` maps an instance id, or (instance id, attempt), to what its rollout comes to; all
     others solve. `holding` keeps rollouts running until it is taken back, or until `stop_now`.
@@ -87,16 +86,17 @@ class FakeEngine:
         self.holding = False
         interrupted = Failure(FailureKind.INTERRUPTED, "stopped by hand")
         for request in self._running:
-            self.script[request.instance.instance_id, request.attempt] = lambda r: RolloutResult(
-                r.instance.instance_id, r.attempt, failure=interrupted, partial_patch="half\n"
+            self.script[request.key.instance_id, request.key.attempt] = lambda r: RolloutResult(
+                RolloutRecord(r.key, failure=interrupted), partial_patch="half\n"
             )
 
     def close(self) -> None:
         self.closed = True
 
     def _roll_out(self, request: RolloutRequest) -> RolloutResult:
-        key = request.instance.instance_id
-        return self.script.get((key, request.attempt), self.script.get(key, solves))(request)
+        instance_id = request.key.instance_id
+        script = self.script.get(instance_id, solves)
+        return self.script.get((instance_id, request.key.attempt), script)(request)
 
     def _grade(self, request: GradeRequest) -> GradeResult:
-        return self.grades.get(request.instance.instance_id, resolves)(request)
+        return self.grades.get(request.key.instance_id, resolves)(request)

@@ -10,14 +10,17 @@ from typing import Any, Self, TypeVar
 
 from orchestrator.config.schema import Endpoint, Model
 from orchestrator.gateway.link import Link
-from orchestrator.gateway.messages import GatewayStart, Message, rollout_key
+from orchestrator.gateway.messages import GatewayStart, Message, rollout_segment
 from orchestrator.gateway.service import serving
+from orchestrator.types import RolloutKey
+from support.rows import key_of
 
 M = TypeVar("M", bound=Message)
+A_ROLLOUT = key_of("an-instance")
 
 
 class LocalGateway:
-    """Implements `driver.traffic.Teller`. Use it as a context manager."""
+    """Implements `driver.gateway_listener.GatewayHandle`. Use it as a context manager."""
 
     token = "a-token"
 
@@ -44,11 +47,11 @@ class LocalGateway:
     def root_url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def base_url(self, instance_id: str = "an-instance", attempt: int = 1) -> str:
-        return f"{self.root_url}/r/{rollout_key(instance_id, attempt)}/v1"
+    def base_url(self, key: RolloutKey = A_ROLLOUT) -> str:
+        return f"{self.root_url}/r/{rollout_segment(key)}/v1"
 
-    def forget(self, instance_id: str, attempt: int) -> None:
-        with Link(self.base_url(instance_id, attempt), self.token):
+    def forget(self, key: RolloutKey) -> None:
+        with Link(self.base_url(key), self.token):
             pass
 
     def poll(self) -> list[Message]:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from orchestrator.journal import GradeRow, RolloutRow, RunState, SessionRow
-from orchestrator.journal.model_requests import TraceRow
+from orchestrator.endpoint.load import LoadSample
+from orchestrator.journal import RunState, SessionRow
 from orchestrator.types import (
     Failure,
     FailureKind,
     GradeReason,
+    GradeRecord,
     GradeResult,
     Instance,
     ModelRequest,
     Outcome,
     RequestResult,
+    RolloutKey,
+    RolloutRecord,
     RolloutResult,
     patch_sha256,
 )
 
+RUN_ID = "r1"
 FAILED = "something | broke"
 
 
@@ -28,20 +32,30 @@ def instances(*ids: str) -> list[Instance]:
     return [Instance(i, i.partition("-")[0], "c0ffee", "an issue", f"image-{i}") for i in ids]
 
 
+def key_of(instance_id: str, attempt: int = 1) -> RolloutKey:
+    return RolloutKey(RUN_ID, instance_id, attempt)
+
+
 def rolled(
     instance_id: str,
     attempt: int = 1,
     patch: str = "diff",
     outcome: Outcome = Outcome.SUBMITTED,
+    files: Mapping[str, bytes] | None = None,
     **more: Any,
 ) -> RolloutResult:
-    return RolloutResult(instance_id, attempt, outcome=outcome, patch=patch, **more)
+    record = RolloutRecord(key_of(instance_id, attempt), outcome=outcome, **more)
+    return RolloutResult(record, patch, files=files or {})
 
 
 def failed(
-    instance_id: str, attempt: int = 1, kind: FailureKind = FailureKind.WORKER_LOST
+    instance_id: str,
+    attempt: int = 1,
+    kind: FailureKind = FailureKind.WORKER_LOST,
+    partial_patch: str = "",
 ) -> RolloutResult:
-    return RolloutResult(instance_id, attempt, failure=Failure(kind, FAILED))
+    record = RolloutRecord(key_of(instance_id, attempt), failure=Failure(kind, FAILED))
+    return RolloutResult(record, partial_patch=partial_patch)
 
 
 def graded(
@@ -50,13 +64,17 @@ def graded(
     patch: str = "diff",
     attempt: int = 1,
     reason: GradeReason = GradeReason.TESTS,
+    files: Mapping[str, bytes] | None = None,
 ) -> GradeResult:
     """A verdict, or with None the failure of a lost worker."""
-    digest = patch_sha256(patch)
-    if resolved is None:
-        lost = Failure(FailureKind.WORKER_LOST, FAILED)
-        return GradeResult(instance_id, attempt, digest, failure=lost)
-    return GradeResult(instance_id, attempt, digest, resolved=resolved, reason=reason)
+    record = GradeRecord(
+        key_of(instance_id, attempt),
+        patch_sha256(patch),
+        resolved=resolved,
+        reason=None if resolved is None else reason,
+        failure=Failure(FailureKind.WORKER_LOST, FAILED) if resolved is None else None,
+    )
+    return GradeResult(record, files or {})
 
 
 def asked(
@@ -68,11 +86,11 @@ def asked(
     **more: Any,
 ) -> ModelRequest:
     return ModelRequest(
-        instance_id, attempt, result, "http://h/v1", status, 1000.0, total_s, **more
+        key_of(instance_id, attempt), result, "http://h/v1", status, 1000.0, total_s, **more
     )
 
 
-def sampled(at: float, seconds: float = 10.0, **more: Any) -> TraceRow:
+def sampled(at: float, seconds: float = 10.0, **more: Any) -> LoadSample:
     """A quiet interval of one rollout, but for what is said."""
     quiet = {
         "rollouts": 1,
@@ -86,7 +104,7 @@ def sampled(at: float, seconds: float = 10.0, **more: Any) -> TraceRow:
         "waiting": 0,
         "down_s": 0.0,
     }
-    return TraceRow(at, seconds, **(quiet | more))
+    return LoadSample(at, seconds, **(quiet | more))
 
 
 def state(
@@ -95,48 +113,15 @@ def state(
     sessions: Iterable[SessionRow] = (),
     ids: Sequence[str] = ("a", "b", "c"),
     requests: Sequence[ModelRequest] = (),
-    trace: Sequence[TraceRow] = (),
+    trace: Sequence[LoadSample] = (),
 ) -> RunState:
     """What a journal says that holds these results."""
     return RunState(
-        "r1",
+        RUN_ID,
         {i.instance_id: i.repo for i in instances(*ids)},
-        [rollout_row(result) for result in rollouts],
-        [grade_row(result) for result in grades],
+        [result.record for result in rollouts],
+        [result.record for result in grades],
         tuple(sessions),
         tuple(requests),
         tuple(trace),
-    )
-
-
-def rollout_row(result: RolloutResult) -> RolloutRow:
-    return RolloutRow(
-        result.instance_id,
-        result.attempt,
-        result.outcome,
-        result.failure.kind if result.failure else None,
-        result.failure.detail if result.failure else "",
-        result.salvaged,
-        patch_sha256(result.patch),
-        len(result.patch.encode()),
-        result.usage,
-        result.started_at,
-        result.ended_at,
-        result.phases_s,
-        result.notes,
-    )
-
-
-def grade_row(result: GradeResult) -> GradeRow:
-    return GradeRow(
-        result.instance_id,
-        result.attempt,
-        result.patch_sha256,
-        result.resolved,
-        result.reason,
-        result.failure.kind if result.failure else None,
-        result.failure.detail if result.failure else "",
-        result.started_at,
-        result.ended_at,
-        result.phases_s,
     )

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from support.local_gateway import LocalGateway, model_at
+from support.rows import key_of
 from support.tiny_vllm import (
     BLOCK_TOKENS,
     CONTEXT_TOKENS,
@@ -49,7 +50,7 @@ def gateway_to() -> Iterator[Open]:
 def ask(gateway: LocalGateway, content: str = "hello", rollout: str = "r", **fields: Any) -> Any:
     """The response's JSON of one chat completion through the gateway."""
     return httpx.post(
-        f"{gateway.base_url(rollout)}/chat/completions",
+        f"{gateway.base_url(key_of(rollout))}/chat/completions",
         json={"messages": [{"role": "user", "content": content}]} | fields,
         headers={"Authorization": f"Bearer {gateway.token}"},
         timeout=120,
@@ -171,7 +172,7 @@ def test_the_servers_metrics_come_with_the_samples(vllm_server: TinyVllm, gatewa
     seen = len(gateway.said(Sampled))
     gateway.wait_for(Sampled, seen + 2)
 
-    servers = [sample.server for sample in gateway.said(Sampled)]
+    servers = [message.sample.server for message in gateway.said(Sampled)]
     assert None not in servers
     assert sum(server.generation_tokens for server in servers if server) == 51
     assert servers[-1] is not None

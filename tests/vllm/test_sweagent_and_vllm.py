@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.local_gateway import LocalGateway, model_at
+from support.rows import key_of
 from support.tiny_vllm import MODEL, NO_THINKING, TinyVllm
 
 from orchestrator.answers import unseal
@@ -67,7 +68,7 @@ def test_each_configuration_mends_a_bug_in_its_protocol(
 
         def roll(agent: str, instance: Instance) -> RolloutResult:
             config = make_config(agent, model="scripted")
-            address = {"base_url": gateway.base_url(agent), "api_key": gateway.token}
+            address = {"base_url": gateway.base_url(key_of(agent)), "api_key": gateway.token}
             return play(config, instance, "docker", tmp_path, **address)
 
         results = list(pool.map(roll, PROTOCOLS, demo.instances[:3]))
@@ -78,7 +79,7 @@ def test_each_configuration_mends_a_bug_in_its_protocol(
         steps = json.loads(result.files["trajectory.json"])["steps"]
         assert [step["thought"].strip() for step in steps] == [THOUGHT] * 4
         assert "changed" in steps[2]["observation"]
-        assert result.usage.prompt_tokens > 4 * 1000, "as the server counted them"
+        assert result.record.usage.prompt_tokens > 4 * 1000, "as the server counted them"
 
 
 def changed_lines(patch: str) -> list[str]:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from support.commands import CommandLine, personas, wait_until
 
-from orchestrator.journal import RolloutRow, read_journal
+from orchestrator.journal import read_journal
+from orchestrator.types import RolloutRecord
 
 SANDBOXES = [pytest.param("docker", marks=pytest.mark.docker), "process"]
 ROOT = Path(__file__).parents[2]
@@ -46,7 +47,7 @@ def test_one_interrupt_lets_the_running_finish_and_resume_does_the_rest(
     assert "resume stopped" in stdout
     ended = orchestrate("resume", "stopped", "--json")
     assert (ended.exit_code, ended.report["resolved"]) == (0, 3), ended.stderr
-    attempts = {row.instance_id: row.attempt for row in rollouts(orchestrate)}
+    attempts = {row.instance_id: row.key.attempt for row in rollouts(orchestrate)}
     assert set(attempts.values()) == {1}
 
 
@@ -65,7 +66,8 @@ def test_two_interrupts_harvest_what_runs_and_resume_redoes_it(orchestrate: Comm
     assert process.returncode == 130
     assert not scratch.exists()
     (rollout,) = rollouts(orchestrate)
-    assert str(rollout.failure) == "interrupted"
+    assert rollout.failure is not None
+    assert str(rollout.failure.kind) == "interrupted"
     folder = orchestrate.runs_dir / "stopped" / "rollouts" / "orchard__ledger-12" / "1"
     assert "diff --git" in (folder / "partial.diff").read_text(encoding="utf-8")
     assert not (folder / "patch.diff").exists()
@@ -80,7 +82,7 @@ def changed(scratch: Path) -> bool:
     return False
 
 
-def rollouts(orchestrate: CommandLine) -> Sequence[RolloutRow]:
+def rollouts(orchestrate: CommandLine) -> Sequence[RolloutRecord]:
     return read_journal(orchestrate.runs_dir / "stopped" / "journal.sqlite").rollouts
 
 

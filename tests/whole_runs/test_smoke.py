@@ -59,7 +59,7 @@ def test_gold_is_resolved(
     graded = grade(smoke, rolled.patch, tmp_path)
 
     assert rolled.outcome is Outcome.SUBMITTED, rolled.failure
-    assert (graded.resolved, graded.reason) == (True, GradeReason.TESTS), graded.failure
+    assert (graded.resolved, graded.record.reason) == (True, GradeReason.TESTS), graded.failure
 
 
 def test_nop_has_nothing_to_grade(

@@ -84,9 +84,9 @@ def test_a_rollout_tells_its_phases_and_then_its_result(
     phases = list(dict.fromkeys(event.phase for event in progress))
     assert [phase for phase in phases if phase != "agent"] == ["image", "sandbox", "harvest"]
     assert isinstance(result, RolloutResult)
-    assert (result.instance_id, result.attempt) == (instance.instance_id, 4)
-    assert list(result.phases_s) == ["image", "sandbox", "agent", "harvest", "remove"]
-    assert result.started_at <= result.ended_at
+    assert (result.key.instance_id, result.key.attempt) == (instance.instance_id, 4)
+    assert list(result.record.phases_s) == ["image", "sandbox", "agent", "harvest", "remove"]
+    assert result.record.started_at <= result.record.ended_at
 
 
 def test_a_persons_stop_keeps_what_the_agent_had_changed(
@@ -165,7 +165,7 @@ def test_the_wall_clock_ends_a_rollout_that_would_go_on(
     result = roll(config, **serve("never_submits").address)
 
     assert result.outcome is Outcome.TIME_LIMIT
-    assert result.salvaged == bool(result.patch)
+    assert result.record.salvaged == bool(result.patch)
 
 
 def test_a_model_that_is_too_slow_is_the_rollouts_time_and_not_the_servers_fault(
@@ -179,7 +179,7 @@ def test_a_model_that_is_too_slow_is_the_rollouts_time_and_not_the_servers_fault
 
     assert result.outcome is Outcome.TIME_LIMIT
     assert result.patch == ""
-    assert not result.salvaged
+    assert not result.record.salvaged
     (asked,) = server.gateway.wait_for(Requested)
     assert asked.request.result is RequestResult.ABANDONED
 
@@ -246,8 +246,8 @@ def test_of_a_sandbox_that_is_gone_the_last_diff_of_an_agent_that_ended_is_the_p
 
     assert result.failure is None
     assert (result.outcome, result.patch) == (outcome, LAST_DIFF)
-    assert result.salvaged == (outcome is not Outcome.SUBMITTED)
-    assert result.notes[-1] == SANDBOX_GONE
+    assert result.record.salvaged == (outcome is not Outcome.SUBMITTED)
+    assert result.record.notes[-1] == SANDBOX_GONE
 
 
 def test_without_a_last_diff_a_sandbox_that_is_gone_is_a_failure(roll_with: Roll) -> None:
@@ -275,7 +275,7 @@ def test_the_last_diff_of_an_agent_that_failed_is_only_something_to_look_at(
     assert found is kind
     assert "SWE-agent: it broke" in detail, "the agent's own failure, not that of the harvest"
     assert result.partial_patch == LAST_DIFF
-    assert not result.salvaged
+    assert not result.record.salvaged
 
 
 def test_the_failure_of_an_agent_without_a_last_diff_stays_its_own(roll_with: Roll) -> None:
@@ -324,7 +324,7 @@ def test_steps_that_are_to_be_shown_are_told_once_each_and_in_order(
     told = [step for event in events for step in event.new_steps]
     kept = json.loads(result.files["trajectory.json"])["steps"]
     assert [step.action for step in told] == [step["action"] for step in kept]
-    assert len(told) == result.usage.steps
+    assert len(told) == result.record.usage.steps
     assert all(step.thought and step.observation for step in told if step.action)
     so_far = 0
     for event in events:
@@ -337,7 +337,7 @@ def test_steps_that_are_not_to_be_shown_are_not_told(
 ) -> None:
     events, result = steps_shown(make_config("mini"), instance, serve("solves"), tmp_path)
 
-    assert result.usage.steps == 3
+    assert result.record.usage.steps == 3
     assert [(event.new_steps, event.steps_told) for event in events] == [((), 0)] * len(events)
 
 
@@ -351,7 +351,7 @@ def test_a_model_that_is_away_is_not_the_rollouts_time(
     result = roll(config, **serve("away:4").address)
 
     assert result.outcome is Outcome.SUBMITTED
-    assert result.usage.held_s > 3
+    assert result.record.usage.held_s > 3
 
 
 def test_a_rollout_counts_what_it_took_and_keeps_what_was_said(
@@ -361,7 +361,7 @@ def test_a_rollout_counts_what_it_took_and_keeps_what_was_said(
 
     trajectory = json.loads(result.files["trajectory.json"])
     assert [bool(step["action"]) for step in trajectory["steps"]] == [True, True, True]
-    assert result.usage.steps == 3
-    assert result.usage.prompt_tokens == sum(s["prompt_tokens"] for s in trajectory["steps"])
-    assert result.usage.model_s > 0
+    assert result.record.usage.steps == 3
+    assert result.record.usage.prompt_tokens == sum(s["prompt_tokens"] for s in trajectory["steps"])
+    assert result.record.usage.model_s > 0
     assert result.outcome is Outcome.SUBMITTED

@@ -138,7 +138,7 @@ def test_a_stale_lock_of_git_is_no_reason_not_to_end(
 ) -> None:
     result = roll(commands("echo a > new.txt; touch .git/index.lock", "submit"))
 
-    assert (result.outcome, result.usage.steps) == (Outcome.SUBMITTED, 2)
+    assert (result.outcome, result.record.usage.steps) == (Outcome.SUBMITTED, 2)
     assert "new.txt" in result.patch
 
 
@@ -147,7 +147,7 @@ def test_who_says_exit_has_given_up_and_what_changed_is_salvaged(
 ) -> None:
     result = roll(commands("echo a > new.txt", "exit"))
 
-    assert (result.outcome, result.salvaged) == (Outcome.GAVE_UP, True)
+    assert (result.outcome, result.record.salvaged) == (Outcome.GAVE_UP, True)
     assert "new.txt" in result.patch
 
 
@@ -188,7 +188,7 @@ def test_calls_with_unusable_arguments_are_the_models_doing(
 def test_the_budget_is_told_and_few_steps_are_reminded_of(roll: Say) -> None:
     result = roll("never_submits", {"rollout.max_steps": 6})
 
-    file = json.loads(result.files[f"{result.instance_id}.traj"])
+    file = json.loads(result.files[f"{result.key.instance_id}.traj"])
     said = [message["content"] for message in file["history"] if message["role"] == "user"]
     assert "You have 6 steps in all" in said[0]
     assert "5 of 6 steps left" in said[1]
@@ -198,7 +198,7 @@ def test_the_budget_is_told_and_few_steps_are_reminded_of(roll: Say) -> None:
 def test_an_agent_in_circles_ends_at_its_loop_limit(roll: Say) -> None:
     result = roll("loops", {"rollout.loop_limit": 3, "rollout.max_steps": 30})
 
-    assert (result.outcome, result.usage.steps) == (Outcome.STEP_LIMIT, 3)
+    assert (result.outcome, result.record.usage.steps) == (Outcome.STEP_LIMIT, 3)
 
 
 def test_a_persons_stop_kills_the_process_and_keeps_what_had_changed(
@@ -254,7 +254,7 @@ def test_commands_that_are_stopped_one_after_another_end_nothing(
 
     result = roll(commands(*texts), {"rollout.command_timeout_s": 1})
 
-    assert (result.outcome, result.usage.steps) == (Outcome.SUBMITTED, 6)
+    assert (result.outcome, result.record.usage.steps) == (Outcome.SUBMITTED, 6)
 
 
 @pytest.mark.parametrize("command", ["vim new.txt", "echo " + "y" * 100_000])
@@ -264,7 +264,7 @@ def test_what_no_shell_should_be_given_is_told(
     result = roll(commands(command, "echo a > new.txt", "submit"))
 
     # an answer that was refused is not in the conversation, so the script says the next one twice
-    assert (result.outcome, result.usage.steps) == (Outcome.SUBMITTED, 4)
+    assert (result.outcome, result.record.usage.steps) == (Outcome.SUBMITTED, 4)
     assert "the shell ended" not in "".join(observations(result))
 
 
@@ -274,7 +274,7 @@ def test_who_reads_the_tool_that_submits_has_not_submitted(
     result = roll(commands('cat "$(which submit)"', "echo a > new.txt", "submit"))
 
     assert "<<SWE_AGENT_SUBMISSION>>" in observations(result)[0]
-    assert result.usage.steps == 3
+    assert result.record.usage.steps == 3
 
 
 @pytest.mark.parametrize("lost", ["rm -rf /testbed", "mv /testbed /tmp/elsewhere"])
@@ -284,7 +284,7 @@ def test_who_destroys_the_repository_has_no_patch_and_says_so(
     result = roll(commands("echo a > new.txt", lost, "pwd", "submit"))
 
     assert (result.outcome, result.failure, result.patch) == (Outcome.GAVE_UP, None, "")
-    assert any("destroyed" in note for note in result.notes)
+    assert any("destroyed" in note for note in result.record.notes)
     assert last_diff(result) == ""
 
 
@@ -303,7 +303,7 @@ def test_a_large_file_is_not_carried_about(roll: Say, commands: Callable[..., st
     result = roll(commands(large, "submit"), {"rollout.max_steps": 5})
 
     assert result.failure is None
-    assert "over 20 MB" in result.notes[-1]
+    assert "over 20 MB" in result.record.notes[-1]
     assert max(map(len, result.files.values())) < 200_000
 
 
@@ -324,7 +324,7 @@ def test_the_last_diff_is_the_patch_whatever_was_committed_and_exported(
 
 
 def last_diff(result: RolloutResult) -> str:
-    file = json.loads(result.files[f"{result.instance_id}.traj"])
+    file = json.loads(result.files[f"{result.key.instance_id}.traj"])
     return str(file["trajectory"][-1]["state"].get("diff", ""))
 
 
@@ -361,7 +361,7 @@ def test_a_server_that_is_killed_at_every_step_costs_steps_alone(
 
     result = roll(commands(*texts))
 
-    assert (result.outcome, result.usage.steps) == (Outcome.SUBMITTED, 8)
+    assert (result.outcome, result.record.usage.steps) == (Outcome.SUBMITTED, 8)
 
 
 def test_a_sandbox_that_dies_is_a_failure_with_the_last_diff_to_look_at(

@@ -1,0 +1,93 @@
+"""Rollouts' and grades' records as rows of the journal's tables, and back."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from orchestrator.types import (
+    Failure,
+    FailureKind,
+    GradeReason,
+    GradeRecord,
+    Outcome,
+    RolloutKey,
+    RolloutRecord,
+    Usage,
+)
+
+USAGE = tuple(Usage.__dataclass_fields__)
+
+
+def rollout_row(record: RolloutRecord) -> dict[str, Any]:
+    return {
+        **_common_columns(record),
+        "outcome": record.outcome,
+        "salvaged": int(record.salvaged),
+        "patch_bytes": record.patch_bytes,
+        **asdict(record.usage),
+        "notes": json.dumps(record.notes),
+    }
+
+
+def grade_row(record: GradeRecord) -> dict[str, Any]:
+    return {
+        **_common_columns(record),
+        "resolved": None if record.resolved is None else int(record.resolved),
+        "reason": record.reason,
+    }
+
+
+def load_rollouts(db: sqlite3.Connection, run_id: str) -> tuple[RolloutRecord, ...]:
+    """In the order in which they ended."""
+    return tuple(
+        RolloutRecord(
+            **_common_fields(run_id, row),
+            outcome=Outcome(row["outcome"]) if row["outcome"] else None,
+            salvaged=bool(row["salvaged"]),
+            patch_bytes=row["patch_bytes"],
+            usage=Usage(**{name: row[name] for name in USAGE}),
+            notes=tuple(json.loads(row["notes"])),
+        )
+        for row in db.execute("SELECT * FROM rollout ORDER BY rowid")
+    )
+
+
+def load_grades(db: sqlite3.Connection, run_id: str) -> tuple[GradeRecord, ...]:
+    """In the order in which they ended."""
+    return tuple(
+        GradeRecord(
+            **_common_fields(run_id, row),
+            resolved=None if row["resolved"] is None else bool(row["resolved"]),
+            reason=GradeReason(row["reason"]) if row["reason"] else None,
+        )
+        for row in db.execute("SELECT * FROM grade ORDER BY id")
+    )
+
+
+def _common_columns(record: RolloutRecord | GradeRecord) -> dict[str, Any]:
+    return {
+        "instance_id": record.key.instance_id,
+        "attempt": record.key.attempt,
+        "failure": record.failure.kind if record.failure else None,
+        "detail": record.failure.detail if record.failure else "",
+        "patch_sha256": record.patch_sha256,
+        "started_at": record.started_at,
+        "ended_at": record.ended_at,
+        "phases_s": json.dumps(dict(record.phases_s)),
+    }
+
+
+def _common_fields(run_id: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    failure = Failure(FailureKind(row["failure"]), row["detail"]) if row["failure"] else None
+    return {
+        "key": RolloutKey(run_id, row["instance_id"], row["attempt"]),
+        "failure": failure,
+        "patch_sha256": row["patch_sha256"],
+        "started_at": row["started_at"],
+        "ended_at": row["ended_at"],
+        "phases_s": json.loads(row["phases_s"]),
+    }
