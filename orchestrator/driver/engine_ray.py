@@ -139,7 +139,7 @@ class RayEngine:
 
 
 def _rollout_task(request: RolloutRequest) -> Iterator[Progress | RolloutResult]:
-    yield from roll_out(request, _stop_flag(request.config.run_id))
+    yield from roll_out(request, _stop_flag(request.assignment.key.run_id))
 
 
 def _stop_flag(run_id: str) -> Callable[[], bool]:
@@ -178,17 +178,18 @@ def _lost(running: _Running, error: ray.exceptions.RayError) -> RolloutResult | 
     request = running.request
     failure = Failure(FailureKind.WORKER_LOST, f"{type(cause).__name__}: {detail}")
     now = time.time()
+    key = request.assignment.key
     if isinstance(request, RolloutRequest):
         return RolloutResult(
-            request.instance.instance_id,
-            request.attempt,
+            key.instance_id,
+            key.attempt,
             failure=failure,
             started_at=running.started_at,
             ended_at=now,
         )
     return GradeResult(
-        request.instance.instance_id,
-        request.attempt,
+        key.instance_id,
+        key.attempt,
         patch_sha256(request.patch),
         failure=failure,
         started_at=running.started_at,

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from orchestrator.backends import Assignment
 from orchestrator.config.schema import RunConfig
 from orchestrator.driver.engine import Engine, Event
 from orchestrator.driver.files import (
@@ -23,7 +24,14 @@ from orchestrator.driver.stop import StopSignal
 from orchestrator.errors import JournalError
 from orchestrator.journal import Journal
 from orchestrator.paths import RunPaths
-from orchestrator.types import FailureKind, GradeResult, Instance, RolloutResult, SealedAnswer
+from orchestrator.types import (
+    FailureKind,
+    GradeResult,
+    Instance,
+    RolloutKey,
+    RolloutResult,
+    SealedAnswer,
+)
 from orchestrator.worker.grade import GradeRequest
 from orchestrator.worker.rollout import RolloutRequest
 
@@ -40,7 +48,8 @@ class Work:
     paths: RunPaths
     instances: Mapping[str, Instance]
     answers: Mapping[str, SealedAnswer]
-    sandbox_kind: str
+    backend: str
+    """The kind of the sandboxes."""
     gateway: GatewayHandle | None = None
     """None for agents that ask no model."""
     token: str = ""
@@ -50,29 +59,28 @@ class Work:
         gold = self.config.agent.kind == "gold"
         gateway = self.gateway
         return RolloutRequest(
-            config=self.config,
-            instance=self.instances[planned.instance_id],
-            attempt=planned.attempt,
-            sandbox_kind=self.sandbox_kind,
-            run_dir=str(self.paths.root),
-            driver_host=socket.gethostname(),
+            self._assignment(planned, with_answer=gold),
             base_url=gateway.base_url(planned.instance_id, planned.attempt) if gateway else "",
             api_key=self.token,
-            sealed_answer=self.answers[planned.instance_id] if gold else None,
             agent_commit=self.agent_commit,
         )
 
     def grade_request(self, planned: Planned, evict_image: bool) -> GradeRequest:
         return GradeRequest(
+            self._assignment(planned, with_answer=True),
+            patch=read_patch(self.paths, planned.instance_id, planned.attempt),
+            evict_image=evict_image,
+        )
+
+    def _assignment(self, planned: Planned, *, with_answer: bool) -> Assignment:
+        return Assignment(
             config=self.config,
             instance=self.instances[planned.instance_id],
-            attempt=planned.attempt,
-            patch=read_patch(self.paths, planned.instance_id, planned.attempt),
-            sandbox_kind=self.sandbox_kind,
+            key=RolloutKey(self.config.run_id, planned.instance_id, planned.attempt),
+            backend=self.backend,
             run_dir=str(self.paths.root),
-            sealed_answer=self.answers[planned.instance_id],
             driver_host=socket.gethostname(),
-            evict_image=evict_image,
+            sealed_answer=self.answers[planned.instance_id] if with_answer else None,
         )
 
 

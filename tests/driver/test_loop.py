@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,9 @@ from orchestrator.types import (
     ModelRequest,
     Outcome,
     RequestResult,
+    RolloutKey,
     RolloutResult,
 )
-from orchestrator.worker.rollout import RolloutRequest
 
 
 @dataclass
@@ -168,7 +168,10 @@ def test_no_row_is_written_for_a_grade_whose_files_can_not_be(run: Callable[...,
 def test_a_result_that_the_journal_refuses_is_not_predicted_twice(run: Callable[..., Run]) -> None:
     it = run(2)
     it.engine.script[it.ids[1]] = lambda request: solves(
-        RolloutRequest(request.config, it.dataset.instances[0], 7, "process", request.run_dir)
+        replace(
+            request,
+            assignment=replace(request.assignment, key=RolloutKey(it.config.run_id, it.ids[0], 7)),
+        )
     )
 
     with pytest.raises(JournalError, match="UNIQUE"):
@@ -201,7 +204,7 @@ def test_a_failure_beyond_its_budget_is_left_and_the_rest_goes_on(run: Callable[
 def test_an_outcome_without_a_patch_is_not_graded(run: Callable[..., Run]) -> None:
     it = run(1)
     it.engine.script[it.ids[0]] = lambda r: RolloutResult(
-        r.instance.instance_id, r.attempt, outcome=Outcome.GAVE_UP
+        r.assignment.key.instance_id, r.assignment.key.attempt, outcome=Outcome.GAVE_UP
     )
     it.drive()
 
@@ -212,15 +215,15 @@ def test_an_outcome_without_a_patch_is_not_graded(run: Callable[..., Run]) -> No
 def test_the_answer_goes_to_gold_and_to_grades_and_to_nobody_else(run: Callable[..., Run]) -> None:
     it = run(2)
     it.drive()
-    assert all(request.sealed_answer is None for request in it.engine.rollout_requests)
-    assert all(request.sealed_answer is not None for request in it.engine.grade_requests)
+    assert all(request.assignment.sealed_answer is None for request in it.engine.rollout_requests)
+    assert all(request.assignment.sealed_answer is not None for request in it.engine.grade_requests)
 
 
 def test_gold_is_given_the_answer(run: Callable[..., Run]) -> None:
     it = run(1, agent="gold")
     it.drive()
 
-    assert it.engine.rollout_requests[0].sealed_answer is it.dataset.answers[it.ids[0]]
+    assert it.engine.rollout_requests[0].assignment.sealed_answer is it.dataset.answers[it.ids[0]]
 
 
 def test_a_stop_lets_what_runs_finish(run: Callable[..., Run]) -> None:
@@ -328,7 +331,7 @@ def test_a_rollout_is_told_its_own_base_url(run: Callable[..., Run]) -> None:
     it = run(2, gateway=SilentGateway())
     it.drive()
 
-    asked = {r.instance.instance_id: r.base_url for r in it.engine.rollout_requests}
+    asked = {r.assignment.key.instance_id: r.base_url for r in it.engine.rollout_requests}
     assert asked == {key: f"http://gateway/{key}/1" for key in it.ids}
 
 
@@ -363,11 +366,11 @@ def test_samples_are_kept_as_the_trace_of_the_night(run: Callable[..., Run]) -> 
 def test_only_an_image_that_this_run_pulled_is_evicted(run: Callable[..., Run]) -> None:
     it = run(2, {"cluster.images.keep": False})
     it.engine.script[it.ids[1]] = lambda r: RolloutResult(
-        r.instance.instance_id, 1, outcome=Outcome.SUBMITTED, patch="p", image_pulled=True
+        r.assignment.key.instance_id, 1, outcome=Outcome.SUBMITTED, patch="p", image_pulled=True
     )
     it.drive()
 
-    evicted = {r.instance.instance_id: r.evict_image for r in it.engine.grade_requests}
+    evicted = {r.assignment.key.instance_id: r.evict_image for r in it.engine.grade_requests}
     assert evicted == {it.ids[0]: False, it.ids[1]: True}
 
 

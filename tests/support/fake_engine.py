@@ -22,14 +22,16 @@ from orchestrator.worker.rollout import RolloutRequest
 
 def solves(request: RolloutRequest) -> RolloutResult:
     """A submitted patch that names its instance."""
-    key = request.instance.instance_id
-    return RolloutResult(key, request.attempt, outcome=Outcome.SUBMITTED, patch=f"diff of {key}\n")
+    key = request.assignment.key
+    patch = f"diff of {key.instance_id}\n"
+    return RolloutResult(key.instance_id, key.attempt, outcome=Outcome.SUBMITTED, patch=patch)
 
 
 def resolves(request: GradeRequest) -> GradeResult:
+    key = request.assignment.key
     return GradeResult(
-        request.instance.instance_id,
-        request.attempt,
+        key.instance_id,
+        key.attempt,
         patch_sha256(request.patch),
         resolved=True,
         reason=GradeReason.TESTS,
@@ -39,9 +41,12 @@ def resolves(request: GradeRequest) -> GradeResult:
 
 def fails(kind: FailureKind) -> Callable[[RolloutRequest], RolloutResult]:
     """The script of a rollout that ends in a failure, every time."""
-    return lambda request: RolloutResult(
-        request.instance.instance_id, request.attempt, failure=Failure(kind, "scripted")
-    )
+
+    def fail(request: RolloutRequest) -> RolloutResult:
+        key = request.assignment.key
+        return RolloutResult(key.instance_id, key.attempt, failure=Failure(kind, "scripted"))
+
+    return fail
 
 
 @dataclass
@@ -87,16 +92,21 @@ class FakeEngine:
         self.holding = False
         interrupted = Failure(FailureKind.INTERRUPTED, "stopped by hand")
         for request in self._running:
-            self.script[request.instance.instance_id, request.attempt] = lambda r: RolloutResult(
-                r.instance.instance_id, r.attempt, failure=interrupted, partial_patch="half\n"
+            key = request.assignment.key
+            self.script[key.instance_id, key.attempt] = lambda r: RolloutResult(
+                r.assignment.key.instance_id,
+                r.assignment.key.attempt,
+                failure=interrupted,
+                partial_patch="half\n",
             )
 
     def close(self) -> None:
         self.closed = True
 
     def _roll_out(self, request: RolloutRequest) -> RolloutResult:
-        key = request.instance.instance_id
-        return self.script.get((key, request.attempt), self.script.get(key, solves))(request)
+        key = request.assignment.key
+        scripted = self.script.get(key.instance_id, solves)
+        return self.script.get((key.instance_id, key.attempt), scripted)(request)
 
     def _grade(self, request: GradeRequest) -> GradeResult:
-        return self.grades.get(request.instance.instance_id, resolves)(request)
+        return self.grades.get(request.assignment.key.instance_id, resolves)(request)
