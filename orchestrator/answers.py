@@ -1,6 +1,6 @@
 """What decides an instance: the gold patch and the tests.
 
-Only `dataset` (which reads it), `agents.gold`, `grading` and the shipped fakes in `testing` may
+Only `dataset` (which reads it), `agents.gold`, `backends.grading` and `scripted.endpoint` may
 import this module, so that no agent can see an answer by accident. A test holds that line.
 """
 

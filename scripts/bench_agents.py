@@ -52,8 +52,8 @@ from orchestrator.agents.base import TOOLS_MOUNT
 from orchestrator.agents.sweagent.agent import RUNTIME_PATH, SERVER, find_bundle
 from orchestrator.agents.sweagent.installation import require_installation
 from orchestrator.answers import unseal
+from orchestrator.backends.docker.engine import connect
 from orchestrator.backends.docker.images import ensure_image
-from orchestrator.backends.docker.sandbox import connect
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.config.load import list_profiles
 from orchestrator.config.schema import Benchmark, Images

@@ -23,7 +23,7 @@ from typing import Any, Self
 import docker.errors
 import psutil
 
-from orchestrator.backends.docker.sandbox import LABEL, connect
+from orchestrator.backends.docker.engine import LABEL, connect
 from orchestrator.dataset import Dataset
 from orchestrator.scripted.endpoint import ScriptedEndpoint
 from orchestrator.scripted.personas import ScriptedReply

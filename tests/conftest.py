@@ -12,15 +12,15 @@ from typing import Any
 import hypothesis
 import pytest
 from support.processes import fork_servers
-from support.specs import DRIVER_HOST, sandbox_spec
+from support.specs import make_assignment, sandbox_spec
 
 from orchestrator.agents.sweagent import runner_process
-from orchestrator.backends import Sandbox, start_sandbox
+from orchestrator.backends import Sandbox, find_backend
 from orchestrator.config import RunConfig, RunRequest, load_config
-from orchestrator.config.schema import Benchmark, Images
+from orchestrator.config.schema import Benchmark, Cluster, Images
 from orchestrator.dataset import Dataset, load_instances
 from orchestrator.errors import PrerequisiteError
-from orchestrator.types import Instance, RolloutResult
+from orchestrator.types import Instance, RolloutResult, SealedAnswer
 from orchestrator.worker.rollout import RolloutRequest, roll_out
 
 hypothesis.settings.register_profile("orchestrator", deadline=None, max_examples=60)
@@ -31,7 +31,7 @@ INSTANCE = "orchard__ledger-12"
 
 @functools.cache
 def _docker_problem() -> str:
-    from orchestrator.backends.docker.sandbox import connect
+    from orchestrator.backends.docker.engine import connect
 
     try:
         connect(timeout_s=15).close()
@@ -105,15 +105,22 @@ def demo_config(make_config: Callable[..., RunConfig]) -> RunConfig:
 
 
 @pytest.fixture(scope="session")
-def ensure_image() -> Iterator[Callable[[Instance], None]]:
-    """Builds an instance's image once a session, unless it is there."""
-    from orchestrator.backends.docker.images import ensure_image as ensure
-    from orchestrator.backends.docker.sandbox import connect
-
-    client = connect()
+def bring_image() -> Callable[[str, Instance], None]:
+    """Brings an instance's image for a kind of sandbox, once a session."""
     images = Images(base=os.environ.get("SWE_ORCHESTRATOR_DEMO_BASE"))
-    yield functools.cache(lambda instance: ensure(client, instance, images, "linux/amd64"))
-    client.close()
+    cluster = Cluster(name="tests", images=images)
+
+    @functools.cache
+    def bring(kind: str, instance: Instance) -> None:
+        find_backend(kind).bring_image(instance, cluster)
+
+    return bring
+
+
+@pytest.fixture(scope="session")
+def ensure_image(bring_image: Callable[[str, Instance], None]) -> Callable[[Instance], None]:
+    """Builds an instance's image once a session, unless it is there."""
+    return functools.partial(bring_image, "docker")
 
 
 @pytest.fixture
@@ -137,15 +144,14 @@ def sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def open_sandbox(
-    instance: Instance, tmp_path: Path, request: pytest.FixtureRequest
+    instance: Instance, tmp_path: Path, bring_image: Callable[[str, Instance], None]
 ) -> Iterator[Callable[..., Sandbox]]:
     """Starts sandboxes of a kind and closes them in the end: `open_sandbox("process", pids=50)`."""
     started: list[Sandbox] = []
 
     def start(kind: str, **settings: Any) -> Sandbox:
-        if kind == "docker":
-            request.getfixturevalue("ensure_image")(instance)
-        started.append(start_sandbox(kind, sandbox_spec(instance, tmp_path, **settings)))
+        bring_image(kind, instance)
+        started.append(find_backend(kind).start(sandbox_spec(instance, tmp_path, **settings)))
         return started[-1]
 
     yield start
@@ -163,9 +169,11 @@ def play() -> Callable[..., RolloutResult]:
         kind: str,
         run_dir: Path,
         should_stop: Callable[[], bool] = lambda: False,
+        sealed_answer: SealedAnswer | None = None,
         **more: Any,
     ) -> RolloutResult:
-        request = RolloutRequest(config, instance, 1, kind, str(run_dir), DRIVER_HOST, **more)
+        assignment = make_assignment(config, instance, kind, run_dir, sealed_answer=sealed_answer)
+        request = RolloutRequest(assignment, **more)
         *_, result = roll_out(request, should_stop)
         assert isinstance(result, RolloutResult)
         return result

@@ -14,7 +14,7 @@ TASKS = ("/demo/tasks/", "/smoke/tasks/")
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if not any(t in p.as_posix() for t in TASKS))
 
 ORDER = (
-    *("types", "errors", "paths", "answers", "guests"),
+    *("types", "errors", "paths", "locks", "answers", "guests"),
     *("config", "dataset", "verdict"),
     *("endpoint", "backends", "agents", "scripted"),
     *("gateway", "journal", "report", "bench"),
@@ -28,8 +28,7 @@ BUNDLED = ("demo", "smoke")
 ANSWERS_ARE_OPENED_BY = {
     "orchestrator.dataset",
     "orchestrator.agents.gold",
-    "orchestrator.backends.docker.grade",
-    "orchestrator.backends.process.grade",
+    "orchestrator.backends.grading",
     "orchestrator.scripted.endpoint",
 }
 IN_SWEAGENTS_ENVIRONMENT = ("runner", "shell", "forkserver")

@@ -7,20 +7,16 @@ from typing import Any
 
 import pytest
 
-from orchestrator.backends.grading import (
+from orchestrator.errors import HarnessUnavailable
+from orchestrator.types import GradeReason
+from orchestrator.verdict import (
     END_OF_TESTS,
     INSTANCE_LOG,
     PATCH_APPLY_FAILED,
     REPORT,
     TEST_OUTPUT,
-    GradeRequest,
-    grade_result,
     verdict,
 )
-from orchestrator.config import RunConfig
-from orchestrator.dataset import Dataset
-from orchestrator.errors import HarnessUnavailable, SandboxUnavailable
-from orchestrator.types import FailureKind, GradeReason, patch_sha256
 
 
 def files(
@@ -110,31 +106,3 @@ def test_output_that_is_no_text_is_read_all_the_same() -> None:
     seen[TEST_OUTPUT] = b"\xff\xfe\n" + END_OF_TESTS.encode()
 
     assert verdict("i", seen) == (False, GradeReason.NO_TEST_RESULTS)
-
-
-@pytest.fixture
-def request_(demo: Dataset, demo_config: RunConfig) -> GradeRequest:
-    instance = demo.instances[0]
-    answer = demo.answers[instance.instance_id]
-    return GradeRequest(demo_config, instance, 3, "a patch", "process", "/nowhere", answer)
-
-
-def test_a_grade_names_the_patch_that_it_is_on(request_: GradeRequest) -> None:
-    key = request_.instance.instance_id
-    seen = {REPORT: json.dumps({key: {"resolved": True}}).encode()}
-
-    result = grade_result(request_, seen, 1.0, 2.0, {})
-
-    assert (result.key.instance_id, result.key.attempt, result.resolved) == (key, 3, True)
-    assert result.record.patch_sha256 == patch_sha256("a patch")
-    assert result.files == seen
-
-
-def test_an_error_of_the_world_is_a_failure_even_beside_a_report(request_: GradeRequest) -> None:
-    seen = {REPORT: json.dumps({request_.instance.instance_id: {"resolved": True}}).encode()}
-
-    result = grade_result(request_, seen, 1.0, 2.0, {}, SandboxUnavailable("gone"))
-
-    assert result.resolved is None
-    assert result.failure is not None
-    assert result.failure.kind is FailureKind.SANDBOX_UNAVAILABLE

@@ -1,20 +1,68 @@
-"""Sandboxes behind one protocol; `start_sandbox` finds the backend by name."""
+"""Sandboxes behind one protocol; a backend is found by its kind, and imported then."""
 
 from __future__ import annotations
 
-from orchestrator.backends.base import ExecResult, Sandbox, SandboxSpec, Stream
+from collections.abc import Sequence
 
-__all__ = ["ExecResult", "Sandbox", "SandboxSpec", "Stream", "start_sandbox"]
+from orchestrator.backends.base import (
+    Assignment,
+    Backend,
+    ExecResult,
+    GradeRequest,
+    Host,
+    Sandbox,
+    SandboxSpec,
+    Stream,
+)
+from orchestrator.config.schema import AUTO, RunConfig
+from orchestrator.errors import ConfigError, OrchestratorError, PrerequisiteError
+from orchestrator.guests import BACKENDS, find_class
+from orchestrator.types import Instance
+
+__all__ = [
+    "Assignment",
+    "Backend",
+    "ExecResult",
+    "GradeRequest",
+    "Host",
+    "Sandbox",
+    "SandboxSpec",
+    "Stream",
+    "choose_host",
+    "find_backend",
+]
 
 
-def start_sandbox(kind: str, spec: SandboxSpec) -> Sandbox:
-    """Start a sandbox of a kind (`docker` or `process`). Raises SandboxUnavailable."""
-    if kind == "docker":
-        from orchestrator.backends.docker.sandbox import DockerSandbox
+def find_backend(kind: str) -> Backend:
+    """The backend that a known name, or `package.module:Class`, stands for. Raises ConfigError."""
+    backend: Backend = find_class(BACKENDS, kind)()
+    return backend
 
-        return DockerSandbox.start(spec)
-    if kind == "process":
-        from orchestrator.backends.process.sandbox import ProcessSandbox
 
-        return ProcessSandbox.start(spec)
-    raise ValueError(f"no sandbox {kind!r}")
+def choose_host(config: RunConfig, instances: Sequence[Instance]) -> Host:
+    """The host of the sandboxes that were asked for.
+
+    `auto` takes the first kind that is there. One that isolates nothing is taken for a bundled
+    benchmark only: everybody else asks for it by name.
+
+    Raises:
+        PrerequisiteError: what they need is missing.
+        ConfigError: there is no such kind, or these instances can't have it.
+    """
+    if config.cluster.sandbox.kind != AUTO:
+        return _host(config, config.cluster.sandbox.kind, instances)
+    problem: OrchestratorError = ConfigError("no kind of sandbox isolates")
+    for kind in BACKENDS:
+        if not find_backend(kind).isolates and not config.benchmark.is_bundled:
+            continue
+        try:
+            return _host(config, kind, instances)
+        except (PrerequisiteError, ConfigError) as error:
+            problem = error
+    raise problem
+
+
+def _host(config: RunConfig, kind: str, instances: Sequence[Instance]) -> Host:
+    backend = find_backend(kind)
+    backend.require(instances)
+    return backend.host(config.cluster.sandbox.model_copy(update={"kind": kind}))

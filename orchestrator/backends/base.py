@@ -1,4 +1,7 @@
-"""What every sandbox can do. The backends are `docker` and `process`; one suite tests both.
+"""What a sandbox technology gives us: hosts, images, sandboxes and grades, behind one protocol.
+
+A backend is found by its name in `cluster.sandbox.kind`; `guests.BACKENDS` lists ours. One suite
+tests all of them.
 
 A sandbox holds one instance's repository, checked out and installed as official images have it, and
 runs commands in it. The orchestrator owns it: names it, limits it, and removes it.
@@ -6,12 +9,16 @@ runs commands in it. The orchestrator owns it: names it, limits it, and removes 
 
 from __future__ import annotations
 
-import select
-import time
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import ClassVar, Protocol, Self
+
+from orchestrator.config.schema import Cluster, RunConfig, SandboxSettings
+from orchestrator.errors import PrerequisiteError
+from orchestrator.types import GradeResult, Instance, Prediction, RolloutKey, SealedAnswer
 
 MAX_OUTPUT_BYTES = 2_000_000
 """Of one command. What lies between the first and the last half of it is dropped."""
@@ -31,14 +38,46 @@ class ExecResult:
 
 
 @dataclass(frozen=True)
+class Assignment:
+    """What a worker is told of a rollout or of a grade, whichever it is to do."""
+
+    config: RunConfig
+    instance: Instance
+    key: RolloutKey
+    backend: str
+    """The kind of its sandbox; never `auto`."""
+    run_dir: str
+    driver_host: str = ""
+    sealed_answer: SealedAnswer | None = None
+    """For those who grade, and for the agent that hands in the gold patch."""
+
+
+@dataclass(frozen=True)
+class GradeRequest:
+    """Everything that a worker needs to grade one patch; it reads no other state."""
+
+    assignment: Assignment
+    patch: str
+    evict_image: bool = False
+    """Remove the instance's image from this host afterwards."""
+
+    @property
+    def key(self) -> RolloutKey:
+        return self.assignment.key
+
+    @property
+    def prediction(self) -> Prediction:
+        name = self.assignment.config.model_name_or_path
+        return Prediction(self.assignment.key.instance_id, name, self.patch)
+
+
+@dataclass(frozen=True)
 class SandboxSpec:
     """Which sandbox to start, for whom, and within which limits."""
 
-    run_id: str
+    key: RolloutKey
     run_dir: str
     driver_host: str
-    instance_id: str
-    attempt: int
     image: str
     task_dir: str | None
     base_commit: str
@@ -51,6 +90,30 @@ class SandboxSpec:
     """The sandbox ends by itself after this, even where nobody is left to remove it."""
     mounts: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, assignment: Assignment, mounts: tuple[str, ...] = ()) -> SandboxSpec:
+        """The sandbox of a rollout, with an agent's mounts beside the configuration's."""
+        config, instance = assignment.config, assignment.instance
+        settings = config.cluster.sandbox
+        max_outage_s = config.model.endpoint.max_outage_s if config.model else 0.0
+        return cls(
+            key=assignment.key,
+            run_dir=assignment.run_dir,
+            driver_host=assignment.driver_host,
+            image=instance.image,
+            task_dir=instance.task_dir,
+            base_commit=instance.base_commit,
+            platform=settings.platform,
+            memory_gb=settings.memory_gb,
+            cpus=settings.cpus,
+            pids=settings.pids,
+            network=settings.network,
+            # it outlives an outage of the model server, whose time is on no limit's account
+            lifetime_s=config.rollout.time_limit_s + max_outage_s,
+            mounts=(*settings.mounts, *mounts),
+            env=settings.env,
+        )
 
 
 class Stream(Protocol):
@@ -89,8 +152,8 @@ class Sandbox(Protocol):
         ...
 
     def resolve(self, path: str) -> str:
-        """Where a path of the sandbox's mounts is for its commands: only containers have a file
-        system of their own."""
+        """Where a path of the sandbox's mounts is for its commands: not every sandbox has a file
+        system of its own."""
         ...
 
     def attach(self, command: Sequence[str]) -> Stream:
@@ -137,58 +200,122 @@ class ClosesOnExit:
         self.close()
 
 
-class CappedOutput:
-    """Bytes in order of arrival, of which at most `limit` are kept: the head and the tail."""
+@dataclass(frozen=True)
+class Host:
+    """What the sandboxes' host offers."""
 
-    def __init__(self, limit: int) -> None:
-        self._half = max(limit // 2, 1)
-        self._head = bytearray()
-        self._tail = bytearray()
-        self._dropped = 0
-
-    def add(self, data: bytes) -> None:
-        room = self._half - len(self._head)
-        self._head += data[:room]
-        self._tail += data[room:] if room > 0 else data
-        if len(self._tail) > 2 * self._half:
-            self._trim()
-
-    def _trim(self) -> None:
-        extra = len(self._tail) - self._half
-        if extra > 0:
-            self._dropped += extra
-            del self._tail[:extra]
-
-    def value(self) -> bytes:
-        self._trim()
-        if not self._dropped:
-            return bytes(self._head + self._tail)
-        gap = f"\n[... {self._dropped} bytes left out ...]\n".encode()
-        return bytes(self._head) + gap + bytes(self._tail)
+    kind: str
+    """Of its sandboxes; `find_backend` takes it."""
+    memory_gb: float
+    cpus: int
+    engine_version: str = ""
+    isolates: bool = True
+    """Whether its sandboxes do; the backend's own word."""
+    platform: str = "linux/amd64"
+    """Of the images that its sandboxes are started from."""
 
 
-def drain(
-    fd: int,
-    read: Callable[[], bytes],
-    sink: Callable[[bytes], None],
-    is_running: Callable[[], bool],
-    deadline: float,
-) -> bool:
-    """Read a command's output until it ends, or until the command has exited.
+@dataclass(frozen=True)
+class Cleaned:
+    """How much was removed, by kind of thing, such as {"containers": 2}."""
 
-    Waiting for the end of the stream alone would wait for every background process that inherited
-    it. Returns whether the command was over before `deadline` (time.monotonic()).
+    counts: Mapping[str, int] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    """Why something could not be looked for."""
+
+    def __bool__(self) -> bool:
+        return any(self.counts.values())
+
+    def __add__(self, other: Cleaned) -> Cleaned:
+        names = dict.fromkeys((*self.counts, *other.counts))
+        return Cleaned(
+            {name: self.counts.get(name, 0) + other.counts.get(name, 0) for name in names},
+            (*self.problems, *other.problems),
+        )
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count} {name}" for name, count in self.counts.items())
+
+
+class Backend(Protocol):
+    """One sandbox technology. It is made without arguments, and holds no state.
+
+    Where an engine is needed and does not answer, methods that are called before a run or beside it
+    raise PrerequisiteError, and those that workers call raise an InfraError.
     """
-    exited = False
-    while time.monotonic() < deadline:
-        readable, _, _ = select.select([fd], [], [], 0.05 if exited else 0.5)
-        if readable:
-            data = read()
-            if not data:
-                return True
-            sink(data)
-        elif exited:
-            return True
-        else:
-            exited = not is_running()
-    return exited
+
+    isolates: ClassVar[bool]
+    """False: what an agent does in a sandbox, it does on the host."""
+    leaves: ClassVar[tuple[str, ...]]
+    """What a run that was killed may leave behind, as `clean` counts it: containers, say."""
+
+    def host(self, settings: SandboxSettings) -> Host:
+        """What this host offers to the sandboxes of these settings, whose kind is this backend's.
+
+        Raises:
+            PrerequisiteError: there is no such engine, or a tool is missing.
+        """
+        ...
+
+    def require(self, instances: Sequence[Instance]) -> None:
+        """Raises ConfigError where these instances can't be run in such sandboxes."""
+        ...
+
+    def missing_images(self, instances: Sequence[Instance]) -> tuple[str, ...]:
+        """The images that are to be brought onto this host, in the run's order."""
+        ...
+
+    def image_ids(self, instances: Sequence[Instance]) -> Mapping[str, str]:
+        """Ids of the images that are on this host already, by name: what the lock holds of them."""
+        ...
+
+    def image_warnings(self, missing: int) -> tuple[str, ...]:
+        """What may go wrong at night where so many images are missing, and the cure."""
+        ...
+
+    def bring_image(self, instance: Instance, cluster: Cluster) -> bool:
+        """Bring the instance's image onto this host; whether it had to be pulled for that.
+
+        Raises:
+            ImageUnavailable: it can't be pulled or built.
+            SandboxUnavailable: no engine answers.
+        """
+        ...
+
+    def evict_image(self, instance: Instance) -> None:
+        """Remove the instance's image; one that is gone, or in use, is left alone. Never raises."""
+        ...
+
+    def start(self, spec: SandboxSpec) -> Sandbox:
+        """Start a sandbox from an image that is present. Raises SandboxUnavailable."""
+        ...
+
+    def grade(self, request: GradeRequest) -> GradeResult:
+        """Grade one patch in a sandbox of its own, which is removed.
+
+        `grading.grade_in_sandbox` does it with any sandbox. Never raises for what the world does:
+        that is in the result.
+        """
+        ...
+
+    def owners(self, runs_dir: Path) -> Iterable[Path]:
+        """Folders of the runs, live ones too, of which something is on this host.
+
+        A backend that marks what it starts tells of all runs, the others of those in `runs_dir`.
+        Raises PrerequisiteError.
+        """
+        ...
+
+    def clean(self, run_dir: Path, key: RolloutKey | None = None) -> Cleaned:
+        """Remove what a run, or one rollout or grade of it, left on this host.
+
+        The caller knows that nobody works in it any more. Raises PrerequisiteError.
+        """
+        ...
+
+
+def require_tools(*names: str) -> None:
+    """Raises PrerequisiteError where a program is not on PATH."""
+    missing = [name for name in names if shutil.which(name) is None]
+    if missing:
+        raise PrerequisiteError(f"{', '.join(missing)} is not on PATH.", "Install it.")

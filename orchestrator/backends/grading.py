@@ -1,103 +1,49 @@
-"""What a grade is asked with, and how the harness's files become a verdict or a failure."""
+"""How a backend grades: the harness's steps in any sandbox, and the result of what it wrote."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+import shlex
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from orchestrator.answers import unseal
+from orchestrator.backends.base import GradeRequest, Sandbox, SandboxSpec
+from orchestrator.errors import InfraError
+from orchestrator.types import Failure, GradeReason, GradeRecord, GradeResult, patch_sha256
+from orchestrator.verdict import INSTANCE_LOG, PATCH_APPLY_FAILED, REPORT, TEST_OUTPUT, verdict
 
-from orchestrator.config.schema import RunConfig
-from orchestrator.errors import HarnessUnavailable, InfraError
-from orchestrator.types import (
-    Failure,
-    GradeReason,
-    GradeRecord,
-    GradeResult,
-    Instance,
-    Prediction,
-    RolloutKey,
-    SealedAnswer,
-    patch_sha256,
-)
-
-REPORT = "report.json"
-INSTANCE_LOG = "run_instance.log"
-TEST_OUTPUT = "test_output.txt"
-PATCH_APPLY_FAILED = ">>>>> Patch Apply Failed"
-TESTS_KILLED = ">>>>> Test Exit Code: 137"
-END_OF_TESTS = ">>>>> End Test Output"
-TIMED_OUT = re.compile(r"^Timeout error: \d+ seconds exceeded\.\s*\Z", re.MULTILINE)
+APPLY_TIMEOUT_S = 60
+MAX_TEST_OUTPUT_BYTES = 50_000_000
+S = TypeVar("S", bound=Sandbox)
 
 
-@dataclass(frozen=True)
-class GradeRequest:
-    """Everything that a worker needs to grade one patch."""
+def grade_in_sandbox(
+    request: GradeRequest,
+    start: Callable[[SandboxSpec], S],
+    places: Callable[[S], Mapping[str, str]] = lambda sandbox: {},
+) -> GradeResult:
+    """The harness's steps in a sandbox: apply as it applies, run its eval script, ask its grader.
 
-    config: RunConfig
-    instance: Instance
-    attempt: int
-    patch: str
-    sandbox_kind: str
-    run_dir: str
-    sealed_answer: SealedAnswer
-    driver_host: str = ""
-    evict_image: bool = False
-    """Remove the instance's image from this host afterwards."""
-
-    @property
-    def key(self) -> RolloutKey:
-        return RolloutKey(self.config.run_id, self.instance.instance_id, self.attempt)
-
-    @property
-    def prediction(self) -> Prediction:
-        return Prediction(self.instance.instance_id, self.config.model_name_or_path, self.patch)
-
-
-class _InstanceReport(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    resolved: bool
-    patch_successfully_applied: bool = False
-    infra_failure: bool = False
-    infra_failure_reason: str = ""
-
-
-def verdict(instance_id: str, files: Mapping[str, bytes]) -> tuple[bool, GradeReason]:
-    """Read the harness's files of one instance.
-
-    The harness catches its own errors and leaves no report then. It also reports "not resolved"
-    for tests that were cut off in the middle, which is the world's doing: the eval script goes on
-    after any failing command, so an output without its end marker means that it was killed.
-
-    Raises:
-        HarnessUnavailable: there is no verdict.
+    `start` is a backend's own. `places` says where a sandbox has what official images have at
+    /testbed and /opt/miniconda3, which eval scripts name. Never raises for what the world does.
     """
-    log = files.get(INSTANCE_LOG, b"").decode("utf-8", errors="replace")
-    output = files.get(TEST_OUTPUT, b"").decode("utf-8", errors="replace")
-    if REPORT not in files:
-        if PATCH_APPLY_FAILED in log:
-            return False, GradeReason.PATCH_DOES_NOT_APPLY
-        if TIMED_OUT.search(output):
-            return False, GradeReason.TESTS_TIMED_OUT
-        last = [line for line in log.splitlines() if "ERROR" in line or "Error" in line]
-        raise HarnessUnavailable(
-            f"{instance_id}: no report: {last[-1][:300] if last else 'no log'}"
-        )
+    started_at = time.time()
+    files: dict[str, bytes] = {}
+    error: InfraError | None = None
+    grading = request.assignment.config.cluster.grading
+    spec = SandboxSpec.of(request.assignment)
     try:
-        report = _InstanceReport.model_validate(json.loads(files[REPORT])[instance_id])
-    except (ValueError, KeyError, TypeError) as error:
-        raise HarnessUnavailable(f"{instance_id}: its report can't be read: {error}") from error
-    if TESTS_KILLED in output:
-        raise HarnessUnavailable(f"{instance_id}: the tests were killed: out of memory, mostly")
-    if report.infra_failure:
-        raise HarnessUnavailable(f"{instance_id}: the harness says {report.infra_failure_reason}")
-    if report.resolved or report.patch_successfully_applied:
-        return report.resolved, GradeReason.TESTS
-    if END_OF_TESTS not in output:
-        raise HarnessUnavailable(f"{instance_id}: the tests were cut off before their end")
-    return False, GradeReason.NO_TEST_RESULTS
+        with start(replace(spec, memory_gb=grading.memory_gb, network=grading.network)) as sandbox:
+            files = _evaluate(request, sandbox, places(sandbox))
+    except InfraError as problem:
+        error = problem
+    ended_at = time.time()
+    phases = {"harness": ended_at - started_at}
+    return grade_result(request, files, started_at, ended_at, phases, error)
 
 
 def grade_result(
@@ -108,18 +54,19 @@ def grade_result(
     phases_s: Mapping[str, float],
     error: InfraError | None = None,
 ) -> GradeResult:
-    """A verdict from the files, or the failure that kept us from one."""
+    """A verdict from the harness's files, or the failure that kept us from one."""
+    key = request.assignment.key
     resolved: bool | None = None
     reason: GradeReason | None = None
     failure: Failure | None = None
     try:
         if error is not None:
             raise error
-        resolved, reason = verdict(request.instance.instance_id, files)
+        resolved, reason = verdict(key.instance_id, files)
     except InfraError as raised:
         failure = Failure(raised.kind, str(raised))
     record = GradeRecord(
-        request.key,
+        key,
         patch_sha256(request.patch),
         resolved=resolved,
         reason=reason,
@@ -129,3 +76,68 @@ def grade_result(
         phases_s=phases_s,
     )
     return GradeResult(record, files)
+
+
+def harness_spec(request: GradeRequest) -> Any:
+    """The harness's own description of the instance: its eval script, parser and tests."""
+    from swebench.harness.utils import make_test_spec
+
+    answer = request.assignment.sealed_answer
+    assert answer is not None, "who grades is given the answer"
+    return make_test_spec(dict(unseal(answer).row))
+
+
+def _evaluate(
+    request: GradeRequest, sandbox: Sandbox, places: Mapping[str, str]
+) -> dict[str, bytes]:
+    test_spec = harness_spec(request)
+    script = str(test_spec.eval_script)
+    for official, here in places.items():
+        script = script.replace(official, shlex.quote(here))
+    files = {"patch.diff": request.patch.encode("utf-8"), "eval.sh": script.encode("utf-8")}
+    applied, log = _apply(sandbox, files["patch.diff"])
+    files[INSTANCE_LOG] = log.encode("utf-8")
+    if not applied:
+        return files
+
+    sandbox.write_file("../eval.sh", files["eval.sh"])
+    timeout_s = request.assignment.config.cluster.grading.timeout_s
+    result = sandbox.exec("bash ../eval.sh", timeout_s, max_bytes=MAX_TEST_OUTPUT_BYTES)
+    files[TEST_OUTPUT] = result.text.encode("utf-8")
+    if result.timed_out:
+        files[TEST_OUTPUT] += f"\n\nTimeout error: {timeout_s} seconds exceeded.".encode()
+        return files
+    files[REPORT] = _report(request, test_spec, files[TEST_OUTPUT])
+    return files
+
+
+def _apply(sandbox: Sandbox, patch: bytes) -> tuple[bool, str]:
+    """Try the harness's commands in its order, each on a pristine tree."""
+    from swebench.harness.run_evaluation import GIT_APPLY_CMDS
+
+    sandbox.write_file("../patch.diff", patch)
+    log = []
+    for attempt, command in enumerate(GIT_APPLY_CMDS):
+        if attempt:
+            sandbox.exec("git checkout -- . ; git clean -fd", APPLY_TIMEOUT_S)
+        result = sandbox.exec(f"{command} ../patch.diff", APPLY_TIMEOUT_S)
+        log.append(f"{command}: exit {result.exit_code}\n{result.text}")
+        if result.exit_code == 0:
+            return True, "\n".join(log)
+    return False, "\n".join([*log, PATCH_APPLY_FAILED])
+
+
+def _report(request: GradeRequest, test_spec: Any, output: bytes) -> bytes:
+    """The official grader's report; it reads the output from a file."""
+    from swebench.harness.grading import get_eval_report
+
+    with tempfile.NamedTemporaryFile(prefix="test_output-", suffix=".txt") as file:
+        file.write(output)
+        file.flush()
+        report = get_eval_report(
+            test_spec=test_spec,
+            prediction=request.prediction.as_dict(),
+            test_log_path=file.name,
+            include_tests_status=True,
+        )
+    return json.dumps(report, indent=4).encode("utf-8")

@@ -2,7 +2,7 @@
 
 The engine's own channel carries the bytes: `relay` runs in the sandbox, by `Sandbox.attach`. So it
 works with every engine that can run a command, also where containers' addresses can't be reached
-from the host (Docker in a virtual machine, or far away), and a sandbox without a network stays one.
+from the host (those in a virtual machine, or far away), and a sandbox without a network stays one.
 """
 
 from __future__ import annotations

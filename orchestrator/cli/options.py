@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator.guests import BACKENDS
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -48,7 +50,8 @@ DatasetDirOption = Annotated[
     typer.Option("--dataset-dir", help="Folder with the benchmark's file; the hub is not asked."),
 ]
 SandboxOption = Annotated[
-    str | None, typer.Option("--sandbox", help="docker, process (isolates nothing) or auto.")
+    str | None,
+    typer.Option("--sandbox", help=f"auto, {', '.join(BACKENDS)}, or package.module:Class."),
 ]
 SetOption = Annotated[
     list[str] | None,

@@ -80,31 +80,26 @@ def clean(
     runs_dir: opt.RunsDirOption = Path("runs"),
     as_json: opt.JsonOption = False,
 ) -> None:
-    """Remove what dead runs left: our containers by their labels, processes and copies.
+    """Remove what dead runs left: sandboxes of every kind, and processes.
 
     Journals, patches, logs and reports stay; so does everything that is not ours.
     """
-    from orchestrator.backends.docker.sandbox import connect
-    from orchestrator.errors import PrerequisiteError
     from orchestrator.paths import RunPaths
-    from orchestrator.run.cleanup import clean_dead_runs, clean_run, hold_driver_lock
+    from orchestrator.run.cleanup import clean_dead_runs, clean_run, hold_driver_lock, known_kinds
 
-    try:
-        client = connect(timeout_s=15)
-    except PrerequisiteError:
-        client = None
+    kinds = known_kinds(runs_dir)
     if run:
         paths = RunPaths(opt.run_folder(run, runs_dir).resolve())
         with hold_driver_lock(paths):
-            cleaned = clean_run(paths, client)
+            cleaned = clean_run(paths, kinds)
     else:
-        cleaned = clean_dead_runs(runs_dir, client)
+        cleaned = clean_dead_runs(runs_dir, kinds)
     if as_json:
-        typer.echo(json.dumps(vars(cleaned)))
+        typer.echo(json.dumps(dict(cleaned.counts)))
         return
     typer.echo(f"removed {cleaned}" if cleaned else "nothing to remove")
-    if client is None:
-        typer.echo("no Docker engine answers: containers were not looked for")
+    for problem in cleaned.problems:
+        typer.echo(f"not everything was looked for: {problem}")
 
 
 def _report(folder: Path) -> Any:

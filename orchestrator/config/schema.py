@@ -5,14 +5,21 @@ Units stand in the names: `_s` seconds, `_gb` gigabytes (10^9 bytes), everything
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from orchestrator.guests import BACKENDS
 from orchestrator.types import FailureKind
 
 RUN_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 """A folder's name, and part of a container's."""
+
+
+AUTO = "auto"
+"""As a kind of sandbox: the first that this host offers."""
+IMPORT_PATH = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
 
 
 class Section(BaseModel):
@@ -50,7 +57,7 @@ class Benchmark(Section):
 
     @property
     def is_bundled(self) -> bool:
-        """Whether it ships with this project: small, and able to do without Docker."""
+        """Whether it ships with this project: small, and able to do without an engine."""
         return self.source.partition(":")[0] == "bundled"
 
 
@@ -145,7 +152,8 @@ class AgentSettings(Section):
 
 
 class SandboxSettings(Section):
-    kind: Literal["auto", "docker", "process"] = "auto"
+    kind: str = AUTO
+    """auto, a name of `guests.BACKENDS`, or somebody else's as package.module:Class."""
     platform: str = "linux/amd64"
     memory_gb: float = Field(default=4, gt=0)
     memory_request_gb: float = Field(default=1.2, gt=0)
@@ -153,10 +161,18 @@ class SandboxSettings(Section):
     cpus: float = Field(default=2, gt=0)
     pids: int = Field(default=1024, gt=0)
     network: bool = False
-    """False: no route out. True: Docker's default bridge."""
+    """False: no route out."""
     mounts: tuple[str, ...] = ()
     """host_path:sandbox_path[:ro|rw], also for grading: a proxy's CA bundle, say."""
     env: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("kind")
+    @classmethod
+    def _is_known(cls, kind: str) -> str:
+        if kind not in (AUTO, *BACKENDS) and not re.fullmatch(IMPORT_PATH, kind):
+            known = ", ".join((AUTO, *BACKENDS))
+            raise ValueError(f"must be one of {known}, or package.module:Class")
+        return kind
 
     @field_validator("mounts")
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from orchestrator.backends import Host
 from orchestrator.config import RunConfig
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import EXIT_DONE
@@ -12,7 +13,6 @@ from orchestrator.report.build import NO_PREDICTION, Report
 from orchestrator.report.markdown import headline
 from orchestrator.report.terminal import render_report
 from orchestrator.report.words import duration
-from orchestrator.run.preflight import Host
 
 
 def announce(
@@ -24,15 +24,15 @@ def announce(
     done = f", {plan.done} done before" if plan.done else ""
     console.print(
         f"{paths.run_id}: {len(plan.rollouts)} rollouts of {config.benchmark.name} by "
-        f"{config.agent.name}{model}{grades}{done}; {slots} at once in {host.sandbox_kind} "
+        f"{config.agent.name}{model}{grades}{done}; {slots} at once in {host.kind} "
         f"sandboxes; everything goes to {paths.root}",
         markup=False,
         highlight=False,
         soft_wrap=True,
     )
-    if host.sandbox_kind == "process":
+    if not host.isolates:
         console.print(
-            "process sandboxes isolate nothing: what the agent does, it does on this machine",
+            f"{host.kind} sandboxes isolate nothing: what the agent does, it does on this machine",
             style="yellow",
         )
 

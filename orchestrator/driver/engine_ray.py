@@ -141,7 +141,7 @@ class RayEngine:
 
 
 def _rollout_task(request: RolloutRequest) -> Iterator[Progress | RolloutResult]:
-    yield from roll_out(request, _stop_flag(request.config.run_id))
+    yield from roll_out(request, _stop_flag(request.assignment.key.run_id))
 
 
 def _stop_flag(run_id: str) -> Callable[[], bool]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from orchestrator.backends import Assignment
 from orchestrator.config.schema import RunConfig
 from orchestrator.driver.engine import Engine, Event
 from orchestrator.driver.files import (
@@ -47,7 +48,8 @@ class Work:
     paths: RunPaths
     instances: Mapping[str, Instance]
     answers: Mapping[str, SealedAnswer]
-    sandbox_kind: str
+    backend: str
+    """The kind of the sandboxes."""
     gateway: GatewayHandle | None = None
     """None for agents that ask no model."""
     token: str = ""
@@ -57,29 +59,28 @@ class Work:
         gold = self.config.agent.kind == "gold"
         gateway = self.gateway
         return RolloutRequest(
-            config=self.config,
-            instance=self.instances[key.instance_id],
-            attempt=key.attempt,
-            sandbox_kind=self.sandbox_kind,
-            run_dir=str(self.paths.root),
-            driver_host=socket.gethostname(),
+            self._assignment(key, with_answer=gold),
             base_url=gateway.base_url(key) if gateway else "",
             api_key=self.token,
-            sealed_answer=self.answers[key.instance_id] if gold else None,
             agent_commit=self.agent_commit,
         )
 
     def grade_request(self, key: RolloutKey, evict_image: bool) -> GradeRequest:
         return GradeRequest(
+            self._assignment(key, with_answer=True),
+            patch=read_patch(self.paths, key),
+            evict_image=evict_image,
+        )
+
+    def _assignment(self, key: RolloutKey, *, with_answer: bool) -> Assignment:
+        return Assignment(
             config=self.config,
             instance=self.instances[key.instance_id],
-            attempt=key.attempt,
-            patch=read_patch(self.paths, key),
-            sandbox_kind=self.sandbox_kind,
+            key=key,
+            backend=self.backend,
             run_dir=str(self.paths.root),
-            sealed_answer=self.answers[key.instance_id],
             driver_host=socket.gethostname(),
-            evict_image=evict_image,
+            sealed_answer=self.answers[key.instance_id] if with_answer else None,
         )
 
 

@@ -60,10 +60,6 @@ def choose_slots(cluster: Cluster, model: Model | None, memory_gb: float, cpus: 
     return max(1, min(by_memory, by_model, MAX_AUTO_SLOTS_PER_CPU * cpus))
 
 
-HUB_PULLS = 90
-"""Docker Hub lets those who are not logged in pull about a hundred images in six hours."""
-
-
 def image_worries(config: RunConfig, missing: int, need_gb: float, free_gb: float) -> list[str]:
     """What may go wrong at night with the images that are not here yet, and the cure."""
     worries = []
@@ -71,11 +67,6 @@ def image_worries(config: RunConfig, missing: int, need_gb: float, free_gb: floa
         worries.append(
             f"about {need_gb:.0f} GB of images may not fit into {free_gb:.0f} GB: "
             "--set cluster.images.keep=false removes each once it is graded"
-        )
-    if missing > HUB_PULLS:
-        worries.append(
-            f"{missing} images are to be pulled, and Docker Hub stops those who are not logged in "
-            "after about 100 in 6 hours: `docker login` first"
         )
     return worries
 

@@ -1,48 +1,26 @@
-"""Finding and removing what dead runs left: containers by label, processes and copies by folder.
+"""Finding and removing what dead runs left: each backend its own, and Ray's processes here.
 
-A run is dead when nobody holds the lock on its driver.lock. Containers of a driver on another host
-are left alone, and so is everything without our labels.
+A run is dead when nobody holds the lock on its driver.lock. What a driver on another host started
+is left alone, and so is everything that is not ours.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
-import socket
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import docker
 import psutil
 
-from orchestrator.errors import PrerequisiteError
+from orchestrator.backends import Backend, find_backend
+from orchestrator.backends.base import Cleaned
+from orchestrator.errors import ConfigError, PrerequisiteError
+from orchestrator.guests import BACKENDS
+from orchestrator.locks import Locked, hold_lock, is_held
 from orchestrator.paths import RunPaths
 from orchestrator.types import RolloutKey
-
-
-@dataclass(frozen=True)
-class Cleaned:
-    """How much was removed."""
-
-    containers: int = 0
-    processes: int = 0
-    copies: int = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.containers or self.processes or self.copies)
-
-    def __add__(self, other: Cleaned) -> Cleaned:
-        return Cleaned(
-            self.containers + other.containers,
-            self.processes + other.processes,
-            self.copies + other.copies,
-        )
-
-    def __str__(self) -> str:
-        return f"{self.containers} containers, {self.processes} processes, {self.copies} copies"
 
 
 @contextmanager
@@ -52,88 +30,80 @@ def hold_driver_lock(paths: RunPaths) -> Iterator[None]:
     Raises:
         PrerequisiteError: another driver is at work on this run.
     """
-    with open(paths.driver_lock, "a+", encoding="utf-8") as file:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
+            stack.enter_context(hold_lock(paths.driver_lock))
+        except Locked as error:
             raise PrerequisiteError(
-                f"run {paths.run_id} is live (driver {file.read().strip() or 'unknown'}).",
+                f"run {paths.run_id} is live (driver {error.holder or 'unknown'}).",
                 "Wait for it, or stop it with Ctrl-C where it runs.",
             ) from None
-        file.truncate(0)
-        file.write(f"pid {os.getpid()} on {socket.gethostname()}")
-        file.flush()
         yield
 
 
 def is_live(run_dir: Path) -> bool:
     """Whether a driver on this host holds the run."""
-    try:
-        with open(run_dir / "driver.lock", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True  # held, or somebody else's: not ours to judge
-    return False
+    return is_held(RunPaths(run_dir).driver_lock)
 
 
-def clean_dead_runs(runs_dir: Path, client: docker.DockerClient | None) -> Cleaned:
-    """Remove what the dead runs of this host left, in Docker and under `runs_dir`."""
-    cleaned = Cleaned()
-    if client is not None:
-        cleaned += Cleaned(containers=_remove_containers(client, run_dir=None))
+def kinds_used(runs_dir: Path) -> tuple[str, ...]:
+    """The kinds of sandboxes that the runs in a folder worked in, as their locks say."""
+    kinds = (_kind_of(RunPaths(run_dir)) for run_dir in sorted(runs_dir.glob("*/")))
+    return tuple(dict.fromkeys(kind for kind in kinds if kind))
+
+
+def known_kinds(runs_dir: Path) -> tuple[str, ...]:
+    """Ours, and those of other people that runs in this folder worked in."""
+    return tuple(dict.fromkeys((*BACKENDS, *kinds_used(runs_dir))))
+
+
+def clean_dead_runs(runs_dir: Path, kinds: Iterable[str]) -> Cleaned:
+    """Remove what dead runs left on this host in sandboxes of these kinds, and Ray in `runs_dir`.
+
+    A backend that can't look, as its engine is away, is one of the result's problems.
+    """
+
+    def clean(backend: Backend) -> Cleaned:
+        cleaned = Cleaned(dict.fromkeys(backend.leaves, 0))
+        for run_dir in backend.owners(runs_dir):
+            if not is_live(run_dir):
+                cleaned += backend.clean(run_dir)
+        return cleaned
+
+    cleaned = _with_each(kinds, clean)
     for run_dir in sorted(runs_dir.glob("*/")):
         if not is_live(run_dir):
-            paths = RunPaths(run_dir.resolve())
-            cleaned += _clean_scratch(paths) + _clean_ray(paths)
+            cleaned += _clean_ray(RunPaths(run_dir))
     return cleaned
 
 
-def clean_run(paths: RunPaths, client: docker.DockerClient | None) -> Cleaned:
+def clean_run(paths: RunPaths, kinds: Iterable[str]) -> Cleaned:
     """Remove what one run left; the caller holds its lock, or knows that it is dead."""
-    cleaned = _clean_scratch(paths) + _clean_ray(paths)
-    if client is not None:
-        cleaned += Cleaned(containers=_remove_containers(client, run_dir=paths.root))
+    return _with_each(kinds, lambda backend: backend.clean(paths.root)) + _clean_ray(paths)
+
+
+def clean_attempt(paths: RunPaths, kind: str, key: RolloutKey) -> None:
+    """Remove what one rollout or grade left whose worker died: it holds memory, or a disk."""
+    _with_each((kind,), lambda backend: backend.clean(paths.root, key))
+
+
+def _with_each(kinds: Iterable[str], clean: Callable[[Backend], Cleaned]) -> Cleaned:
+    cleaned = Cleaned()
+    for kind in kinds:
+        try:
+            cleaned += clean(find_backend(kind))
+        except (PrerequisiteError, ConfigError) as error:
+            cleaned += Cleaned(problems=(str(error),))
     return cleaned
 
 
-def clean_attempt(paths: RunPaths, client: docker.DockerClient | None, key: RolloutKey) -> None:
-    """Remove what one rollout or grade left whose worker died: it holds memory, or a disk."""
-    from orchestrator.backends.process.sandbox import kill_processes_of, remove_tree
-
-    for copy in paths.scratch.glob(f"{key.instance_id}.{key.attempt}.*"):
-        kill_processes_of(copy)
-        remove_tree(copy)
-    if client is not None:
-        _remove_containers(
-            client, paths.root, {"instance": key.instance_id, "attempt": str(key.attempt)}
-        )
-
-
-def _remove_containers(
-    client: docker.DockerClient, run_dir: Path | None, only: Mapping[str, str] | None = None
-) -> int:
-    from orchestrator.backends.docker.sandbox import ENGINE_ERRORS, LABEL, remove_container
-
-    removed = 0
+def _kind_of(paths: RunPaths) -> str:
+    """Empty where the run has no lock, or none that can be read."""
     try:
-        found = client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True)
-    except ENGINE_ERRORS as error:
-        raise PrerequisiteError(
-            f"the Docker engine can't list its containers ({type(error).__name__}).",
-            "Check `docker ps`.",
-        ) from error
-    for container in found:
-        if container.labels.get(f"{LABEL}.driver-host") != socket.gethostname():
-            continue
-        owner = Path(container.labels.get(f"{LABEL}.run-dir", ""))
-        mine = owner == run_dir if run_dir is not None else not is_live(owner)
-        wanted = all(container.labels.get(f"{LABEL}.{k}") == v for k, v in (only or {}).items())
-        if mine and wanted:
-            removed += remove_container(container)
-    return removed
+        lock = json.loads(paths.lock.read_text(encoding="utf-8"))
+        return str(lock["sandbox"]["kind"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _clean_ray(paths: RunPaths) -> Cleaned:
@@ -149,18 +119,4 @@ def _clean_ray(paths: RunPaths) -> Cleaned:
                 process.kill()
                 killed += 1
     paths.ray_session.unlink(missing_ok=True)
-    return Cleaned(processes=killed)
-
-
-def _clean_scratch(paths: RunPaths) -> Cleaned:
-    from orchestrator.backends.process.sandbox import kill_processes_of, remove_tree
-
-    if not paths.scratch.is_dir():
-        return Cleaned()
-    processes = kill_processes_of(paths.scratch)
-    copies = [path for path in paths.scratch.iterdir() if path.is_dir()]
-    for copy in copies:
-        remove_tree(copy)
-    with contextlib.suppress(OSError):
-        paths.scratch.rmdir()
-    return Cleaned(processes=processes, copies=len(copies))
+    return Cleaned({"processes": killed})

@@ -7,11 +7,13 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
+from orchestrator.backends import Host, find_backend
 from orchestrator.config.schema import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.endpoint.fields import with_profile
-from orchestrator.run.preflight import Host, Serving
+from orchestrator.run.preflight import Serving
 
+# the harness works with Docker's SDK, so that it counts in every sandbox
 PACKAGES = ("swe-orchestrator", "swebench", "mini-swe-agent", "ray", "docker")
 
 
@@ -29,12 +31,12 @@ def make_lock(
             "instances": len(dataset.instances),
             "sha256": dataset.sha256,
         },
-        "images": image_ids(dataset) if host.sandbox_kind == "docker" else {},
+        "images": dict(find_backend(host.kind).image_ids(dataset.instances)),
         "sandbox": {
-            "kind": host.sandbox_kind,
+            "kind": host.kind,
             "engine": host.engine_version,
             "platform": sandbox.platform,
-            "network": sandbox.network if host.sandbox_kind == "docker" else True,
+            "network": sandbox.network or not host.isolates,
             "grading_network": config.cluster.grading.network,
             "host_memory_gb": round(host.memory_gb, 1),
             "host_cpus": host.cpus,
@@ -62,12 +64,3 @@ def agent_versions(config: RunConfig) -> dict[str, str]:
 
     found = find_installation()
     return {**found.versions, "sweagent_commit": found.commit} if found else {}
-
-
-def image_ids(dataset: Dataset) -> dict[str, str]:
-    """Ids of the images that are on this host already, by name."""
-    from orchestrator.backends.docker.sandbox import connect
-
-    by_tag = {tag: str(image.id) for image in connect().images.list() for tag in image.tags}
-    wanted = {instance.image for instance in dataset.instances}
-    return {name: by_tag[name] for name in sorted(wanted & set(by_tag))}

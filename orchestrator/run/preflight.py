@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import docker
-import psutil
-
+from orchestrator.backends import Host, choose_host
 from orchestrator.config.schema import AgentSettings, Model, RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.errors import ConfigError, PrerequisiteError
-from orchestrator.types import Instance
 
 TEMPLATES = (
     "system_template",
@@ -23,44 +20,6 @@ TEMPLATES = (
     "observation_template",
     "format_error_template",
 )
-
-
-@dataclass(frozen=True)
-class Host:
-    """What the sandboxes' host offers."""
-
-    sandbox_kind: str
-    memory_gb: float
-    cpus: int
-    engine_version: str = ""
-
-
-def resolve_host(config: RunConfig, instances: Sequence[Instance]) -> Host:
-    """Choose the sandbox: Docker where an engine answers, processes for task repos where not.
-
-    Raises:
-        PrerequisiteError: the run needs Docker and there is none.
-        ConfigError: process sandboxes were asked for instances that can't have them.
-    """
-    wanted = config.cluster.sandbox.kind
-    can_be_process = all(
-        instance.task_dir and (Path(instance.task_dir) / "build.sh").is_file()
-        for instance in instances
-    )
-    if wanted == "process" and not can_be_process:
-        raise ConfigError(
-            f"benchmark {config.benchmark.name!r} can't run in process sandboxes: its instances "
-            "come from images; use --sandbox docker"
-        )
-    if wanted != "process":
-        try:
-            return _docker_host()
-        except PrerequisiteError:
-            may_fall_back = wanted == "auto" and config.benchmark.is_bundled
-            if not may_fall_back:
-                raise
-    _require_tools("bash", "git", "patch")
-    return Host("process", psutil.virtual_memory().total / 1e9, os.cpu_count() or 1)
 
 
 def require_disk(config: RunConfig, runs_dir: Path) -> None:
@@ -80,16 +39,6 @@ def require_disk(config: RunConfig, runs_dir: Path) -> None:
 def free_disk_gb(folder: Path) -> float:
     """Of the disk that a folder lies on, or would lie on."""
     return shutil.disk_usage(_existing(folder)).free / 1e9
-
-
-def missing_images(host: Host, instances: Sequence[Instance]) -> tuple[str, ...]:
-    """Images that are not on the sandboxes' host yet, in the run's order."""
-    client = docker_client(host)
-    if client is None:
-        return ()
-    here = {tag for image in client.images.list() for tag in image.tags}
-    wanted = dict.fromkeys(instance.image for instance in instances)
-    return tuple(image for image in wanted if image not in here)
 
 
 def _existing(folder: Path) -> Path:
@@ -123,7 +72,7 @@ def require_agent(config: RunConfig, host: Host, commit: str = "") -> None:
         raise ConfigError(f"agent.bundles: {agent.kind} knows only `edit`")
     if agent.kind != "sweagent":
         return
-    if host.sandbox_kind != "docker":
+    if not host.isolates:
         raise ConfigError(
             f"agent {agent.name!r} writes outside of the repository, so it works in containers "
             "only: use --sandbox docker, or --agent mini"
@@ -243,7 +192,7 @@ def check_ready(
         PrerequisiteError: something is missing.
     """
     require_disk(config, run_dir)
-    host = resolve_host(config, dataset.instances)
+    host = choose_host(config, dataset.instances)
     require_personas(config)
     if ask_model:
         require_agent(config, host, agent_commit)
@@ -263,26 +212,3 @@ def _gateway_worries(config: RunConfig) -> Iterator[str]:
             f"workers on other nodes can't reach the gateway at {host}: "
             "--set cluster.gateway.host=ADDRESS, of this host"
         )
-
-
-def docker_client(host: Host) -> docker.DockerClient | None:
-    """A client of the host's engine; None where its sandboxes are processes."""
-    if host.sandbox_kind != "docker":
-        return None
-    from orchestrator.backends.docker.sandbox import connect
-
-    return connect()
-
-
-def _docker_host() -> Host:
-    from orchestrator.backends.docker.sandbox import connect
-
-    info = connect(timeout_s=15).info()
-    _require_tools("docker")  # the harness stops its containers with the command line client
-    return Host("docker", info["MemTotal"] / 1e9, int(info["NCPU"]), str(info["ServerVersion"]))
-
-
-def _require_tools(*names: str) -> None:
-    missing = [name for name in names if shutil.which(name) is None]
-    if missing:
-        raise PrerequisiteError(f"{', '.join(missing)} is not on PATH.", "Install it.")

@@ -12,7 +12,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.backends import Host, choose_host, find_backend
 from orchestrator.config import RunConfig, RunRequest, load_config
+from orchestrator.config.schema import AUTO
 from orchestrator.dataset import Dataset, load_instances
 from orchestrator.driver.plan import (
     Estimate,
@@ -23,15 +25,10 @@ from orchestrator.driver.plan import (
     make_plan,
 )
 from orchestrator.errors import PrerequisiteError
+from orchestrator.guests import BACKENDS
 from orchestrator.journal import RunState
 from orchestrator.report.words import duration
-from orchestrator.run.preflight import (
-    Host,
-    free_disk_gb,
-    missing_images,
-    require_agent,
-    resolve_host,
-)
+from orchestrator.run.preflight import free_disk_gb, require_agent
 
 ROWS_SHOWN = 12
 
@@ -48,6 +45,7 @@ class Preview:
     missing_images: tuple[str, ...]
     estimate: Estimate
     free_gb: float
+    image_warnings: tuple[str, ...]
     problems: tuple[str, ...]
     """Prerequisites that a launch would stop at."""
 
@@ -58,12 +56,16 @@ def preview(request: RunRequest) -> Preview:
     dataset = load_instances(config.benchmark, config.selection)
     problems = []
     try:
-        host = resolve_host(config, dataset.instances)
-        missing = missing_images(host, dataset.instances)
+        host = choose_host(config, dataset.instances)
+        backend = find_backend(host.kind)
+        missing = backend.missing_images(dataset.instances)
     except PrerequisiteError as error:
         problems.append(str(error))
         memory_gb = psutil.virtual_memory().total / 1e9
-        host = Host("docker (not there)", memory_gb, os.cpu_count() or 1)
+        wanted = config.cluster.sandbox.kind
+        kind = next(iter(BACKENDS)) if wanted == AUTO else wanted
+        backend = find_backend(kind)
+        host = Host(f"{kind} (not there)", memory_gb, os.cpu_count() or 1)
         missing = tuple(dict.fromkeys(i.image for i in dataset.instances))
     else:
         try:
@@ -76,7 +78,10 @@ def preview(request: RunRequest) -> Preview:
     slots = min(slots, len(plan.rollouts))
     guess = estimate(config, plan, slots, len(missing))
     free_gb = free_disk_gb(Path(config.runs_dir))
-    return Preview(config, dataset, plan, host, slots, missing, guess, free_gb, tuple(problems))
+    warnings = backend.image_warnings(len(missing))
+    return Preview(
+        config, dataset, plan, host, slots, missing, guess, free_gb, warnings, tuple(problems)
+    )
 
 
 def as_dict(seen: Preview) -> dict[str, Any]:
@@ -87,7 +92,7 @@ def as_dict(seen: Preview) -> dict[str, Any]:
         "benchmark": seen.config.benchmark.name,
         "model": seen.config.model.name if seen.config.model else None,
         "agent": seen.config.agent.name,
-        "sandbox": seen.host.sandbox_kind,
+        "sandbox": seen.host.kind,
         "slots": {"rollout": seen.slots, "grade": seen.config.cluster.grading.slots},
         "rollouts": [
             {"instance_id": work.instance_id, "image": images[work.instance_id]}
@@ -116,7 +121,7 @@ def render(seen: Preview) -> RenderableType:
     kept = "kept" if config.cluster.images.keep else "evicted after grading"
     lines = [
         f"{len(plan.rollouts)} rollouts of {config.benchmark.name} by {config.agent.name}{model}",
-        f"{seen.slots} at once in {seen.host.sandbox_kind} sandboxes "
+        f"{seen.slots} at once in {seen.host.kind} sandboxes "
         f"({seen.host.memory_gb:.0f} GB, {seen.host.cpus} cores), "
         f"{config.cluster.grading.slots} grading slots beside them",
         f"images: {len(seen.missing_images)} to get, about {seen.estimate.disk_gb:.0f} GB at once, "
@@ -125,6 +130,7 @@ def render(seen: Preview) -> RenderableType:
     ]
     parts: list[RenderableType] = [table, Text("\n".join(lines))]
     worries = image_worries(config, len(seen.missing_images), seen.estimate.disk_gb, seen.free_gb)
+    worries += seen.image_warnings
     parts += [Text(worry, style="bold yellow") for worry in worries]
     parts += [Text(f"launch would stop: {problem}", style="bold red") for problem in seen.problems]
     return Group(*parts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
+from orchestrator.backends import Host, choose_host, find_backend
 from orchestrator.config import RunConfig, RunRequest, load_config, load_run_config
 from orchestrator.dataset import Dataset, load_instances
 from orchestrator.display.messages import announce
@@ -36,23 +37,20 @@ from orchestrator.errors import (
     EXIT_FAILURES_LEFT,
     EXIT_INTERRUPTED,
     ConfigError,
-    PrerequisiteError,
 )
 from orchestrator.journal import Journal, RunState
 from orchestrator.paths import RunPaths, write_atomic
 from orchestrator.report.build import Report, build_report
 from orchestrator.report.markdown import render_markdown
-from orchestrator.run.cleanup import clean_attempt, clean_dead_runs, clean_run, hold_driver_lock
-from orchestrator.run.lock import make_lock
-from orchestrator.run.preflight import (
-    Host,
-    Ready,
-    check_ready,
-    docker_client,
-    free_disk_gb,
-    missing_images,
-    resolve_host,
+from orchestrator.run.cleanup import (
+    clean_attempt,
+    clean_dead_runs,
+    clean_run,
+    hold_driver_lock,
+    kinds_used,
 )
+from orchestrator.run.lock import make_lock
+from orchestrator.run.preflight import Ready, check_ready, free_disk_gb
 from orchestrator.run.services import Live, services
 from orchestrator.types import Outcome, Prediction, RolloutKey, RolloutRecord, RolloutResult
 
@@ -195,7 +193,7 @@ def _carry_on(
     """One session of a run: plan, do, report. What was checked already is handed in."""
     stop = StopSignal()
     with full_disk_told(paths), hold_driver_lock(paths), Journal.open(paths.journal) as journal:
-        host = ready.host if ready else resolve_host(config, dataset.instances)
+        host = ready.host if ready else choose_host(config, dataset.instances)
         _clean_up_before(paths, host, console)
         follow_changed_patches(paths, journal)
         state = journal.state()
@@ -267,7 +265,7 @@ def _make_driver(live: Live, slots: int, session: Session) -> Driver:
         paths,
         instances,
         session.dataset.answers,
-        host.sandbox_kind,
+        host.kind,
         gateway,
         token=gateway.token if gateway else "",
         agent_commit=_agent_commit(paths),
@@ -287,30 +285,31 @@ def _make_driver(live: Live, slots: int, session: Session) -> Driver:
 def _image_worries(plan: Plan, slots: int, session: Session) -> Sequence[str]:
     planned = {key.instance_id for key in plan.rollouts}
     wanted = [i for i in session.dataset.instances if i.instance_id in planned]
-    missing = len(missing_images(session.ready.host, wanted))
+    backend = find_backend(session.ready.host.kind)
+    missing = len(backend.missing_images(wanted))
     need_gb = estimate(session.config, plan, slots, missing).disk_gb
-    return image_worries(session.config, missing, need_gb, free_disk_gb(session.paths.root))
+    worries = image_worries(session.config, missing, need_gb, free_disk_gb(session.paths.root))
+    return (*worries, *backend.image_warnings(missing))
 
 
 def _clean_up_before(paths: RunPaths, host: Host, console: Console) -> None:
     """Remove what dead runs left on this host, this run's earlier sessions included."""
-    client = docker_client(host)
-    cleaned = clean_run(paths, client) + clean_dead_runs(paths.root.parent, client)
+    runs_dir = paths.root.parent
+    kinds = dict.fromkeys((host.kind, *kinds_used(runs_dir)))
+    cleaned = clean_run(paths, [host.kind]) + clean_dead_runs(runs_dir, kinds)
     if cleaned:
         console.print(f"removed what dead runs had left: {cleaned}", highlight=False)
 
 
 def _clean_up_after(paths: RunPaths, host: Host, console: Console) -> None:
     """Mostly nothing is left. An engine that has died meanwhile must not cost the report."""
-    try:
-        clean_run(paths, docker_client(host))
-    except PrerequisiteError as error:
-        console.print(f"{error} `clean` removes what is left.", style="yellow", markup=False)
+    for problem in clean_run(paths, [host.kind]).problems:
+        console.print(f"{problem} `clean` removes what is left.", style="yellow", markup=False)
 
 
 def _clean_up_attempt(paths: RunPaths, host: Host, key: RolloutKey) -> None:
-    with suppress(PrerequisiteError):  # an engine that is away is the next rollout's failure
-        clean_attempt(paths, docker_client(host), key)
+    """An engine that is away is the next rollout's failure."""
+    clean_attempt(paths, host.kind, key)
 
 
 def _require_same_dataset(paths: RunPaths, dataset: Dataset) -> None:

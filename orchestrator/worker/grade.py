@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from orchestrator.backends.grading import GradeRequest
+import time
+
+from orchestrator.backends import GradeRequest
+from orchestrator.backends.grading import grade_result
+from orchestrator.errors import SandboxUnavailable
 from orchestrator.types import GradeResult
+from orchestrator.worker.backend import backend_of
 
 __all__ = ["GradeRequest", "grade"]
 
 
 def grade(request: GradeRequest) -> GradeResult:
-    """Grade one patch, in Docker by the harness itself, or in a process sandbox by its parsers.
+    """Grade one patch, as the backend of its sandbox does it.
 
     Never raises for what the world does: that is in the result.
     """
-    if request.sandbox_kind == "docker":
-        from orchestrator.backends.docker.grade import grade_in_docker
-
-        return grade_in_docker(request)
-    from orchestrator.backends.process.grade import grade_in_process
-
-    return grade_in_process(request)
+    try:
+        backend = backend_of(request.assignment)
+    except SandboxUnavailable as error:
+        return grade_result(request, {}, time.time(), time.time(), {}, error)
+    return backend.grade(request)

@@ -6,7 +6,6 @@ agent that hangs all end the same way: what changed in the sandbox is harvested 
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 import threading
 import time
@@ -19,25 +18,22 @@ from pathlib import Path
 from orchestrator.agents import Agent, AgentContext, create_agent
 from orchestrator.agents.budget import Budget
 from orchestrator.agents.steps import Step
-from orchestrator.backends import Sandbox, SandboxSpec, start_sandbox
-from orchestrator.config.schema import RunConfig
+from orchestrator.backends import Assignment, Sandbox, SandboxSpec
 from orchestrator.errors import (
     AgentCrashed,
     InfraError,
     Interrupted,
-    PrerequisiteError,
     SandboxUnavailable,
 )
 from orchestrator.gateway.link import Link
 from orchestrator.types import (
     Failure,
-    Instance,
     Outcome,
     RolloutKey,
     RolloutRecord,
     RolloutResult,
-    SealedAnswer,
 )
+from orchestrator.worker.backend import backend_of
 from orchestrator.worker.harvest import Baseline, harvest, inspect_repository
 
 WATCH_S = 0.25
@@ -53,21 +49,15 @@ HELD_EVERY_S = 2.0
 class RolloutRequest:
     """Everything that a worker needs for one rollout; it reads no other state."""
 
-    config: RunConfig
-    instance: Instance
-    attempt: int
-    sandbox_kind: str
-    run_dir: str
-    driver_host: str = ""
+    assignment: Assignment
     base_url: str = ""
     api_key: str = ""
-    sealed_answer: SealedAnswer | None = None
     agent_commit: str = ""
     """Of an agent that is installed beside us, as the run began with it."""
 
     @property
     def key(self) -> RolloutKey:
-        return RolloutKey(self.config.run_id, self.instance.instance_id, self.attempt)
+        return self.assignment.key
 
 
 @dataclass(frozen=True)
@@ -108,25 +98,27 @@ def roll_out(
     """
     started_at = time.time()
     phases = _Phases()
-    instance = request.instance
+    assignment = request.assignment
+    config, instance, key = assignment.config, assignment.instance, assignment.key
     not_finished = Failure(Interrupted.kind, "not finished")
-    result = RolloutResult(RolloutRecord(request.key, failure=not_finished, started_at=started_at))
+    result = RolloutResult(RolloutRecord(key, failure=not_finished, started_at=started_at))
 
     pulled = False
-    agent = create_agent(request.config.agent, request.agent_commit)
+    agent = create_agent(config.agent, request.agent_commit)
 
     def progress(phase: str, run: _AgentRun | None = None) -> Progress:
-        event = Progress(request.key, phase)
+        event = Progress(key, phase)
         return run.told(event) if run else event
 
     try:
         yield progress("image")
-        mounts = agent.prepare(request.config.cluster.sandbox.platform)
+        mounts = agent.prepare(config.cluster.sandbox.platform)
         with phases("image"):
-            pulled = _prepare_image(request)
+            backend = backend_of(assignment)
+            pulled = backend.bring_image(instance, config.cluster)
         yield progress("sandbox")
         with phases("sandbox"):
-            sandbox = start_sandbox(request.sandbox_kind, sandbox_spec(request, mounts))
+            sandbox = backend.start(SandboxSpec.of(assignment, mounts))
         try:
             with phases("sandbox"):
                 baseline = inspect_repository(sandbox, instance)
@@ -148,64 +140,11 @@ def roll_out(
         result = replace(result, record=failed)
     finally:
         agent.close()
-    if pulled and result.outcome is not None and not result.record.has_patch:
-        _evict_unless_kept(request)  # no grade will
+    no_grade = result.outcome is not None and not result.record.has_patch
+    if pulled and no_grade and not config.cluster.images.keep:
+        backend.evict_image(instance)
     record = replace(result.record, ended_at=time.time(), phases_s=phases.seconds)
     yield replace(result, record=record, image_pulled=pulled)
-
-
-def sandbox_spec(request: RolloutRequest, mounts: tuple[str, ...] = ()) -> SandboxSpec:
-    config, instance = request.config, request.instance
-    settings = config.cluster.sandbox
-    return SandboxSpec(
-        run_id=config.run_id,
-        run_dir=request.run_dir,
-        driver_host=request.driver_host,
-        instance_id=instance.instance_id,
-        attempt=request.attempt,
-        image=instance.image,
-        task_dir=instance.task_dir,
-        base_commit=instance.base_commit,
-        platform=settings.platform,
-        memory_gb=settings.memory_gb,
-        cpus=settings.cpus,
-        pids=settings.pids,
-        network=settings.network,
-        # a sandbox outlives an outage of the model server, whose time is on no limit's account
-        lifetime_s=config.rollout.time_limit_s + _max_outage_s(config),
-        mounts=(*settings.mounts, *mounts),
-        env=settings.env,
-    )
-
-
-def _max_outage_s(config: RunConfig) -> float:
-    return config.model.endpoint.max_outage_s if config.model else 0.0
-
-
-def _prepare_image(request: RolloutRequest) -> bool:
-    """Bring the image onto this host; whether it had to be pulled."""
-    if request.sandbox_kind != "docker":
-        return False
-    from orchestrator.backends.docker.images import Source, ensure_image
-    from orchestrator.backends.docker.sandbox import connect
-
-    cluster = request.config.cluster
-    try:
-        client = connect()
-    except PrerequisiteError as error:
-        raise SandboxUnavailable(error.what) from error
-    source = ensure_image(client, request.instance, cluster.images, cluster.sandbox.platform)
-    return source is Source.PULLED
-
-
-def _evict_unless_kept(request: RolloutRequest) -> None:
-    if request.config.cluster.images.keep:
-        return
-    from orchestrator.backends.docker.images import evict_image
-    from orchestrator.backends.docker.sandbox import connect
-
-    with contextlib.suppress(PrerequisiteError):
-        evict_image(connect(), request.instance.image)
 
 
 class _AgentRun:
@@ -225,9 +164,10 @@ class _AgentRun:
         self._output_dir = output_dir
         self._agent = agent
         self._link = Link(request.base_url, request.api_key)
-        model = request.config.model
+        config = request.assignment.config
+        model = config.model
         context_length = model.context_length if model else None
-        self.budget = Budget(request.config.rollout, self._link.held_s, context_length)
+        self.budget = Budget(config.rollout, self._link.held_s, context_length)
         self._outcome: Outcome | None = None
         self._error: BaseException | None = None
         self._told = 0
@@ -281,14 +221,14 @@ class _AgentRun:
 
     def _work(self) -> None:
         context = AgentContext(
-            instance=self._request.instance,
+            instance=self._request.assignment.instance,
             sandbox=self._sandbox,
             base_tree=self._baseline.tree,
             budget=self.budget,
             base_url=self._request.base_url,
             api_key=self._request.api_key,
             output_dir=self._output_dir,
-            sealed_answer=self._request.sealed_answer,
+            sealed_answer=self._request.assignment.sealed_answer,
         )
         try:
             self._outcome = self._agent.run(context)

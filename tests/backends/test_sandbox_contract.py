@@ -12,24 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.specs import sandbox_spec
+from support.specs import KINDS, sandbox_spec
 
-from orchestrator.backends import Sandbox, Stream, start_sandbox
+from orchestrator.backends import Sandbox, Stream, find_backend
 from orchestrator.errors import SandboxUnavailable
 from orchestrator.types import Instance
 
 MOUNTED = "/opt/ours"
-KINDS = ["process", pytest.param("docker", marks=pytest.mark.docker)]
 Open = Callable[..., Sandbox]
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def sandbox(
-    request: pytest.FixtureRequest, instance: Instance, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    instance: Instance,
+    tmp_path_factory: pytest.TempPathFactory,
+    bring_image: Callable[[str, Instance], None],
 ) -> Iterator[Sandbox]:
     """One sandbox for all tests that leave it as it was."""
-    if request.param == "docker":
-        request.getfixturevalue("ensure_image")(instance)
+    bring_image(request.param, instance)
     mounted = tmp_path_factory.mktemp("mounted")
     (mounted / "deep").mkdir()
     (mounted / "deep" / "file.txt").write_text("from the host\n")
@@ -39,7 +40,7 @@ def sandbox(
         env={"OURS": "größer"},
         mounts=(f"{mounted}:{MOUNTED}:ro",),
     )
-    with start_sandbox(request.param, spec) as sandbox:
+    with find_backend(request.param).start(spec) as sandbox:
         yield sandbox
 
 
@@ -322,6 +323,7 @@ def test_a_closed_sandbox_is_gone_with_all_that_ran_in_it(
     with pytest.raises(SandboxUnavailable):
         sandbox.exec("true", 10)
     assert list(tmp_path.glob("scratch/*")) == []
+    assert not find_backend(kind).clean(tmp_path)
     assert running("sleep 4322") == []
 
 

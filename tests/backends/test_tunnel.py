@@ -13,16 +13,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import httpx
 import pytest
-from support.specs import sandbox_spec
+from support.specs import KINDS, sandbox_spec
 
-from orchestrator.backends import Sandbox, start_sandbox
+from orchestrator.backends import Sandbox, find_backend
 from orchestrator.backends.tunnel import Tunnel
 from orchestrator.errors import SandboxUnavailable
 from orchestrator.types import Instance
 
-KINDS = ["process", pytest.param("docker", marks=pytest.mark.docker)]
-PYTHON = {"process": sys.executable, "docker": "/opt/miniconda3/bin/python"}
-"""An interpreter of the sandbox, as SWE-agent's server has one."""
+PYTHON = {"docker": "/opt/miniconda3/bin/python"}
+"""An interpreter of the sandbox, as SWE-agent's server has one; elsewhere this one."""
 Open = Callable[..., Sandbox]
 SERVER = """
 import http.server, os, sys, time
@@ -64,7 +63,7 @@ class House:
 
     def __init__(self, sandbox: Sandbox, kind: str) -> None:
         self.sandbox = sandbox
-        self.python = PYTHON[kind]
+        self.python = PYTHON.get(kind, sys.executable)
 
     def serve(self, program: str = SERVER, *words: str, patience_s: float = SOON_S) -> Tunnel:
         command = [self.python, "-I", "-c", program, "{port}", *words]
@@ -78,13 +77,15 @@ class House:
 
 @pytest.fixture(scope="module", params=KINDS)
 def house(
-    request: pytest.FixtureRequest, instance: Instance, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    instance: Instance,
+    tmp_path_factory: pytest.TempPathFactory,
+    bring_image: Callable[[str, Instance], None],
 ) -> Iterator[House]:
     """One sandbox for all tests that leave it as it was."""
-    if request.param == "docker":
-        request.getfixturevalue("ensure_image")(instance)
+    bring_image(request.param, instance)
     spec = sandbox_spec(instance, tmp_path_factory.mktemp("run"))
-    with start_sandbox(request.param, spec) as sandbox:
+    with find_backend(request.param).start(spec) as sandbox:
         yield House(sandbox, request.param)
 
 

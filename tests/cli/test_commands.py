@@ -19,11 +19,12 @@ import pytest
 
 from orchestrator import __version__
 from orchestrator.agents.sweagent.installation import Installation
+from orchestrator.backends import Host
 from orchestrator.cli import main
 from orchestrator.config import RunRequest, load_config
 from orchestrator.dataset import Dataset
 from orchestrator.paths import SweAgentFolder, write_atomic
-from orchestrator.run.preflight import Host, Ready
+from orchestrator.run.preflight import Ready
 from orchestrator.run.session import create_run
 
 ALL_COMMANDS = (

@@ -169,7 +169,10 @@ def test_no_row_is_written_for_a_grade_whose_files_can_not_be(run: Callable[...,
 def test_a_result_that_the_journal_refuses_is_not_predicted_twice(run: Callable[..., Run]) -> None:
     it = run(2)
     it.engine.script[it.ids[1]] = lambda request: solves(
-        replace(request, instance=it.dataset.instances[0], attempt=7)
+        replace(
+            request,
+            assignment=replace(request.assignment, key=RolloutKey(it.config.run_id, it.ids[0], 7)),
+        )
     )
 
     with pytest.raises(JournalError, match="UNIQUE"):
@@ -214,15 +217,15 @@ def test_an_outcome_without_a_patch_is_not_graded(run: Callable[..., Run]) -> No
 def test_the_answer_goes_to_gold_and_to_grades_and_to_nobody_else(run: Callable[..., Run]) -> None:
     it = run(2)
     it.drive()
-    assert all(request.sealed_answer is None for request in it.engine.rollout_requests)
-    assert all(request.sealed_answer is not None for request in it.engine.grade_requests)
+    assert all(request.assignment.sealed_answer is None for request in it.engine.rollout_requests)
+    assert all(request.assignment.sealed_answer is not None for request in it.engine.grade_requests)
 
 
 def test_gold_is_given_the_answer(run: Callable[..., Run]) -> None:
     it = run(1, agent="gold")
     it.drive()
 
-    assert it.engine.rollout_requests[0].sealed_answer is it.dataset.answers[it.ids[0]]
+    assert it.engine.rollout_requests[0].assignment.sealed_answer is it.dataset.answers[it.ids[0]]
 
 
 def test_a_stop_lets_what_runs_finish(run: Callable[..., Run]) -> None:
@@ -330,7 +333,7 @@ def test_a_rollout_is_told_its_own_base_url(run: Callable[..., Run]) -> None:
     it = run(2, gateway=SilentGateway())
     it.drive()
 
-    asked = {r.instance.instance_id: r.base_url for r in it.engine.rollout_requests}
+    asked = {r.assignment.key.instance_id: r.base_url for r in it.engine.rollout_requests}
     assert asked == {key: f"http://gateway/{key}/1" for key in it.ids}
 
 
@@ -372,7 +375,7 @@ def test_only_an_image_that_this_run_pulled_is_evicted(run: Callable[..., Run]) 
     )
     it.drive()
 
-    evicted = {r.instance.instance_id: r.evict_image for r in it.engine.grade_requests}
+    evicted = {r.assignment.key.instance_id: r.evict_image for r in it.engine.grade_requests}
     assert evicted == {it.ids[0]: False, it.ids[1]: True}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.agents.sweagent.installation import Installation
+from orchestrator.backends import Host
 from orchestrator.config import RunConfig
 from orchestrator.errors import (
     EXIT_PREREQUISITE,
@@ -19,10 +20,10 @@ from orchestrator.errors import (
     PrerequisiteError,
 )
 from orchestrator.paths import SweAgentFolder
-from orchestrator.run.preflight import Host, require_agent
+from orchestrator.run.preflight import require_agent
 
 MakeConfig = Callable[..., RunConfig]
-CONTAINERS, PROCESSES = Host("docker", 8.0, 2), Host("process", 8.0, 2)
+CONTAINERS, PROCESSES = Host("docker", 8.0, 2), Host("process", 8.0, 2, isolates=False)
 SWEAGENTS = ["sweagent", "sweagent-xml", "sweagent-tools"]
 
 

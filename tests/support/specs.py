@@ -1,4 +1,4 @@
-"""What sandboxes are started from in tests."""
+"""What sandboxes, rollouts and grades are started from in tests."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ import os
 from pathlib import Path
 from typing import Any
 
-from orchestrator.backends import SandboxSpec
-from orchestrator.types import Instance
+import pytest
+
+from orchestrator.backends import Assignment, SandboxSpec
+from orchestrator.config import RunConfig
+from orchestrator.types import Instance, RolloutKey, SealedAnswer
 
 DRIVER_HOST = "test-suite"
 """Not this host's name: a run that starts beside the tests would remove their containers."""
+STRANGER = "support.strangers_backend:FolderBackend"
+KINDS = ["process", pytest.param("docker", marks=pytest.mark.docker), STRANGER]
+"""Every backend that the contract suites are held against."""
 
 
 def sandbox_spec(instance: Instance, run_dir: Path, **settings: Any) -> SandboxSpec:
     given: dict[str, Any] = {
-        "run_id": f"test-{os.getpid()}",
+        "key": RolloutKey(f"test-{os.getpid()}", instance.instance_id, 1),
         "run_dir": str(run_dir),
         "driver_host": DRIVER_HOST,
-        "instance_id": instance.instance_id,
-        "attempt": 1,
         "image": instance.image,
         "task_dir": instance.task_dir,
         "base_commit": instance.base_commit,
@@ -31,3 +35,16 @@ def sandbox_spec(instance: Instance, run_dir: Path, **settings: Any) -> SandboxS
         "lifetime_s": 300,
     }
     return SandboxSpec(**(given | settings))
+
+
+def make_assignment(
+    config: RunConfig,
+    instance: Instance,
+    kind: str,
+    run_dir: Path,
+    *,
+    attempt: int = 1,
+    sealed_answer: SealedAnswer | None = None,
+) -> Assignment:
+    key = RolloutKey(config.run_id, instance.instance_id, attempt)
+    return Assignment(config, instance, key, kind, str(run_dir), DRIVER_HOST, sealed_answer)

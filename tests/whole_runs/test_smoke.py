@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.specs import make_assignment
 from swebench.task.checks import check_task_repo
 
-from orchestrator.backends.grading import GradeRequest
-from orchestrator.backends.process.grade import grade_in_process
+from orchestrator.backends import GradeRequest, choose_host, find_backend
+from orchestrator.backends.docker import backend as docker_backend
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.config.schema import Benchmark
 from orchestrator.dataset import BUNDLED, Dataset, load_instances
 from orchestrator.errors import ConfigError, PrerequisiteError
-from orchestrator.run import preflight
 from orchestrator.types import GradeReason, GradeResult, Outcome, RolloutResult
 
 BESIDE_THE_POINT = "diff --git a/NOTES.txt b/NOTES.txt\nnew file mode 100644\n"
@@ -34,8 +34,10 @@ def config_of(agent: str) -> RunConfig:
 def grade(smoke: Dataset, patch: str, run_dir: Path) -> GradeResult:
     (instance,) = smoke.instances
     answer = smoke.answers[instance.instance_id]
-    request = GradeRequest(config_of("gold"), instance, 1, patch, "process", str(run_dir), answer)
-    return grade_in_process(request)
+    assignment = make_assignment(
+        config_of("gold"), instance, "process", run_dir, sealed_answer=answer
+    )
+    return find_backend("process").grade(GradeRequest(assignment, patch))
 
 
 @pytest.mark.parametrize("name", BUNDLED)
@@ -84,9 +86,9 @@ def test_it_asks_for_a_model_by_name() -> None:
 
 
 def test_it_does_without_docker(smoke: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_engine() -> Any:
+    def no_engine(timeout_s: int) -> Any:
         raise PrerequisiteError("no engine answers")
 
-    monkeypatch.setattr(preflight, "_docker_host", no_engine)
+    monkeypatch.setattr(docker_backend, "connect", no_engine)
 
-    assert preflight.resolve_host(config_of("nop"), smoke.instances).sandbox_kind == "process"
+    assert choose_host(config_of("nop"), smoke.instances).kind == "process"

@@ -17,7 +17,7 @@ import pytest
 from support.commands import CommandLine, Ended, personas, wait_until
 from support.processes import runners
 
-from orchestrator.backends.docker.sandbox import LABEL
+from orchestrator.backends.docker.engine import LABEL
 from orchestrator.dataset import Dataset
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_PREREQUISITE
 from orchestrator.paths import SweAgentFolder

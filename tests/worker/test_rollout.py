@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from support.local_gateway import LocalGateway, model_at
+from support.specs import make_assignment
 
 from orchestrator.agents import Agent, AgentContext
 from orchestrator.agents.base import SimpleAgent
@@ -76,7 +77,9 @@ def failure_of(result: RolloutResult) -> tuple[FailureKind, str]:
 def test_a_rollout_tells_its_phases_and_then_its_result(
     make_config: MakeConfig, instance: Instance, tmp_path: Path
 ) -> None:
-    request = RolloutRequest(make_config("nop"), instance, 4, "process", str(tmp_path))
+    request = RolloutRequest(
+        make_assignment(make_config("nop"), instance, "process", tmp_path, attempt=4)
+    )
 
     *progress, result = roll_out(request)
 
@@ -145,7 +148,7 @@ def test_no_docker_engine_is_a_failure_and_not_an_exception(
     make_config: MakeConfig, instance: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
-    request = RolloutRequest(make_config("nop"), instance, 1, "docker", str(tmp_path))
+    request = RolloutRequest(make_assignment(make_config("nop"), instance, "docker", tmp_path))
 
     *_, result = roll_out(request)
 
@@ -307,7 +310,8 @@ def test_who_overran_its_time_in_a_sandbox_that_is_gone_has_not_ended(
 def steps_shown(
     config: RunConfig, instance: Instance, server: Server, run_dir: Path
 ) -> tuple[list[Progress], RolloutResult]:
-    request = RolloutRequest(config, instance, 1, "process", str(run_dir), **server.address)
+    assignment = make_assignment(config, instance, "process", run_dir)
+    request = RolloutRequest(assignment, **server.address)
     *events, result = roll_out(request)
     assert isinstance(result, RolloutResult)
     return [event for event in events if isinstance(event, Progress)], result

@@ -11,12 +11,11 @@ from typing import Any
 
 import docker
 from swebench.harness.run_evaluation import run_instance
-from swebench.harness.utils import make_test_spec
 
-from orchestrator.answers import unseal
+from orchestrator.backends.base import GradeRequest, SandboxSpec
+from orchestrator.backends.docker.engine import connect, labels
 from orchestrator.backends.docker.images import ensure_image, evict_image
-from orchestrator.backends.docker.sandbox import connect, labels
-from orchestrator.backends.grading import GradeRequest, grade_result
+from orchestrator.backends.grading import grade_result, harness_spec
 from orchestrator.errors import ImageUnavailable, InfraError, PrerequisiteError
 from orchestrator.types import GradeResult
 
@@ -30,15 +29,15 @@ def grade_in_docker(request: GradeRequest) -> GradeResult:
     phases: dict[str, float] = {}
     files: dict[str, bytes] = {}
     error: InfraError | None = None
+    instance, cluster = request.assignment.instance, request.assignment.config.cluster
     try:
-        client = connect(ENGINE_TIMEOUT_S)
-        cluster = request.config.cluster
-        ensure_image(client, request.instance, cluster.images, cluster.sandbox.platform)
-        phases["image"] = time.monotonic() - started
-        files = _run_harness(request, client)
-        phases["harness"] = time.monotonic() - started - phases["image"]
-        if request.evict_image:
-            evict_image(client, request.instance.image)
+        with contextlib.closing(connect(ENGINE_TIMEOUT_S)) as client:
+            ensure_image(client, instance, cluster.images, cluster.sandbox.platform)
+            phases["image"] = time.monotonic() - started
+            files = _run_harness(request, client)
+            phases["harness"] = time.monotonic() - started - phases["image"]
+            if request.evict_image:
+                evict_image(client, instance.image)
     except PrerequisiteError as problem:
         error = ImageUnavailable(problem.what)
     except InfraError as problem:
@@ -47,17 +46,16 @@ def grade_in_docker(request: GradeRequest) -> GradeResult:
 
 
 def _run_harness(request: GradeRequest, client: docker.DockerClient) -> dict[str, bytes]:
-    spec = make_test_spec(dict(unseal(request.sealed_answer).row))
-    run_id = request.config.run_id
+    config = request.assignment.config
     with tempfile.TemporaryDirectory(prefix="grade-") as folder, contextlib.chdir(folder):
         # the harness prints its own errors; its log holds them too
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             run_instance(
-                spec,
+                harness_spec(request),
                 request.prediction.as_dict(),
                 _LabellingClient(client, _container_settings(request)),
-                run_id,
-                timeout=request.config.cluster.grading.timeout_s,
+                config.run_id,
+                timeout=config.cluster.grading.timeout_s,
             )
         logs = sorted(Path("logs").rglob("*"))
         return {path.name: path.read_bytes() for path in logs if path.is_file()}
@@ -65,17 +63,10 @@ def _run_harness(request: GradeRequest, client: docker.DockerClient) -> dict[str
 
 def _container_settings(request: GradeRequest) -> dict[str, Any]:
     """What our containers have on top of the harness's own settings."""
-    cluster = request.config.cluster
+    cluster = request.assignment.config.cluster
     memory = int(cluster.grading.memory_gb * 1e9)
     return {
-        "labels": labels(
-            request.config.run_id,
-            request.run_dir,
-            request.driver_host,
-            request.instance.instance_id,
-            request.attempt,
-            "grade",
-        ),
+        "labels": labels(SandboxSpec.of(request.assignment), "grade"),
         "platform": cluster.sandbox.platform,
         "network_mode": "bridge" if cluster.grading.network else "none",
         "mem_limit": memory,

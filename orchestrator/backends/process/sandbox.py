@@ -1,6 +1,6 @@
 """Sandboxes that are a temporary copy and child processes. They isolate nothing.
 
-For the bundled benchmark where there is no Docker, and for what a person asks for by name. The
+For the bundled benchmarks where there is no engine, and for what a person asks for by name. The
 task's own build.sh lays the copy out as its image would be, at another place.
 """
 
@@ -21,14 +21,8 @@ from typing import Any
 
 import psutil
 
-from orchestrator.backends.base import (
-    MAX_OUTPUT_BYTES,
-    CappedOutput,
-    ClosesOnExit,
-    ExecResult,
-    SandboxSpec,
-    drain,
-)
+from orchestrator.backends.base import MAX_OUTPUT_BYTES, ClosesOnExit, ExecResult, SandboxSpec
+from orchestrator.backends.output import CappedOutput, drain
 from orchestrator.errors import SandboxUnavailable
 
 MARKER = "SWE_ORCHESTRATOR_SCRATCH"
@@ -46,10 +40,12 @@ class ProcessSandbox(ClosesOnExit):
         self._mounts = mounts
         self._memory_kb = int(memory_gb * 1e6)
         self.workdir = str(root / "testbed")
-        self.conda = str(root / "miniconda3")
+        conda = str(root / "miniconda3")
+        self.places = {"/opt/miniconda3": conda, "/testbed": self.workdir}
+        """Where it has what an image has elsewhere."""
         testbed = root / "miniconda3" / "envs" / "testbed"
         self._environment = {
-            "PATH": f"{testbed}/bin:{self.conda}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+            "PATH": f"{testbed}/bin:{conda}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
             "CONDA_PREFIX": str(testbed),
             "CONDA_DEFAULT_ENV": "testbed",
             "HOME": str(root / "home"),
@@ -71,10 +67,10 @@ class ProcessSandbox(ClosesOnExit):
         task = Path(spec.task_dir) if spec.task_dir else None
         if task is None or not (task / "build.sh").is_file():
             raise SandboxUnavailable(
-                f"{spec.instance_id}: a process sandbox needs a task folder with a build.sh"
+                f"{spec.key.instance_id}: a process sandbox needs a task folder with a build.sh"
             )
         scratch = Path(spec.run_dir).resolve() / "scratch"
-        root = scratch / f"{spec.instance_id}.{spec.attempt}.{secrets.token_hex(3)}"
+        root = scratch / f"{spec.key.instance_id}.{spec.key.attempt}.{secrets.token_hex(3)}"
         sandbox = cls(root, spec.memory_gb, dict(spec.env), spec.mounts)
         try:
             for folder in (root, root / "home", root / "tmp"):
@@ -84,7 +80,7 @@ class ProcessSandbox(ClosesOnExit):
                 str(task / "build.sh"),
                 str(task / "repo"),
                 sandbox.workdir,
-                sandbox.conda,
+                sandbox.places["/opt/miniconda3"],
                 spec.base_commit,
             ]
             done = subprocess.run(
@@ -97,11 +93,11 @@ class ProcessSandbox(ClosesOnExit):
             )
             if done.returncode != 0:
                 raise SandboxUnavailable(
-                    f"{spec.instance_id}: build.sh: {done.stderr.strip()[-300:]}"
+                    f"{spec.key.instance_id}: build.sh: {done.stderr.strip()[-300:]}"
                 )
         except (OSError, subprocess.SubprocessError) as error:
             sandbox.close()
-            raise SandboxUnavailable(f"{spec.instance_id}: {error}") from error
+            raise SandboxUnavailable(f"{spec.key.instance_id}: {error}") from error
         except BaseException:
             sandbox.close()
             raise

@@ -17,7 +17,7 @@ from support.processes import runners
 
 from orchestrator.agents.sweagent import runner_process
 from orchestrator.agents.sweagent.installation import require_installation
-from orchestrator.backends.docker.sandbox import LABEL, connect
+from orchestrator.backends.docker.engine import LABEL, connect
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.scripted import personas

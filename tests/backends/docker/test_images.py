@@ -15,8 +15,8 @@ import docker
 import docker.errors
 import pytest
 
+from orchestrator.backends.docker.engine import connect
 from orchestrator.backends.docker.images import Source, ensure_image, evict_image
-from orchestrator.backends.docker.sandbox import connect
 from orchestrator.config.schema import Images
 from orchestrator.errors import ImageUnavailable
 from orchestrator.types import Instance

@@ -1,0 +1,103 @@
+"""The Docker engine: a client of it, and the containers that are ours, which labels tell."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import docker.errors
+import requests.exceptions
+import urllib3.exceptions
+from docker.models.containers import Container
+
+from orchestrator.backends.base import SandboxSpec
+from orchestrator.errors import PrerequisiteError
+from orchestrator.types import RolloutKey
+
+log = logging.getLogger(__name__)
+
+LABEL = "swe-orchestrator"
+ENGINE_ERRORS = (
+    docker.errors.DockerException,
+    requests.exceptions.RequestException,
+    urllib3.exceptions.HTTPError,
+    OSError,
+)
+
+
+def connect(timeout_s: int = 120) -> docker.DockerClient:
+    """A client of the engine that DOCKER_HOST or Docker's default names.
+
+    Raises:
+        PrerequisiteError: no engine answers.
+    """
+    try:
+        client = docker.from_env(timeout=timeout_s)
+        client.ping()
+    except ENGINE_ERRORS as error:
+        where = os.environ.get("DOCKER_HOST", "the default socket")
+        raise PrerequisiteError(
+            f"no Docker engine answers at {where} ({type(error).__name__}).",
+            "Start Docker (or OrbStack), or set DOCKER_HOST; `docker info` shows whether it runs.",
+        ) from None
+    return client
+
+
+def labels(spec: SandboxSpec, purpose: str) -> dict[str, str]:
+    """Labels of everything that we start, so that it can be found without its driver."""
+    return {
+        LABEL: purpose,
+        f"{LABEL}.run": spec.key.run_id,
+        f"{LABEL}.run-dir": spec.run_dir,
+        f"{LABEL}.driver-host": spec.driver_host,
+        f"{LABEL}.instance": spec.key.instance_id,
+        f"{LABEL}.attempt": str(spec.key.attempt),
+    }
+
+
+def our_containers(client: docker.DockerClient) -> Iterator[tuple[Path, Container]]:
+    """Containers that a driver on this host has started, each with its run's folder.
+
+    Raises:
+        PrerequisiteError: the engine can't list them.
+    """
+    try:
+        found = client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True)
+    except ENGINE_ERRORS as error:
+        raise PrerequisiteError(
+            f"the Docker engine can't list its containers ({type(error).__name__}).",
+            "Check `docker ps`.",
+        ) from error
+    for container in found:
+        if container.labels.get(f"{LABEL}.driver-host") == socket.gethostname():
+            yield Path(container.labels.get(f"{LABEL}.run-dir", "")), container
+
+
+def is_of(container: Container, key: RolloutKey) -> bool:
+    """Whether a container of the key's run is of that very rollout, or of its grade."""
+    wanted = {"instance": key.instance_id, "attempt": str(key.attempt)}
+    return all(container.labels.get(f"{LABEL}.{name}") == value for name, value in wanted.items())
+
+
+def remove_container(container: Container) -> bool:
+    """Kill and remove; one that is already gone, or going, is as good. Returns whether it is."""
+    try:
+        container.remove(force=True, v=True)
+    except docker.errors.NotFound:
+        pass
+    except docker.errors.APIError as error:
+        if "already in progress" not in str(error):
+            log.warning("container %s could not be removed: %s", container.name, one_line(error))
+            return False
+    except ENGINE_ERRORS as error:
+        log.warning("container %s could not be removed: %s", container.name, one_line(error))
+        return False
+    return True
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

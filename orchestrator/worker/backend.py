@@ -1,0 +1,14 @@
+"""The backend of what a worker is to do."""
+
+from __future__ import annotations
+
+from orchestrator.backends import Assignment, Backend, find_backend
+from orchestrator.errors import ConfigError, SandboxUnavailable
+
+
+def backend_of(assignment: Assignment) -> Backend:
+    """Raises SandboxUnavailable where this node can't import it: somebody else's may lack here."""
+    try:
+        return find_backend(assignment.backend)
+    except ConfigError as error:
+        raise SandboxUnavailable(str(error)) from error

@@ -1,0 +1,102 @@
+"""Which kind of sandbox a run gets: the one asked for, or the first that may be taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from support.specs import STRANGER
+
+from orchestrator.backends import choose_host, find_backend
+from orchestrator.config import RunConfig
+from orchestrator.dataset import Dataset
+from orchestrator.errors import ConfigError, PrerequisiteError
+
+MakeConfig = Callable[..., RunConfig]
+
+
+@pytest.fixture
+def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+
+
+def config_of(make_config: MakeConfig, kind: str, source: str | None = None) -> RunConfig:
+    config = make_config("nop", {"cluster.sandbox.kind": kind})
+    if source is None:
+        return config
+    benchmark = config.benchmark.model_copy(update={"source": source})
+    return config.model_copy(update={"benchmark": benchmark})
+
+
+def test_no_sandbox_of_that_kind() -> None:
+    with pytest.raises(ConfigError, match=r"'vm'; known: docker, process, or package.module:Class"):
+        find_backend("vm")
+
+
+@pytest.mark.parametrize("kind", ["vm", "a.b", "a:", ":B", "a b:C", ""])
+def test_a_configuration_with_no_such_kind_is_refused_in_one_line(
+    kind: str, make_config: MakeConfig
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make_config("nop", {"cluster.sandbox.kind": kind})
+
+    said = str(caught.value)
+    assert "cluster.sandbox.kind" in said
+    assert "must be one of auto, docker, process, or package.module:Class" in said
+    assert "\n" not in said
+
+
+def test_a_bundled_benchmark_does_without_an_engine(
+    make_config: MakeConfig, demo: Dataset, no_engine: None
+) -> None:
+    host = choose_host(config_of(make_config, "auto"), demo.instances)
+
+    assert (host.kind, host.isolates) == ("process", False)
+
+
+def test_what_isolates_nothing_is_not_taken_for_others_benchmarks(
+    make_config: MakeConfig, demo: Dataset, no_engine: None
+) -> None:
+    with pytest.raises(PrerequisiteError, match="no Docker engine answers"):
+        choose_host(config_of(make_config, "auto", "some/where"), demo.instances)
+
+
+def test_it_is_taken_where_it_is_asked_for_by_name(make_config: MakeConfig, demo: Dataset) -> None:
+    for kind in ("process", STRANGER):
+        host = choose_host(config_of(make_config, kind, "some/where"), demo.instances)
+
+        assert (host.kind, host.isolates) == (kind, False)
+
+
+def test_an_engine_that_is_asked_for_and_not_there_is_told(
+    make_config: MakeConfig, demo: Dataset, no_engine: None
+) -> None:
+    with pytest.raises(PrerequisiteError, match="no Docker engine answers"):
+        choose_host(config_of(make_config, "docker"), demo.instances)
+
+
+def test_instances_that_come_from_images_can_not_have_process_sandboxes(
+    make_config: MakeConfig, demo: Dataset
+) -> None:
+    from_image = replace(demo.instances[0], task_dir=None)
+
+    with pytest.raises(ConfigError, match=rf"{from_image.instance_id} can't run in a process"):
+        choose_host(config_of(make_config, "process"), [*demo.instances, from_image])
+
+
+def test_a_tool_that_is_missing_is_told(
+    make_config: MakeConfig, demo: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    with pytest.raises(PrerequisiteError, match="bash, git, patch is not on PATH"):
+        choose_host(config_of(make_config, "process"), demo.instances)
+
+
+@pytest.mark.docker
+def test_an_engine_that_is_there_is_taken_first(make_config: MakeConfig, demo: Dataset) -> None:
+    host = choose_host(config_of(make_config, "auto"), demo.instances)
+
+    assert (host.kind, host.isolates) == ("docker", True)
+    assert host.engine_version
