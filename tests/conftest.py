@@ -14,6 +14,7 @@ import pytest
 from support.processes import fork_servers
 from support.specs import DRIVER_HOST, sandbox_spec
 
+from orchestrator.agents import load_agent_kind
 from orchestrator.agents.sweagent import runner_process
 from orchestrator.backends import Sandbox, start_sandbox
 from orchestrator.config import RunConfig, RunRequest, load_config
@@ -165,7 +166,10 @@ def play() -> Callable[..., RolloutResult]:
         should_stop: Callable[[], bool] = lambda: False,
         **more: Any,
     ) -> RolloutResult:
-        request = RolloutRequest(config, instance, 1, kind, str(run_dir), DRIVER_HOST, **more)
+        agent = more.pop("agent", None) or load_agent_kind(config.agent, {})
+        request = RolloutRequest(
+            config, instance, 1, kind, str(run_dir), DRIVER_HOST, agent=agent, **more
+        )
         *_, result = roll_out(request, should_stop)
         assert isinstance(result, RolloutResult)
         return result

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from orchestrator.agents import AgentKind
 from orchestrator.config.schema import RunConfig
 from orchestrator.driver.engine import Engine, Event
 from orchestrator.driver.files import (
@@ -44,10 +45,12 @@ class Work:
     gateway: GatewayHandle | None = None
     """None for agents that ask no model."""
     token: str = ""
-    agent_commit: str = ""
+    agent: AgentKind | None = None
+    """None where nothing but grades is planned."""
 
     def rollout_request(self, planned: Planned) -> RolloutRequest:
-        gold = self.config.agent.kind == "gold"
+        assert self.agent is not None, "who plans rollouts gives an agent"
+        gold = self.agent.needs_gold_patch
         gateway = self.gateway
         return RolloutRequest(
             config=self.config,
@@ -59,7 +62,7 @@ class Work:
             base_url=gateway.base_url(planned.instance_id, planned.attempt) if gateway else "",
             api_key=self.token,
             sealed_answer=self.answers[planned.instance_id] if gold else None,
-            agent_commit=self.agent_commit,
+            agent=self.agent,
         )
 
     def grade_request(self, planned: Planned, evict_image: bool) -> GradeRequest:

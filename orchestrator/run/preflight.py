@@ -12,17 +12,11 @@ from typing import Any
 import docker
 import psutil
 
-from orchestrator.config.schema import AgentSettings, Model, RunConfig
+from orchestrator.agents import AgentKind
+from orchestrator.config.schema import Model, RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.types import Instance
-
-TEMPLATES = (
-    "system_template",
-    "instance_template",
-    "observation_template",
-    "format_error_template",
-)
 
 
 @dataclass(frozen=True)
@@ -33,6 +27,10 @@ class Host:
     memory_gb: float
     cpus: int
     engine_version: str = ""
+    isolates: bool = True
+    """False: what an agent does in a sandbox, it does on the host."""
+    platform: str = "linux/amd64"
+    """Of the images that its sandboxes are started from."""
 
 
 def resolve_host(config: RunConfig, instances: Sequence[Instance]) -> Host:
@@ -54,13 +52,13 @@ def resolve_host(config: RunConfig, instances: Sequence[Instance]) -> Host:
         )
     if wanted != "process":
         try:
-            return _docker_host()
+            return _docker_host(config.cluster.sandbox.platform)
         except PrerequisiteError:
             may_fall_back = wanted == "auto" and config.benchmark.is_bundled
             if not may_fall_back:
                 raise
     _require_tools("bash", "git", "patch")
-    return Host("process", psutil.virtual_memory().total / 1e9, os.cpu_count() or 1)
+    return Host("process", psutil.virtual_memory().total / 1e9, os.cpu_count() or 1, isolates=False)
 
 
 def require_disk(config: RunConfig, runs_dir: Path) -> None:
@@ -108,42 +106,6 @@ def api_key(config: RunConfig) -> str:
     if not key:
         raise PrerequisiteError(f"${name} is not set.", "Put the endpoint's key there.")
     return key
-
-
-def require_agent(config: RunConfig, host: Host, commit: str = "") -> None:
-    """Check that the agent can work on this host, at the commit that the run began with.
-
-    Raises:
-        ConfigError: its sandboxes are of a kind that it can't use, or it has no such tools.
-        PrerequisiteError: it is not installed, or at another commit.
-    """
-    agent = config.agent
-    _require_templates(agent)
-    if agent.kind == "mini" and not set(agent.bundles) <= {"edit"}:
-        raise ConfigError(f"agent.bundles: {agent.kind} knows only `edit`")
-    if agent.kind != "sweagent":
-        return
-    if host.sandbox_kind != "docker":
-        raise ConfigError(
-            f"agent {agent.name!r} writes outside of the repository, so it works in containers "
-            "only: use --sandbox docker, or --agent mini"
-        )
-    from orchestrator.agents.sweagent.agent import find_bundle
-    from orchestrator.agents.sweagent.installation import require_installation
-
-    found = require_installation(config.cluster.sandbox.platform, commit)
-    for bundle in agent.bundles:
-        find_bundle(bundle, found.paths.checkout / "tools")
-
-
-def _require_templates(agent: AgentSettings) -> None:
-    from jinja2 import Template, TemplateSyntaxError
-
-    for key in TEMPLATES:
-        try:
-            Template(getattr(agent, key))
-        except TemplateSyntaxError as error:
-            raise ConfigError(f"agent.{key}: line {error.lineno}: {error.message}") from None
 
 
 def require_personas(config: RunConfig) -> None:
@@ -229,14 +191,9 @@ class Ready:
 
 
 def check_ready(
-    config: RunConfig,
-    dataset: Dataset,
-    run_dir: Path,
-    *,
-    ask_model: bool = True,
-    agent_commit: str = "",
+    config: RunConfig, dataset: Dataset, run_dir: Path, agent: AgentKind | None
 ) -> Ready:
-    """Everything that a run needs, checked once; `agent_commit` is what it began with.
+    """Everything that a run needs, checked once. Without an agent nothing but grades is planned.
 
     Raises:
         ConfigError: the request can't be met.
@@ -245,9 +202,9 @@ def check_ready(
     require_disk(config, run_dir)
     host = resolve_host(config, dataset.instances)
     require_personas(config)
-    if ask_model:
-        require_agent(config, host, agent_commit)
-    if not ask_model or config.model is None:
+    if agent is not None:
+        agent.check(host)
+    if agent is None or config.model is None:
         return Ready(host)
     worries = tuple(_gateway_worries(config))
     if config.scripted:
@@ -274,12 +231,18 @@ def docker_client(host: Host) -> docker.DockerClient | None:
     return connect()
 
 
-def _docker_host() -> Host:
+def _docker_host(platform: str) -> Host:
     from orchestrator.backends.docker.sandbox import connect
 
     info = connect(timeout_s=15).info()
     _require_tools("docker")  # the harness stops its containers with the command line client
-    return Host("docker", info["MemTotal"] / 1e9, int(info["NCPU"]), str(info["ServerVersion"]))
+    return Host(
+        "docker",
+        info["MemTotal"] / 1e9,
+        int(info["NCPU"]),
+        str(info["ServerVersion"]),
+        platform=platform,
+    )
 
 
 def _require_tools(*names: str) -> None:

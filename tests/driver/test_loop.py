@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.fake_engine import FakeEngine, fails, solves
 
+from orchestrator.agents import load_agent_kind
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.driver.engine import ModelStatus, Remark
@@ -32,7 +33,6 @@ from orchestrator.types import (
     RequestResult,
     RolloutResult,
 )
-from orchestrator.worker.rollout import RolloutRequest
 
 
 @dataclass
@@ -76,7 +76,13 @@ class Run:
     def make_driver(self) -> Driver:
         instances = {i.instance_id: i for i in self.dataset.instances}
         work = Work(
-            self.config, self.paths, instances, self.dataset.answers, "process", self.gateway
+            self.config,
+            self.paths,
+            instances,
+            self.dataset.answers,
+            "process",
+            self.gateway,
+            agent=load_agent_kind(self.config.agent, {}),
         )
         scheduler = Scheduler(self.slots, 1, self.config.rollout.retries, retry_delay_s=0)
         traffic = None
@@ -168,7 +174,7 @@ def test_no_row_is_written_for_a_grade_whose_files_can_not_be(run: Callable[...,
 def test_a_result_that_the_journal_refuses_is_not_predicted_twice(run: Callable[..., Run]) -> None:
     it = run(2)
     it.engine.script[it.ids[1]] = lambda request: solves(
-        RolloutRequest(request.config, it.dataset.instances[0], 7, "process", request.run_dir)
+        replace(request, instance=it.dataset.instances[0], attempt=7)
     )
 
     with pytest.raises(JournalError, match="UNIQUE"):

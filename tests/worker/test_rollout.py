@@ -6,16 +6,17 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.local_gateway import LocalGateway, model_at
 
-from orchestrator.agents import Agent, AgentContext
+from orchestrator.agents import Agent, load_agent_kind
 from orchestrator.agents.base import SimpleAgent
-from orchestrator.agents.steps import Trajectory
+from orchestrator.agents.context import AgentContext
+from orchestrator.agents.nop import NopKind
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.errors import AgentCrashed, EndpointUnavailable, SandboxUnavailable
@@ -66,6 +67,18 @@ def roll(
     return run
 
 
+def request_of(
+    config: RunConfig,
+    instance: Instance,
+    run_dir: Path,
+    kind: str = "process",
+    attempt: int = 1,
+    **more: Any,
+) -> RolloutRequest:
+    agent = load_agent_kind(config.agent, {})
+    return RolloutRequest(config, instance, attempt, kind, str(run_dir), agent=agent, **more)
+
+
 def failure_of(result: RolloutResult) -> tuple[FailureKind, str]:
     assert result.failure is not None
     assert result.outcome is None
@@ -76,7 +89,7 @@ def failure_of(result: RolloutResult) -> tuple[FailureKind, str]:
 def test_a_rollout_tells_its_phases_and_then_its_result(
     make_config: MakeConfig, instance: Instance, tmp_path: Path
 ) -> None:
-    request = RolloutRequest(make_config("nop"), instance, 4, "process", str(tmp_path))
+    request = request_of(make_config("nop"), instance, tmp_path, attempt=4)
 
     *progress, result = roll_out(request)
 
@@ -145,7 +158,7 @@ def test_no_docker_engine_is_a_failure_and_not_an_exception(
     make_config: MakeConfig, instance: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
-    request = RolloutRequest(make_config("nop"), instance, 1, "docker", str(tmp_path))
+    request = request_of(make_config("nop"), instance, tmp_path, kind="docker")
 
     *_, result = roll_out(request)
 
@@ -197,7 +210,7 @@ class LosesItsSandbox(SimpleAgent):
         self.lost_it = threading.Event()
 
     def run(self, context: AgentContext) -> Outcome:
-        context.budget.begin_step()
+        context.begin_step()
         context.sandbox.close()
         self.lost_it.set()
         if self._end is None:
@@ -210,24 +223,27 @@ class LosesItsSandbox(SimpleAgent):
     def close(self) -> None:
         self._let_go.set()
 
-    def last_patch(self, output_dir: Path) -> str:
+    def last_patch(self) -> str:
         return self._last
 
-    def trajectory(self, output_dir: Path) -> Trajectory:
-        return Trajectory(())
+
+@dataclass(frozen=True)
+class ThisAgent(NopKind):
+    """The kind of an agent that is there already."""
+
+    agent: Agent
+
+    def create(self) -> Agent:
+        return self.agent
 
 
 @pytest.fixture
-def roll_with(
-    roll: Roll, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., RolloutResult]:
+def roll_with(roll: Roll, make_config: MakeConfig) -> Callable[..., RolloutResult]:
     """Runs a rollout of this very agent."""
 
     def run(agent: Agent, settings: dict[str, Any] | None = None, **more: Any) -> RolloutResult:
-        monkeypatch.setattr(
-            "orchestrator.worker.rollout.create_agent", lambda config, commit: agent
-        )
-        return roll(make_config("nop", settings), **more)
+        config = make_config("nop", settings)
+        return roll(config, agent=ThisAgent(config.agent, {}, agent), **more)
 
     return run
 
@@ -307,7 +323,7 @@ def test_who_overran_its_time_in_a_sandbox_that_is_gone_has_not_ended(
 def steps_shown(
     config: RunConfig, instance: Instance, server: Server, run_dir: Path
 ) -> tuple[list[Progress], RolloutResult]:
-    request = RolloutRequest(config, instance, 1, "process", str(run_dir), **server.address)
+    request = request_of(config, instance, run_dir, **server.address)
     *events, result = roll_out(request)
     assert isinstance(result, RolloutResult)
     return [event for event in events if isinstance(event, Progress)], result

@@ -36,7 +36,12 @@ def grade_in_process(request: GradeRequest) -> GradeResult:
     error: InfraError | None = None
     try:
         rollout = RolloutRequest(
-            request.config, request.instance, request.attempt, "process", request.run_dir
+            request.config,
+            request.instance,
+            request.attempt,
+            "process",
+            request.run_dir,
+            agent=None,  # type: ignore[arg-type]  # none works in it
         )
         spec = replace(sandbox_spec(rollout), memory_gb=request.config.cluster.grading.memory_gb)
         with ProcessSandbox.start(spec) as sandbox:
