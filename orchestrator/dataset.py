@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.answers import GoldAnswer, seal
-from orchestrator.config.load import nearest
+from orchestrator.config.keys import nearest
 from orchestrator.config.schema import Benchmark, Selection
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.types import Instance, SealedAnswer

@@ -17,12 +17,8 @@ runs/<run_id>/
     report.{json,md}
     scratch/                 copies that process sandboxes work in; empty between runs
 
-<cache>/agents/sweagent/     <cache>: $SWE_ORCHESTRATOR_CACHE, or the user's cache folder
-    installed.json           names the folder in use, which is whole; written last
-    lock, in-use             held (flock) by who installs, and by runs that work with it
-    <folder>/checkout/       SWE-agent's repository at the installed commit
-    <folder>/venv/           its own Python environment
-    <folder>/runtime/linux-amd64/    SWE-ReX for sandboxes of that platform, mounted read-only
+<cache>/agents/<kind>/       an agent that is installed beside us; its own module draws it
+                             (<cache>: $SWE_ORCHESTRATOR_CACHE, or the user's cache folder)
 """
 
 from __future__ import annotations
@@ -104,61 +100,11 @@ class RunPaths:
         return self.harness_logs / harness_model_name(model) / instance_id
 
 
-@dataclass(frozen=True)
-class SweAgentPaths:
-    """One installation of SWE-agent; see the module's docstring for the drawing."""
-
-    root: Path
-
-    @property
-    def checkout(self) -> Path:
-        return self.root / "checkout"
-
-    @property
-    def venv(self) -> Path:
-        return self.root / "venv"
-
-    @property
-    def python(self) -> Path:
-        return self.venv / "bin" / "python"
-
-    def runtime(self, platform: str) -> Path:
-        return self.root / "runtime" / platform.replace("/", "-")
-
-
-@dataclass(frozen=True)
-class SweAgentFolder:
-    """Where installations of SWE-agent lie, of which one is in use."""
-
-    root: Path
-
-    @classmethod
-    def of_user(cls) -> SweAgentFolder:
-        given = os.environ.get("SWE_ORCHESTRATOR_CACHE")
-        cache = Path(given) if given else platformdirs.user_cache_path("swe-orchestrator")
-        return cls(cache.resolve() / "agents" / "sweagent")
-
-    @property
-    def manifest(self) -> Path:
-        return self.root / "installed.json"
-
-    @property
-    def fetched(self) -> Path:
-        """A checkout that is not known to be one yet."""
-        return self.root / "fetched"
-
-    @property
-    def lock(self) -> Path:
-        """Held (flock) by the one who installs."""
-        return self.root / "lock"
-
-    @property
-    def in_use(self) -> Path:
-        """Held (flock, shared) by every run on this host that works with what is installed."""
-        return self.root / "in-use"
-
-    def installation(self, folder: str) -> SweAgentPaths:
-        return SweAgentPaths(self.root / folder)
+def user_cache() -> Path:
+    """Where what is kept between runs lies; each agent that is installed has a folder in it."""
+    given = os.environ.get("SWE_ORCHESTRATOR_CACHE")
+    cache = Path(given) if given else platformdirs.user_cache_path("swe-orchestrator")
+    return cache.resolve()
 
 
 def harness_model_name(model: str) -> str:

@@ -49,8 +49,10 @@ from rich.table import Table
 from watched_side import PARTS, Measured, Setup, Side, SideFailed, say
 
 from orchestrator.agents.base import TOOLS_MOUNT
-from orchestrator.agents.sweagent.agent import RUNTIME_PATH, SERVER, find_bundle
+from orchestrator.agents.sweagent.bundles import find_bundle
 from orchestrator.agents.sweagent.installation import require_installation
+from orchestrator.agents.sweagent.paths import SweAgentPaths
+from orchestrator.agents.sweagent.server import RUNTIME_PATH, SERVER
 from orchestrator.answers import unseal
 from orchestrator.backends.docker.engine import connect
 from orchestrator.backends.docker.images import ensure_image
@@ -59,7 +61,6 @@ from orchestrator.config.load import list_profiles
 from orchestrator.config.schema import Benchmark, Images
 from orchestrator.dataset import load_instances
 from orchestrator.errors import OrchestratorError
-from orchestrator.paths import SweAgentPaths
 from orchestrator.report.markdown import bar
 from orchestrator.scripted.endpoint import MODEL
 
@@ -192,7 +193,7 @@ def sweagent_instances(
 def sweagent_settings(side: Side, config: RunConfig, paths: SweAgentPaths) -> dict[str, Any]:
     """What our agent profile says, in SWE-agent's words."""
     agent, rollout = config.agent, config.rollout
-    bundles = [str(find_bundle(name, paths.checkout / "tools")) for name in agent.bundles]
+    bundles = [str(find_bundle(name, paths.tools)) for name in agent.bundles]
     return {
         "templates": {
             "system_template": agent.system_template,

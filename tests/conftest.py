@@ -14,6 +14,7 @@ import pytest
 from support.processes import fork_servers
 from support.specs import make_assignment, sandbox_spec
 
+from orchestrator.agents import load_agent_kind
 from orchestrator.agents.sweagent import runner_process
 from orchestrator.backends import Sandbox, find_backend
 from orchestrator.config import RunConfig, RunRequest, load_config
@@ -172,8 +173,9 @@ def play() -> Callable[..., RolloutResult]:
         sealed_answer: SealedAnswer | None = None,
         **more: Any,
     ) -> RolloutResult:
+        agent = more.pop("agent", None) or load_agent_kind(config.agent, {})
         assignment = make_assignment(config, instance, kind, run_dir, sealed_answer=sealed_answer)
-        request = RolloutRequest(assignment, **more)
+        request = RolloutRequest(assignment, agent=agent, **more)
         *_, result = roll_out(request, should_stop)
         assert isinstance(result, RolloutResult)
         return result

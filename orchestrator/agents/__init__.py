@@ -1,33 +1,22 @@
-"""Agents behind one protocol, found by kind and imported when they are used."""
+"""Agents behind two protocols, found by kind and imported when they are used."""
 
 from __future__ import annotations
 
-from orchestrator.agents.base import Agent, AgentContext
-from orchestrator.config.schema import AgentSettings as AgentConfig
+from collections.abc import Mapping
 
-__all__ = ["Agent", "AgentContext", "create_agent"]
+from orchestrator.agents.base import Agent, AgentKind
+from orchestrator.config.schema import AgentSettings, find_agent_kind
+
+__all__ = ["Agent", "AgentKind", "load_agent_kind"]
 
 
-def create_agent(config: AgentConfig, commit: str = "") -> Agent:
-    """The agent of a profile, for one rollout.
+def load_agent_kind(settings: AgentSettings, locked: Mapping[str, str]) -> AgentKind:
+    """The agent of a run's configuration.
 
-    `commit` is that of an agent which is installed beside us, as the run began with it.
+    `locked` are the versions that the run began with; empty for a new run.
+
+    Raises:
+        ConfigError: there is no such kind.
     """
-    kind = config.kind
-    if kind == "sweagent":
-        from orchestrator.agents.sweagent.agent import SweAgent
-
-        return SweAgent(config, commit)
-    if kind == "mini":
-        from orchestrator.agents.mini.agent import MiniAgent
-
-        return MiniAgent(config)
-    if kind == "gold":
-        from orchestrator.agents.gold import GoldAgent
-
-        return GoldAgent()
-    if kind == "nop":
-        from orchestrator.agents.nop import NopAgent
-
-        return NopAgent()
-    raise ValueError(f"no agent {kind!r}")
+    kind: AgentKind = find_agent_kind(settings.kind)(settings, dict(locked))
+    return kind

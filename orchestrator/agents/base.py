@@ -1,37 +1,36 @@
-"""What an agent is to a rollout: what works in a sandbox until it ends by its own doing."""
+"""What an agent is: to a run a kind, made once; to a rollout what works in its sandbox."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-from orchestrator.agents.budget import Budget
-from orchestrator.agents.steps import Trajectory
-from orchestrator.backends import Sandbox
-from orchestrator.types import Instance, Outcome, SealedAnswer
+from orchestrator.config.schema import AgentSettings
+from orchestrator.types import Outcome
+
+if TYPE_CHECKING:
+    from orchestrator.agents.context import AgentContext
 
 TOOLS_PATH = "/opt/swe-orchestrator/tools"
 """Where our own tools are, in sandboxes whose agent asked for TOOLS_MOUNT."""
 TOOLS_MOUNT = f"{Path(__file__).parent / 'tools'}:{TOOLS_PATH}:ro"
 
 
-@dataclass(frozen=True)
-class AgentContext:
-    """All that an agent is given."""
+class SandboxHost(Protocol):
+    """What an agent's check is told of the sandboxes that it will work in."""
 
-    instance: Instance
-    sandbox: Sandbox
-    base_tree: str
-    """Of git: the repository as the agent finds it. A patch is the difference from it."""
-    budget: Budget
-    base_url: str
-    """The endpoint that answers for the run's model; empty for agents that ask none."""
-    api_key: str
-    output_dir: Path
-    """Files written here are kept in the rollout's folder, on every way out."""
-    sealed_answer: SealedAnswer | None = None
-    """Given to `gold` alone."""
+    @property
+    def isolates(self) -> bool:
+        """False: what an agent does in a sandbox, it does on the host."""
+        ...
+
+    @property
+    def platform(self) -> str:
+        """Of the sandboxes' images, such as linux/amd64."""
+        ...
 
 
 class Agent(Protocol):
@@ -48,9 +47,11 @@ class Agent(Protocol):
 
     def run(self, context: AgentContext) -> Outcome:
         """Work until submission or a limit. The patch is not the agent's to deliver: the rollout
-        harvests what changed in the sandbox.
+        harvests what changed in the sandbox. Nor is its trajectory: `context.record` tells each
+        step.
 
         Raises:
+            LimitReached: as `context` raised it; the rollout ends with its outcome.
             InfraError: the endpoint or the sandbox is gone; the rollout becomes a failure.
         """
         ...
@@ -60,17 +61,112 @@ class Agent(Protocol):
         what `prepare` started. Safe to call twice; never raises."""
         ...
 
-    def last_patch(self, output_dir: Path) -> str:
+    def last_patch(self) -> str:
         """The patch as the agent last saw it, for when its sandbox is gone; empty if unknown."""
         ...
 
-    def trajectory(self, output_dir: Path) -> Trajectory:
-        """Read what `run` left in `output_dir`, also after it was cut off."""
+
+class AgentKind(Protocol):
+    """One agent as a run has it, found by the `kind` of its profile (`agents.load_agent_kind`).
+
+    Frozen, and picklable: it travels to the workers. Its module imports nothing heavy, as each
+    command that reads a profile imports it; what heavy modules do belongs into `create`.
+    """
+
+    Settings: ClassVar[type[AgentSettings]]
+    """The class of its section of the configuration."""
+    asks_model: ClassVar[bool]
+    """False: it is run without a model, and without a gateway."""
+    needs_gold_patch: ClassVar[bool]
+    """True: its rollouts are given the sealed answer. For checks of a set-up alone."""
+
+    def __init__(self, settings: Any, locked: Mapping[str, str]) -> None:
+        """`settings` are of the class Settings. `locked` are the versions that the run began with,
+        from its lock.json; empty for a new run."""
+
+    def check(self, host: SandboxHost) -> None:
+        """Before the night: whether it can work in the sandboxes of this host.
+
+        Raises:
+            ConfigError: its settings can't be met.
+            PrerequisiteError: something is missing, or not what the run began with.
+        """
+        ...
+
+    def versions(self) -> dict[str, str]:
+        """What its results depend on, beside this project's own packages; goes into lock.json."""
+        ...
+
+    def hold(self, platform: str) -> AbstractContextManager[None]:
+        """Entered on the driver's host while a run lasts: what it needs stays as it is.
+
+        Raises:
+            PrerequisiteError: as `check`; what was checked may have changed.
+        """
+        ...
+
+    def create(self) -> Agent:
+        """The agent, for one rollout, on the worker."""
         ...
 
 
+class InstalledKind(Protocol):
+    """What an `AgentKind` has besides that is installed beside us (`agents install`)."""
+
+    @staticmethod
+    def installed() -> dict[str, Any] | None:
+        """Facts of what is installed, ready for JSON; None where nothing is."""
+        ...
+
+    @staticmethod
+    def installed_line() -> str:
+        """The same in a line for people; where nothing is installed, how to mend that."""
+        ...
+
+    @staticmethod
+    def install(source: str, ref: str, platform: str, say: Say, detail: Say) -> str:
+        """Install it; the line that says so. An empty `source` or `ref` is its own default.
+
+        `say` is told each step, `detail` each line of what its tools say.
+
+        Raises:
+            ConfigError: no such source, ref or platform.
+            PrerequisiteError: something that this needs is missing, or it is in use.
+        """
+        ...
+
+
+class Say(Protocol):
+    """Takes a line for people."""
+
+    def __call__(self, text: str, /) -> None: ...
+
+
+S = TypeVar("S", bound=AgentSettings)
+
+
+@dataclass(frozen=True)
+class SimpleKind(Generic[S]):
+    """An `AgentKind`, less `Settings` and `create`, that asks a model and needs nothing else."""
+
+    asks_model: ClassVar[bool] = True
+    needs_gold_patch: ClassVar[bool] = False
+
+    settings: S
+    locked: Mapping[str, str]
+
+    def check(self, host: SandboxHost) -> None:
+        """It works anywhere."""
+
+    def versions(self) -> dict[str, str]:
+        return {}
+
+    def hold(self, platform: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
 class SimpleAgent:
-    """What an agent is that needs nothing but its sandbox."""
+    """An `Agent`, less `run`, that needs nothing but its sandbox."""
 
     def prepare(self, platform: str) -> tuple[str, ...]:
         return ()
@@ -78,5 +174,5 @@ class SimpleAgent:
     def close(self) -> None:
         """It works in the rollout's own process, and ends with its sandbox."""
 
-    def last_patch(self, output_dir: Path) -> str:
+    def last_patch(self) -> str:
         return ""

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
-from orchestrator.agents.base import AgentContext, SimpleAgent
-from orchestrator.agents.steps import Trajectory
+from orchestrator.agents.base import SimpleAgent, SimpleKind
+from orchestrator.config.schema import AgentSettings
 from orchestrator.types import Outcome
+
+if TYPE_CHECKING:
+    from orchestrator.agents.context import AgentContext
 
 
 class NopAgent(SimpleAgent):
     """Submits at once."""
 
     def run(self, context: AgentContext) -> Outcome:
-        context.budget.begin_step()
+        context.begin_step()
         return Outcome.SUBMITTED
 
-    def trajectory(self, output_dir: Path) -> Trajectory:
-        return Trajectory(())
+
+@dataclass(frozen=True)
+class NopKind(SimpleKind[AgentSettings]):
+    """Has nothing to set."""
+
+    Settings: ClassVar[type[AgentSettings]] = AgentSettings
+    asks_model: ClassVar[bool] = False
+
+    def create(self) -> NopAgent:
+        return NopAgent()

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli import options as opt
 
 if TYPE_CHECKING:
-    from orchestrator.agents.sweagent.installation import Installation
+    from orchestrator.agents.base import InstalledKind
 
 
 def register(app: typer.Typer) -> None:
     agents = typer.Typer(
-        help="The agents that have a profile, and SWE-agent's installation.",
+        help="The agents that have a profile, and those that are installed beside us.",
         invoke_without_command=True,
     )
     agents.callback()(_default)
@@ -34,49 +34,51 @@ def _default(
 
 
 def list_agents(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption = False) -> None:
-    """The agents that have a profile; for SWE-agent, what is installed and where."""
-    from orchestrator.agents.sweagent.installation import INSTALL, find_installation
+    """The agents that have a profile; of those beside us, what is installed and where."""
     from orchestrator.cli.profiles import list_rows, print_rows
+    from orchestrator.guests import AGENTS
 
     rows = list_rows("agents", ("kind", "protocol"), config_dirs)
-    found = find_installation()
+    kinds = [*AGENTS, *(str(row["kind"]) for row in rows)]
+    installed = installed_kinds(kinds)
     if as_json:
-        facts = _facts(found)
-        rows = [row | {"installed": facts} if row["kind"] == "sweagent" else row for row in rows]
+        facts = {kind: found.installed() for kind, found in installed.items()}
+        for row in rows:
+            if row["kind"] in facts:
+                row["installed"] = facts[row["kind"]]
         typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
     print_rows(rows, ("kind", "protocol"))
-    if found is None:
-        typer.echo(f"SWE-agent is not installed; `{INSTALL}` does that.")
-        return
-    platforms = ", ".join(found.platforms)
-    typer.echo(
-        f"SWE-agent {found.ref} ({found.commit[:12]}) with SWE-ReX {found.versions['swe-rex']}, "
-        f"for sandboxes of {platforms}, in {found.paths.root}"
-    )
+    for found in installed.values():
+        typer.echo(found.installed_line())
 
 
 def install(
-    agent: Annotated[str, typer.Argument(help="sweagent; all others come with the project.")],
+    agent: Annotated[
+        str, typer.Argument(help="The kind of an agent that is installed beside us: see `list`.")
+    ],
     source: Annotated[
-        str | None, typer.Option("--source", help="URL or path of SWE-agent's git repository.")
-    ] = None,
-    ref: Annotated[str | None, typer.Option("--ref", help="Tag, branch or commit.")] = None,
+        str, typer.Option("--source", help="URL or path of its git repository.", show_default=False)
+    ] = "",
+    ref: Annotated[
+        str, typer.Option("--ref", help="Tag, branch or commit.", show_default=False)
+    ] = "",
     platform: Annotated[
         str, typer.Option("--platform", help="Of the sandboxes: linux/amd64 or linux/arm64.")
     ] = "linux/amd64",
 ) -> None:
-    """Install SWE-agent into an environment of its own in your cache folder.
+    """Install an agent into an environment of its own in your cache folder.
 
     A second call takes a moment: what is there and fits is kept.
     """
     from rich.markup import escape
 
-    from orchestrator.agents.sweagent import installation
     from orchestrator.errors import ConfigError
+    from orchestrator.guests import AGENTS
 
-    if agent != "sweagent":
-        raise ConfigError(f"agents install {agent}: only sweagent is installed this way")
+    known = installed_kinds([*AGENTS, agent])
+    if agent not in known:
+        raise ConfigError(f"agents install {agent}: only {', '.join(known)} is installed this way")
     console = opt.make_console()
     with console.status("looking what is there") as status:
 
@@ -84,24 +86,27 @@ def install(
             console.print(text, markup=False, highlight=False, soft_wrap=True)
             status.update(text)
 
-        found = installation.install(
-            source or installation.SOURCE,
-            ref or installation.REF,
+        line = known[agent].install(
+            source,
+            ref,
             platform,
             say,
             lambda line: status.update(escape(line[: console.width - 4])),
         )
-    say(f"SWE-agent {found.ref} ({found.commit[:12]}) is in {found.paths.root}")
+    say(line)
 
 
-def _facts(found: Installation | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    return {
-        "folder": str(found.paths.root),
-        "source": found.source,
-        "ref": found.ref,
-        "commit": found.commit,
-        "versions": found.versions,
-        "platforms": found.platforms,
-    }
+def installed_kinds(kinds: list[str]) -> dict[str, type[InstalledKind]]:
+    """Those of these kinds of agents that are installed beside us; unknown ones are left out."""
+    from orchestrator.config.schema import find_agent_kind
+    from orchestrator.errors import ConfigError
+
+    found: dict[str, type[InstalledKind]] = {}
+    for kind in dict.fromkeys(kinds):
+        try:
+            agent = find_agent_kind(kind)
+        except ConfigError:
+            continue  # a launch with it tells why
+        if hasattr(agent, "installed_line"):
+            found[kind] = agent
+    return found

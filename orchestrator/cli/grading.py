@@ -62,7 +62,6 @@ def grade(
         name = given[0].model_name_or_path
         request = opt.make_request(
             target,
-            agent="nop",
             cluster=cluster,
             run_id=run_id,
             runs_dir=runs_dir,
@@ -72,10 +71,9 @@ def grade(
             sandbox=sandbox,
             settings=settings,
             config_dirs=config_dirs,
-            more={
-                "agent.kind": "predictions",
-                "agent.name": name,
-                "agent.description": f"Made elsewhere; read from {predictions.name}.",
+            predictions={
+                "name": name,
+                "description": f"Made elsewhere; read from {predictions.name}.",
             },
         )
         finished = grade_predictions(request, given, console)

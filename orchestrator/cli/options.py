@@ -81,6 +81,7 @@ def make_request(
     settings: list[str] | None = None,
     config_dirs: list[Path] | None = None,
     more: dict[str, Any] | None = None,
+    predictions: dict[str, str] | None = None,
 ) -> RunRequest:
     """The request that the options stand for; flags go over `--set`."""
     from orchestrator.config import RunRequest
@@ -106,6 +107,7 @@ def make_request(
         runs_dir=str(runs_dir),
         settings=given,
         config_dirs=tuple(config_dirs or ()),
+        predictions=predictions,
     )
 
 
@@ -117,7 +119,7 @@ def make_console() -> Console:
 
 def run_folder(run: str, runs_dir: Path) -> Path:
     """The folder of a run given by its id, or by its path."""
-    from orchestrator.config.load import nearest
+    from orchestrator.config.keys import nearest
     from orchestrator.errors import ConfigError
 
     for folder in (runs_dir / run, Path(run)):

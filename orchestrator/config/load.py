@@ -7,23 +7,22 @@ the model's, `--set` and flags. A profile holds the keys of its own section, and
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast, get_args, get_origin
+from typing import Any, cast
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from orchestrator.config.schema import RUN_ID, RunConfig
+from orchestrator.config.keys import Keys, nearest
+from orchestrator.config.schema import RUN_ID, AgentSettings, RunConfig, find_agent_kind
 from orchestrator.errors import ConfigError
 
 KINDS = ("models", "agents", "benchmarks", "clusters")
 SECTION_OF_KIND = {kind: kind.removesuffix("s") for kind in KINDS}
-MODELLESS_AGENTS = ("gold", "nop", "predictions")
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,8 @@ class RunRequest:
     """Dotted key to value, from flags and `--set`."""
     config_dirs: tuple[Path, ...] = ()
     """Looked in before the shipped profiles."""
+    predictions: Mapping[str, str] | None = None
+    """The section `predictions` of a run that grades what somebody else made, without an agent."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,12 @@ def provenance(request: RunRequest) -> dict[str, tuple[Any, str]]:
 
 RETIRED = (("model.endpoint", "retry_s"),)
 """Section and key of settings that older runs were started with and that mean nothing any more."""
+RETIRED_OF_AGENTS = (
+    *("max_format_errors", "observation_chars"),
+    *("system_template", "instance_template", "observation_template", "format_error_template"),
+    *("protocol", "bundles"),
+)
+"""What older runs wrote down for every agent, whether it knew the key or not."""
 
 
 def load_run_config(path: Path) -> RunConfig:
@@ -99,7 +106,23 @@ def load_run_config(path: Path) -> RunConfig:
         raise ConfigError(f"{path} holds no configuration")
     for section, key in RETIRED:
         _drop(data, section, key)
+    _mend_agent(data)
     return _validate(data, {}, where=str(path))
+
+
+def _mend_agent(data: dict[str, Any]) -> None:
+    """Older runs' agents had the keys of all kinds, and predictions were an agent of a kind."""
+    agent = data.get("agent")
+    if not isinstance(agent, dict):
+        return
+    if agent.get("kind") == "predictions":
+        data["predictions"] = {k: agent[k] for k in ("name", "description") if k in agent}
+        data["agent"] = None
+        return
+    known = _agent_section(data).model_fields
+    for key in RETIRED_OF_AGENTS:
+        if key not in known:
+            agent.pop(key, None)
 
 
 def _drop(data: dict[str, Any], section: str, key: str) -> None:
@@ -122,36 +145,63 @@ def parse_setting(text: str) -> tuple[str, Any]:
         raise ConfigError(f"--set {text}: the value is not YAML: {_one_line(error)}") from None
 
 
-def nearest(word: str, known: list[str]) -> str:
-    """`; did you mean X?` where something known is near, else what is known."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
-
-
 def _layers(request: RunRequest) -> list[Layer]:
-    benchmark = _benchmark_layer(request)
+    layers = [_profile("clusters", request.cluster, request.config_dirs)]
+    layers += _author_layers(request, _benchmark_layer(request))
+    keys = Keys(_agent_section(_merge(layers)[0]))
+    for key, value in request.settings.items():
+        layers.append(Layer(f"--set {key}", _unflatten(keys.split(key), value)))
+    return layers
+
+
+def _author_layers(request: RunRequest, benchmark: Layer) -> Iterator[Layer]:
+    """The benchmark, who solves it (an agent, and its model) and the run's id."""
+    yield benchmark
     chosen = cast(dict[str, Any], benchmark.data["benchmark"])
-    agent_name = request.agent or chosen.get("default_agent") or "mini"
-    agent = _profile("agents", agent_name, request.config_dirs)
-    layers = [_profile("clusters", request.cluster, request.config_dirs), benchmark, agent]
-
-    needs_model = cast(dict[str, Any], agent.data["agent"]).get("kind") not in MODELLESS_AGENTS
-    model_name = request.model or (chosen.get("default_model") if needs_model else None)
-    if needs_model and model_name is None:
-        known = ", ".join(list_profiles("models", request.config_dirs))
-        raise ConfigError(f"agent {agent_name!r} needs --model NAME; known: {known}")
-    if needs_model and model_name is not None:
-        layers.append(_profile("models", model_name, request.config_dirs))
+    if request.predictions is not None:
+        author, model_name = "predictions", None
+        yield Layer("predictions", {"agent": None, "predictions": request.predictions})
     else:
-        layers.append(Layer("no model needed", {"model": None}))
-
-    run_id = request.run_id or _new_run_id(request.benchmark, model_name, agent_name)
+        author = request.agent or chosen.get("default_agent") or "mini"
+        agent = _profile("agents", author, request.config_dirs)
+        yield agent
+        model_name = _model_name(request, chosen, agent, author)
+    if model_name is not None:
+        yield _profile("models", model_name, request.config_dirs)
+    else:
+        yield Layer("no model needed", {"model": None})
+    run_id = request.run_id or _new_run_id(request.benchmark, model_name, author)
     if not re.fullmatch(RUN_ID, run_id):
         raise ConfigError(f"run id {run_id!r}: use letters, digits, '.', '_' and '-'")
-    layers.append(Layer("command line", {"run_id": run_id, "runs_dir": request.runs_dir}))
-    for key, value in request.settings.items():
-        layers.append(Layer(f"--set {key}", _unflatten(key, value)))
-    return layers
+    yield Layer("command line", {"run_id": run_id, "runs_dir": request.runs_dir})
+
+
+def _model_name(
+    request: RunRequest, benchmark: dict[str, Any], agent: Layer, agent_name: str
+) -> str | None:
+    """The model's profile; None for agents that ask no model."""
+    kind = cast(dict[str, Any], agent.data["agent"]).get("kind")
+    try:
+        if isinstance(kind, str) and not find_agent_kind(kind).asks_model:
+            return None
+    except ConfigError as error:
+        raise ConfigError(f"agent.kind: {error}, in {agent.origin}") from None
+    name = request.model or benchmark.get("default_model")
+    if name is None:
+        known = ", ".join(list_profiles("models", request.config_dirs))
+        raise ConfigError(f"agent {agent_name!r} needs --model NAME; known: {known}")
+    return str(name)
+
+
+def _agent_section(data: Mapping[str, Any]) -> type[AgentSettings]:
+    """The class of the agent's section; what all have in common where its kind is not known."""
+    agent = data.get("agent")
+    kind = agent.get("kind") if isinstance(agent, Mapping) else None
+    try:
+        found: type[AgentSettings] = find_agent_kind(str(kind)).Settings
+    except ConfigError:
+        return AgentSettings
+    return found
 
 
 def _benchmark_layer(request: RunRequest) -> Layer:
@@ -227,8 +277,8 @@ def _leaves(
             yield (*path, str(key)), value
 
 
-def _unflatten(key: str, value: Any) -> dict[str, Any]:
-    for part in reversed(_split_key(key)):
+def _unflatten(parts: Sequence[str], value: Any) -> dict[str, Any]:
+    for part in reversed(parts):
         value = {part: value}
     return cast(dict[str, Any], value)
 
@@ -238,66 +288,22 @@ def _validate(data: dict[str, Any], origins: Mapping[str, str], where: str = "")
         return RunConfig.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        parts = _known_part(tuple(str(part) for part in first["loc"]))
+        keys = Keys(_agent_section(data))
+        parts = keys.known_part(tuple(str(part) for part in first["loc"]))
         key = ".".join(parts)
         origin = where or _origin(key, origins)
         if first["type"] == "extra_forbidden":
-            known = _keys_at(parts[:-1])
-            raise ConfigError(
-                f"unknown key {key!r} in {origin}{nearest(parts[-1], known)}"
-            ) from None
+            hint = nearest(parts[-1], keys.at(parts[:-1]))
+            raise ConfigError(f"unknown key {key!r} in {origin}{hint}") from None
+        if not parts:
+            raise ConfigError(f"{first['msg']}, in {origin}") from None
         got = "" if first["type"] == "missing" else f" (got {first['input']!r})"
         raise ConfigError(f"{key}: {first['msg']}{got}, in {origin}") from None
-
-
-def _known_part(parts: tuple[str, ...]) -> tuple[str, ...]:
-    """Where pydantic looked, less what it adds of its own: the members of a union, `[key]`."""
-    for depth in range(1, len(parts)):
-        fields = _keys_at(parts[:depth])
-        if not fields:
-            return parts[: depth + 1] if _is_mapping(parts[:depth]) else parts[:depth]
-    return parts
 
 
 def _origin(key: str, origins: Mapping[str, str]) -> str:
     inside = (o for k, o in origins.items() if k == key or k.startswith(f"{key}."))
     return next(inside, "the profiles")
-
-
-def _keys_at(parts: tuple[str, ...]) -> list[str]:
-    """The known keys of the section that a path of keys leads to."""
-    model: type[BaseModel] = RunConfig
-    for part in parts:
-        field = model.model_fields.get(part)
-        choices = (field.annotation, *get_args(field.annotation)) if field else ()
-        sections = [c for c in choices if isinstance(c, type) and issubclass(c, BaseModel)]
-        if not sections:
-            return []
-        model = sections[0]
-    return list(model.model_fields)
-
-
-def _is_mapping(parts: tuple[str, ...]) -> bool:
-    """Whether a path of keys leads to a mapping with keys of people's own."""
-    model: type[BaseModel] = RunConfig
-    for part in parts[:-1]:
-        annotation = model.model_fields[part].annotation
-        choices = (annotation, *get_args(annotation))
-        model = next(c for c in choices if isinstance(c, type) and issubclass(c, BaseModel))
-    field = model.model_fields.get(parts[-1])
-    return field is not None and get_origin(field.annotation) is dict
-
-
-def _split_key(dotted: str) -> tuple[str, ...]:
-    """The parts of a dotted key; what names a person's own key (an instance id) may hold dots."""
-    parts = dotted.split(".")
-    for depth in range(1, len(parts)):
-        if not _keys_at(tuple(parts[:depth])):
-            simple = _is_mapping(tuple(parts[:depth])) and parts[depth - 1] != "request_fields"
-            if simple:
-                return (*parts[:depth], ".".join(parts[depth:]))
-            break
-    return tuple(parts)
 
 
 def _new_run_id(benchmark: str, model: str | None, agent: str) -> str:

@@ -6,11 +6,22 @@ Units stand in the names: `_s` seconds, `_gb` gigabytes (10^9 bytes), everything
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
-from orchestrator.guests import BACKENDS
+from orchestrator.errors import ConfigError
+from orchestrator.guests import AGENTS, BACKENDS, find_class
 from orchestrator.types import FailureKind
 
 RUN_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
@@ -131,24 +142,32 @@ class Model(Section):
 
 
 class AgentSettings(Section):
-    """Templates are Jinja; docs/agents.md lists what each agent puts into them."""
+    """What every agent's section has. The kind's own class (`AgentKind.Settings`) adds its keys."""
 
     name: str
     description: str = ""
-    kind: Literal["sweagent", "mini", "gold", "nop", "predictions"]
-    max_format_errors: int = Field(default=5, gt=0)
-    """Answers in a row that hold no action before the rollout ends as format_errors."""
-    observation_chars: int = Field(default=10_000, gt=0)
-    """A command's output is cut to this before the model sees it."""
-    system_template: str = ""
-    instance_template: str = ""
-    observation_template: str = ""
-    format_error_template: str = ""
-    protocol: Literal["thought_action", "xml_thought_action", "function_calling"] = "thought_action"
-    """sweagent only: the form of an answer, by the name of SWE-agent's parser for it."""
-    bundles: tuple[str, ...] = ()
-    """Tools in the sandbox: `edit` for mini; for sweagent the bundles of ours, or of SWE-agent's
-    checkout, by folder name."""
+    kind: str
+    """A name of `guests.AGENTS`, or package.module:Class of somebody else's agent."""
+
+
+def find_agent_kind(kind: str) -> type[Any]:
+    """The class that implements `agents.base.AgentKind`, by the `kind` of an agent's section.
+
+    Raises:
+        ConfigError: there is none of this name or import path.
+    """
+    found = find_class(AGENTS, kind)
+    settings = getattr(found, "Settings", None)
+    if not (isinstance(settings, type) and issubclass(settings, AgentSettings)):
+        raise ConfigError(f"kind {kind!r} is no agent: its Settings are no AgentSettings")
+    return found
+
+
+class Predictions(Section):
+    """Whose predictions a run grades that starts no agent of its own."""
+
+    name: str
+    description: str = ""
 
 
 class SandboxSettings(Section):
@@ -283,15 +302,45 @@ class RunConfig(Section):
     benchmark: Benchmark
     model: Model | None
     """None for agents that ask no model (gold, nop)."""
-    agent: AgentSettings
+    agent: SerializeAsAny[AgentSettings] | None = None
+    """The section of its kind. None where predictions are graded that were made elsewhere."""
+    predictions: Predictions | None = None
     cluster: Cluster
     rollout: RolloutLimits = RolloutLimits()
     selection: Selection = Selection()
 
+    @field_validator("agent", mode="before")
+    @classmethod
+    def _agent_of_its_kind(cls, given: Any) -> Any:
+        kind = given.get("kind") if isinstance(given, Mapping) else None
+        if not isinstance(kind, str):
+            return given  # it is one already, or not even that
+        try:
+            section = find_agent_kind(kind).Settings
+        except ConfigError as error:
+            unknown = PydanticCustomError("unknown_kind", "{problem}", {"problem": str(error)})
+            raise ValidationError.from_exception_data(
+                "agent", [{"type": unknown, "loc": ("kind",), "input": kind}]
+            ) from None
+        return section.model_validate(given)
+
+    @model_validator(mode="after")
+    def _an_agent_or_predictions(self) -> Self:
+        if (self.agent is None) == (self.predictions is None):
+            raise PydanticCustomError("author", "a run has either an agent or predictions")
+        return self
+
+    @property
+    def agent_name(self) -> str:
+        """Who makes, or has made, the predictions."""
+        author = self.agent or self.predictions
+        assert author is not None, "a run has either an agent or predictions"
+        return author.name
+
     @property
     def model_name_or_path(self) -> str:
         """The name under which predictions are made; model and agent together make the number."""
-        return f"{self.model.name}__{self.agent.name}" if self.model else self.agent.name
+        return f"{self.model.name}__{self.agent_name}" if self.model else self.agent_name
 
     @property
     def scripted(self) -> bool:

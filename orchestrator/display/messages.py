@@ -24,7 +24,7 @@ def announce(
     done = f", {plan.done} done before" if plan.done else ""
     console.print(
         f"{paths.run_id}: {len(plan.rollouts)} rollouts of {config.benchmark.name} by "
-        f"{config.agent.name}{model}{grades}{done}; {slots} at once in {host.kind} "
+        f"{config.agent_name}{model}{grades}{done}; {slots} at once in {host.kind} "
         f"sandboxes; everything goes to {paths.root}",
         markup=False,
         highlight=False,

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from orchestrator.agents import AgentKind
 from orchestrator.backends import Assignment
 from orchestrator.config.schema import RunConfig
 from orchestrator.driver.engine import Engine, Event
@@ -53,16 +54,18 @@ class Work:
     gateway: GatewayHandle | None = None
     """None for agents that ask no model."""
     token: str = ""
-    agent_commit: str = ""
+    agent: AgentKind | None = None
+    """None where nothing but grades is planned."""
 
     def rollout_request(self, key: RolloutKey) -> RolloutRequest:
-        gold = self.config.agent.kind == "gold"
+        assert self.agent is not None, "who plans rollouts gives an agent"
+        gold = self.agent.needs_gold_patch
         gateway = self.gateway
         return RolloutRequest(
             self._assignment(key, with_answer=gold),
             base_url=gateway.base_url(key) if gateway else "",
             api_key=self.token,
-            agent_commit=self.agent_commit,
+            agent=self.agent,
         )
 
     def grade_request(self, key: RolloutKey, evict_image: bool) -> GradeRequest:

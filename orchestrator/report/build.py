@@ -83,7 +83,7 @@ def build_report(config: RunConfig, state: RunState, lock: Mapping[str, Any]) ->
         run_id=state.run_id,
         benchmark=config.benchmark.name,
         model=config.model.name if config.model else None,
-        agent=config.agent.name,
+        agent=config.agent_name,
         instances=n,
         attempted=len(outcomes),
         submitted=sum(row.outcome is Outcome.SUBMITTED for row in outcomes.values()),
@@ -112,7 +112,7 @@ def build_report(config: RunConfig, state: RunState, lock: Mapping[str, Any]) ->
 def _why_undecided(instance_id: str, config: RunConfig, state: RunState) -> str:
     if instance_id in state.outcomes:
         return "not_graded"
-    return NO_PREDICTION if config.agent.kind == "predictions" else "not_started"
+    return NO_PREDICTION if config.predictions is not None else "not_started"
 
 
 def _by_repo(state: RunState, resolved: set[str]) -> dict[str, dict[str, int]]:

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
+from orchestrator.agents import AgentKind
 from orchestrator.backends import Host, find_backend
 from orchestrator.config.schema import RunConfig
 from orchestrator.dataset import Dataset
@@ -18,13 +19,17 @@ PACKAGES = ("swe-orchestrator", "swebench", "mini-swe-agent", "ray", "docker")
 
 
 def make_lock(
-    config: RunConfig, dataset: Dataset, host: Host, serving: Sequence[Serving]
+    config: RunConfig,
+    dataset: Dataset,
+    host: Host,
+    serving: Sequence[Serving],
+    agent: AgentKind | None,
 ) -> dict[str, Any]:
     """Versions, digests and serving facts, ready for JSON."""
     sandbox = config.cluster.sandbox
     return {
         "run_id": config.run_id,
-        "versions": versions() | agent_versions(config),
+        "versions": versions() | (agent.versions() if agent else {}),
         "dataset": {
             "source": config.benchmark.source,
             "split": config.benchmark.split,
@@ -54,13 +59,3 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
-
-
-def agent_versions(config: RunConfig) -> dict[str, str]:
-    """Of an agent that is installed beside us."""
-    if config.agent.kind != "sweagent":
-        return {}
-    from orchestrator.agents.sweagent.installation import find_installation
-
-    found = find_installation()
-    return {**found.versions, "sweagent_commit": found.commit} if found else {}

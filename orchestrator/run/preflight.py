@@ -9,17 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.agents import AgentKind
 from orchestrator.backends import Host, choose_host
-from orchestrator.config.schema import AgentSettings, Model, RunConfig
+from orchestrator.config.schema import Model, RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.errors import ConfigError, PrerequisiteError
-
-TEMPLATES = (
-    "system_template",
-    "instance_template",
-    "observation_template",
-    "format_error_template",
-)
 
 
 def require_disk(config: RunConfig, runs_dir: Path) -> None:
@@ -57,42 +51,6 @@ def api_key(config: RunConfig) -> str:
     if not key:
         raise PrerequisiteError(f"${name} is not set.", "Put the endpoint's key there.")
     return key
-
-
-def require_agent(config: RunConfig, host: Host, commit: str = "") -> None:
-    """Check that the agent can work on this host, at the commit that the run began with.
-
-    Raises:
-        ConfigError: its sandboxes are of a kind that it can't use, or it has no such tools.
-        PrerequisiteError: it is not installed, or at another commit.
-    """
-    agent = config.agent
-    _require_templates(agent)
-    if agent.kind == "mini" and not set(agent.bundles) <= {"edit"}:
-        raise ConfigError(f"agent.bundles: {agent.kind} knows only `edit`")
-    if agent.kind != "sweagent":
-        return
-    if not host.isolates:
-        raise ConfigError(
-            f"agent {agent.name!r} writes outside of the repository, so it works in containers "
-            "only: use --sandbox docker, or --agent mini"
-        )
-    from orchestrator.agents.sweagent.agent import find_bundle
-    from orchestrator.agents.sweagent.installation import require_installation
-
-    found = require_installation(config.cluster.sandbox.platform, commit)
-    for bundle in agent.bundles:
-        find_bundle(bundle, found.paths.checkout / "tools")
-
-
-def _require_templates(agent: AgentSettings) -> None:
-    from jinja2 import Template, TemplateSyntaxError
-
-    for key in TEMPLATES:
-        try:
-            Template(getattr(agent, key))
-        except TemplateSyntaxError as error:
-            raise ConfigError(f"agent.{key}: line {error.lineno}: {error.message}") from None
 
 
 def require_personas(config: RunConfig) -> None:
@@ -178,14 +136,9 @@ class Ready:
 
 
 def check_ready(
-    config: RunConfig,
-    dataset: Dataset,
-    run_dir: Path,
-    *,
-    ask_model: bool = True,
-    agent_commit: str = "",
+    config: RunConfig, dataset: Dataset, run_dir: Path, agent: AgentKind | None
 ) -> Ready:
-    """Everything that a run needs, checked once; `agent_commit` is what it began with.
+    """Everything that a run needs, checked once. Without an agent nothing but grades is planned.
 
     Raises:
         ConfigError: the request can't be met.
@@ -194,9 +147,9 @@ def check_ready(
     require_disk(config, run_dir)
     host = choose_host(config, dataset.instances)
     require_personas(config)
-    if ask_model:
-        require_agent(config, host, agent_commit)
-    if not ask_model or config.model is None:
+    if agent is not None:
+        agent.check(host)
+    if agent is None or config.model is None:
         return Ready(host)
     worries = tuple(_gateway_worries(config))
     if config.scripted:

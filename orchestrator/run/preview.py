@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.agents import load_agent_kind
 from orchestrator.backends import Host, choose_host, find_backend
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.config.schema import AUTO
@@ -28,7 +29,7 @@ from orchestrator.errors import PrerequisiteError
 from orchestrator.guests import BACKENDS
 from orchestrator.journal import RunState
 from orchestrator.report.words import duration
-from orchestrator.run.preflight import free_disk_gb, require_agent
+from orchestrator.run.preflight import free_disk_gb
 
 ROWS_SHOWN = 12
 
@@ -69,7 +70,8 @@ def preview(request: RunRequest) -> Preview:
         missing = tuple(dict.fromkeys(i.image for i in dataset.instances))
     else:
         try:
-            require_agent(config, host)
+            if config.agent is not None:
+                load_agent_kind(config.agent, {}).check(host)
         except PrerequisiteError as error:
             problems.append(str(error))
     repos = {instance.instance_id: instance.repo for instance in dataset.instances}
@@ -91,7 +93,7 @@ def as_dict(seen: Preview) -> dict[str, Any]:
         "run_id": seen.config.run_id,
         "benchmark": seen.config.benchmark.name,
         "model": seen.config.model.name if seen.config.model else None,
-        "agent": seen.config.agent.name,
+        "agent": seen.config.agent_name,
         "sandbox": seen.host.kind,
         "slots": {"rollout": seen.slots, "grade": seen.config.cluster.grading.slots},
         "rollouts": [
@@ -120,7 +122,7 @@ def render(seen: Preview) -> RenderableType:
     model = f" with {config.model.name}" if config.model else ""
     kept = "kept" if config.cluster.images.keep else "evicted after grading"
     lines = [
-        f"{len(plan.rollouts)} rollouts of {config.benchmark.name} by {config.agent.name}{model}",
+        f"{len(plan.rollouts)} rollouts of {config.benchmark.name} by {config.agent_name}{model}",
         f"{seen.slots} at once in {seen.host.kind} sandboxes "
         f"({seen.host.memory_gb:.0f} GB, {seen.host.cpus} cores), "
         f"{config.cluster.grading.slots} grading slots beside them",

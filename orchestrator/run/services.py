@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from orchestrator.agents import AgentKind
 from orchestrator.config import RunConfig
 from orchestrator.config.schema import Model
 from orchestrator.dataset import Dataset
 from orchestrator.driver.engine import Engine
-from orchestrator.errors import AgentCrashed
 from orchestrator.gateway.launcher import GatewayProcess
 from orchestrator.paths import RunPaths, write_atomic
 
@@ -31,43 +31,30 @@ def services(
     paths: RunPaths,
     slots: int,
     api_key: str,
-    *,
-    ask_model: bool,
-    agent_commit: str = "",
+    agent: AgentKind | None,
 ) -> Iterator[Live]:
-    """The scripted endpoint where the model is scripted, the gateway before it, the engine."""
+    """The scripted endpoint where the model is scripted, the gateway before it, the engine.
+
+    Without an agent nothing but grades is planned.
+    """
     from orchestrator.driver.engine_ray import RayEngine
 
     with ExitStack() as stack:
         cluster, gateway = config.cluster, None
-        model = config.model if ask_model else None
+        model = config.model if agent else None
         if model is not None and config.scripted:
             model = stack.enter_context(_scripted_model(config, dataset))
         if model is not None:
             process = GatewayProcess(model, cluster.gateway, api_key, paths.gateway_log)
             gateway = stack.enter_context(process)
-        if ask_model and config.agent.kind == "sweagent":
-            stack.enter_context(_sweagent(cluster.sandbox.platform, agent_commit))
+        if agent is not None:
+            stack.enter_context(agent.hold(cluster.sandbox.platform))
         engine = RayEngine(slots, cluster.grading.slots, cluster.ray_address, config.run_id)
         stack.callback(engine.close)
         if cluster.ray_address is None:
             write_atomic(paths.ray_session, engine.session_dir)
             stack.callback(paths.ray_session.unlink, missing_ok=True)
         yield Live(engine, gateway)
-
-
-@contextmanager
-def _sweagent(platform: str, commit: str) -> Iterator[None]:
-    """Its installation is kept as it is; its imports begin now, as they take as long as Ray does
-    to start."""
-    from orchestrator.agents.sweagent.installation import hold_installation, require_installation
-    from orchestrator.agents.sweagent.runner_process import warm_up
-
-    with hold_installation():
-        found = require_installation(platform, commit)  # it may have been replaced until now
-        with suppress(AgentCrashed):  # the rollouts will tell
-            warm_up(found)
-        yield
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
+from orchestrator.agents import AgentKind, load_agent_kind
 from orchestrator.backends import Host, choose_host, find_backend
 from orchestrator.config import RunConfig, RunRequest, load_config, load_run_config
 from orchestrator.dataset import Dataset, load_instances
@@ -77,8 +78,10 @@ def launch(request: RunRequest, console: Console) -> Finished:
     with waiting(console, f"reading {config.benchmark.name}"):
         dataset = load_instances(config.benchmark, config.selection)
     with waiting(console, "checking what the run needs"):
-        ready = check_ready(config, dataset, RunPaths.of(config.runs_dir, config.run_id).root)
-    paths = create_run(config, dataset, ready)
+        agent = load_agent_kind(config.agent, {}) if config.agent else None
+        run_dir = RunPaths.of(config.runs_dir, config.run_id).root
+        ready = check_ready(config, dataset, run_dir, agent)
+    paths = create_run(config, dataset, ready, agent)
     return _carry_on(paths, config, dataset, console, ready)
 
 
@@ -113,8 +116,9 @@ def grade_predictions(
             f"{len(unknown)} predictions are for instances that {config.benchmark.name!r} does not "
             f"hold, such as {unknown[0]!r}"
         )
-    ready = check_ready(config, dataset, RunPaths.of(config.runs_dir, config.run_id).root)
-    paths = create_run(config, dataset, ready)
+    run_dir = RunPaths.of(config.runs_dir, config.run_id).root
+    ready = check_ready(config, dataset, run_dir, agent=None)
+    paths = create_run(config, dataset, ready, agent=None)
     now = time.time()
     with Journal.open(paths.journal) as journal:
         for prediction in predictions:
@@ -138,13 +142,15 @@ def _require_new(config: RunConfig) -> None:
         )
 
 
-def create_run(config: RunConfig, dataset: Dataset, ready: Ready) -> RunPaths:
+def create_run(
+    config: RunConfig, dataset: Dataset, ready: Ready, agent: AgentKind | None
+) -> RunPaths:
     """Lay out the run's folder.
 
     The journal is written last: a folder without one is no run, and is written over.
     """
     paths = RunPaths.of(config.runs_dir, config.run_id)
-    lock = make_lock(config, dataset, ready.host, ready.serving)
+    lock = make_lock(config, dataset, ready.host, ready.serving, agent)
     with full_disk_told(paths):
         write_atomic(paths.config, _to_yaml(config))
         write_atomic(paths.lock, json.dumps(lock, indent=1, ensure_ascii=False))
@@ -176,6 +182,8 @@ class Session:
     config: RunConfig
     dataset: Dataset
     ready: Ready
+    agent: AgentKind | None
+    """None where nothing but grades is planned."""
     journal: Journal
     stop: StopSignal
     console: Console
@@ -198,19 +206,14 @@ def _carry_on(
         follow_changed_patches(paths, journal)
         state = journal.state()
         plan = make_plan(dataset.instances, state)
-        if only_grades or config.agent.kind == "predictions":
+        if only_grades or config.agent is None:
             plan = Plan((), plan.grades, plan.done)
         rewrite_predictions(config, paths, state)
         if not plan.is_empty:
+            agent = _agent(paths, config) if plan.rollouts else None
             if ready is None:
-                ready = check_ready(
-                    config,
-                    dataset,
-                    paths.root,
-                    ask_model=bool(plan.rollouts),
-                    agent_commit=_agent_commit(paths),
-                )
-            _work_off(plan, Session(paths, config, dataset, ready, journal, stop, console))
+                ready = check_ready(config, dataset, paths.root, agent)
+            _work_off(plan, Session(paths, config, dataset, ready, agent, journal, stop, console))
         with waiting(console, "writing the reports"):
             report = finish(config, paths, dataset, journal.state())
     if stop.count:
@@ -233,15 +236,7 @@ def _work_off(plan: Plan, session: Session) -> None:
         with ExitStack() as stack:
             with waiting(session.console, "starting Ray"):
                 live = stack.enter_context(
-                    services(
-                        config,
-                        dataset,
-                        paths,
-                        slots,
-                        ready.key,
-                        ask_model=bool(plan.rollouts),
-                        agent_commit=_agent_commit(paths),
-                    )
+                    services(config, dataset, paths, slots, ready.key, session.agent)
                 )
             driver = _make_driver(live, slots, session)
             view = View.of(session.journal.state(), time.monotonic())
@@ -268,7 +263,7 @@ def _make_driver(live: Live, slots: int, session: Session) -> Driver:
         host.kind,
         gateway,
         token=gateway.token if gateway else "",
-        agent_commit=_agent_commit(paths),
+        agent=session.agent,
     )
     limits = config.rollout
     scheduler = Scheduler(slots, config.cluster.grading.slots, limits.retries, limits.retry_delay_s)
@@ -322,9 +317,10 @@ def _require_same_dataset(paths: RunPaths, dataset: Dataset) -> None:
         )
 
 
-def _agent_commit(paths: RunPaths) -> str:
-    """Of an agent that is installed beside us, as the run began with it; empty for others."""
-    return _read_lock(paths).get("versions", {}).get("sweagent_commit", "")
+def _agent(paths: RunPaths, config: RunConfig) -> AgentKind | None:
+    """The run's agent, at the versions that it began with; None where it has predictions."""
+    locked = _read_lock(paths).get("versions", {})
+    return load_agent_kind(config.agent, locked) if config.agent else None
 
 
 def _read_lock(paths: RunPaths) -> dict[str, dict[str, str]]:

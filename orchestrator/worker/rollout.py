@@ -15,10 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from orchestrator.agents import Agent, AgentContext, create_agent
-from orchestrator.agents.budget import Budget
-from orchestrator.agents.steps import Step
+from orchestrator.agents import Agent, AgentKind
+from orchestrator.agents.budget import Budget, LimitReached
+from orchestrator.agents.context import AgentContext
+from orchestrator.agents.steps import Step, trajectory_json
 from orchestrator.backends import Assignment, Sandbox, SandboxSpec
+from orchestrator.endpoint.client import ChatClient
 from orchestrator.errors import (
     AgentCrashed,
     InfraError,
@@ -52,8 +54,7 @@ class RolloutRequest:
     assignment: Assignment
     base_url: str = ""
     api_key: str = ""
-    agent_commit: str = ""
-    """Of an agent that is installed beside us, as the run began with it."""
+    agent: AgentKind = field(kw_only=True)
 
     @property
     def key(self) -> RolloutKey:
@@ -104,7 +105,7 @@ def roll_out(
     result = RolloutResult(RolloutRecord(key, failure=not_finished, started_at=started_at))
 
     pulled = False
-    agent = create_agent(config.agent, request.agent_commit)
+    agent = request.agent.create()
 
     def progress(phase: str, run: _AgentRun | None = None) -> Progress:
         event = Progress(key, phase)
@@ -220,18 +221,21 @@ class _AgentRun:
             yield
 
     def _work(self) -> None:
-        context = AgentContext(
-            instance=self._request.assignment.instance,
-            sandbox=self._sandbox,
-            base_tree=self._baseline.tree,
-            budget=self.budget,
-            base_url=self._request.base_url,
-            api_key=self._request.api_key,
-            output_dir=self._output_dir,
-            sealed_answer=self._request.assignment.sealed_answer,
-        )
+        request = self._request
         try:
-            self._outcome = self._agent.run(context)
+            with ChatClient(request.base_url, request.api_key) as client:
+                context = AgentContext(
+                    request.assignment.instance,
+                    self._sandbox,
+                    self._baseline.tree,
+                    self._output_dir,
+                    self.budget,
+                    client,
+                    request.assignment.sealed_answer,
+                )
+                self._outcome = self._agent.run(context)
+        except LimitReached as limit:
+            self._outcome = limit.outcome
         except BaseException as error:  # noqa: BLE001 - the boundary to the agent's code
             # whatever it raises ends as a recorded failure
             self._error = error
@@ -265,7 +269,7 @@ class _AgentRun:
         try:
             return harvest(self._sandbox, self._baseline)
         except SandboxUnavailable:
-            last = self._agent.last_patch(self._output_dir)
+            last = self._agent.last_patch()
             if failure is None and (self._outcome is None or not last):
                 raise
             said = "the sandbox was gone: the patch is the agent's own last diff"
@@ -286,15 +290,14 @@ class _AgentRun:
         return None
 
     def _files(self) -> dict[str, bytes]:
-        """What the agent wrote, our form of its trajectory, and the traceback of a crash."""
+        """What the agent wrote, its steps, and the traceback of a crash."""
         files = {
             path.name: path.read_bytes()
             for path in sorted(self._output_dir.iterdir())
             if path.is_file() and path.stat().st_size
         }
-        trajectory = self._agent.trajectory(self._output_dir)
-        if trajectory.steps:
-            files["trajectory.json"] = trajectory.to_json().encode("utf-8")
+        if self.budget.steps:
+            files["trajectory.json"] = trajectory_json(self.budget.steps).encode("utf-8")
         if self._error is not None and not isinstance(self._error, InfraError):
             files["traceback.txt"] = "".join(traceback.format_exception(self._error)).encode()
         return files

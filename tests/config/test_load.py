@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from pydantic import Field
 
 from orchestrator.config import RunRequest, load_config, provenance
-from orchestrator.config.load import load_run_config, nearest, parse_setting
+from orchestrator.config.keys import nearest
+from orchestrator.config.load import load_run_config, parse_setting
+from orchestrator.config.schema import AgentSettings
 from orchestrator.errors import ConfigError
 
 
@@ -249,3 +254,120 @@ def test_a_url_with_a_password_is_refused() -> None:
 
     with pytest.raises(ConfigError, match="api_key_env"):
         load_config(RunRequest("lite", model="qwen3.5-35b", settings=secret))
+
+
+OLDER_RUNS = Path(__file__).with_name("older_runs")
+"""run.yaml as the version wrote them whose agents had the keys of all kinds."""
+
+
+@pytest.mark.parametrize("name", ["gold", "mini", "sweagent"])
+def test_an_older_runs_agent_keeps_what_its_kind_knows(name: str) -> None:
+    path = OLDER_RUNS / f"{name}.yaml"
+    written = yaml.safe_load(path.read_text(encoding="utf-8"))["agent"]
+
+    config = load_run_config(path)
+
+    assert config.agent is not None
+    kept = config.agent.model_dump(mode="json")
+    assert kept == {key: written[key] for key in kept}
+    retired = {"gold": 8, "mini": 1, "sweagent": 0}
+    assert len(written) - len(kept) == retired[name]
+
+
+def test_an_older_run_of_predictions_is_one_without_an_agent() -> None:
+    config = load_run_config(OLDER_RUNS / "predictions.yaml")
+
+    assert config.agent is None
+    assert config.predictions is not None
+    assert config.predictions.description.startswith("Made elsewhere")
+    assert config.agent_name == config.model_name_or_path == "demo__mini"
+
+
+def test_predictions_take_the_place_of_an_agent_and_its_model() -> None:
+    config = load_config(RunRequest("demo", predictions={"name": "somebody"}))
+
+    assert (config.agent, config.model) == (None, None)
+    assert config.model_name_or_path == "somebody"
+
+
+def test_a_run_has_either_an_agent_or_predictions() -> None:
+    text = error_of(RunRequest("demo", settings={"predictions.name": "somebody"}))
+
+    assert text == "a run has either an agent or predictions, in the profiles"
+
+
+def test_an_agents_section_is_that_of_its_kind_and_dumped_whole() -> None:
+    config = load_config(RunRequest("demo", agent="sweagent-tools"))
+
+    dumped = config.model_dump(mode="json")["agent"]
+    assert dumped["protocol"] == "function_calling"
+    assert "protocol" not in load_config(RunRequest("demo")).model_dump(mode="json")["agent"]
+    assert set(load_config(RunRequest("demo", agent="nop")).model_dump()["agent"]) == {
+        "name",
+        "description",
+        "kind",
+    }
+
+
+def test_a_profile_can_not_carry_the_keys_of_another_kind(profiles: Path) -> None:
+    write(profiles, "agents", "a", "kind: mini\nprotocol: function_calling")
+
+    text = error_of(ask(profiles))
+
+    assert "unknown key 'agent.protocol'" in text
+    assert str(profiles / "agents" / "a.yaml") in text
+
+
+def test_a_wrong_value_of_an_agents_own_key_names_its_layer() -> None:
+    text = error_of(RunRequest("demo", agent="sweagent", settings={"agent.protocol": "morse"}))
+
+    assert text.startswith("agent.protocol:")
+    assert "--set agent.protocol" in text
+
+
+def test_a_kind_that_there_is_not_names_those_that_there_are(profiles: Path) -> None:
+    write(profiles, "agents", "a", "kind: mni")
+    by_setting = error_of(RunRequest("demo", settings={"agent.kind": "mni"}))
+
+    assert error_of(ask(profiles)) == (
+        "agent.kind: unknown kind 'mni'; known: sweagent, mini, gold, nop, or "
+        f"package.module:Class, in {profiles / 'agents' / 'a.yaml'}"
+    )
+    assert "unknown kind 'mni'" in by_setting
+    assert "--set agent.kind" in by_setting
+
+
+class StrangersSettings(AgentSettings):
+    patience: int = 3
+    moods: dict[str, str] = Field(default_factory=dict)
+
+
+class StrangersKind:
+    Settings = StrangersSettings
+    asks_model = False
+
+
+@pytest.fixture
+def stranger(profiles: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The profile of somebody else's agent, which is this module's."""
+    monkeypatch.setitem(sys.modules, "somebody", sys.modules[__name__])
+    write(profiles, "agents", "a", "kind: somebody:StrangersKind\npatience: 4")
+    return str(profiles / "agents" / "a.yaml")
+
+
+def test_somebody_elses_agent_has_its_own_section(profiles: Path, stranger: str) -> None:
+    values = provenance(replace(ask(profiles), settings={"agent.moods.a.b-1": "good"}))
+
+    assert values["agent.patience"] == (4, stranger)
+    assert values["agent.moods.a.b-1"] == ("good", "--set agent.moods.a.b-1")
+    assert values["model"] == (None, "no model needed")
+
+
+def test_an_unknown_key_of_somebody_elses_agent_names_the_nearest(
+    profiles: Path, stranger: str
+) -> None:
+    text = error_of(ask(profiles, agent__patiense=5))
+
+    assert text == (
+        "unknown key 'agent.patiense' in --set agent.patiense; did you mean 'patience'?"
+    )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from support.fake_engine import FakeEngine, ends, fails, solves
 
+from orchestrator.agents import load_agent_kind
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.driver.engine import ModelStatus, Remark
@@ -77,7 +78,13 @@ class Run:
     def make_driver(self) -> Driver:
         instances = {i.instance_id: i for i in self.dataset.instances}
         work = Work(
-            self.config, self.paths, instances, self.dataset.answers, "process", self.gateway
+            self.config,
+            self.paths,
+            instances,
+            self.dataset.answers,
+            "process",
+            self.gateway,
+            agent=load_agent_kind(self.config.agent, {}),
         )
         scheduler = Scheduler(self.slots, 1, self.config.rollout.retries, retry_delay_s=0)
         traffic = None

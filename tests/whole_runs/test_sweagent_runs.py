@@ -17,10 +17,10 @@ import pytest
 from support.commands import CommandLine, Ended, personas, wait_until
 from support.processes import runners
 
+from orchestrator.agents.sweagent.paths import SweAgentFolder
 from orchestrator.backends.docker.engine import LABEL
 from orchestrator.dataset import Dataset
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_PREREQUISITE
-from orchestrator.paths import SweAgentFolder
 from orchestrator.scripted.endpoint import ScriptedEndpoint
 
 pytestmark = [pytest.mark.slow, pytest.mark.docker, pytest.mark.ray, pytest.mark.sweagent]

@@ -6,7 +6,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ import pytest
 from support.local_gateway import LocalGateway, model_at
 from support.specs import make_assignment
 
-from orchestrator.agents import Agent, AgentContext
+from orchestrator.agents import Agent, load_agent_kind
 from orchestrator.agents.base import SimpleAgent
-from orchestrator.agents.steps import Trajectory
+from orchestrator.agents.context import AgentContext
+from orchestrator.agents.nop import NopKind
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.errors import AgentCrashed, EndpointUnavailable, SandboxUnavailable
@@ -67,6 +68,18 @@ def roll(
     return run
 
 
+def request_of(
+    config: RunConfig,
+    instance: Instance,
+    run_dir: Path,
+    kind: str = "process",
+    attempt: int = 1,
+    **more: Any,
+) -> RolloutRequest:
+    assignment = make_assignment(config, instance, kind, run_dir, attempt=attempt)
+    return RolloutRequest(assignment, agent=load_agent_kind(config.agent, {}), **more)
+
+
 def failure_of(result: RolloutResult) -> tuple[FailureKind, str]:
     assert result.failure is not None
     assert result.outcome is None
@@ -77,9 +90,7 @@ def failure_of(result: RolloutResult) -> tuple[FailureKind, str]:
 def test_a_rollout_tells_its_phases_and_then_its_result(
     make_config: MakeConfig, instance: Instance, tmp_path: Path
 ) -> None:
-    request = RolloutRequest(
-        make_assignment(make_config("nop"), instance, "process", tmp_path, attempt=4)
-    )
+    request = request_of(make_config("nop"), instance, tmp_path, attempt=4)
 
     *progress, result = roll_out(request)
 
@@ -148,7 +159,7 @@ def test_no_docker_engine_is_a_failure_and_not_an_exception(
     make_config: MakeConfig, instance: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
-    request = RolloutRequest(make_assignment(make_config("nop"), instance, "docker", tmp_path))
+    request = request_of(make_config("nop"), instance, tmp_path, kind="docker")
 
     *_, result = roll_out(request)
 
@@ -200,7 +211,7 @@ class LosesItsSandbox(SimpleAgent):
         self.lost_it = threading.Event()
 
     def run(self, context: AgentContext) -> Outcome:
-        context.budget.begin_step()
+        context.begin_step()
         context.sandbox.close()
         self.lost_it.set()
         if self._end is None:
@@ -213,24 +224,27 @@ class LosesItsSandbox(SimpleAgent):
     def close(self) -> None:
         self._let_go.set()
 
-    def last_patch(self, output_dir: Path) -> str:
+    def last_patch(self) -> str:
         return self._last
 
-    def trajectory(self, output_dir: Path) -> Trajectory:
-        return Trajectory(())
+
+@dataclass(frozen=True)
+class ThisAgent(NopKind):
+    """The kind of an agent that is there already."""
+
+    agent: Agent
+
+    def create(self) -> Agent:
+        return self.agent
 
 
 @pytest.fixture
-def roll_with(
-    roll: Roll, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., RolloutResult]:
+def roll_with(roll: Roll, make_config: MakeConfig) -> Callable[..., RolloutResult]:
     """Runs a rollout of this very agent."""
 
     def run(agent: Agent, settings: dict[str, Any] | None = None, **more: Any) -> RolloutResult:
-        monkeypatch.setattr(
-            "orchestrator.worker.rollout.create_agent", lambda config, commit: agent
-        )
-        return roll(make_config("nop", settings), **more)
+        config = make_config("nop", settings)
+        return roll(config, agent=ThisAgent(config.agent, {}, agent), **more)
 
     return run
 
@@ -310,8 +324,7 @@ def test_who_overran_its_time_in_a_sandbox_that_is_gone_has_not_ended(
 def steps_shown(
     config: RunConfig, instance: Instance, server: Server, run_dir: Path
 ) -> tuple[list[Progress], RolloutResult]:
-    assignment = make_assignment(config, instance, "process", run_dir)
-    request = RolloutRequest(assignment, **server.address)
+    request = request_of(config, instance, run_dir, **server.address)
     *events, result = roll_out(request)
     assert isinstance(result, RolloutResult)
     return [event for event in events if isinstance(event, Progress)], result

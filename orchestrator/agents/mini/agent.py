@@ -9,15 +9,13 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
-from orchestrator.agents.base import TOOLS_MOUNT, TOOLS_PATH, AgentContext, SimpleAgent
-from orchestrator.agents.budget import Budget, LimitReached
-from orchestrator.agents.steps import Step, Trajectory, read_mini
-from orchestrator.backends import Sandbox
-from orchestrator.config.schema import AgentSettings as AgentConfig
-from orchestrator.endpoint.client import ChatClient, ContextOverflow
+from orchestrator.agents.base import TOOLS_MOUNT, TOOLS_PATH, SimpleAgent
+from orchestrator.agents.context import AgentContext, LimitReached
+from orchestrator.agents.mini.kind import MiniSettings
+from orchestrator.agents.steps import shorten
+from orchestrator.errors import SandboxUnavailable
 from orchestrator.types import Outcome
 
 # mini-swe-agent greets on stdout and makes a settings folder when it is imported
@@ -36,6 +34,8 @@ from minisweagent.models.utils.actions_text import (
 TRAJECTORY = "mini.traj.json"
 SUBMIT = "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
 ACTION_REGEX = r"```mswea_bash_command\s*\n(.*?)\n```"
+REMARK = "; ask for less with grep, head or sed -n"
+_QUIET = "export PAGER=cat MANPAGER=cat GIT_PAGER=cat PIP_PROGRESS_BAR=off TQDM_DISABLE=1; "
 
 OBSERVATION_TEMPLATE = """\
 {%- if output.exception_info %}<error>{{ output.exception_info }}</error>
@@ -50,36 +50,26 @@ OBSERVATION_TEMPLATE = """\
 class MiniAgent(SimpleAgent):
     """mini-swe-agent's default agent under our limits."""
 
-    def __init__(self, config: AgentConfig) -> None:
-        self._config = config
+    def __init__(self, settings: MiniSettings) -> None:
+        self._settings = settings
 
     def prepare(self, platform: str) -> tuple[str, ...]:
-        return (TOOLS_MOUNT,) if self._config.bundles else ()
+        return (TOOLS_MOUNT,) if self._settings.bundles else ()
 
     def run(self, context: AgentContext) -> Outcome:
-        config = self._config
-        client = ChatClient(context.base_url, context.api_key)
+        settings = self._settings
         agent = DefaultAgent(
-            _TextModel(client, context.budget, config),
-            _SandboxEnvironment(context.sandbox, context.budget, config),
-            system_template=config.system_template,
-            instance_template=config.instance_template,
-            max_consecutive_format_errors=config.max_format_errors,
+            _TextModel(context, settings),
+            _SandboxEnvironment(context, settings),
+            system_template=settings.system_template,
+            instance_template=settings.instance_template,
+            max_consecutive_format_errors=settings.max_format_errors,
             step_limit=0,
             cost_limit=0,
             output_path=context.output_dir / TRAJECTORY,
         )
-        try:
-            end = agent.run(
-                task=context.instance.problem_statement,
-                max_steps=context.budget.limits.max_steps,
-            )
-        finally:
-            client.close()
+        end = agent.run(task=context.instance.problem_statement, max_steps=context.max_steps)
         return _outcome(str(end["exit_status"]))
-
-    def trajectory(self, output_dir: Path) -> Trajectory:
-        return read_mini(output_dir / TRAJECTORY)
 
 
 def _outcome(exit_status: str) -> Outcome:
@@ -97,27 +87,20 @@ def _exit_message(exit_status: str) -> dict[str, Any]:
 
 
 class _TextModel:
-    """mini-swe-agent's Model protocol on our client: every answer holds one fenced command."""
+    """mini-swe-agent's Model protocol on our context: every answer holds one fenced command."""
 
-    def __init__(self, client: ChatClient, budget: Budget, config: AgentConfig) -> None:
-        self.config = config
-        self._client = client
-        self._budget = budget
+    def __init__(self, context: AgentContext, settings: MiniSettings) -> None:
+        self.config = settings
+        self._context = context
 
     def query(self, messages: list[dict[str, Any]], **kwargs: Any) -> dict[str, Any]:
-        try:
-            self._budget.begin_step()
-        except LimitReached as limit:
-            raise LimitsExceeded(_exit_message(limit.outcome)) from limit
-        self._budget.activity = "asks the model"
         plain = [{"role": m["role"], "content": m["content"]} for m in messages]
         try:
-            completion = self._client.complete(plain)
-        except ContextOverflow as error:
-            raise LimitsExceeded(_exit_message(Outcome.CONTEXT_OVERFLOW)) from error
-        tokens = completion.tokens
-        self._budget.add_call(tokens.prompt_tokens, tokens.completion_tokens, completion.seconds)
-        answer: dict[str, Any] = {"role": "assistant", "content": completion.content}
+            completion = self._context.ask(plain)
+        except LimitReached as limit:
+            raise LimitsExceeded(_exit_message(limit.outcome)) from limit
+        content, tokens = completion.content, completion.tokens
+        answer: dict[str, Any] = {"role": "assistant", "content": content}
         answer["extra"] = {
             "timestamp": time.time(),
             "usage": {
@@ -125,7 +108,6 @@ class _TextModel:
                 "completion_tokens": tokens.completion_tokens,
             },
         }
-        content = completion.content
         try:
             actions = parse_regex_actions(
                 content,
@@ -134,11 +116,10 @@ class _TextModel:
                 template_kwargs={"finish_reason": completion.finish_reason},
             )
         except FormatError as error:
-            self._budget.end_step(Step(content, "", "(not one command in the asked form)"))
+            shown = "\n".join(str(message["content"]) for message in error.messages)
+            self._context.record(content.strip(), "", "", shown)
             # the model must see its own answer to mend it, and servers want turns to alternate
-            raise FormatError(
-                answer | {"content": answer["content"] or " "}, *error.messages
-            ) from error
+            raise FormatError(answer | {"content": content or " "}, *error.messages) from error
         thought = content.partition("```")[0].strip()
         answer["extra"]["actions"] = [action | {"thought": thought} for action in actions]
         return answer
@@ -152,17 +133,18 @@ class _TextModel:
         outputs: list[dict[str, Any]],
         template_vars: dict[str, Any] | None = None,
     ) -> list[dict[str, Any]]:
-        steps = {
-            "steps_left": self._budget.steps_left,
-            "max_steps": self._budget.limits.max_steps,
-        }
-        return list(
-            format_observation_messages(
-                outputs,
-                observation_template=self.config.observation_template or OBSERVATION_TEMPLATE,
-                template_vars=(template_vars or {}) | steps,
-            )
+        """What the model is shown of the one command that its answer held."""
+        context, limit = self._context, self.config.observation_chars
+        steps = {"steps_left": context.steps_left, "max_steps": context.max_steps}
+        (action,), (output,) = message["extra"]["actions"], outputs
+        printed = str(output["output"])
+        messages = format_observation_messages(
+            [output | {"output": shorten(printed, limit, REMARK)}],
+            observation_template=self.config.observation_template or OBSERVATION_TEMPLATE,
+            template_vars=(template_vars or {}) | steps,
         )
+        context.record(action["thought"], action["command"], printed, messages[0]["content"])
+        return list(messages)
 
     def get_template_vars(self, **kwargs: Any) -> dict[str, Any]:
         return {}
@@ -174,48 +156,33 @@ class _TextModel:
 class _SandboxEnvironment:
     """mini-swe-agent's Environment protocol on our sandboxes."""
 
-    def __init__(self, sandbox: Sandbox, budget: Budget, config: AgentConfig) -> None:
-        self.config = config
-        self._sandbox = sandbox
-        self._budget = budget
+    def __init__(self, context: AgentContext, settings: MiniSettings) -> None:
+        self.config = settings
+        self._context = context
         self._setup = _QUIET
-        if config.bundles:
-            self._setup += f'export PATH="{sandbox.resolve(TOOLS_PATH)}:$PATH"; '
+        if settings.bundles:
+            self._setup += f'export PATH="{context.sandbox.resolve(TOOLS_PATH)}:$PATH"; '
 
     def execute(self, action: dict[str, Any], cwd: str = "") -> dict[str, Any]:
-        command = str(action.get("command", ""))
-        self._budget.activity = command.strip().splitlines()[0] if command.strip() else "(nothing)"
-        timeout_s = self._budget.command_timeout_s()
-        result = self._sandbox.exec(self._setup + command, timeout_s)
+        """Run the command. The model records what came of it, but for the last one."""
+        context, thought, command = self._context, action["thought"], action["command"]
+        context.activity = command.strip().splitlines()[0] if command.strip() else "(nothing)"
+        timeout_s = context.command_timeout_s()
+        try:
+            result = context.sandbox.exec(self._setup + command, timeout_s)
+        except SandboxUnavailable:
+            context.record(thought, command, "")
+            raise
         text = result.text
-        self._budget.end_step(Step(str(action.get("thought", "")), command, text))
         first_line = text.lstrip().partition("\n")[0].strip()
         if first_line == SUBMIT and result.exit_code == 0:
+            context.record(thought, command, text)
             raise Submitted(_exit_message("Submitted"))
         error = f"the command was killed after {timeout_s:.0f} s" if result.timed_out else ""
-        return {
-            "output": shorten(text, self.config.observation_chars),
-            "returncode": result.exit_code,
-            "exception_info": error,
-        }
+        return {"output": text, "returncode": result.exit_code, "exception_info": error}
 
     def get_template_vars(self, **kwargs: Any) -> dict[str, Any]:
-        return {"cwd": self._sandbox.workdir}
+        return {"cwd": self._context.sandbox.workdir}
 
     def serialize(self) -> dict[str, Any]:
         return {"info": {"config": {"environment_type": f"{__name__}._SandboxEnvironment"}}}
-
-
-_QUIET = "export PAGER=cat MANPAGER=cat GIT_PAGER=cat PIP_PROGRESS_BAR=off TQDM_DISABLE=1; "
-
-
-def shorten(text: str, limit: int) -> str:
-    """Cut `text` in the middle to about `limit` characters, saying how many were left out."""
-    if len(text) <= limit:
-        return text
-    half = limit // 2
-    left_out = len(text) - 2 * half
-    return (
-        f"{text[:half]}\n[... {left_out} characters left out; ask for less with grep, head or "
-        f"sed -n ...]\n{text[-half:]}"
-    )

@@ -20,8 +20,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from orchestrator.agents.sweagent.paths import SweAgentFolder, SweAgentPaths
 from orchestrator.errors import ConfigError, PrerequisiteError
-from orchestrator.paths import SweAgentFolder, SweAgentPaths, write_atomic
+from orchestrator.paths import write_atomic
 
 SOURCE = "https://github.com/SWE-agent/SWE-agent"
 REF = "v1.1.0"
@@ -285,6 +286,8 @@ def _in_nobodys_use(folder: SweAgentFolder) -> AbstractContextManager[None]:
     return _locked(folder.in_use, fcntl.LOCK_EX, *problem)
 
 
+# The library filelock has exclusive locks, and shared ones only on SQLite; here runs share a plain
+# file's lock with those that another version of this project has started.
 @contextmanager
 def _locked(path: Path, how: int, what: str, step: str) -> Iterator[None]:
     """Raises PrerequisiteError(what, step) where another process has it."""

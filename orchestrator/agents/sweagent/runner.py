@@ -5,7 +5,7 @@ host, and it takes one rollout after another. It is told what to do, and tells w
 lines over its standard input and output; its worker asks the model for it, keeps the limits, and
 may kill it at any moment. It imports nothing of ours but `shell.py`: our package is not in its
 environment.
-`process.py` has the other end.
+`runner_process.py` has the other end.
 
     worker says   rollout; in answer to a query: answer, limit or overflow; to restart: server
     runner says   query, activity, step and restart; at the end of a rollout: end or failed
@@ -19,7 +19,6 @@ import queue
 import re
 import sys
 import threading
-import time
 import traceback
 from pathlib import Path
 from typing import Any, TextIO
@@ -41,8 +40,10 @@ from .shell import GONE, Environment
 
 UNLIMITED = 10**7
 STRINGS_ONLY = ("bash", "edit")
-MOST_COMMAND_BYTES = 100_000
+MAX_COMMAND_BYTES = 100_000
 """A little under what a shell can be given as one argument, which is how commands are checked."""
+MAX_TOLD_CHARS = 90_000
+"""Of a command's output; a little under what the worker keeps of it."""
 SUBMISSION = re.compile(r"^<<SWE_AGENT_SUBMISSION>>\s*$", re.MULTILINE)
 INTERACTIVE = ("vim", "vi", "emacs", "nano", "less", "more", "gdb")
 
@@ -90,8 +91,6 @@ class WorkerModel(LiteLLMModel):
         self.steps_left = max_steps
         self.finish_reason = ""
         """Of the last answer; `length` where it was cut off."""
-        self.usage: dict[str, Any] = {}
-        """Of the last answer."""
         self._worker = worker
 
     def query(self, history: Any, n: int = 1, temperature: float | None = None) -> dict[str, Any]:
@@ -107,7 +106,6 @@ class WorkerModel(LiteLLMModel):
             raise ContextWindowExceededError
         if reply["kind"] == "limit":
             raise InstanceCallLimitExceededError(reply["outcome"])
-        self.usage = {**reply["usage"], "time": time.time()}
         self.steps_left = reply["steps_left"]
         self.finish_reason = reply["finish_reason"]
         self.stats.api_calls += 1
@@ -149,6 +147,8 @@ class TellingAgent(DefaultAgent):
 
     max_steps = 0
     observation_chars = 0
+    printed = ""
+    """By the last command, before the model's share was cut from it."""
 
     def _get_format_dict(self, **kwargs: Any) -> dict[str, Any]:
         """Templates may tell the model of its budget."""
@@ -163,7 +163,7 @@ class TellingAgent(DefaultAgent):
     def handle_action(self, step: StepOutput) -> StepOutput:
         if "\0" in step.action or step.action != as_text(step.action):
             raise FormatError("The command holds characters that no shell can be given.")
-        if len(step.action.encode()) > MOST_COMMAND_BYTES:
+        if len(step.action.encode()) > MAX_COMMAND_BYTES:
             raise FormatError("The command is longer than a shell can be given at once.")
         tell("activity", text=(step.action.strip().splitlines() or ["(nothing)"])[0][:200])
         step = super().handle_action(step)
@@ -192,6 +192,7 @@ class TellingAgent(DefaultAgent):
         return step
 
     def add_step_to_history(self, step: StepOutput) -> None:
+        self.printed = shorten(step.observation, MAX_TOLD_CHARS)
         step.observation = shorten(step.observation, self.observation_chars)
         super().add_step_to_history(step)
 
@@ -199,9 +200,15 @@ class TellingAgent(DefaultAgent):
         if step.done and not step.action:
             return  # SWE-agent's own word on a limit: no answer of the model stands behind it
         step.query = []  # all of it is in the history; with it, files grow with the steps squared
-        step.extra_info["usage"], self.model.usage = self.model.usage, {}
         super().add_step_to_trajectory(step)
-        tell("step", thought=step.thought, action=step.action, observation=step.observation)
+        tell(
+            "step",
+            thought=step.thought,
+            action=step.action,
+            observation=self.printed,
+            shown=None if step.done else self.history[-1]["content"],
+            diff=step.state.get("diff") or "",
+        )
 
     def save_trajectory(self) -> None:
         """Whole or not at all: we may be killed while it is written."""

@@ -26,7 +26,7 @@ FORKSERVER = Path(__file__).with_name("forkserver.py")
 START_S = 120.0
 """SWE-agent's imports take three seconds, and a minute on a host that is busy."""
 POLL_S = 0.05
-MOST_FOLDER = 60
+MAX_FOLDER = 60
 
 
 class Runner:
@@ -143,6 +143,7 @@ def _start_server(path: Path, installation: Installation) -> subprocess.Popen[by
 def _start_where_none_is(path: Path, installation: Installation) -> subprocess.Popen[bytes] | None:
     with open(path.with_suffix(".lock"), "a") as lock, open(_log_path(path), "ab") as log:
         try:
+            # flock, as the server takes it over by the descriptor, and keeps it when we are gone
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return None
@@ -171,7 +172,7 @@ def _socket_path(installation: Installation) -> Path:
     source = b"".join(path.read_bytes() for path in (RUNNER, SHELL, FORKSERVER))
     programs = hashlib.sha256(source).hexdigest()[:8]
     folder = Path(tempfile.gettempdir()) / f"sweo-{os.getuid()}"
-    if len(str(folder)) > MOST_FOLDER:
+    if len(str(folder)) > MAX_FOLDER:
         folder = Path("/tmp") / folder.name
     return folder / f"{installation.folder}.{programs}.sock"
 

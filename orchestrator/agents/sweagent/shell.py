@@ -24,7 +24,7 @@ from swerex.runtime.remote import RemoteRuntime
 
 GONE = (aiohttp.ClientError, ConnectionError, asyncio.TimeoutError)
 SESSION_START_S = 60.0
-MOST_TRIES = 3
+MAX_TRIES = 3
 RESTARTED = """
 (the shell ended, and the last command may not have run to its end; this is a new one, in {cwd}: \
 what `cd` and `export` did is gone)
@@ -160,7 +160,7 @@ class Environment(SWEEnv):
         """Another server from the worker, who ends the rollout where the sandbox is gone too."""
         if not self.is_kept:
             raise why
-        for tries in range(MOST_TRIES):
+        for tries in range(MAX_TRIES):
             self.deployment = SandboxDeployment(**self._another_server())
             asyncio.run(self.deployment.start())
             try:

@@ -24,13 +24,13 @@ from orchestrator.agents.sweagent.installation import (
     install,
     require_installation,
 )
+from orchestrator.agents.sweagent.paths import SweAgentFolder
 from orchestrator.errors import (
     EXIT_PREREQUISITE,
     ConfigError,
     OrchestratorError,
     PrerequisiteError,
 )
-from orchestrator.paths import SweAgentFolder
 
 AMD64, ARM64 = "linux/amd64", "linux/arm64"
 FOUND = Installation(

@@ -1,17 +1,24 @@
-"""What is checked of the agent before a run starts."""
+"""What a run has of each kind of agent: checks before it starts, versions, a light import."""
 
 from __future__ import annotations
 
 import json
+import pickle
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from orchestrator.agents import load_agent_kind
 from orchestrator.agents.sweagent.installation import Installation
+from orchestrator.agents.sweagent.paths import SweAgentFolder
 from orchestrator.backends import Host
 from orchestrator.config import RunConfig
+from orchestrator.config.schema import find_agent_kind
 from orchestrator.errors import (
     EXIT_PREREQUISITE,
     EXIT_USAGE,
@@ -19,12 +26,17 @@ from orchestrator.errors import (
     OrchestratorError,
     PrerequisiteError,
 )
-from orchestrator.paths import SweAgentFolder
-from orchestrator.run.preflight import require_agent
+from orchestrator.guests import AGENTS
 
 MakeConfig = Callable[..., RunConfig]
 CONTAINERS, PROCESSES = Host("docker", 8.0, 2), Host("process", 8.0, 2, isolates=False)
 SWEAGENTS = ["sweagent", "sweagent-xml", "sweagent-tools"]
+
+
+def require_agent(config: RunConfig, host: Host, commit: str = "") -> None:
+    assert config.agent is not None
+    locked = {"sweagent_commit": commit} if commit else {}
+    load_agent_kind(config.agent, locked).check(host)
 
 
 @pytest.fixture
@@ -100,10 +112,8 @@ def test_without_sweagent_the_command_that_installs_it_is_named(
 def test_sweagent_for_sandboxes_of_another_platform_is_not_enough(
     make_config: MakeConfig, installed: Installation
 ) -> None:
-    config = make_config("sweagent", {"cluster.sandbox.platform": "linux/arm64"})
-
     with pytest.raises(PrerequisiteError) as caught:
-        require_agent(config, CONTAINERS)
+        require_agent(make_config("sweagent"), replace(CONTAINERS, platform="linux/arm64"))
 
     assert "agents install sweagent --platform linux/arm64" in caught.value.cure
 
@@ -162,3 +172,77 @@ def test_a_run_goes_on_with_the_commit_that_it_began_with(
         f"`python -m orchestrator agents install sweagent --ref {'decaf' * 8}`, with the --source "
         "that it came from, brings that back; or start a new run."
     )
+
+
+def test_the_versions_of_sweagent_are_locked_and_others_have_none(
+    make_config: MakeConfig, installed: Installation
+) -> None:
+    assert versions_of(make_config("sweagent")) == {"sweagent_commit": "c0ffee"}
+    assert {name: versions_of(make_config(name)) for name in ("gold", "nop", "mini")} == {
+        "gold": {},
+        "nop": {},
+        "mini": {},
+    }
+
+
+def versions_of(config: RunConfig) -> dict[str, str]:
+    assert config.agent is not None
+    return load_agent_kind(config.agent, {}).versions()
+
+
+@pytest.mark.parametrize("name", ["gold", "nop", "mini", "sweagent"])
+def test_a_kind_travels_to_workers(name: str, make_config: MakeConfig) -> None:
+    settings = make_config(name).agent
+    assert settings is not None
+    kind = load_agent_kind(settings, {"python": "3.11"})
+
+    assert pickle.loads(pickle.dumps(kind)) == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "asks_model", "needs_gold_patch"),
+    [
+        ("gold", False, True),
+        ("nop", False, False),
+        ("mini", True, False),
+        ("sweagent", True, False),
+    ],
+)
+def test_a_kind_says_what_its_rollouts_are_given(
+    name: str, asks_model: bool, needs_gold_patch: bool
+) -> None:
+    kind = find_agent_kind(name)
+
+    assert (kind.asks_model, kind.needs_gold_patch) == (asks_model, needs_gold_patch)
+
+
+def test_kinds_are_imported_without_what_their_agents_need() -> None:
+    program = f"""
+        import importlib, sys
+        for path in {list(AGENTS.values())!r}:
+            importlib.import_module(path.partition(":")[0])
+        heavy = ["minisweagent", "litellm", "docker", "httpx", "ray", "jinja2", "swebench"]
+        print([name for name in heavy if name in sys.modules])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True
+    )
+
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("mni", "unknown kind 'mni'; known: sweagent, mini, gold, nop, or package.module:Class"),
+        ("no_such_package.agent:Kind", "can't be imported: No module named 'no_such_package'"),
+        ("json:Kind", "can't be imported"),
+        ("json:JSONDecoder", "is no agent"),
+    ],
+)
+def test_a_kind_that_there_is_not_is_one_clear_line(kind: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        find_agent_kind(kind)
+
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)

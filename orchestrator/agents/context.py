@@ -1,0 +1,109 @@
+"""What an agent is given for one rollout, and by which it asks its model and tells its steps."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents.budget import Budget, LimitReached
+from orchestrator.agents.steps import MAX_OBSERVATION_CHARS, Step, shorten
+from orchestrator.backends import Sandbox
+from orchestrator.endpoint.client import ChatClient, Completion, ContextOverflow
+from orchestrator.types import Instance, Outcome, SealedAnswer
+
+__all__ = ["AgentContext", "Completion", "LimitReached"]
+
+
+class AgentContext:
+    """All that an agent is given. One thread uses it."""
+
+    def __init__(
+        self,
+        instance: Instance,
+        sandbox: Sandbox,
+        base_tree: str,
+        output_dir: Path,
+        budget: Budget,
+        client: ChatClient,
+        sealed_answer: SealedAnswer | None = None,
+    ) -> None:
+        self.instance = instance
+        self.sandbox = sandbox
+        self.base_tree = base_tree
+        """Of git: the repository as the agent finds it. A patch is the difference from it."""
+        self.output_dir = output_dir
+        """Files written here are kept in the rollout's folder, on every way out."""
+        self.sealed_answer = sealed_answer
+        """Of kinds alone that need the gold patch."""
+        self._budget = budget
+        self._client = client
+        self._of_last_answer: dict[str, Any] = {}
+        """What its step is stamped with."""
+
+    def begin_step(self) -> None:
+        """Take one step from the limits, for agents that ask no model; `ask` does it itself.
+
+        Raises:
+            LimitReached: nothing is left of some limit.
+        """
+        self._budget.begin_step()
+
+    def ask(
+        self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None
+    ) -> Completion:
+        """Begin a step: ask the run's model, and wait for its answer, which may take hours.
+
+        Messages and `tools` (functions that the model may call) are those of a chat completion.
+
+        Raises:
+            LimitReached: nothing is left of some limit, or the messages do not fit into the model's
+                context. The agent ends with the outcome that it carries.
+            InfraError: no server answers, or they refuse the request. The agent lets it pass.
+        """
+        self._budget.begin_step()
+        self._budget.activity = "asks the model"
+        try:
+            completion = self._client.complete(messages, tools)
+        except ContextOverflow as error:
+            raise LimitReached(Outcome.CONTEXT_OVERFLOW) from error
+        tokens = completion.tokens
+        self._budget.add_call(tokens.prompt_tokens, tokens.completion_tokens, completion.seconds)
+        self._of_last_answer = {
+            "time": time.time(),
+            "prompt_tokens": tokens.prompt_tokens,
+            "completion_tokens": tokens.completion_tokens,
+        }
+        return completion
+
+    def record(self, thought: str, action: str, observation: str, shown: str | None = None) -> None:
+        """End a step: tell what the last answer led to; see `Step` for the words.
+
+        Time and tokens are those of the last answer. What is never recorded is in no trajectory,
+        and on no display.
+        """
+        kept = shorten(observation, MAX_OBSERVATION_CHARS)
+        stamp, self._of_last_answer = self._of_last_answer, {}
+        differs = None if shown == observation else shown
+        self._budget.end_step(Step(thought, action, kept, differs, **stamp))
+
+    @property
+    def activity(self) -> str:
+        """What the agent does at this moment, for the display. Agents set it."""
+        return self._budget.activity
+
+    @activity.setter
+    def activity(self, text: str) -> None:
+        self._budget.activity = text
+
+    @property
+    def max_steps(self) -> int:
+        return self._budget.limits.max_steps
+
+    @property
+    def steps_left(self) -> int:
+        return self._budget.steps_left
+
+    def command_timeout_s(self) -> float:
+        """For the next command: its own limit, or what is left of the rollout's."""
+        return self._budget.command_timeout_s()

@@ -1,0 +1,36 @@
+"""`mini` as a run has it: its settings, and what is checked before the night."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from orchestrator.agents.base import SandboxHost, SimpleKind
+from orchestrator.agents.templates import TemplateSettings, require_templates
+from orchestrator.errors import ConfigError
+
+if TYPE_CHECKING:
+    from orchestrator.agents.mini.agent import MiniAgent
+
+BUNDLES = {"edit"}
+
+
+class MiniSettings(TemplateSettings):
+    """Its only bundle is `edit`."""
+
+
+@dataclass(frozen=True)
+class MiniKind(SimpleKind[MiniSettings]):
+    """mini-swe-agent, a library of our own environment."""
+
+    Settings: ClassVar[type[MiniSettings]] = MiniSettings
+
+    def check(self, host: SandboxHost) -> None:
+        require_templates(self.settings)
+        if not set(self.settings.bundles) <= BUNDLES:
+            raise ConfigError("agent.bundles: mini knows only `edit`")
+
+    def create(self) -> MiniAgent:
+        from orchestrator.agents.mini.agent import MiniAgent
+
+        return MiniAgent(self.settings)

@@ -1,0 +1,103 @@
+"""`sweagent` as a run has it: its settings, its installation, and what is checked and held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from orchestrator.agents.base import SandboxHost, Say, SimpleKind
+from orchestrator.agents.sweagent import installation
+from orchestrator.agents.sweagent.bundles import find_bundle
+from orchestrator.agents.templates import TemplateSettings, require_templates
+from orchestrator.errors import AgentCrashed, ConfigError
+
+if TYPE_CHECKING:
+    from orchestrator.agents.sweagent.agent import SweAgent
+
+COMMIT = "sweagent_commit"
+"""Among the versions of a lock.json."""
+
+
+class SweAgentSettings(TemplateSettings):
+    """Bundles are folders of ours, or of the `tools` in SWE-agent's checkout."""
+
+    protocol: Literal["thought_action", "xml_thought_action", "function_calling"] = "thought_action"
+    """The form of an answer, by the name of SWE-agent's parser for it."""
+
+
+@dataclass(frozen=True)
+class SweAgentKind(SimpleKind[SweAgentSettings]):
+    """SWE-agent, installed beside us, at the commit that the run began with."""
+
+    Settings: ClassVar[type[SweAgentSettings]] = SweAgentSettings
+
+    @property
+    def _commit(self) -> str:
+        return self.locked.get(COMMIT, "")
+
+    def check(self, host: SandboxHost) -> None:
+        require_templates(self.settings)
+        if not host.isolates:
+            raise ConfigError(
+                f"agent {self.settings.name!r} writes outside of the repository, so it works in "
+                "containers only: use --sandbox docker, or --agent mini"
+            )
+        found = installation.require_installation(host.platform, self._commit)
+        for bundle in self.settings.bundles:
+            find_bundle(bundle, found.paths.tools)
+
+    def versions(self) -> dict[str, str]:
+        found = installation.find_installation()
+        return {**found.versions, COMMIT: found.commit} if found else {}
+
+    @contextmanager
+    def hold(self, platform: str) -> Iterator[None]:
+        """The installation is kept as it is. SWE-agent's imports begin now: they take as long as
+        Ray takes to start."""
+        from orchestrator.agents.sweagent.runner_process import warm_up
+
+        with installation.hold_installation():
+            # it may have been replaced until now
+            found = installation.require_installation(platform, self._commit)
+            with suppress(AgentCrashed):  # the rollouts will tell
+                warm_up(found)
+            yield
+
+    def create(self) -> SweAgent:
+        from orchestrator.agents.sweagent.agent import SweAgent
+
+        return SweAgent(self.settings, self._commit)
+
+    @staticmethod
+    def installed() -> dict[str, Any] | None:
+        found = installation.find_installation()
+        if found is None:
+            return None
+        return {
+            "folder": str(found.paths.root),
+            "source": found.source,
+            "ref": found.ref,
+            "commit": found.commit,
+            "versions": found.versions,
+            "platforms": found.platforms,
+        }
+
+    @staticmethod
+    def installed_line() -> str:
+        found = installation.find_installation()
+        if found is None:
+            return f"SWE-agent is not installed; `{installation.INSTALL}` does that."
+        return (
+            f"SWE-agent {found.ref} ({found.commit[:12]}) with SWE-ReX "
+            f"{found.versions['swe-rex']}, for sandboxes of {', '.join(found.platforms)}, in "
+            f"{found.paths.root}"
+        )
+
+    @staticmethod
+    def install(source: str, ref: str, platform: str, say: Say, detail: Say) -> str:
+        found = installation.install(
+            source or installation.SOURCE, ref or installation.REF, platform, say, detail
+        )
+        return f"SWE-agent {found.ref} ({found.commit[:12]}) is in {found.paths.root}"

@@ -1,0 +1,129 @@
+"""What an agent is given: asking and recording keep the limits and stamp the steps."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from orchestrator.agents.budget import Budget, LimitReached
+from orchestrator.agents.context import AgentContext
+from orchestrator.agents.steps import MAX_OBSERVATION_CHARS, Step
+from orchestrator.backends import Sandbox
+from orchestrator.config.schema import RolloutLimits
+from orchestrator.endpoint.client import ChatClient, Completion, ContextOverflow
+from orchestrator.endpoint.fields import Tokens
+from orchestrator.errors import RequestRefused
+from orchestrator.types import Instance, Outcome, Usage
+
+ASKED = [{"role": "user", "content": "an issue"}]
+
+
+class Client:
+    """Answers everything alike, or raises."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.asked: list[tuple[Any, Any]] = []
+
+    def complete(self, messages: Any, tools: Any = None) -> Completion:
+        self.asked.append((messages, tools))
+        if self.error is not None:
+            raise self.error
+        return Completion("I look.", "stop", False, Tokens(70, 9), 1.5)
+
+
+def context_of(client: Client, tmp_path: Path, **limits: Any) -> tuple[AgentContext, Budget]:
+    instance = Instance("a__b-1", "a/b", "c0ffee", "an issue", "an-image")
+    budget = Budget(RolloutLimits(**limits))
+    sandbox = cast(Sandbox, None)
+    context = AgentContext(instance, sandbox, "a-tree", tmp_path, budget, cast(ChatClient, client))
+    return context, budget
+
+
+def test_asking_takes_a_step_and_counts_the_call(tmp_path: Path) -> None:
+    client = Client()
+    context, budget = context_of(client, tmp_path, max_steps=2)
+    tools = [{"type": "function"}]
+
+    answer = context.ask(ASKED, tools)
+
+    assert answer.content == "I look."
+    assert client.asked == [(ASKED, tools)]
+    assert budget.usage == Usage(1, 70, 9, 1.5)
+    assert (context.steps_left, context.max_steps) == (1, 2)
+    assert context.activity == "asks the model"
+
+
+def test_nobody_is_asked_beyond_a_limit(tmp_path: Path) -> None:
+    client = Client()
+    context, _ = context_of(client, tmp_path, max_steps=1)
+    context.ask(ASKED)
+
+    with pytest.raises(LimitReached) as caught:
+        context.ask(ASKED)
+
+    assert caught.value.outcome is Outcome.STEP_LIMIT
+    assert len(client.asked) == 1
+
+
+def test_messages_that_do_not_fit_are_a_limit(tmp_path: Path) -> None:
+    context, budget = context_of(Client(ContextOverflow("too long")), tmp_path)
+
+    with pytest.raises(LimitReached) as caught:
+        context.ask(ASKED)
+
+    assert caught.value.outcome is Outcome.CONTEXT_OVERFLOW
+    assert budget.usage.steps == 1
+
+
+def test_what_the_world_does_is_passed_on(tmp_path: Path) -> None:
+    context, _ = context_of(Client(RequestRefused("no")), tmp_path)
+
+    with pytest.raises(RequestRefused):
+        context.ask(ASKED)
+
+
+def test_a_step_is_stamped_with_the_answer_that_led_to_it(tmp_path: Path) -> None:
+    context, budget = context_of(Client(), tmp_path)
+    before = time.time()
+    context.ask(ASKED)
+    context.ask(ASKED)
+
+    context.record("I look.", "ls", "a.py", "<output>a.py</output>")
+    context.record("I go on.", "pwd", "/testbed", "/testbed")
+
+    first, second = budget.steps
+    assert (first.action, first.observation, first.shown) == ("ls", "a.py", "<output>a.py</output>")
+    assert (first.prompt_tokens, first.completion_tokens) == (70, 9)
+    assert first.time is not None
+    assert before <= first.time <= time.time()
+    assert second == Step("I go on.", "pwd", "/testbed"), "no answer of its own, nothing differs"
+
+
+def test_a_very_long_output_is_not_carried_about(tmp_path: Path) -> None:
+    context, budget = context_of(Client(), tmp_path)
+
+    context.record("", "cat large.txt", "a" * 10 * MAX_OBSERVATION_CHARS, "cut")
+
+    (step,) = budget.steps
+    assert len(step.observation) < MAX_OBSERVATION_CHARS + 100
+    assert step.shown == "cut"
+
+
+def test_agents_that_ask_no_model_take_steps_themselves(tmp_path: Path) -> None:
+    context, budget = context_of(Client(), tmp_path, max_steps=1)
+    context.begin_step()
+
+    with pytest.raises(LimitReached):
+        context.begin_step()
+
+    assert budget.usage.steps == 1
+
+
+def test_commands_have_the_rollouts_limit(tmp_path: Path) -> None:
+    context, _ = context_of(Client(), tmp_path, command_timeout_s=30)
+
+    assert context.command_timeout_s() == 30
