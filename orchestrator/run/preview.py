@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.config import RunConfig, RunRequest, load_config
+from orchestrator.config.address import require_address
 from orchestrator.dataset import Dataset, load_instances
 from orchestrator.driver.plan import (
     Estimate,
@@ -57,6 +58,10 @@ def preview(request: RunRequest) -> Preview:
     config = load_config(request)
     dataset = load_instances(config.benchmark, config.selection)
     problems = []
+    try:
+        require_address(config, request)
+    except PrerequisiteError as error:
+        problems.append(str(error))
     try:
         host = resolve_host(config, dataset.instances)
         missing = missing_images(host, dataset.instances)
