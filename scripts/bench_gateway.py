@@ -20,9 +20,10 @@ import os
 import random
 import re
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -31,7 +32,6 @@ from pathlib import Path
 
 import aiohttp
 import psutil
-from aiohttp import web
 from rich.console import Console
 from rich.table import Table
 
@@ -39,6 +39,9 @@ from orchestrator.config.schema import Endpoint, GatewayAddress, Model
 from orchestrator.gateway.launcher import GatewayProcess
 from orchestrator.gateway.messages import Requested
 from orchestrator.report.markdown import bar
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from support.fake_model import EVENT_STREAM, Reply, Server, events, serve_replies
 
 AIM_P50_MS = 2.0
 AIM_P99_MS = 10.0
@@ -353,15 +356,14 @@ def make_events() -> list[bytes]:
     """A streamed answer: the events that come with gaps between them, with the last one all that
     ends it."""
 
-    def event(choices: list[object], **more: object) -> bytes:
-        chunk = {**ANSWER_FACTS, "object": "chat.completion.chunk", "choices": choices, **more}
-        return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+    def chunk(choices: list[object], **more: object) -> dict[str, object]:
+        return {**ANSWER_FACTS, "object": "chat.completion.chunk", "choices": choices, **more}
 
     def choice(reason: str | None, **delta: str) -> object:
         return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
 
-    words = [event([choice(None, content=f" token{n}")]) for n in range(EVENTS)]
-    words[-1] += event([choice("stop")]) + event([], usage=USAGE) + b"data: [DONE]\n\n"
+    words = events(*(chunk([choice(None, content=f" token{n}")]) for n in range(EVENTS)))
+    words[-1] += b"".join(events(chunk([choice("stop")]), chunk([], usage=USAGE), "[DONE]"))
     return words
 
 
@@ -383,41 +385,23 @@ def serve(connection: Connection) -> None:
 
 
 async def _serve(connection: Connection) -> None:
-    app = web.Application(client_max_size=2**24)
-    app.add_routes(
-        [web.post("/v1/chat/completions", _complete), web.get("/metrics", _show_metrics)]
-    )
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, backlog=512).start()
-    connection.send(runner.addresses[0][1])
-    await asyncio.Event().wait()
+    server = Server(reply, {"/metrics": METRICS.encode()}.get)
+    async with serve_replies(server) as port:
+        connection.send(port)
+        await asyncio.Event().wait()
 
 
 EVENTS_SENT = make_events()
 
 
-async def _complete(request: web.Request) -> web.StreamResponse:
-    due = time.monotonic()
-    body = await request.read()
-    told = DELAY.search(body)
-    assert told is not None
-    due += float(told[1]) / 1000
-    streams = STREAMS.search(body) is not None
-    if due > time.monotonic():
-        await asyncio.sleep(due - time.monotonic())
-    if not streams:
-        return web.Response(body=ANSWER, content_type="application/json")
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-    await response.prepare(request)
-    for number, event in enumerate(EVENTS_SENT):
-        await asyncio.sleep(max(0.0, due + number * GAP_S - time.monotonic()))
-        await response.write(event)
-    return response
-
-
-async def _show_metrics(request: web.Request) -> web.StreamResponse:
-    return web.Response(text=METRICS)
+def reply(body: bytes, headers: Mapping[str, str]) -> Reply:
+    """As late as the request asks for. JSON would take the server longer to read than to answer."""
+    delay = DELAY.search(body)
+    assert delay is not None
+    after_s = float(delay[1]) / 1000
+    if STREAMS.search(body):
+        return Reply(200, EVENTS_SENT, EVENT_STREAM, after_s=after_s, gap_s=GAP_S)
+    return Reply(200, [ANSWER], after_s=after_s)
 
 
 @contextmanager

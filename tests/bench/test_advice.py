@@ -17,7 +17,7 @@ from orchestrator.bench.advice import (
     warnings,
 )
 from orchestrator.bench.conversations import shape_for
-from orchestrator.bench.levels import Level, MeasuredAnswer, quantile
+from orchestrator.bench.levels import Level, MeasuredAnswer
 from orchestrator.bench.target import Target
 from orchestrator.bench.view import Sweep, level_line, render
 from orchestrator.config.schema import Endpoint, Model
@@ -149,11 +149,6 @@ def test_a_night_without_any_spread_is_exact() -> None:
 
 def test_of_few_steps_no_night_is_made() -> None:
     assert estimate_night(Level(1, (0.0, 9.0), (answer(3.0), answer(8.0))), QUESTION) is None
-
-
-def test_quantiles_are_linear_between_neighbours() -> None:
-    assert [quantile([4, 1, 3, 2], q) for q in (0, 0.5, 1)] == [1, 2.5, 4]
-    assert quantile([7], 0.95) == 7
 
 
 def test_what_limits_the_numbers_is_said() -> None:

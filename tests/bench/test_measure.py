@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
+from support.fake_model import EVENT_STREAM, FakeModelServer, Reply, events
 
 from orchestrator.bench.conversations import Conversation, code_text, shape_for
 from orchestrator.bench.measure import NoAnswer, StreamedAnswer, Tick, TooBusy, ask, measure_level
@@ -176,11 +175,6 @@ def test_a_level_without_an_answer_ends_early_and_measures_nothing(
     assert level.seconds < 5
 
 
-def sse(*chunks: dict[str, Any]) -> bytes:
-    events = [*(json.dumps(chunk) for chunk in chunks), "[DONE]"]
-    return "".join(f"data: {event}\n\n" for event in events).encode()
-
-
 def delta(**said: str) -> dict[str, Any]:
     return {"choices": [{"index": 0, "delta": said}]}
 
@@ -196,31 +190,22 @@ USAGE: dict[str, Any] = {
 BUSY = {"error": {"message": "The engine is currently busy", "code": 503}}
 
 
-def ask_for(status: int, body: bytes) -> StreamedAnswer:
+def ask_for(status: int, chunks: Sequence[bytes]) -> StreamedAnswer:
     """What `ask` makes of an answer."""
 
-    async def answer(request: web.Request) -> web.Response:
-        return web.Response(status=status, body=body, content_type="text/event-stream")
+    async def play(base_url: str) -> StreamedAnswer:
+        async with aiohttp.ClientSession() as session:
+            return await ask(session, target_at(base_url), [], 5)
 
-    async def play() -> StreamedAnswer:
-        app = web.Application()
-        app.router.add_post("/v1/chat/completions", answer)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        base_url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-        try:
-            async with aiohttp.ClientSession() as session:
-                return await ask(session, target_at(base_url), [], 5)
-        finally:
-            await runner.cleanup()
-
-    return asyncio.run(play())
+    reply = Reply(status, chunks, EVENT_STREAM)
+    with FakeModelServer(otherwise=lambda: reply) as server:
+        return asyncio.run(play(server.base_url))
 
 
 def test_an_answer_is_read_with_its_usage() -> None:
     reply = ask_for(
-        200, sse(delta(role="assistant"), delta(reasoning="a"), delta(content="b"), USAGE)
+        200,
+        events(delta(role="assistant"), delta(reasoning="a"), delta(content="b"), USAGE, "[DONE]"),
     )
 
     assert reply.text == "ab"
@@ -228,19 +213,21 @@ def test_an_answer_is_read_with_its_usage() -> None:
     assert reply.sent <= reply.first_token <= reply.ended
 
 
-@pytest.mark.parametrize(("status", "body"), [(503, b""), (429, b""), (200, sse(BUSY))])
+@pytest.mark.parametrize(
+    ("status", "chunks"), [(503, []), (429, []), (200, events(BUSY, "[DONE]"))]
+)
 def test_a_server_that_is_too_busy_says_so_by_status_or_within_the_stream(
-    status: int, body: bytes
+    status: int, chunks: Sequence[bytes]
 ) -> None:
     with pytest.raises(TooBusy):
-        ask_for(status, body)
+        ask_for(status, chunks)
 
 
 NO_ANSWERS = {
-    "HTTP 500": (500, b"boom"),
-    "error 500 within": (200, sse({"error": {"code": 500}})),
-    "no usage": (200, sse(delta(content="a"))),
-    "not a chat completion": (200, b"data: <html>\n\n"),
+    "HTTP 500": (500, [b"boom"]),
+    "error 500 within": (200, events({"error": {"code": 500}}, "[DONE]")),
+    "no usage": (200, events(delta(content="a"), "[DONE]")),
+    "not a chat completion": (200, [b"data: <html>\n\n"]),
 }
 
 
