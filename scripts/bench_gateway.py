@@ -99,7 +99,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Sample:
-    """One request, in milliseconds, without what the server was told to take."""
+    """One request, in milliseconds, without the time that the server was asked to take."""
 
     first_ms: float
     """To the first event of a stream; of other answers the same as `all_ms`."""
@@ -220,8 +220,8 @@ class Bench:
         before = self._cpu_s()
         sent, samples, seconds = self._pool.submit(generate, load).result()
         cpu_ms = 1000 * (self._cpu_s() - before)
-        heard = [m.request.result for m in self._gateway.poll() if isinstance(m, Requested)]
-        assert set(heard) <= {"answered"}, f"requests ended as {set(heard)}"
+        results = [m.request.result for m in self._gateway.poll() if isinstance(m, Requested)]
+        assert set(results) <= {"answered"}, f"requests ended as {set(results)}"
         return Run(samples, seconds, cpu_ms, sent)
 
     def _cpu_s(self) -> float:
@@ -296,8 +296,8 @@ class Agent:
         assert end.endswith((b"}", b"data: [DONE]\n\n")), f"half an answer: {end!r}"
         if not self._case.streams:
             return Sample(whole_ms - delay_ms, whole_ms - delay_ms, whole_ms)
-        told_ms = delay_ms + 1000 * (EVENTS - 1) * GAP_S
-        return Sample(first_ms - delay_ms, whole_ms - told_ms, whole_ms)
+        server_ms = delay_ms + 1000 * (EVENTS - 1) * GAP_S
+        return Sample(first_ms - delay_ms, whole_ms - server_ms, whole_ms)
 
 
 def make_conversation(body_kb: int) -> bytes:
@@ -432,7 +432,7 @@ def whole_ms(sample: Sample) -> float:
 
 def print_latency(measured: Sequence[Measured]) -> None:
     table = Table(
-        title="latency in ms, less what the server was told to take; "
+        title="latency in ms, less the time that the server was asked to take; "
         f"aims at {AIM_AGENTS} at once: added p50 {AIM_P50_MS:g}, added p99 {AIM_P99_MS:g}"
     )
     heads = ("direct p50", "gateway p50", "added p50", "direct p99", "gateway p99", "added p99")

@@ -115,8 +115,8 @@ class Level:
         if self.server is not None:
             asked = self.server.prefix_queries
             return self.server.prefix_hits / asked if asked else None
-        told = [(a.cached_tokens, a.prompt_tokens) for a in self.counted]
-        known = [(hit, prompt) for hit, prompt in told if hit is not None]
+        counts = [(a.cached_tokens, a.prompt_tokens) for a in self.counted]
+        known = [(hit, prompt) for hit, prompt in counts if hit is not None]
         prompts = sum(prompt for _, prompt in known)
         return sum(hit for hit, _ in known) / prompts if prompts else None
 

@@ -78,11 +78,11 @@ def test_the_standard_error_is_small_where_the_pace_is_even() -> None:
 
 
 def test_the_cached_share_is_the_servers_or_else_the_answers() -> None:
-    told = MeasuredAnswer(0, 0, 1, 2, 0, prompt_tokens=100, completion_tokens=1, cached_tokens=75)
+    cached = MeasuredAnswer(0, 0, 1, 2, 0, prompt_tokens=100, completion_tokens=1, cached_tokens=75)
     metrics = ServerMetrics(prefix_queries=200, prefix_hits=50)
 
-    assert Level(1, (0.0, 3.0), (told,)).cached == 0.75
-    assert Level(1, (0.0, 3.0), (told,), server=metrics).cached == 0.25
+    assert Level(1, (0.0, 3.0), (cached,)).cached == 0.75
+    assert Level(1, (0.0, 3.0), (cached,), server=metrics).cached == 0.25
     assert level(1, 100).cached is None
 
 

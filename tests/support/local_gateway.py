@@ -17,7 +17,7 @@ M = TypeVar("M", bound=Message)
 
 
 class LocalGateway:
-    """Implements `driver.traffic.Teller`. Use it as a context manager."""
+    """Implements `driver.gateway_listener.GatewayHandle`. Use it as a context manager."""
 
     token = "a-token"
 
@@ -33,7 +33,7 @@ class LocalGateway:
         )
         self.messages: list[Message] = []
         """Everything that it has said."""
-        self._heard = 0
+        self._polled = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True, name="gateway")
         self._ready = threading.Event()
@@ -52,8 +52,8 @@ class LocalGateway:
             pass
 
     def poll(self) -> list[Message]:
-        new = self.messages[self._heard :]
-        self._heard += len(new)
+        new = self.messages[self._polled :]
+        self._polled += len(new)
         return new
 
     def said(self, kind: type[M]) -> list[M]:
