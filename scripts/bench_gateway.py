@@ -20,9 +20,10 @@ import os
 import random
 import re
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -31,7 +32,6 @@ from pathlib import Path
 
 import aiohttp
 import psutil
-from aiohttp import web
 from rich.console import Console
 from rich.table import Table
 
@@ -40,6 +40,9 @@ from orchestrator.gateway.launcher import GatewayProcess
 from orchestrator.gateway.messages import Requested
 from orchestrator.report.markdown import bar
 from orchestrator.types import RolloutKey
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from support.fake_model import EVENT_STREAM, Reply, Server, events, serve_replies
 
 AIM_P50_MS = 2.0
 AIM_P99_MS = 10.0
@@ -97,7 +100,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Sample:
-    """One request, in milliseconds, without what the server was told to take."""
+    """One request, in milliseconds, without the time that the server was asked to take."""
 
     first_ms: float
     """To the first event of a stream; of other answers the same as `all_ms`."""
@@ -220,8 +223,8 @@ class Bench:
         before = self._cpu_s()
         sent, samples, seconds = self._pool.submit(generate, load).result()
         cpu_ms = 1000 * (self._cpu_s() - before)
-        heard = [m.request.result for m in self._gateway.poll() if isinstance(m, Requested)]
-        assert set(heard) <= {"answered"}, f"requests ended as {set(heard)}"
+        results = [m.request.result for m in self._gateway.poll() if isinstance(m, Requested)]
+        assert set(results) <= {"answered"}, f"requests ended as {set(results)}"
         return Run(samples, seconds, cpu_ms, sent)
 
     def _cpu_s(self) -> float:
@@ -296,8 +299,8 @@ class Agent:
         assert end.endswith((b"}", b"data: [DONE]\n\n")), f"half an answer: {end!r}"
         if not self._case.streams:
             return Sample(whole_ms - delay_ms, whole_ms - delay_ms, whole_ms)
-        told_ms = delay_ms + 1000 * (EVENTS - 1) * GAP_S
-        return Sample(first_ms - delay_ms, whole_ms - told_ms, whole_ms)
+        server_ms = delay_ms + 1000 * (EVENTS - 1) * GAP_S
+        return Sample(first_ms - delay_ms, whole_ms - server_ms, whole_ms)
 
 
 def make_conversation(body_kb: int) -> bytes:
@@ -356,15 +359,14 @@ def make_events() -> list[bytes]:
     """A streamed answer: the events that come with gaps between them, with the last one all that
     ends it."""
 
-    def event(choices: list[object], **more: object) -> bytes:
-        chunk = {**ANSWER_FACTS, "object": "chat.completion.chunk", "choices": choices, **more}
-        return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+    def chunk(choices: list[object], **more: object) -> dict[str, object]:
+        return {**ANSWER_FACTS, "object": "chat.completion.chunk", "choices": choices, **more}
 
     def choice(reason: str | None, **delta: str) -> object:
         return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
 
-    words = [event([choice(None, content=f" token{n}")]) for n in range(EVENTS)]
-    words[-1] += event([choice("stop")]) + event([], usage=USAGE) + b"data: [DONE]\n\n"
+    words = events(*(chunk([choice(None, content=f" token{n}")]) for n in range(EVENTS)))
+    words[-1] += b"".join(events(chunk([choice("stop")]), chunk([], usage=USAGE), "[DONE]"))
     return words
 
 
@@ -386,41 +388,23 @@ def serve(connection: Connection) -> None:
 
 
 async def _serve(connection: Connection) -> None:
-    app = web.Application(client_max_size=2**24)
-    app.add_routes(
-        [web.post("/v1/chat/completions", _complete), web.get("/metrics", _show_metrics)]
-    )
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, backlog=512).start()
-    connection.send(runner.addresses[0][1])
-    await asyncio.Event().wait()
+    server = Server(reply, {"/metrics": METRICS.encode()}.get)
+    async with serve_replies(server) as port:
+        connection.send(port)
+        await asyncio.Event().wait()
 
 
 EVENTS_SENT = make_events()
 
 
-async def _complete(request: web.Request) -> web.StreamResponse:
-    due = time.monotonic()
-    body = await request.read()
-    told = DELAY.search(body)
-    assert told is not None
-    due += float(told[1]) / 1000
-    streams = STREAMS.search(body) is not None
-    if due > time.monotonic():
-        await asyncio.sleep(due - time.monotonic())
-    if not streams:
-        return web.Response(body=ANSWER, content_type="application/json")
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-    await response.prepare(request)
-    for number, event in enumerate(EVENTS_SENT):
-        await asyncio.sleep(max(0.0, due + number * GAP_S - time.monotonic()))
-        await response.write(event)
-    return response
-
-
-async def _show_metrics(request: web.Request) -> web.StreamResponse:
-    return web.Response(text=METRICS)
+def reply(body: bytes, headers: Mapping[str, str]) -> Reply:
+    """As late as the request asks for. JSON would take the server longer to read than to answer."""
+    delay = DELAY.search(body)
+    assert delay is not None
+    after_s = float(delay[1]) / 1000
+    if STREAMS.search(body):
+        return Reply(200, EVENTS_SENT, EVENT_STREAM, after_s=after_s, gap_s=GAP_S)
+    return Reply(200, [ANSWER], after_s=after_s)
 
 
 @contextmanager
@@ -451,7 +435,7 @@ def whole_ms(sample: Sample) -> float:
 
 def print_latency(measured: Sequence[Measured]) -> None:
     table = Table(
-        title="latency in ms, less what the server was told to take; "
+        title="latency in ms, less the time that the server was asked to take; "
         f"aims at {AIM_AGENTS} at once: added p50 {AIM_P50_MS:g}, added p99 {AIM_P99_MS:g}"
     )
     heads = ("direct p50", "gateway p50", "added p50", "direct p99", "gateway p99", "added p99")

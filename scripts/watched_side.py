@@ -33,7 +33,7 @@ SAMPLE_S = 0.25
 SAMPLE_SHARE = 0.03
 """Of a core that watching may take: a side of many processes is looked at less often, not slowed
 more."""
-TELL_S = 15.0
+PRINT_EVERY_S = 15.0
 MARKER = "SWE_ORCHESTRATOR_BENCH"
 """The environment variable by which processes are known that nobody has seen yet."""
 PARTS = {
@@ -95,7 +95,7 @@ class Side:
         self._endpoint = _Endpoint(setup, submit)
         self._seen: dict[int, psutil.Process] = {}
         self._peak = (0.0, 0)
-        self._began = self._told = 0.0
+        self._began = self._printed = 0.0
 
     def __enter__(self) -> Self:
         self.folder.mkdir()
@@ -103,7 +103,7 @@ class Side:
         if running := len(connect().containers.list()):
             say(f"{running} containers of others are running: what they do distorts the times")
         say(f"{self.name} starts")
-        self._began = self._told = time.time()
+        self._began = self._printed = time.time()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -207,10 +207,10 @@ class Side:
                     total += getattr(info, "pss", info.rss) / 1e6
         self._seen = now
         self._peak = max(self._peak, (total, len(now)))
-        if time.time() > self._told + TELL_S:
-            self._told = time.time()
+        if time.time() > self._printed + PRINT_EVERY_S:
+            self._printed = time.time()
             say(
-                f"{self.name}: {self._told - self._began:.0f} s, {self._endpoint.calls} model "
+                f"{self.name}: {self._printed - self._began:.0f} s, {self._endpoint.calls} model "
                 f"calls, {len(self._verdicts())} verdicts, {len(now)} processes, {total:.0f} MB"
             )
 

@@ -14,12 +14,12 @@ from random import Random
 from typing import Any
 
 from orchestrator.bench.levels import Level
-from orchestrator.report.stats import quantile
+from orchestrator.report.stats import quantiles
 
 NEAR_BEST = 0.95
 MAX_ERRORS = 0.01
 """Of as many answers, at a clean level."""
-FEWEST_STEPS = 5
+MIN_STEPS = 5
 """Below so many measured steps nothing is said of a night."""
 DRAWS = 400
 FOREIGN_SHARE = 0.15
@@ -178,19 +178,20 @@ def estimate_night(level: Level, question: Question, seed: int = 0) -> NightEsti
     deviation; and hands the rollouts to slots as they fall free, to the last one's end.
     """
     cycles = [answer.cycle_s for answer in level.counted]
-    if len(cycles) < FEWEST_STEPS:
+    if len(cycles) < MIN_STEPS:
         return None
     random = Random(seed)
     walls = [
         _block_mean(cycles, random) * _longest_slot(_rollout_steps(question, random), level.at_once)
         for _ in range(DRAWS)
     ]
+    cuts = quantiles(walls, 40)
     return NightEstimate(
         at_once=level.at_once,
         instances=question.instances,
-        wall_s=quantile(walls, 0.5),
-        low_s=quantile(walls, 0.025),
-        high_s=quantile(walls, 0.975),
+        wall_s=cuts[19],
+        low_s=cuts[0],
+        high_s=cuts[-1],
         step_s=sum(cycles) / len(cycles),
         measured_steps=len(cycles),
     )
@@ -241,7 +242,7 @@ def warnings(levels: Sequence[Level], chosen: Level | None) -> list[str]:
             f"the throughput still grew at {chosen.at_once} at once: more may be better, "
             f"try --levels {chosen.at_once},{2 * chosen.at_once}"
         )
-    if chosen is not None and len(chosen.counted) < FEWEST_STEPS * 4:
+    if chosen is not None and len(chosen.counted) < MIN_STEPS * 4:
         found.append(
             f"only {len(chosen.counted)} answers were measured at {chosen.at_once} at once: "
             "try a longer --seconds"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.endpoint.metrics import ServerMetrics
-from orchestrator.report.stats import quantile
+from orchestrator.report.stats import quantiles
 
 PARTS = 10
 """Of a window, whose differences say how sure its mean is."""
@@ -115,8 +115,8 @@ class Level:
         if self.server is not None:
             asked = self.server.prefix_queries
             return self.server.prefix_hits / asked if asked else None
-        told = [(a.cached_tokens, a.prompt_tokens) for a in self.counted]
-        known = [(hit, prompt) for hit, prompt in told if hit is not None]
+        counts = [(a.cached_tokens, a.prompt_tokens) for a in self.counted]
+        known = [(hit, prompt) for hit, prompt in counts if hit is not None]
         prompts = sum(prompt for _, prompt in known)
         return sum(hit for hit, _ in known) / prompts if prompts else None
 
@@ -158,7 +158,10 @@ def _share(answer: MeasuredAnswer, start: float, end: float) -> float:
 
 
 def _p50_p95(values: Sequence[float]) -> tuple[float, float] | None:
-    return (quantile(values, 0.5), quantile(values, 0.95)) if values else None
+    if not values:
+        return None
+    cuts = quantiles(values, 20)
+    return cuts[9], cuts[-1]
 
 
 def _rounded(value: Any) -> Any:

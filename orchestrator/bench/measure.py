@@ -1,7 +1,7 @@
-"""How fast a model server is with so many agents at once: the traffic, and what is measured of it.
+"""Measures how fast a model server is with so many agents at once.
 
-Every simulated agent is one conversation after another (`bench_traffic`). A level first warms up,
-until every agent has had an answer; then it is measured; then what is under way may end.
+Every simulated agent holds one conversation after another (`bench.conversations`). A level first
+warms up, until every agent has had an answer. Then it is measured. Then open requests may end.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from orchestrator.endpoint.metrics import ServerMetrics, parse_metrics
 
 TICK_S = 0.1
 WARM_UP_FACTOR = 4
-"""The warm-up may take so many times the window; its prompts are long, and in no cache yet."""
+"""The warm-up may take so many windows: its prompts are long, and in no cache yet."""
 SHORTEST_LIMIT_S = 30.0
 """For the warm-up, and for what is under way when the window ends."""
 HOPELESS = 10
-"""Refusals or errors without one answer (three an agent at least) after which a level ends."""
+"""A level ends after so many refusals and errors without one answer; three per agent at least."""
 FIRST_DELAY_S, MAX_DELAY_S = 0.5, 5.0
 
 
@@ -174,7 +174,7 @@ class _LevelRun:
         self, window: tuple[float, float], server: ServerMetrics | None, warm: bool
     ) -> Level:
         seen = self._seen
-        # a level without any answer has no window to speak of: then all that went wrong is told
+        # without any answer there is no window: then everything that went wrong counts
         since = window[0] if seen.answers else 0.0
         return Level(
             at_once=self._at_once,

@@ -47,7 +47,7 @@ def main() -> None:
     from orchestrator.errors import EXIT_INTERRUPTED, OrchestratorError
 
     try:
-        app()
+        app(prog_name="python -m orchestrator")
     except OrchestratorError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)

@@ -60,9 +60,9 @@ def bench(
 
     Examples:
 
-        orchestrator bench qwen3.5-35b
+        python -m orchestrator bench qwen3.5-35b
 
-        orchestrator bench qwen3.5-35b --levels 4,8,12,16 --seconds 120
+        python -m orchestrator bench qwen3.5-35b --levels 4,8,12,16 --seconds 120
     """
     from orchestrator.bench.advice import Question, conclude
     from orchestrator.bench.target import require_target
@@ -104,24 +104,26 @@ def load_model(model: str, settings: list[str] | None, config_dirs: list[Path] |
 
     Raises:
         ConfigError: no such profile, a setting of something else, or no server to measure.
+        PrerequisiteError: the profile's address is a placeholder still.
     """
     from orchestrator.config import load_config
+    from orchestrator.config.address import require_address
     from orchestrator.config.load import parse_setting
     from orchestrator.errors import ConfigError
 
     for text in settings or []:
         if not parse_setting(text)[0].startswith("model."):
             raise ConfigError(f"--set {text}: a bench depends on the model.* keys alone")
-    config = load_config(
-        opt.make_request(
-            "demo", model=model, agent="mini", settings=settings, config_dirs=config_dirs
-        )
+    request = opt.make_request(
+        "demo", model=model, agent="mini", settings=settings, config_dirs=config_dirs
     )
+    config = load_config(request)
     if config.scripted:
         raise ConfigError(
             f"model {model!r} is played by a script, there is no server to measure: name another "
             "(see `models`), or --set model.endpoint.base_url=http://HOST:PORT/v1"
         )
+    require_address(config, request)
     return config
 
 

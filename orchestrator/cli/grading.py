@@ -45,9 +45,9 @@ def grade(
 
     Examples:
 
-        orchestrator grade RUN
+        python -m orchestrator grade RUN
 
-        orchestrator grade lite --predictions preds.jsonl
+        python -m orchestrator grade lite --predictions preds.jsonl
     """
     from orchestrator.display.messages import summarize
     from orchestrator.run.session import grade_predictions, resume

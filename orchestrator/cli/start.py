@@ -46,11 +46,11 @@ def launch(
 
     Examples:
 
-        orchestrator launch demo
+        python -m orchestrator launch demo
 
-        orchestrator launch lite --model qwen3.5-35b
+        python -m orchestrator launch lite --model qwen3.5-35b
 
-        orchestrator launch lite -m gemma-4-26b -i 'django__.*' --slice 0:20 --dry-run
+        python -m orchestrator launch lite -m gemma-4-26b -i 'django__.*' --slice 0:20 --dry-run
     """
     request = opt.make_request(
         benchmark,

@@ -111,7 +111,7 @@ class Sampling(Section):
 
 
 class ServingAdvice(Section):
-    """How the server should be started: told to people, kept in the lock, not acted on."""
+    """How the server should be started: for people, and for the lock. Nothing acts on it."""
 
     server: str = ""
     image: str = ""

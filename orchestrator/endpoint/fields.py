@@ -17,7 +17,7 @@ CONTEXT_OVERFLOW = re.compile(
     r"|exceeds the maximum number of tokens|`inputs` tokens \+ `max_new_tokens` must be",
     re.IGNORECASE,
 )
-MOST_TOKENS = 2**53
+MAX_TOKENS = 2**53
 INTERNAL_ERROR = "gateway_internal_error"
 """An error's type: the gateway's own code raised; its log has the traceback."""
 TOO_BUSY = (429, 503)
@@ -107,7 +107,7 @@ def _object(value: object) -> Mapping[str, Any]:
 
 def _count(value: object) -> int:
     """A number of tokens; 0 for what is none."""
-    is_count = isinstance(value, int | float) and 0 <= value < MOST_TOKENS
+    is_count = isinstance(value, int | float) and 0 <= value < MAX_TOKENS
     return int(value) if is_count else 0  # type: ignore[call-overload]
 
 

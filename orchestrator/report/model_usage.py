@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from orchestrator.endpoint.fields import SWALLOWED
 from orchestrator.endpoint.load import LoadSample
 from orchestrator.journal.views import RunState
-from orchestrator.report.stats import quantile
+from orchestrator.report.stats import quantiles
 from orchestrator.types import ANSWERS, ModelRequest, RequestResult, RolloutKey, RolloutRecord
 
 MANY_SHARE = 0.01
@@ -208,8 +208,8 @@ def _completion_tokens_per_s(trace: Sequence[LoadSample]) -> float | None:
 def _spread(values: Sequence[float]) -> Spread | None:
     if not values:
         return None
-    p50, p95 = (round(quantile(values, q), 3) for q in (0.5, 0.95))
-    return Spread(p50, p95, round(max(values), 3))
+    cuts = quantiles(values, 20)
+    return Spread(round(cuts[9], 3), round(cuts[-1], 3), round(max(values), 3))
 
 
 def _rounded(value: float | None) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 
 Z95 = 1.959963984540054
@@ -27,12 +28,12 @@ def wilson(successes: int, n: int, z: float = Z95) -> tuple[float, float]:
     return low, high
 
 
-def quantile(values: Sequence[float], q: float) -> float:
-    """The q-quantile, linear between neighbours. Raises ValueError where there are no values."""
-    if not values:
-        raise ValueError("no values have no quantiles")
-    ordered = sorted(values)
-    place = q * (len(ordered) - 1)
-    below = math.floor(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+def quantiles(values: Sequence[float], parts: int) -> list[float]:
+    """The `parts - 1` values that cut sorted values into equal parts, linear between neighbours.
+
+    Of 20 parts the tenth cut is the median, the last one the 95th percentile. Raises ValueError
+    where there are no values.
+    """
+    # Python before 3.13 refuses a single value
+    several = [*values, *values] if len(values) == 1 else values
+    return statistics.quantiles(several, n=parts, method="inclusive")

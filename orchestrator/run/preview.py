@@ -15,6 +15,7 @@ from rich.text import Text
 from orchestrator.agents import load_agent_kind
 from orchestrator.backends import Host, choose_host, find_backend
 from orchestrator.config import RunConfig, RunRequest, load_config
+from orchestrator.config.address import require_address
 from orchestrator.config.schema import AUTO
 from orchestrator.dataset import Dataset, load_instances
 from orchestrator.driver.plan import (
@@ -56,6 +57,10 @@ def preview(request: RunRequest) -> Preview:
     config = load_config(request)
     dataset = load_instances(config.benchmark, config.selection)
     problems = []
+    try:
+        require_address(config, request)
+    except PrerequisiteError as error:
+        problems.append(str(error))
     try:
         host = choose_host(config, dataset.instances)
         backend = find_backend(host.kind)

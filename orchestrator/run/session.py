@@ -16,6 +16,7 @@ from rich.console import Console
 from orchestrator.agents import AgentKind, load_agent_kind
 from orchestrator.backends import Host, choose_host, find_backend
 from orchestrator.config import RunConfig, RunRequest, load_config, load_run_config
+from orchestrator.config.address import require_address
 from orchestrator.dataset import Dataset, load_instances
 from orchestrator.display.messages import announce
 from orchestrator.display.terminal import make_display, waiting
@@ -75,6 +76,7 @@ def launch(request: RunRequest, console: Console) -> Finished:
     """
     config = load_config(request)
     _require_new(config)
+    require_address(config, request)
     with waiting(console, f"reading {config.benchmark.name}"):
         dataset = load_instances(config.benchmark, config.selection)
     with waiting(console, "checking what the run needs"):

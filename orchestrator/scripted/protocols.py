@@ -1,4 +1,4 @@
-"""How agents want their answers: the scripted endpoint speaks as the conversation asks for it.
+"""The forms of answer that agents ask for; the scripted endpoint finds out which, and uses it.
 
 A persona says what it does; a protocol says in which words: a fenced block, tags, or a call.
 """
@@ -39,7 +39,7 @@ class Edit:
 
 
 def protocol_of(request: Mapping[str, Any]) -> Protocol:
-    """What the agent that asks expects, by what it told the model."""
+    """The form of answer that the agent asks for, judged by its request."""
     if request.get("tools"):
         return Protocol.CALLS
     system = "\n".join(str(m["content"]) for m in request["messages"][:2])

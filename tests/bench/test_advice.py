@@ -2,88 +2,23 @@
 
 from __future__ import annotations
 
-import io
-from typing import Any
-
 import pytest
-from rich.console import Console
+from support.levels import QUESTION, answer, dead, level
 
 from orchestrator.bench.advice import (
     Question,
-    conclude,
     estimate_night,
     recommend,
     stop_reason,
     warnings,
 )
-from orchestrator.bench.conversations import shape_for
-from orchestrator.bench.levels import Level, MeasuredAnswer, quantile
-from orchestrator.bench.target import Target
-from orchestrator.bench.view import Sweep, level_line, render
-from orchestrator.config.schema import Endpoint, Model
+from orchestrator.bench.levels import Level
 from orchestrator.endpoint.metrics import ServerMetrics
-
-QUESTION = Question(seconds=60, pause_s=1, instances=300, steps=40, spread=20)
-
-
-def answer(
-    ended_s: float, lasts_s: float = 2.0, tokens: int = 200, pause_s: float = 1.0
-) -> MeasuredAnswer:
-    sent_s = ended_s - lasts_s
-    return MeasuredAnswer(sent_s, sent_s, sent_s + 0.5, ended_s, pause_s, 5000, tokens)
-
-
-def level(at_once: int, speed: float, preemptions: int | None = None, **more: Any) -> Level:
-    """A level with one even answer a second, `speed` tokens each."""
-    answers = tuple(answer(10.5 + i, 1.5, round(speed)) for i in range(60))
-    server = None if preemptions is None else ServerMetrics(preemptions=preemptions)
-    return Level(at_once, (10.0, 70.0), answers, server=server, **more)
-
-
-def dead(at_once: int, **errors: int) -> Level:
-    return Level(at_once, (10.0, 70.0), (), errors=errors)
 
 
 def chosen(*levels: Level) -> int | None:
     advice = recommend(levels)
     return advice.at_once if advice else None
-
-
-def test_an_answer_over_the_windows_edge_counts_by_its_share() -> None:
-    # written from 9.5 to 11.5 and from 69 to 71: of 200 tokens 150 and 100 lie inside
-    edges = (answer(11.5, 2.5), answer(71.0, 2.5))
-
-    found = Level(1, (10.0, 70.0), (*edges, answer(40.0)))
-
-    assert found.generated_per_s == pytest.approx((150 + 100 + 200) / 60)
-    assert [a.ended_s for a in found.counted] == [11.5, 40.0]
-    assert found.answers_per_min == pytest.approx(2)
-
-
-def test_nothing_measured_is_not_zero() -> None:
-    found = dead(4, timeout=3)
-
-    assert found.generated_per_s is None
-    assert found.first_token_s is None
-    assert found.as_dict()["generated_per_s"] is None
-    assert level_line(found) == "   4 at once: no answer, 3 x timeout"
-
-
-def test_the_standard_error_is_small_where_the_pace_is_even() -> None:
-    even, uneven = level(1, 100), Level(1, (0.0, 60.0), (answer(3.0), answer(4.0)))
-
-    assert even.generated_error < 0.05 * 100
-    assert uneven.generated_per_s is not None
-    assert uneven.generated_error > 0.5 * uneven.generated_per_s
-
-
-def test_the_cached_share_is_the_servers_or_else_the_answers() -> None:
-    told = MeasuredAnswer(0, 0, 1, 2, 0, prompt_tokens=100, completion_tokens=1, cached_tokens=75)
-    metrics = ServerMetrics(prefix_queries=200, prefix_hits=50)
-
-    assert Level(1, (0.0, 3.0), (told,)).cached == 0.75
-    assert Level(1, (0.0, 3.0), (told,), server=metrics).cached == 0.25
-    assert level(1, 100).cached is None
 
 
 def test_the_smallest_level_within_five_percent_of_the_best_is_recommended() -> None:
@@ -151,11 +86,6 @@ def test_of_few_steps_no_night_is_made() -> None:
     assert estimate_night(Level(1, (0.0, 9.0), (answer(3.0), answer(8.0))), QUESTION) is None
 
 
-def test_quantiles_are_linear_between_neighbours() -> None:
-    assert [quantile([4, 1, 3, 2], q) for q in (0, 0.5, 1)] == [1, 2.5, 4]
-    assert quantile([7], 0.95) == 7
-
-
 def test_what_limits_the_numbers_is_said() -> None:
     top = level(2, 200)
     foreign = Level(4, (10.0, 70.0), top.answers, server=ServerMetrics(generation_tokens=99_999))
@@ -167,33 +97,3 @@ def test_what_limits_the_numbers_is_said() -> None:
     assert "somebody else" in said
     (said,) = warnings([level(1, 100, warm=False), level(2, 90)], None)
     assert said.startswith("at 1 at once some agents had no answer")
-
-
-def shown(*levels: Level, ended: str | None = None) -> str:
-    url = "http://h:8000/v1"
-    target = Target(url, {}, {}, 10, shape_for(32768, 40), 3.0, True, None)
-    model = Model(name="m", served_name="m", endpoint=Endpoint(base_url=url))
-    console = Console(file=io.StringIO(), width=80)
-    console.print(render(Sweep(model, target, QUESTION, conclude(levels, QUESTION, ended))))
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
-
-
-def test_people_see_a_picture_a_recommendation_and_what_the_time_rests_on() -> None:
-    text = shown(level(1, 100), level(4, 400), level(8, 410, preemptions=2), ended="why not")
-
-    assert "   4  ███████" in text
-    assert "Recommended: 4 at once." in text
-    assert "--set model.max_concurrency=4" in " ".join(text.split())
-    assert "300 instances would take about" in text
-    assert "40 steps on average" in text
-    assert "left out: why not" in text
-    assert max(map(len, text.splitlines())) <= 80
-
-
-def test_people_see_when_nothing_works() -> None:
-    text = shown(dead(1, refused=9))
-
-    assert "nothing was measured (no answer, 9 x refused)" in text
-    assert "No recommendation" in text
-    assert shown().strip().startswith("No recommendation")

@@ -51,6 +51,7 @@ WRONG = {
     "unknown benchmark": Wrong("launch dem", 2, "did you mean 'demo'"),
     "unknown cluster": Wrong("launch demo -c locl", 2, "did you mean 'local'"),
     "unknown key": Wrong("launch demo --set rollout.max_step=3", 2, "did you mean 'max_steps'"),
+    "no address": Wrong("launch demo -m qwen3.5-35b", 3, "models/qwen3.5-35b.yaml:4"),
     "wrong value": Wrong("launch demo --set rollout.max_steps=many", 2, "rollout.max_steps"),
     "wrong setting": Wrong("config show demo --set rollout.max_steps", 2, "key=value"),
     "wrong workers": Wrong("launch demo -w 0", 2, "cluster.workers"),
@@ -206,8 +207,8 @@ def test_every_command_has_help(command: str, say: Callable[[str], Done]) -> Non
     done = say(f"{command} --help")
 
     assert (done.exit_code, done.err) == (0, "")
-    assert "Usage:" in done.out
-    assert command in done.out
+    assert f"Usage: python -m orchestrator {command}" in done.out
+    assert "  orchestrator" not in done.out, "an example uses another name of the command"
 
 
 def test_help_names_every_command(folders: dict[str, str]) -> None:

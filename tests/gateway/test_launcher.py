@@ -59,19 +59,19 @@ def ask(gateway: GatewayProcess) -> str:
 def wait_for(gateway: GatewayProcess, limit_s: float = 20) -> list[Message]:
     """What it says next."""
     deadline = time.monotonic() + limit_s
-    while not (heard := gateway.poll()):
+    while not (messages := gateway.poll()):
         assert time.monotonic() < deadline, "it says nothing"
         time.sleep(0.05)
-    return heard
+    return messages
 
 
-def test_requests_pass_and_are_told(start: Start) -> None:
+def test_requests_pass_and_are_requests(start: Start) -> None:
     gateway = start()
 
     assert "git status" in ask(gateway)
-    while not (told := [m for m in wait_for(gateway) if isinstance(m, Requested)]):
+    while not (requests := [m for m in wait_for(gateway) if isinstance(m, Requested)]):
         pass
-    assert told[0].request.result is RequestResult.ANSWERED
+    assert requests[0].request.result is RequestResult.ANSWERED
 
 
 def test_a_gateway_that_is_killed_is_started_again_where_it_was(start: Start) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import httpx
 import pytest
+from support.fake_model import FakeModelServer, Reply, completion, error, stream
 from support.local_gateway import LocalGateway, model_at
 from support.rows import key_of
-from support.upstream import Reply, Upstream, completion, error, stream
 
 from orchestrator.gateway.messages import Availability, Requested, Sampled
 from orchestrator.types import ModelRequest, RequestResult
@@ -27,10 +27,10 @@ class Setup:
     """A gateway before one server or several."""
 
     gateway: LocalGateway
-    upstreams: list[Upstream]
+    upstreams: list[FakeModelServer]
 
     @property
-    def upstream(self) -> Upstream:
+    def upstream(self) -> FakeModelServer:
         return self.upstreams[0]
 
     def post(
@@ -72,7 +72,7 @@ def setup() -> Iterator[Callable[..., Setup]]:
     with ExitStack() as stack:
 
         def make(*script: Reply, servers: int = 1, api_key: str = "", **settings: Any) -> Setup:
-            upstreams = [stack.enter_context(Upstream()) for _ in range(servers)]
+            upstreams = [stack.enter_context(FakeModelServer()) for _ in range(servers)]
             upstreams[0].script = list(script)
             model = model_at(*(upstream.base_url for upstream in upstreams), **settings)
             gateway = stack.enter_context(LocalGateway(model, api_key=api_key))

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.report.stats import Z95, quantile, wilson
+from orchestrator.report.stats import Z95, quantiles, wilson
 
 
 @pytest.mark.parametrize(
@@ -73,20 +75,30 @@ def test_more_confidence_is_a_wider_interval(count: tuple[int, int], z: float) -
 
 
 @pytest.mark.parametrize(
-    ("q", "expected"), [(0.0, 1.0), (0.25, 1.75), (0.5, 2.5), (0.95, 3.85), (1.0, 4.0)]
+    ("parts", "expected"), [(2, [2.5]), (4, [1.75, 2.5, 3.25]), (20, [2.5, 3.85])]
 )
-def test_a_quantile_lies_on_the_line_between_its_neighbours(q: float, expected: float) -> None:
-    assert quantile([4.0, 1.0, 3.0, 2.0], q) == pytest.approx(expected)
+def test_quantiles_lie_on_the_line_between_their_neighbours(
+    parts: int, expected: list[float]
+) -> None:
+    cuts = quantiles([4.0, 1.0, 3.0, 2.0], parts)
+
+    assert len(cuts) == parts - 1
+    assert (cuts if parts < 20 else [cuts[9], cuts[-1]]) == pytest.approx(expected)
 
 
-def test_no_values_have_no_quantile() -> None:
+def test_a_single_value_is_all_its_quantiles() -> None:
+    assert quantiles([7.0], 4) == [7.0] * 3
+
+
+def test_no_values_have_no_quantiles() -> None:
     with pytest.raises(ValueError):
-        quantile([], 0.5)
+        quantiles([], 2)
 
 
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1), st.floats(0, 1), st.floats(0, 1))
-def test_quantiles_rise_within_the_values(values: list[float], a: float, b: float) -> None:
-    low, high = (quantile(values, q) for q in sorted((a, b)))
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1), st.integers(2, 50))
+def test_quantiles_rise_within_the_values(values: list[float], parts: int) -> None:
+    cuts = quantiles(values, parts)
 
-    assert min(values) - 1e-6 <= low <= high + 1e-6
-    assert high <= max(values) + 1e-6
+    assert min(values) - 1e-6 <= cuts[0]
+    assert all(low <= high + 1e-6 for low, high in pairwise(cuts))
+    assert cuts[-1] <= max(values) + 1e-6

@@ -1,4 +1,4 @@
-"""The words of each protocol, and patches told as edits that our own tool makes."""
+"""The words of each protocol, and patches given as edits that our own tool makes."""
 
 from __future__ import annotations
 

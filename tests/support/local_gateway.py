@@ -36,7 +36,7 @@ class LocalGateway:
         )
         self.messages: list[Message] = []
         """Everything that it has said."""
-        self._heard = 0
+        self._polled = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True, name="gateway")
         self._ready = threading.Event()
@@ -55,8 +55,8 @@ class LocalGateway:
             pass
 
     def poll(self) -> list[Message]:
-        new = self.messages[self._heard :]
-        self._heard += len(new)
+        new = self.messages[self._polled :]
+        self._polled += len(new)
         return new
 
     def said(self, kind: type[M]) -> list[M]:

@@ -1,0 +1,45 @@
+"""The model server's address: the shipped profiles can't know it, so their users write it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from orchestrator.config.load import RunRequest, provenance
+from orchestrator.config.schema import RunConfig
+from orchestrator.errors import PrerequisiteError
+
+UNSET_DOMAIN = ".invalid"
+"""RFC 2606: no host will ever have a name that ends so."""
+_KEY = "model.endpoint.base_url"
+
+
+def is_unset(base_url: str) -> bool:
+    """Whether an address is only a placeholder, as the shipped profiles have it."""
+    return (urlsplit(base_url).hostname or "").endswith(UNSET_DOMAIN)
+
+
+def require_address(config: RunConfig, request: RunRequest) -> None:
+    """Check that a request's model has the address of a real server.
+
+    Raises:
+        PrerequisiteError: it has a placeholder; the cure names the profile's file and line.
+    """
+    if config.model is None or not is_unset(config.model.endpoint.base_url):
+        return
+    base_url, origin = provenance(request)[_KEY]
+    raise PrerequisiteError(
+        f"model {config.model.name!r} has no server yet: its address is still {base_url}.",
+        f"Write your server's into {_place(origin, base_url)}; "
+        f"for this once, add --set {_KEY}=http://HOST:PORT/v1",
+    )
+
+
+def _place(origin: str, base_url: str) -> str:
+    """`FILE:LINE` of an address in a profile; the origin alone where it is no file."""
+    path = Path(origin)
+    if not path.is_file():
+        return origin
+    lines = path.read_text(encoding="utf-8").splitlines()
+    number = next((n for n, line in enumerate(lines, 1) if base_url in line), 1)
+    return f"{path}:{number}"

@@ -1,0 +1,73 @@
+"""What the configuration accepts, and what it says to the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from orchestrator.config.schema import (
+    Benchmark,
+    Cluster,
+    Endpoint,
+    GatewayAddress,
+    RolloutLimits,
+    SandboxSettings,
+)
+from orchestrator.types import FailureKind
+
+WRONG: list[tuple[type[BaseModel], dict[str, Any], str]] = [
+    (Endpoint, {"base_url": "http://me:secret@h:8000/v1"}, "api_key_env"),
+    (Endpoint, {"base_url": "http://h/v1", "replicas": ["http://me@h/v1"]}, "api_key_env"),
+    (Endpoint, {"base_url": "http://h/v1", "max_tries": 0}, "max_tries"),
+    (SandboxSettings, {"mounts": ["/a"]}, "is not /host/path:/sandbox/path"),
+    (SandboxSettings, {"mounts": ["a:/b"]}, "is not /host/path:/sandbox/path"),
+    (SandboxSettings, {"mounts": ["/a:/b:rx"]}, "is not /host/path:/sandbox/path"),
+    (GatewayAddress, {"host": "0.0.0.0"}, "workers can reach"),
+    (GatewayAddress, {"port": 70000}, "port"),
+    (Cluster, {"name": "c", "workers": 0}, "1 or more, or auto"),
+    (RolloutLimits, {"retries": {"bad_luck": 1}}, "retries"),
+    (RolloutLimits, {"max_step": 3}, "max_step"),
+]
+
+
+@pytest.mark.parametrize(("section", "given", "says"), WRONG)
+def test_what_can_not_be_meant_is_refused(
+    section: type[BaseModel], given: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ValidationError, match=says):
+        section(**given)
+
+
+def test_an_at_sign_in_a_path_is_no_secret() -> None:
+    assert Endpoint(base_url="http://h:8000/models/@me/v1").base_url.endswith("@me/v1")
+
+
+def test_a_models_servers_are_named_once_each_and_without_slashes() -> None:
+    endpoint = Endpoint(
+        base_url="http://a/v1/", replicas=("http://b/v1", "http://a/v1", "http://b/v1/")
+    )
+
+    assert endpoint.base_urls == ("http://a/v1", "http://b/v1")
+
+
+def test_mounts_may_say_how() -> None:
+    mounts = ("/a:/b", "/a:/b:ro", "/a:/b:rw")
+
+    assert SandboxSettings(mounts=mounts).mounts == mounts
+
+
+def test_retries_that_are_not_named_keep_their_defaults() -> None:
+    retries = RolloutLimits(retries={FailureKind.WORKER_LOST: 7}).retries
+
+    assert retries[FailureKind.WORKER_LOST] == 7
+    assert set(retries) == set(FailureKind)
+    assert retries[FailureKind.INTERRUPTED] == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "bundled"), [("bundled", True), ("bundled:smoke", True), ("org/bundled", False)]
+)
+def test_a_benchmark_that_ships_is_known_by_its_source(source: str, bundled: bool) -> None:
+    assert Benchmark(name="b", source=source).is_bundled is bundled

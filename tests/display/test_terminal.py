@@ -1,0 +1,75 @@
+"""What a run looks like, on a terminal and where there is none."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+from support.rows import failed, graded, rolled, state
+
+from orchestrator.display.terminal import LiveDisplay, PlainDisplay, make_display, render
+from orchestrator.display.view import View
+
+
+def console(is_terminal: bool = False, width: int = 100) -> Console:
+    return Console(file=io.StringIO(), width=width, force_terminal=is_terminal)
+
+
+def text_of(where: Console) -> str:
+    assert isinstance(where.file, io.StringIO)
+    return where.file.getvalue()
+
+
+@pytest.fixture
+def view() -> View:
+    return View.of(state(ids=("a", "b")), now=0.0)
+
+
+def test_a_terminal_gets_the_live_view_and_a_file_plain_lines(view: View) -> None:
+    assert isinstance(make_display(console(is_terminal=True), view), LiveDisplay)
+    assert isinstance(make_display(console(), view), PlainDisplay)
+
+
+def test_plain_lines_tell_every_end_and_how_far_the_run_is(view: View) -> None:
+    where = console()
+    with PlainDisplay(where, view) as display:
+        display.show(rolled("a"))
+        display.show(graded("a", True))
+        display.show(failed("b"))
+
+    lines = text_of(where).splitlines()
+    assert len(lines) == 3
+    assert "[1/2]" in lines[1]
+    assert "worker_lost" in lines[2]
+
+
+def test_a_notice_is_printed_once_until_it_changes(view: View) -> None:
+    where = console()
+    with PlainDisplay(where, view) as display:
+        for text in ("the disk is full", "the disk is full", "", "the disk is full"):
+            display.notice(text)
+
+    assert text_of(where).count("the disk is full") == 2
+
+
+def test_the_live_view_shows_what_failed_and_why_nothing_moves(view: View) -> None:
+    view.apply(rolled("a"), 1.0)
+    view.apply(failed("b"), 2.0)
+    view.notice = "waiting for the model server"
+    where = console()
+    where.print(render(view, 60.0, width=100))
+
+    shown = text_of(where)
+    assert "1/2" in shown
+    assert "1 worker_lost" in shown
+    assert "waiting for the model server" in shown
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_the_live_view_keeps_to_its_width(view: View, width: int) -> None:
+    view.apply(rolled("a"), 1.0)
+    where = console(width=width)
+    where.print(render(view, 60.0, width))
+
+    assert max(map(len, text_of(where).splitlines())) <= width
