@@ -25,7 +25,14 @@ def test_keys_sort_by_run_instance_and_attempt() -> None:
 
 def test_the_time_that_a_request_was_served_leaves_out_its_waiting() -> None:
     request = ModelRequest(
-        "a", 1, RequestResult.ANSWERED, "http://h/v1", 200, 0.0, total_s=60, queue_s=5, held_s=40
+        RolloutKey("r", "a", 1),
+        RequestResult.ANSWERED,
+        "http://h/v1",
+        200,
+        0.0,
+        total_s=60,
+        queue_s=5,
+        held_s=40,
     )
 
     assert request.served_s == 15

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from orchestrator.endpoint.load import LoadSample
 from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.gateway.messages import (
     Availability,
@@ -14,9 +17,9 @@ from orchestrator.gateway.messages import (
     from_line,
     to_line,
 )
-from orchestrator.types import ModelRequest, RequestResult
+from orchestrator.types import ModelRequest, RequestResult, RolloutKey
 
-SAMPLED = Sampled(
+SAMPLE = LoadSample(
     at=1.5,
     seconds=10,
     answers=1,
@@ -36,11 +39,13 @@ SAMPLED = Sampled(
     [
         Listening(port=8080),
         Requested(
-            request=ModelRequest("a__b-1", 2, RequestResult.FAILED, "http://h/v1", 502, 1.0, 2.0)
+            request=ModelRequest(
+                RolloutKey("r", "a__b-1", 2), RequestResult.FAILED, "http://h/v1", 502, 1.0, 2.0
+            )
         ),
         Availability(down=True, notes=("http://h/v1: größer\nthan\u2028one line",)),
-        SAMPLED,
-        SAMPLED.model_copy(update={"server": None}),
+        Sampled(sample=SAMPLE),
+        Sampled(sample=replace(SAMPLE, server=None)),
     ],
 )
 def test_a_message_is_one_line_and_comes_back_as_it_was(message: Message) -> None:
