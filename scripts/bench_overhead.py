@@ -26,18 +26,21 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from orchestrator.agents import load_agent_kind
 from orchestrator.answers import GoldAnswer, seal, unseal
 from orchestrator.config import RunRequest, load_config
 from orchestrator.dataset import Dataset, load_instances
-from orchestrator.driver.loop import Driver, Work
 from orchestrator.driver.plan import make_plan
-from orchestrator.driver.scheduler import Scheduler, Stage, Start
+from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.driver.stop import StopSignal
-from orchestrator.journal import Journal
+from orchestrator.journal import Journal, RunState
 from orchestrator.report.markdown import bar
+from orchestrator.run.folder import create_run
+from orchestrator.run.lock import make_lock
+from orchestrator.run.preflight import check
 from orchestrator.run.services import services
-from orchestrator.run.session import create_run
-from orchestrator.types import GradeResult, RolloutResult
+from orchestrator.run.session import Session, make_driver
+from orchestrator.types import GradeResult, RolloutKey, RolloutResult
 
 AIM_OWN_S = 1.0
 AIM_MEMORY_MB = 1200
@@ -93,22 +96,25 @@ def measure(slots: int, options: argparse.Namespace, runs_dir: Path) -> Measured
     config = load_config(RunRequest("demo", runs_dir=str(runs_dir), settings=settings))
     dataset = multiplied(load_instances(config.benchmark), options.copies)
     result = Measured(slots, len(dataset.instances))
-    paths = create_run(config, dataset)
+    assert config.agent is not None
+    agent = load_agent_kind(config.agent, {})
+    plan = make_plan(dataset.instances, RunState.of_new(config.run_id, dataset.instances))
+    checked = check(config, dataset, plan, agent)
+    lock = make_lock(config, dataset, checked, agent)
+    paths = create_run(config, dataset, lock)
     began = time.monotonic()
     with (
         Journal.open(paths.journal) as journal,
-        services(config, dataset, paths, slots) as live,
+        services(config, dataset, paths, slots, "", agent, Console(quiet=True)) as live,
         peak_memory(result.peak_mb),
     ):
         result.start_s = time.monotonic() - began
-        instances = {instance.instance_id: instance for instance in dataset.instances}
-        work = Work(config, paths, instances, dataset.answers, options.sandbox, live.base_url)
-        scheduler = Scheduler(slots, config.cluster.grading.slots, config.rollout.retries)
-        driver = Driver(work, live.engine, scheduler, journal, StopSignal())
+        session = Session(config, dataset, paths, lock, agent, plan, checked, journal)
+        driver = make_driver(session, live, slots, StopSignal())
         journal.begin_session()
         began = time.monotonic()
-        started: dict[tuple[Stage, str], float] = {}
-        for event in driver.events(make_plan(dataset.instances, journal.state())):
+        started: dict[tuple[Stage, RolloutKey], float] = {}
+        for event in driver.events(plan):
             now = time.monotonic()
             if isinstance(event, Start):
                 started[event.stage, event.key] = now

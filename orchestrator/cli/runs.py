@@ -107,10 +107,11 @@ def _report(folder: Path) -> Any:
     from orchestrator.journal import read_journal
     from orchestrator.paths import RunPaths
     from orchestrator.report.build import build_report
+    from orchestrator.run.lock import RunLock
 
     paths = RunPaths(folder.resolve())
-    lock = json.loads(paths.lock.read_text(encoding="utf-8")) if paths.lock.is_file() else {}
-    return build_report(load_run_config(paths.config), read_journal(paths.journal), lock)
+    versions = RunLock.read(paths).versions
+    return build_report(load_run_config(paths.config), read_journal(paths.journal), versions)
 
 
 def _row_or_problem(folder: Path) -> dict[str, Any]:

@@ -28,6 +28,11 @@ class Plan:
     def is_empty(self) -> bool:
         return not self.rollouts and not self.grades
 
+    @property
+    def grades_alone(self) -> Plan:
+        """The same without its rollouts."""
+        return Plan((), self.grades, self.done)
+
 
 def make_plan(instances: Sequence[Instance], state: RunState) -> Plan:
     """What is left to do, in the run's order.
@@ -60,15 +65,15 @@ def choose_slots(cluster: Cluster, model: Model | None, memory_gb: float, cpus: 
     return max(1, min(by_memory, by_model, MAX_AUTO_SLOTS_PER_CPU * cpus))
 
 
-def image_worries(config: RunConfig, missing: int, need_gb: float, free_gb: float) -> list[str]:
+def room_warnings(config: RunConfig, missing: int, need_gb: float, free_gb: float) -> list[str]:
     """What may go wrong at night with the images that are not here yet, and the cure."""
-    worries = []
+    warnings = []
     if missing and need_gb > free_gb - config.cluster.min_free_disk_gb:
-        worries.append(
+        warnings.append(
             f"about {need_gb:.0f} GB of images may not fit into {free_gb:.0f} GB: "
             "--set cluster.images.keep=false removes each once it is graded"
         )
-    return worries
+    return warnings
 
 
 @dataclass(frozen=True)

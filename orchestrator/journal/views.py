@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from orchestrator.endpoint.load import LoadSample
-from orchestrator.types import Failure, GradeRecord, ModelRequest, RolloutRecord
+from orchestrator.types import Failure, GradeRecord, Instance, ModelRequest, RolloutRecord
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,14 @@ class RunState:
     sessions: Sequence[SessionRow] = ()
     requests: Sequence[ModelRequest] = ()
     trace: Sequence[LoadSample] = ()
+
+    @classmethod
+    def of_new(
+        cls, run_id: str, instances: Sequence[Instance], rollouts: Sequence[RolloutRecord] = ()
+    ) -> RunState:
+        """What the journal of a run says that has just been started."""
+        repos = {instance.instance_id: instance.repo for instance in instances}
+        return cls(run_id, repos, rollouts)
 
     @cached_property
     def outcomes(self) -> Mapping[str, RolloutRecord]:

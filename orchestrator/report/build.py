@@ -66,8 +66,8 @@ class Report:
         return asdict(self)
 
 
-def build_report(config: RunConfig, state: RunState, lock: Mapping[str, Any]) -> Report:
-    """Count what the journal holds."""
+def build_report(config: RunConfig, state: RunState, versions: Mapping[str, str]) -> Report:
+    """Count what the journal holds. `versions` are those of the run's lock."""
     outcomes, verdicts = state.outcomes, state.verdicts
     resolved = [i for i in state.instances if i in verdicts and verdicts[i].resolved]
     empty = [i for i, row in outcomes.items() if not row.has_patch]
@@ -104,7 +104,7 @@ def build_report(config: RunConfig, state: RunState, lock: Mapping[str, Any]) ->
         wall_s=round(state.wall_s, 1),
         tokens=_tokens(costs),
         model_traffic=build_traffic(state, costs, len(resolved)),
-        versions=dict(lock.get("versions", {})),
+        versions=dict(versions),
         warnings=_warnings(state),
     )
 

@@ -7,19 +7,20 @@ is left alone, and so is everything that is not ours.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+from rich.console import Console
 
 from orchestrator.backends import Backend, find_backend
 from orchestrator.backends.base import Cleaned
-from orchestrator.errors import ConfigError, PrerequisiteError
+from orchestrator.errors import ConfigError, JournalError, PrerequisiteError
 from orchestrator.guests import BACKENDS
 from orchestrator.locks import Locked, hold_lock, is_held
 from orchestrator.paths import RunPaths
+from orchestrator.run.lock import RunLock
 from orchestrator.types import RolloutKey
 
 
@@ -77,6 +78,15 @@ def clean_dead_runs(runs_dir: Path, kinds: Iterable[str]) -> Cleaned:
     return cleaned
 
 
+def clean_up_before(paths: RunPaths, kind: str, console: Console) -> None:
+    """Before a session: what dead runs of this host left, this run's earlier sessions included."""
+    runs_dir = paths.root.parent
+    kinds = dict.fromkeys((kind, *kinds_used(runs_dir)))
+    cleaned = clean_run(paths, [kind]) + clean_dead_runs(runs_dir, kinds)
+    if cleaned:
+        console.print(f"removed what dead runs had left: {cleaned}", highlight=False)
+
+
 def clean_run(paths: RunPaths, kinds: Iterable[str]) -> Cleaned:
     """Remove what one run left; the caller holds its lock, or knows that it is dead."""
     return _with_each(kinds, lambda backend: backend.clean(paths.root)) + _clean_ray(paths)
@@ -100,9 +110,8 @@ def _with_each(kinds: Iterable[str], clean: Callable[[Backend], Cleaned]) -> Cle
 def _kind_of(paths: RunPaths) -> str:
     """Empty where the run has no lock, or none that can be read."""
     try:
-        lock = json.loads(paths.lock.read_text(encoding="utf-8"))
-        return str(lock["sandbox"]["kind"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return RunLock.read(paths).sandbox.kind
+    except JournalError:
         return ""
 
 

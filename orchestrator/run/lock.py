@@ -1,54 +1,125 @@
-"""lock.json: what the number depends on, as it was when the run started."""
+"""lock.json: what the number depends on, as it was when the run started. Read and written here."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from orchestrator.agents import AgentKind
-from orchestrator.backends import Host, find_backend
+from orchestrator.backends import find_backend
 from orchestrator.config.schema import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.endpoint.fields import with_profile
-from orchestrator.run.preflight import Serving
+from orchestrator.errors import ConfigError, JournalError
+from orchestrator.paths import RunPaths, write_atomic
+from orchestrator.run.preflight import Checked
 
 # the harness works with Docker's SDK, so that it counts in every sandbox
 PACKAGES = ("swe-orchestrator", "swebench", "mini-swe-agent", "ray", "docker")
 
 
+class _Part(BaseModel):
+    """Frozen; keys of other versions are let pass."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class DatasetLock(_Part):
+    source: str = ""
+    split: str = ""
+    instances: int = 0
+    sha256: str = ""
+    """Of the selected rows, in their order."""
+
+
+class SandboxLock(_Part):
+    kind: str = ""
+    engine: str = ""
+    platform: str = ""
+    network: bool = False
+    """Whether sandboxes have a route out."""
+    grading_network: bool = True
+    host_memory_gb: float = 0.0
+    host_cpus: int = 0
+
+
+class RunLock(_Part):
+    """The file's content; a run of an older version may lack any part of it."""
+
+    run_id: str = ""
+    versions: Mapping[str, str] = {}
+    """Of Python, of the packages that matter, and of the agent."""
+    dataset: DatasetLock = DatasetLock()
+    images: Mapping[str, str] = {}
+    """Ids of the images that were on the host at the start, by name."""
+    sandbox: SandboxLock = SandboxLock()
+    serving: tuple[Mapping[str, Any], ...] = ()
+    """Base URL and facts of each model server that was asked."""
+    request_fields: Mapping[str, Any] = {}
+    """What the model's profile adds to every request."""
+
+    @classmethod
+    def read(cls, paths: RunPaths) -> RunLock:
+        """An empty one where the run has none.
+
+        Raises:
+            JournalError: the file can't be read.
+        """
+        try:
+            return cls.model_validate_json(paths.lock.read_bytes())
+        except FileNotFoundError:
+            return cls()
+        except (OSError, ValidationError) as error:
+            words = " ".join(str(error).split())[:200]
+            raise JournalError(f"{paths.lock} can't be read ({words}); restore it.") from error
+
+    def write(self, paths: RunPaths) -> None:
+        write_atomic(paths.lock, self.model_dump_json(indent=1))
+
+    def require_same_dataset(self, dataset: Dataset, paths: RunPaths) -> None:
+        """A run that goes on with other rows than it began with would mix two benchmarks.
+
+        Raises:
+            ConfigError: they are others.
+        """
+        if self.dataset.sha256 not in ("", dataset.sha256):
+            raise ConfigError(
+                f"the dataset of {paths.run_id} is not the one that it was started with "
+                f"(see {paths.lock}); start a new run"
+            )
+
+
 def make_lock(
-    config: RunConfig,
-    dataset: Dataset,
-    host: Host,
-    serving: Sequence[Serving],
-    agent: AgentKind | None,
-) -> dict[str, Any]:
-    """Versions, digests and serving facts, ready for JSON."""
-    sandbox = config.cluster.sandbox
-    return {
-        "run_id": config.run_id,
-        "versions": versions() | (agent.versions() if agent else {}),
-        "dataset": {
-            "source": config.benchmark.source,
-            "split": config.benchmark.split,
-            "instances": len(dataset.instances),
-            "sha256": dataset.sha256,
-        },
-        "images": dict(find_backend(host.kind).image_ids(dataset.instances)),
-        "sandbox": {
-            "kind": host.kind,
-            "engine": host.engine_version,
-            "platform": sandbox.platform,
-            "network": sandbox.network or not host.isolates,
-            "grading_network": config.cluster.grading.network,
-            "host_memory_gb": round(host.memory_gb, 1),
-            "host_cpus": host.cpus,
-        },
-        "serving": [{"base_url": server.base_url, **server.facts} for server in serving],
-        "request_fields": with_profile(config.model, {}) if config.model else {},
-    }
+    config: RunConfig, dataset: Dataset, checked: Checked, agent: AgentKind | None
+) -> RunLock:
+    """The lock of a run that starts now, on the host and with the servers that were checked."""
+    host, sandbox, benchmark = checked.host, config.cluster.sandbox, config.benchmark
+    return RunLock(
+        run_id=config.run_id,
+        versions=versions() | (agent.versions() if agent else {}),
+        dataset=DatasetLock(
+            source=benchmark.source,
+            split=benchmark.split,
+            instances=len(dataset.instances),
+            sha256=dataset.sha256,
+        ),
+        images=find_backend(host.kind).image_ids(dataset.instances),
+        sandbox=SandboxLock(
+            kind=host.kind,
+            engine=host.engine_version,
+            platform=sandbox.platform,
+            network=sandbox.network or not host.isolates,
+            grading_network=config.cluster.grading.network,
+            host_memory_gb=round(host.memory_gb, 1),
+            host_cpus=host.cpus,
+        ),
+        serving=tuple({"base_url": s.base_url, **s.facts} for s in checked.serving),
+        request_fields=with_profile(config.model, {}) if config.model else {},
+    )
 
 
 def versions() -> dict[str, str]:

@@ -13,6 +13,7 @@ from orchestrator.agents import AgentKind
 from orchestrator.backends import Host, choose_host
 from orchestrator.config.schema import Model, RunConfig
 from orchestrator.dataset import Dataset
+from orchestrator.driver.plan import Plan
 from orchestrator.errors import ConfigError, PrerequisiteError
 
 
@@ -119,46 +120,48 @@ def _serving_warnings(model: Model, entry: dict[str, Any], canary: dict[str, Any
 
 
 @dataclass(frozen=True)
-class Ready:
-    """What the checks before a run found."""
+class Checked:
+    """What the checks before a session found."""
 
     host: Host
     key: str = ""
     """The endpoint's key."""
     serving: tuple[Serving, ...] = ()
     """Empty where no model server is asked."""
-    worries: tuple[str, ...] = ()
+    cluster_warnings: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
         of_servers = tuple(warning for server in self.serving for warning in server.warnings)
-        return self.worries + of_servers
+        return self.cluster_warnings + of_servers
 
 
-def check_ready(
-    config: RunConfig, dataset: Dataset, run_dir: Path, agent: AgentKind | None
-) -> Ready:
-    """Everything that a run needs, checked once. Without an agent nothing but grades is planned.
+def check(config: RunConfig, dataset: Dataset, plan: Plan, agent: AgentKind | None) -> Checked:
+    """Everything that a plan needs, checked once, in one order for new runs and for old ones.
 
     Raises:
         ConfigError: the request can't be met.
         PrerequisiteError: something is missing.
     """
-    require_disk(config, run_dir)
+    if plan.is_empty:
+        return Checked(choose_host(config, dataset.instances))
+    require_disk(config, Path(config.runs_dir, config.run_id))
     host = choose_host(config, dataset.instances)
+    if not plan.rollouts:
+        return Checked(host)
+    assert agent is not None, "who plans rollouts has an agent"
     require_personas(config)
-    if agent is not None:
-        agent.check(host)
-    if agent is None or config.model is None:
-        return Ready(host)
-    worries = tuple(_gateway_worries(config))
+    agent.check(host)
+    if config.model is None:
+        return Checked(host)
+    warnings = tuple(_gateway_warnings(config))
     if config.scripted:
-        return Ready(host, worries=worries)
+        return Checked(host, cluster_warnings=warnings)
     key = api_key(config)
-    return Ready(host, key, require_serving(config, key), worries)
+    return Checked(host, key, require_serving(config, key), warnings)
 
 
-def _gateway_worries(config: RunConfig) -> Iterator[str]:
+def _gateway_warnings(config: RunConfig) -> Iterator[str]:
     host = config.cluster.gateway.host
     if config.cluster.ray_address is not None and host in ("127.0.0.1", "localhost", "::1"):
         yield (

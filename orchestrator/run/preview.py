@@ -23,8 +23,8 @@ from orchestrator.driver.plan import (
     Plan,
     choose_slots,
     estimate,
-    image_worries,
     make_plan,
+    room_warnings,
 )
 from orchestrator.errors import PrerequisiteError
 from orchestrator.guests import BACKENDS
@@ -79,8 +79,7 @@ def preview(request: RunRequest) -> Preview:
                 load_agent_kind(config.agent, {}).check(host)
         except PrerequisiteError as error:
             problems.append(str(error))
-    repos = {instance.instance_id: instance.repo for instance in dataset.instances}
-    plan = make_plan(dataset.instances, RunState(config.run_id, repos))
+    plan = make_plan(dataset.instances, RunState.of_new(config.run_id, dataset.instances))
     slots = choose_slots(config.cluster, config.model, host.memory_gb, host.cpus)
     slots = min(slots, len(plan.rollouts))
     guess = estimate(config, plan, slots, len(missing))
@@ -136,8 +135,8 @@ def render(seen: Preview) -> RenderableType:
         f"time: about {duration(seen.estimate.wall_s)}, a guess from the model's profile",
     ]
     parts: list[RenderableType] = [table, Text("\n".join(lines))]
-    worries = image_worries(config, len(seen.missing_images), seen.estimate.disk_gb, seen.free_gb)
-    worries += seen.image_warnings
-    parts += [Text(worry, style="bold yellow") for worry in worries]
+    warnings = room_warnings(config, len(seen.missing_images), seen.estimate.disk_gb, seen.free_gb)
+    warnings += seen.image_warnings
+    parts += [Text(warning, style="bold yellow") for warning in warnings]
     parts += [Text(f"launch would stop: {problem}", style="bold red") for problem in seen.problems]
     return Group(*parts)

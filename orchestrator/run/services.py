@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from rich.console import Console
+
 from orchestrator.agents import AgentKind
 from orchestrator.config import RunConfig
 from orchestrator.config.schema import Model
 from orchestrator.dataset import Dataset
+from orchestrator.display.terminal import waiting
 from orchestrator.driver.engine import Engine
 from orchestrator.gateway.launcher import GatewayProcess
 from orchestrator.paths import RunPaths, write_atomic
@@ -32,6 +35,7 @@ def services(
     slots: int,
     api_key: str,
     agent: AgentKind | None,
+    console: Console,
 ) -> Iterator[Live]:
     """The scripted endpoint where the model is scripted, the gateway before it, the engine.
 
@@ -41,6 +45,8 @@ def services(
 
     with ExitStack() as stack:
         cluster, gateway = config.cluster, None
+        starting = stack.enter_context(ExitStack())
+        starting.enter_context(waiting(console, "starting Ray"))
         model = config.model if agent else None
         if model is not None and config.scripted:
             model = stack.enter_context(_scripted_model(config, dataset))
@@ -54,6 +60,7 @@ def services(
         if cluster.ray_address is None:
             write_atomic(paths.ray_session, engine.session_dir)
             stack.callback(paths.ray_session.unlink, missing_ok=True)
+        starting.close()
         yield Live(engine, gateway)
 
 

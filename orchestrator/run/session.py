@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import yaml
 from rich.console import Console
 
 from orchestrator.agents import AgentKind, load_agent_kind
-from orchestrator.backends import Host, choose_host, find_backend
+from orchestrator.backends import find_backend
 from orchestrator.config import RunConfig, RunRequest, load_config, load_run_config
 from orchestrator.config.address import require_address
 from orchestrator.dataset import Dataset, load_instances
@@ -22,48 +20,51 @@ from orchestrator.display.messages import announce
 from orchestrator.display.terminal import make_display, waiting
 from orchestrator.display.view import View
 from orchestrator.driver.admission import Admission
-from orchestrator.driver.files import (
-    follow_changed_patches,
-    full_disk_told,
-    read_patches,
-    rewrite_predictions,
-    save_rollout,
-)
+from orchestrator.driver.files import follow_changed_patches, full_disk_told, rewrite_predictions
 from orchestrator.driver.gateway_listener import GatewayListener
 from orchestrator.driver.loop import Driver, Work
-from orchestrator.driver.plan import Plan, choose_slots, estimate, image_worries, make_plan
+from orchestrator.driver.plan import Plan, choose_slots, estimate, make_plan, room_warnings
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.driver.stop import StopSignal, stop_on_signals
-from orchestrator.errors import (
-    EXIT_DONE,
-    EXIT_FAILURES_LEFT,
-    EXIT_INTERRUPTED,
-    ConfigError,
-)
+from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED, ConfigError
 from orchestrator.journal import Journal, RunState
-from orchestrator.paths import RunPaths, write_atomic
-from orchestrator.report.build import Report, build_report
-from orchestrator.report.markdown import render_markdown
+from orchestrator.paths import RunPaths
+from orchestrator.report.build import Report
 from orchestrator.run.cleanup import (
     clean_attempt,
-    clean_dead_runs,
     clean_run,
+    clean_up_before,
     hold_driver_lock,
-    kinds_used,
 )
-from orchestrator.run.lock import make_lock
-from orchestrator.run.preflight import Ready, check_ready, free_disk_gb
+from orchestrator.run.folder import as_rollouts, create_run, record_rollouts, write_reports
+from orchestrator.run.lock import RunLock, make_lock
+from orchestrator.run.preflight import Checked, check, free_disk_gb
 from orchestrator.run.services import Live, services
-from orchestrator.types import Outcome, Prediction, RolloutKey, RolloutRecord, RolloutResult
+from orchestrator.types import Prediction
 
 
 @dataclass(frozen=True)
 class Finished:
-    """How a run ended."""
+    """How a session of a run ended."""
 
     report: Report
     paths: RunPaths
     exit_code: int
+
+
+@dataclass(frozen=True)
+class Session:
+    """One launch or resume of a run, checked and ready to go on; it holds the driver's lock."""
+
+    config: RunConfig
+    dataset: Dataset
+    paths: RunPaths
+    lock: RunLock
+    agent: AgentKind | None
+    """None where the run has predictions that were made elsewhere."""
+    plan: Plan
+    checked: Checked
+    journal: Journal
 
 
 def launch(request: RunRequest, console: Console) -> Finished:
@@ -74,17 +75,8 @@ def launch(request: RunRequest, console: Console) -> Finished:
         PrerequisiteError: something is missing.
         JournalError: the record can't be written (any more).
     """
-    config = load_config(request)
-    _require_new(config)
-    require_address(config, request)
-    with waiting(console, f"reading {config.benchmark.name}"):
-        dataset = load_instances(config.benchmark, config.selection)
-    with waiting(console, "checking what the run needs"):
-        agent = load_agent_kind(config.agent, {}) if config.agent else None
-        run_dir = RunPaths.of(config.runs_dir, config.run_id).root
-        ready = check_ready(config, dataset, run_dir, agent)
-    paths = create_run(config, dataset, ready, agent)
-    return _carry_on(paths, config, dataset, console, ready)
+    with start(request, console) as session:
+        return carry_on(session, console)
 
 
 def resume(
@@ -94,46 +86,149 @@ def resume(
 
     Raises: as `launch`.
     """
-    paths = RunPaths(run_dir.resolve())
-    config = load_run_config(paths.config)
-    if workers is not None:
-        cluster = config.cluster.model_copy(update={"workers": workers})
-        config = config.model_copy(update={"cluster": cluster})
-    dataset = load_instances(config.benchmark, config.selection)
-    _require_same_dataset(paths, dataset)
-    return _carry_on(paths, config, dataset, console, only_grades=only_grades)
+    with reopen(run_dir, console, workers=workers, only_grades=only_grades) as session:
+        return carry_on(session, console)
 
 
 def grade_predictions(
     request: RunRequest, predictions: Sequence[Prediction], console: Console
 ) -> Finished:
-    """Grade predictions that someone else made, as a run of their own."""
+    """Grade predictions that someone else made, as a run of their own. Raises as `launch`."""
+    with start(request, console, predictions) as session:
+        return carry_on(session, console)
+
+
+@contextmanager
+def start(
+    request: RunRequest, console: Console, predictions: Sequence[Prediction] = ()
+) -> Iterator[Session]:
+    """A new run, laid out once all that it needs is there. Raises as `launch`."""
     config = load_config(request)
     _require_new(config)
-    dataset = load_instances(config.benchmark, config.selection)
-    known = {instance.instance_id for instance in dataset.instances}
-    unknown = [p.instance_id for p in predictions if p.instance_id not in known]
-    if unknown:
-        raise ConfigError(
-            f"{len(unknown)} predictions are for instances that {config.benchmark.name!r} does not "
-            f"hold, such as {unknown[0]!r}"
+    require_address(config, request)
+    with waiting(console, f"reading {config.benchmark.name}"):
+        dataset = load_instances(config.benchmark, config.selection)
+    _require_known(predictions, dataset, config)
+    agent = load_agent_kind(config.agent, {}) if config.agent else None
+    made = as_rollouts(config.run_id, predictions)
+    state = RunState.of_new(config.run_id, dataset.instances, [result.record for result in made])
+    plan = make_plan(dataset.instances, state)
+    if agent is None:
+        plan = plan.grades_alone
+    with waiting(console, "checking what the run needs"):
+        checked = check(config, dataset, plan, agent)
+    lock = make_lock(config, dataset, checked, agent)
+    with full_disk_told(RunPaths.of(config.runs_dir, config.run_id)):
+        paths = create_run(config, dataset, lock)
+        with hold_driver_lock(paths), Journal.open(paths.journal) as journal:
+            record_rollouts(paths, journal, made)
+            yield Session(config, dataset, paths, lock, agent, plan, checked, journal)
+
+
+@contextmanager
+def reopen(
+    run_dir: Path, console: Console, *, workers: int | None = None, only_grades: bool = False
+) -> Iterator[Session]:
+    """A run that was started before, with what is left of it. Raises as `launch`."""
+    paths = RunPaths(run_dir.resolve())
+    config = load_run_config(paths.config)
+    if workers is not None:
+        cluster = config.cluster.model_copy(update={"workers": workers})
+        config = config.model_copy(update={"cluster": cluster})
+    lock = RunLock.read(paths)
+    with waiting(console, f"reading {config.benchmark.name}"):
+        dataset = load_instances(config.benchmark, config.selection)
+    lock.require_same_dataset(dataset, paths)
+    agent = load_agent_kind(config.agent, lock.versions) if config.agent else None
+    with full_disk_told(paths), hold_driver_lock(paths), Journal.open(paths.journal) as journal:
+        follow_changed_patches(paths, journal)
+        plan = make_plan(dataset.instances, journal.state())
+        if only_grades or agent is None:
+            plan = plan.grades_alone
+        with waiting(console, "checking what the run needs"):
+            checked = check(config, dataset, plan, agent)
+        yield Session(config, dataset, paths, lock, agent, plan, checked, journal)
+
+
+def carry_on(session: Session, console: Console) -> Finished:
+    """Do what is planned, and report."""
+    paths, journal, stop = session.paths, session.journal, StopSignal()
+    clean_up_before(paths, session.checked.host.kind, console)
+    rewrite_predictions(session.config, paths, journal.state())
+    if not session.plan.is_empty:
+        _carry_out(session, stop, console)
+    with waiting(console, "writing the reports"):
+        report = write_reports(
+            session.config, paths, session.dataset, journal.state(), session.lock
         )
-    run_dir = RunPaths.of(config.runs_dir, config.run_id).root
-    ready = check_ready(config, dataset, run_dir, agent=None)
-    paths = create_run(config, dataset, ready, agent=None)
-    now = time.time()
-    with Journal.open(paths.journal) as journal:
-        for prediction in predictions:
-            record = RolloutRecord(
-                RolloutKey(config.run_id, prediction.instance_id, 1),
-                outcome=Outcome.SUBMITTED if prediction.model_patch else Outcome.GAVE_UP,
-                started_at=now,
-                ended_at=now,
-            )
-            result = RolloutResult(record, patch=prediction.model_patch)
-            save_rollout(paths, result)
-            journal.append_rollout(result.record)
-    return _carry_on(paths, config, dataset, console, ready, only_grades=True)
+    if stop.count:
+        return Finished(report, paths, EXIT_INTERRUPTED)
+    return Finished(report, paths, EXIT_DONE if report.valid else EXIT_FAILURES_LEFT)
+
+
+def _carry_out(session: Session, stop: StopSignal, console: Console) -> None:
+    """Take the plan through the engine, showing what happens, and leave nothing behind."""
+    config, paths, plan, checked = session.config, session.paths, session.plan, session.checked
+    slots = choose_slots(config.cluster, config.model, checked.host.memory_gb, checked.host.cpus)
+    slots = max(1, min(slots, len(plan.rollouts)))
+    announce(config, plan, slots, checked.host, paths, console)
+    for warning in (*checked.warnings, *_image_warnings(session, slots)):
+        console.print(warning, style="yellow", highlight=False)
+
+    agent = session.agent if plan.rollouts else None
+    session.journal.begin_session()
+    try:
+        with services(config, session.dataset, paths, slots, checked.key, agent, console) as live:
+            driver = make_driver(session, live, slots, stop)
+            view = View.of(session.journal.state(), time.monotonic())
+            with stop_on_signals(stop), make_display(console, view) as display:
+                for event in driver.events(plan):
+                    display.notice(driver.notice())
+                    if event is not None:
+                        display.show(event)
+    finally:
+        # an engine that has died meanwhile must not cost the report
+        for problem in clean_run(paths, [checked.host.kind]).problems:
+            console.print(f"{problem} `clean` removes what is left.", style="yellow", markup=False)
+    session.journal.end_session()
+
+
+def make_driver(session: Session, live: Live, slots: int, stop: StopSignal) -> Driver:
+    config, gateway, listener = session.config, live.gateway, None
+    kind = session.checked.host.kind
+    work = Work(
+        config,
+        session.paths,
+        {instance.instance_id: instance for instance in session.dataset.instances},
+        session.dataset.answers,
+        kind,
+        gateway,
+        token=gateway.token if gateway else "",
+        agent=session.agent,
+    )
+    limits = config.rollout
+    scheduler = Scheduler(slots, config.cluster.grading.slots, limits.retries, limits.retry_delay_s)
+    if gateway is not None and config.model is not None:
+        endpoint = config.model.endpoint
+        admission = Admission(slots) if endpoint.admission == "auto" else None
+        listener = GatewayListener(
+            gateway, session.journal, scheduler, admission, endpoint.max_outage_s
+        )
+    clean = partial(clean_attempt, session.paths, kind)
+    return Driver(work, live.engine, scheduler, session.journal, stop, listener, clean)
+
+
+def _image_warnings(session: Session, slots: int) -> Sequence[str]:
+    planned = {key.instance_id for key in session.plan.rollouts}
+    wanted = [i for i in session.dataset.instances if i.instance_id in planned]
+    backend = find_backend(session.checked.host.kind)
+    missing = len(backend.missing_images(wanted))
+    need_gb = estimate(session.config, session.plan, slots, missing).disk_gb
+    free_gb = free_disk_gb(session.paths.root)
+    return (
+        *room_warnings(session.config, missing, need_gb, free_gb),
+        *backend.image_warnings(missing),
+    )
 
 
 def _require_new(config: RunConfig) -> None:
@@ -144,194 +239,11 @@ def _require_new(config: RunConfig) -> None:
         )
 
 
-def create_run(
-    config: RunConfig, dataset: Dataset, ready: Ready, agent: AgentKind | None
-) -> RunPaths:
-    """Lay out the run's folder.
-
-    The journal is written last: a folder without one is no run, and is written over.
-    """
-    paths = RunPaths.of(config.runs_dir, config.run_id)
-    lock = make_lock(config, dataset, ready.host, ready.serving, agent)
-    with full_disk_told(paths):
-        write_atomic(paths.config, _to_yaml(config))
-        write_atomic(paths.lock, json.dumps(lock, indent=1, ensure_ascii=False))
-        Journal.create(paths.journal, config.run_id, dataset.instances).close()
-    return paths
-
-
-def finish(config: RunConfig, paths: RunPaths, dataset: Dataset, state: RunState) -> Report:
-    """Write the reports of a run as its journal stands."""
-    from orchestrator.report.official import write_official_report
-
-    report = build_report(config, state, _read_lock(paths))
-    write_atomic(paths.report_json, json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
-    write_atomic(paths.report_md, render_markdown(report, state))
-    name = config.model_name_or_path
-    predictions = {
-        instance_id: Prediction(instance_id, name, patch)
-        for instance_id, patch in read_patches(paths, state).items()
-    }
-    write_official_report(config, paths, dataset.instances, predictions)
-    return report
-
-
-@dataclass(frozen=True)
-class Session:
-    """One launch or resume of a run."""
-
-    paths: RunPaths
-    config: RunConfig
-    dataset: Dataset
-    ready: Ready
-    agent: AgentKind | None
-    """None where nothing but grades is planned."""
-    journal: Journal
-    stop: StopSignal
-    console: Console
-
-
-def _carry_on(
-    paths: RunPaths,
-    config: RunConfig,
-    dataset: Dataset,
-    console: Console,
-    ready: Ready | None = None,
-    *,
-    only_grades: bool = False,
-) -> Finished:
-    """One session of a run: plan, do, report. What was checked already is handed in."""
-    stop = StopSignal()
-    with full_disk_told(paths), hold_driver_lock(paths), Journal.open(paths.journal) as journal:
-        host = ready.host if ready else choose_host(config, dataset.instances)
-        _clean_up_before(paths, host, console)
-        follow_changed_patches(paths, journal)
-        state = journal.state()
-        plan = make_plan(dataset.instances, state)
-        if only_grades or config.agent is None:
-            plan = Plan((), plan.grades, plan.done)
-        rewrite_predictions(config, paths, state)
-        if not plan.is_empty:
-            agent = _agent(paths, config) if plan.rollouts else None
-            if ready is None:
-                ready = check_ready(config, dataset, paths.root, agent)
-            _work_off(plan, Session(paths, config, dataset, ready, agent, journal, stop, console))
-        with waiting(console, "writing the reports"):
-            report = finish(config, paths, dataset, journal.state())
-    if stop.count:
-        return Finished(report, paths, EXIT_INTERRUPTED)
-    return Finished(report, paths, EXIT_DONE if report.valid else EXIT_FAILURES_LEFT)
-
-
-def _work_off(plan: Plan, session: Session) -> None:
-    """Take a plan through the engine, showing what happens, and leave nothing behind."""
-    config, paths, dataset, ready = session.config, session.paths, session.dataset, session.ready
-    host = ready.host
-    slots = choose_slots(config.cluster, config.model, host.memory_gb, host.cpus)
-    slots = max(1, min(slots, len(plan.rollouts)))
-    announce(config, plan, slots, host, paths, session.console)
-    for worry in [*ready.warnings, *_image_worries(plan, slots, session)]:
-        session.console.print(worry, style="yellow", highlight=False)
-
-    session.journal.begin_session()
-    try:
-        with ExitStack() as stack:
-            with waiting(session.console, "starting Ray"):
-                live = stack.enter_context(
-                    services(config, dataset, paths, slots, ready.key, session.agent)
-                )
-            driver = _make_driver(live, slots, session)
-            view = View.of(session.journal.state(), time.monotonic())
-            display = make_display(session.console, view)
-            with stop_on_signals(session.stop), display:
-                for event in driver.events(plan):
-                    display.notice(driver.notice())
-                    if event is not None:
-                        display.show(event)
-    finally:
-        _clean_up_after(paths, host, session.console)
-    session.journal.end_session()
-
-
-def _make_driver(live: Live, slots: int, session: Session) -> Driver:
-    config, paths, host = session.config, session.paths, session.ready.host
-    instances = {instance.instance_id: instance for instance in session.dataset.instances}
-    gateway, traffic = live.gateway, None
-    work = Work(
-        config,
-        paths,
-        instances,
-        session.dataset.answers,
-        host.kind,
-        gateway,
-        token=gateway.token if gateway else "",
-        agent=session.agent,
-    )
-    limits = config.rollout
-    scheduler = Scheduler(slots, config.cluster.grading.slots, limits.retries, limits.retry_delay_s)
-    if gateway is not None and config.model is not None:
-        endpoint = config.model.endpoint
-        admission = Admission(slots) if endpoint.admission == "auto" else None
-        traffic = GatewayListener(
-            gateway, session.journal, scheduler, admission, endpoint.max_outage_s
-        )
-    lost = partial(_clean_up_attempt, paths, host)
-    return Driver(work, live.engine, scheduler, session.journal, session.stop, traffic, lost)
-
-
-def _image_worries(plan: Plan, slots: int, session: Session) -> Sequence[str]:
-    planned = {key.instance_id for key in plan.rollouts}
-    wanted = [i for i in session.dataset.instances if i.instance_id in planned]
-    backend = find_backend(session.ready.host.kind)
-    missing = len(backend.missing_images(wanted))
-    need_gb = estimate(session.config, plan, slots, missing).disk_gb
-    worries = image_worries(session.config, missing, need_gb, free_disk_gb(session.paths.root))
-    return (*worries, *backend.image_warnings(missing))
-
-
-def _clean_up_before(paths: RunPaths, host: Host, console: Console) -> None:
-    """Remove what dead runs left on this host, this run's earlier sessions included."""
-    runs_dir = paths.root.parent
-    kinds = dict.fromkeys((host.kind, *kinds_used(runs_dir)))
-    cleaned = clean_run(paths, [host.kind]) + clean_dead_runs(runs_dir, kinds)
-    if cleaned:
-        console.print(f"removed what dead runs had left: {cleaned}", highlight=False)
-
-
-def _clean_up_after(paths: RunPaths, host: Host, console: Console) -> None:
-    """Mostly nothing is left. An engine that has died meanwhile must not cost the report."""
-    for problem in clean_run(paths, [host.kind]).problems:
-        console.print(f"{problem} `clean` removes what is left.", style="yellow", markup=False)
-
-
-def _clean_up_attempt(paths: RunPaths, host: Host, key: RolloutKey) -> None:
-    """An engine that is away is the next rollout's failure."""
-    clean_attempt(paths, host.kind, key)
-
-
-def _require_same_dataset(paths: RunPaths, dataset: Dataset) -> None:
-    """A run that goes on with other rows than it began with would mix two benchmarks."""
-    locked = _read_lock(paths).get("dataset", {})
-    if locked.get("sha256", dataset.sha256) != dataset.sha256:
+def _require_known(predictions: Sequence[Prediction], dataset: Dataset, config: RunConfig) -> None:
+    known = {instance.instance_id for instance in dataset.instances}
+    unknown = [p.instance_id for p in predictions if p.instance_id not in known]
+    if unknown:
         raise ConfigError(
-            f"the dataset of {paths.run_id} is not the one that it was started with "
-            f"(see {paths.lock}); start a new run"
+            f"{len(unknown)} predictions are for instances that {config.benchmark.name!r} does not "
+            f"hold, such as {unknown[0]!r}"
         )
-
-
-def _agent(paths: RunPaths, config: RunConfig) -> AgentKind | None:
-    """The run's agent, at the versions that it began with; None where it has predictions."""
-    locked = _read_lock(paths).get("versions", {})
-    return load_agent_kind(config.agent, locked) if config.agent else None
-
-
-def _read_lock(paths: RunPaths) -> dict[str, dict[str, str]]:
-    if not paths.lock.is_file():
-        return {}
-    return dict(json.loads(paths.lock.read_text(encoding="utf-8")))
-
-
-def _to_yaml(config: RunConfig) -> str:
-    return yaml.safe_dump(
-        config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
-    )

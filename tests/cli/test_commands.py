@@ -20,13 +20,12 @@ import pytest
 from orchestrator import __version__
 from orchestrator.agents.sweagent.installation import Installation
 from orchestrator.agents.sweagent.paths import SweAgentFolder
-from orchestrator.backends import Host
 from orchestrator.cli import main
 from orchestrator.config import RunRequest, load_config
 from orchestrator.dataset import Dataset
 from orchestrator.paths import write_atomic
-from orchestrator.run.preflight import Ready
-from orchestrator.run.session import create_run
+from orchestrator.run.folder import create_run
+from orchestrator.run.lock import RunLock
 
 ALL_COMMANDS = (
     *("launch", "resume", "status", "report", "clean", "grade"),
@@ -111,7 +110,7 @@ def folders(demo: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         request = RunRequest(
             "demo", run_id=run_id, runs_dir=str(runs), settings={"cluster.sandbox.kind": "process"}
         )
-        paths = create_run(load_config(request), demo, Ready(Host("process", 8.0, 2)), agent=None)
+        paths = create_run(load_config(request), demo, RunLock())
     paths.journal.write_bytes(b"no database at all" * 500)
     files = {
         "broken": "{",

@@ -18,8 +18,8 @@ from orchestrator.types import FailureKind, Outcome, RequestResult, Usage
 CONFIG = load_config(RunRequest("demo", run_id="r1"))
 
 
-def report(seen: RunState, config: RunConfig = CONFIG, **lock: Any) -> Report:
-    return build_report(config, seen, lock)
+def report(seen: RunState, config: RunConfig = CONFIG, **more: Any) -> Report:
+    return build_report(config, seen, more.get("versions", {}))
 
 
 DONE = state(
