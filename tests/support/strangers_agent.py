@@ -38,7 +38,7 @@ class PatientSettings(AgentSettings):
 class PatientKind(SimpleKind[PatientSettings]):
     """The agent as a run has it."""
 
-    Settings: ClassVar[type[PatientSettings]] = PatientSettings
+    Settings: ClassVar[type[AgentSettings]] = PatientSettings
 
     def check(self, host: SandboxHost) -> None:
         if not self.settings.greeting:
