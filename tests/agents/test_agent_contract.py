@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import strangers_agent
 from support.local_gateway import LocalGateway, model_at
 from support.rows import key_of
 
@@ -22,10 +23,13 @@ from orchestrator.scripted.endpoint import ScriptedEndpoint
 from orchestrator.types import FailureKind, Instance, Outcome, RolloutResult
 
 pytestmark = pytest.mark.slow  # one round of all takes ten seconds
+STRANGERS = str(Path(strangers_agent.__file__).with_suffix(".yaml"))
+HAVE_NO_EDIT_TOOL = ("mini", STRANGERS)
 ROUNDS = [
     pytest.param(("mini", "process"), id="mini-process"),
     pytest.param(("mini", "docker"), id="mini-docker", marks=pytest.mark.docker),
     pytest.param(("mini-edit", "process"), id="mini-edit-process"),
+    pytest.param((STRANGERS, "process"), id="somebody-elses-process"),
     *(
         pytest.param((name, "docker"), id=name, marks=[pytest.mark.docker, pytest.mark.sweagent])
         for name in ("sweagent", "sweagent-xml", "sweagent-tools")
@@ -75,6 +79,8 @@ class Round:
 
     def _case(self, agent: str, persona: str, settings: dict[str, Any]) -> RolloutResult:
         given = LIMITS | settings
+        if agent == STRANGERS and "rollout.max_tokens" in given:
+            given["rollout.max_tokens"] = 600  # its prompts are short
         if agent in ("gold", "nop"):
             given.pop("agent.max_format_errors")
         config: RunConfig = load_config(
@@ -138,7 +144,7 @@ def test_those_who_mend_the_bug_submit_its_patch(name: str, played: Round, gold_
 
 
 def test_the_edit_tool_mends_too_where_an_agent_has_it(played: Round, gold_patch: str) -> None:
-    if played.agent == "mini":
+    if played.agent in HAVE_NO_EDIT_TOOL:
         assert played.outcome("edits") == (Outcome.GAVE_UP, False, False)
         return
     assert played.outcome("edits") == (Outcome.SUBMITTED, True, False)
@@ -213,11 +219,28 @@ def test_time_that_the_server_was_away_is_held(name: str, played: Round) -> None
 @pytest.mark.parametrize("name", CASES)
 def test_a_trajectory_is_kept_on_every_way_out(name: str, played: Round) -> None:
     result = played.results[name]
-    own = "mini.traj.json" if played.agent.startswith("mini") else f"{result.key.instance_id}.traj"
-    assert own in result.files or name == "stays_away"
+    own = {"mini": "mini.traj.json", "swea": f"{result.key.instance_id}.traj"}.get(played.agent[:4])
+    assert own is None or own in result.files or name == "stays_away"
     steps = json.loads(result.files.get("trajectory.json", b'{"steps": []}'))["steps"]
     assert bool(steps) == (name != "stays_away")
 
 
 def test_every_sandbox_is_gone(played: Round) -> None:
     assert list(played.run_dir.glob("scratch/*")) == []
+
+
+@pytest.mark.parametrize("name", ["solves", "recovers", "loops"])
+def test_a_step_says_what_was_printed_and_what_the_model_was_shown(
+    name: str, played: Round
+) -> None:
+    steps = json.loads(played.results[name].files["trajectory.json"])["steps"]
+
+    for step in steps:
+        assert step["time"] > 0
+        assert step["prompt_tokens"] > 0
+        if step["action"].startswith("git status"):
+            assert step["observation"].splitlines()[-1] in step["shown"]
+            assert len(step["shown"]) > len(step["observation"])
+        if not step["action"]:
+            assert step["observation"] == ""
+            assert step["shown"], "what was wrong with the answer"

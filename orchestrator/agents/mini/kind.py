@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from orchestrator.agents.base import SandboxHost, SimpleKind
 from orchestrator.agents.templates import TemplateSettings, require_templates
+from orchestrator.config.schema import AgentSettings
 from orchestrator.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class MiniSettings(TemplateSettings):
 class MiniKind(SimpleKind[MiniSettings]):
     """mini-swe-agent, a library of our own environment."""
 
-    Settings: ClassVar[type[MiniSettings]] = MiniSettings
+    Settings: ClassVar[type[AgentSettings]] = MiniSettings
 
     def check(self, host: SandboxHost) -> None:
         require_templates(self.settings)

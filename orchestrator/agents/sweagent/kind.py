@@ -11,6 +11,7 @@ from orchestrator.agents.base import SandboxHost, Say, SimpleKind
 from orchestrator.agents.sweagent import installation
 from orchestrator.agents.sweagent.bundles import find_bundle
 from orchestrator.agents.templates import TemplateSettings, require_templates
+from orchestrator.config.schema import AgentSettings
 from orchestrator.errors import AgentCrashed, ConfigError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class SweAgentSettings(TemplateSettings):
 class SweAgentKind(SimpleKind[SweAgentSettings]):
     """SWE-agent, installed beside us, at the commit that the run began with."""
 
-    Settings: ClassVar[type[SweAgentSettings]] = SweAgentSettings
+    Settings: ClassVar[type[AgentSettings]] = SweAgentSettings
 
     @property
     def _commit(self) -> str:

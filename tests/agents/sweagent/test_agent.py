@@ -62,8 +62,8 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """A persona that gives these commands, one after another."""
 
     def persona(*texts: str) -> str:
-        def says(turn: personas.Turn) -> personas.Reply:
-            return personas.Reply(texts[min(turn.number, len(texts) - 1)])
+        def says(turn: personas.Turn) -> personas.ScriptedReply:
+            return personas.ScriptedReply(texts[min(turn.number, len(texts) - 1)])
 
         monkeypatch.setitem(personas.PERSONAS, "says", says)
         return "says"
@@ -71,9 +71,12 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     return persona
 
 
+def steps_of(result: RolloutResult) -> list[dict[str, Any]]:
+    return list(json.loads(result.files["trajectory.json"])["steps"])
+
+
 def observations(result: RolloutResult) -> list[str]:
-    steps = json.loads(result.files["trajectory.json"])["steps"]
-    return [str(step["observation"]) for step in steps]
+    return [str(step["observation"]) for step in steps_of(result)]
 
 
 def test_commands_reach_the_shell_as_they_are(roll: Say, commands: Callable[..., str]) -> None:
@@ -154,10 +157,14 @@ def test_who_says_exit_has_given_up_and_what_changed_is_salvaged(
 def test_long_output_loses_its_middle(roll: Say, commands: Callable[..., str]) -> None:
     result = roll(commands("echo start; seq 1 20000; echo end", "submit"))
 
-    (seen, *_) = observations(result)
+    (step, *_) = steps_of(result)
+    seen = step["shown"].removeprefix("OBSERVATION:\n")
     assert seen.startswith("start")
     assert seen.rstrip().endswith("end")
     assert len(seen) < 11_000
+    printed = step["observation"]
+    assert (printed[:5], printed.rstrip()[-3:]) == ("start", "end")
+    assert 80_000 < len(printed) < 100_000
 
 
 @pytest.mark.parametrize(
