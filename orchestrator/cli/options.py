@@ -51,7 +51,11 @@ DatasetDirOption = Annotated[
 ]
 SandboxOption = Annotated[
     str | None,
-    typer.Option("--sandbox", help=f"auto, {', '.join(BACKENDS)}, or package.module:Class."),
+    typer.Option(
+        "--sandbox",
+        help=f"auto, {', '.join(BACKENDS)}, or package.module:Class; "
+        "a run says so where it isolates nothing.",
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,

@@ -87,13 +87,12 @@ def clean(
     from orchestrator.paths import RunPaths
     from orchestrator.run.cleanup import clean_dead_runs, clean_run, hold_driver_lock, known_kinds
 
-    kinds = known_kinds(runs_dir)
     if run:
         paths = RunPaths(opt.run_folder(run, runs_dir).resolve())
         with hold_driver_lock(paths):
-            cleaned = clean_run(paths, kinds)
+            cleaned = clean_run(paths, known_kinds(paths.root.parent))
     else:
-        cleaned = clean_dead_runs(runs_dir, kinds)
+        cleaned = clean_dead_runs(runs_dir, known_kinds(runs_dir))
     if as_json:
         typer.echo(json.dumps(dict(cleaned.counts)))
         return

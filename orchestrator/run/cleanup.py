@@ -65,7 +65,7 @@ def clean_dead_runs(runs_dir: Path, kinds: Iterable[str]) -> Cleaned:
     """
 
     def clean(backend: Backend) -> Cleaned:
-        cleaned = Cleaned(dict.fromkeys(backend.leaves, 0))
+        cleaned = Cleaned()
         for run_dir in backend.owners(runs_dir):
             if not is_live(run_dir):
                 cleaned += backend.clean(run_dir)
@@ -101,7 +101,9 @@ def _with_each(kinds: Iterable[str], clean: Callable[[Backend], Cleaned]) -> Cle
     cleaned = Cleaned()
     for kind in kinds:
         try:
-            cleaned += clean(find_backend(kind))
+            backend = find_backend(kind)
+            cleaned += Cleaned(dict.fromkeys(backend.leaves, 0))
+            cleaned += clean(backend)
         except (PrerequisiteError, ConfigError) as error:
             cleaned += Cleaned(problems=(str(error),))
     return cleaned

@@ -75,7 +75,8 @@ class FolderBackend:
         return grade_in_sandbox(request, Box, lambda box: box.places)
 
     def owners(self, runs_dir: Path) -> Iterator[Path]:
-        yield from {Path(label["run_dir"]) for _, label in boxes()}
+        here = socket.gethostname()
+        yield from {Path(label["run_dir"]) for _, label in boxes() if label["host"] == here}
 
     def clean(self, run_dir: Path, key: RolloutKey | None = None) -> Cleaned:
         wanted = [key.instance_id, key.attempt] if key else None
@@ -102,7 +103,11 @@ class Box:
         self.places = {"/opt/miniconda3": conda, "/testbed": self.workdir}
         for name in ("home", "tmp"):
             (self._root / name).mkdir()
-        label = {"run_dir": spec.run_dir, "of": [spec.key.instance_id, spec.key.attempt]}
+        label = {
+            "host": spec.driver_host,
+            "run_dir": spec.run_dir,
+            "of": [spec.key.instance_id, spec.key.attempt],
+        }
         (self._root / "label.json").write_text(json.dumps(label))
         self._env = {
             "PATH": f"{conda}/envs/testbed/bin:{conda}/bin:/usr/local/bin:/usr/bin:/bin",

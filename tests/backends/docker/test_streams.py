@@ -46,8 +46,11 @@ class Connection(socketserver.StreamRequestHandler):
                 size = int(header.split(b":")[1])
         self.rfile.read(size)
         if line.startswith(b"GET"):
-            body = json.dumps({"Running": not self.server.hangs_up and False}).encode()
+            body = json.dumps({"Running": False}).encode()
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            return
+        if not self.server.pieces:
+            self.server.over.wait(PATIENCE_S)
             return
         first, *more = self.server.pieces
         self.wfile.write(HEAD + first)
@@ -63,7 +66,7 @@ def engine(pieces: list[bytes], hangs_up: bool = True) -> Iterator[sdk.APIClient
     with FakeEngine(pieces, hangs_up) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,)).start()
         url = f"tcp://127.0.0.1:{server.server_address[1]}"
-        with contextlib.closing(sdk.APIClient(base_url=url, version="1.41")) as api:
+        with contextlib.closing(sdk.APIClient(base_url=url, version="1.41", timeout=2)) as api:
             yield api
         server.over.set()
         server.shutdown()
@@ -109,6 +112,11 @@ def test_a_command_that_the_engine_does_not_end_is_not_waited_for_for_ever() -> 
         output = bytearray()
 
         assert not read_output(api, "e", output.extend, time.monotonic() + 0.3)
+
+
+def test_an_engine_that_does_not_answer_is_not_waited_for_for_ever() -> None:
+    with engine([]) as api, pytest.raises(ENGINE_ERRORS):
+        read(api)
 
 
 def test_a_demultiplexer_knows_whether_a_frame_is_half_read() -> None:

@@ -1,0 +1,63 @@
+"""What is particular to Docker as a backend: its registry, and an engine that is away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.specs import make_assignment
+
+from orchestrator.backends import GradeRequest, find_backend
+from orchestrator.config import RunConfig
+from orchestrator.config.schema import Cluster
+from orchestrator.dataset import Dataset
+from orchestrator.errors import PrerequisiteError, SandboxUnavailable
+from orchestrator.types import FailureKind, Instance
+
+DOCKER = find_backend("docker")
+
+
+@pytest.fixture
+def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+
+
+def test_more_images_than_the_hub_gives_in_a_night_are_warned_of() -> None:
+    assert DOCKER.image_warnings(90) == ()
+    (warning,) = DOCKER.image_warnings(300)
+    assert warning.startswith("300 images are to be pulled")
+    assert "`docker login` first" in warning
+
+
+def test_without_an_engine_nothing_is_known_of_images(no_engine: None, demo: Dataset) -> None:
+    for ask in (DOCKER.missing_images, DOCKER.image_ids):
+        with pytest.raises(PrerequisiteError, match="no Docker engine answers"):
+            ask(demo.instances)
+
+
+def test_without_an_engine_no_image_comes_and_none_goes(
+    no_engine: None, instance: Instance
+) -> None:
+    with pytest.raises(SandboxUnavailable, match="no Docker engine answers"):
+        DOCKER.bring_image(instance, Cluster(name="c"))
+    DOCKER.evict_image(instance)
+
+
+def test_without_an_engine_nothing_can_be_cleaned(no_engine: None, tmp_path: Path) -> None:
+    with pytest.raises(PrerequisiteError):
+        list(DOCKER.owners(tmp_path))
+    with pytest.raises(PrerequisiteError):
+        DOCKER.clean(tmp_path)
+
+
+def test_without_an_engine_a_grade_is_a_failure(
+    no_engine: None, demo_config: RunConfig, demo: Dataset, instance: Instance, tmp_path: Path
+) -> None:
+    answer = demo.answers[instance.instance_id]
+    assignment = make_assignment(demo_config, instance, "docker", tmp_path, sealed_answer=answer)
+
+    result = DOCKER.grade(GradeRequest(assignment, "a patch"))
+
+    assert result.resolved is None
+    assert result.failure is not None
+    assert result.failure.kind is FailureKind.IMAGE_UNAVAILABLE
