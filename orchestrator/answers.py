@@ -1,7 +1,7 @@
 """What decides an instance: the gold patch and the tests.
 
-Only `dataset` (which reads it), `agents.gold`, `grading` and the shipped fakes in `testing` may
-import this module, so that no agent can see an answer by accident. A test holds that line.
+Only `dataset` (which reads it), `agents.gold`, the graders and the scripted model may import this
+module, so that no agent can see an answer by accident. A test holds that line.
 """
 
 from __future__ import annotations

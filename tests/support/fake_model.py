@@ -136,6 +136,8 @@ class FakeModelServer:
     otherwise: Callable[[], Reply] = completion
     probe: Callable[[], Reply] = completion
     metrics: str = ""
+    pages: dict[str, str] = field(default_factory=dict)
+    """What GET finds at other paths."""
     asked: list[dict[str, Any]] = field(default_factory=list)
     """Bodies of agents' requests."""
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -181,8 +183,8 @@ class FakeModelServer:
         return self.script.pop(0) if self.script else self.otherwise()
 
     def _page(self, path: str) -> bytes | None:
-        pages = {"/metrics": self.metrics.encode(), "/v1/models": b'{"data": []}'}
-        return pages.get(path) or None
+        pages = {"/metrics": self.metrics, "/v1/models": '{"data": []}', **self.pages}
+        return pages.get(path, "").encode() or None
 
     def __enter__(self) -> Self:
         return self

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from swebench.task.checks import check_task_repo
 
 from orchestrator.backends.grading import GradeRequest
-from orchestrator.backends.process.grade import grade_in_process
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.config.schema import Benchmark
 from orchestrator.dataset import BUNDLED, Dataset, load_instances
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.run import preflight
 from orchestrator.types import GradeReason, GradeResult, Outcome, RolloutResult
+
+pytestmark = pytest.mark.xdist_group("harness")
 
 BESIDE_THE_POINT = "diff --git a/NOTES.txt b/NOTES.txt\nnew file mode 100644\n"
 BESIDE_THE_POINT += "--- /dev/null\n+++ b/NOTES.txt\n@@ -0,0 +1 @@\n+a note\n"
@@ -35,11 +35,16 @@ def grade(smoke: Dataset, patch: str, run_dir: Path) -> GradeResult:
     (instance,) = smoke.instances
     answer = smoke.answers[instance.instance_id]
     request = GradeRequest(config_of("gold"), instance, 1, patch, "process", str(run_dir), answer)
+    # the harness takes a second to import, in every process that only collects this file
+    from orchestrator.backends.process.grade import grade_in_process
+
     return grade_in_process(request)
 
 
 @pytest.mark.parametrize("name", BUNDLED)
 def test_a_bundled_task_repo_is_well_formed(name: str) -> None:
+    from swebench.task.checks import check_task_repo
+
     assert check_task_repo(BUNDLED[name]) == []
 
 
