@@ -101,6 +101,9 @@ async def serve_replies(server: Server, port: int = 0) -> AsyncIterator[int]:
         await web.TCPSite(runner, "127.0.0.1", port, backlog=512).start()
         yield runner.addresses[0][1]
     finally:
+        for connection in list(runner.server.connections) if runner.server else ():
+            if connection.transport is not None:
+                connection.transport.abort()  # one that can't send its rest would stay open
         await runner.cleanup()
 
 
