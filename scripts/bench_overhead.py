@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import sys
 import tempfile
 import threading
@@ -182,8 +183,7 @@ def memory_mb(process: psutil.Process) -> float:
 
 
 def median(values: Sequence[float]) -> float:
-    ordered = sorted(values)
-    return ordered[len(ordered) // 2] if ordered else 0.0
+    return statistics.median_high(values) if values else 0.0
 
 
 def print_table(measured: Sequence[Measured]) -> None:

@@ -6,6 +6,8 @@
 # Everything that is said goes to stderr.
 
 set -euo pipefail
+# else every test process compiles all test modules anew: 3 s each, and pytest starts several
+unset PYTHONDONTWRITEBYTECODE
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 say() { printf '%s\n' "$*" >&2; }

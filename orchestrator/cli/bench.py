@@ -35,19 +35,21 @@ def bench(
     ],
     levels: Annotated[
         str | None,
-        typer.Option(help="Agents at once, as 1,2,4; up to twice max_concurrency if absent."),
+        typer.Option(help="Numbers of agents at once, as 1,2,4; else up to twice max_concurrency."),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, help="To measure a level.")] = 60,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long each level is measured.")] = 60,
     pause: Annotated[
-        float, typer.Option(min=0, help="Mean seconds between steps, for an agent's command.")
+        float, typer.Option(min=0, help="Mean seconds between steps, in which commands run.")
     ] = 1,
-    instances: Annotated[int, typer.Option(min=1, help="To estimate the time of.")] = 300,
+    instances: Annotated[
+        int, typer.Option(min=1, help="How many instances to estimate the time of.")
+    ] = 300,
     steps_per_rollout: Annotated[
-        float, typer.Option(min=1, help="An assumption: steps of a rollout, on average.")
+        float, typer.Option(min=1, help="Assumed mean number of steps of a rollout.")
     ] = 40,
     steps_spread: Annotated[
         float | None,
-        typer.Option(min=0, help="Their standard deviation; half of the average if absent."),
+        typer.Option(min=0, help="Their standard deviation; else half of the mean."),
     ] = None,
     settings: opt.SetOption = None,
     config_dirs: opt.ConfigDirOption = None,
@@ -100,7 +102,7 @@ def bench(
 
 
 def load_model(model: str, settings: list[str] | None, config_dirs: list[Path] | None) -> RunConfig:
-    """The configuration in which a model's profile and its settings stand; the rest is the demo's.
+    """A configuration with the model's profile and settings; everything else is the demo's.
 
     Raises:
         ConfigError: no such profile, a setting of something else, or no server to measure.
@@ -146,7 +148,7 @@ def default_levels(max_concurrency: int) -> list[int]:
 def _measure(
     target: Target, wanted: list[int], question: Question, done: list[Level], console: Console
 ) -> str | None:
-    """Measure level after level into `done`; returns why it ended early, if it did."""
+    """Measure the levels in order and append each to `done`; why it ended early, if it did."""
     from orchestrator.bench.advice import stop_reason
     from orchestrator.bench.measure import measure_level
     from orchestrator.bench.view import level_line

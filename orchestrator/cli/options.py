@@ -42,9 +42,11 @@ InstancesOption = Annotated[
         "--instances", "-i", help="Ids, regular expressions, or @file; repeatable, commas separate."
     ),
 ]
-SliceOption = Annotated[str | None, typer.Option("--slice", help="START:STOP of what is selected.")]
+SliceOption = Annotated[
+    str | None, typer.Option("--slice", help="START:STOP of the selected instances.")
+]
 ShuffleOption = Annotated[bool, typer.Option("--shuffle", help="Shuffle before the slice.")]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="Of --shuffle.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of --shuffle.")]
 DatasetDirOption = Annotated[
     Path | None,
     typer.Option("--dataset-dir", help="Folder with the benchmark's file; the hub is not asked."),

@@ -54,7 +54,7 @@ def require_endpoint(model: Model, base_url: str, api_key: str = "") -> dict[str
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise PrerequisiteError(
             f"the model server at {base_url} does not answer ({type(error).__name__}).",
-            "Start it, or set --set model.endpoint.base_url=http://HOST:PORT/v1.",
+            "Start it, or name another with --set model.endpoint.base_url=http://HOST:PORT/v1.",
         ) from None
     except (ValueError, KeyError, TypeError):
         raise PrerequisiteError(
@@ -63,7 +63,7 @@ def require_endpoint(model: Model, base_url: str, api_key: str = "") -> dict[str
     if model.served_name not in served:
         raise PrerequisiteError(
             f"{base_url} does not serve {model.served_name!r} but {', '.join(sorted(served))}.",
-            "Start it with that --served-model-name, or set --set model.served_name=NAME.",
+            "Start it with that --served-model-name, or add --set model.served_name=NAME.",
         )
     return dict(served[model.served_name])
 

@@ -21,11 +21,11 @@ def write_official_report(
     predictions: Mapping[str, Prediction],
 ) -> Path | None:
     """Write `<model>.<run_id>.json` in the run's folder; None where nothing was predicted yet."""
+    if not predictions:
+        return None
     from swebench.harness.reporting import make_run_report
     from swebench.harness.run_evaluation import write_run_metadata
 
-    if not predictions:
-        return None
     rows: list[dict[str, Any]] = [
         {"instance_id": i.instance_id, "image": i.image} for i in instances
     ]

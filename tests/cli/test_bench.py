@@ -60,7 +60,7 @@ def test_levels_are_measured_and_one_is_recommended(say: Callable[[str], Done]) 
 
 
 def test_json_goes_to_stdout_alone(say: Callable[[str], Done]) -> None:
-    done = say("scripted {there} --levels 1 --json")
+    done = say("scripted {there} --levels 1 --seconds 1.5 --json")  # five steps, also when busy
 
     found = json.loads(done.out)
     assert done.exit_code == 0

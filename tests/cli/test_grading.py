@@ -1,62 +1,42 @@
-"""Predictions of anybody's, in every shape that the official harness takes."""
+"""Predictions of anybody's, in every form that the official harness takes.
+
+What is wrong with others is told as a line: see test_commands.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from orchestrator.cli.grading import read_predictions
 from orchestrator.errors import ConfigError
-from orchestrator.types import Prediction
 
-
-def row(instance_id: str, patch: str | None = "diff", model: str = "m") -> dict[str, Any]:
-    return {"instance_id": instance_id, "model_name_or_path": model, "model_patch": patch}
-
-
-def written(path: Path, text: str) -> Path:
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-ROWS = [row("a"), row("b", None)]
-SHAPES = {
-    "lines.jsonl": "\n\n".join(map(json.dumps, ROWS)) + "\n",
-    "list.json": json.dumps(ROWS),
-    "mapping.json": json.dumps({r["instance_id"]: r for r in ROWS}),
-}
-
-
-@pytest.mark.parametrize("name", SHAPES)
-def test_every_official_shape_is_read(tmp_path: Path, name: str) -> None:
-    path = written(tmp_path / name, SHAPES[name])
-
-    assert read_predictions(path) == [Prediction("a", "m", "diff"), Prediction("b", "m", "")]
+ROW = {"instance_id": "a", "model_name_or_path": "m", "model_patch": "diff\r\n"}
+EMPTY = {"instance_id": "b", "model_name_or_path": "m", "model_patch": None}
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("name", "text"),
     [
-        ("{", "needs instance_id"),
-        (json.dumps({"instance_id": "a"}), "needs instance_id"),
-        ("7", "needs instance_id"),
-        ("", "holds none"),
-        ("\n".join(json.dumps(row("a")) for _ in "12"), "more than one for a"),
-        (f"{json.dumps(row('a'))}\n{json.dumps(row('b', model='n'))}", "more than one model"),
+        ("p.jsonl", f"{json.dumps(ROW)}\n\n{json.dumps(EMPTY)}\n\n"),
+        ("p.json", json.dumps([ROW, EMPTY])),
+        ("p.json", json.dumps({"a": ROW, "b": EMPTY})),
     ],
 )
-def test_what_can_not_be_graded_is_one_line(tmp_path: Path, text: str, says: str) -> None:
-    path = written(tmp_path / "preds.jsonl", text)
+def test_predictions_are_read_in_every_official_form(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
 
-    with pytest.raises(ConfigError, match=says) as caught:
-        read_predictions(path)
+    found, empty = read_predictions(tmp_path / name)
 
-    assert str(path) in str(caught.value)
+    assert found.as_dict() == ROW
+    assert empty.as_dict() == EMPTY | {"model_patch": ""}
 
 
-def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="No such file"):
-        read_predictions(tmp_path / "none.jsonl")
+@pytest.mark.parametrize("text", ["5", "null", '"text"', "[5]"])
+def test_json_that_holds_no_predictions_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "p.json").write_text(text, encoding="utf-8")
+
+    with pytest.raises(ConfigError, match="--predictions"):
+        read_predictions(tmp_path / "p.json")

@@ -1,16 +1,11 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.grading import read_predictions
 from orchestrator.cli.options import make_request, run_folder
 from orchestrator.config import load_config
-from orchestrator.errors import ConfigError
-
-ROW = {"instance_id": "a", "model_name_or_path": "m", "model_patch": "diff\r\n"}
 
 
 def test_flags_go_over_settings() -> None:
@@ -40,36 +35,6 @@ def test_commas_separate_instances_but_not_within_brackets(
     request = make_request("demo", instances=given)
 
     assert load_config(request).selection.instances == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("p.jsonl", json.dumps(ROW) + "\n\n"),
-        ("p.json", json.dumps([ROW])),
-        ("p.json", json.dumps({"a": ROW})),
-    ],
-)
-def test_predictions_are_read_in_every_official_form(tmp_path: Path, name: str, text: str) -> None:
-    (tmp_path / name).write_text(text, encoding="utf-8")
-
-    (found,) = read_predictions(tmp_path / name)
-
-    assert found.as_dict() == ROW
-
-
-def test_a_prediction_of_null_is_an_empty_patch(tmp_path: Path) -> None:
-    (tmp_path / "p.jsonl").write_text(json.dumps(ROW | {"model_patch": None}), encoding="utf-8")
-
-    assert read_predictions(tmp_path / "p.jsonl")[0].model_patch == ""
-
-
-@pytest.mark.parametrize("text", ["5", "null", '"text"', "[5]"])
-def test_json_that_holds_no_predictions_is_told(tmp_path: Path, text: str) -> None:
-    (tmp_path / "p.json").write_text(text, encoding="utf-8")
-
-    with pytest.raises(ConfigError, match="--predictions"):
-        read_predictions(tmp_path / "p.json")
 
 
 def test_a_run_is_found_by_its_id_or_by_its_folder(tmp_path: Path) -> None:

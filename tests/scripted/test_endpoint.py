@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import openai
 import pytest
 
 from orchestrator.dataset import Dataset
@@ -94,6 +93,8 @@ def test_an_answer_has_the_official_fields(http: httpx.Client, instance: Instanc
 def test_a_stream_says_the_same_as_a_whole_answer(
     http: httpx.Client, endpoint: ScriptedEndpoint, instance: Instance
 ) -> None:
+    import openai  # a second, which only this test needs
+
     whole = http.post("/chat/completions", json=body(instance)).json()["choices"][0]["message"]
     with openai.OpenAI(base_url=endpoint.base_url, api_key="none", max_retries=0) as client:
         stream = client.chat.completions.create(**body(instance, stream=True))

@@ -101,6 +101,9 @@ async def serve_replies(server: Server, port: int = 0) -> AsyncIterator[int]:
         await web.TCPSite(runner, "127.0.0.1", port, backlog=512).start()
         yield runner.addresses[0][1]
     finally:
+        for connection in list(runner.server.connections) if runner.server else ():
+            if connection.transport is not None:
+                connection.transport.abort()  # one that can't send its rest would stay open
         await runner.cleanup()
 
 
@@ -136,6 +139,8 @@ class FakeModelServer:
     otherwise: Callable[[], Reply] = completion
     probe: Callable[[], Reply] = completion
     metrics: str = ""
+    pages: dict[str, str] = field(default_factory=dict)
+    """What GET finds at other paths."""
     asked: list[dict[str, Any]] = field(default_factory=list)
     """Bodies of agents' requests."""
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -181,8 +186,8 @@ class FakeModelServer:
         return self.script.pop(0) if self.script else self.otherwise()
 
     def _page(self, path: str) -> bytes | None:
-        pages = {"/metrics": self.metrics.encode(), "/v1/models": b'{"data": []}'}
-        return pages.get(path) or None
+        pages = {"/metrics": self.metrics, "/v1/models": '{"data": []}', **self.pages}
+        return pages.get(path, "").encode() or None
 
     def __enter__(self) -> Self:
         return self

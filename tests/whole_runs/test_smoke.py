@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from support.specs import make_assignment
-from swebench.task.checks import check_task_repo
 
 from orchestrator.backends import GradeRequest, choose_host, find_backend
 from orchestrator.backends.docker import backend as docker_backend
@@ -17,6 +16,8 @@ from orchestrator.config.schema import Benchmark
 from orchestrator.dataset import BUNDLED, Dataset, load_instances
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.types import GradeReason, GradeResult, Outcome, RolloutResult
+
+pytestmark = pytest.mark.xdist_group("harness")
 
 BESIDE_THE_POINT = "diff --git a/NOTES.txt b/NOTES.txt\nnew file mode 100644\n"
 BESIDE_THE_POINT += "--- /dev/null\n+++ b/NOTES.txt\n@@ -0,0 +1 @@\n+a note\n"
@@ -42,6 +43,8 @@ def grade(smoke: Dataset, patch: str, run_dir: Path) -> GradeResult:
 
 @pytest.mark.parametrize("name", BUNDLED)
 def test_a_bundled_task_repo_is_well_formed(name: str) -> None:
+    from swebench.task.checks import check_task_repo
+
     assert check_task_repo(BUNDLED[name]) == []
 
 
