@@ -22,7 +22,8 @@ from orchestrator.config.schema import Benchmark, Cluster, Images
 from orchestrator.dataset import Dataset, load_instances
 from orchestrator.errors import PrerequisiteError
 from orchestrator.types import Instance, RolloutResult, SealedAnswer
-from orchestrator.worker.rollout import RolloutRequest, roll_out
+from orchestrator.worker.messages import RolloutRequest
+from orchestrator.worker.rollout import roll_out
 
 hypothesis.settings.register_profile("orchestrator", deadline=None, max_examples=60)
 hypothesis.settings.load_profile("orchestrator")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
+from orchestrator.backends.base import Host
 from orchestrator.config.schema import AgentSettings
 from orchestrator.types import Outcome
 
@@ -17,20 +18,6 @@ if TYPE_CHECKING:
 TOOLS_PATH = "/opt/swe-orchestrator/tools"
 """Where our own tools are, in sandboxes whose agent asked for TOOLS_MOUNT."""
 TOOLS_MOUNT = f"{Path(__file__).parent / 'tools'}:{TOOLS_PATH}:ro"
-
-
-class SandboxHost(Protocol):
-    """What an agent's check is told of the sandboxes that it will work in."""
-
-    @property
-    def isolates(self) -> bool:
-        """False: what an agent does in a sandbox, it does on the host."""
-        ...
-
-    @property
-    def platform(self) -> str:
-        """Of the sandboxes' images, such as linux/amd64."""
-        ...
 
 
 class Agent(Protocol):
@@ -84,7 +71,7 @@ class AgentKind(Protocol):
         """`settings` are of the class Settings. `locked` are the versions that the run began with,
         from its lock.json; empty for a new run."""
 
-    def check(self, host: SandboxHost) -> None:
+    def check(self, host: Host) -> None:
         """Before the night: whether it can work in the sandboxes of this host.
 
         Raises:
@@ -155,7 +142,7 @@ class SimpleKind(Generic[S]):
     settings: S
     locked: Mapping[str, str]
 
-    def check(self, host: SandboxHost) -> None:
+    def check(self, host: Host) -> None:
         """It works anywhere."""
 
     def versions(self) -> dict[str, str]:

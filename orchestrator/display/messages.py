@@ -40,6 +40,8 @@ def announce(
 def summarize(report: Report, paths: RunPaths, exit_code: int, console: Console) -> None:
     """The numbers, where to read more, and how to go on where something is left."""
     console.print(render_report(report))
+    for warning in report.warnings:
+        console.print(warning, style="yellow", markup=False, highlight=False, soft_wrap=True)
     console.print(headline(report), style="bold", highlight=False)
     console.print(
         f"{duration(report.wall_s)}; report: {paths.report_md}", highlight=False, soft_wrap=True

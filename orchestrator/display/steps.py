@@ -7,7 +7,7 @@ import re
 from rich.text import Text
 
 from orchestrator.agents.steps import Step
-from orchestrator.worker.rollout import Progress
+from orchestrator.worker.messages import Progress
 
 THOUGHT_LINES, ACTION_LINES, OBSERVATION_LINES = 4, 20, 12
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")

@@ -19,9 +19,11 @@ from orchestrator.display.view import View, describe, outcome_words
 from orchestrator.driver.engine import Event
 from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.report.words import duration
-from orchestrator.worker.rollout import Progress
+from orchestrator.worker.messages import Progress
 
 SUMMARY_EVERY_S = 60.0
+ALARMING = ("unavailable", "lost", "crashed", "internal_error")
+"""Words of lines that are drawn in red."""
 
 
 class Display(Protocol):
@@ -119,7 +121,7 @@ class LiveDisplay:
             self._live.console.print(steps, no_wrap=True, overflow="ellipsis")
 
     def say(self, text: str) -> None:
-        style = "red" if "unavailable" in text or "lost" in text or "crashed" in text else ""
+        style = "red" if any(word in text for word in ALARMING) else ""
         self._live.console.print(Text(text, style=style, overflow="ellipsis", no_wrap=True))
 
     def notice(self, text: str) -> None:

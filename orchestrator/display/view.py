@@ -11,7 +11,7 @@ from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.journal.views import RunState
 from orchestrator.report.stats import wilson
 from orchestrator.types import GradeResult, Outcome, RolloutKey, RolloutResult
-from orchestrator.worker.rollout import Progress
+from orchestrator.worker.messages import Progress
 
 
 @dataclass

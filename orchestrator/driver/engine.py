@@ -7,7 +7,7 @@ from typing import Protocol
 
 from orchestrator.types import GradeResult, RolloutResult
 from orchestrator.worker.grade import GradeRequest
-from orchestrator.worker.rollout import Progress, RolloutRequest
+from orchestrator.worker.messages import Progress, RolloutRequest
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,10 @@ from orchestrator.types import (
     RolloutResult,
     patch_sha256,
 )
+from orchestrator.worker.failures import TRACEBACK
 from orchestrator.worker.grade import GradeRequest, grade
-from orchestrator.worker.rollout import Progress, RolloutRequest, roll_out
+from orchestrator.worker.messages import Progress, RolloutRequest
+from orchestrator.worker.rollout import roll_out
 
 # Ray reads these when it is imported: no reports to its makers, no advice meant for GPU users
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -175,21 +177,24 @@ def _require_resources(address: str | None) -> None:
 
 
 def _lost(running: _Running, error: ray.exceptions.RayError) -> RolloutResult | GradeResult:
-    cause = getattr(error, "cause", None) or error
-    detail = " ".join(str(cause).split())[:300]
-    request = running.request
-    failure = Failure(FailureKind.WORKER_LOST, f"{type(cause).__name__}: {detail}")
-    now = time.time()
+    """A task that died is a lost worker; one that raised, though it never should, is our bug."""
+    request, files = running.request, dict[str, bytes]()
+    if isinstance(error, ray.exceptions.RayTaskError):
+        last = str(error).strip().splitlines()[-1]
+        failure = Failure(FailureKind.INTERNAL_ERROR, last[:500])
+        files[TRACEBACK] = str(error).encode("utf-8", "replace")
+    else:
+        detail = " ".join(str(error).split())[:300]
+        failure = Failure(FailureKind.WORKER_LOST, f"{type(error).__name__}: {detail}")
+    started_at, now = running.started_at, time.time()
     if isinstance(request, RolloutRequest):
-        return RolloutResult(
-            RolloutRecord(request.key, failure=failure, started_at=running.started_at, ended_at=now)
-        )
-    return GradeResult(
-        GradeRecord(
-            request.key,
-            patch_sha256(request.patch),
-            failure=failure,
-            started_at=running.started_at,
-            ended_at=now,
-        )
+        rollout = RolloutRecord(request.key, None, failure, started_at=started_at, ended_at=now)
+        return RolloutResult(rollout, files=files)
+    grade = GradeRecord(
+        request.key,
+        patch_sha256(request.patch),
+        failure=failure,
+        started_at=started_at,
+        ended_at=now,
     )
+    return GradeResult(grade, files)

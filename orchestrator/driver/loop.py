@@ -34,7 +34,7 @@ from orchestrator.types import (
     SealedAnswer,
 )
 from orchestrator.worker.grade import GradeRequest
-from orchestrator.worker.rollout import RolloutRequest
+from orchestrator.worker.messages import RolloutRequest
 
 POLL_S = 0.25
 DISK_EVERY_S = 10.0
@@ -175,7 +175,7 @@ class Driver:
     def _failure_of(self, event: RolloutResult | GradeResult) -> FailureKind | None:
         if event.failure is None:
             return None
-        if event.failure.kind is FailureKind.WORKER_LOST:
+        if event.failure.kind in (FailureKind.WORKER_LOST, FailureKind.INTERNAL_ERROR):
             self._on_worker_lost(event.key)
             if self._work.gateway is not None:
                 self._work.gateway.forget(event.key)

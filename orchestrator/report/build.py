@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from orchestrator.report.model_usage import (
     traffic_warnings,
 )
 from orchestrator.report.stats import wilson
-from orchestrator.types import Outcome
+from orchestrator.types import FailureKind, Outcome
 
 NO_PREDICTION = "no_prediction"
 
@@ -135,4 +135,22 @@ def _warnings(state: RunState) -> tuple[str, ...]:
     """What requests show, and remarks of the rollouts that count, each with how many made it."""
     counts = Counter(note for row in state.outcomes.values() for note in row.notes)
     notes = (f"{note} ({count} rollouts)" for note, count in counts.most_common())
-    return (*traffic_warnings(state.requests), *notes)
+    return (*_bugs(state), *traffic_warnings(state.requests), *notes)
+
+
+def _bugs(state: RunState) -> Iterator[str]:
+    """Our own, told first and whatever came of them: nobody else would look for them."""
+    ends = [(row.key.instance_id, row.failure) for row in state.rollouts]
+    ends += [(row.key.instance_id, row.failure) for row in state.grades]
+    failures = [
+        (instance_id, failure.detail)
+        for instance_id, failure in ends
+        if failure is not None and failure.kind is FailureKind.INTERNAL_ERROR
+    ]
+    if failures:
+        instance_id, detail = failures[0]
+        yield (
+            f"BUG: this program's own code failed {len(failures)} times (internal_error), first at "
+            f"{instance_id}: {detail}. The files of these rollouts and grades, or gateway.log, "
+            "hold the traceback: please report it."
+        )

@@ -1,4 +1,4 @@
-"""The official harness, one instance at a time, as patches arrive."""
+"""One grade, on the worker: the official harness on one patch, as its backend runs it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,30 @@ import time
 from orchestrator.backends import GradeRequest
 from orchestrator.backends.grading import grade_result
 from orchestrator.errors import SandboxUnavailable
-from orchestrator.types import GradeResult
+from orchestrator.types import GradeRecord, GradeResult, patch_sha256
 from orchestrator.worker.backend import backend_of
+from orchestrator.worker.failures import internal_error
 
 __all__ = ["GradeRequest", "grade"]
 
 
 def grade(request: GradeRequest) -> GradeResult:
-    """Grade one patch, as the backend of its sandbox does it.
+    """Grade one patch.
 
-    Never raises for what the world does: that is in the result.
+    Never raises: what the world does, or a bug of ours, is in the result.
     """
+    started_at = time.time()
     try:
-        backend = backend_of(request.assignment)
+        return backend_of(request.assignment).grade(request)
     except SandboxUnavailable as error:
-        return grade_result(request, {}, time.time(), time.time(), {}, error)
-    return backend.grade(request)
+        return grade_result(request, {}, started_at, time.time(), {}, error)
+    except Exception as error:  # noqa: BLE001 - the boundary of the worker: a bug is recorded as one
+        failure, files = internal_error(error)
+        record = GradeRecord(
+            request.key,
+            patch_sha256(request.patch),
+            failure=failure,
+            started_at=started_at,
+            ended_at=time.time(),
+        )
+        return GradeResult(record, files)

@@ -10,7 +10,7 @@ from orchestrator.display.steps import (
     THOUGHT_LINES,
     render_steps,
 )
-from orchestrator.worker.rollout import Progress
+from orchestrator.worker.messages import Progress
 
 LOOKED = Step("I look.", "ls -a", "a.py\nb.py")
 

@@ -6,7 +6,7 @@ from support.rows import failed, graded, key_of, rolled, state
 from orchestrator.display.view import View, describe, outcome_words
 from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.types import Outcome, Usage
-from orchestrator.worker.rollout import Progress
+from orchestrator.worker.messages import Progress
 
 IDS = ("a", "b", "c", "d")
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.rows import asked, failed, graded, rolled, sampled, state
+from support.rows import FAILED, asked, failed, graded, rolled, sampled, state
 
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.endpoint.fields import SWALLOWED
@@ -154,3 +154,15 @@ def test_every_instance_is_resolved_or_unresolved_or_a_failure(how: list[str]) -
     assert found.valid == (not found.failure_ids)
     assert found.resolved == how.count("yes")
     assert found.ci95[0] <= found.resolve_rate <= found.ci95[1]
+
+
+def test_a_bug_of_ours_is_told_first_even_where_a_retry_went_well() -> None:
+    bug = failed("a", 1, FailureKind.INTERNAL_ERROR)
+    found = report(state(bug, rolled("a", 2, notes=("careful",)), ids=("a",)))
+
+    first, second = found.warnings
+    assert first.startswith(
+        "BUG: this program's own code failed 1 times (internal_error), first at"
+    )
+    assert FAILED in first
+    assert second == "careful (1 rollouts)"

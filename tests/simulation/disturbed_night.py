@@ -25,7 +25,7 @@ from orchestrator.types import (
     RolloutRecord,
     RolloutResult,
 )
-from orchestrator.worker.rollout import OVERTIME_S, QUIET_S
+from orchestrator.worker.agent_run import OVERTIME_S, QUIET_S
 from simulation.simulated_gateway import SimulatedGateway, Waits
 from simulation.simulated_night import (
     SAMPLE_S,

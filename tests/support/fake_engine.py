@@ -19,7 +19,7 @@ from orchestrator.types import (
     patch_sha256,
 )
 from orchestrator.worker.grade import GradeRequest
-from orchestrator.worker.rollout import RolloutRequest
+from orchestrator.worker.messages import RolloutRequest
 
 
 def solves(request: RolloutRequest) -> RolloutResult:

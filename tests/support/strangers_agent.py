@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from orchestrator.agents.base import SandboxHost, SimpleAgent, SimpleKind
+from orchestrator.agents.base import SimpleAgent, SimpleKind
+from orchestrator.backends.base import Host
 from orchestrator.config.schema import AgentSettings
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.types import Outcome
@@ -40,7 +41,7 @@ class PatientKind(SimpleKind[PatientSettings]):
 
     Settings: ClassVar[type[AgentSettings]] = PatientSettings
 
-    def check(self, host: SandboxHost) -> None:
+    def check(self, host: Host) -> None:
         if not self.settings.greeting:
             raise ConfigError("agent.greeting: say something")
         if self.locked.get("patient", VERSION) != VERSION:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from support.local_gateway import LocalGateway, model_at
@@ -24,7 +24,8 @@ from orchestrator.errors import AgentCrashed, EndpointUnavailable, SandboxUnavai
 from orchestrator.gateway.messages import Requested
 from orchestrator.scripted.endpoint import ScriptedEndpoint
 from orchestrator.types import FailureKind, Instance, Outcome, RequestResult, RolloutResult
-from orchestrator.worker.rollout import Progress, RolloutRequest, roll_out
+from orchestrator.worker.messages import Progress, RolloutRequest
+from orchestrator.worker.rollout import roll_out
 
 MakeConfig = Callable[..., RunConfig]
 Roll = Callable[..., RolloutResult]
@@ -185,7 +186,7 @@ def test_the_wall_clock_ends_a_rollout_that_would_go_on(
 def test_a_model_that_is_too_slow_is_the_rollouts_time_and_not_the_servers_fault(
     roll: Roll, make_config: MakeConfig, serve: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.worker.rollout.OVERTIME_S", 0.5)
+    monkeypatch.setattr("orchestrator.worker.agent_run.OVERTIME_S", 0.5)
     config = make_config("mini", {"rollout.time_limit_s": 1})
     server = serve("slow:60")
 
@@ -253,7 +254,7 @@ def test_who_has_ended_before_a_stop_is_seen_keeps_its_outcome(
     roll_with: Roll, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # on a busy host even an agent that does nothing may take longer than a look
-    monkeypatch.setattr("orchestrator.worker.rollout.WATCH_S", 10.0)
+    monkeypatch.setattr("orchestrator.worker.agent_run.WATCH_S", 10.0)
     result = roll_with(LosesItsSandbox(Outcome.SUBMITTED), should_stop=lambda: True)
 
     assert (result.outcome, result.failure) == (Outcome.SUBMITTED, None)
@@ -318,7 +319,7 @@ def test_a_persons_stop_is_one_also_where_the_sandbox_is_gone(roll_with: Roll) -
 def test_who_overran_its_time_in_a_sandbox_that_is_gone_has_not_ended(
     roll_with: Roll, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.worker.rollout.OVERTIME_S", 0.5)
+    monkeypatch.setattr("orchestrator.worker.agent_run.OVERTIME_S", 0.5)
 
     result = roll_with(LosesItsSandbox(None), {"rollout.time_limit_s": 0.5})
 
@@ -366,7 +367,7 @@ def test_steps_that_are_not_to_be_shown_are_not_told(
 def test_a_model_that_is_away_is_not_the_rollouts_time(
     roll: Roll, make_config: MakeConfig, serve: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.worker.rollout.OVERTIME_S", 0.0)
+    monkeypatch.setattr("orchestrator.worker.agent_run.OVERTIME_S", 0.0)
     config = make_config("mini", {"rollout.time_limit_s": 2.5})
 
     result = roll(config, **serve("away:4").address)
@@ -386,3 +387,44 @@ def test_a_rollout_counts_what_it_took_and_keeps_what_was_said(
     assert result.record.usage.prompt_tokens == sum(s["prompt_tokens"] for s in trajectory["steps"])
     assert result.record.usage.model_s > 0
     assert result.outcome is Outcome.SUBMITTED
+
+
+class BuggyBackend:
+    """Raises what no backend should: a bug in our own code."""
+
+    def bring_image(self, *_: object) -> bool:
+        raise KeyError("no such image, says nobody")
+
+
+def test_a_bug_of_ours_is_called_so_and_leaves_its_traceback(
+    roll: Roll, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.worker.rollout.backend_of", lambda _: BuggyBackend())
+
+    result = roll(make_config("nop"))
+
+    kind, detail = failure_of(result)
+    assert (kind, detail) == (FailureKind.INTERNAL_ERROR, "KeyError: 'no such image, says nobody'")
+    assert b"bring_image" in result.files["traceback.txt"]
+    assert 0 < result.record.started_at <= result.record.ended_at
+
+
+def test_an_agent_that_can_not_be_made_has_crashed(roll: Roll, make_config: MakeConfig) -> None:
+    @dataclass(frozen=True)
+    class Broken(NopKind):
+        def create(self) -> NoReturn:
+            raise ImportError("no module named brains")
+
+    config = make_config("nop")
+    result = roll(config, agent=Broken(config.agent, {}))
+
+    assert failure_of(result) == (
+        FailureKind.AGENT_CRASHED,
+        "ImportError: no module named brains",
+    )
+
+
+def test_an_agent_that_ends_with_no_outcome_has_crashed(roll_with: Roll) -> None:
+    result = roll_with(LosesItsSandbox("done"))  # type: ignore[arg-type]
+
+    assert failure_of(result) == (FailureKind.AGENT_CRASHED, "it ended with 'done', no Outcome")

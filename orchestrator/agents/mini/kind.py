@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from orchestrator.agents.base import SandboxHost, SimpleKind
+from orchestrator.agents.base import SimpleKind
 from orchestrator.agents.templates import TemplateSettings, require_templates
+from orchestrator.backends.base import Host
 from orchestrator.config.schema import AgentSettings
 from orchestrator.errors import ConfigError
 
@@ -26,7 +27,7 @@ class MiniKind(SimpleKind[MiniSettings]):
 
     Settings: ClassVar[type[AgentSettings]] = MiniSettings
 
-    def check(self, host: SandboxHost) -> None:
+    def check(self, host: Host) -> None:
         require_templates(self.settings)
         if not set(self.settings.bundles) <= BUNDLES:
             raise ConfigError("agent.bundles: mini knows only `edit`")

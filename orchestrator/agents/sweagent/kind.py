@@ -7,10 +7,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from orchestrator.agents.base import SandboxHost, Say, SimpleKind
+from orchestrator.agents.base import Say, SimpleKind
 from orchestrator.agents.sweagent import installation
 from orchestrator.agents.sweagent.bundles import find_bundle
 from orchestrator.agents.templates import TemplateSettings, require_templates
+from orchestrator.backends.base import Host
 from orchestrator.config.schema import AgentSettings
 from orchestrator.errors import AgentCrashed, ConfigError
 
@@ -38,7 +39,7 @@ class SweAgentKind(SimpleKind[SweAgentSettings]):
     def _commit(self) -> str:
         return self.locked.get(COMMIT, "")
 
-    def check(self, host: SandboxHost) -> None:
+    def check(self, host: Host) -> None:
         require_templates(self.settings)
         if not host.isolates:
             raise ConfigError(

@@ -1,0 +1,192 @@
+"""An agent at work in its thread, watched from beside it.
+
+So a person's stop, the wall clock and an agent that hangs all end the same way: what changed in the
+sandbox is harvested while it lives.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.agents import Agent
+from orchestrator.agents.budget import Budget, LimitReached
+from orchestrator.agents.context import AgentContext
+from orchestrator.agents.steps import Step, trajectory_json
+from orchestrator.backends import Sandbox
+from orchestrator.endpoint.client import ChatClient
+from orchestrator.errors import AgentCrashed, InfraError, Interrupted, SandboxUnavailable
+from orchestrator.gateway.link import Link
+from orchestrator.types import Failure, Outcome, RolloutRecord, RolloutResult
+from orchestrator.worker.failures import TRACEBACK, traceback_of
+from orchestrator.worker.harvest import Baseline, harvest
+from orchestrator.worker.messages import Progress, RolloutRequest
+
+WATCH_S = 0.25
+OVERTIME_S = 30.0
+"""How long past its wall clock an agent may take to notice by itself."""
+QUIET_S = 20.0
+"""A server without a sign of life for longer may hang."""
+HELD_EVERY_S = 2.0
+"""How often the gateway is asked how long it has held this rollout's requests."""
+
+
+class AgentRun:
+    """An agent at work in its thread, and what becomes of it."""
+
+    def __init__(
+        self,
+        request: RolloutRequest,
+        agent: Agent,
+        sandbox: Sandbox,
+        baseline: Baseline,
+        output_dir: Path,
+    ) -> None:
+        self._request = request
+        self._sandbox = sandbox
+        self._baseline = baseline
+        self._output_dir = output_dir
+        self._agent = agent
+        self._link = Link(request.base_url, request.api_key)
+        config = request.assignment.config
+        model = config.model
+        context_length = model.context_length if model else None
+        self.budget = Budget(config.rollout, self._link.held_s, context_length)
+        self._outcome: Outcome | None = None
+        self._error: BaseException | None = None
+        self._steps_told = 0
+        self._stopped = False
+        self._overran = False
+
+    def progress(self, phase: str) -> Progress:
+        """Where the agent has got to, and its new steps if they are to be shown."""
+        budget, new = self.budget, tuple[Step, ...]()
+        if budget.limits.show_steps:
+            new = tuple(budget.steps[self._steps_told :])
+            self._steps_told += len(new)
+        return Progress(
+            self._request.key,
+            phase,
+            budget.usage.steps,
+            budget.activity,
+            new,
+            self._steps_told,
+        )
+
+    def watch(self, should_stop: Callable[[], bool]) -> Iterator[None]:
+        """Start the agent and wait for its end, a stop, or overtime. Yields when it has moved."""
+        thread = threading.Thread(target=self._work, daemon=True, name="agent")
+        thread.start()
+        seen: tuple[int, int, str] = (0, 0, "")
+        asked_at = time.monotonic()
+        with self._link:
+            while thread.is_alive():
+                thread.join(WATCH_S)
+                if not thread.is_alive():
+                    break  # how it ended counts, and not what was about to end it
+                if time.monotonic() - asked_at > HELD_EVERY_S:
+                    asked_at = time.monotonic()
+                    self.budget.refresh()
+                if should_stop():
+                    self._stopped = True
+                    self._agent.close()
+                    return
+                # a server that may hang is not the agent's time: the gateway will know presently
+                if self.budget.time_left_s < -OVERTIME_S and self._link.quiet_s < QUIET_S:
+                    self._overran = True
+                    self._agent.close()
+                    return
+                budget = self.budget
+                state = (budget.usage.steps, len(budget.steps), budget.activity)
+                if state != seen:
+                    seen = state
+                    yield
+            self.budget.refresh()
+            yield
+
+    def _work(self) -> None:
+        request = self._request
+        try:
+            with ChatClient(request.base_url, request.api_key) as client:
+                context = AgentContext(
+                    request.assignment.instance,
+                    self._sandbox,
+                    self._baseline.tree,
+                    self._output_dir,
+                    self.budget,
+                    client,
+                    request.assignment.sealed_answer,
+                )
+                self._outcome = self._agent.run(context)
+        except LimitReached as limit:
+            self._outcome = limit.outcome
+        except BaseException as error:  # noqa: BLE001 - the boundary to the agent's code
+            # whatever it raises ends as a recorded failure
+            self._error = error
+
+    def result(self) -> RolloutResult:
+        """Harvest, and tell the outcome or the failure. Raises SandboxUnavailable."""
+        failure = self._failure()
+        patch, remarks = self._harvest(failure)
+        files = self._files()
+        common = RolloutRecord(
+            self._request.key,
+            outcome=Outcome.GAVE_UP,
+            usage=self.budget.usage,
+            notes=(*self._baseline.notes, *remarks),
+        )
+        if failure is not None:
+            failed = replace(common, outcome=None, failure=failure)
+            return RolloutResult(failed, partial_patch=patch, files=files)
+        outcome = Outcome.TIME_LIMIT if self._overran else self._outcome
+        assert outcome is not None, "who has not failed has an outcome"
+        if outcome is Outcome.SUBMITTED and not patch:
+            outcome = Outcome.GAVE_UP
+        salvaged = bool(patch) and outcome is not Outcome.SUBMITTED
+        record = replace(common, outcome=outcome, salvaged=salvaged)
+        return RolloutResult(record, patch=patch, files=files)
+
+    def _harvest(self, failure: Failure | None) -> tuple[str, tuple[str, ...]]:
+        """The patch, and remarks. Where the sandbox is gone, what the agent saw of it last counts
+        if the agent had come to its end, and is something to look at if it had not."""
+        try:
+            return harvest(self._sandbox, self._baseline)
+        except SandboxUnavailable:
+            last = self._agent.last_patch()
+            if failure is None and (self._outcome is None or not last):
+                raise
+            said = "the sandbox was gone: the patch is the agent's own last diff"
+            return last, (said,) if last else ()
+
+    def _failure(self) -> Failure | None:
+        if self._stopped:
+            return Failure(Interrupted.kind, "stopped by hand")
+        if self._overran and not self.budget.usage.steps:
+            return Failure(AgentCrashed.kind, "not one step within the time limit")
+        if self._overran:
+            return None  # what the agent meets when its requests are dropped is not its end
+        if isinstance(self._error, InfraError):
+            return Failure(self._error.kind, str(self._error))
+        if self._error is not None:
+            last = traceback.format_exception_only(self._error)[-1].strip()
+            return Failure(AgentCrashed.kind, last[:500])
+        if not isinstance(self._outcome, Outcome):  # somebody else's agent may say anything
+            return Failure(AgentCrashed.kind, f"it ended with {self._outcome!r}, no Outcome"[:500])
+        return None
+
+    def _files(self) -> dict[str, bytes]:
+        """What the agent wrote, its steps, and the traceback of a crash."""
+        files = {
+            path.name: path.read_bytes()
+            for path in sorted(self._output_dir.iterdir())
+            if path.is_file() and path.stat().st_size
+        }
+        if self.budget.steps:
+            files["trajectory.json"] = trajectory_json(self.budget.steps).encode("utf-8")
+        if self._error is not None and not isinstance(self._error, InfraError):
+            files[TRACEBACK] = traceback_of(self._error)
+        return files
