@@ -1,0 +1,87 @@
+"""lock.json: written once, read by every later session, also where an older version wrote it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from orchestrator.agents import load_agent_kind
+from orchestrator.backends import Host
+from orchestrator.config import RunConfig
+from orchestrator.dataset import Dataset
+from orchestrator.errors import ConfigError, JournalError
+from orchestrator.paths import RunPaths
+from orchestrator.run.lock import RunLock, make_lock
+from orchestrator.run.preflight import Checked, Serving
+
+OLDER = {
+    "run_id": "old",
+    "versions": {"swebench": "5.0.2", "sweagent_commit": "0f3acafacabc"},
+    "dataset": {"source": "bundled:demo", "split": "test", "instances": 12, "sha256": "c84d"},
+    "images": {},
+    "sandbox": {"kind": "process", "engine": "", "platform": "linux/amd64", "network": True},
+    "serving": [{"base_url": "http://h/v1", "version": "0.32"}],
+    "request_fields": {"model": "scripted"},
+    "a key of another version": 1,
+}
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> RunPaths:
+    return RunPaths(tmp_path)
+
+
+def test_a_lock_says_what_the_number_depends_on(demo_config: RunConfig, demo: Dataset) -> None:
+    checked = Checked(
+        Host("process", 8.0, 2, isolates=False),
+        serving=(Serving("http://h/v1", {"version": "0.32"}),),
+    )
+    assert demo_config.agent is not None
+    lock = make_lock(demo_config, demo, checked, load_agent_kind(demo_config.agent, {}))
+
+    assert lock.dataset.sha256 == demo.sha256
+    assert {"python", "swebench", "ray"} <= set(lock.versions)
+    assert (lock.sandbox.kind, lock.sandbox.host_cpus) == ("process", 2)
+    assert lock.sandbox.network, "what isolates nothing has a route out"
+    assert lock.serving == ({"base_url": "http://h/v1", "version": "0.32"},)
+    assert lock.request_fields["model"] == "scripted"
+
+
+def test_what_is_written_is_read(paths: RunPaths) -> None:
+    lock = RunLock.model_validate(OLDER)
+    lock.write(paths)
+
+    assert RunLock.read(paths) == lock
+
+
+def test_a_lock_of_an_older_version_is_read(paths: RunPaths) -> None:
+    paths.lock.write_text(json.dumps(OLDER), encoding="utf-8")
+
+    lock = RunLock.read(paths)
+
+    assert lock.versions["sweagent_commit"] == "0f3acafacabc"
+    assert lock.sandbox.kind == "process"
+
+
+def test_a_run_without_a_lock_has_an_empty_one(paths: RunPaths) -> None:
+    assert RunLock.read(paths) == RunLock()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"versions": 3}'])
+def test_a_lock_that_can_not_be_read_is_told_in_one_line(paths: RunPaths, text: str) -> None:
+    paths.lock.write_text(text, encoding="utf-8")
+
+    with pytest.raises(JournalError, match=r"lock\.json can't be read \(.*\); restore it\.$"):
+        RunLock.read(paths)
+
+
+def test_other_rows_than_the_run_began_with_are_refused(paths: RunPaths, demo: Dataset) -> None:
+    lock = RunLock.model_validate({"dataset": {"sha256": demo.sha256}})
+    lock.require_same_dataset(demo, paths)
+    RunLock().require_same_dataset(demo, paths)
+
+    with pytest.raises(ConfigError, match="is not the one that it was started with"):
+        lock.require_same_dataset(replace(demo, sha256="other"), paths)

@@ -1,0 +1,134 @@
+"""How a run is started and reopened: what is checked, laid out, planned and held. No Ray."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from orchestrator.config import RunRequest
+from orchestrator.errors import ConfigError, PrerequisiteError
+from orchestrator.paths import RunPaths
+from orchestrator.run.session import reopen, start
+from orchestrator.types import Outcome, Prediction, RolloutRecord, RolloutResult
+
+CONSOLE = Console(file=io.StringIO())
+ONE, OTHER = "orchard__ledger-12", "orchard__ledger-31"
+
+
+@pytest.fixture
+def request_of(tmp_path: Path) -> Any:
+    """Of the demo in process sandboxes: `request_of("nop", {"rollout.max_steps": 3})`."""
+
+    def make(agent: str = "nop", settings: dict[str, Any] | None = None) -> RunRequest:
+        given = {"cluster.sandbox.kind": "process", **(settings or {})}
+        return RunRequest(
+            "demo", agent=agent, run_id="r", runs_dir=str(tmp_path / "runs"), settings=given
+        )
+
+    return make
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    return tmp_path / "runs" / "r"
+
+
+def test_a_new_run_has_everything_before_it(request_of: Any, run_dir: Path) -> None:
+    with start(request_of(), CONSOLE) as session:
+        assert [key.attempt for key in session.plan.rollouts] == [1] * 12
+        assert {key.run_id for key in session.plan.rollouts} == {"r"}
+        assert session.plan.grades == ()
+        assert session.checked.host.kind == session.lock.sandbox.kind == "process"
+        assert session.paths.root == run_dir.resolve()
+
+    paths = RunPaths(run_dir)
+    assert all(path.is_file() for path in (paths.config, paths.lock, paths.journal))
+
+
+def test_a_run_is_held_while_its_session_lasts(request_of: Any, run_dir: Path) -> None:
+    with (
+        start(request_of(), CONSOLE),
+        pytest.raises(PrerequisiteError, match="run r is live"),
+        reopen(run_dir, CONSOLE),
+    ):
+        pass
+    with reopen(run_dir, CONSOLE) as session:
+        assert len(session.plan.rollouts) == 12
+
+
+def test_a_second_run_of_that_id_is_refused(request_of: Any) -> None:
+    with start(request_of(), CONSOLE):
+        pass
+
+    with pytest.raises(ConfigError, match="run 'r' exists"), start(request_of(), CONSOLE):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("agent", "settings", "problem"),
+    [
+        ("mini", {"model.personas.default": "sings"}, "no persona 'sings'"),
+        ("mini", {"agent.system_template": "{{"}, "agent.system_template: line 1"),
+        ("nop", {"cluster.min_free_disk_gb": 10**9}, "GB free, less than"),
+        ("nop", {"cluster.sandbox.kind": "no.such.module:Backend"}, "can't be imported"),
+    ],
+)
+def test_what_is_missing_leaves_no_run_behind(
+    request_of: Any, run_dir: Path, agent: str, settings: dict[str, Any], problem: str
+) -> None:
+    with (
+        pytest.raises((ConfigError, PrerequisiteError), match=problem),
+        start(request_of(agent, settings), CONSOLE),
+    ):
+        pass
+
+    assert not RunPaths(run_dir).journal.exists()
+
+
+def test_a_reopened_run_plans_what_is_left(request_of: Any, run_dir: Path) -> None:
+    with start(request_of(), CONSOLE) as session:
+        done, *_ = session.plan.rollouts
+        record = RolloutRecord(done, Outcome.GAVE_UP)
+        session.journal.append_rollout(RolloutResult(record).record)
+        patch = session.paths.patch(done)
+        patch.parent.mkdir(parents=True)
+        patch.write_text("")
+
+    with reopen(run_dir, CONSOLE, workers=3) as session:
+        assert len(session.plan.rollouts) == 11
+        assert done not in session.plan.rollouts
+        assert session.plan.done == 1
+        assert session.config.cluster.workers == 3
+    with reopen(run_dir, CONSOLE, only_grades=True) as session:
+        assert session.plan.is_empty
+
+
+def test_predictions_are_a_run_of_grades(request_of: Any, run_dir: Path) -> None:
+    request = replace(request_of(), agent=None, predictions={"name": "somebody"})
+    made = [Prediction(OTHER, "somebody", "a diff\n"), Prediction(ONE, "somebody", "")]
+
+    with start(request, CONSOLE, made) as session:
+        assert session.agent is None
+        assert session.plan.rollouts == ()
+        assert [key.instance_id for key in session.plan.grades] == [OTHER]
+        assert session.journal.state().outcomes[ONE].outcome is Outcome.GAVE_UP
+        assert session.paths.patch(session.plan.grades[0]).read_text() == "a diff\n"
+    with reopen(run_dir, CONSOLE) as session:
+        assert [key.instance_id for key in session.plan.grades] == [OTHER]
+        assert session.plan.rollouts == ()
+
+
+def test_predictions_for_other_benchmarks_are_refused(request_of: Any, run_dir: Path) -> None:
+    request = replace(request_of(), agent=None, predictions={"name": "somebody"})
+
+    with (
+        pytest.raises(ConfigError, match="1 predictions are for instances that 'demo' does not"),
+        start(request, CONSOLE, [Prediction("django__django-1", "somebody", "d")]),
+    ):
+        pass
+    assert not run_dir.exists()
