@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,7 @@ def room_of(module: str) -> str:
     return module.removeprefix("orchestrator").strip(".").partition(".")[0]
 
 
+@cache
 def imports_of(path: Path) -> set[str]:
     """Dotted names that a module imports anywhere in it, `from a import b` as a and a.b.
 

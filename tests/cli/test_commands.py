@@ -252,6 +252,13 @@ def test_a_dry_run_shows_the_selection(say: Callable[[str], Done]) -> None:
     assert plan["model"] is None
 
 
+def test_a_dry_run_names_the_address_that_is_missing(say: Callable[[str], Done]) -> None:
+    plan = json.loads(fine(say("launch demo -m gemma-4-26b --dry-run --json --sandbox process")))
+
+    (problem,) = plan["problems"]
+    assert "models/gemma-4-26b.yaml:4" in problem
+
+
 def test_the_configuration_is_shown_with_where_it_comes_from(say: Callable[[str], Done]) -> None:
     shown = json.loads(fine(say("config show demo --json --set rollout.max_steps=7")))
 

@@ -1,0 +1,169 @@
+"""One attempt at a server: what is an answer, what is lost, and what is only busy."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+from support.fake_model import EVENT_STREAM, FakeModelServer, Reply, completion, error, stream
+from support.local_gateway import model_at
+
+from orchestrator.gateway.upstreams import (
+    Busy,
+    EventStream,
+    Lost,
+    Upstreams,
+    read_event,
+    stream_error,
+)
+
+BODY = b'{"messages": [{"role": "user", "content": "a question"}]}'
+
+
+@pytest.fixture
+def server() -> Iterator[FakeModelServer]:
+    with FakeModelServer() as server:
+        yield server
+
+
+def call(server: FakeModelServer, what: Callable[[Upstreams, str], Awaitable[Any]]) -> Any:
+    async def play() -> Any:
+        async with Upstreams(model_at(server.base_url)) as upstreams:
+            return await what(upstreams, server.base_url)
+
+    return asyncio.run(play())
+
+
+def ask(server: FakeModelServer, reply: Reply) -> Any:
+    server.script = [reply]
+    return call(server, lambda upstreams, url: upstreams.ask(url, BODY))
+
+
+def streamed(server: FakeModelServer, reply: Reply) -> Any:
+    """The events of a stream, or the answer in its place."""
+    server.script = [reply]
+
+    async def read(upstreams: Upstreams, url: str) -> Any:
+        found = await upstreams.stream(url, BODY)
+        if not isinstance(found, EventStream):
+            return found
+        try:
+            return [event async for event in found.events()]
+        finally:
+            found.close()
+
+    return call(server, read)
+
+
+@pytest.mark.parametrize(("reply", "status"), [(completion(), 200), (error(404, "no model"), 404)])
+def test_a_completion_and_a_refusal_are_answers(
+    server: FakeModelServer, reply: Reply, status: int
+) -> None:
+    found = ask(server, reply)
+
+    assert (found.status, found.body) == (status, b"".join(reply.chunks))
+    assert streamed(server, error(404, "no model")).status == 404
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_server_is_not_lost(server: FakeModelServer, status: int) -> None:
+    with pytest.raises(Busy, match=f"HTTP {status}: later"):
+        ask(server, error(status, "later"))
+    with pytest.raises(Busy):
+        streamed(server, Reply(200, [b'data: {"error": {"code": 503}}\n\n'], EVENT_STREAM))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        error(500, "crashed"),
+        error(408, "slow"),
+        Reply(302),
+        Reply(200, [b"<html>"]),
+        completion(breaks_off=True),
+    ],
+)
+def test_everything_else_is_lost(server: FakeModelServer, reply: Reply) -> None:
+    with pytest.raises(Lost):
+        ask(server, reply)
+
+
+def test_a_server_that_does_not_listen_is_lost(server: FakeModelServer) -> None:
+    server.stop()
+    with pytest.raises(Lost, match="Cannot connect"):
+        ask(server, completion())
+    server.start_again()
+
+
+def test_events_come_one_by_one_however_they_were_cut(server: FakeModelServer) -> None:
+    whole = b'data: {"choices": []}\n\n: ping\r\n\r\ndata: [DONE]\n\n'
+    cut = Reply(200, [whole[:9], whole[9:30], whole[30:]], EVENT_STREAM)
+
+    assert streamed(server, cut) == [
+        b'data: {"choices": []}\n\n',
+        b": ping\n\n",
+        b"data: [DONE]\n\n",
+    ]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        stream({"content": "x"}, ends=False),
+        Reply(200, [], EVENT_STREAM),
+        Reply(200, [b"<html>"], EVENT_STREAM),
+        Reply(200, [b'data: {"error": {"message": "EngineCore", "code": 500}}\n\n'], EVENT_STREAM),
+    ],
+    ids=["breaks off", "nothing", "a page", "an error"],
+)
+def test_a_stream_that_comes_to_nothing_is_lost(server: FakeModelServer, reply: Reply) -> None:
+    with pytest.raises(Lost):
+        streamed(server, reply)
+
+
+@pytest.mark.parametrize(
+    ("reply", "problem"),
+    [
+        (completion(), ""),
+        (error(500, "crashed"), "HTTP 500"),
+        (Reply(200, [b"<html>"]), "the answer is not a chat completion"),
+    ],
+)
+def test_a_probe_asks_for_one_real_token(
+    server: FakeModelServer, reply: Reply, problem: str
+) -> None:
+    server.probe = lambda: reply
+
+    assert call(server, lambda upstreams, url: upstreams.probe(url)) == problem
+    assert server.probes == 1
+
+
+def test_metrics_are_read_where_there_are_any(server: FakeModelServer) -> None:
+    def metrics() -> Any:
+        return call(server, lambda upstreams, url: upstreams.metrics(url))
+
+    assert metrics() is None
+    server.metrics = "vllm:num_requests_running 3.0\n"
+    assert metrics().running == 3.0
+
+
+@pytest.mark.parametrize(
+    ("event", "data"),
+    [
+        (b'data: {"a": 1}\n\n', {"a": 1}),
+        (b'event: x\ndata: {"a":\ndata: 1}\n\n', {"a": 1}),
+        (b"data: [DONE]\n\n", None),
+        (b": ping\n\n", None),
+    ],
+)
+def test_an_event_is_read(event: bytes, data: object) -> None:
+    assert read_event(event) == data
+
+
+def test_the_word_error_in_an_answer_is_no_error() -> None:
+    said = b'data: {"choices": [{"delta": {"content": "\\"error\\""}}]}\n\n'
+
+    assert stream_error(said) is None
+    assert stream_error(b'data: {"error": {"message": "dead"}}\n\n') == "dead"
