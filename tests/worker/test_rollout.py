@@ -235,7 +235,11 @@ def roll_with(
     return run
 
 
-def test_who_has_ended_before_a_stop_is_seen_keeps_its_outcome(roll_with: Roll) -> None:
+def test_who_has_ended_before_a_stop_is_seen_keeps_its_outcome(
+    roll_with: Roll, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.worker.rollout.WATCH_S", 20.0)  # also on a busy host
+
     result = roll_with(LosesItsSandbox(Outcome.SUBMITTED), should_stop=lambda: True)
 
     assert (result.outcome, result.failure) == (Outcome.SUBMITTED, None)
