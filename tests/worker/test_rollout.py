@@ -254,7 +254,7 @@ def test_who_has_ended_before_a_stop_is_seen_keeps_its_outcome(
     roll_with: Roll, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # on a busy host even an agent that does nothing may take longer than a look
-    monkeypatch.setattr("orchestrator.worker.agent_run.WATCH_S", 10.0)
+    monkeypatch.setattr("orchestrator.worker.agent_run.WATCH_S", 20.0)
     result = roll_with(LosesItsSandbox(Outcome.SUBMITTED), should_stop=lambda: True)
 
     assert (result.outcome, result.failure) == (Outcome.SUBMITTED, None)
