@@ -35,6 +35,7 @@ from orchestrator.driver.plan import make_plan
 from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.driver.stop import StopSignal
 from orchestrator.journal import Journal, RunState
+from orchestrator.paths import RunPaths
 from orchestrator.report.markdown import bar
 from orchestrator.run.folder import create_run
 from orchestrator.run.lock import make_lock
@@ -100,9 +101,10 @@ def measure(slots: int, options: argparse.Namespace, runs_dir: Path) -> Measured
     assert config.agent is not None
     agent = load_agent_kind(config.agent, {})
     plan = make_plan(dataset.instances, RunState.of_new(config.run_id, dataset.instances))
-    checked = check(config, dataset, plan, agent)
+    paths = RunPaths.of(config.runs_dir, config.run_id)
+    checked = check(config, dataset, plan, agent, paths.root)
     lock = make_lock(config, dataset, checked, agent)
-    paths = create_run(config, dataset, lock)
+    create_run(paths, config, dataset, lock)
     began = time.monotonic()
     with (
         Journal.open(paths.journal) as journal,

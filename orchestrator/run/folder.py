@@ -19,19 +19,17 @@ from orchestrator.run.lock import RunLock
 from orchestrator.types import Outcome, Prediction, RolloutKey, RolloutRecord, RolloutResult
 
 
-def create_run(config: RunConfig, dataset: Dataset, lock: RunLock) -> RunPaths:
+def create_run(paths: RunPaths, config: RunConfig, dataset: Dataset, lock: RunLock) -> None:
     """Lay out the run's folder.
 
     The journal is written last: a folder without one is no run, and is written over.
     """
-    paths = RunPaths.of(config.runs_dir, config.run_id)
     text = yaml.safe_dump(
         config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
     )
     write_atomic(paths.config, text)
     lock.write(paths)
     Journal.create(paths.journal, config.run_id, dataset.instances).close()
-    return paths
 
 
 def as_rollouts(run_id: str, predictions: Sequence[Prediction]) -> list[RolloutResult]:

@@ -136,8 +136,12 @@ class Checked:
         return self.cluster_warnings + of_servers
 
 
-def check(config: RunConfig, dataset: Dataset, plan: Plan, agent: AgentKind | None) -> Checked:
+def check(
+    config: RunConfig, dataset: Dataset, plan: Plan, agent: AgentKind | None, run_dir: Path
+) -> Checked:
     """Everything that a plan needs, checked once, in one order for new runs and for old ones.
+
+    `run_dir` need not exist yet.
 
     Raises:
         ConfigError: the request can't be met.
@@ -145,7 +149,7 @@ def check(config: RunConfig, dataset: Dataset, plan: Plan, agent: AgentKind | No
     """
     if plan.is_empty:
         return Checked(choose_host(config, dataset.instances))
-    require_disk(config, Path(config.runs_dir, config.run_id))
+    require_disk(config, run_dir)
     host = choose_host(config, dataset.instances)
     if not plan.rollouts:
         return Checked(host)

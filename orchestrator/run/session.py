@@ -104,7 +104,8 @@ def start(
 ) -> Iterator[Session]:
     """A new run, laid out once all that it needs is there. Raises as `launch`."""
     config = load_config(request)
-    _require_new(config)
+    paths = RunPaths.of(config.runs_dir, config.run_id)
+    _require_new(paths)
     require_address(config, request)
     with waiting(console, f"reading {config.benchmark.name}"):
         dataset = load_instances(config.benchmark, config.selection)
@@ -116,10 +117,10 @@ def start(
     if agent is None:
         plan = plan.grades_alone
     with waiting(console, "checking what the run needs"):
-        checked = check(config, dataset, plan, agent)
+        checked = check(config, dataset, plan, agent, paths.root)
     lock = make_lock(config, dataset, checked, agent)
-    with full_disk_told(RunPaths.of(config.runs_dir, config.run_id)):
-        paths = create_run(config, dataset, lock)
+    with full_disk_told(paths):
+        create_run(paths, config, dataset, lock)
         with hold_driver_lock(paths), Journal.open(paths.journal) as journal:
             record_rollouts(paths, journal, made)
             yield Session(config, dataset, paths, lock, agent, plan, checked, journal)
@@ -146,7 +147,7 @@ def reopen(
         if only_grades or agent is None:
             plan = plan.grades_alone
         with waiting(console, "checking what the run needs"):
-            checked = check(config, dataset, plan, agent)
+            checked = check(config, dataset, plan, agent, paths.root)
         yield Session(config, dataset, paths, lock, agent, plan, checked, journal)
 
 
@@ -231,11 +232,11 @@ def _image_warnings(session: Session, slots: int) -> Sequence[str]:
     )
 
 
-def _require_new(config: RunConfig) -> None:
-    if RunPaths.of(config.runs_dir, config.run_id).journal.exists():
+def _require_new(paths: RunPaths) -> None:
+    if paths.journal.exists():
         raise ConfigError(
-            f"run {config.run_id!r} exists in {config.runs_dir}: "
-            f"`resume {config.run_id}` goes on with it, --run-id NAME starts another"
+            f"run {paths.run_id!r} exists in {paths.root.parent}: "
+            f"`resume {paths.run_id}` goes on with it, --run-id NAME starts another"
         )
 
 

@@ -23,7 +23,7 @@ from orchestrator.agents.sweagent.paths import SweAgentFolder
 from orchestrator.cli import main
 from orchestrator.config import RunRequest, load_config
 from orchestrator.dataset import Dataset
-from orchestrator.paths import write_atomic
+from orchestrator.paths import RunPaths, write_atomic
 from orchestrator.run.folder import create_run
 from orchestrator.run.lock import RunLock
 
@@ -110,7 +110,8 @@ def folders(demo: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         request = RunRequest(
             "demo", run_id=run_id, runs_dir=str(runs), settings={"cluster.sandbox.kind": "process"}
         )
-        paths = create_run(load_config(request), demo, RunLock())
+        paths = RunPaths(runs / run_id)
+        create_run(paths, load_config(request), demo, RunLock())
     paths.journal.write_bytes(b"no database at all" * 500)
     files = {
         "broken": "{",
