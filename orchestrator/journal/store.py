@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -36,8 +36,12 @@ HEARTBEAT_S = 30.0
 class Journal:
     """The one writer. Every append is a transaction that is on disk when the call returns."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, clock: Callable[[], float] = time.time
+    ) -> None:
+        """`clock` gives seconds since the epoch."""
         self._path = path
+        self._clock = clock
         self._db = connection
         self._session: int | None = None
         self._seen_at = 0.0
@@ -52,15 +56,21 @@ class Journal:
         unfinished.unlink(missing_ok=True)
         with _told(path):
             with closing(_connect(unfinished)) as connection, connection:
-                connection.executescript(f"BEGIN;{DDL}")
-                meta = {"version": str(VERSION), "run_id": run_id}
-                connection.executemany("INSERT INTO run VALUES (?, ?)", meta.items())
-                connection.executemany(
-                    "INSERT INTO instance VALUES (?, ?, ?)",
-                    [(i.instance_id, i.repo, n) for n, i in enumerate(instances)],
-                )
+                _lay_out(connection, run_id, instances)
             unfinished.rename(path)
             return cls(path, _connect(path))
+
+    @classmethod
+    def in_memory(
+        cls, run_id: str, instances: Sequence[Instance], clock: Callable[[], float] = time.time
+    ) -> Journal:
+        """A journal without a file, for runs that nobody wants to keep."""
+        connection = sqlite3.connect(":memory:")
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA foreign_keys = ON")
+        with connection:
+            _lay_out(connection, run_id, instances)
+        return cls(Path(":memory:"), connection, clock)
 
     @classmethod
     def open(cls, path: Path) -> Journal:
@@ -73,7 +83,7 @@ class Journal:
             return cls(path, connection)
 
     def begin_session(self) -> None:
-        now = time.time()
+        now = self._clock()
         with _told(self._path), self._db:
             # a session that was killed ends where it was last seen
             self._db.execute("UPDATE session SET ended_at = last_seen_at WHERE ended_at IS NULL")
@@ -85,7 +95,7 @@ class Journal:
 
     def heartbeat(self) -> None:
         """Say that the driver lives; at most every half minute."""
-        now = time.time()
+        now = self._clock()
         if now - self._seen_at >= HEARTBEAT_S:
             self._touch(now)
 
@@ -93,7 +103,7 @@ class Journal:
         with _told(self._path), self._db:
             self._db.execute(
                 "UPDATE session SET ended_at = ?1, last_seen_at = ?1 WHERE id = ?2",
-                (time.time(), self._session),
+                (self._clock(), self._session),
             )
 
     def append_rollout(self, record: RolloutRecord) -> None:
@@ -171,6 +181,17 @@ def _connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
     return connection
+
+
+def _lay_out(connection: sqlite3.Connection, run_id: str, instances: Sequence[Instance]) -> None:
+    """The tables of a new journal, and what it knows from the start."""
+    connection.executescript(f"BEGIN;{DDL}")
+    meta = {"version": str(VERSION), "run_id": run_id}
+    connection.executemany("INSERT INTO run VALUES (?, ?)", meta.items())
+    connection.executemany(
+        "INSERT INTO instance VALUES (?, ?, ?)",
+        [(i.instance_id, i.repo, n) for n, i in enumerate(instances)],
+    )
 
 
 def _require_sound(path: Path) -> int:

@@ -261,7 +261,7 @@ def _work_off(plan: Plan, session: Session) -> None:
 def _make_driver(live: Live, slots: int, session: Session) -> Driver:
     config, paths, host = session.config, session.paths, session.ready.host
     instances = {instance.instance_id: instance for instance in session.dataset.instances}
-    gateway, traffic = live.gateway, None
+    gateway, listener = live.gateway, None
     work = Work(
         config,
         paths,
@@ -277,11 +277,11 @@ def _make_driver(live: Live, slots: int, session: Session) -> Driver:
     if gateway is not None and config.model is not None:
         endpoint = config.model.endpoint
         admission = Admission(slots) if endpoint.admission == "auto" else None
-        traffic = GatewayListener(
+        listener = GatewayListener(
             gateway, session.journal, scheduler, admission, endpoint.max_outage_s
         )
     lost = partial(_clean_up_attempt, paths, host)
-    return Driver(work, live.engine, scheduler, session.journal, session.stop, traffic, lost)
+    return Driver(work, live.engine, scheduler, session.journal, session.stop, listener, lost)
 
 
 def _image_worries(plan: Plan, slots: int, session: Session) -> Sequence[str]:

@@ -80,12 +80,12 @@ class Run:
             self.config, self.paths, instances, self.dataset.answers, "process", self.gateway
         )
         scheduler = Scheduler(self.slots, 1, self.config.rollout.retries, retry_delay_s=0)
-        traffic = None
+        listener = None
         if self.gateway is not None:
-            traffic = GatewayListener(
+            listener = GatewayListener(
                 self.gateway, self.journal, scheduler, None, self.max_outage_s
             )
-        return Driver(work, self.engine, scheduler, self.journal, self.stop, traffic)
+        return Driver(work, self.engine, scheduler, self.journal, self.stop, listener)
 
     def drive(self, on_event: Callable[[Any], None] = lambda event: None) -> list[Any]:
         driver, events = self.make_driver(), []
