@@ -1,4 +1,4 @@
-"""What the gateway tells, taken to the journal, the admission and the scheduler."""
+"""What the gateway reports, brought to the journal, the admission and the scheduler."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class GatewayListener:
         self._limit()
 
     def listen(self) -> Iterator[Remark | ModelStatus]:
-        """Take in what the gateway has said; what a person should know of it."""
+        """Take in what the gateway has reported; gives what a person should know of it."""
         for message in self._gateway.poll():
             if isinstance(message, Requested):
                 yield from self._requested(message.request)
@@ -74,7 +74,7 @@ class GatewayListener:
 
     def flush(self) -> None:
         """Bring to the journal what it has not got yet."""
-        self._journal.append_traffic(self._requests, self._samples)
+        self._journal.append_requests(self._requests, self._samples)
         self._requests, self._samples = [], []
         self._flushed_at = self._clock()
 
@@ -101,17 +101,17 @@ class GatewayListener:
             yield from self._availability(Availability(down=False))
         self._ready = True
 
-    def _availability(self, told: Availability) -> Iterator[Remark]:
+    def _availability(self, seen: Availability) -> Iterator[Remark]:
         was_away = self._scheduler.endpoint_away
-        self._scheduler.endpoint_away = "; ".join(told.notes) if told.down else ""
-        if told.down and self._down_since is None:
+        self._scheduler.endpoint_away = "; ".join(seen.notes) if seen.down else ""
+        if seen.down and self._down_since is None:
             self._down_since = self._clock()
-        elif not told.down:
+        elif not seen.down:
             self._down_since = None
             if was_away:
                 yield Remark("the model server is back: what was held goes on")
-            elif told.notes:
-                yield Remark(f"one model server is away: {'; '.join(told.notes)}")
+            elif seen.notes:
+                yield Remark(f"one model server is away: {'; '.join(seen.notes)}")
 
     def _give_up(self) -> Iterator[Remark]:
         """End a run whose model stays away: it is better resumed than left waiting for ever."""

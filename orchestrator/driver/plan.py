@@ -64,25 +64,25 @@ HUB_PULLS = 90
 """Docker Hub lets those who are not logged in pull about a hundred images in six hours."""
 
 
-def image_worries(config: RunConfig, missing: int, need_gb: float, free_gb: float) -> list[str]:
+def image_warnings(config: RunConfig, missing: int, need_gb: float, free_gb: float) -> list[str]:
     """What may go wrong at night with the images that are not here yet, and the cure."""
-    worries = []
+    warnings = []
     if missing and need_gb > free_gb - config.cluster.min_free_disk_gb:
-        worries.append(
+        warnings.append(
             f"about {need_gb:.0f} GB of images may not fit into {free_gb:.0f} GB: "
             "--set cluster.images.keep=false removes each once it is graded"
         )
     if missing > HUB_PULLS:
-        worries.append(
+        warnings.append(
             f"{missing} images are to be pulled, and Docker Hub stops those who are not logged in "
             "after about 100 in 6 hours: `docker login` first"
         )
-    return worries
+    return warnings
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the night and the disk must hold; rough, and said to be."""
+    """How long the run will take, and what the disk must hold. Rough."""
 
     wall_s: float
     disk_gb: float

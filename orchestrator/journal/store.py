@@ -54,7 +54,7 @@ class Journal:
         # under another name first: a journal that exists is whole
         unfinished = path.with_name(f"{path.name}.new")
         unfinished.unlink(missing_ok=True)
-        with _told(path):
+        with _as_journal_errors(path):
             with closing(_connect(unfinished)) as connection, connection:
                 _lay_out(connection, run_id, instances)
             unfinished.rename(path)
@@ -76,7 +76,7 @@ class Journal:
     def open(cls, path: Path) -> Journal:
         """An existing journal. Raises JournalError where it is absent or corrupt."""
         version = _require_sound(path)
-        with _told(path):
+        with _as_journal_errors(path):
             connection = _connect(path)
             if version != VERSION:
                 connection.executescript(f"BEGIN; {MIGRATE_1_TO_2} COMMIT;")
@@ -84,7 +84,7 @@ class Journal:
 
     def begin_session(self) -> None:
         now = self._clock()
-        with _told(self._path), self._db:
+        with _as_journal_errors(self._path), self._db:
             # a session that was killed ends where it was last seen
             self._db.execute("UPDATE session SET ended_at = last_seen_at WHERE ended_at IS NULL")
             cursor = self._db.execute(
@@ -100,7 +100,7 @@ class Journal:
             self._touch(now)
 
     def end_session(self) -> None:
-        with _told(self._path), self._db:
+        with _as_journal_errors(self._path), self._db:
             self._db.execute(
                 "UPDATE session SET ended_at = ?1, last_seen_at = ?1 WHERE id = ?2",
                 (self._clock(), self._session),
@@ -112,7 +112,7 @@ class Journal:
 
     def replace_patch(self, key: RolloutKey, patch: str) -> None:
         """Follow a patch file that a person has changed; verdicts stay with the old text."""
-        with _told(self._path), self._db:
+        with _as_journal_errors(self._path), self._db:
             self._db.execute(
                 "UPDATE rollout SET patch_sha256 = ?, patch_bytes = ? "
                 "WHERE instance_id = ? AND attempt = ?",
@@ -123,18 +123,18 @@ class Journal:
         """Record a grade whose files are in place."""
         self._insert("grade", grade_row(record))
 
-    def append_traffic(
+    def append_requests(
         self, requests: Sequence[ModelRequest], samples: Sequence[LoadSample] = ()
     ) -> None:
         """Record what the model was asked, all in one transaction."""
         if not requests and not samples:
             return
-        with _told(self._path), self._db:
+        with _as_journal_errors(self._path), self._db:
             insert_requests(self._db, requests)
             insert_samples(self._db, samples)
 
     def state(self) -> RunState:
-        with _told(self._path):
+        with _as_journal_errors(self._path):
             return _load(self._db)
 
     def close(self) -> None:
@@ -154,11 +154,11 @@ class Journal:
     def _insert(self, table: str, row: dict[str, Any]) -> None:
         columns = ", ".join(row)
         marks = ", ".join(f":{name}" for name in row)
-        with _told(self._path), self._db:
+        with _as_journal_errors(self._path), self._db:
             self._db.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", row)
 
     def _touch(self, now: float) -> None:
-        with _told(self._path), self._db:
+        with _as_journal_errors(self._path), self._db:
             self._db.execute(
                 "UPDATE session SET last_seen_at = ? WHERE id = ?", (now, self._session)
             )
@@ -168,7 +168,7 @@ class Journal:
 def read_journal(path: Path) -> RunState:
     """What a journal holds, read without disturbing its writer. Raises JournalError."""
     _require_sound(path)
-    with _told(path), closing(_connect(path, read_only=True)) as connection:
+    with _as_journal_errors(path), closing(_connect(path, read_only=True)) as connection:
         return _load(connection)
 
 
@@ -216,7 +216,7 @@ def _require_sound(path: Path) -> int:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _as_journal_errors(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into ours."""
     try:
         yield
@@ -227,7 +227,7 @@ def _told(path: Path) -> Iterator[None]:
 
 def _load(db: sqlite3.Connection) -> RunState:
     meta = dict(db.execute("SELECT key, value FROM run").fetchall())
-    run_id, has_traffic = meta["run_id"], meta["version"] != "1"
+    run_id, has_requests = meta["run_id"], meta["version"] != "1"
     return RunState(
         run_id=run_id,
         instances={
@@ -240,6 +240,6 @@ def _load(db: sqlite3.Connection) -> RunState:
             SessionRow(row["started_at"], row["ended_at"], row["last_seen_at"])
             for row in db.execute("SELECT * FROM session ORDER BY id")
         ),
-        requests=load_requests(db, run_id) if has_traffic else (),
-        trace=load_samples(db) if has_traffic else (),
+        requests=load_requests(db, run_id) if has_requests else (),
+        samples=load_samples(db) if has_requests else (),
     )

@@ -12,9 +12,9 @@ from orchestrator.journal.views import RunState
 from orchestrator.report.model_usage import (
     ModelUsage,
     RolloutCost,
-    build_traffic,
+    build_model_usage,
+    model_usage_warnings,
     rollout_costs,
-    traffic_warnings,
 )
 from orchestrator.report.stats import wilson
 from orchestrator.types import Outcome
@@ -103,7 +103,7 @@ def build_report(config: RunConfig, state: RunState, lock: Mapping[str, Any]) ->
         valid=not failing,
         wall_s=round(state.wall_s, 1),
         tokens=_tokens(costs),
-        model_traffic=build_traffic(state, costs, len(resolved)),
+        model_traffic=build_model_usage(state, costs, len(resolved)),
         versions=dict(lock.get("versions", {})),
         warnings=_warnings(state),
     )
@@ -135,4 +135,4 @@ def _warnings(state: RunState) -> tuple[str, ...]:
     """What requests show, and remarks of the rollouts that count, each with how many made it."""
     counts = Counter(note for row in state.outcomes.values() for note in row.notes)
     notes = (f"{note} ({count} rollouts)" for note, count in counts.most_common())
-    return (*traffic_warnings(state.requests), *notes)
+    return (*model_usage_warnings(state.requests), *notes)

@@ -19,7 +19,7 @@ from orchestrator.driver.plan import (
     Plan,
     choose_slots,
     estimate,
-    image_worries,
+    image_warnings,
     make_plan,
 )
 from orchestrator.errors import PrerequisiteError
@@ -124,7 +124,7 @@ def render(seen: Preview) -> RenderableType:
         f"time: about {duration(seen.estimate.wall_s)}, a guess from the model's profile",
     ]
     parts: list[RenderableType] = [table, Text("\n".join(lines))]
-    worries = image_worries(config, len(seen.missing_images), seen.estimate.disk_gb, seen.free_gb)
+    worries = image_warnings(config, len(seen.missing_images), seen.estimate.disk_gb, seen.free_gb)
     parts += [Text(worry, style="bold yellow") for worry in worries]
     parts += [Text(f"launch would stop: {problem}", style="bold red") for problem in seen.problems]
     return Group(*parts)

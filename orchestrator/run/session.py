@@ -20,15 +20,15 @@ from orchestrator.display.terminal import make_display, waiting
 from orchestrator.display.view import View
 from orchestrator.driver.admission import Admission
 from orchestrator.driver.files import (
+    disk_errors_as_journal_errors,
     follow_changed_patches,
-    full_disk_told,
     read_patches,
     rewrite_predictions,
     save_rollout,
 )
 from orchestrator.driver.gateway_listener import GatewayListener
 from orchestrator.driver.loop import Driver, Work
-from orchestrator.driver.plan import Plan, choose_slots, estimate, image_worries, make_plan
+from orchestrator.driver.plan import Plan, choose_slots, estimate, image_warnings, make_plan
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.driver.stop import StopSignal, stop_on_signals
 from orchestrator.errors import (
@@ -147,7 +147,7 @@ def create_run(config: RunConfig, dataset: Dataset, ready: Ready) -> RunPaths:
     """
     paths = RunPaths.of(config.runs_dir, config.run_id)
     lock = make_lock(config, dataset, ready.host, ready.serving)
-    with full_disk_told(paths):
+    with disk_errors_as_journal_errors(paths):
         write_atomic(paths.config, _to_yaml(config))
         write_atomic(paths.lock, json.dumps(lock, indent=1, ensure_ascii=False))
         Journal.create(paths.journal, config.run_id, dataset.instances).close()
@@ -194,7 +194,11 @@ def _carry_on(
 ) -> Finished:
     """One session of a run: plan, do, report. What was checked already is handed in."""
     stop = StopSignal()
-    with full_disk_told(paths), hold_driver_lock(paths), Journal.open(paths.journal) as journal:
+    with (
+        disk_errors_as_journal_errors(paths),
+        hold_driver_lock(paths),
+        Journal.open(paths.journal) as journal,
+    ):
         host = ready.host if ready else resolve_host(config, dataset.instances)
         _clean_up_before(paths, host, console)
         follow_changed_patches(paths, journal)
@@ -289,7 +293,7 @@ def _image_worries(plan: Plan, slots: int, session: Session) -> Sequence[str]:
     wanted = [i for i in session.dataset.instances if i.instance_id in planned]
     missing = len(missing_images(session.ready.host, wanted))
     need_gb = estimate(session.config, plan, slots, missing).disk_gb
-    return image_worries(session.config, missing, need_gb, free_disk_gb(session.paths.root))
+    return image_warnings(session.config, missing, need_gb, free_disk_gb(session.paths.root))
 
 
 def _clean_up_before(paths: RunPaths, host: Host, console: Console) -> None:

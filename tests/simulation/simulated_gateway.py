@@ -214,14 +214,14 @@ class SimulatedGateway:
         if self.policy.away == self._reported_away:
             return
         self._reported_away = self.policy.away
-        self._say(availability(self.policy))
+        self._report(availability(self.policy))
         if self.policy.is_down and self._down_since is None:
             self._down_since = now
         elif not self.policy.is_down and self._down_since is not None:
             self.waits.down.append((self._down_since, now))
             self._down_since = None
 
-    def _say(self, news: Message) -> None:
+    def _report(self, news: Message) -> None:
         self._messages.append(news)
         self.has_news = True
 
@@ -312,7 +312,7 @@ class SimulatedGateway:
             server=self._read_server() if self._sees_metrics else None,
         )
         self._sampled_at, self._down_s, self._outages = now, down_s, self.policy.outages
-        self._say(Sampled(sample=sample))
+        self._report(Sampled(sample=sample))
         self._timeline.after(SAMPLE_S, self._sample)
 
     def _read_server(self) -> ServerMetrics | None:

@@ -199,7 +199,7 @@ def test_a_lower_limit_acts_as_rollouts_end() -> None:
 
 def test_samples_count_all_growth_and_mark_outages() -> None:
     night = night_of(LARGE, 4, count=4, outages=[Outage(Trouble.RESTART, 303, 2)])
-    samples = night.journal.state().trace
+    samples = night.journal.state().samples
     last = [rollout[-1] for rollout in draw_rollouts(4, 1)]
     unseen = sum(1 for r in requests_of(night) if r.started_at + r.total_s > samples[-1].at)
 
