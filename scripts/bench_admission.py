@@ -3,10 +3,11 @@
 
     scripts/bench_admission.py
 
-In the simulator, for servers with a small, a middling and a large KV cache. A night is 300 rollouts
-with 32 slots, from the first start to the last end: the drain, with ever fewer under way, counts
-on both sides. The best fixed number is found by trying them: the best on average over the seeds.
-The controller's constants were chosen on seeds 1 to 16; those here are others.
+Under the real driver in simulated time, for servers with a small, a middling and a large KV cache.
+A night is 300 rollouts with 32 slots, from the first start to the last end: the drain, with ever
+fewer under way, counts on both sides. The best fixed number is found by trying them: the best on
+average over the seeds. The controller's constants were chosen on seeds 1 to 16; those here are
+others.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +27,9 @@ from orchestrator.driver.admission import Admission
 from orchestrator.report.markdown import bar
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from simulation.simulated_night import SimulatedNight, draw_rollouts, run_under
-from simulation.vllm_simulator import ServerProfile, SimulatedServer
+from simulation.planned_rollouts import NO_LIMITS, draw_rollouts
+from simulation.simulated_night import SimulatedNight
+from simulation.vllm_simulator import ServerProfile
 
 AIM_OF_BEST = 0.95
 AIM_OF_ANY = 0.90
@@ -65,28 +68,59 @@ def main() -> None:
     parser.add_argument("--rollouts", type=int, default=300)
     options = parser.parse_args()
     began = time.monotonic()
-    measured = [measure(kv_tokens, options) for kv_tokens in options.kv_tokens]
+    with ProcessPoolExecutor() as pool:
+        measured = [measure(kv_tokens, options, pool) for kv_tokens in options.kv_tokens]
     print_table(measured, options)
     print(f"took {time.monotonic() - began:.0f} s")
 
 
-def measure(kv_tokens: int, options: argparse.Namespace) -> Measured:
-    def rate(seed: int, limit: int | None, sees_metrics: bool = True) -> float:
-        server = SimulatedServer(ServerProfile(kv_tokens))
-        night = SimulatedNight(draw_rollouts(options.rollouts, seed), server, limit or 1)
-        if limit is None:
-            run_under(Admission(options.slots), night, sees_metrics)
-        else:
-            night.advance(float("inf"))
-        return 3600 * len(night.finished_s) / night.finished_s[-1]
+@dataclass(frozen=True)
+class Case:
+    """One night."""
+
+    kv_tokens: int
+    rollouts: int
+    seed: int
+    slots: int
+    controlled: bool
+    """Under the controller; else as many at once as there are slots."""
+    sees_metrics: bool = True
+
+
+def rate(case: Case) -> float:
+    """Rollouts an hour."""
+    night = SimulatedNight(
+        draw_rollouts(case.rollouts, case.seed),
+        profile=ServerProfile(case.kv_tokens),
+        limits=NO_LIMITS,
+        slots=case.slots,
+        admission=Admission(case.slots) if case.controlled else None,
+        request_timeout_s=float("inf"),
+        sees_metrics=case.sees_metrics,
+        seed=case.seed,
+    )
+    finished_s = night.run().finished_s
+    return 3600 * len(finished_s) / finished_s[-1]
+
+
+def measure(kv_tokens: int, options: argparse.Namespace, pool: Executor) -> Measured:
+    def rates(slots: int, controlled: bool, sees_metrics: bool = True) -> Future[list[float]]:
+        cases = [
+            Case(kv_tokens, options.rollouts, seed, slots, controlled, sees_metrics)
+            for seed in options.seeds
+        ]
+        return pool.submit(all_rates, cases)
 
     tried = sorted({n for n in (*TRIED, options.slots) if n <= options.slots})
+    fixed = {n: rates(n, False) for n in tried}
+    seen, blind = rates(options.slots, True), rates(options.slots, True, sees_metrics=False)
     return Measured(
-        kv_tokens,
-        {n: [rate(seed, n) for seed in options.seeds] for n in tried},
-        [rate(seed, None) for seed in options.seeds],
-        [rate(seed, None, sees_metrics=False) for seed in options.seeds],
+        kv_tokens, {n: r.result() for n, r in fixed.items()}, seen.result(), blind.result()
     )
+
+
+def all_rates(cases: Sequence[Case]) -> list[float]:
+    return [rate(case) for case in cases]
 
 
 def mean(values: Sequence[float]) -> float:

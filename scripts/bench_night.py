@@ -3,13 +3,12 @@
 
     scripts/bench_night.py [--seeds 1 2 3]
 
-A night is 250 rollouts with 12 slots, some 8 hours, with the real policy, scheduler, admission and
-budget. Each is compared with the same night without outages: first with a long outage, a restart
-and 20 short outages of all kinds, seed by seed, then with each kind by itself. `over` is the wall
-clock lost beyond the outages, as a share of the night; `noise` has no outage, but one command that
-takes 3 s longer. Of an outage are shown: how much later than its end the gateway saw it (probing),
-and what requests then waited for their turn (ramp). `drift` is by how much more of their time limit
-rollouts took.
+A night is 250 rollouts with 12 slots, some 8 hours, under the real driver. Each is compared with
+the same night without outages: first with a long outage, a restart and 20 short outages of all
+kinds, seed by seed, then with each kind by itself. `over` is the wall clock lost beyond the
+outages, as a share of the night; `noise` has no outage, but one command that takes 3 s longer. Of
+an outage are shown: how much later than its end the gateway saw it (probing), and what requests
+then waited for their turn (ramp). `drift` is by how much more of their time limit rollouts took.
 """
 
 from __future__ import annotations
@@ -25,14 +24,17 @@ from statistics import mean, quantiles
 from rich.console import Console
 from rich.table import Table
 
+from orchestrator.driver.admission import Admission
 from orchestrator.types import Outcome
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from simulation.disturbed_night import DisturbedNight, NightLog, draw_night
-from simulation.simulated_night import PlannedRollout
+from simulation.planned_rollouts import PlannedRollout
+from simulation.planned_rollouts import draw_rollouts_near_limits as drawn
+from simulation.simulated_night import NightLog, SimulatedNight
 from simulation.simulated_outages import SHORT, Outage, Trouble, draw_outages
 
 AIM = 0.02
+SLOTS = 12
 HEADS = (
     *("night", "away s", "over s", "over", "held", "late s", "queued s", "lost", "probes"),
     *("drift p90 s", "drift max s", "cut to", "failed", "otherwise"),
@@ -123,7 +125,7 @@ def main() -> int:
     parser.add_argument("--rollouts", type=int, default=250)
     options = parser.parse_args()
     began, console = time.monotonic(), Console(width=170)
-    calm = {seed: run(draw_night(options.rollouts, seed), [], seed) for seed in options.seeds}
+    calm = {seed: run(drawn(options.rollouts, seed), [], seed) for seed in options.seeds}
     whole = [
         compare(f"seed {seed}", calm[seed], options.rollouts, seed, draw(calm[seed], seed))
         for seed in options.seeds
@@ -143,13 +145,13 @@ def draw(calm: NightLog, seed: int) -> list[Outage]:
 
 
 def run(rollouts: Sequence[PlannedRollout], outages: Sequence[Outage], seed: int) -> NightLog:
-    return DisturbedNight(rollouts, outages, seed=seed).run()
+    return SimulatedNight(rollouts, outages, seed=seed, admission=Admission(SLOTS)).run()
 
 
 def compare(
     name: str, calm: NightLog, count: int, seed: int, outages: Sequence[Outage]
 ) -> Compared:
-    return Compared(name, outages, calm, run(draw_night(count, seed), outages, seed))
+    return Compared(name, outages, calm, run(drawn(count, seed), outages, seed))
 
 
 def by_kind(calm: NightLog, count: int, seed: int) -> list[Compared]:
@@ -162,7 +164,7 @@ def by_kind(calm: NightLog, count: int, seed: int) -> list[Compared]:
         kinds[f"20 short: {trouble}"] = draw_outages(
             night_s, seed, long_s=0, restart_s=0, troubles=[trouble]
         )
-    slower = draw_night(count, seed)
+    slower = drawn(count, seed)
     first = slower[0]
     slower[0] = [replace(first[0], sandbox_s=first[0].sandbox_s + 3.0), *first[1:]]
     noise = Compared("noise", [], calm, run(slower, [], seed))

@@ -32,7 +32,7 @@ class Display(Protocol):
     def say(self, text: str) -> None: ...
 
     def notice(self, text: str) -> None:
-        """Why nothing moves, or that a stop was heard; empty takes it back."""
+        """Why nothing moves, or that a stop was asked for; empty takes it back."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -51,7 +51,7 @@ def make_display(console: Console, view: View) -> Display:
 
 @contextmanager
 def waiting(console: Console, what: str) -> Iterator[None]:
-    """Say what is waited for: a spinner on a terminal, nothing elsewhere for so short a time."""
+    """Show what is waited for: a spinner on a terminal, nothing elsewhere."""
     if not console.is_terminal:
         yield
         return
@@ -176,19 +176,19 @@ def summary_line(view: View, now: float) -> str:
     )
 
 
-def _slots(view: View, now: float, most: int) -> Table:
+def _slots(view: View, now: float, max_rows: int) -> Table:
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, justify="right")
     table.add_column(no_wrap=True, overflow="ellipsis")
-    for slot in list(view.slots.values())[:most]:
+    for slot in list(view.slots.values())[:max_rows]:
         mark = "▸" if slot.stage is Stage.ROLLOUT else "✓"
         steps = f"step {slot.steps}" if slot.steps else slot.phase
         activity = slot.activity.replace("\n", " ")
         table.add_row(
             mark, slot.key.instance_id, f"{steps} {duration(now - slot.since)}", Text(activity)
         )
-    if len(view.slots) > most:
-        table.add_row("", f"and {len(view.slots) - most} more", "", "")
+    if len(view.slots) > max_rows:
+        table.add_row("", f"and {len(view.slots) - max_rows} more", "", "")
     return table

@@ -41,7 +41,7 @@ class View:
     failures: Counter[str] = field(default_factory=Counter)
     slots: dict[tuple[Stage, RolloutKey], Slot] = field(default_factory=dict)
     notice: str = ""
-    """Why nothing is admitted, or that a stop was heard."""
+    """Why nothing is admitted, or that a stop was asked for."""
     model: str = ""
     """How the model serves just now."""
     _rolled_out_at_start: int = 0

@@ -80,7 +80,7 @@ def read_patches(paths: RunPaths, state: RunState) -> dict[str, str]:
 
 
 def follow_changed_patches(paths: RunPaths, journal: Journal) -> None:
-    """Tell the journal of patch files that a person has changed, so that they are graded again."""
+    """Record the patch files that a person has changed, so that they are graded again."""
     state = journal.state()
     for instance_id, patch in read_patches(paths, state).items():
         row = state.outcomes[instance_id]
@@ -89,7 +89,7 @@ def follow_changed_patches(paths: RunPaths, journal: Journal) -> None:
 
 
 @contextmanager
-def full_disk_told(paths: RunPaths) -> Iterator[None]:
+def disk_errors_as_journal_errors(paths: RunPaths) -> Iterator[None]:
     """Turn a disk that takes no more into one clear line."""
     try:
         yield

@@ -1,9 +1,9 @@
-"""What the gateway tells, taken to the journal, the admission and the scheduler."""
+"""What the gateway reports, brought to the journal, the admission and the scheduler."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
@@ -39,23 +39,26 @@ class GatewayListener:
         scheduler: Scheduler,
         admission: Admission | None,
         max_outage_s: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Without an admission as many rollouts are admitted as there are slots."""
+        """Without an admission as many rollouts are admitted as there are slots. `clock` gives
+        seconds and never goes backwards."""
         self._gateway = gateway
         self._journal = journal
         self._scheduler = scheduler
         self._admission = admission
         self._max_outage_s = max_outage_s
+        self._clock = clock
         self._requests: list[ModelRequest] = []
         self._samples: list[LoadSample] = []
-        self._flushed_at = time.monotonic()
+        self._flushed_at = self._clock()
         self._down_since: float | None = None
         self._swallowed = False
         self._ready = False
         self._limit()
 
     def listen(self) -> Iterator[Remark | ModelStatus]:
-        """Take in what the gateway has said; what a person should know of it."""
+        """Take in what the gateway has reported; gives what a person should know of it."""
         for message in self._gateway.poll():
             if isinstance(message, Requested):
                 yield from self._requested(message.request)
@@ -66,14 +69,14 @@ class GatewayListener:
             elif isinstance(message, Listening):
                 yield from self._started()
         yield from self._give_up()
-        if time.monotonic() - self._flushed_at >= FLUSH_EVERY_S:
+        if self._clock() - self._flushed_at >= FLUSH_EVERY_S:
             self.flush()
 
     def flush(self) -> None:
         """Bring to the journal what it has not got yet."""
-        self._journal.append_traffic(self._requests, self._samples)
+        self._journal.append_requests(self._requests, self._samples)
         self._requests, self._samples = [], []
-        self._flushed_at = time.monotonic()
+        self._flushed_at = self._clock()
 
     def _requested(self, request: ModelRequest) -> Iterator[Remark]:
         self._requests.append(request)
@@ -98,24 +101,24 @@ class GatewayListener:
             yield from self._availability(Availability(down=False))
         self._ready = True
 
-    def _availability(self, told: Availability) -> Iterator[Remark]:
+    def _availability(self, seen: Availability) -> Iterator[Remark]:
         was_away = self._scheduler.endpoint_away
-        self._scheduler.endpoint_away = "; ".join(told.notes) if told.down else ""
-        if told.down and self._down_since is None:
-            self._down_since = time.monotonic()
-        elif not told.down:
+        self._scheduler.endpoint_away = "; ".join(seen.notes) if seen.down else ""
+        if seen.down and self._down_since is None:
+            self._down_since = self._clock()
+        elif not seen.down:
             self._down_since = None
             if was_away:
                 yield Remark("the model server is back: what was held goes on")
-            elif told.notes:
-                yield Remark(f"one model server is away: {'; '.join(told.notes)}")
+            elif seen.notes:
+                yield Remark(f"one model server is away: {'; '.join(seen.notes)}")
 
     def _give_up(self) -> Iterator[Remark]:
         """End a run whose model stays away: it is better resumed than left waiting for ever."""
         since = self._down_since
         if since is None or self._scheduler.stopping:
             return
-        if time.monotonic() - since >= self._max_outage_s:
+        if self._clock() - since >= self._max_outage_s:
             self._scheduler.stopping = True
             hours = self._max_outage_s / 3600
             yield Remark(

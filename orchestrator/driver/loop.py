@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import socket
 import time
@@ -97,18 +98,26 @@ class Driver:
         scheduler: Scheduler,
         journal: Journal,
         stop: StopSignal,
-        traffic: GatewayListener | None = None,
+        listener: GatewayListener | None = None,
         on_worker_lost: Callable[[RolloutKey], None] = lambda key: None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        poll_s: float = POLL_S,
     ) -> None:
+        """`clock` gives seconds and never goes backwards; the engine waits by the same clock, for
+        at most `poll_s` at a time."""
         self._work = work
         self._engine = engine
         self._scheduler = scheduler
         self._journal = journal
         self._stop = stop
-        self._traffic = traffic
+        self._listener = listener
         self._on_worker_lost = on_worker_lost
+        self._clock = clock
+        self._poll_s = poll_s
         self._pulled: set[str] = set()
-        self._disk_checked_at = -DISK_EVERY_S
+        """Instances whose image came onto a host for this run."""
+        self._disk_checked_at = -math.inf
         self._stopped_now_at: float | None = None
 
     def events(self, plan: Plan) -> Iterator[Event | Start | None]:
@@ -121,21 +130,22 @@ class Driver:
         self._scheduler.add(Stage.ROLLOUT, plan.rollouts)
         self._scheduler.add(Stage.GRADE, plan.grades)
         while not self._scheduler.is_finished:
-            self._look_around(time.monotonic())
-            if self._stop_was_not_obeyed():
+            self._obey_stop()
+            self._watch_disk()
+            if self._has_waited_for_stop_long_enough():
                 return
-            yield from self._traffic.listen() if self._traffic else ()
-            for start in self._scheduler.admit(time.monotonic()):
+            yield from self._listener.listen() if self._listener else ()
+            for start in self._scheduler.admit(self._clock()):
                 self._submit(start)
                 yield start
-            for event in self._engine.poll(POLL_S):
-                self._land(event)
+            for event in self._engine.poll(self._poll_s):
+                self._record(event)
                 yield event
             self._journal.heartbeat()
             yield None
-        if self._traffic:
-            yield from self._traffic.listen()
-            self._traffic.flush()
+        if self._listener:
+            yield from self._listener.listen()
+            self._listener.flush()
 
     def notice(self) -> str:
         """Why nothing is admitted, for the display; empty while all is well."""
@@ -143,7 +153,7 @@ class Driver:
             return "stopping now: what runs is harvested and ends"
         if self._stop.count == 1:
             return "stopping: what runs may finish; once more (Ctrl-C) stops it now"
-        return self._scheduler.held_back(time.monotonic())
+        return self._scheduler.held_back(self._clock())
 
     def _submit(self, start: Start) -> None:
         if start.stage is Stage.ROLLOUT:
@@ -153,10 +163,9 @@ class Driver:
         evict = not keep and start.key.instance_id in self._pulled
         self._engine.submit_grade(self._work.grade_request(start.key, evict))
 
-    def _land(self, event: Event) -> None:
+    def _record(self, event: Event) -> None:
         """Files first, then the journal's row, then the scheduler."""
         config, paths = self._work.config, self._work.paths
-        now = time.monotonic()
         if isinstance(event, RolloutResult):
             save_rollout(paths, event)
             self._journal.append_rollout(event.record)
@@ -165,12 +174,12 @@ class Driver:
             if event.image_pulled:
                 self._pulled.add(event.key.instance_id)
             failure = self._failure_of(event)
-            self._scheduler.rollout_done(event.key, failure, event.record.has_patch, now)
+            wants_grade = event.record.has_patch
+            self._scheduler.rollout_done(event.key, failure, wants_grade, self._clock())
         elif isinstance(event, GradeResult):
             save_grade(config, paths, event)
             self._journal.append_grade(event.record)
-            failure = self._failure_of(event)
-            self._scheduler.grade_done(event.key, failure, now)
+            self._scheduler.grade_done(event.key, self._failure_of(event), self._clock())
 
     def _failure_of(self, event: RolloutResult | GradeResult) -> FailureKind | None:
         if event.failure is None:
@@ -181,18 +190,28 @@ class Driver:
                 self._work.gateway.forget(event.key)
         return event.failure.kind
 
-    def _look_around(self, now: float) -> None:
-        """The person and the disk."""
+    def _obey_stop(self) -> None:
+        """Admit nothing more after a person's first stop; end what runs after the second."""
         if self._stop.count >= 1:
             self._scheduler.stopping = True
         if self._stop.count >= 2 and self._stopped_now_at is None:
-            self._stopped_now_at = now
+            self._stopped_now_at = self._clock()
             self._engine.stop_now()
-        if now - self._disk_checked_at >= DISK_EVERY_S:
-            self._disk_checked_at = now
-            self._check_disk()
 
-    def _check_disk(self) -> None:
+    def _has_waited_for_stop_long_enough(self) -> bool:
+        since = self._stopped_now_at
+        return since is not None and self._clock() - since > STOP_NOW_PATIENCE_S
+
+    def _watch_disk(self) -> None:
+        """Start no rollout while the disk is nearly full.
+
+        Raises:
+            JournalError: it is, and nothing is under way that would free some.
+        """
+        now = self._clock()
+        if now - self._disk_checked_at < DISK_EVERY_S:
+            return
+        self._disk_checked_at = now
         minimum_gb = self._work.config.cluster.min_free_disk_gb
         free_gb = shutil.disk_usage(self._work.paths.root).free / 1e9
         self._scheduler.disk_low = free_gb < minimum_gb
@@ -201,7 +220,3 @@ class Driver:
                 f"{free_gb:.2f} GB are free at {self._work.paths.root}, less than {minimum_gb:g} "
                 "(cluster.min_free_disk_gb). Nothing is lost: free some space and resume."
             )
-
-    def _stop_was_not_obeyed(self) -> bool:
-        since = self._stopped_now_at
-        return since is not None and time.monotonic() - since > STOP_NOW_PATIENCE_S

@@ -78,7 +78,7 @@ def room_warnings(config: RunConfig, missing: int, need_gb: float, free_gb: floa
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the night and the disk must hold; rough, and said to be."""
+    """How long the run will take, and what the disk must hold. Rough."""
 
     wall_s: float
     disk_gb: float

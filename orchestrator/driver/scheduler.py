@@ -52,7 +52,7 @@ class Scheduler:
     Three things hold rollouts back: a person's stop; a model server that is away (until it is
     reported back) or has enough; and a pause, after as many failures in a row as there are slots,
     which doubles while it goes on, so that a dead engine does not burn the whole queue in a
-    minute. Such a pause there is for grades too.
+    minute. Grades have a pause of their own.
     """
 
     rollout_slots: int
@@ -63,7 +63,7 @@ class Scheduler:
     endpoint_away: str = ""
     """Where the model server is away, and why; empty while one is up."""
     rollout_limit: int | None = None
-    """How many rollouts the model server is worth just now; None: as many as there are slots."""
+    """How many rollouts the model server can serve at once just now; None: as many as slots."""
     disk_low: bool = False
     _waiting: dict[Stage, list[_Queued]] = field(
         default_factory=lambda: {Stage.ROLLOUT: [], Stage.GRADE: []}
@@ -72,7 +72,7 @@ class Scheduler:
         default_factory=lambda: {Stage.ROLLOUT: set(), Stage.GRADE: set()}
     )
     _used: Counter[tuple[str, Stage, FailureKind]] = field(default_factory=Counter)
-    _in_a_row: Counter[Stage] = field(default_factory=Counter)
+    _failures_in_a_row: Counter[Stage] = field(default_factory=Counter)
     _paused_until: dict[Stage, float] = field(
         default_factory=lambda: {Stage.ROLLOUT: 0.0, Stage.GRADE: 0.0}
     )
@@ -109,7 +109,8 @@ class Scheduler:
         for stage in Stage:
             left = self._paused_until[stage] - now
             if left > 0:
-                return f"{self._in_a_row[stage]} {stage}s failed in a row: a pause of {left:.0f} s"
+                failed = self._failures_in_a_row[stage]
+                return f"{failed} {stage}s failed in a row: a pause of {left:.0f} s"
         return ""
 
     def admit(self, now: float) -> list[Start]:
@@ -147,10 +148,10 @@ class Scheduler:
     def _count_in_a_row(self, stage: Stage, failure: FailureKind | None, now: float) -> None:
         """A success ends a pause; as many failures in a row as are tolerated begin one."""
         if failure is None:
-            self._in_a_row[stage], self._paused_until[stage] = 0, 0.0
+            self._failures_in_a_row[stage], self._paused_until[stage] = 0, 0.0
             return
-        self._in_a_row[stage] += 1
-        doublings = self._in_a_row[stage] - self._tolerated(stage)
+        self._failures_in_a_row[stage] += 1
+        doublings = self._failures_in_a_row[stage] - self._tolerated(stage)
         if doublings >= 0:
             pause = min(FIRST_PAUSE_S * 2**doublings, MAX_RETRY_DELAY_S)
             self._paused_until[stage] = max(self._paused_until[stage], now + pause)
@@ -171,7 +172,7 @@ class Scheduler:
         """How many of a stage may run now: its slots, none, or one to probe after a pause."""
         if now < self._paused_until[stage]:
             return 0
-        return 1 if self._in_a_row[stage] >= self._tolerated(stage) else self._slots(stage)
+        return 1 if self._failures_in_a_row[stage] >= self._tolerated(stage) else self._slots(stage)
 
     def _take(self, stage: Stage, slots: int, now: float) -> Iterable[RolloutKey]:
         waiting, running = self._waiting[stage], self._running[stage]

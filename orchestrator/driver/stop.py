@@ -22,12 +22,12 @@ class StopSignal:
 def stop_on_signals(stop: StopSignal) -> Iterator[None]:
     """Count SIGINT; SIGTERM and SIGHUP (host or terminal go) are two; a third gives up."""
 
-    def hear(number: int, _frame: FrameType | None) -> None:
+    def count(number: int, _frame: FrameType | None) -> None:
         stop.count += 1 if number == signal.SIGINT else 2
         if stop.count > 2 and number == signal.SIGINT:
             raise KeyboardInterrupt
 
-    previous = {number: signal.signal(number, hear) for number in SIGNALS}
+    previous = {number: signal.signal(number, count) for number in SIGNALS}
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The gateway's process, as its driver has it: started, heard, started again, ended."""
+"""The gateway's process, as its driver has it: started, listened to, started again, ended."""
 
 from __future__ import annotations
 
@@ -36,8 +36,11 @@ log = logging.getLogger(__name__)
 
 
 class GatewayProcess:
-    """Use it as a context manager. A gateway that dies is started again at the same port, and
-    agents' clients wait for it; what it had not told yet is lost, and no verdict hangs on that."""
+    """Use it as a context manager.
+
+    A gateway that dies is started again at the same port, and agents' clients wait for it. What it
+    had not reported yet is lost; no verdict depends on it.
+    """
 
     def __init__(self, model: Model, place: GatewayAddress, api_key: str, log_path: Path) -> None:
         self.token = secrets.token_urlsafe(24)
@@ -49,7 +52,7 @@ class GatewayProcess:
         self._process: subprocess.Popen[str] | None = None
         self._ready = threading.Event()
         self._started_at = 0.0
-        self._heard_at = 0.0
+        self._last_message_at = 0.0
 
     def __enter__(self) -> Self:
         """Raises PrerequisiteError where it can't listen."""
@@ -97,17 +100,17 @@ class GatewayProcess:
         assert self._process is not None
         now = time.monotonic()
         died = self._process.poll() is not None and now - self._started_at > RESTART_EVERY_S
-        hangs = now - max(self._heard_at, self._started_at) > SILENCE_S
+        hangs = now - max(self._last_message_at, self._started_at) > SILENCE_S
         if died or hangs:
             log.warning("the gateway %s: it is started again", "died" if died else "hangs")
             self._process.kill()
             self._end()
             self._start()
-        heard: list[Message] = []
+        messages: list[Message] = []
         with contextlib.suppress(queue.Empty):
             while True:
-                heard.append(self._messages.get_nowait())
-        return heard
+                messages.append(self._messages.get_nowait())
+        return messages
 
     def _start(self) -> None:
         self._started_at = time.monotonic()
@@ -138,14 +141,14 @@ class GatewayProcess:
                 except ValueError as error:
                     log.warning("%s", error)
                     continue
-                self._heard_at = time.monotonic()
+                self._last_message_at = time.monotonic()
                 if isinstance(message, Listening):
                     self._settings = self._settings.model_copy(update={"port": message.port})
                     self._ready.set()
                 self._messages.put(message)
 
     def _end(self) -> None:
-        """Close its input, which ends it; kill what does not hear that."""
+        """Close its input, which ends it; kill it where that does not help."""
         process, self._process = self._process, None
         if process is None:
             return

@@ -27,7 +27,7 @@ class Link:
         self._before_s = 0.0
         """Of gateways that have died since, and of times in which none answered."""
         self._is_gone = False
-        self._heard_at = time.monotonic()
+        self._answered_at = time.monotonic()
         self._lock = threading.Lock()  # the agent's thread asks, and its watcher
         self._client = httpx.Client(
             headers=authorization(token), timeout=TIMEOUT_S, trust_env=False, verify=False
@@ -46,13 +46,13 @@ class Link:
                 seconds, self.quiet_s = float(known["seconds"]), float(known["quiet_s"])
             except (httpx.HTTPError, ValueError, KeyError, TypeError):
                 self._is_gone = True
-                return self._before_s + self._held_s + time.monotonic() - self._heard_at
+                return self._before_s + self._held_s + time.monotonic() - self._answered_at
             now = time.monotonic()
             if self._is_gone:
-                self._before_s += now - self._heard_at
+                self._before_s += now - self._answered_at
             if seconds < self._held_s - RESET_S:
                 self._before_s += self._held_s
-            self._held_s, self._heard_at, self._is_gone = seconds, now, False
+            self._held_s, self._answered_at, self._is_gone = seconds, now, False
             return self._before_s + self._held_s
 
     def __enter__(self) -> Self:

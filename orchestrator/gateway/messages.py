@@ -1,7 +1,6 @@
 """What passes between the driver and the gateway's process: settings in, a JSON line a message out.
 
-Settings go through standard input, since they hold keys; its end tells the gateway that its driver
-has gone.
+Settings go through standard input, since they hold keys. Its end means that the driver has gone.
 """
 
 from __future__ import annotations

@@ -27,11 +27,11 @@ class Meter:
         """Both since the last sample."""
         self._conversations: dict[str, int] = {}
         """Rollout to the tokens of its conversation after the last answer."""
-        self._numbers = _Numbers()
+        self._prometheus = _PrometheusMetrics()
 
     def add(self, rollout: str, request: ModelRequest) -> None:
         """Take in a request that has ended."""
-        self._numbers.add(request)
+        self._prometheus.add(request)
         if request.result not in ANSWERS:
             return
         tokens = request.prompt_tokens + request.completion_tokens
@@ -73,11 +73,11 @@ class Meter:
 
     def exposition(self, waiting: int, states: Iterable[ServerState]) -> bytes:
         """The gateway's own /metrics, in Prometheus's text format."""
-        return self._numbers.exposition(waiting, states)
+        return self._prometheus.exposition(waiting, states)
 
 
 @dataclass
-class _Numbers:
+class _PrometheusMetrics:
     """The gateway's metrics, in a registry of its own."""
 
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)

@@ -59,20 +59,22 @@ class Policy:
         self._wait(ticket, now)
 
     def answered(self, ticket: Ticket, now: float, alive: bool = True) -> None:
-        """The server said what it meant; `alive` where its engine did, and not only its door."""
-        server = self._land(ticket, now)
+        """An attempt was answered. `alive`: by the engine, not only by its HTTP server."""
+        server = self._end_attempt(ticket, now)
         if not alive:
             return
         server.cap += BUSY_GROWTH
         self._sign_of_life(server, now)
 
     def lost(self, ticket: Ticket, why: str, now: float, again: bool = True) -> bool:
-        """An attempt came to nothing. Whether the request is held and tried again, which it is not
-        where the agent has half of an answer already (`again` is False)."""
-        server = self._land(ticket, now, lost=True)
+        """An attempt failed. Returns whether the request is held and tried again.
+
+        With `again` False it is not: the agent has half of an answer already.
+        """
+        server = self._end_attempt(ticket, now, lost=True)
         ticket.tries += 1
         self._blame(ticket, server)
-        self._away(server, why, now)
+        self._mark_away(server, why, now)
         server.probe_at = min(server.probe_at, now)
         if not again or ticket.faults >= self.max_tries:
             return False
@@ -81,9 +83,11 @@ class Policy:
         return True
 
     def busy(self, ticket: Ticket, now: float) -> bool:
-        """The server turned the request away because it has enough. Whether it may try again: one
-        that is turned away time and again by a server that has nothing to do may not."""
-        server = self._land(ticket, now)
+        """The server turned the request away: it has enough to do. Returns whether to try again.
+
+        A server that has nothing of ours to do may turn it away `max_tries` times.
+        """
+        server = self._end_attempt(ticket, now)
         ticket.rejections += 1
         delay_s = min(FIRST_BUSY_S * 2.0 ** (ticket.rejections - 1), MAX_BUSY_S)
         ticket.not_before = now + self._jitter(delay_s)
@@ -92,7 +96,7 @@ class Policy:
         else:
             # nothing of ours keeps it busy: it may as well be broken
             self._blame(ticket, server)
-            self._away(server, "it takes no requests", now)
+            self._mark_away(server, "it takes no requests", now)
         if ticket.faults >= self.max_tries:
             return False
         self._wait(ticket, now)
@@ -103,10 +107,13 @@ class Policy:
         if ticket.phase == "waits":
             self._stop_waiting(ticket, now)
         elif ticket.phase == "sent":
-            self._land(ticket, now)
+            self._end_attempt(ticket, now)
 
     def alive(self, url: str, now: float) -> bool:
-        """Tokens came, or its counters of them grew: the engine works. Whether that is news."""
+        """Tokens came, or the server's counters of them grew: its engine works.
+
+        Returns whether it seemed to hang before.
+        """
         server = self._servers[url]
         was_stalled = server.stalled
         self._sign_of_life(server, now)
@@ -121,11 +128,11 @@ class Policy:
             blamed.faults -= 1  # it was the server after all
         if not problem:
             server.alive_at = now
-            self._back(server, now)
+            self._mark_up(server, now)
             return
         if server.away_since is None:
             server.stalled = True
-            self._away(server, f"no sign of life ({problem})", now, since=server.alive_at)
+            self._mark_away(server, f"no sign of life ({problem})", now, since=server.alive_at)
         server.probe_delay_s = min(1.5 * server.probe_delay_s, MAX_PROBE_S)
         server.probe_at = now + self._jitter(server.probe_delay_s)
 
@@ -249,7 +256,7 @@ class Policy:
         ticket.queue_s += waited - held
         self._queue.remove(ticket)
 
-    def _land(self, ticket: Ticket, now: float, lost: bool = False) -> Server:
+    def _end_attempt(self, ticket: Ticket, now: float, lost: bool = False) -> Server:
         """An attempt is over. A lost one was in vain from its start."""
         server = self._servers[ticket.server]
         server.in_flight -= 1
@@ -282,7 +289,7 @@ class Policy:
         self._homes[rollout] = home.url
         return home
 
-    def _away(self, server: Server, why: str, now: float, since: float | None = None) -> None:
+    def _mark_away(self, server: Server, why: str, now: float, since: float | None = None) -> None:
         if server.away_since is not None:
             return
         server.away_since, server.why = now if since is None else since, why
@@ -296,9 +303,9 @@ class Policy:
         """Brings a server back that seemed to hang; one that lost requests is probed first."""
         server.alive_at = now
         if server.stalled:
-            self._back(server, now)
+            self._mark_up(server, now)
 
-    def _back(self, server: Server, now: float) -> None:
+    def _mark_up(self, server: Server, now: float) -> None:
         server.stalled = False
         if server.away_since is None:
             return

@@ -28,13 +28,6 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from orchestrator.endpoint.fields import INTERNAL_ERROR, with_profile
 from orchestrator.endpoint.metrics import ServerMetrics
-from orchestrator.gateway.answers import (
-    FAILED,
-    UNAVAILABLE,
-    StreamTally,
-    error_body,
-    make_reply,
-)
 from orchestrator.gateway.exchange import Exchange, RequestFailed
 from orchestrator.gateway.messages import (
     GatewayStart,
@@ -45,6 +38,13 @@ from orchestrator.gateway.messages import (
 )
 from orchestrator.gateway.meter import Meter
 from orchestrator.gateway.policy import Policy
+from orchestrator.gateway.replies import (
+    FAILED,
+    UNAVAILABLE,
+    StreamTally,
+    error_body,
+    make_reply,
+)
 from orchestrator.gateway.turns import OutageTooLong, Turns
 from orchestrator.gateway.upstreams import (
     EventStream,
@@ -91,7 +91,7 @@ class Gateway:
         self._meter = Meter()
         self._rollouts: defaultdict[str, _RolloutRequests] = defaultdict(_RolloutRequests)
         self._over: set[str] = set()
-        """Rollouts that were dropped; an agent that did not notice is told."""
+        """Rollouts that were dropped; an agent of one that still asks gets HTTP 410."""
         self._readings: dict[str, ServerMetrics] = {}
         self._sampled_at = time.monotonic()
         self._down_s = 0.0

@@ -30,8 +30,8 @@ class Turns:
         self._futures: dict[Ticket, asyncio.Future[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._probes: set[asyncio.Task[None]] = set()
-        self._told: frozenset[str] = frozenset()
-        """Servers that are away, as last told."""
+        self._reported_away: frozenset[str] = frozenset()
+        """Servers that are away, as last reported."""
 
     @property
     def now(self) -> float:
@@ -105,7 +105,7 @@ class Turns:
             probe = asyncio.create_task(self._probe(url))
             self._probes.add(probe)
             probe.add_done_callback(self._probes.discard)
-        self._tell(now)
+        self._report_changes()
         if self._timer is not None:
             self._timer.cancel()
         due = self.policy.wakeup(now)
@@ -126,16 +126,21 @@ class Turns:
         self.policy.probed(url, problem, self.now)
         self.pump()
 
-    def _tell(self, now: float) -> None:
+    def _report_changes(self) -> None:
         """Say when a server went away or came back."""
         urls = self.policy.away
-        if urls == self._told:
+        if urls == self._reported_away:
             return
-        away = [state for state in self.policy.states() if state.away_since is not None]
-        for url in urls - self._told:
+        for url in urls - self._reported_away:
             log.warning("%s is away", url)
-        for url in self._told - urls:
+        for url in self._reported_away - urls:
             log.warning("%s is back", url)
-        self._told = urls
-        notes = tuple(f"{state.url}: {state.why}" for state in away)
-        self._on_change(Availability(down=self.policy.is_down, notes=notes))
+        self._reported_away = urls
+        self._on_change(availability(self.policy))
+
+
+def availability(policy: Policy) -> Availability:
+    """Whether any server is up, and which are not, as the policy knows it."""
+    away = [state for state in policy.states() if state.away_since is not None]
+    notes = tuple(f"{state.url}: {state.why}" for state in away)
+    return Availability(down=policy.is_down, notes=notes)

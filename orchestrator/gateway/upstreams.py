@@ -56,7 +56,7 @@ class EventStream:
 
     async def events(self) -> AsyncIterator[bytes]:
         """Server-sent events, each with its closing blank line. Raises Lost where it breaks off."""
-        with _told():
+        with _network_errors_as_lost():
             async for event in self._events:
                 yield event
 
@@ -100,7 +100,7 @@ class Upstreams:
 
     async def ask(self, url: str, body: bytes) -> UpstreamAnswer:
         """One chat completion. Raises Lost or Busy."""
-        with _told():
+        with _network_errors_as_lost():
             async with await self._post(url, data=body) as response:
                 raw = await response.read()
                 return _answer(response.status, raw)
@@ -111,7 +111,7 @@ class Upstreams:
         Until the first event has come nothing has been promised to the agent, so a server that
         dies before is one that was lost, and the request can be tried again.
         """
-        with _told():
+        with _network_errors_as_lost():
             response = await self._post(url, data=body)
             try:
                 if response.status != 200:
@@ -162,7 +162,7 @@ class Upstreams:
         """`GET /v1/models`. Raises Lost."""
         timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
         proxy = self._proxies[url]
-        with _told():
+        with _network_errors_as_lost():
             async with self._session.get(f"{url}/models", timeout=timeout, proxy=proxy) as response:
                 return UpstreamAnswer(response.status, await response.read(), None)
 
@@ -234,7 +234,7 @@ async def _chain(first: bytes, events: AsyncIterator[bytes]) -> AsyncIterator[by
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def _network_errors_as_lost() -> Iterator[None]:
     """aiohttp's errors of the network as Lost."""
     try:
         yield

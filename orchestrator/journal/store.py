@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -36,8 +36,12 @@ HEARTBEAT_S = 30.0
 class Journal:
     """The one writer. Every append is a transaction that is on disk when the call returns."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, clock: Callable[[], float] = time.time
+    ) -> None:
+        """`clock` gives seconds since the epoch."""
         self._path = path
+        self._clock = clock
         self._db = connection
         self._session: int | None = None
         self._seen_at = 0.0
@@ -50,31 +54,37 @@ class Journal:
         # under another name first: a journal that exists is whole
         unfinished = path.with_name(f"{path.name}.new")
         unfinished.unlink(missing_ok=True)
-        with _told(path):
+        with _as_journal_errors(path):
             with closing(_connect(unfinished)) as connection, connection:
-                connection.executescript(f"BEGIN;{DDL}")
-                meta = {"version": str(VERSION), "run_id": run_id}
-                connection.executemany("INSERT INTO run VALUES (?, ?)", meta.items())
-                connection.executemany(
-                    "INSERT INTO instance VALUES (?, ?, ?)",
-                    [(i.instance_id, i.repo, n) for n, i in enumerate(instances)],
-                )
+                _lay_out(connection, run_id, instances)
             unfinished.rename(path)
             return cls(path, _connect(path))
+
+    @classmethod
+    def in_memory(
+        cls, run_id: str, instances: Sequence[Instance], clock: Callable[[], float] = time.time
+    ) -> Journal:
+        """A journal without a file, for runs that nobody wants to keep."""
+        connection = sqlite3.connect(":memory:")
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA foreign_keys = ON")
+        with connection:
+            _lay_out(connection, run_id, instances)
+        return cls(Path(":memory:"), connection, clock)
 
     @classmethod
     def open(cls, path: Path) -> Journal:
         """An existing journal. Raises JournalError where it is absent or corrupt."""
         version = _require_sound(path)
-        with _told(path):
+        with _as_journal_errors(path):
             connection = _connect(path)
             if version != VERSION:
                 connection.executescript(f"BEGIN; {MIGRATE_1_TO_2} COMMIT;")
             return cls(path, connection)
 
     def begin_session(self) -> None:
-        now = time.time()
-        with _told(self._path), self._db:
+        now = self._clock()
+        with _as_journal_errors(self._path), self._db:
             # a session that was killed ends where it was last seen
             self._db.execute("UPDATE session SET ended_at = last_seen_at WHERE ended_at IS NULL")
             cursor = self._db.execute(
@@ -85,15 +95,15 @@ class Journal:
 
     def heartbeat(self) -> None:
         """Say that the driver lives; at most every half minute."""
-        now = time.time()
+        now = self._clock()
         if now - self._seen_at >= HEARTBEAT_S:
             self._touch(now)
 
     def end_session(self) -> None:
-        with _told(self._path), self._db:
+        with _as_journal_errors(self._path), self._db:
             self._db.execute(
                 "UPDATE session SET ended_at = ?1, last_seen_at = ?1 WHERE id = ?2",
-                (time.time(), self._session),
+                (self._clock(), self._session),
             )
 
     def append_rollout(self, record: RolloutRecord) -> None:
@@ -102,7 +112,7 @@ class Journal:
 
     def replace_patch(self, key: RolloutKey, patch: str) -> None:
         """Follow a patch file that a person has changed; verdicts stay with the old text."""
-        with _told(self._path), self._db:
+        with _as_journal_errors(self._path), self._db:
             self._db.execute(
                 "UPDATE rollout SET patch_sha256 = ?, patch_bytes = ? "
                 "WHERE instance_id = ? AND attempt = ?",
@@ -113,18 +123,18 @@ class Journal:
         """Record a grade whose files are in place."""
         self._insert("grade", grade_row(record))
 
-    def append_traffic(
+    def append_requests(
         self, requests: Sequence[ModelRequest], samples: Sequence[LoadSample] = ()
     ) -> None:
         """Record what the model was asked, all in one transaction."""
         if not requests and not samples:
             return
-        with _told(self._path), self._db:
+        with _as_journal_errors(self._path), self._db:
             insert_requests(self._db, requests)
             insert_samples(self._db, samples)
 
     def state(self) -> RunState:
-        with _told(self._path):
+        with _as_journal_errors(self._path):
             return _load(self._db)
 
     def close(self) -> None:
@@ -144,11 +154,11 @@ class Journal:
     def _insert(self, table: str, row: dict[str, Any]) -> None:
         columns = ", ".join(row)
         marks = ", ".join(f":{name}" for name in row)
-        with _told(self._path), self._db:
+        with _as_journal_errors(self._path), self._db:
             self._db.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", row)
 
     def _touch(self, now: float) -> None:
-        with _told(self._path), self._db:
+        with _as_journal_errors(self._path), self._db:
             self._db.execute(
                 "UPDATE session SET last_seen_at = ? WHERE id = ?", (now, self._session)
             )
@@ -158,7 +168,7 @@ class Journal:
 def read_journal(path: Path) -> RunState:
     """What a journal holds, read without disturbing its writer. Raises JournalError."""
     _require_sound(path)
-    with _told(path), closing(_connect(path, read_only=True)) as connection:
+    with _as_journal_errors(path), closing(_connect(path, read_only=True)) as connection:
         return _load(connection)
 
 
@@ -171,6 +181,17 @@ def _connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
     return connection
+
+
+def _lay_out(connection: sqlite3.Connection, run_id: str, instances: Sequence[Instance]) -> None:
+    """The tables of a new journal, and what it knows from the start."""
+    connection.executescript(f"BEGIN;{DDL}")
+    meta = {"version": str(VERSION), "run_id": run_id}
+    connection.executemany("INSERT INTO run VALUES (?, ?)", meta.items())
+    connection.executemany(
+        "INSERT INTO instance VALUES (?, ?, ?)",
+        [(i.instance_id, i.repo, n) for n, i in enumerate(instances)],
+    )
 
 
 def _require_sound(path: Path) -> int:
@@ -195,7 +216,7 @@ def _require_sound(path: Path) -> int:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _as_journal_errors(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into ours."""
     try:
         yield
@@ -206,7 +227,7 @@ def _told(path: Path) -> Iterator[None]:
 
 def _load(db: sqlite3.Connection) -> RunState:
     meta = dict(db.execute("SELECT key, value FROM run").fetchall())
-    run_id, has_traffic = meta["run_id"], meta["version"] != "1"
+    run_id, has_requests = meta["run_id"], meta["version"] != "1"
     return RunState(
         run_id=run_id,
         instances={
@@ -219,6 +240,6 @@ def _load(db: sqlite3.Connection) -> RunState:
             SessionRow(row["started_at"], row["ended_at"], row["last_seen_at"])
             for row in db.execute("SELECT * FROM session ORDER BY id")
         ),
-        requests=load_requests(db, run_id) if has_traffic else (),
-        trace=load_samples(db) if has_traffic else (),
+        requests=load_requests(db, run_id) if has_requests else (),
+        samples=load_samples(db) if has_requests else (),
     )

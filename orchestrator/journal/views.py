@@ -35,7 +35,7 @@ class RunState:
     grades: Sequence[GradeRecord] = ()
     sessions: Sequence[SessionRow] = ()
     requests: Sequence[ModelRequest] = ()
-    trace: Sequence[LoadSample] = ()
+    samples: Sequence[LoadSample] = ()
 
     @classmethod
     def of_new(

@@ -12,9 +12,9 @@ from orchestrator.journal.views import RunState
 from orchestrator.report.model_usage import (
     ModelUsage,
     RolloutCost,
-    build_traffic,
+    build_model_usage,
+    model_usage_warnings,
     rollout_costs,
-    traffic_warnings,
 )
 from orchestrator.report.stats import wilson
 from orchestrator.types import FailureKind, Outcome
@@ -103,7 +103,7 @@ def build_report(config: RunConfig, state: RunState, versions: Mapping[str, str]
         valid=not failing,
         wall_s=round(state.wall_s, 1),
         tokens=_tokens(costs),
-        model_traffic=build_traffic(state, costs, len(resolved)),
+        model_traffic=build_model_usage(state, costs, len(resolved)),
         versions=dict(versions),
         warnings=_warnings(state),
     )
@@ -135,7 +135,7 @@ def _warnings(state: RunState) -> tuple[str, ...]:
     """What requests show, and remarks of the rollouts that count, each with how many made it."""
     counts = Counter(note for row in state.outcomes.values() for note in row.notes)
     notes = (f"{note} ({count} rollouts)" for note, count in counts.most_common())
-    return (*_bugs(state), *traffic_warnings(state.requests), *notes)
+    return (*_bugs(state), *model_usage_warnings(state.requests), *notes)
 
 
 def _bugs(state: RunState) -> Iterator[str]:

@@ -21,7 +21,7 @@ def render_markdown(report: Report, state: RunState) -> str:
             *_head(report),
             *_outcomes(report),
             *_repos(report),
-            *model_server(report, state.trace),
+            *model_server(report, state.samples),
             *_instances(report, state),
         ]
     )

@@ -11,19 +11,19 @@ from orchestrator.report.night import draw_night
 from orchestrator.report.words import amount, compact, duration
 
 
-def model_server(report: Report, trace: Sequence[LoadSample]) -> Iterator[str]:
+def model_server(report: Report, samples: Sequence[LoadSample]) -> Iterator[str]:
     """The section's lines; none where nothing was recorded."""
-    traffic = report.model_traffic
-    if traffic is None:
+    usage = report.model_traffic
+    if usage is None:
         return
     yield "## The model server"
     yield ""
     yield "| | |"
     yield "|---|---|"
-    for name, value in _rows(traffic):
+    for name, value in _rows(usage):
         yield f"| {name} | {value} |"
     yield ""
-    night = draw_night(trace)
+    night = draw_night(samples)
     if night is not None:
         yield "```text"
         yield from night.lines
@@ -33,40 +33,40 @@ def model_server(report: Report, trace: Sequence[LoadSample]) -> Iterator[str]:
         yield ""
 
 
-def _rows(traffic: ModelUsage) -> Iterator[tuple[str, str]]:
+def _rows(usage: ModelUsage) -> Iterator[tuple[str, str]]:
     """Names and values; what nobody showed is left out."""
-    yield "requests", _requests(traffic)
-    yield "tokens", _tokens(traffic)
-    if traffic.cached_share is not None:
-        yield "prompts found in the cache", f"{traffic.cached_share:.1%}"
-    if traffic.tokens_per_resolved is not None:
-        yield "tokens per resolved instance", compact(traffic.tokens_per_resolved)
-    if traffic.completion_tokens_per_s is not None:
-        speed = amount(traffic.completion_tokens_per_s)
+    yield "requests", _requests(usage)
+    yield "tokens", _tokens(usage)
+    if usage.cached_share is not None:
+        yield "prompts found in the cache", f"{usage.cached_share:.1%}"
+    if usage.tokens_per_resolved is not None:
+        yield "tokens per resolved instance", compact(usage.tokens_per_resolved)
+    if usage.completion_tokens_per_s is not None:
+        speed = amount(usage.completion_tokens_per_s)
         yield "speed", f"{speed} tokens generated a second while a server was up"
-    if traffic.latency_s is not None:
-        yield "an answer took", _spread(traffic.latency_s)
-    if traffic.first_token_s is not None:
-        yield "its first token, where streamed", _spread(traffic.first_token_s)
-    if traffic.outages is not None and traffic.outage_s is not None:
-        yield "outages", _outages(traffic.outages, traffic.outage_s)
-    if traffic.held_s or traffic.queue_s:
-        yield "requests waited, all together", _waits(traffic)
+    if usage.latency_s is not None:
+        yield "an answer took", _spread(usage.latency_s)
+    if usage.first_token_s is not None:
+        yield "its first token, where streamed", _spread(usage.first_token_s)
+    if usage.outages is not None and usage.outage_s is not None:
+        yield "outages", _outages(usage.outages, usage.outage_s)
+    if usage.held_s or usage.queue_s:
+        yield "requests waited, all together", _waits(usage)
 
 
-def _requests(traffic: ModelUsage) -> str:
+def _requests(usage: ModelUsage) -> str:
     """`1,200: 1,150 answered, 50 abandoned; 7 tried again`."""
     results = ", ".join(
-        f"{count:,} {name.replace('_', ' ')}" for name, count in traffic.results.items() if count
+        f"{count:,} {name.replace('_', ' ')}" for name, count in usage.results.items() if count
     )
-    retries = f"; {traffic.retries:,} retries" if traffic.retries else ""
-    return f"{traffic.requests:,}" + (f": {results}" if results else "") + retries
+    retries = f"; {usage.retries:,} retries" if usage.retries else ""
+    return f"{usage.requests:,}" + (f": {results}" if results else "") + retries
 
 
-def _tokens(traffic: ModelUsage) -> str:
-    reasoning = compact(traffic.reasoning_tokens)
-    thought = f", {reasoning} of them reasoning" if traffic.reasoning_tokens else ""
-    return f"{compact(traffic.prompt_tokens)} in, {compact(traffic.completion_tokens)} out{thought}"
+def _tokens(usage: ModelUsage) -> str:
+    reasoning = compact(usage.reasoning_tokens)
+    thought = f", {reasoning} of them reasoning" if usage.reasoning_tokens else ""
+    return f"{compact(usage.prompt_tokens)} in, {compact(usage.completion_tokens)} out{thought}"
 
 
 def _spread(spread: Spread) -> str:
@@ -81,8 +81,8 @@ def _outages(count: int, seconds: float) -> str:
     return f"{count}: no server was up for {duration(seconds)}" if count else "none"
 
 
-def _waits(traffic: ModelUsage) -> str:
+def _waits(usage: ModelUsage) -> str:
     return (
-        f"{duration(traffic.held_s)} for servers that were away, "
-        f"{duration(traffic.queue_s)} for busy ones"
+        f"{duration(usage.held_s)} for servers that were away, "
+        f"{duration(usage.queue_s)} for busy ones"
     )

@@ -12,8 +12,8 @@ from orchestrator.journal.views import RunState
 from orchestrator.report.stats import quantiles
 from orchestrator.types import ANSWERS, ModelRequest, RequestResult, RolloutKey, RolloutRecord
 
-MANY_SHARE = 0.01
-MANY = 10
+WARN_FROM_SHARE = 0.01
+WARN_FROM_COUNT = 10
 """From so many, or from such a share of all requests on, refusals are worth a warning."""
 
 
@@ -79,12 +79,12 @@ class ModelUsage:
     rollouts: tuple[RolloutCost, ...]
 
 
-def build_traffic(
+def build_model_usage(
     state: RunState, costs: Sequence[RolloutCost], resolved: int
 ) -> ModelUsage | None:
     """None where nothing was asked and nobody watched: no model, or an old journal."""
-    requests, trace = state.requests, state.trace
-    if not requests and not trace:
+    requests, samples = state.requests, state.samples
+    if not requests and not samples:
         return None
     results = Counter(request.result for request in requests)
     answers = [request for request in requests if request.result in ANSWERS]
@@ -102,9 +102,9 @@ def build_traffic(
         queue_s=round(sum(request.queue_s for request in requests), 1),
         latency_s=_spread([r.served_s for r in answers]),
         first_token_s=_spread([r.first_token_s for r in answers if r.first_token_s is not None]),
-        outages=sum(row.outages for row in trace) if trace else None,
-        outage_s=round(sum(row.down_s for row in trace), 1) if trace else None,
-        completion_tokens_per_s=_rounded(_completion_tokens_per_s(trace)),
+        outages=sum(row.outages for row in samples) if samples else None,
+        outage_s=round(sum(row.down_s for row in samples), 1) if samples else None,
+        completion_tokens_per_s=_rounded(_completion_tokens_per_s(samples)),
         tokens_per_resolved=(
             round(sum(cost.tokens for cost in costs) / resolved, 1) if resolved else None
         ),
@@ -126,20 +126,20 @@ def rollout_costs(state: RunState) -> tuple[RolloutCost, ...]:
     return tuple(sorted(costs, key=lambda cost: (cost.instance_id, cost.attempt)))
 
 
-def traffic_warnings(requests: Sequence[ModelRequest]) -> Iterator[str]:
+def model_usage_warnings(requests: Sequence[ModelRequest]) -> Iterator[str]:
     """What a person should mend before the next run."""
     results = Counter(request.result for request in requests)
     swallowed = results[RequestResult.SWALLOWED]
     if swallowed:
         yield f"{SWALLOWED} ({_of(swallowed, sum(results[r] for r in ANSWERS))} answers)"
     refused, failed = results[RequestResult.REFUSED], results[RequestResult.FAILED]
-    if _is_many(refused, len(requests)):
+    if _deserves_warning(refused, len(requests)):
         yield (
             f"{_of(refused, len(requests))} requests were refused "
             f"({_statuses(requests, RequestResult.REFUSED)}): the failures of their rollouts say "
             "what the server minded"
         )
-    if _is_many(failed, len(requests)):
+    if _deserves_warning(failed, len(requests)):
         yield (
             f"{_of(failed, len(requests))} requests failed for good "
             f"({_statuses(requests, RequestResult.FAILED)}), each after all its retries: the model "
@@ -147,8 +147,8 @@ def traffic_warnings(requests: Sequence[ModelRequest]) -> Iterator[str]:
         )
 
 
-def _is_many(count: int, requests: int) -> bool:
-    return count >= MANY or count > MANY_SHARE * requests
+def _deserves_warning(count: int, requests: int) -> bool:
+    return count >= WARN_FROM_COUNT or count > WARN_FROM_SHARE * requests
 
 
 def _of(count: int, whole: int) -> str:
@@ -186,21 +186,21 @@ def _cost_of_usage(row: RolloutRecord) -> RolloutCost:
 
 
 def _cached_share(state: RunState) -> float | None:
-    told = [(r.cached_tokens, r.prompt_tokens) for r in state.requests]
-    known = [(float(hits), float(asked)) for hits, asked in told if hits is not None]
+    counted = [(r.cached_tokens, r.prompt_tokens) for r in state.requests]
+    known = [(float(hits), float(asked)) for hits, asked in counted if hits is not None]
     if not known:
         known = [
             (row.server.prefix_hits, row.server.prefix_queries)
-            for row in state.trace
+            for row in state.samples
             if row.server is not None
         ]
     asked = sum(asked for _, asked in known)
     return sum(hits for hits, _ in known) / asked if asked else None
 
 
-def _completion_tokens_per_s(trace: Sequence[LoadSample]) -> float | None:
+def _completion_tokens_per_s(samples: Sequence[LoadSample]) -> float | None:
     """Grades at the end of a run leave the server idle: that is not its speed."""
-    busy = [row for row in trace if row.rollouts or row.answers]
+    busy = [row for row in samples if row.rollouts or row.answers]
     up_s = sum(row.seconds - row.down_s for row in busy)
     return sum(row.completion_tokens for row in busy) / up_s if up_s > 0 else None
 

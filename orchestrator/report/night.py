@@ -43,9 +43,9 @@ class NightPicture:
     """How to read them: a sentence."""
 
 
-def draw_night(trace: Sequence[LoadSample]) -> NightPicture | None:
+def draw_night(samples: Sequence[LoadSample]) -> NightPicture | None:
     """None where there is nothing to draw."""
-    columns, seconds, left_out_s = _columns(trace)
+    columns, seconds, left_out_s = _columns(samples)
     if not columns:
         return None
     seen = [(measure, _values(measure, columns)) for measure in MEASURES]
@@ -160,10 +160,10 @@ def _is_away(column: Column) -> bool:
 
 
 def _columns(
-    trace: Sequence[LoadSample],
+    samples: Sequence[LoadSample],
 ) -> tuple[list[list[tuple[LoadSample, float]]], float, float]:
     """Samples by column, the seconds that all columns span, and those that are left out."""
-    placed, seconds, left_out_s = _place(trace)
+    placed, seconds, left_out_s = _place(samples)
     columns: list[list[tuple[LoadSample, float]]] = [[] for _ in range(min(COLUMNS, len(placed)))]
     for row, start in placed:
         for index, share in _shares(start, row.seconds, seconds / len(columns)):
@@ -172,11 +172,11 @@ def _columns(
     return columns, seconds, left_out_s
 
 
-def _place(trace: Sequence[LoadSample]) -> tuple[list[tuple[LoadSample, float]], float, float]:
+def _place(samples: Sequence[LoadSample]) -> tuple[list[tuple[LoadSample, float]], float, float]:
     """Samples with their start on a clock that stands still between sessions."""
     placed = []
     clock = left_out_s = 0.0
-    for row, gap_s in _with_gaps([row for row in trace if row.seconds > 0]):
+    for row, gap_s in _with_gaps([row for row in samples if row.seconds > 0]):
         if gap_s > GAP_S:
             left_out_s += gap_s
         else:
@@ -215,9 +215,9 @@ def _legend(lines: str, column_s: float, left_out_s: float) -> str:
     return "; ".join(parts) + "."
 
 
-def _with_gaps(trace: Sequence[LoadSample]) -> Iterator[tuple[LoadSample, float]]:
+def _with_gaps(samples: Sequence[LoadSample]) -> Iterator[tuple[LoadSample, float]]:
     """Each sample with the seconds before it that no sample covers; 0 for the first."""
     before: LoadSample | None = None
-    for row in trace:
+    for row in samples:
         yield row, max(0.0, row.at - row.seconds - before.at) if before else 0.0
         before = row

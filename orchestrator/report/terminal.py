@@ -35,22 +35,22 @@ def render_report(report: Report) -> Table:
         count, of = row["resolved"], row["instances"]
         table.add_row(f"resolved in {repo}", bar(count, of), f"{count}/{of}")
     table.add_section()
-    _add_traffic(table, report)
+    _add_model_usage(table, report)
     table.add_row("resolved", bar(report.resolved, n), f"{report.resolved}/{n}", style="bold")
     return table
 
 
-def _add_traffic(table: Table, report: Report) -> None:
+def _add_model_usage(table: Table, report: Report) -> None:
     """What it cost, and that the server was away; nothing where there is nothing to say."""
-    tokens, traffic = report.tokens, report.model_traffic
-    away_s = traffic.outage_s if traffic is not None else None
+    tokens, usage = report.tokens, report.model_traffic
+    away_s = usage.outage_s if usage is not None else None
     if tokens["total"]:
         spent = f"{compact(tokens['prompt'])} in, {compact(tokens['completion'])} out"
         table.add_row("tokens", spent, compact(tokens["total"]))
         if report.resolved:
             each = compact(tokens["total"] / report.resolved)
             table.add_row("tokens per resolved instance", "", each)
-    if traffic is not None and away_s is not None and away_s >= 1:  # less is a hiccup
-        table.add_row("no model server was up", duration(away_s), f"{traffic.outages} x")
+    if usage is not None and away_s is not None and away_s >= 1:  # less is a hiccup
+        table.add_row("no model server was up", duration(away_s), f"{usage.outages} x")
     if tokens["total"] or away_s:
         table.add_section()

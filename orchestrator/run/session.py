@@ -20,7 +20,11 @@ from orchestrator.display.messages import announce
 from orchestrator.display.terminal import make_display, waiting
 from orchestrator.display.view import View
 from orchestrator.driver.admission import Admission
-from orchestrator.driver.files import follow_changed_patches, full_disk_told, rewrite_predictions
+from orchestrator.driver.files import (
+    disk_errors_as_journal_errors,
+    follow_changed_patches,
+    rewrite_predictions,
+)
 from orchestrator.driver.gateway_listener import GatewayListener
 from orchestrator.driver.loop import Driver, Work
 from orchestrator.driver.plan import Plan, choose_slots, estimate, make_plan, room_warnings
@@ -119,7 +123,7 @@ def start(
     with waiting(console, "checking what the run needs"):
         checked = check(config, dataset, plan, agent, paths.root)
     lock = make_lock(config, dataset, checked, agent)
-    with full_disk_told(paths):
+    with disk_errors_as_journal_errors(paths):
         create_run(paths, config, dataset, lock)
         with hold_driver_lock(paths), Journal.open(paths.journal) as journal:
             record_rollouts(paths, journal, made)
@@ -141,7 +145,11 @@ def reopen(
         dataset = load_instances(config.benchmark, config.selection)
     lock.require_same_dataset(dataset, paths)
     agent = load_agent_kind(config.agent, lock.versions) if config.agent else None
-    with full_disk_told(paths), hold_driver_lock(paths), Journal.open(paths.journal) as journal:
+    with (
+        disk_errors_as_journal_errors(paths),
+        hold_driver_lock(paths),
+        Journal.open(paths.journal) as journal,
+    ):
         follow_changed_patches(paths, journal)
         plan = make_plan(dataset.instances, journal.state())
         if only_grades or agent is None:

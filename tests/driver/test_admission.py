@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simulation.simulated_night import SimulatedNight, Watcher, draw_rollouts, run_under
-from simulation.vllm_simulator import ServerProfile, SimulatedServer
+from simulation.planned_rollouts import NO_LIMITS, draw_rollouts
+from simulation.simulated_night import SimulatedNight
+from simulation.simulated_outages import Outage, Trouble
+from simulation.vllm_simulator import ServerProfile
 from support.rows import sampled
 
 from orchestrator.driver.admission import Admission
+from orchestrator.driver.engine import ModelStatus
 from orchestrator.endpoint.load import LoadSample
 from orchestrator.endpoint.metrics import ServerMetrics
 
@@ -241,57 +245,65 @@ def test_held_samples_change_nothing(before: int, held: int) -> None:
     assert (admission.limit, admission.reason) == was
 
 
+def make_night(kv_tokens: int, count: int, seed: int, slots: int, **more: Any) -> SimulatedNight:
+    return SimulatedNight(
+        draw_rollouts(count, seed),
+        profile=ServerProfile(kv_tokens),
+        limits=NO_LIMITS,
+        slots=slots,
+        request_timeout_s=float("inf"),
+        **more,
+    )
+
+
 def test_the_cold_cache_after_an_outage_is_not_taken_for_too_many_rollouts() -> None:
-    server = SimulatedServer(ServerProfile(1_500_000))
-    for hour in (1, 2):
-        server.fail_at(3600 * hour, 600)
-    night = SimulatedNight(draw_rollouts(200, 5), server, 1)
-    admission, watcher = Admission(16), Watcher(night)
-    while night.now < 3500:
-        night.limit = admission.limit
-        admission.observe(watcher.watch())
-    assert admission.limit == 16
-    while night.now < 9000:
-        night.limit = admission.limit
-        admission.observe(watcher.watch())
-        assert admission.limit == 16
+    outages = [Outage(Trouble.RESTART, 3600 * hour, 600) for hour in (1, 2)]
+    admission = Admission(16)
+    night = make_night(1_500_000, 200, 5, 16, outages=outages, admission=admission)
+    for _ in night.events():
+        if night.timeline.now > 3500:
+            assert admission.limit == 16
+        if night.timeline.now > 9000:
+            break
+    assert night.timeline.now > 9000
 
 
-def night_on(kv_tokens: int, limit: int) -> SimulatedNight:
-    return SimulatedNight(draw_rollouts(150, 7), SimulatedServer(ServerProfile(kv_tokens)), limit)
+BEST_ARE_AMONG = {350_000: (7, 8, 9), 80_000: (1, 2, 3)}
+"""KV tokens to numbers of rollouts at once, of which one is the best fixed number."""
 
 
 @cache
 def best_fixed_s(kv_tokens: int) -> float:
-    """How long the night takes under the best fixed limit."""
-    times_s = []
-    for limit in (1, 2, 3, 7, 8, 9):
-        fixed = night_on(kv_tokens, limit)
-        fixed.advance(float("inf"))
-        times_s.append(fixed.now)
-    return min(times_s)
+    """How long a night takes with the best fixed number of rollouts at once."""
+    nights = [make_night(kv_tokens, 150, 7, slots) for slots in BEST_ARE_AMONG[kv_tokens]]
+    return min(night.run().ended_s for night in nights)
 
 
 @pytest.mark.parametrize(
     ("kv_tokens", "sees_metrics", "share"),
-    [(350_000, True, 0.9), (350_000, False, 0.75), (80_000, True, 0.9), (80_000, False, 0.8)],
+    [
+        (350_000, True, 0.9),
+        (350_000, False, 0.75),
+        pytest.param(80_000, True, 0.9, marks=pytest.mark.slow),
+        pytest.param(80_000, False, 0.8, marks=pytest.mark.slow),
+    ],
 )
 def test_it_comes_near_the_best_fixed_number(
     kv_tokens: int, sees_metrics: bool, share: float
 ) -> None:
-    controlled = night_on(kv_tokens, 1)
-    run_under(Admission(32), controlled, sees_metrics)
+    night = make_night(kv_tokens, 150, 7, 32, sees_metrics=sees_metrics, admission=Admission(32))
 
-    assert controlled.finished_s[-1] <= best_fixed_s(kv_tokens) / share
+    assert night.run().finished_s[-1] <= best_fixed_s(kv_tokens) / share
 
 
 def test_it_does_not_swing_wildly() -> None:
-    night = SimulatedNight(draw_rollouts(200, 6), SimulatedServer(ServerProfile(350_000)), 1)
-    admission, watcher, limits = Admission(32), Watcher(night), []
-    while len(night.finished_s) < 190:
-        night.limit = admission.limit
-        admission.observe(watcher.watch())
-        limits.append(admission.limit)
+    night = make_night(350_000, 200, 6, 32, admission=Admission(32))
+    limits = []
+    for event in night.events():
+        if isinstance(event, ModelStatus):
+            limits.append(night.scheduler.admitted)
+        if len(night.log.finished_s) == 190:
+            break
     steady = limits[len(limits) // 4 :]
 
     assert max(steady) - min(steady) <= 6

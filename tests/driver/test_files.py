@@ -12,8 +12,8 @@ from support.rows import failed, graded, instances, key_of, rolled, state
 from orchestrator.config import RunConfig
 from orchestrator.driver.files import (
     append_prediction,
+    disk_errors_as_journal_errors,
     follow_changed_patches,
-    full_disk_told,
     read_patch,
     read_patches,
     rewrite_predictions,
@@ -111,7 +111,7 @@ def test_the_journal_follows_a_patch_that_a_person_has_changed(paths: RunPaths) 
     assert digests == {"a": patch_sha256("edited"), "b": patch_sha256(PATCH)}
 
 
-def test_a_patch_that_is_gone_is_told(paths: RunPaths) -> None:
+def test_a_patch_that_is_gone_is_an_error(paths: RunPaths) -> None:
     with pytest.raises(JournalError, match="can't be read"):
         read_patch(paths, key_of("a"))
 
@@ -128,18 +128,21 @@ def test_the_files_of_an_older_patchs_grade_go_away(
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
 def test_a_disk_that_takes_no_more_is_one_clear_line(paths: RunPaths, code: int) -> None:
-    with pytest.raises(JournalError, match="resume") as caught, full_disk_told(paths):
+    with (
+        pytest.raises(JournalError, match="resume") as caught,
+        disk_errors_as_journal_errors(paths),
+    ):
         raise OSError(code, os.strerror(code))
 
     assert os.strerror(code) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_can_not_be_opened_is_told_too(paths: RunPaths) -> None:
-    with pytest.raises(JournalError, match="No such file"), full_disk_told(paths):
+def test_a_file_that_can_not_be_opened_is_one_clear_line_too(paths: RunPaths) -> None:
+    with pytest.raises(JournalError, match="No such file"), disk_errors_as_journal_errors(paths):
         paths.journal.read_bytes()
 
 
 def test_an_error_of_no_file_is_not_taken_for_a_full_disk(paths: RunPaths) -> None:
-    with pytest.raises(ConnectionRefusedError), full_disk_told(paths):
+    with pytest.raises(ConnectionRefusedError), disk_errors_as_journal_errors(paths):
         raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from support.fake_engine import FakeEngine, ends, fails, solves
 from orchestrator.agents import load_agent_kind
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
-from orchestrator.driver.engine import ModelStatus, Remark
+from orchestrator.driver.engine import Event, ModelStatus, Remark
 from orchestrator.driver.gateway_listener import GatewayListener
 from orchestrator.driver.loop import Driver, Work
 from orchestrator.driver.plan import make_plan
@@ -66,6 +67,7 @@ class Run:
     max_outage_s: float = 60
     engine: FakeEngine = field(default_factory=FakeEngine)
     stop: StopSignal = field(default_factory=StopSignal)
+    clock: Callable[[], float] = time.monotonic
 
     @property
     def paths(self) -> RunPaths:
@@ -87,12 +89,14 @@ class Run:
             agent=load_agent_kind(self.config.agent, {}),
         )
         scheduler = Scheduler(self.slots, 1, self.config.rollout.retries, retry_delay_s=0)
-        traffic = None
+        listener = None
         if self.gateway is not None:
-            traffic = GatewayListener(
+            listener = GatewayListener(
                 self.gateway, self.journal, scheduler, None, self.max_outage_s
             )
-        return Driver(work, self.engine, scheduler, self.journal, self.stop, traffic)
+        return Driver(
+            work, self.engine, scheduler, self.journal, self.stop, listener, clock=self.clock
+        )
 
     def drive(self, on_event: Callable[[Any], None] = lambda event: None) -> list[Any]:
         driver, events = self.make_driver(), []
@@ -269,6 +273,31 @@ def test_two_stops_end_what_runs_and_keep_what_it_had(run: Callable[..., Run]) -
     assert it.predicted() == []
 
 
+class DeafEngine(FakeEngine):
+    """Its rollouts never end; each poll takes ten seconds of a clock of its own."""
+
+    now = 0.0
+
+    def poll(self, timeout_s: float) -> list[Event]:
+        self.now += 10.0
+        return []
+
+    def stop_now(self) -> None:
+        self.stopped += 1
+
+
+def test_a_stop_that_is_not_obeyed_is_waited_for_a_minute_and_no_longer(
+    run: Callable[..., Run],
+) -> None:
+    engine = DeafEngine()
+    it = run(2, engine=engine, clock=lambda: engine.now)
+
+    it.drive(lambda event: setattr(it.stop, "count", 2))
+
+    assert (engine.stopped, engine.now) == (1, 80.0)
+    assert it.journal.state().rollouts == ()
+
+
 def test_what_was_stopped_is_what_the_next_session_does(run: Callable[..., Run]) -> None:
     it = run(3, slots=1)
     it.drive(lambda event: setattr(it.stop, "count", 1))
@@ -371,7 +400,7 @@ def test_samples_are_kept_as_the_trace_of_the_night(run: Callable[..., Run]) -> 
 
     assert "18 answers a minute" in status.text
     assert "80% of prompts cached" in status.text
-    (row,) = it.journal.state().trace
+    (row,) = it.journal.state().samples
     assert (row.answers, row.server, row.admitted) == (3, server, 2)
 
 

@@ -81,28 +81,28 @@ def test_requests_and_samples_come_back_as_they_were_recorded(path: Path) -> Non
     requests = (FULL_REQUEST, *(asked("b", result) for result in RequestResult))
     samples = (FULL_SAMPLE, sampled(1020.0))
     with Journal.create(path, "r1", instances("a", "b")) as journal:
-        journal.append_traffic(requests, samples)
+        journal.append_requests(requests, samples)
 
     found = read_journal(path)
 
     assert found.requests == requests
-    assert found.trace == samples
+    assert found.samples == samples
     assert isinstance(found.requests[0].result, RequestResult)
 
 
 def test_what_is_recorded_later_comes_later(path: Path) -> None:
     with Journal.create(path, "r1", instances("a")) as journal:
-        journal.append_traffic([asked(total_s=2.0)], [sampled(20.0)])
-        journal.append_traffic([asked(total_s=1.0)], [sampled(10.0)])
+        journal.append_requests([asked(total_s=2.0)], [sampled(20.0)])
+        journal.append_requests([asked(total_s=1.0)], [sampled(10.0)])
         found = journal.state()
 
     assert [request.total_s for request in found.requests] == [2.0, 1.0]
-    assert [row.at for row in found.trace] == [20.0, 10.0]
+    assert [row.at for row in found.samples] == [20.0, 10.0]
 
 
 def test_a_request_may_come_before_its_rollouts_row(path: Path) -> None:
     with Journal.create(path, "r1", instances("a")) as journal:
-        journal.append_traffic([asked("a")])
+        journal.append_requests([asked("a")])
         journal.append_rollout(rolled("a").record)
 
         assert len(journal.state().requests) == 1
@@ -110,17 +110,17 @@ def test_a_request_may_come_before_its_rollouts_row(path: Path) -> None:
 
 def test_nothing_to_record_records_nothing(path: Path) -> None:
     with Journal.create(path, "r1", instances("a")) as journal:
-        journal.append_traffic([], [])
+        journal.append_requests([], [])
         found = journal.state()
 
-    assert (found.requests, found.trace) == ((), ())
+    assert (found.requests, found.samples) == ((), ())
 
 
 def test_all_of_it_is_recorded_or_nothing(path: Path) -> None:
     unheard_of = sampled(10.0, rollouts="many")
     with Journal.create(path, "r1", instances("a")) as journal:
         with pytest.raises(JournalError):
-            journal.append_traffic([asked()], [unheard_of])
+            journal.append_requests([asked()], [unheard_of])
 
         assert journal.state().requests == ()
 
@@ -129,7 +129,7 @@ def test_a_journal_of_the_first_version_is_read_as_it_is(old_path: Path) -> None
     found = read_journal(old_path)
 
     assert list(found.instances) == ["a"]
-    assert (found.requests, found.trace) == ((), ())
+    assert (found.requests, found.samples) == ((), ())
     assert version_of(old_path) == "1"
 
 
@@ -138,18 +138,18 @@ def test_a_journal_of_the_first_version_is_brought_up_to_date_when_it_is_written
 ) -> None:
     with Journal.open(old_path) as journal:
         journal.append_rollout(rolled("a").record)
-        journal.append_traffic([FULL_REQUEST], [FULL_SAMPLE])
+        journal.append_requests([FULL_REQUEST], [FULL_SAMPLE])
 
     assert version_of(old_path) == str(VERSION)
     found = read_journal(old_path)
-    assert (found.requests, found.trace) == ((FULL_REQUEST,), (FULL_SAMPLE,))
+    assert (found.requests, found.samples) == ((FULL_REQUEST,), (FULL_SAMPLE,))
     assert list(found.outcomes) == ["a"]
 
 
 def test_a_journal_that_was_brought_up_to_date_is_opened_again(old_path: Path) -> None:
     with Journal.open(old_path) as journal:
-        journal.append_traffic([asked()])
+        journal.append_requests([asked()])
     with Journal.open(old_path) as journal:
-        journal.append_traffic([asked()])
+        journal.append_requests([asked()])
 
         assert len(journal.state().requests) == 2

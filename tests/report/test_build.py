@@ -115,7 +115,7 @@ def test_a_run_without_recorded_requests_says_nothing_of_its_model_server() -> N
 
 
 def test_what_the_model_was_asked_is_json() -> None:
-    seen = state(rolled("a"), requests=[asked()], trace=[sampled(10.0)])
+    seen = state(rolled("a"), requests=[asked()], samples=[sampled(10.0)])
     traffic = json.loads(json.dumps(report(seen).as_dict()))["model_traffic"]
 
     assert traffic["latency_s"] == {"p50": 1.0, "p95": 1.0, "max": 1.0}

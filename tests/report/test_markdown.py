@@ -63,7 +63,7 @@ def test_the_model_server_has_its_numbers_and_a_picture_of_the_night() -> None:
                 asked(prompt_tokens=9000, completion_tokens=500, cached_tokens=4500, total_s=4.0),
                 asked(result=RequestResult.ABANDONED, retries=2, held_s=3600.0),
             ],
-            trace=[sampled(10.0), sampled(20.0, down_s=10.0, outages=1)],
+            samples=[sampled(10.0), sampled(20.0, down_s=10.0, outages=1)],
         )
     )
     section = text[text.index("## The model server") : text.index("## Instances")]
@@ -81,7 +81,7 @@ def test_the_model_server_has_its_numbers_and_a_picture_of_the_night() -> None:
 
 
 def test_a_night_without_outages_says_so() -> None:
-    assert "| outages | none |" in render(state(trace=[sampled(10.0)]))
+    assert "| outages | none |" in render(state(samples=[sampled(10.0)]))
 
 
 def test_tokens_of_an_attempt_that_failed_stand_beside_its_instance() -> None:
@@ -128,7 +128,7 @@ def test_every_table_row_has_as_many_cells_as_its_head() -> None:
             failed("b", 1),
             grades=[graded("a", True)],
             requests=[asked()],
-            trace=[sampled(10.0)],
+            samples=[sampled(10.0)],
         )
     )
     width = 0

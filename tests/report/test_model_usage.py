@@ -10,15 +10,15 @@ from orchestrator.report.model_usage import (
     ModelUsage,
     RolloutCost,
     Spread,
-    build_traffic,
+    build_model_usage,
+    model_usage_warnings,
     rollout_costs,
-    traffic_warnings,
 )
 from orchestrator.types import RequestResult, Usage
 
 
 def traffic(seen: RunState, resolved: int = 0) -> ModelUsage:
-    found = build_traffic(seen, rollout_costs(seen), resolved)
+    found = build_model_usage(seen, rollout_costs(seen), resolved)
     assert found is not None
     return found
 
@@ -26,7 +26,7 @@ def traffic(seen: RunState, resolved: int = 0) -> ModelUsage:
 def test_a_run_that_asked_nothing_has_no_traffic() -> None:
     seen = state(rolled("a"), grades=[graded("a", True)])
 
-    assert build_traffic(seen, rollout_costs(seen), 1) is None
+    assert build_model_usage(seen, rollout_costs(seen), 1) is None
 
 
 def test_requests_are_counted_by_how_they_ended() -> None:
@@ -65,11 +65,11 @@ def test_the_share_of_cached_prompts_is_that_of_the_servers_that_say_it() -> Non
 
 
 def test_where_answers_do_not_say_what_was_cached_the_servers_counters_do() -> None:
-    trace = [
+    samples = [
         sampled(10.0, server=ServerMetrics(prefix_queries=200.0, prefix_hits=50.0)),
         sampled(20.0),
     ]
-    found = traffic(state(requests=[asked()], trace=trace))
+    found = traffic(state(requests=[asked()], samples=samples))
 
     assert (found.cached_tokens, found.cached_share) == (None, 0.25)
 
@@ -102,25 +102,25 @@ def test_requests_without_samples_say_nothing_of_outages_and_speed() -> None:
 
 
 def test_samples_alone_tell_of_outages() -> None:
-    found = traffic(state(trace=[sampled(10.0, down_s=10.0, outages=1)]))
+    found = traffic(state(samples=[sampled(10.0, down_s=10.0, outages=1)]))
 
     assert (found.requests, found.outages, found.outage_s) == (0, 1, 10.0)
     assert found.latency_s is None
 
 
 def test_outages_are_as_many_as_began() -> None:
-    trace = [
+    samples = [
         sampled(10.0, down_s=4.0, outages=2),
         sampled(20.0, down_s=10.0),
         sampled(30.0, down_s=3.0),
     ]
-    found = traffic(state(trace=trace))
+    found = traffic(state(samples=samples))
 
     assert (found.outages, found.outage_s) == (2, 17.0)
 
 
 def test_speed_is_over_the_time_in_which_a_server_was_up_and_had_work() -> None:
-    trace = [
+    samples = [
         sampled(10.0, completion_tokens=900),
         sampled(20.0, completion_tokens=100, down_s=8.0),
         sampled(30.0, down_s=10.0),
@@ -128,7 +128,9 @@ def test_speed_is_over_the_time_in_which_a_server_was_up_and_had_work() -> None:
         sampled(40.0, rollouts=0),
     ]
 
-    assert traffic(state(trace=trace)).completion_tokens_per_s == pytest.approx(1000 / 12, abs=1e-4)
+    assert traffic(state(samples=samples)).completion_tokens_per_s == pytest.approx(
+        1000 / 12, abs=1e-4
+    )
 
 
 def test_tokens_per_resolved_instance_are_those_of_all_attempts() -> None:
@@ -169,13 +171,13 @@ def test_an_attempt_without_recorded_requests_costs_what_its_agent_counted() -> 
 def test_swallowed_answers_are_warned_of_with_their_cure() -> None:
     requests = [asked()] * 3 + [asked(result=RequestResult.SWALLOWED)]
 
-    assert list(traffic_warnings(requests)) == [f"{SWALLOWED} (1 of 4 answers)"]
+    assert list(model_usage_warnings(requests)) == [f"{SWALLOWED} (1 of 4 answers)"]
 
 
 def test_many_refused_requests_are_warned_of_with_their_statuses() -> None:
     refused = [asked(result=RequestResult.REFUSED, status=status) for status in (400, 404, 400)]
 
-    (warning,) = traffic_warnings([asked(), *refused])
+    (warning,) = model_usage_warnings([asked(), *refused])
 
     assert warning.startswith("3 of 4 requests were refused (HTTP 400: 2 x, 404: 1 x): ")
 
@@ -183,15 +185,15 @@ def test_many_refused_requests_are_warned_of_with_their_statuses() -> None:
 def test_many_failed_requests_are_warned_of() -> None:
     failed_ones = [asked(result=RequestResult.FAILED, status=502)] * 10
 
-    (warning,) = traffic_warnings([asked()] * 5000 + failed_ones)
+    (warning,) = model_usage_warnings([asked()] * 5000 + failed_ones)
 
     assert warning.startswith("10 of 5,010 requests failed for good (HTTP 502: 10 x)")
 
 
 @pytest.mark.parametrize("result", [RequestResult.REFUSED, RequestResult.FAILED])
 def test_one_failure_among_many_answers_is_not_worth_a_warning(result: RequestResult) -> None:
-    assert list(traffic_warnings([asked()] * 200 + [asked(result=result)])) == []
+    assert list(model_usage_warnings([asked()] * 200 + [asked(result=result)])) == []
 
 
 def test_rollouts_that_ended_before_their_answer_are_no_reason_for_a_warning() -> None:
-    assert list(traffic_warnings([asked(result=RequestResult.ABANDONED)] * 50)) == []
+    assert list(model_usage_warnings([asked(result=RequestResult.ABANDONED)] * 50)) == []

@@ -10,8 +10,8 @@ from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.report.night import COLUMNS, NAME_WIDTH, NightPicture, draw_night, sparkline
 
 
-def draw(trace: list[LoadSample]) -> NightPicture:
-    night = draw_night(trace)
+def draw(samples: list[LoadSample]) -> NightPicture:
+    night = draw_night(samples)
     assert night is not None
     return night
 
@@ -44,8 +44,8 @@ def test_nothing_sampled_is_nothing_drawn() -> None:
 
 
 def test_a_long_night_has_sixty_columns_that_are_means() -> None:
-    trace = [sampled(10.0 * n, completion_tokens=100 * (n % 2)) for n in range(1, 2401)]
-    night = draw(trace)
+    samples = [sampled(10.0 * n, completion_tokens=100 * (n % 2)) for n in range(1, 2401)]
+    night = draw(samples)
 
     assert picture(night, "tokens generated") == f"{'█' * COLUMNS} 5 a second"
     assert "A column is 6 min 40 s" in night.legend
@@ -53,9 +53,9 @@ def test_a_long_night_has_sixty_columns_that_are_means() -> None:
 
 
 def test_a_short_run_has_no_more_columns_than_samples() -> None:
-    trace = [sampled(10.0, completion_tokens=0), sampled(20.0, completion_tokens=70)]
+    samples = [sampled(10.0, completion_tokens=0), sampled(20.0, completion_tokens=70)]
 
-    assert picture(draw(trace), "tokens generated") == "▁█ 0 to 7 a second"
+    assert picture(draw(samples), "tokens generated") == "▁█ 0 to 7 a second"
 
 
 def test_rollouts_under_way_are_read_against_those_admitted() -> None:
@@ -87,31 +87,31 @@ def test_shares_of_the_cache_are_in_percent() -> None:
 
 def test_latency_is_the_mean_over_answers_and_not_over_samples() -> None:
     """Each column has a sample of one quick answer and one of three slow ones."""
-    trace = [
+    samples = [
         sampled(10.0 * n, answers=3 if n % 2 else 1, latency_s=20.0 if n % 2 else 12.0)
         for n in range(1, 2 * COLUMNS + 1)
     ]
 
-    assert picture(draw(trace), "mean answer latency") == f"{'█' * COLUMNS} 18 s"
+    assert picture(draw(samples), "mean answer latency") == f"{'█' * COLUMNS} 18 s"
 
 
 def test_time_without_an_answer_has_no_latency() -> None:
-    trace = [sampled(10.0, answers=1, latency_s=10.0), sampled(20.0)]
+    samples = [sampled(10.0, answers=1, latency_s=10.0), sampled(20.0)]
 
-    assert picture(draw(trace), "mean answer latency") == "█· 10 s"
+    assert picture(draw(samples), "mean answer latency") == "█· 10 s"
 
 
 def test_a_sample_across_two_columns_counts_in_both_by_its_share() -> None:
     """A minute's sample and sixty of a second each: 61 samples in 60 columns of 2 s."""
-    trace = [sampled(60.0, 60.0, completion_tokens=600)]
-    trace += [sampled(60.0 + n, 1.0, completion_tokens=20) for n in range(1, 61)]
+    samples = [sampled(60.0, 60.0, completion_tokens=600)]
+    samples += [sampled(60.0 + n, 1.0, completion_tokens=20) for n in range(1, 61)]
 
-    assert picture(draw(trace), "tokens generated") == f"{'▅' * 30}{'█' * 30} 10 to 20 a second"
+    assert picture(draw(samples), "tokens generated") == f"{'▅' * 30}{'█' * 30} 10 to 20 a second"
 
 
 def test_columns_in_which_no_server_was_up_are_crossed_out() -> None:
-    trace = [sampled(10.0, completion_tokens=70), sampled(20.0, down_s=9.0), sampled(30.0)]
-    night = draw(trace)
+    samples = [sampled(10.0, completion_tokens=70), sampled(20.0, down_s=9.0), sampled(30.0)]
+    night = draw(samples)
 
     assert picture(night, "tokens generated") == "█x▁ 0 to 7 a second"
     assert picture(night, "rollouts under way") == "█x█ 1"
@@ -125,8 +125,8 @@ def test_a_night_without_any_server_is_crossed_out_altogether() -> None:
 
 
 def test_a_session_hours_later_is_drawn_right_beside_the_first() -> None:
-    trace = [sampled(10.0), sampled(20.0), sampled(36000.0), sampled(36010.0)]
-    night = draw(trace)
+    samples = [sampled(10.0), sampled(20.0), sampled(36000.0), sampled(36010.0)]
+    night = draw(samples)
 
     assert picture(night, "rollouts under way") == "████ 1"
     assert "A column is 10 s" in night.legend
@@ -134,9 +134,9 @@ def test_a_session_hours_later_is_drawn_right_beside_the_first() -> None:
 
 
 def test_a_short_gap_is_shown_as_not_known() -> None:
-    trace = [sampled(10.0), sampled(20.0), sampled(90.0), sampled(100.0)]
+    samples = [sampled(10.0), sampled(20.0), sampled(90.0), sampled(100.0)]
 
-    assert picture(draw(trace), "rollouts under way") == "█··█ 1"
+    assert picture(draw(samples), "rollouts under way") == "█··█ 1"
 
 
 def test_a_clock_that_was_set_back_breaks_nothing() -> None:
@@ -156,14 +156,14 @@ samples = st.lists(
 
 @given(samples)
 def test_every_line_is_as_wide_as_the_others(seen: list[tuple[float, float, int, float]]) -> None:
-    at, trace = 0.0, []
+    at, samples = 0.0, []
     for seconds, gap_s, rollouts, kv_usage in seen:
         at += gap_s + seconds
         server = None if kv_usage is None else ServerMetrics(kv_usage=kv_usage)
-        trace.append(sampled(at, seconds, rollouts=rollouts, admitted=16, server=server))
-    night = draw(trace)
+        samples.append(sampled(at, seconds, rollouts=rollouts, admitted=16, server=server))
+    night = draw(samples)
 
-    width = min(COLUMNS, len(trace))
+    width = min(COLUMNS, len(samples))
     for line in night.lines[:-1]:
         blocks = line[NAME_WIDTH:].partition(" ")[0]
         assert len(blocks) == width

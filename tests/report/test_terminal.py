@@ -28,7 +28,7 @@ def test_a_run_tells_what_it_cost_and_that_the_server_was_away() -> None:
             rolled("b"),
             grades=[graded("a", True), graded("b", True)],
             requests=[asked("a", prompt_tokens=30_000, completion_tokens=2000)],
-            trace=[
+            samples=[
                 sampled(10.0, down_s=10.0, outages=1),
                 sampled(20.0),
                 sampled(30.0, down_s=5.0, outages=1),

@@ -1,4 +1,4 @@
-"""The gateway in simulated time: its real policy and meter, before a simulated server.
+"""The gateway in simulated time: its real policy, meter and messages, before a simulated server.
 
 What `turns`, `exchange` and `server` do with futures and sockets, this does with a timeline. Probes
 are requests for one token, and wait in the engine's queue like any other.
@@ -11,15 +11,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from orchestrator.endpoint.load import LoadSample
 from orchestrator.endpoint.metrics import ServerMetrics
+from orchestrator.gateway.messages import (
+    Message,
+    Requested,
+    Sampled,
+    parse_rollout_segment,
+    rollout_segment,
+)
 from orchestrator.gateway.meter import Meter
 from orchestrator.gateway.policy import Policy
 from orchestrator.gateway.server import QUIET_WITH_METRICS_S, QUIET_WITHOUT_S
 from orchestrator.gateway.states import Ticket
+from orchestrator.gateway.turns import availability
 from orchestrator.gateway.upstreams import PROBE_TIMEOUT_S
 from orchestrator.types import FailureKind, ModelRequest, RequestResult, RolloutKey
-from simulation.simulated_night import PlannedStep
+from simulation.planned_rollouts import PlannedStep
 from simulation.simulated_outages import (
     KEEPALIVE_S,
     Outage,
@@ -31,6 +38,7 @@ from simulation.simulated_outages import (
 from simulation.vllm_simulator import SimulatedAnswer
 
 URL = "http://simulated/v1"
+SAMPLE_S = 10.0
 PROBE = -1
 """The probes' number among rollouts."""
 Reply = Callable[[FailureKind | None, float], None]
@@ -41,11 +49,17 @@ Reply = Callable[[FailureKind | None, float], None]
 class _Call:
     """What an agent asked, until it has its reply."""
 
+    key: RolloutKey
     ticket: Ticket
     step: PlannedStep
     reply: Reply
     attempt: int = 0
     """Tells events of an attempt that is over from those of the one under way."""
+
+    @property
+    def number(self) -> int:
+        """The server's name for the rollout."""
+        return int(self.key.instance_id)
 
 
 @dataclass
@@ -61,7 +75,10 @@ class Waits:
 
 
 class SimulatedGateway:
-    """Agents `ask`, and are called back. `pump` is to be called after whatever happened."""
+    """Implements `driver.gateway_listener.GatewayHandle`.
+
+    Agents `ask`, and are called back. `pump` is to be called after whatever happened.
+    """
 
     def __init__(
         self,
@@ -77,46 +94,63 @@ class SimulatedGateway:
         quiet_s = QUIET_WITH_METRICS_S if sees_metrics else QUIET_WITHOUT_S
         self.policy = Policy([URL], max_outage_s, quiet_s, max_tries, Random(f"policy/{seed}"))
         self.waits = Waits()
-        self.down_since: float | None = None
+        self.has_news = False
+        """There are messages for the driver of other things than requests."""
+        self._messages: list[Message] = []
         self._timeline = timeline
         self._server = server
         self._request_timeout_s = request_timeout_s
         self._sees_metrics = sees_metrics
-        self._meter = Meter()
-        self._calls: dict[int, _Call] = {}
-        self._held_s: defaultdict[int, float] = defaultdict(float)
+        self._meter = Meter(lambda: timeline.now)
+        self._calls: dict[RolloutKey, _Call] = {}
+        self._held_s: defaultdict[RolloutKey, float] = defaultdict(float)
         """Of calls that are over."""
         self._probe = 0
         self._probes_out = False
         self._reading = server.metrics() or ServerMetrics()
         self._sampled_at, self._down_s, self._outages = timeline.now, 0.0, 0
+        self._reported_away: frozenset[str] = frozenset()
+        self._down_since: float | None = None
+        timeline.after(SAMPLE_S, self._sample)
+
+    # the driver's side
+
+    def base_url(self, key: RolloutKey) -> str:
+        return f"http://gateway/r/{rollout_segment(key)}/v1"
+
+    def poll(self) -> list[Message]:
+        said, self._messages, self.has_news = self._messages, [], False
+        return said
+
+    def forget(self, key: RolloutKey) -> None:
+        """The rollout has ended."""
+        rollout = rollout_segment(key)
+        call = self._calls.pop(key, None)
+        if call is not None:
+            self.policy.abandoned(call.ticket, self._timeline.now)
+            self._server.server.abort(call.number)
+            self.pump()
+        self.policy.forget(rollout)
+        self._meter.forget(rollout)
+        self._held_s.pop(key, None)
 
     # the agents' side
 
-    def ask(self, rollout: int, step: PlannedStep, reply: Reply) -> None:
-        call = _Call(Ticket(str(rollout), self._timeline.now), step, reply)
-        self._calls[rollout] = call
+    def ask(self, key: RolloutKey, step: PlannedStep, reply: Reply) -> None:
+        call = _Call(key, Ticket(rollout_segment(key), self._timeline.now), step, reply)
+        self._calls[key] = call
         self.policy.arrive(call.ticket, self._timeline.now)
+        self.pump()
 
-    def held_s(self, rollout: int) -> float:
+    def held_s(self, key: RolloutKey) -> float:
         """What the rollout waited so far on no limit's account."""
-        call = self._calls.get(rollout)
+        call = self._calls.get(key)
         waits = self.policy.not_counted_s(call.ticket, self._timeline.now) if call else 0.0
-        return self._held_s[rollout] + waits
+        return self._held_s[key] + waits
 
-    def quiet_s(self, rollout: int) -> float:
-        call = self._calls.get(rollout)
+    def quiet_s(self, key: RolloutKey) -> float:
+        call = self._calls.get(key)
         return self.policy.quiet_for_s(call.ticket, self._timeline.now) if call else 0.0
-
-    def drop(self, rollout: int) -> None:
-        """The rollout has ended."""
-        call = self._calls.pop(rollout, None)
-        if call is not None:
-            self.policy.abandoned(call.ticket, self._timeline.now)
-            self._server.server.abort(rollout)
-        self.policy.forget(str(rollout))
-        self._meter.forget(str(rollout))
-        self._held_s.pop(rollout, None)
 
     # the server's side
 
@@ -140,96 +174,110 @@ class SimulatedGateway:
         self._server.forget_undelivered()
         if self._probes_out:
             self._end_probe(self._probe, why)
-        for rollout, call in list(self._calls.items()):
+        for call in list(self._calls.values()):
             if call.ticket.phase == "sent":
-                self._lose(rollout, call, call.attempt, why)
+                self._lose(call, call.attempt, why)
 
     def answered(self, answer: SimulatedAnswer) -> None:
         """An answer reached the gateway."""
         if answer.rollout == PROBE:
             self._end_probe(self._probe, "")
             return
-        call = self._calls.get(answer.rollout)
-        if call is not None and call.ticket.phase == "sent":
-            self.policy.answered(call.ticket, self._timeline.now)
-            self._end(answer.rollout, call, None)
+        for call in self._calls.values():
+            if call.number == answer.rollout and call.ticket.phase == "sent":
+                self.policy.answered(call.ticket, self._timeline.now)
+                self._end(call, answer)
+                return
 
     # what the policy says
 
     def pump(self) -> None:
         now = self._timeline.now
         for ticket in self.policy.expired(now):
-            rollout = int(ticket.rollout)
-            self._end(rollout, self._calls[rollout], FailureKind.ENDPOINT_UNAVAILABLE)
+            self._end(self._call_of(ticket), FailureKind.ENDPOINT_UNAVAILABLE)
         for ticket in self.policy.granted(now):
-            self._send(int(ticket.rollout))
+            self._send(self._call_of(ticket))
         for _ in self.policy.due_probes(now):
             self._start_probe()
-        self._note_whether_down(now)
+        self._report_changes(now)
 
     def next_s(self) -> float:
         """When to pump though nothing happened."""
         wakeup = self.policy.wakeup(self._timeline.now)
-        assert wakeup is None or wakeup > self._timeline.now, "time would stand still"
-        return float("inf") if wakeup is None else wakeup
+        # what is due this moment was done, but for a rounding error
+        return float("inf") if wakeup is None else max(wakeup, self._timeline.now + 1e-6)
 
-    def _note_whether_down(self, now: float) -> None:
-        if self.policy.is_down and self.down_since is None:
-            self.down_since = now
-        elif not self.policy.is_down and self.down_since is not None:
-            self.waits.down.append((self.down_since, now))
-            self.down_since = None
+    def _call_of(self, ticket: Ticket) -> _Call:
+        return self._calls[parse_rollout_segment(ticket.rollout)]
 
-    def _send(self, rollout: int) -> None:
-        call = self._calls[rollout]
+    def _report_changes(self, now: float) -> None:
+        if self.policy.away == self._reported_away:
+            return
+        self._reported_away = self.policy.away
+        self._report(availability(self.policy))
+        if self.policy.is_down and self._down_since is None:
+            self._down_since = now
+        elif not self.policy.is_down and self._down_since is not None:
+            self.waits.down.append((self._down_since, now))
+            self._down_since = None
+
+    def _report(self, news: Message) -> None:
+        self._messages.append(news)
+        self.has_news = True
+
+    def _send(self, call: _Call) -> None:
         call.attempt += 1
         attempt, refusal = call.attempt, self._server.refusal
         if refusal is not None:
             after_s = refusal.after_s
-            self._timeline.after(after_s, lambda: self._refused(rollout, call, attempt, refusal))
+            self._timeline.after(after_s, lambda: self._refused(call, attempt, refusal))
             return
-        self._server.server.submit(rollout, call.step.prompt_tokens, call.step.answer_tokens)
+        self._server.server.submit(call.number, call.step.prompt_tokens, call.step.answer_tokens)
         self._timeline.after(
             self._request_timeout_s,
-            lambda: self._lose(rollout, call, attempt, "no answer in time"),
+            lambda: self._lose(call, attempt, "no answer in time"),
         )
 
-    def _refused(self, rollout: int, call: _Call, attempt: int, refusal: Refusal) -> None:
+    def _refused(self, call: _Call, attempt: int, refusal: Refusal) -> None:
         if not refusal.is_busy:
-            self._lose(rollout, call, attempt, refusal.why)
+            self._lose(call, attempt, refusal.why)
         elif call.attempt == attempt and call.ticket.phase == "sent":
             self.policy.busy(call.ticket, self._timeline.now)
 
-    def _lose(self, rollout: int, call: _Call, attempt: int, why: str) -> None:
+    def _lose(self, call: _Call, attempt: int, why: str) -> None:
         if call.attempt != attempt or call.ticket.phase != "sent":
             return
         self.waits.lost += 1
-        self._server.server.abort(rollout)
+        self._server.server.abort(call.number)
         if not self.policy.lost(call.ticket, why, self._timeline.now):
-            self._end(rollout, call, FailureKind.REQUEST_REFUSED)
+            self._end(call, FailureKind.REQUEST_REFUSED)
 
-    def _end(self, rollout: int, call: _Call, failure: FailureKind | None) -> None:
-        del self._calls[rollout]
-        ticket, step = call.ticket, call.step
-        self._held_s[rollout] += ticket.held_s + ticket.queue_s
+    def _end(self, call: _Call, how: SimulatedAnswer | FailureKind) -> None:
+        del self._calls[call.key]
+        ticket = call.ticket
+        answer = how if isinstance(how, SimulatedAnswer) else None
+        self._held_s[call.key] += ticket.held_s + ticket.queue_s
         self.waits.held_s += ticket.held_s
         self.waits.queue_s += ticket.queue_s
         total_s = self._timeline.now - ticket.arrived_at
         record = ModelRequest(
-            key=RolloutKey("a-night", ticket.rollout, 1),
-            result=RequestResult.FAILED if failure else RequestResult.ANSWERED,
+            key=call.key,
+            result=RequestResult.ANSWERED if answer else RequestResult.FAILED,
             server=ticket.server,
-            status=502 if failure else 200,
+            status=200 if answer else 502,
             started_at=ticket.arrived_at,
             total_s=total_s,
             queue_s=ticket.queue_s,
             held_s=ticket.held_s,
             retries=ticket.tries + ticket.rejections,
-            prompt_tokens=step.prompt_tokens,
-            completion_tokens=step.answer_tokens,
+            first_token_s=answer.first_token_s if answer else None,
+            prompt_tokens=call.step.prompt_tokens,
+            cached_tokens=answer.cached_tokens if answer else None,
+            completion_tokens=call.step.answer_tokens,
         )
         self._meter.add(ticket.rollout, record)
-        call.reply(failure, total_s)
+        self._messages.append(Requested(request=record))
+        call.reply(None if isinstance(how, SimulatedAnswer) else how, total_s)
 
     def _start_probe(self) -> None:
         self._probe += 1
@@ -249,13 +297,13 @@ class SimulatedGateway:
         self._server.server.abort(PROBE)
         self.policy.probed(URL, problem, self._timeline.now)
 
-    # what is told
+    # what is sampled
 
-    def sample(self) -> LoadSample:
-        """What happened since the last one."""
+    def _sample(self) -> None:
+        """Report what happened since the last one."""
         now = self._timeline.now
         down_s = self.policy.down_s(now)
-        sampled = self._meter.sample(
+        sample = self._meter.sample(
             seconds=now - self._sampled_at,
             waiting=self.policy.waiting,
             states=self.policy.states(),
@@ -264,7 +312,8 @@ class SimulatedGateway:
             server=self._read_server() if self._sees_metrics else None,
         )
         self._sampled_at, self._down_s, self._outages = now, down_s, self.policy.outages
-        return sampled
+        self._report(Sampled(sample=sample))
+        self._timeline.after(SAMPLE_S, self._sample)
 
     def _read_server(self) -> ServerMetrics | None:
         reading = self._server.metrics()

@@ -1,186 +1,187 @@
-"""Agents that work through rollouts at a simulated server, and what a driver sees of it.
-
-A rollout is a row of steps: a request for an answer, then a command in the sandbox, whose output
-makes the next prompt longer. It is drawn from its seed and number alone, so two nights with
-different limits do the same work. Not modelled: starting sandboxes, grades, rollouts that fail.
-"""
+"""A night in simulated time: the real driver, listener, scheduler, admission, budget, journal and
+gateway policy, before a simulated server, with simulated workers."""
 
 from __future__ import annotations
 
-import heapq
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from random import Random
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 
+from orchestrator.answers import GoldAnswer, seal
+from orchestrator.config import RunConfig, RunRequest, load_config
+from orchestrator.config.schema import RolloutLimits
 from orchestrator.driver.admission import Admission
-from orchestrator.endpoint.load import LoadSample
-from orchestrator.endpoint.metrics import ServerMetrics
-from simulation.vllm_simulator import SimulatedAnswer, SimulatedServer
+from orchestrator.driver.engine import Event, ModelStatus
+from orchestrator.driver.gateway_listener import GatewayListener
+from orchestrator.driver.loop import Driver, Work
+from orchestrator.driver.plan import make_plan
+from orchestrator.driver.scheduler import Scheduler, Start
+from orchestrator.driver.stop import StopSignal
+from orchestrator.journal import Journal
+from orchestrator.paths import RunPaths
+from orchestrator.types import Instance, Outcome, RolloutResult
+from simulation.planned_rollouts import LIMITS, PlannedRollout
+from simulation.simulated_gateway import SimulatedGateway, Waits
+from simulation.simulated_outages import Outage, Timeline, UnsteadyServer
+from simulation.simulated_workers import SimulatedWorkers
+from simulation.vllm_simulator import ServerProfile, SimulatedServer
 
-SAMPLE_S = 10.0
-
-
-@dataclass(frozen=True)
-class AgentProfile:
-    """What rollouts are like: bounds of uniform draws, unless said otherwise."""
-
-    steps: tuple[int, int] = (15, 75)
-    first_prompt_tokens: tuple[int, int] = (3000, 6000)
-    answer_tokens: tuple[int, int] = (100, 600)
-    observation_tokens: tuple[int, int] = (200, 2000)
-    """Drawn log-uniformly: most are short."""
-    sandbox_s: tuple[float, float] = (0.5, 15.0)
-    """Drawn log-uniformly: most commands are quick."""
-    max_context_tokens: int = 65_536
-    """A rollout ends before the step that would go over it."""
-
-
-@dataclass(frozen=True)
-class PlannedStep:
-    """A request for an answer, and the command that it leads to."""
-
-    prompt_tokens: int
-    answer_tokens: int
-    sandbox_s: float
+RUN_ID = "a-night"
+POLL_S = 10.0
+"""How long the driver waits for something to happen, which costs real time."""
+IN_MEMORY = Path("/dev/shm")
+"""A disk would wait for every patch to be written, which nobody reads."""
 
 
-PlannedRollout = Sequence[PlannedStep]
+@dataclass
+class NightLog:
+    """How it went. Seconds on the night's clock, 0 at its start."""
 
+    results: list[RolloutResult] = field(default_factory=list)
+    starts: Counter[str] = field(default_factory=Counter)
+    ended_s: float = 0.0
+    agent_s: dict[str, float] = field(default_factory=dict)
+    """What each rollout took of its time limit."""
+    waits: Waits = field(default_factory=Waits)
+    limits: list[tuple[float, int]] = field(default_factory=list)
+    """How many rollouts were admitted at once, whenever that changed."""
 
-def draw_rollouts(
-    count: int, seed: int, agents: AgentProfile | None = None
-) -> list[PlannedRollout]:
-    """Rollouts that depend on the seed and on their number only, however they are scheduled."""
-    profile = agents or AgentProfile()
-    return [_draw_rollout(Random(f"{seed}/{number}"), profile) for number in range(count)]
+    @property
+    def outcomes(self) -> dict[str, Outcome]:
+        return {r.key.instance_id: r.outcome for r in self.results if r.outcome is not None}
 
+    @property
+    def failures(self) -> list[RolloutResult]:
+        return [result for result in self.results if result.failure is not None]
 
-def _draw_rollout(random: Random, agents: AgentProfile) -> PlannedRollout:
-    steps: list[PlannedStep] = []
-    prompt = random.randint(*agents.first_prompt_tokens)
-    for _ in range(random.randint(*agents.steps)):
-        answer = random.randint(*agents.answer_tokens)
-        if prompt + answer > agents.max_context_tokens:
-            break
-        steps.append(PlannedStep(prompt, answer, _log_uniform(random, *agents.sandbox_s)))
-        prompt += answer + round(_log_uniform(random, *agents.observation_tokens))
-    return steps
-
-
-def _log_uniform(random: Random, low: float, high: float) -> float:
-    return math.exp(random.uniform(math.log(low), math.log(high)))
+    @property
+    def finished_s(self) -> list[float]:
+        """When rollouts came to an outcome."""
+        return [r.record.ended_at for r in self.results if r.outcome is not None]
 
 
 class SimulatedNight:
-    """Agents that work through rollouts in their order, `limit` of them at once, at one server."""
+    """One session of a run. `run` is all of it; `events` lets who iterates look at what is there.
+
+    With an admission of None as many rollouts are under way as there are slots.
+    """
 
     def __init__(
-        self, rollouts: Sequence[PlannedRollout], server: SimulatedServer, limit: int
+        self,
+        rollouts: Sequence[PlannedRollout],
+        outages: Sequence[Outage] = (),
+        *,
+        profile: ServerProfile | None = None,
+        limits: RolloutLimits = LIMITS,
+        slots: int = 12,
+        admission: Admission | None = None,
+        max_outage_s: float = 8 * 3600.0,
+        request_timeout_s: float = 900.0,
+        sees_metrics: bool = True,
+        seed: int = 0,
+        journal: Journal | None = None,
     ) -> None:
-        self.server = server
-        self.limit = limit
-        """May be set at any time; lowering it ends no rollout that is under way."""
-        self.finished_s: list[float] = []
-        """When rollouts ended."""
-        self._rollouts = rollouts
-        self._started = 0
-        self._at: dict[int, int] = {}
-        """The step that each rollout under way is at."""
-        self._commands: list[tuple[float, int]] = []
+        """With a journal of an earlier session it goes on with that run."""
+        self.timeline = Timeline()
+        self.server = SimulatedServer(profile or ServerProfile(700_000))
+        self._unsteady = UnsteadyServer(self.server)
+        self.gateway = SimulatedGateway(
+            self.timeline,
+            self._unsteady,
+            max_outage_s=max_outage_s,
+            request_timeout_s=request_timeout_s,
+            sees_metrics=sees_metrics,
+            seed=seed,
+        )
+        for outage in outages:
+            self.gateway.suffer(outage)
+        self._instances = {
+            name: Instance(name, "a/repo", "c0ffee", "an issue", "")
+            for name in map(str, range(len(rollouts)))
+        }
+        self.journal = journal or Journal.in_memory(
+            RUN_ID, list(self._instances.values()), clock=self._clock
+        )
+        self._config = _config().model_copy(update={"rollout": limits})
+        self._max_outage_s = max_outage_s
+        self.scheduler = Scheduler(slots, slots, limits.retries, limits.retry_delay_s)
+        self._admission = admission
+        self._workers = SimulatedWorkers(rollouts, self.gateway, self.timeline, self._advance)
+        self.log = NightLog(waits=self.gateway.waits, agent_s=self._workers.agent_s)
 
-    @property
-    def now(self) -> float:
-        return self.server.now
+    def run(self) -> NightLog:
+        """Until nothing is left to do, or all is given up."""
+        for _ in self.events():
+            pass
+        return self.log
 
-    @property
-    def under_way(self) -> int:
-        return len(self._at)
+    def events(self) -> Iterator[Event | Start | None]:
+        """What the driver says, turn by turn."""
+        with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
+            driver = self._make_driver(RunPaths(Path(folder) / RUN_ID))
+            self._note_limit()
+            plan = make_plan(list(self._instances.values()), self.journal.state())
+            self.journal.begin_session()
+            for event in driver.events(plan):
+                self._note(event)
+                yield event
+            self.journal.end_session()
+        self.log.ended_s = self.timeline.now
 
-    @property
-    def is_over(self) -> bool:
-        return len(self.finished_s) == len(self._rollouts)
-
-    def advance(self, until_s: float) -> list[SimulatedAnswer]:
-        """Live on until then, or until the night is over; the answers that came."""
-        answers: list[SimulatedAnswer] = []
-        self._admit()
-        while not self.is_over and self.now < until_s:
-            command_s = self._commands[0][0] if self._commands else math.inf
-            now = min(until_s, command_s, self.server.next_event_s())
-            for answer in self.server.advance(now):
-                answers.append(answer)
-                self._run_command(answer.rollout)
-            while self._commands and self._commands[0][0] <= now:
-                self._next_step(heapq.heappop(self._commands)[1])
-        return answers
-
-    def _admit(self) -> None:
-        while self.under_way < self.limit and self._started < len(self._rollouts):
-            self._at[self._started] = -1
-            self._started += 1
-            self._next_step(self._started - 1)
-
-    def _run_command(self, rollout: int) -> None:
-        step = self._rollouts[rollout][self._at[rollout]]
-        heapq.heappush(self._commands, (self.now + step.sandbox_s, rollout))
-
-    def _next_step(self, rollout: int) -> None:
-        """Ask for the next answer, or end."""
-        self._at[rollout] += 1
-        if self._at[rollout] < len(self._rollouts[rollout]):
-            step = self._rollouts[rollout][self._at[rollout]]
-            self.server.submit(rollout, step.prompt_tokens, step.answer_tokens)
-        else:
-            del self._at[rollout]
-            self.finished_s.append(self.now)
-            self._admit()
-
-
-class Watcher:
-    """What the gateway and /metrics would say of a night, interval by interval."""
-
-    def __init__(self, night: SimulatedNight, sees_metrics: bool = True) -> None:
-        self.night = night
-        self._sees_metrics = sees_metrics
-        self._sizes: dict[int, int] = {}
-        self._metrics = night.server.metrics()
-        self._outages = night.server.outages
-
-    def watch(self, seconds: float = SAMPLE_S) -> LoadSample:
-        """Let so much of the night pass."""
-        server, began_s = self.night.server, self.night.now
-        answers = self.night.advance(began_s + seconds)
-        metrics = server.metrics()
-        held = metrics is None or self._metrics is None or server.outages != self._outages
-        grown = None if metrics is None else metrics.since(self._metrics or ServerMetrics())
-        self._metrics, self._outages = metrics, server.outages
-        seconds = self.night.now - began_s
-        return LoadSample(
-            at=self.night.now,
-            seconds=seconds,
-            rollouts=self.night.under_way,
-            answers=len(answers),
-            grown_tokens=sum(self._grown(answer) for answer in answers),
-            latency_s=sum(a.latency_s for a in answers) / len(answers) if answers else 0.0,
-            prompt_tokens=sum(answer.prompt_tokens for answer in answers),
-            completion_tokens=sum(answer.answer_tokens for answer in answers),
-            in_flight=0,
-            waiting=0,
-            down_s=seconds if held else 0.0,
-            server=grown if self._sees_metrics else None,
+    def _make_driver(self, paths: RunPaths) -> Driver:
+        paths.root.mkdir()
+        answer = seal(GoldAnswer("", "", {}))
+        answers = dict.fromkeys(self._instances, answer)
+        work = Work(self._config, paths, self._instances, answers, "process", self.gateway)
+        listener = GatewayListener(
+            self.gateway,
+            self.journal,
+            self.scheduler,
+            self._admission,
+            self._max_outage_s,
+            self._clock,
+        )
+        return Driver(
+            work,
+            self._workers,
+            self.scheduler,
+            self.journal,
+            StopSignal(),
+            listener,
+            clock=self._clock,
+            poll_s=POLL_S,
         )
 
-    def _grown(self, answer: SimulatedAnswer) -> int:
-        size = answer.prompt_tokens + answer.answer_tokens
-        before = self._sizes.get(answer.rollout, 0)
-        self._sizes[answer.rollout] = size
-        return size - before
+    def _clock(self) -> float:
+        return self.timeline.now
+
+    def _advance(self, until_s: float) -> None:
+        """To the next thing that happens, at most to `until_s`."""
+        coming = (self.timeline.next_s, self.gateway.next_s(), self.server.next_event_s())
+        self.timeline.now = min(until_s, *coming)
+        for answer in self._unsteady.advance(self.timeline.now):
+            self.gateway.answered(answer)
+        self.timeline.run_due()
+        self.gateway.pump()
+
+    def _note(self, event: Event | Start | None) -> None:
+        if isinstance(event, Start) and event.stage == "rollout":
+            self.log.starts[event.key.instance_id] += 1
+        elif isinstance(event, RolloutResult):
+            self.log.results.append(event)
+        elif isinstance(event, ModelStatus):
+            self._note_limit()
+
+    def _note_limit(self) -> None:
+        limit = self.scheduler.rollout_limit
+        if limit is not None and (not self.log.limits or self.log.limits[-1][1] != limit):
+            self.log.limits.append((self.timeline.now, limit))
 
 
-def run_under(admission: Admission, night: SimulatedNight, sees_metrics: bool = True) -> None:
-    """The whole night, under what the controller makes of it."""
-    watcher = Watcher(night, sees_metrics)
-    while not night.is_over:
-        night.limit = admission.limit
-        admission.observe(watcher.watch())
+@cache
+def _config() -> RunConfig:
+    settings = {"cluster.min_free_disk_gb": 0}
+    return load_config(RunRequest("demo", agent="mini", run_id=RUN_ID, settings=settings))

@@ -1,4 +1,4 @@
-"""The real policy, scheduler, admission and budget, in nights in which the server goes away."""
+"""The real driver and the real gateway policy, in nights in which the server goes away."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 from statistics import median
+from typing import Any
 
 import pytest
 
+from orchestrator.driver.admission import Admission
 from orchestrator.types import FailureKind, Outcome
-from simulation.disturbed_night import (
-    LIMITS,
-    DisturbedNight,
-    NightLog,
-    draw_night,
-    left_to_do,
-)
+from simulation.planned_rollouts import LIMITS, draw_rollouts_near_limits
+from simulation.simulated_night import NightLog, SimulatedNight
 from simulation.simulated_outages import SHORT, Outage, Trouble, draw_outages
 from simulation.vllm_simulator import ServerProfile, SimulatedServer
 
+SLOTS = 12
 WHOLE = 250
 """Rollouts that take some 8 hours."""
 PART = 60
@@ -34,11 +32,16 @@ COLD_S = 150.0
 @cache
 def calm(count: int, seed: int) -> NightLog:
     """The same night without outages."""
-    return DisturbedNight(draw_night(count, seed), seed=seed).run()
+    return night_of(count, seed).run()
 
 
 def disturbed(count: int, seed: int, outages: Sequence[Outage]) -> NightLog:
-    return DisturbedNight(draw_night(count, seed), outages, seed=seed).run()
+    return night_of(count, seed, outages).run()
+
+
+def night_of(count: int, seed: int, outages: Sequence[Outage] = (), **more: Any) -> SimulatedNight:
+    rollouts = draw_rollouts_near_limits(count, seed)
+    return SimulatedNight(rollouts, outages, seed=seed, admission=Admission(SLOTS), **more)
 
 
 def lost_s(night: NightLog, undisturbed: NightLog, outages: Sequence[Outage]) -> float:
@@ -63,7 +66,9 @@ def assert_as_if_nothing_had_been(night: NightLog, undisturbed: NightLog) -> Non
     assert len(night.results) == len(undisturbed.results)
 
 
-@pytest.mark.parametrize("seed", [1, 6, 17])
+@pytest.mark.parametrize(
+    "seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (6, 17))]
+)
 def test_a_night_with_outages_loses_their_time_and_nothing_else(seed: int) -> None:
     undisturbed = calm(WHOLE, seed)
     outages = draw_outages(undisturbed.ended_s, seed)
@@ -138,9 +143,9 @@ def test_a_restart_costs_the_prompts_that_are_computed_again() -> None:
 
 def test_an_outage_that_is_too_long_ends_the_run_and_a_resumed_one_does_the_rest() -> None:
     undisturbed = calm(PART, 1)
-    rollouts = draw_night(PART, 1)
     outages = [Outage(Trouble.RESTART, 3000.0, LONG_S)]
-    first = DisturbedNight(rollouts, outages, max_outage_s=1800.0, seed=1).run()
+    session = night_of(PART, 1, outages, max_outage_s=1800.0)
+    first = session.run()
 
     assert first.ended_s == pytest.approx(3000 + 1800, abs=10)
     assert {r.failure.kind for r in first.failures if r.failure} == {
@@ -150,8 +155,7 @@ def test_an_outage_that_is_too_long_ends_the_run_and_a_resumed_one_does_the_rest
     assert first.outcomes.items() < undisturbed.outcomes.items()
     assert set(first.starts) == {r.key.instance_id for r in first.results}, "none is left under way"
 
-    planned = left_to_do(PART, first)
-    second = DisturbedNight(rollouts, seed=1).run(planned)
+    second = night_of(PART, 1, journal=session.journal).run()
     assert not second.failures
     assert first.outcomes.keys().isdisjoint(second.outcomes)
     assert {**first.outcomes, **second.outcomes} == undisturbed.outcomes

@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from orchestrator.driver.admission import Admission
+from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.endpoint.metrics import ServerMetrics
-from simulation.simulated_night import (
-    PlannedStep,
-    SimulatedNight,
-    Watcher,
-    draw_rollouts,
-    run_under,
-)
+from orchestrator.types import ModelRequest
+from simulation.planned_rollouts import NO_LIMITS, PlannedStep, draw_rollouts
+from simulation.simulated_night import SimulatedNight
+from simulation.simulated_outages import Outage, Trouble
 from simulation.vllm_simulator import ServerProfile, SimulatedAnswer, SimulatedServer
 
 LARGE, SMALL = 1_500_000, 80_000
 LONG_S = 1e9
 
 
-def night_of(
-    kv_tokens: int, limit: int, count: int = 20, seed: int = 1
-) -> tuple[SimulatedNight, list[SimulatedAnswer]]:
-    server = SimulatedServer(ServerProfile(kv_tokens))
-    night = SimulatedNight(draw_rollouts(count, seed), server, limit)
-    return night, night.advance(LONG_S)
+def make_night(
+    kv_tokens: int, slots: int, count: int = 20, seed: int = 1, **more: Any
+) -> SimulatedNight:
+    profile = ServerProfile(kv_tokens)
+    rollouts = draw_rollouts(count, seed)
+    return SimulatedNight(rollouts, profile=profile, slots=slots, limits=NO_LIMITS, **more)
+
+
+def night_of(kv_tokens: int, slots: int, **more: Any) -> SimulatedNight:
+    """A whole one."""
+    night = make_night(kv_tokens, slots, **more)
+    night.run()
+    return night
+
+
+def requests_of(night: SimulatedNight) -> Sequence[ModelRequest]:
+    return night.journal.state().requests
+
+
+def ends_s(night: SimulatedNight) -> list[float]:
+    return [request.started_at + request.total_s for request in requests_of(night)]
 
 
 def metrics_of(night: SimulatedNight) -> ServerMetrics:
@@ -66,11 +80,11 @@ def test_a_batch_decodes_more_tokens_a_second_but_each_stream_fewer() -> None:
 
 @pytest.mark.parametrize(("kv_tokens", "limit"), [(SMALL, 8), (350_000, 12), (LARGE, 32)])
 def test_every_token_is_generated_once_and_prefilled_or_found(kv_tokens: int, limit: int) -> None:
-    night, answers = night_of(kv_tokens, limit)
+    night = night_of(kv_tokens, limit)
     metrics = metrics_of(night)
     steps = [step for rollout in draw_rollouts(20, 1) for step in rollout]
 
-    assert len(answers) == len(steps) == metrics.queued == metrics.first_tokens
+    assert len(requests_of(night)) == len(steps) == metrics.queued == metrics.first_tokens
     assert metrics.generation_tokens == pytest.approx(sum(s.answer_tokens for s in steps))
     assert metrics.prompt_tokens == sum(s.prompt_tokens for s in steps) == metrics.prefix_queries
     again = night.server.prefilled_tokens - (metrics.prefix_queries - metrics.prefix_hits)
@@ -81,35 +95,34 @@ def test_every_token_is_generated_once_and_prefilled_or_found(kv_tokens: int, li
 
 
 def test_the_cache_never_holds_more_than_it_can() -> None:
-    server = SimulatedServer(ServerProfile(SMALL))
-    night = SimulatedNight(draw_rollouts(12, 2), server, 12)
-    while not night.is_over:
-        night.advance(night.now + 7)
-        assert server.cached_tokens <= SMALL + 1e-3
+    night = make_night(SMALL, 12, count=12, seed=2)
+    for _ in night.events():
+        assert night.server.cached_tokens <= SMALL + 1e-3
 
 
 def test_a_cache_with_room_finds_all_but_what_is_new() -> None:
-    night, answers = night_of(LARGE, 8)
+    night = night_of(LARGE, 8)
     new = sum(
         step.prompt_tokens - (earlier.prompt_tokens + earlier.answer_tokens)
         for rollout in draw_rollouts(20, 1)
         for earlier, step in zip((PlannedStep(0, 0, 0.0), *rollout), rollout, strict=False)
     )
 
-    assert sum(a.prompt_tokens - a.cached_tokens for a in answers) == pytest.approx(new, rel=1e-3)
+    computed = sum(r.prompt_tokens - (r.cached_tokens or 0) for r in requests_of(night))
+    assert computed == pytest.approx(new, rel=1e-3)
     assert hit_rate(night) > 0.95
 
 
 def test_too_many_trajectories_for_the_cache_find_nothing_and_take_longer() -> None:
-    (few, _), (many, _) = night_of(SMALL, 2), night_of(SMALL, 16)
+    few, many = night_of(SMALL, 2), night_of(SMALL, 16)
 
     assert hit_rate(few) > 0.7
     assert hit_rate(many) < 0.1
-    assert few.now < 0.7 * many.now
+    assert few.log.ended_s < 0.7 * many.log.ended_s
 
 
 def test_with_room_more_at_once_are_faster() -> None:
-    hours = [night_of(LARGE, limit, count=40)[0].now for limit in (2, 4, 8, 16)]
+    hours = [night_of(LARGE, limit, count=40).log.ended_s for limit in (2, 4, 8, 16)]
 
     assert hours == sorted(hours, reverse=True)
 
@@ -135,73 +148,70 @@ def test_a_request_that_can_never_fit_is_refused() -> None:
 
 
 def test_the_same_seed_gives_the_same_night_and_another_one_another() -> None:
-    assert [astuple(a) for a in night_of(SMALL, 4)[1]] == [
-        astuple(a) for a in night_of(SMALL, 4)[1]
-    ]
+    assert requests_of(night_of(SMALL, 4)) == requests_of(night_of(SMALL, 4))
     assert draw_rollouts(3, 1) != draw_rollouts(3, 2)
     assert draw_rollouts(3, 1) == draw_rollouts(9, 1)[:3]
 
 
 def test_an_outage_costs_its_time_and_all_is_answered_in_the_end() -> None:
-    calm, calm_answers = night_of(LARGE, 8)
-    server = SimulatedServer(ServerProfile(LARGE))
-    server.fail_at(600, 1200)
-    night = SimulatedNight(draw_rollouts(20, 1), server, 8)
-    answers = night.advance(700)
-    assert server.is_away
-    assert server.metrics() is None
-    assert night.advance(1799) == []
-    answers += night.advance(LONG_S)
+    calm = night_of(LARGE, 8)
+    outage = Outage(Trouble.RESTART, 600, 1200)
+    night = night_of(LARGE, 8, outages=[outage])
 
-    assert len(answers) == len(calm_answers)
-    assert night.now > calm.now + 1100
-    assert server.outages == 1
+    assert len(requests_of(night)) == len(requests_of(calm))
+    assert not [s for s in ends_s(night) if outage.start_s < s <= outage.end_s]
+    assert night.log.ended_s > calm.log.ended_s + 1100
+    assert night.server.restarts == 1
 
 
 def test_a_restart_empties_the_cache_and_the_counters() -> None:
-    server = SimulatedServer(ServerProfile(LARGE))
-    server.fail_at(1200, 60)
-    night = SimulatedNight(draw_rollouts(30, 1), server, 8)
-    night.advance(1199)
-    before = metrics_of(night)
-    answers = night.advance(1290)
-    after = metrics_of(night)
+    night = make_night(LARGE, 8, count=30, outages=[Outage(Trouble.RESTART, 1200, 60)])
+    before = after = ServerMetrics()
+    for _ in night.events():
+        if night.timeline.now < 1200:
+            before = metrics_of(night)
+        elif night.timeline.now < 1290:
+            after = metrics_of(night)
+    held = [
+        r for r in requests_of(night) if r.started_at < 1200 and r.started_at + r.total_s > 1260
+    ]
 
     assert after.generation_tokens < before.generation_tokens
     assert after.prefix_hits < 0.5 * after.prefix_queries
-    assert all(a.cached_tokens == 0 for a in answers if a.at_s > 1260 and a.latency_s > 60)
+    assert held
+    assert all(request.cached_tokens == 0 for request in held)
 
 
 def test_a_lower_limit_acts_as_rollouts_end() -> None:
-    night = SimulatedNight(draw_rollouts(40, 1), SimulatedServer(ServerProfile(LARGE)), 16)
-    night.advance(300)
-    night.limit = 4
-    assert night.under_way > 4
-    while len(night.finished_s) < 20:
-        night.advance(night.now + 60)
+    night = make_night(LARGE, 16, count=40)
+    under_way = []
+    """After each start."""
+    for event in night.events():
+        if isinstance(event, Start) and event.stage is Stage.ROLLOUT:
+            under_way.append(len(night.scheduler.running(Stage.ROLLOUT)))
+        if night.timeline.now >= 300:
+            night.scheduler.rollout_limit = 4
+        if len(night.log.finished_s) == 20:
+            break
 
-    assert night.under_way == 4
+    assert (max(under_way), under_way[-1]) == (16, 4)
 
 
-def test_the_watcher_counts_all_growth_and_marks_outages() -> None:
-    server = SimulatedServer(ServerProfile(LARGE))
-    server.fail_at(303, 2)
-    night = SimulatedNight(draw_rollouts(4, 1), server, 4)
-    watcher = Watcher(night)
-    samples = []
-    while not night.is_over:
-        samples.append(watcher.watch())
+def test_samples_count_all_growth_and_mark_outages() -> None:
+    night = night_of(LARGE, 4, count=4, outages=[Outage(Trouble.RESTART, 303, 2)])
+    samples = night.journal.state().samples
     last = [rollout[-1] for rollout in draw_rollouts(4, 1)]
+    unseen = sum(1 for r in requests_of(night) if r.started_at + r.total_s > samples[-1].at)
 
     assert [n for n, sample in enumerate(samples) if sample.is_disturbed] == [30]
-    assert sum(s.grown_tokens for s in samples) == sum(
-        s.prompt_tokens + s.answer_tokens for s in last
-    )
-    assert sum(s.answers for s in samples) == sum(len(r) for r in draw_rollouts(4, 1))
+    assert sum(s.answers for s in samples) == sum(len(r) for r in draw_rollouts(4, 1)) - unseen
+    if not unseen:
+        assert sum(s.grown_tokens for s in samples) == sum(
+            s.prompt_tokens + s.answer_tokens for s in last
+        )
 
 
 def test_a_whole_night_under_the_controller_ends() -> None:
-    night = SimulatedNight(draw_rollouts(30, 3), SimulatedServer(ServerProfile(SMALL)), 1)
-    run_under(Admission(8), night)
+    night = make_night(SMALL, 8, count=30, seed=3, admission=Admission(8))
 
-    assert len(night.finished_s) == 30
+    assert len(night.run().finished_s) == 30

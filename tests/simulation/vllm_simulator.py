@@ -9,11 +9,10 @@ Modelled, each as vLLM's V1 engine does it, but for whole requests instead of to
 - first come, first served, up to `max_num_seqs`; a request waits until its prompt fits;
 - preemption: where running requests outgrow the cache, the last one started goes back to the
   queue's front, and what it had is prefilled again, as far as it was evicted;
-- an outage: what runs is lost, the cache and the counters begin anew, and requests, old and new,
-  wait until the server is back, which is what a gateway that holds requests makes of it.
+- a crash: what runs and what waits is lost, the cache and the counters begin anew.
 
 Between two events all rates are constant, so time jumps from event to event: the end of a prefill,
-of an answer, a full cache, an outage.
+of an answer, a full cache.
 
 Not modelled: the cost of attention over long contexts, prompts with a common prefix (the system
 prompt), prompts that share a chunk, speculative decoding.
@@ -59,7 +58,7 @@ class SimulatedAnswer:
     rollout: int
     at_s: float
     latency_s: float
-    """From the request to the whole answer, outages included; so is `first_token_s`."""
+    """From the request to the whole answer; so is `first_token_s`."""
     first_token_s: float
     prompt_tokens: int
     cached_tokens: int
@@ -95,10 +94,7 @@ class SimulatedServer:
         self.now = 0.0
         self.prefilled_tokens = 0.0
         """Computed over all time, restarts or not."""
-        self.outages = 0
-        """How many have begun."""
-        self._outages: deque[tuple[float, float]] = deque()
-        self._back_s: float | None = None
+        self.restarts = 0
         self._hangs = False
         self._reset()
 
@@ -117,17 +113,9 @@ class SimulatedServer:
         self._idle_tokens = 0.0
 
     @property
-    def is_away(self) -> bool:
-        return self._back_s is not None
-
-    @property
     def cached_tokens(self) -> float:
         """What the cache holds, of running requests and of finished ones; never over its size."""
         return self._held + self._idle_tokens
-
-    def fail_at(self, start_s: float, seconds: float) -> None:
-        """Be away from `start_s` on for so long; call in the order of time, before it comes."""
-        self._outages.append((start_s, start_s + seconds))
 
     def submit(self, rollout: int, prompt_tokens: int, answer_tokens: int) -> None:
         """Ask for an answer now.
@@ -152,7 +140,7 @@ class SimulatedServer:
     def crash(self) -> list[int]:
         """Begin anew, cache and counters empty; rollouts whose requests are gone."""
         lost = [request.rollout for request in (*self._running, *self._waiting)]
-        self.outages += 1
+        self.restarts += 1
         self._hangs = False
         self._reset()
         return lost
@@ -162,10 +150,8 @@ class SimulatedServer:
         self._hangs = hangs
         self._start_next()
 
-    def metrics(self) -> ServerMetrics | None:
-        """The counters as /metrics shows them; None while the server is away."""
-        if self.is_away:
-            return None
+    def metrics(self) -> ServerMetrics:
+        """The counters as /metrics shows them."""
         return ServerMetrics(
             running=len(self._running),
             waiting=len(self._waiting),
@@ -188,8 +174,6 @@ class SimulatedServer:
 
     def _next(self) -> tuple[float, Callable[[], list[SimulatedAnswer]]]:
         """The event that comes first, and what it does."""
-        if self._back_s is not None:
-            return self._back_s, self._come_back
         if self._hangs:
             return math.inf, self._nothing
         step_s, chunk = self._step()
@@ -205,10 +189,7 @@ class SimulatedServer:
             full_s = (self.profile.kv_tokens - self._held) / self._decoding * step_s
             if full_s < in_s and len(self._running) > 1:
                 in_s, happen = full_s, self._preempt
-        at_s = self.now + max(0.0, in_s)
-        if self._outages and self._outages[0][0] <= at_s:
-            return max(self.now, self._outages[0][0]), self._go_away
-        return at_s, happen
+        return self.now + max(0.0, in_s), happen
 
     def _nothing(self) -> list[SimulatedAnswer]:
         return []
@@ -224,7 +205,7 @@ class SimulatedServer:
 
     def _flow(self, seconds: float) -> None:
         """So many seconds at the rates as they are."""
-        if seconds <= 0.0 or self.is_away or self._hangs:
+        if seconds <= 0.0 or self._hangs:
             return
         step_s, chunk = self._step()
         steps = seconds / step_s
@@ -303,7 +284,7 @@ class SimulatedServer:
 
     def _start_next(self) -> None:
         """Start what waits first, if nothing is being prefilled and it fits."""
-        if self._prefilling is not None or not self._waiting or self.is_away or self._hangs:
+        if self._prefilling is not None or not self._waiting or self._hangs:
             return
         request = self._waiting[0]
         free = self.profile.kv_tokens * (1 - WATERMARK) - self._held
@@ -336,24 +317,6 @@ class SimulatedServer:
             over -= gone
             if self._idle[oldest] <= 0.0:
                 del self._idle[oldest]
-
-    def _go_away(self) -> list[SimulatedAnswer]:
-        self._back_s = self._outages.popleft()[1]
-        self.outages += 1
-        lost = [*self._running, *self._waiting]
-        self._reset()
-        self._waiting.extend(lost)
-        return []
-
-    def _come_back(self) -> list[SimulatedAnswer]:
-        assert self._back_s is not None
-        self._back_s = None
-        for request in self._waiting:
-            request.queued_s, request.cached = self.now, None
-            request.generated, request.first_token_s = 0.0, 0.0
-            request.done_at_tokens = math.inf
-        self._start_next()
-        return []
 
     def _add(self, counter: str, growth: float) -> None:
         self._count[counter] = self._count.get(counter, 0.0) + growth

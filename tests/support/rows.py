@@ -113,7 +113,7 @@ def state(
     sessions: Iterable[SessionRow] = (),
     ids: Sequence[str] = ("a", "b", "c"),
     requests: Sequence[ModelRequest] = (),
-    trace: Sequence[LoadSample] = (),
+    samples: Sequence[LoadSample] = (),
 ) -> RunState:
     """What a journal says that holds these results."""
     return RunState(
@@ -123,5 +123,5 @@ def state(
         [result.record for result in grades],
         tuple(sessions),
         tuple(requests),
-        tuple(trace),
+        tuple(samples),
     )

@@ -1,0 +1,150 @@
+"""The engine on a small Ray of its own: what streams, what dies, and what is missing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from ray.cluster_utils import Cluster
+
+from orchestrator.config import RunConfig
+from orchestrator.dataset import Dataset
+from orchestrator.driver.engine import Event
+from orchestrator.driver.engine_ray import ROLLOUT_SLOT, RayEngine
+from orchestrator.errors import PrerequisiteError
+from orchestrator.types import FailureKind, GradeResult, Instance, Outcome, RolloutResult
+from orchestrator.worker.grade import GradeRequest
+from orchestrator.worker.rollout import Progress, RolloutRequest
+
+LIMIT_S = 120.0
+MakeConfig = Callable[..., RunConfig]
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+@pytest.fixture
+def engine() -> Iterator[RayEngine]:
+    engine = RayEngine(2, 1, None, "a-run")
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """The base URL of a model that takes requests and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+
+
+def rollout(config: RunConfig, instance: Instance, folder: Path, **more: Any) -> RolloutRequest:
+    return RolloutRequest(config, instance, 1, "process", str(folder), **more)
+
+
+def events_until(engine: RayEngine, is_last: Callable[[Event], bool]) -> list[Event]:
+    """What the engine says, up to an event that is waited for."""
+    events: list[Event] = []
+    deadline = time.monotonic() + LIMIT_S
+    while not any(map(is_last, events)):
+        assert time.monotonic() < deadline, f"{len(events)} events in {LIMIT_S} s, none of them it"
+        events += engine.poll(0.25)
+    return events
+
+
+def is_result(event: Event) -> bool:
+    return isinstance(event, RolloutResult | GradeResult)
+
+
+def agent_works(event: Event) -> bool:
+    return isinstance(event, Progress) and event.phase == "agent"
+
+
+def rollout_workers() -> list[psutil.Process]:
+    """Processes of ours in which a rollout is under way."""
+    children = psutil.Process().children(recursive=True)
+    return [p for p in children if "_rollout_task" in " ".join(p.cmdline())]
+
+
+def test_a_rollout_streams_its_progress_and_then_its_result(
+    engine: RayEngine, make_config: MakeConfig, instance: Instance, tmp_path: Path
+) -> None:
+    request = rollout(make_config("nop"), instance, tmp_path)
+    engine.submit_rollout(request)
+    *progress, result = events_until(engine, is_result)
+
+    assert all(isinstance(event, Progress) and event.key == request.key for event in progress)
+    assert isinstance(result, RolloutResult)
+    assert (result.key, result.outcome) == (request.key, Outcome.GAVE_UP)
+    assert engine.poll(0.0) == []
+
+
+def test_a_grade_ends_in_one_result(
+    engine: RayEngine, make_config: MakeConfig, instance: Instance, demo: Dataset, tmp_path: Path
+) -> None:
+    answer = demo.answers[instance.instance_id]
+    request = GradeRequest(
+        make_config("nop"), instance, 1, "no patch", "process", str(tmp_path), answer
+    )
+    engine.submit_grade(request)
+    (result,) = events_until(engine, is_result)
+
+    assert isinstance(result, GradeResult)
+    assert (result.key, result.resolved) == (request.key, False)
+
+
+def test_a_worker_that_is_killed_is_a_failure_and_the_next_rollout_has_another(
+    engine: RayEngine,
+    make_config: MakeConfig,
+    instance: Instance,
+    silent_server: str,
+    tmp_path: Path,
+) -> None:
+    request = rollout(make_config("mini"), instance, tmp_path, base_url=silent_server)
+    engine.submit_rollout(request)
+    events_until(engine, agent_works)
+    (worker,) = rollout_workers()
+    os.kill(worker.pid, signal.SIGKILL)
+    *_, result = events_until(engine, is_result)
+
+    assert isinstance(result, RolloutResult)
+    assert (result.key, result.outcome) == (request.key, None)
+    assert result.failure is not None
+    assert result.failure.kind is FailureKind.WORKER_LOST
+    assert "\n" not in result.failure.detail
+    assert 0 < result.record.started_at <= result.record.ended_at
+    engine.submit_rollout(rollout(make_config("nop"), instance, tmp_path))
+    assert events_until(engine, is_result)
+
+
+def test_what_runs_sees_that_it_is_to_stop_and_still_sends_its_result(
+    engine: RayEngine,
+    make_config: MakeConfig,
+    instance: Instance,
+    silent_server: str,
+    tmp_path: Path,
+) -> None:
+    engine.submit_rollout(rollout(make_config("mini"), instance, tmp_path, base_url=silent_server))
+    events_until(engine, agent_works)
+    engine.stop_now()
+    *_, result = events_until(engine, is_result)
+
+    assert isinstance(result, RolloutResult)
+    assert result.failure is not None
+    assert result.failure.kind is FailureKind.INTERRUPTED
+
+
+def test_a_cluster_without_our_resources_is_one_line_that_says_how_to_start_it() -> None:
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        with pytest.raises(PrerequisiteError, match=ROLLOUT_SLOT) as caught:
+            RayEngine(1, 1, cluster.address, "a-run")
+    finally:
+        cluster.shutdown()
+
+    assert "ray start" in str(caught.value)
+    assert "\n" not in str(caught.value)

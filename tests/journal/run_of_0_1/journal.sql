@@ -1,0 +1,136 @@
+BEGIN TRANSACTION;
+CREATE TABLE grade (
+    id INTEGER PRIMARY KEY,
+    instance_id TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    patch_sha256 TEXT NOT NULL,
+    resolved INTEGER,
+    reason TEXT,
+    failure TEXT,
+    detail TEXT NOT NULL,
+    started_at REAL NOT NULL,
+    ended_at REAL NOT NULL,
+    phases_s TEXT NOT NULL,
+    FOREIGN KEY (instance_id, attempt) REFERENCES rollout,
+    CHECK ((resolved IS NULL) <> (failure IS NULL))
+) STRICT;
+INSERT INTO "grade" VALUES(1,'harborlight__parcelo-21',1,'dec39c6ba2ff6382b7e3c1e417be775cee9955cf27705709cc63fd408ddbca9e',1,'tests',NULL,'',1.7956551499203689098e+09,1.79565515074279236787e+09,'{"harness": 0.8224234580993652}');
+INSERT INTO "grade" VALUES(2,'harborlight__parcelo-14',1,'a8ac56962dcbf351c8e2d30cd49c0f533dbd841506d3dcb800fef9529fe54126',1,'tests',NULL,'',1.79565515077749705309e+09,1.79565515142241144182e+09,'{"harness": 0.6449143886566162}');
+INSERT INTO "grade" VALUES(3,'harborlight__parcelo-3',1,'1ea3da48e91df0559e814778412345d74f44a2824bf9d0c98b775ed90766aa29',1,'tests',NULL,'',1.79565515328386640552e+09,1.79565515433563137057e+09,'{"harness": 1.051764965057373}');
+INSERT INTO "grade" VALUES(4,'orchard__ledger-12',1,'2f5040f7e74b296507ec03bcacaec60b760849bb76b00b5bd6c98986be97ce6c',1,'tests',NULL,'',1.7956551543862509727e+09,1.79565515529956674575e+09,'{"harness": 0.9133157730102539}');
+CREATE TABLE instance (
+    instance_id TEXT PRIMARY KEY,
+    repo TEXT NOT NULL,
+    position INTEGER NOT NULL UNIQUE
+) STRICT;
+INSERT INTO "instance" VALUES('harborlight__parcelo-14','harborlight/parcelo',0);
+INSERT INTO "instance" VALUES('harborlight__parcelo-21','harborlight/parcelo',1);
+INSERT INTO "instance" VALUES('harborlight__parcelo-3','harborlight/parcelo',2);
+INSERT INTO "instance" VALUES('orchard__ledger-12','orchard/ledger',3);
+INSERT INTO "instance" VALUES('orchard__ledger-31','orchard/ledger',4);
+INSERT INTO "instance" VALUES('orchard__ledger-47','orchard/ledger',5);
+INSERT INTO "instance" VALUES('quillworks__mdslate-19','quillworks/mdslate',6);
+INSERT INTO "instance" VALUES('quillworks__mdslate-28','quillworks/mdslate',7);
+INSERT INTO "instance" VALUES('quillworks__mdslate-5','quillworks/mdslate',8);
+INSERT INTO "instance" VALUES('tidepool__cronwise-23','tidepool/cronwise',9);
+INSERT INTO "instance" VALUES('tidepool__cronwise-35','tidepool/cronwise',10);
+INSERT INTO "instance" VALUES('tidepool__cronwise-8','tidepool/cronwise',11);
+CREATE TABLE request (
+    id INTEGER PRIMARY KEY,
+    instance_id TEXT NOT NULL,      -- no reference: a rollout's row comes after its requests
+    attempt INTEGER NOT NULL,
+    result TEXT NOT NULL,
+    server TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    started_at REAL NOT NULL,
+    total_s REAL NOT NULL,
+    queue_s REAL NOT NULL,
+    held_s REAL NOT NULL,
+    first_token_s REAL,
+    retries INTEGER NOT NULL,
+    prompt_tokens INTEGER NOT NULL,
+    cached_tokens INTEGER,
+    completion_tokens INTEGER NOT NULL,
+    reasoning_tokens INTEGER NOT NULL
+) STRICT;
+INSERT INTO "request" VALUES(1,'harborlight__parcelo-21',1,'answered','http://127.0.0.1:46167/v1',200,1.79565513873345899585e+09,2.03438735899999301182e+00,6.91000002461805706843e-06,0.0,NULL,0,644,NULL,34,0);
+INSERT INTO "request" VALUES(2,'harborlight__parcelo-14',1,'answered','http://127.0.0.1:46167/v1',200,1.79565513874265956879e+09,2.02586297299990292231e+00,7.61100000090664252638e-06,0.0,NULL,0,689,NULL,34,0);
+INSERT INTO "request" VALUES(3,'harborlight__parcelo-21',1,'answered','http://127.0.0.1:46167/v1',200,1.79565514081664109229e+09,2.00192878400002882699e+00,6.72999999551393557339e-06,0.0,NULL,0,683,NULL,243,0);
+INSERT INTO "request" VALUES(4,'harborlight__parcelo-14',1,'answered','http://127.0.0.1:46167/v1',200,1.79565514086274337769e+09,2.03865830000006553746e+00,3.57940000412781955674e-05,0.0,NULL,0,728,NULL,295,0);
+INSERT INTO "request" VALUES(5,'harborlight__parcelo-21',1,'answered','http://127.0.0.1:46167/v1',200,1.79565514292181706429e+09,2.01354495500004304631e+00,7.63100001677230466157e-06,0.0,NULL,0,945,NULL,38,0);
+INSERT INTO "request" VALUES(6,'harborlight__parcelo-14',1,'answered','http://127.0.0.1:46167/v1',200,1.79565514294530606271e+09,2.00666581200005111895e+00,7.74199997977120801806e-06,0.0,NULL,0,1042,NULL,38,0);
+INSERT INTO "request" VALUES(7,'harborlight__parcelo-3',1,'answered','http://127.0.0.1:46167/v1',200,1.79565514713419032092e+09,2.00441290100002333929e+00,8.3520000089265522547e-06,0.0,NULL,0,558,NULL,34,0);
+INSERT INTO "request" VALUES(8,'orchard__ledger-12',1,'answered','http://127.0.0.1:46167/v1',200,1.79565514722016549105e+09,2.00174222699990878027e+00,7.81100004587642615661e-06,0.0,NULL,0,634,NULL,34,0);
+INSERT INTO "request" VALUES(9,'harborlight__parcelo-3',1,'answered','http://127.0.0.1:46167/v1',200,1.79565514915712571143e+09,2.00173175599991282069e+00,5.27800000327260931953e-06,0.0,NULL,0,597,NULL,191,0);
+INSERT INTO "request" VALUES(10,'orchard__ledger-12',1,'answered','http://127.0.0.1:46167/v1',200,1.79565514927102088922e+09,2.00824590799993529799e+00,5.7490000244797556661e-06,0.0,NULL,0,673,NULL,266,0);
+INSERT INTO "request" VALUES(11,'harborlight__parcelo-3',1,'answered','http://127.0.0.1:46167/v1',200,1.79565515117951536184e+09,2.00160275399991860467e+00,5.4480000244439e-06,0.0,NULL,0,805,NULL,38,0);
+INSERT INTO "request" VALUES(12,'orchard__ledger-12',1,'answered','http://127.0.0.1:46167/v1',200,1.79565515132122898106e+09,2.00280672100007,5.02800003232550807297e-06,0.0,NULL,0,956,NULL,38,0);
+INSERT INTO "request" VALUES(13,'orchard__ledger-31',1,'answered','http://127.0.0.1:46167/v1',200,1.79565515431906652446e+09,2.00194892299998628004e+00,5.69799999539100099354e-06,0.0,NULL,0,646,NULL,34,0);
+INSERT INTO "request" VALUES(14,'orchard__ledger-31',1,'abandoned','http://127.0.0.1:46167/v1',0,1795655156.33772,2.29360960000008162751e-01,4.85700002172961831092e-06,0.0,NULL,0,0,NULL,0,0);
+INSERT INTO "request" VALUES(15,'orchard__ledger-47',1,'answered','http://127.0.0.1:46167/v1',200,1.79565515467315268516e+09,2.00192331499999909283e+00,5.63799994779401458799e-06,0.0,NULL,0,678,NULL,34,0);
+INSERT INTO "request" VALUES(16,'orchard__ledger-47',1,'abandoned','http://127.0.0.1:46167/v1',0,1.79565515670039200788e+09,2.2372520300007181504e-01,5.09799997416848782449e-06,0.0,NULL,0,0,NULL,0,0);
+CREATE TABLE rollout (
+    instance_id TEXT NOT NULL REFERENCES instance,
+    attempt INTEGER NOT NULL CHECK (attempt > 0),
+    outcome TEXT,
+    failure TEXT,
+    detail TEXT NOT NULL,
+    salvaged INTEGER NOT NULL,
+    patch_sha256 TEXT NOT NULL,
+    patch_bytes INTEGER NOT NULL,
+    steps INTEGER NOT NULL,
+    prompt_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL,
+    model_s REAL NOT NULL,
+    held_s REAL NOT NULL,
+    started_at REAL NOT NULL,
+    ended_at REAL NOT NULL,
+    phases_s TEXT NOT NULL,         -- JSON: seconds by phase
+    notes TEXT NOT NULL,            -- JSON: a list of remarks
+    PRIMARY KEY (instance_id, attempt),
+    CHECK ((outcome IS NULL) <> (failure IS NULL))
+) STRICT;
+INSERT INTO "rollout" VALUES('harborlight__parcelo-21',1,'submitted',NULL,'',0,'dec39c6ba2ff6382b7e3c1e417be775cee9955cf27705709cc63fd408ddbca9e',621,3,2272,315,6.07935821699993539368e+00,2.12710000369042973034e-05,1.79565513835475754739e+09,1.79565514520172357561e+09,'{"image": 4.4170000137455645e-06, "sandbox": 0.2480817539999407, "agent": 6.236758001999988, "harvest": 0.14928049499997087, "remove": 0.09451935200002026}','[]');
+INSERT INTO "rollout" VALUES('harborlight__parcelo-14',1,'submitted',NULL,'',0,'a8ac56962dcbf351c8e2d30cd49c0f533dbd841506d3dcb800fef9529fe54126',775,3,2459,367,6.07866106299991315609e+00,5.11470000219560461118e-05,1.79565513833157348625e+09,1.79565514564126873014e+09,'{"image": 5.026999929214071e-06, "sandbox": 0.2456546220000746, "agent": 6.260055190999992, "harvest": 0.19790381600000728, "remove": 0.45553924500006815}','[]');
+INSERT INTO "rollout" VALUES('harborlight__parcelo-3',1,'submitted',NULL,'',0,'1ea3da48e91df0559e814778412345d74f44a2824bf9d0c98b775ed90766aa29',464,3,1960,263,6.01521027199999,1.90780000366430613212e-05,1.79565514522285437585e+09,1.7956551532733094692e+09,'{"image": 3.9960000322025735e-06, "sandbox": 1.872756172000095, "agent": 6.0770092940000495, "harvest": 0.04409419599994635, "remove": 0.03517407699996511}','[]');
+INSERT INTO "rollout" VALUES('orchard__ledger-12',1,'submitted',NULL,'',0,'2f5040f7e74b296507ec03bcacaec60b760849bb76b00b5bd6c98986be97ce6c',688,3,2263,338,6.0264178319999928135e+00,1.85880001026816898956e-05,1.795655145748462677e+09,1.79565515351410841943e+09,'{"image": 3.625000090323738e-06, "sandbox": 1.4465504329999703, "agent": 6.131907289999958, "harvest": 0.08217438300005142, "remove": 0.08286783300002298}','[]');
+INSERT INTO "rollout" VALUES('orchard__ledger-31',1,NULL,'interrupted','stopped by hand',0,'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',0,2,646,34,2.00740736699992794456e+00,5.69799999539100099354e-06,1.79565515328361034394e+09,1.79565515669715285301e+09,'{"image": 2.9839999342584633e-06, "sandbox": 0.9684908940000696, "agent": 2.3119869140000446, "harvest": 0.057540078999977595, "remove": 0.07018099699996583}','[]');
+INSERT INTO "rollout" VALUES('orchard__ledger-47',1,NULL,'interrupted','stopped by hand',0,'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',0,2,678,34,2.00768992100006471446e+00,5.63799994779401458799e-06,1.79565515353885769844e+09,1.79565515708335208893e+09,'{"image": 4.136000029575371e-06, "sandbox": 1.0960223890000407, "agent": 2.289815105999992, "harvest": 0.10122759599994424, "remove": 0.051840536999975484}','[]');
+CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+INSERT INTO "run" VALUES('version','2');
+INSERT INTO "run" VALUES('run_id','int-process');
+CREATE TABLE sample (
+    id INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    seconds REAL NOT NULL,
+    rollouts INTEGER NOT NULL,
+    admitted INTEGER NOT NULL,
+    answers INTEGER NOT NULL,
+    grown_tokens INTEGER NOT NULL,
+    prompt_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL,
+    latency_s REAL NOT NULL,
+    in_flight INTEGER NOT NULL,
+    waiting INTEGER NOT NULL,
+    down_s REAL NOT NULL,
+    outages INTEGER NOT NULL,
+    running REAL,
+    server_waiting REAL,
+    kv_usage REAL,
+    preemptions REAL,
+    prefix_queries REAL,
+    prefix_hits REAL
+) STRICT;
+INSERT INTO "sample" VALUES(1,1.79565513886043024065e+09,1.00033779789999925928e+01,2,2,0,0,0,0,0.0,2,0,0.0,0,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "sample" VALUES(2,1.79565514887500452998e+09,1.00145704020000039238e+01,2,2,6,2063,4731,682,2.02016262750000441528e+00,2,0,0.0,0,NULL,NULL,NULL,NULL,NULL,NULL);
+CREATE TABLE session (
+    id INTEGER PRIMARY KEY,
+    started_at REAL NOT NULL,       -- seconds since the epoch, here and below
+    ended_at REAL,                  -- NULL: live, or killed
+    last_seen_at REAL NOT NULL
+) STRICT;
+INSERT INTO "session" VALUES(1,1.7956551271239037514e+09,1.79565515856994199752e+09,1.79565515856994199752e+09);
+CREATE UNIQUE INDEX one_outcome ON rollout (instance_id) WHERE outcome IS NOT NULL;
+CREATE UNIQUE INDEX one_verdict ON grade (instance_id, attempt, patch_sha256)
+    WHERE resolved IS NOT NULL;
+COMMIT;
