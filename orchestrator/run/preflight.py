@@ -52,7 +52,7 @@ def resolve_host(config: RunConfig, instances: Sequence[Instance]) -> Host:
         )
     if wanted != "process":
         try:
-            return _docker_host(config.cluster.sandbox.platform)
+            return replace(_docker_host(), platform=config.cluster.sandbox.platform)
         except PrerequisiteError:
             may_fall_back = wanted == "auto" and config.benchmark.is_bundled
             if not may_fall_back:
@@ -231,18 +231,12 @@ def docker_client(host: Host) -> docker.DockerClient | None:
     return connect()
 
 
-def _docker_host(platform: str) -> Host:
+def _docker_host() -> Host:
     from orchestrator.backends.docker.sandbox import connect
 
     info = connect(timeout_s=15).info()
     _require_tools("docker")  # the harness stops its containers with the command line client
-    return Host(
-        "docker",
-        info["MemTotal"] / 1e9,
-        int(info["NCPU"]),
-        str(info["ServerVersion"]),
-        platform=platform,
-    )
+    return Host("docker", info["MemTotal"] / 1e9, int(info["NCPU"]), str(info["ServerVersion"]))
 
 
 def _require_tools(*names: str) -> None:
