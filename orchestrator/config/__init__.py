@@ -2,6 +2,7 @@
 
 from orchestrator.config.load import (
     RunRequest,
+    dump_run_config,
     list_profiles,
     load_config,
     load_run_config,
@@ -12,6 +13,7 @@ from orchestrator.config.schema import RunConfig
 __all__ = [
     "RunConfig",
     "RunRequest",
+    "dump_run_config",
     "list_profiles",
     "load_config",
     "load_run_config",

@@ -125,6 +125,12 @@ def _mend_agent(data: dict[str, Any]) -> None:
             agent.pop(key, None)
 
 
+def dump_run_config(config: RunConfig) -> str:
+    """The text of a run.yaml."""
+    data = config.model_dump(mode="json")
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+
+
 def _drop(data: dict[str, Any], section: str, key: str) -> None:
     """Take a key out of a section, whose name has dots, where both are there."""
     found: Any = data

@@ -6,9 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 
-import yaml
-
-from orchestrator.config import RunConfig
+from orchestrator.config import RunConfig, dump_run_config
 from orchestrator.dataset import Dataset
 from orchestrator.driver.files import read_patches, save_rollout
 from orchestrator.journal import Journal, RunState
@@ -24,10 +22,7 @@ def create_run(paths: RunPaths, config: RunConfig, dataset: Dataset, lock: RunLo
 
     The journal is written last: a folder without one is no run, and is written over.
     """
-    text = yaml.safe_dump(
-        config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
-    )
-    write_atomic(paths.config, text)
+    write_atomic(paths.config, dump_run_config(config))
     lock.write(paths)
     Journal.create(paths.journal, config.run_id, dataset.instances).close()
 

@@ -8,10 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.config import RunConfig, RunRequest, list_profiles, load_config, load_run_config
+from orchestrator.config import (
+    RunConfig,
+    RunRequest,
+    dump_run_config,
+    list_profiles,
+    load_config,
+    load_run_config,
+)
 from orchestrator.errors import ConfigError
 from orchestrator.paths import write_atomic
-from orchestrator.run.session import _to_yaml
 
 SHIPPED = {k: list(list_profiles(k)) for k in ("benchmarks", "models", "agents", "clusters")}
 
@@ -66,7 +72,7 @@ def test_run_yaml_goes_there_and_back(
     settings: dict[str, object],
 ) -> None:
     config = make_config(agent, settings)
-    write_atomic(tmp_path / "run.yaml", _to_yaml(config))
+    write_atomic(tmp_path / "run.yaml", dump_run_config(config))
 
     assert load_run_config(tmp_path / "run.yaml") == config
 

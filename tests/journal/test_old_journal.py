@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 def test_it_reads_to_the_report_that_it_had_then(folder: Path) -> None:
     config, state = load_run_config(folder / "run.yaml"), read_journal(folder / "journal.sqlite")
     lock = json.loads((folder / "lock.json").read_text(encoding="utf-8"))
-    report = build_report(config, state, lock)
+    report = build_report(config, state, lock["versions"])
 
     was = json.loads((RUN_OF_0_1 / "report.json").read_text(encoding="utf-8"))
     assert json.loads(json.dumps(report.as_dict())) == was

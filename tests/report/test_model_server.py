@@ -17,7 +17,7 @@ CONFIG = load_config(RunRequest("demo", run_id="r1", runs_dir=str(Path("runs")))
 
 
 def section(seen: RunState) -> list[str]:
-    return list(model_server(build_report(CONFIG, seen, {}), seen.trace))
+    return list(model_server(build_report(CONFIG, seen, {}), seen.samples))
 
 
 def test_where_nothing_was_asked_there_is_no_section() -> None:
@@ -49,8 +49,8 @@ def test_what_nobody_showed_is_left_out() -> None:
 
 @pytest.mark.parametrize("samples", [0, 3])
 def test_the_night_is_drawn_where_it_was_sampled(samples: int) -> None:
-    trace = [sampled(10.0 * n, completion_tokens=7) for n in range(1, samples + 1)]
+    drawn = [sampled(10.0 * n, completion_tokens=7) for n in range(1, samples + 1)]
 
-    lines = section(state(requests=[asked()], trace=trace))
+    lines = section(state(requests=[asked()], samples=drawn))
 
     assert ("```text" in lines) is bool(samples)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from orchestrator.agents import load_agent_kind
 from orchestrator.answers import GoldAnswer, seal
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.config.schema import RolloutLimits
@@ -135,7 +136,11 @@ class SimulatedNight:
         paths.root.mkdir()
         answer = seal(GoldAnswer("", "", {}))
         answers = dict.fromkeys(self._instances, answer)
-        work = Work(self._config, paths, self._instances, answers, "process", self.gateway)
+        assert self._config.agent is not None
+        agent = load_agent_kind(self._config.agent, {})
+        work = Work(
+            self._config, paths, self._instances, answers, "process", self.gateway, agent=agent
+        )
         listener = GatewayListener(
             self.gateway,
             self.journal,

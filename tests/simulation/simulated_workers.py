@@ -23,8 +23,9 @@ from orchestrator.types import (
     RolloutResult,
     patch_sha256,
 )
+from orchestrator.worker.agent_run import OVERTIME_S, QUIET_S
 from orchestrator.worker.grade import GradeRequest
-from orchestrator.worker.rollout import OVERTIME_S, QUIET_S, RolloutRequest
+from orchestrator.worker.messages import RolloutRequest
 from simulation.planned_rollouts import PlannedRollout, PlannedStep
 from simulation.simulated_gateway import SimulatedGateway
 from simulation.simulated_outages import Timeline
@@ -62,7 +63,7 @@ class SimulatedWorkers:
     _ended: list[Event] = field(default_factory=list)
 
     def submit_rollout(self, request: RolloutRequest) -> None:
-        key, limits = request.key, request.config.rollout
+        key, limits = request.key, request.assignment.config.rollout
         budget = Budget(limits, lambda: self.gateway.held_s(key), now=lambda: self.timeline.now)
         life = _Life(key, self.rollouts[int(key.instance_id)], budget)
         self._lives[key] = life

@@ -10,7 +10,7 @@ import pytest
 from support.fake_model import events
 
 from orchestrator.endpoint.fields import Tokens
-from orchestrator.gateway.answers import StreamTally
+from orchestrator.gateway.replies import StreamTally
 from orchestrator.types import RequestResult
 
 USAGE: dict[str, Any] = {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 4}}
