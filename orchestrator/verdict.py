@@ -16,6 +16,7 @@ INSTANCE_LOG = "run_instance.log"
 TEST_OUTPUT = "test_output.txt"
 PATCH_APPLY_FAILED = ">>>>> Patch Apply Failed"
 TESTS_KILLED = ">>>>> Test Exit Code: 137"
+START_OF_TESTS = ">>>>> Start Test Output"
 END_OF_TESTS = ">>>>> End Test Output"
 TIMED_OUT = re.compile(r"^Timeout error: \d+ seconds exceeded\.\s*\Z", re.MULTILINE)
 
@@ -32,8 +33,9 @@ def verdict(instance_id: str, files: Mapping[str, bytes]) -> tuple[bool, GradeRe
     """Read the harness's files of one instance.
 
     The harness catches its own errors and leaves no report then. It also reports "not resolved"
-    for tests that were cut off in the middle, which is the world's doing: the eval script goes on
-    after any failing command, so an output without its end marker means that it was killed.
+    for tests whose output was cut off, which is the world's doing: the eval script goes on after
+    any failing command, so an output without its end marker means that it was killed, and one
+    without its start marker that its head was lost on the way.
 
     Raises:
         HarnessUnavailable: there is no verdict.
@@ -61,4 +63,6 @@ def verdict(instance_id: str, files: Mapping[str, bytes]) -> tuple[bool, GradeRe
         return report.resolved, GradeReason.TESTS
     if END_OF_TESTS not in output:
         raise HarnessUnavailable(f"{instance_id}: the tests were cut off before their end")
+    if START_OF_TESTS not in output:
+        raise HarnessUnavailable(f"{instance_id}: the tests' output has lost its head")
     return False, GradeReason.NO_TEST_RESULTS

@@ -14,6 +14,7 @@ from orchestrator.verdict import (
     INSTANCE_LOG,
     PATCH_APPLY_FAILED,
     REPORT,
+    START_OF_TESTS,
     TEST_OUTPUT,
     verdict,
 )
@@ -66,7 +67,7 @@ def test_a_timeout_that_a_test_prints_is_none() -> None:
 
 
 def test_tests_that_ran_to_their_end_without_a_result_are_a_verdict() -> None:
-    seen = files({"resolved": False}, output=f"SyntaxError\n{END_OF_TESTS}\n")
+    seen = files({"resolved": False}, output=f"{START_OF_TESTS}\nSyntaxError\n{END_OF_TESTS}\n")
 
     assert verdict("i", seen) == (False, GradeReason.NO_TEST_RESULTS)
 
@@ -103,6 +104,14 @@ def test_a_report_that_can_not_be_read_is_no_verdict(data: bytes) -> None:
 
 def test_output_that_is_no_text_is_read_all_the_same() -> None:
     seen = files({"resolved": False})
-    seen[TEST_OUTPUT] = b"\xff\xfe\n" + END_OF_TESTS.encode()
+    seen[TEST_OUTPUT] = START_OF_TESTS.encode() + b"\n\xff\xfe\n" + END_OF_TESTS.encode()
 
     assert verdict("i", seen) == (False, GradeReason.NO_TEST_RESULTS)
+
+
+def test_an_output_that_has_lost_its_head_is_no_verdict() -> None:
+    """Seen on a busy host: all tests had passed, and the harness found none of them."""
+    seen = files({"resolved": False}, output=f"test_a PASSED\n{END_OF_TESTS}\n")
+
+    with pytest.raises(HarnessUnavailable, match="lost its head"):
+        verdict("i", seen)

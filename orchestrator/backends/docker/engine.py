@@ -10,11 +10,13 @@ from pathlib import Path
 
 import docker
 import docker.errors
+import docker.utils
 import requests.exceptions
 import urllib3.exceptions
 from docker.models.containers import Container
 
 from orchestrator.backends.base import SandboxSpec
+from orchestrator.backends.docker.streams import WholeOutputs
 from orchestrator.errors import PrerequisiteError
 from orchestrator.types import RolloutKey
 
@@ -44,6 +46,18 @@ def connect(timeout_s: int = 120) -> docker.DockerClient:
             f"no Docker engine answers at {where} ({type(error).__name__}).",
             "Start Docker (or OrbStack), or set DOCKER_HOST; `docker info` shows whether it runs.",
         ) from None
+    return client
+
+
+def connect_for_harness(timeout_s: int) -> docker.DockerClient:
+    """A client for code that is not ours, with which no command's output is lost.
+
+    Raises:
+        PrerequisiteError: no engine answers.
+    """
+    client = connect(timeout_s)
+    client.api.close()
+    client.api = WholeOutputs(timeout=timeout_s, **docker.utils.utils.kwargs_from_env())
     return client
 
 

@@ -13,7 +13,7 @@ import docker
 from swebench.harness.run_evaluation import run_instance
 
 from orchestrator.backends.base import GradeRequest, SandboxSpec
-from orchestrator.backends.docker.engine import connect, labels
+from orchestrator.backends.docker.engine import connect_for_harness, labels
 from orchestrator.backends.docker.images import ensure_image, evict_image
 from orchestrator.backends.grading import grade_result, harness_spec
 from orchestrator.errors import ImageUnavailable, InfraError, PrerequisiteError
@@ -31,7 +31,7 @@ def grade_in_docker(request: GradeRequest) -> GradeResult:
     error: InfraError | None = None
     instance, cluster = request.assignment.instance, request.assignment.config.cluster
     try:
-        with contextlib.closing(connect(ENGINE_TIMEOUT_S)) as client:
+        with contextlib.closing(connect_for_harness(ENGINE_TIMEOUT_S)) as client:
             ensure_image(client, instance, cluster.images, cluster.sandbox.platform)
             phases["image"] = time.monotonic() - started
             files = _run_harness(request, client)

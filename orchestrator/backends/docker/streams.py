@@ -12,8 +12,10 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import docker
 
 from orchestrator.backends.output import drain
 
@@ -54,6 +56,41 @@ def read_output(api: Any, exec_id: str, sink: Callable[[bytes], None], deadline:
     if done and not frames.is_whole:
         raise ConnectionResetError("a command's output was cut off")
     return done
+
+
+class WholeOutputs(docker.APIClient):
+    """Docker's SDK for those who call it themselves, as the official harness does, without its
+    losses: a command's output comes whole, or raises ConnectionResetError where it was cut off."""
+
+    def exec_start(  # type: ignore[override]  # the stubs overload it by flag
+        self,
+        exec_id: str,
+        detach: bool = False,
+        tty: bool = False,
+        stream: bool = False,
+        socket: bool = False,
+        demux: bool = False,
+    ) -> Any:
+        if detach or tty or socket or demux:
+            return super().exec_start(exec_id, detach, tty, stream, socket, demux)
+        chunks = self._output(exec_id)
+        return chunks if stream else b"".join(chunks)
+
+    def _output(self, exec_id: str) -> Iterator[bytes]:
+        """As it comes, for as long as it takes."""
+        arrived = bytearray()
+        frames = Demultiplexer(arrived.extend)
+        url = f"{self.base_url}/v{self.api_version}/exec/{exec_id}/start"
+        start = {"Detach": False, "Tty": False}
+        with self.post(url, json=start, stream=True, timeout=(self.timeout, None)) as response:
+            response.raise_for_status()
+            while data := response.raw.read1(65536):
+                frames.feed(data)
+                if arrived:
+                    yield bytes(arrived)
+                    arrived.clear()
+        if not frames.is_whole:
+            raise ConnectionResetError("a command's output was cut off")
 
 
 class ExecStream:

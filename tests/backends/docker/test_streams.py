@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socketserver
 import threading
 import time
@@ -14,8 +15,8 @@ import docker as sdk
 import pytest
 
 from orchestrator.backends import Sandbox
-from orchestrator.backends.docker.engine import ENGINE_ERRORS
-from orchestrator.backends.docker.streams import Demultiplexer, read_output
+from orchestrator.backends.docker.engine import ENGINE_ERRORS, LABEL, connect_for_harness
+from orchestrator.backends.docker.streams import Demultiplexer, WholeOutputs, read_output
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n"
 PATIENCE_S = 20.0
@@ -62,11 +63,13 @@ class Connection(socketserver.StreamRequestHandler):
 
 
 @contextmanager
-def engine(pieces: list[bytes], hangs_up: bool = True) -> Iterator[sdk.APIClient]:
+def engine(
+    pieces: list[bytes], hangs_up: bool = True, kind: type[sdk.APIClient] = sdk.APIClient
+) -> Iterator[sdk.APIClient]:
     with FakeEngine(pieces, hangs_up) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,)).start()
         url = f"tcp://127.0.0.1:{server.server_address[1]}"
-        with contextlib.closing(sdk.APIClient(base_url=url, version="1.41", timeout=2)) as api:
+        with contextlib.closing(kind(base_url=url, version="1.41", timeout=2)) as api:
             yield api
         server.over.set()
         server.shutdown()
@@ -119,6 +122,21 @@ def test_an_engine_that_does_not_answer_is_not_waited_for_for_ever() -> None:
         read(api)
 
 
+@pytest.mark.parametrize("as_stream", [False, True])
+def test_the_harness_gets_what_arrives_with_the_headers_too(as_stream: bool) -> None:
+    with engine([frame(b"FIRST"), frame(b"SECOND")], kind=WholeOutputs) as api:
+        output = api.exec_start("e", stream=as_stream)
+        assert (b"".join(output) if as_stream else output) == b"FIRSTSECOND"
+
+
+def test_the_harness_is_told_of_output_that_is_cut_off() -> None:
+    with (
+        engine([frame(b"whole"), frame(b"not whole")[:12]], kind=WholeOutputs) as api,
+        pytest.raises(ConnectionResetError),
+    ):
+        api.exec_start("e")
+
+
 def test_a_demultiplexer_knows_whether_a_frame_is_half_read() -> None:
     got = bytearray()
     frames = Demultiplexer(got.extend)
@@ -126,6 +144,20 @@ def test_a_demultiplexer_knows_whether_a_frame_is_half_read() -> None:
     assert (bytes(got), frames.is_whole) == (b"abc", False)
     frames.feed(frame(b"defg")[10:])
     assert (bytes(got), frames.is_whole) == (b"abcdefg", True)
+
+
+@pytest.mark.docker
+def test_the_harness_gets_the_whole_output_of_real_commands(
+    open_sandbox: Callable[..., Sandbox],
+) -> None:
+    open_sandbox("docker")
+    with contextlib.closing(connect_for_harness(60)) as client:
+        (container,) = client.containers.list(filters={"label": f"{LABEL}.run=test-{os.getpid()}"})
+        many = container.exec_run(["seq", "100000"])
+        assert many.output == b"".join(b"%d\n" % n for n in range(1, 100001))
+        for n in range(40):
+            said = container.exec_run(["bash", "-c", f"echo {n}; echo {n} >&2; exit 3"])
+            assert (said.exit_code, sorted(said.output.split())) == (3, [b"%d" % n] * 2)
 
 
 @pytest.mark.docker
