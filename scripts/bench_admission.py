@@ -34,6 +34,8 @@ from simulation.vllm_simulator import ServerProfile
 AIM_OF_BEST = 0.95
 AIM_OF_ANY = 0.90
 SHOWN = (4, 8, 16, 32)
+SHIPPED = 8
+"""The slots of `workers: auto`, which are the shipped profiles' max_concurrency."""
 TRIED = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 24, 28, 32)
 
 
@@ -47,6 +49,13 @@ class Measured:
     """Under the controller."""
     blind: Sequence[float]
     """The same without the server's metrics."""
+    shipped: Sequence[float]
+    """The same with as few slots as are shipped, which is all that the controller may use then."""
+
+    @property
+    def of_shipped(self) -> float:
+        """What the controller makes of them, over simply using them all."""
+        return mean(self.shipped) / mean(self.fixed[SHIPPED])
 
     @property
     def best(self) -> int:
@@ -111,12 +120,12 @@ def measure(kv_tokens: int, options: argparse.Namespace, pool: Executor) -> Meas
         ]
         return pool.submit(all_rates, cases)
 
-    tried = sorted({n for n in (*TRIED, options.slots) if n <= options.slots})
+    tried = sorted({n for n in (*TRIED, options.slots) if n <= options.slots} | {SHIPPED})
     fixed = {n: rates(n, False) for n in tried}
     seen, blind = rates(options.slots, True), rates(options.slots, True, sees_metrics=False)
-    return Measured(
-        kv_tokens, {n: r.result() for n, r in fixed.items()}, seen.result(), blind.result()
-    )
+    shipped = rates(SHIPPED, True, sees_metrics=False)
+    by_number = {n: r.result() for n, r in fixed.items()}
+    return Measured(kv_tokens, by_number, seen.result(), blind.result(), shipped.result())
 
 
 def all_rates(cases: Sequence[Case]) -> list[float]:
@@ -128,7 +137,7 @@ def mean(values: Sequence[float]) -> float:
 
 
 def print_table(measured: Sequence[Measured], options: argparse.Namespace) -> None:
-    console = Console(width=140)
+    console = Console(width=170)
     shown = [n for n in SHOWN if n <= options.slots]
     table = Table(
         title=f"rollouts an hour; aims {AIM_OF_BEST:g} of the best fixed number, "
@@ -143,6 +152,8 @@ def print_table(measured: Sequence[Measured], options: argparse.Namespace) -> No
         "no metrics",
         "of best",
         "worst seed",
+        f"no metrics, {SHIPPED} slots",
+        f"over fixed {SHIPPED}",
     ):
         table.add_column(head, justify="right")
     for m in measured:
@@ -159,6 +170,8 @@ def print_table(measured: Sequence[Measured], options: argparse.Namespace) -> No
                     f"{m.worst_of_best(rates):.3f}",
                 )
             ),
+            f"{mean(m.shipped):.1f}",
+            f"{m.of_shipped:.2f}",
         )
     console.print(table)
     for m in measured:

@@ -28,6 +28,12 @@ Lost is a share of the work that could be done:
 - Without metrics it is by how much the work a second lies under the best seen with fewer rollouts,
   if answers are slower than there too; slow tests are not the server's doing. Nothing warns of the
   edge here, so the limit rises only while there is no less work than with fewer.
+
+The second is an insurance. With the 8 slots of the shipped profiles it costs 2 to 3 % of a night of
+300 rollouts where 8 fit the server (7 to 8 % of one of 50: the climb from 2), and does 1.7 to 2.4
+times the work where the cache holds fewer (200,000 tokens or less). With 32 slots it comes to 0.88
+to 0.96 of the best fixed number, which nobody knows beforehand; all 32 come to 0.21 to 1
+(scripts/bench_admission.py; simulated, with vLLM's eviction).
 """
 
 from __future__ import annotations
