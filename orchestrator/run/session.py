@@ -123,6 +123,8 @@ def start(
     with waiting(console, "checking what the run needs"):
         checked = check(config, dataset, plan, agent, paths.root)
     lock = make_lock(config, dataset, checked, agent)
+    if config.agent:
+        agent = load_agent_kind(config.agent, lock.versions)  # from now on it is these
     with disk_errors_as_journal_errors(paths):
         create_run(paths, config, dataset, lock)
         with hold_driver_lock(paths), Journal.open(paths.journal) as journal:

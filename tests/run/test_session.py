@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from orchestrator.agents.base import SimpleKind
 from orchestrator.config import RunRequest
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.paths import RunPaths
@@ -43,6 +44,8 @@ def test_a_new_run_has_everything_before_it(request_of: Any, run_dir: Path) -> N
         assert [key.attempt for key in session.plan.rollouts] == [1] * 12
         assert {key.run_id for key in session.plan.rollouts} == {"r"}
         assert session.plan.grades == ()
+        assert isinstance(session.agent, SimpleKind)
+        assert session.agent.locked == session.lock.versions, "other versions end it"
         assert session.checked.host.kind == session.lock.sandbox.kind == "process"
         assert session.paths.root == run_dir.resolve()
 

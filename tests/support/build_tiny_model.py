@@ -1,6 +1,6 @@
 """Makes a model that a CPU serves at once: Qwen3's shape, 100 thousand random weights, no download.
 
-    .venv-vllm/bin/python tests/vllm/build_tiny_model.py FOLDER
+    .venv-vllm/bin/python tests/support/build_tiny_model.py FOLDER
 
 What it says is noise; a test that wants a certain text forces it with `structured_outputs`. A token
 is a byte, so that counts can be foretold, beside those few that Qwen3's parsers look for.

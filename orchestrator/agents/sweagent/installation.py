@@ -7,7 +7,6 @@ for the images' platform and Python, so that no sandbox ever installs anything.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from orchestrator.agents.sweagent.paths import SweAgentFolder, SweAgentPaths
 from orchestrator.errors import ConfigError, PrerequisiteError
+from orchestrator.locks import Locked, hold_lock
 from orchestrator.paths import write_atomic
 
 SOURCE = "https://github.com/SWE-agent/SWE-agent"
@@ -100,8 +100,8 @@ def hold_installation() -> Iterator[None]:
     Raises:
         PrerequisiteError: somebody is about to.
     """
-    problem = ("Another version of SWE-agent is being installed.", "Wait for it.")
-    with _locked(SweAgentFolder.of_user().in_use, fcntl.LOCK_SH, *problem):
+    problem = "Another version of SWE-agent is being installed."
+    with _held(SweAgentFolder.of_user().in_use, problem, "Wait for it.", shared=True):
         yield
 
 
@@ -277,24 +277,21 @@ def _run(command: Sequence[str], problem: str, detail: Say | None = None) -> str
 
 
 def _only_one(folder: SweAgentFolder) -> AbstractContextManager[None]:
-    problem = ("Another `agents install sweagent` is at work.", "Wait for it.")
-    return _locked(folder.lock, fcntl.LOCK_EX, *problem)
+    return _held(folder.lock, "Another `agents install sweagent` is at work.", "Wait for it.")
 
 
 def _in_nobodys_use(folder: SweAgentFolder) -> AbstractContextManager[None]:
-    problem = ("A run works with the SWE-agent that is installed.", "Wait for its end, or stop it.")
-    return _locked(folder.in_use, fcntl.LOCK_EX, *problem)
+    problem = "A run works with the SWE-agent that is installed."
+    return _held(folder.in_use, problem, "Wait for its end, or stop it.")
 
 
-# The library filelock has exclusive locks, and shared ones only on SQLite; here runs share a plain
-# file's lock with those that another version of this project has started.
 @contextmanager
-def _locked(path: Path, how: int, what: str, step: str) -> Iterator[None]:
-    """Raises PrerequisiteError(what, step) where another process has it."""
+def _held(path: Path, problem: str, cure: str, *, shared: bool = False) -> Iterator[None]:
+    """Raises PrerequisiteError(problem, cure) where another process has the lock."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a", encoding="utf-8") as file:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, how | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PrerequisiteError(what, step) from None
+            stack.enter_context(hold_lock(path, shared=shared))
+        except Locked:
+            raise PrerequisiteError(problem, cure) from None
         yield
