@@ -15,7 +15,7 @@ from typing import Any
 from orchestrator.answers import GoldAnswer, seal
 from orchestrator.config.keys import nearest
 from orchestrator.config.schema import Benchmark, Selection
-from orchestrator.errors import ConfigError, PrerequisiteError
+from orchestrator.errors import ConfigError, PrerequisiteError, one_line
 from orchestrator.types import Instance, SealedAnswer
 
 BUNDLED = {name: Path(__file__).parent / name for name in ("demo", "smoke")}
@@ -203,7 +203,7 @@ def _read_hub(benchmark: Benchmark) -> list[dict[str, Any]]:
     except DatasetNotFoundError:
         raise ConfigError(f"the hub has no dataset {benchmark.source!r}") from None
     except ValueError as error:
-        raise ConfigError(f"dataset {benchmark.source}: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"dataset {benchmark.source}: {one_line(error)}") from None
     except (OSError, RuntimeError) as error:
         # the hub's client raises both its own errors and plain ones for "no network"
         name = benchmark.data_file or f"{benchmark.source.split('/')[-1]}-{benchmark.split}.parquet"

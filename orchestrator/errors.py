@@ -22,13 +22,18 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from orchestrator.types import FailureKind
+from orchestrator.types import Failure, FailureKind
 
 EXIT_DONE = 0
 EXIT_USAGE = 2
 EXIT_PREREQUISITE = 3
 EXIT_FAILURES_LEFT = 4
 EXIT_INTERRUPTED = 130
+
+
+def one_line(words: object, limit: int = 300) -> str:
+    """An error's words, or any others, without line breaks and at most `limit` characters."""
+    return " ".join(str(words).split())[:limit]
 
 
 class OrchestratorError(Exception):
@@ -65,6 +70,11 @@ class InfraError(OrchestratorError, RuntimeError):
 
     kind: ClassVar[FailureKind]
     exit_code = EXIT_FAILURES_LEFT
+
+    @property
+    def failure(self) -> Failure:
+        """The error as it is recorded."""
+        return Failure(self.kind, str(self))
 
 
 class EndpointUnavailable(InfraError, ConnectionError):

@@ -64,7 +64,7 @@ def grade_result(
             raise error
         resolved, reason = verdict(key.instance_id, files)
     except InfraError as raised:
-        failure = Failure(raised.kind, str(raised))
+        failure = raised.failure
     record = GradeRecord(
         key,
         patch_sha256(request.patch),

@@ -15,7 +15,7 @@ from orchestrator.endpoint.client import authorization
 from orchestrator.endpoint.fields import TOO_BUSY, with_profile
 from orchestrator.endpoint.metrics import ServerMetrics, parse_metrics
 from orchestrator.endpoint.serving import require_endpoint
-from orchestrator.errors import PrerequisiteError
+from orchestrator.errors import PrerequisiteError, one_line
 
 UNKNOWN_CONTEXT = 32768
 """Tokens, where neither server nor profile says."""
@@ -131,10 +131,8 @@ def _complete(client: httpx.Client, base_url: str, body: dict[str, Any]) -> http
         if reply.status_code == 200:
             return reply
         if reply.status_code not in TOO_BUSY:
-            said = " ".join(reply.text.split())[:200]
-            raise PrerequisiteError(
-                f"{base_url} does not complete a chat (HTTP {reply.status_code}: {said})."
-            )
+            problem = f"HTTP {reply.status_code}: {one_line(reply.text, 200)}"
+            raise PrerequisiteError(f"{base_url} does not complete a chat ({problem}).")
         time.sleep(PROBE_DELAY_S)
     raise PrerequisiteError(
         f"{base_url} is too busy to be measured (HTTP {reply.status_code}).",

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from orchestrator.config.keys import Keys, nearest
 from orchestrator.config.schema import RUN_ID, AgentSettings, RunConfig, find_agent_kind
-from orchestrator.errors import ConfigError
+from orchestrator.errors import ConfigError, one_line
 
 KINDS = ("models", "agents", "benchmarks", "clusters")
 SECTION_OF_KIND = {kind: kind.removesuffix("s") for kind in KINDS}
@@ -101,7 +101,7 @@ def load_run_config(path: Path) -> RunConfig:
     except FileNotFoundError:
         raise ConfigError(f"{path.parent} is not a run: it has no {path.name}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {_one_line(error)}") from None
+        raise ConfigError(f"{path} is not YAML: {one_line(error)}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path} holds no configuration")
     for section, key in RETIRED:
@@ -148,7 +148,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
     try:
         return key.strip(), yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise ConfigError(f"--set {text}: the value is not YAML: {_one_line(error)}") from None
+        raise ConfigError(f"--set {text}: the value is not YAML: {one_line(error)}") from None
 
 
 def _layers(request: RunRequest) -> list[Layer]:
@@ -240,7 +240,7 @@ def _profile(kind: str, name: str, extra: tuple[Path, ...]) -> Layer:
     except OSError as error:
         raise ConfigError(f"{section} profile {path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{section} profile {path} is not YAML: {_one_line(error)}") from None
+        raise ConfigError(f"{section} profile {path} is not YAML: {one_line(error)}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{section} profile {path} is not a mapping of keys to values")
     overrides = data.pop("overrides", None) or {}
@@ -317,7 +317,3 @@ def _new_run_id(benchmark: str, model: str | None, agent: str) -> str:
     names = (Path(benchmark).resolve().name, Path(model).name if model else agent)
     words = (*(name[:40] for name in names), stamp)
     return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(words)).lstrip("-._")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

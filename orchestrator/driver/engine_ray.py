@@ -13,17 +13,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.backends.grading import grade_result
 from orchestrator.driver.engine import Event
-from orchestrator.errors import PrerequisiteError
-from orchestrator.types import (
-    Failure,
-    FailureKind,
-    GradeRecord,
-    GradeResult,
-    RolloutRecord,
-    RolloutResult,
-    patch_sha256,
+from orchestrator.errors import (
+    InfraError,
+    InternalError,
+    PrerequisiteError,
+    WorkerLost,
+    one_line,
 )
+from orchestrator.types import GradeResult, RolloutRecord, RolloutResult
 from orchestrator.worker.failures import TRACEBACK
 from orchestrator.worker.grade import GradeRequest, grade
 from orchestrator.worker.messages import Progress, RolloutRequest
@@ -78,7 +77,7 @@ class RayEngine:
             ray.init(address or "local", **settings)
         except (ConnectionError, RuntimeError, OSError, ValueError) as error:
             raise PrerequisiteError(
-                f"Ray can't start ({' '.join(str(error).split())[:200]}).",
+                f"Ray can't start ({one_line(error, 200)}).",
                 "Is there memory and room in /tmp?" if address is None else "Check --ray-address.",
             ) from error
         _require_resources(address)
@@ -179,22 +178,16 @@ def _require_resources(address: str | None) -> None:
 def _lost(running: _Running, error: ray.exceptions.RayError) -> RolloutResult | GradeResult:
     """A task that died is a lost worker; one that raised, though it never should, is our bug."""
     request, files = running.request, dict[str, bytes]()
+    problem: InfraError
     if isinstance(error, ray.exceptions.RayTaskError):
-        last = str(error).strip().splitlines()[-1]
-        failure = Failure(FailureKind.INTERNAL_ERROR, last[:500])
+        problem = InternalError(str(error).strip().splitlines()[-1][:500])
         files[TRACEBACK] = str(error).encode("utf-8", "replace")
     else:
-        detail = " ".join(str(error).split())[:300]
-        failure = Failure(FailureKind.WORKER_LOST, f"{type(error).__name__}: {detail}")
+        problem = WorkerLost(f"{type(error).__name__}: {one_line(error)}")
     started_at, now = running.started_at, time.time()
     if isinstance(request, RolloutRequest):
-        rollout = RolloutRecord(request.key, None, failure, started_at=started_at, ended_at=now)
-        return RolloutResult(rollout, files=files)
-    grade = GradeRecord(
-        request.key,
-        patch_sha256(request.patch),
-        failure=failure,
-        started_at=started_at,
-        ended_at=now,
-    )
-    return GradeResult(grade, files)
+        record = RolloutRecord(
+            request.key, failure=problem.failure, started_at=started_at, ended_at=now
+        )
+        return RolloutResult(record, files=files)
+    return grade_result(request, files, started_at, now, {}, problem)

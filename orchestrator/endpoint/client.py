@@ -23,7 +23,7 @@ from orchestrator.endpoint.fields import (
     is_swallowed,
     read_tokens,
 )
-from orchestrator.errors import EndpointUnavailable, InternalError, RequestRefused
+from orchestrator.errors import EndpointUnavailable, InternalError, RequestRefused, one_line
 
 RESTART_S = 120.0
 """How long the gateway may be gone; its driver starts it again within seconds."""
@@ -122,7 +122,7 @@ def _read(reply: httpx.Response, seconds: float) -> Completion:
         answer = None
     if reply.status_code != 200:
         text = error_text(answer) if answer is not None else reply.text
-        problem = f"HTTP {reply.status_code}: {' '.join(text.split())[:300]}"
+        problem = f"HTTP {reply.status_code}: {one_line(text)}"
         if error_type(answer) == INTERNAL_ERROR:
             raise InternalError(f"the gateway: {text} (gateway.log has the traceback)")
         if reply.status_code == 503:

@@ -20,7 +20,7 @@ from orchestrator.endpoint.fields import (
     with_profile,
 )
 from orchestrator.endpoint.metrics import parse_serving_facts
-from orchestrator.errors import PrerequisiteError
+from orchestrator.errors import PrerequisiteError, one_line
 
 CANARY = "What is 17 * 23? Answer with the number alone."
 CANARY_TOKENS = 1024
@@ -94,7 +94,7 @@ def require_an_answer(model: Model, base_url: str, api_key: str = "") -> dict[st
     answer = _json(reply)
     if reply.status_code != 200 or not is_completion(answer):
         words = error_text(answer) if answer is not None else reply.text
-        problem = f"HTTP {reply.status_code}: {' '.join(words.split())[:300]}"
+        problem = f"HTTP {reply.status_code}: {one_line(words)}"
         raise PrerequisiteError(f"{base_url} does not complete a chat ({problem}).", cure)
     choice = answer["choices"][0]
     message = choice["message"]

@@ -17,6 +17,7 @@ import aiohttp
 from orchestrator.config.schema import Model
 from orchestrator.endpoint.fields import TOO_BUSY, error_text, is_completion, with_profile
 from orchestrator.endpoint.metrics import ServerMetrics, parse_metrics
+from orchestrator.errors import one_line
 
 CONNECT_TIMEOUT_S = 10.0
 PROBE_TIMEOUT_S = 20.0
@@ -254,7 +255,7 @@ def _words(error: Exception) -> str:
     """`no answer in time`, or what the system says: `ClientConnectorError: Cannot connect …`."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}".removesuffix(": ")
+    return f"{type(error).__name__}: {one_line(error, 160)}".removesuffix(": ")
 
 
 def _socket(address: tuple[Any, ...]) -> socket.socket:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from orchestrator.endpoint.load import LoadSample
-from orchestrator.errors import JournalError
+from orchestrator.errors import JournalError, one_line
 from orchestrator.journal.model_requests import (
     insert_requests,
     insert_samples,
@@ -194,11 +194,10 @@ def _require_sound(path: Path) -> int:
         raise JournalError(f"{path.parent} is not a run: it has no {path.name}")
     try:
         with closing(_connect(path, read_only=True)) as connection:
-            check = connection.execute("PRAGMA quick_check").fetchone()[0]
+            check = one_line(connection.execute("PRAGMA quick_check").fetchone()[0])
             meta = dict(connection.execute("SELECT key, value FROM run"))
     except sqlite3.DatabaseError as error:
-        check, meta = str(error), {}
-    check = " ".join(check.split())
+        check, meta = one_line(error), {}
     if check != "ok" or meta.get("version") not in READABLE:
         problem = f"version {meta['version']}" if check == "ok" and "version" in meta else check
         raise JournalError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from orchestrator.errors import one_line
 from orchestrator.journal.views import RunState
 from orchestrator.report.build import Report
 from orchestrator.report.model_server import model_server
@@ -124,4 +125,4 @@ def _instances(report: Report, state: RunState) -> Iterable[str]:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")[:200]
+    return one_line(text).replace("|", "\\|")[:200]

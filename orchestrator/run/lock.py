@@ -14,7 +14,7 @@ from orchestrator.backends import find_backend
 from orchestrator.config.schema import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.endpoint.fields import with_profile
-from orchestrator.errors import ConfigError, JournalError
+from orchestrator.errors import ConfigError, JournalError, one_line
 from orchestrator.paths import RunPaths, write_atomic
 from orchestrator.run.preflight import Checked
 
@@ -74,7 +74,7 @@ class RunLock(_Part):
         except FileNotFoundError:
             return cls()
         except (OSError, ValidationError) as error:
-            words = " ".join(str(error).split())[:200]
+            words = one_line(error, 200)
             raise JournalError(f"{paths.lock} can't be read ({words}); restore it.") from error
 
     def write(self, paths: RunPaths) -> None:

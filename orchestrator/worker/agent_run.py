@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from orchestrator.endpoint.client import ChatClient
 from orchestrator.errors import AgentCrashed, InfraError, Interrupted, SandboxUnavailable
 from orchestrator.gateway.link import Link
 from orchestrator.types import Failure, Outcome, RolloutRecord, RolloutResult
-from orchestrator.worker.failures import TRACEBACK, traceback_of
+from orchestrator.worker.failures import TRACEBACK, summary_of, traceback_of
 from orchestrator.worker.harvest import Baseline, harvest
 from orchestrator.worker.messages import Progress, RolloutRequest
 
@@ -164,18 +163,17 @@ class AgentRun:
 
     def _failure(self) -> Failure | None:
         if self._stopped:
-            return Failure(Interrupted.kind, "stopped by hand")
+            return Interrupted("stopped by hand").failure
         if self._overran and not self.budget.usage.steps:
-            return Failure(AgentCrashed.kind, "not one step within the time limit")
+            return AgentCrashed("not one step within the time limit").failure
         if self._overran:
             return None  # what the agent meets when its requests are dropped is not its end
         if isinstance(self._error, InfraError):
-            return Failure(self._error.kind, str(self._error))
+            return self._error.failure
         if self._error is not None:
-            last = traceback.format_exception_only(self._error)[-1].strip()
-            return Failure(AgentCrashed.kind, last[:500])
+            return AgentCrashed(summary_of(self._error)).failure
         if not isinstance(self._outcome, Outcome):  # somebody else's agent may say anything
-            return Failure(AgentCrashed.kind, f"it ended with {self._outcome!r}, no Outcome"[:500])
+            return AgentCrashed(f"it ended with {self._outcome!r}, no Outcome"[:500]).failure
         return None
 
     def _files(self) -> dict[str, bytes]:

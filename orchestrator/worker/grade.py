@@ -7,7 +7,7 @@ import time
 from orchestrator.backends import GradeRequest
 from orchestrator.backends.grading import grade_result
 from orchestrator.errors import SandboxUnavailable
-from orchestrator.types import GradeRecord, GradeResult, patch_sha256
+from orchestrator.types import GradeResult
 from orchestrator.worker.backend import backend_of
 from orchestrator.worker.failures import internal_error
 
@@ -25,12 +25,5 @@ def grade(request: GradeRequest) -> GradeResult:
     except SandboxUnavailable as error:
         return grade_result(request, {}, started_at, time.time(), {}, error)
     except Exception as error:  # noqa: BLE001 - the boundary of the worker: a bug is recorded as one
-        failure, files = internal_error(error)
-        record = GradeRecord(
-            request.key,
-            patch_sha256(request.patch),
-            failure=failure,
-            started_at=started_at,
-            ended_at=time.time(),
-        )
-        return GradeResult(record, files)
+        bug, files = internal_error(error)
+        return grade_result(request, files, started_at, time.time(), {}, bug)

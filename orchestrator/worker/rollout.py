@@ -12,7 +12,7 @@ from pathlib import Path
 from orchestrator.agents import Agent
 from orchestrator.backends import SandboxSpec
 from orchestrator.errors import AgentCrashed, InfraError
-from orchestrator.types import Failure, RolloutRecord, RolloutResult
+from orchestrator.types import RolloutRecord, RolloutResult
 from orchestrator.worker.agent_run import AgentRun
 from orchestrator.worker.backend import backend_of
 from orchestrator.worker.failures import internal_error
@@ -50,11 +50,10 @@ def roll_out(
     try:
         result = yield from _with_agent(request, account, should_stop)
     except InfraError as error:
-        failure = Failure(error.kind, str(error))
-        result = RolloutResult(RolloutRecord(request.key, failure=failure))
+        result = RolloutResult(RolloutRecord(request.key, failure=error.failure))
     except Exception as error:  # noqa: BLE001 - the boundary of the worker: a bug is recorded as one
-        failure, files = internal_error(error)
-        result = RolloutResult(RolloutRecord(request.key, failure=failure), files=files)
+        bug, files = internal_error(error)
+        result = RolloutResult(RolloutRecord(request.key, failure=bug.failure), files=files)
     record = replace(
         result.record, started_at=started_at, ended_at=time.time(), phases_s=account.seconds
     )

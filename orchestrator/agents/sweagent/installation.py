@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from orchestrator.agents.sweagent.paths import SweAgentFolder, SweAgentPaths
-from orchestrator.errors import ConfigError, PrerequisiteError
+from orchestrator.errors import ConfigError, PrerequisiteError, one_line
 from orchestrator.locks import Locked, hold_lock
 from orchestrator.paths import write_atomic
 
@@ -271,7 +271,7 @@ def _run(command: Sequence[str], problem: str, detail: Say | None = None) -> str
         raise PrerequisiteError(f"{command[0]} can't be run ({error.strerror}).") from error
     if process.returncode != 0:
         errors = [line for line in lines if line.startswith(("ERROR", "error", "fatal"))]
-        tail = " ".join("".join(errors[:5] or lines[-5:]).split())[:400]
+        tail = one_line("".join(errors[:5] or lines[-5:]), 400)
         raise PrerequisiteError(": ".join(filter(None, [problem, tail or "it failed"])))
     return "".join(lines)
 

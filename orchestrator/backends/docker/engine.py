@@ -17,7 +17,7 @@ from docker.models.containers import Container
 
 from orchestrator.backends.base import SandboxSpec
 from orchestrator.backends.docker.streams import WholeOutputs
-from orchestrator.errors import PrerequisiteError
+from orchestrator.errors import PrerequisiteError, one_line
 from orchestrator.types import RolloutKey
 
 log = logging.getLogger(__name__)
@@ -105,13 +105,14 @@ def remove_container(container: Container) -> bool:
         pass
     except docker.errors.APIError as error:
         if "already in progress" not in str(error):
-            log.warning("container %s could not be removed: %s", container.name, one_line(error))
+            log.warning("container %s could not be removed: %s", container.name, error_words(error))
             return False
     except ENGINE_ERRORS as error:
-        log.warning("container %s could not be removed: %s", container.name, one_line(error))
+        log.warning("container %s could not be removed: %s", container.name, error_words(error))
         return False
     return True
 
 
-def one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+def error_words(error: BaseException) -> str:
+    """What an error of the engine says, or else its class."""
+    return one_line(error) or type(error).__name__

@@ -10,7 +10,7 @@ import docker
 import docker.errors
 import docker.utils
 
-from orchestrator.backends.docker.engine import ENGINE_ERRORS, one_line
+from orchestrator.backends.docker.engine import ENGINE_ERRORS, error_words
 from orchestrator.config.schema import Images
 from orchestrator.errors import ImageUnavailable
 from orchestrator.types import Instance
@@ -49,7 +49,7 @@ def ensure_image(
         log_tail = "".join(str(line.get("stream", "")) for line in error.build_log)[-300:]
         raise ImageUnavailable(f"{instance.image}: {error.msg} {log_tail}".strip()) from error
     except ENGINE_ERRORS as error:
-        raise ImageUnavailable(f"{instance.image}: {one_line(error)}") from error
+        raise ImageUnavailable(f"{instance.image}: {error_words(error)}") from error
 
 
 def evict_image(client: docker.DockerClient, image: str) -> None:

@@ -18,8 +18,8 @@ from orchestrator.backends.base import MAX_OUTPUT_BYTES, ClosesOnExit, ExecResul
 from orchestrator.backends.docker.engine import (
     ENGINE_ERRORS,
     connect,
+    error_words,
     labels,
-    one_line,
     remove_container,
 )
 from orchestrator.backends.docker.streams import WAIT_FOR_GO, ExecStream, read_output
@@ -98,7 +98,7 @@ class DockerSandbox(ClosesOnExit):
                 **container_limits(spec.memory_gb, spec.cpus, spec.pids),
             )
         except (PrerequisiteError, *ENGINE_ERRORS) as error:
-            raise SandboxUnavailable(f"{spec.key.instance_id}: {one_line(error)}") from error
+            raise SandboxUnavailable(f"{spec.key.instance_id}: {error_words(error)}") from error
         sandbox = cls(container, dict(spec.env))
         try:
             container.start()
@@ -106,7 +106,7 @@ class DockerSandbox(ClosesOnExit):
         except BaseException as error:
             sandbox.close()
             if isinstance(error, ENGINE_ERRORS):
-                raise SandboxUnavailable(f"{spec.key.instance_id}: {one_line(error)}") from error
+                raise SandboxUnavailable(f"{spec.key.instance_id}: {error_words(error)}") from error
             raise
         return sandbox
 
@@ -141,7 +141,7 @@ class DockerSandbox(ClosesOnExit):
                 raise SandboxUnavailable(f"{self._container.name}: the engine hangs on a command")
             exit_code = self._exit_code(exec_id)
         except ENGINE_ERRORS as error:
-            raise SandboxUnavailable(f"{self._container.name}: {one_line(error)}") from error
+            raise SandboxUnavailable(f"{self._container.name}: {error_words(error)}") from error
         timed_out = exit_code == 137 and time.monotonic() - started >= timeout_s
         return ExecResult(output.value(), exit_code, timed_out)
 
@@ -178,7 +178,7 @@ class DockerSandbox(ClosesOnExit):
             )["Id"]
             return ExecStream(api, exec_id)
         except ENGINE_ERRORS as error:
-            raise SandboxUnavailable(f"{self._container.name}: {one_line(error)}") from error
+            raise SandboxUnavailable(f"{self._container.name}: {error_words(error)}") from error
 
     def write_file(self, path: str, data: bytes) -> None:
         full = posixpath.join(self.workdir, path)
@@ -190,7 +190,7 @@ class DockerSandbox(ClosesOnExit):
         try:
             self._container.put_archive(posixpath.dirname(full), archive.getvalue())
         except ENGINE_ERRORS as error:
-            raise SandboxUnavailable(f"{self._container.name}: {one_line(error)}") from error
+            raise SandboxUnavailable(f"{self._container.name}: {error_words(error)}") from error
 
     def close(self) -> None:
         remove_container(self._container)
