@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,7 +45,7 @@ def list_agents(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption
         for row in rows:
             if row["kind"] in facts:
                 row["installed"] = facts[row["kind"]]
-        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        opt.print_json(rows)
         return
     print_rows(rows, ("kind", "protocol"))
     for found in installed.values():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,9 +71,7 @@ def bench(
     from orchestrator.errors import EXIT_INTERRUPTED, PrerequisiteError
     from orchestrator.run.preflight import api_key
 
-    console = opt.make_console()
-    if as_json:
-        console.stderr = True
+    console = opt.make_console(as_json=as_json)
     config = load_model(model, settings, config_dirs)
     assert config.model is not None
     wanted = parse_levels(levels) if levels else default_levels(config.model.max_concurrency)
@@ -90,7 +87,7 @@ def bench(
         ended = INTERRUPTED
     sweep = Sweep(config.model, target, question, conclude(done, question, ended))
     if as_json:
-        typer.echo(json.dumps(sweep.as_dict(), indent=1, ensure_ascii=False))
+        opt.print_json(sweep.as_dict())
     else:
         console.print(render(sweep), highlight=False)
     if ended == INTERRUPTED:

@@ -49,12 +49,9 @@ def grade(
 
         python -m orchestrator grade lite --predictions preds.jsonl
     """
-    from orchestrator.display.messages import summarize
     from orchestrator.run.session import grade_predictions, resume
 
-    console = opt.make_console()
-    if as_json:
-        console.stderr = True
+    console = opt.make_console(as_json=as_json)
     if predictions is None:
         finished = resume(opt.run_folder(target, runs_dir), console, only_grades=True)
     else:
@@ -77,11 +74,7 @@ def grade(
             },
         )
         finished = grade_predictions(request, given, console)
-    if as_json:
-        typer.echo(json.dumps(finished.report.as_dict(), indent=1, ensure_ascii=False))
-    else:
-        summarize(finished.report, finished.paths, finished.exit_code, console)
-    raise typer.Exit(finished.exit_code)
+    opt.report_and_exit(finished, console, as_json=as_json)
 
 
 def read_predictions(path: Path) -> list[Prediction]:

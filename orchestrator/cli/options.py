@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from orchestrator.config import RunRequest
+    from orchestrator.run.session import Finished
 
 BenchmarkArg = Annotated[
     str,
@@ -117,10 +119,26 @@ def make_request(
     )
 
 
-def make_console() -> Console:
+def make_console(*, as_json: bool = False) -> Console:
+    """For people; it keeps off standard output where JSON goes there."""
     from rich.console import Console
 
-    return Console()
+    return Console(stderr=as_json)
+
+
+def print_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def report_and_exit(finished: Finished, console: Console, *, as_json: bool) -> NoReturn:
+    """Print how a session ended, and leave with its exit code."""
+    from orchestrator.display.messages import summarize
+
+    if as_json:
+        print_json(finished.report.as_dict())
+    else:
+        summarize(finished.report, finished.paths, finished.exit_code, console)
+    raise typer.Exit(finished.exit_code)
 
 
 def run_folder(run: str, runs_dir: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,7 @@ def show(
     values = provenance(request)
     if as_json:
         rows = {key: {"value": value, "from": origin} for key, (value, origin) in values.items()}
-        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        opt.print_json(rows)
         return
     table = Table("key", "value", "from")
     for key, (value, origin) in values.items():
@@ -66,7 +65,7 @@ def models(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption = Fa
 def _list(kind: str, keys: tuple[str, ...], dirs: list[Path] | None, as_json: bool) -> None:
     rows = list_rows(kind, keys, dirs)
     if as_json:
-        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        opt.print_json(rows)
     else:
         print_rows(rows, keys)
 

@@ -36,7 +36,7 @@ def status(
     )
     rows = [_status_row(folder) if run else _row_or_problem(folder) for folder in folders]
     if as_json:
-        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        opt.print_json(rows)
         return
     table = Table()
     for name in ("run", "state", "rolled out", "graded", "resolved", "95% interval", "failures"):
@@ -68,7 +68,7 @@ def report(
 
     found = _report(opt.run_folder(run, runs_dir))
     if as_json:
-        typer.echo(json.dumps(found.as_dict(), indent=1, ensure_ascii=False))
+        opt.print_json(found.as_dict())
         return
     console = opt.make_console()
     console.print(render_report(found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -69,27 +68,20 @@ def launch(
         config_dirs=config_dirs,
         more={"cluster.workers": _workers(workers), "cluster.ray_address": ray_address},
     )
-    console = opt.make_console()
+    console = opt.make_console(as_json=as_json)
     if dry_run:
         from orchestrator.run.preview import as_dict, preview, render
 
         seen = preview(request)
         if as_json:
-            typer.echo(json.dumps(as_dict(seen), indent=1, ensure_ascii=False))
+            opt.print_json(as_dict(seen))
         else:
             console.print(render(seen))
         return
-    from orchestrator.display.messages import summarize
     from orchestrator.run.session import launch as launch_run
 
-    if as_json:
-        console.stderr = True
     finished = launch_run(request, console)
-    if as_json:
-        typer.echo(json.dumps(finished.report.as_dict(), indent=1, ensure_ascii=False))
-    else:
-        summarize(finished.report, finished.paths, finished.exit_code, console)
-    raise typer.Exit(finished.exit_code)
+    opt.report_and_exit(finished, console, as_json=as_json)
 
 
 def resume(
@@ -101,18 +93,11 @@ def resume(
     as_json: opt.JsonOption = False,
 ) -> None:
     """Go on with a run: redo failures and what never started, and nothing else."""
-    from orchestrator.display.messages import summarize
     from orchestrator.run.session import resume as resume_run
 
-    console = opt.make_console()
-    if as_json:
-        console.stderr = True
+    console = opt.make_console(as_json=as_json)
     finished = resume_run(opt.run_folder(run, runs_dir), console, workers=workers)
-    if as_json:
-        typer.echo(json.dumps(finished.report.as_dict(), indent=1, ensure_ascii=False))
-    else:
-        summarize(finished.report, finished.paths, finished.exit_code, console)
-    raise typer.Exit(finished.exit_code)
+    opt.report_and_exit(finished, console, as_json=as_json)
 
 
 def _workers(text: str | None) -> int | str | None:
