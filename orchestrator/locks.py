@@ -1,7 +1,7 @@
 """Locks that end with their process, however it ends, on files that say who holds them.
 
-By flock and not by the library `filelock`, whose locks are exclusive: two who only look whether a
-run is live would take each other for its driver, and would create the file where there is none.
+By flock and not by the library `filelock`, whose locks on files are exclusive. Runs share the lock
+on an installation, and two who only look whether a run is live must not keep each other out.
 """
 
 from __future__ import annotations

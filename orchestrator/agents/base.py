@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ from orchestrator.types import Outcome
 if TYPE_CHECKING:
     from orchestrator.agents.context import AgentContext
 
+Say = Callable[[str], None]
+"""Takes a line for people."""
 TOOLS_PATH = "/opt/swe-orchestrator/tools"
 """Where our own tools are, in sandboxes whose agent asked for TOOLS_MOUNT."""
 TOOLS_MOUNT = f"{Path(__file__).parent / 'tools'}:{TOOLS_PATH}:ro"
@@ -121,12 +123,6 @@ class InstalledKind(Protocol):
             PrerequisiteError: something that this needs is missing, or it is in use.
         """
         ...
-
-
-class Say(Protocol):
-    """Takes a line for people."""
-
-    def __call__(self, text: str, /) -> None: ...
 
 
 S = TypeVar("S", bound=AgentSettings)

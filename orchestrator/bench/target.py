@@ -13,7 +13,7 @@ from orchestrator.bench.conversations import Shape, code_text, shape_for
 from orchestrator.config.schema import Model
 from orchestrator.endpoint.client import authorization
 from orchestrator.endpoint.fields import TOO_BUSY, with_profile
-from orchestrator.endpoint.metrics import ServerMetrics, parse_metrics
+from orchestrator.endpoint.metrics import ServerMetrics, metrics_url, parse_metrics
 from orchestrator.endpoint.serving import require_endpoint
 from orchestrator.errors import PrerequisiteError, one_line
 
@@ -57,11 +57,6 @@ class Target:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-
-
-def metrics_url(base_url: str) -> str:
-    """vLLM's metrics lie at the server's root."""
-    return f"{base_url.rstrip('/').removesuffix('/v1')}/metrics"
 
 
 def require_target(model: Model, key: str, steps: int) -> Target:

@@ -74,6 +74,11 @@ class ServerMetrics:
         )
 
 
+def metrics_url(base_url: str) -> str:
+    """vLLM's metrics lie at the server's root, beside /v1."""
+    return f"{base_url.rstrip('/').removesuffix('/v1')}/metrics"
+
+
 def parse_metrics(text: str) -> ServerMetrics | None:
     """A reading of `GET /metrics`; None where it holds nothing of vLLM's.
 

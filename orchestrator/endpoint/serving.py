@@ -19,7 +19,7 @@ from orchestrator.endpoint.fields import (
     read_tokens,
     with_profile,
 )
-from orchestrator.endpoint.metrics import parse_serving_facts
+from orchestrator.endpoint.metrics import metrics_url, parse_serving_facts
 from orchestrator.errors import PrerequisiteError, one_line
 
 CANARY = "What is 17 * 23? Answer with the number alone."
@@ -119,7 +119,7 @@ def serving_facts(base_url: str, api_key: str = "") -> dict[str, Any]:
             if isinstance(version, dict) and "version" in version:
                 facts["version"] = str(version["version"])
         with contextlib.suppress(httpx.HTTPError):
-            reply = client.get(f"{root}/metrics")
+            reply = client.get(metrics_url(base_url))
             if reply.status_code == 200 and (cache := parse_serving_facts(reply.text)):
                 facts["cache"] = cache
     return facts

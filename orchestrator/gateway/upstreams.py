@@ -16,7 +16,7 @@ import aiohttp
 
 from orchestrator.config.schema import Model
 from orchestrator.endpoint.fields import TOO_BUSY, error_text, is_completion, with_profile
-from orchestrator.endpoint.metrics import ServerMetrics, parse_metrics
+from orchestrator.endpoint.metrics import ServerMetrics, metrics_url, parse_metrics
 from orchestrator.errors import one_line
 
 CONNECT_TIMEOUT_S = 10.0
@@ -127,9 +127,7 @@ class Upstreams:
 
         A vLLM server whose engine hangs still answers /health, so nothing less will do.
         """
-        body = {
-            **with_profile(self._model, {"messages": [{"role": "user", "content": "ping"}]}),
-        }
+        body = with_profile(self._model, {"messages": [{"role": "user", "content": "ping"}]})
         body["max_tokens"] = max(1, body.get("min_tokens") or 1)
         body.pop("max_completion_tokens", None)
         try:
@@ -141,12 +139,11 @@ class Upstreams:
 
     async def metrics(self, url: str) -> ServerMetrics | None:
         """What the server's /metrics say; None where it has none of vLLM's, or does not answer."""
-        root = url.removesuffix("/v1")
         timeout = aiohttp.ClientTimeout(total=METRICS_TIMEOUT_S)
         proxy = self._proxies[url]
         try:
             async with self._session.get(
-                f"{root}/metrics", timeout=timeout, proxy=proxy
+                metrics_url(url), timeout=timeout, proxy=proxy
             ) as response:
                 text = await response.text()
                 return parse_metrics(text) if response.status == 200 else None

@@ -14,11 +14,12 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from orchestrator.agents.base import Say
 from orchestrator.agents.sweagent.paths import SweAgentFolder, SweAgentPaths
 from orchestrator.errors import ConfigError, PrerequisiteError, one_line
 from orchestrator.locks import Locked, hold_lock
@@ -35,8 +36,6 @@ SANDBOX_PYTHON = "3.11"
 CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 """The versions that all of this was tried with."""
 INSTALL = "python -m orchestrator agents install sweagent"
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -93,16 +92,14 @@ def require_installation(platform: str, commit: str = "") -> Installation:
     return found
 
 
-@contextmanager
-def hold_installation() -> Iterator[None]:
+def hold_installation() -> AbstractContextManager[None]:
     """Nobody replaces what is installed meanwhile.
 
     Raises:
         PrerequisiteError: somebody is about to.
     """
     problem = "Another version of SWE-agent is being installed."
-    with _held(SweAgentFolder.of_user().in_use, problem, "Wait for it.", shared=True):
-        yield
+    return _held(SweAgentFolder.of_user().in_use, problem, "Wait for it.", shared=True)
 
 
 def install(source: str, ref: str, platform: str, say: Say, detail: Say) -> Installation:
