@@ -35,7 +35,7 @@ class Dataset:
     """Of the selected rows, in their order."""
 
 
-def load_instances(benchmark: Benchmark, selection: Selection | None = None) -> Dataset:
+def load_dataset(benchmark: Benchmark, selection: Selection | None = None) -> Dataset:
     """Read the benchmark and select from it.
 
     Raises:

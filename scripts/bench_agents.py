@@ -59,7 +59,7 @@ from orchestrator.backends.docker.images import ensure_image
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.config.load import list_profiles
 from orchestrator.config.schema import Benchmark, Images
-from orchestrator.dataset import load_instances
+from orchestrator.dataset import load_dataset
 from orchestrator.errors import OrchestratorError
 from orchestrator.report.markdown import bar
 from orchestrator.scripted.endpoint import MODEL
@@ -281,7 +281,7 @@ def prepare(options: argparse.Namespace, folder: Path, *, with_sweagent: bool) -
     if with_sweagent:
         python = str(require_installation(PLATFORM).paths.python)
         imports.append([python, "-c", "import sweagent.run.run_batch"])
-    whole = load_instances(Benchmark(name="demo", source="bundled:demo"))
+    whole = load_dataset(Benchmark(name="demo", source="bundled:demo"))
     dataset = replace(whole, instances=whole.instances[: options.instances])
     client = connect()
     for instance in dataset.instances:

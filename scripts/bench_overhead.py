@@ -30,7 +30,7 @@ from rich.table import Table
 from orchestrator.agents import load_agent_kind
 from orchestrator.answers import GoldAnswer, seal, unseal
 from orchestrator.config import RunRequest, load_config
-from orchestrator.dataset import Dataset, load_instances
+from orchestrator.dataset import Dataset, load_dataset
 from orchestrator.driver.plan import make_plan
 from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.driver.stop import StopSignal
@@ -39,8 +39,8 @@ from orchestrator.paths import RunPaths
 from orchestrator.report.markdown import bar
 from orchestrator.run.folder import create_run
 from orchestrator.run.lock import make_lock
-from orchestrator.run.preflight import check
-from orchestrator.run.services import services
+from orchestrator.run.preflight import check_prerequisites
+from orchestrator.run.services import start_services
 from orchestrator.run.session import Session, make_driver
 from orchestrator.types import GradeResult, RolloutKey, RolloutResult
 
@@ -96,24 +96,24 @@ def measure(slots: int, options: argparse.Namespace, runs_dir: Path) -> Measured
         "cluster.images.base": options.base,
     }
     config = load_config(RunRequest("demo", runs_dir=str(runs_dir), settings=settings))
-    dataset = multiplied(load_instances(config.benchmark), options.copies)
+    dataset = multiplied(load_dataset(config.benchmark), options.copies)
     result = Measured(slots, len(dataset.instances))
     assert config.agent is not None
     agent = load_agent_kind(config.agent, {})
     plan = make_plan(dataset.instances, RunState.of_new(config.run_id, dataset.instances))
     paths = RunPaths.of(config.runs_dir, config.run_id)
-    checked = check(config, dataset, plan, agent, paths.root)
+    checked = check_prerequisites(config, dataset, plan, agent, paths.root)
     lock = make_lock(config, dataset, checked, agent)
     create_run(paths, config, dataset, lock)
     began = time.monotonic()
     with (
         Journal.open(paths.journal) as journal,
-        services(config, dataset, paths, slots, "", agent, Console(quiet=True)) as live,
+        start_services(config, dataset, paths, slots, "", agent, Console(quiet=True)) as services,
         peak_memory(result.peak_mb),
     ):
         result.start_s = time.monotonic() - began
         session = Session(config, dataset, paths, lock, agent, plan, checked, journal)
-        driver = make_driver(session, live, slots, StopSignal())
+        driver = make_driver(session, services, slots, StopSignal())
         journal.begin_session()
         began = time.monotonic()
         started: dict[tuple[Stage, RolloutKey], float] = {}

@@ -26,7 +26,7 @@ import psutil
 from orchestrator.backends.docker.engine import LABEL, connect
 from orchestrator.backends.process.sandbox import MARKER
 from orchestrator.config import load_run_config
-from orchestrator.dataset import load_instances
+from orchestrator.dataset import load_dataset
 from orchestrator.journal import RunState, read_journal
 from orchestrator.paths import RunPaths
 
@@ -84,7 +84,7 @@ def demo_ids() -> list[str]:
     from orchestrator.config import RunRequest, load_config
 
     config = load_config(RunRequest("demo"))
-    return [instance.instance_id for instance in load_instances(config.benchmark).instances]
+    return [instance.instance_id for instance in load_dataset(config.benchmark).instances]
 
 
 def session(command: list[str], kill_after_s: float | None = None) -> bool:

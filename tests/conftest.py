@@ -19,7 +19,7 @@ from orchestrator.agents.sweagent import runner_process
 from orchestrator.backends import Sandbox, find_backend
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.config.schema import Benchmark, Cluster, Images
-from orchestrator.dataset import Dataset, load_instances
+from orchestrator.dataset import Dataset, load_dataset
 from orchestrator.errors import PrerequisiteError
 from orchestrator.types import Instance, RolloutResult, SealedAnswer
 from orchestrator.worker.messages import RolloutRequest
@@ -81,7 +81,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(scope="session")
 def demo() -> Dataset:
     """The bundled benchmark: all twelve instances and their answers."""
-    return load_instances(Benchmark(name="demo", source="bundled"))
+    return load_dataset(Benchmark(name="demo", source="bundled"))
 
 
 @pytest.fixture(scope="session")

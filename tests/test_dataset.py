@@ -13,7 +13,7 @@ import pytest
 import orchestrator
 from orchestrator.answers import unseal
 from orchestrator.config.schema import Benchmark, Selection
-from orchestrator.dataset import BUNDLED, V5_COLUMNS, Dataset, load_instances
+from orchestrator.dataset import BUNDLED, V5_COLUMNS, Dataset, load_dataset
 from orchestrator.errors import ConfigError
 
 TEST_DATA = os.environ.get("SWE_ORCHESTRATOR_TEST_DATA")
@@ -44,7 +44,7 @@ FORMATS = {".jsonl": as_jsonl, ".json": as_json, ".parquet": as_parquet}
 
 
 def load(source: Path | str, **more: Any) -> Dataset:
-    return load_instances(Benchmark(name="b", source=str(source), **more))
+    return load_dataset(Benchmark(name="b", source=str(source), **more))
 
 
 def error_of(source: Path | str, **more: Any) -> str:
@@ -136,7 +136,7 @@ def test_the_digest_is_of_the_selected_rows_in_their_order(tmp_path: Path) -> No
     as_json(path, [row("a"), row("b")])
     both = load(path).sha256
     benchmark = Benchmark(name="b", source=str(path))
-    assert load_instances(benchmark, Selection(instances=("a",))).sha256 != both
+    assert load_dataset(benchmark, Selection(instances=("a",))).sha256 != both
     as_json(path, [row("b"), row("a")])
     assert load(path).sha256 != both
     as_json(path, [row("a"), row("b")])
@@ -231,7 +231,7 @@ def test_the_official_rows_are_all_there(
     if not (REAL / str(benchmark.data_file)).is_file():
         pytest.skip(f"{REAL} holds no {benchmark.data_file} (set SWE_ORCHESTRATOR_TEST_DATA)")
 
-    dataset = load_instances(benchmark.model_copy(update={"dataset_dir": str(REAL)}))
+    dataset = load_dataset(benchmark.model_copy(update={"dataset_dir": str(REAL)}))
 
     assert len(dataset.instances) == len(dataset.answers) == count
     assert all(i.image.startswith("swebench/sweb.eval.x86_64.") for i in dataset.instances)

@@ -1,4 +1,4 @@
-"""The loop between scheduler, engine and journal. It decides nothing and computes nothing."""
+"""The loop between scheduler, engine and journal. The scheduler decides what is done."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ STOP_NOW_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
-class Work:
-    """What the run's rollouts and grades are made from."""
+class RequestBuilder:
+    """Makes the requests for rollouts and grades from what all of a run's have in common."""
 
     config: RunConfig
     paths: RunPaths
@@ -60,11 +60,9 @@ class Work:
 
     def rollout_request(self, key: RolloutKey) -> RolloutRequest:
         assert self.agent is not None, "who plans rollouts gives an agent"
-        gold = self.agent.needs_gold_patch
-        gateway = self.gateway
         return RolloutRequest(
-            self._assignment(key, with_answer=gold),
-            base_url=gateway.base_url(key) if gateway else "",
+            self._assignment(key, with_answer=self.agent.needs_gold_patch),
+            base_url=self.gateway.base_url(key) if self.gateway else "",
             api_key=self.token,
             agent=self.agent,
         )
@@ -93,7 +91,7 @@ class Driver:
 
     def __init__(
         self,
-        work: Work,
+        requests: RequestBuilder,
         engine: Engine,
         scheduler: Scheduler,
         journal: Journal,
@@ -106,7 +104,7 @@ class Driver:
     ) -> None:
         """`clock` gives seconds and never goes backwards; the engine waits by the same clock, for
         at most `poll_s` at a time."""
-        self._work = work
+        self._requests = requests
         self._engine = engine
         self._scheduler = scheduler
         self._journal = journal
@@ -132,7 +130,7 @@ class Driver:
         while not self._scheduler.is_finished:
             self._obey_stop()
             self._watch_disk()
-            if self._has_waited_for_stop_long_enough():
+            if self._stop_is_overdue():
                 return
             yield from self._listener.listen() if self._listener else ()
             for start in self._scheduler.admit(self._clock()):
@@ -157,15 +155,15 @@ class Driver:
 
     def _submit(self, start: Start) -> None:
         if start.stage is Stage.ROLLOUT:
-            self._engine.submit_rollout(self._work.rollout_request(start.key))
+            self._engine.submit_rollout(self._requests.rollout_request(start.key))
             return
-        keep = self._work.config.cluster.images.keep
+        keep = self._requests.config.cluster.images.keep
         evict = not keep and start.key.instance_id in self._pulled
-        self._engine.submit_grade(self._work.grade_request(start.key, evict))
+        self._engine.submit_grade(self._requests.grade_request(start.key, evict))
 
     def _record(self, event: Event) -> None:
         """Files first, then the journal's row, then the scheduler."""
-        config, paths = self._work.config, self._work.paths
+        config, paths = self._requests.config, self._requests.paths
         if isinstance(event, RolloutResult):
             save_rollout(paths, event)
             self._journal.append_rollout(event.record)
@@ -186,8 +184,8 @@ class Driver:
             return None
         if event.failure.kind in (FailureKind.WORKER_LOST, FailureKind.INTERNAL_ERROR):
             self._on_worker_lost(event.key)
-            if self._work.gateway is not None:
-                self._work.gateway.forget(event.key)
+            if self._requests.gateway is not None:
+                self._requests.gateway.forget(event.key)
         return event.failure.kind
 
     def _obey_stop(self) -> None:
@@ -198,7 +196,7 @@ class Driver:
             self._stopped_now_at = self._clock()
             self._engine.stop_now()
 
-    def _has_waited_for_stop_long_enough(self) -> bool:
+    def _stop_is_overdue(self) -> bool:
         since = self._stopped_now_at
         return since is not None and self._clock() - since > STOP_NOW_PATIENCE_S
 
@@ -212,11 +210,12 @@ class Driver:
         if now - self._disk_checked_at < DISK_EVERY_S:
             return
         self._disk_checked_at = now
-        minimum_gb = self._work.config.cluster.min_free_disk_gb
-        free_gb = shutil.disk_usage(self._work.paths.root).free / 1e9
+        minimum_gb = self._requests.config.cluster.min_free_disk_gb
+        root = self._requests.paths.root
+        free_gb = shutil.disk_usage(root).free / 1e9
         self._scheduler.disk_low = free_gb < minimum_gb
         if self._scheduler.disk_low and self._scheduler.is_idle:
             raise JournalError(
-                f"{free_gb:.2f} GB are free at {self._work.paths.root}, less than {minimum_gb:g} "
+                f"{free_gb:.2f} GB are free at {root}, less than {minimum_gb:g} "
                 "(cluster.min_free_disk_gb). Nothing is lost: free some space and resume."
             )

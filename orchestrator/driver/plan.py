@@ -29,7 +29,7 @@ class Plan:
         return not self.rollouts and not self.grades
 
     @property
-    def grades_alone(self) -> Plan:
+    def without_rollouts(self) -> Plan:
         """The same without its rollouts."""
         return Plan((), self.grades, self.done)
 
@@ -65,15 +65,16 @@ def choose_slots(cluster: Cluster, model: Model | None, memory_gb: float, cpus: 
     return max(1, min(by_memory, by_model, MAX_AUTO_SLOTS_PER_CPU * cpus))
 
 
-def room_warnings(config: RunConfig, missing: int, need_gb: float, free_gb: float) -> list[str]:
-    """What may go wrong at night with the images that are not here yet, and the cure."""
-    warnings = []
-    if missing and need_gb > free_gb - config.cluster.min_free_disk_gb:
-        warnings.append(
-            f"about {need_gb:.0f} GB of images may not fit into {free_gb:.0f} GB: "
-            "--set cluster.images.keep=false removes each once it is graded"
-        )
-    return warnings
+def disk_warnings(
+    config: RunConfig, missing: int, need_gb: float, free_gb: float
+) -> tuple[str, ...]:
+    """Where the missing images may not fit on the disk: that they may not, and the cure."""
+    if not missing or need_gb <= free_gb - config.cluster.min_free_disk_gb:
+        return ()
+    return (
+        f"about {need_gb:.0f} GB of images may not fit into {free_gb:.0f} GB: "
+        "--set cluster.images.keep=false removes each once it is graded",
+    )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Finding and removing what dead runs left: each backend its own, and Ray's processes here.
+"""Finding and removing what dead runs left: sandboxes through their backends, Ray's processes here.
 
 A run is dead when nobody holds the lock on its driver.lock. What a driver on another host started
 is left alone, and so is everything that is not ours.
@@ -71,15 +71,15 @@ def clean_dead_runs(runs_dir: Path, kinds: Iterable[str]) -> Cleaned:
                 cleaned += backend.clean(run_dir)
         return cleaned
 
-    cleaned = _with_each(kinds, clean)
+    cleaned = _for_each_backend(kinds, clean)
     for run_dir in sorted(runs_dir.glob("*/")):
         if not is_live(run_dir):
             cleaned += _clean_ray(RunPaths(run_dir))
     return cleaned
 
 
-def clean_up_before(paths: RunPaths, kind: str, console: Console) -> None:
-    """Before a session: what dead runs of this host left, this run's earlier sessions included."""
+def clean_before_session(paths: RunPaths, kind: str, console: Console) -> None:
+    """Remove what this run's earlier sessions left, and other dead runs on this host."""
     runs_dir = paths.root.parent
     kinds = dict.fromkeys((kind, *kinds_used(runs_dir)))
     cleaned = clean_run(paths, [kind]) + clean_dead_runs(runs_dir, kinds)
@@ -89,15 +89,15 @@ def clean_up_before(paths: RunPaths, kind: str, console: Console) -> None:
 
 def clean_run(paths: RunPaths, kinds: Iterable[str]) -> Cleaned:
     """Remove what one run left; the caller holds its lock, or knows that it is dead."""
-    return _with_each(kinds, lambda backend: backend.clean(paths.root)) + _clean_ray(paths)
+    return _for_each_backend(kinds, lambda backend: backend.clean(paths.root)) + _clean_ray(paths)
 
 
 def clean_attempt(paths: RunPaths, kind: str, key: RolloutKey) -> None:
     """Remove what one rollout or grade left whose worker died: it holds memory, or a disk."""
-    _with_each((kind,), lambda backend: backend.clean(paths.root, key))
+    _for_each_backend((kind,), lambda backend: backend.clean(paths.root, key))
 
 
-def _with_each(kinds: Iterable[str], clean: Callable[[Backend], Cleaned]) -> Cleaned:
+def _for_each_backend(kinds: Iterable[str], clean: Callable[[Backend], Cleaned]) -> Cleaned:
     cleaned = Cleaned()
     for kind in kinds:
         try:

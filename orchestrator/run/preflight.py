@@ -136,7 +136,7 @@ class Checked:
         return self.cluster_warnings + of_servers
 
 
-def check(
+def check_prerequisites(
     config: RunConfig, dataset: Dataset, plan: Plan, agent: AgentKind | None, run_dir: Path
 ) -> Checked:
     """Everything that a plan needs, checked once, in one order for new runs and for old ones.

@@ -17,14 +17,14 @@ from orchestrator.backends import Host, choose_host, find_backend
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.config.address import require_address
 from orchestrator.config.schema import AUTO
-from orchestrator.dataset import Dataset, load_instances
+from orchestrator.dataset import Dataset, load_dataset
 from orchestrator.driver.plan import (
     Estimate,
     Plan,
     choose_slots,
+    disk_warnings,
     estimate,
     make_plan,
-    room_warnings,
 )
 from orchestrator.errors import PrerequisiteError
 from orchestrator.guests import BACKENDS
@@ -55,7 +55,7 @@ class Preview:
 def preview(request: RunRequest) -> Preview:
     """Decide everything that a launch decides. Raises ConfigError."""
     config = load_config(request)
-    dataset = load_instances(config.benchmark, config.selection)
+    dataset = load_dataset(config.benchmark, config.selection)
     problems = []
     try:
         require_address(config, request)
@@ -135,7 +135,7 @@ def render(seen: Preview) -> RenderableType:
         f"time: about {duration(seen.estimate.wall_s)}, a guess from the model's profile",
     ]
     parts: list[RenderableType] = [table, Text("\n".join(lines))]
-    warnings = room_warnings(config, len(seen.missing_images), seen.estimate.disk_gb, seen.free_gb)
+    warnings = disk_warnings(config, len(seen.missing_images), seen.estimate.disk_gb, seen.free_gb)
     warnings += seen.image_warnings
     parts += [Text(warning, style="bold yellow") for warning in warnings]
     parts += [Text(f"launch would stop: {problem}", style="bold red") for problem in seen.problems]

@@ -1,4 +1,4 @@
-"""What a run needs beside itself while it goes on: gateway, engine, and a scripted model."""
+"""What runs beside a run while it goes on: the gateway, the engine, and a scripted model."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from orchestrator.paths import RunPaths, write_atomic
 
 
 @dataclass(frozen=True)
-class Live:
-    """The services of a run while it goes on."""
+class Services:
+    """Up for as long as `start_services` lasts."""
 
     engine: Engine
     gateway: GatewayProcess | None
@@ -28,7 +28,7 @@ class Live:
 
 
 @contextmanager
-def services(
+def start_services(
     config: RunConfig,
     dataset: Dataset,
     paths: RunPaths,
@@ -36,10 +36,10 @@ def services(
     api_key: str,
     agent: AgentKind | None,
     console: Console,
-) -> Iterator[Live]:
-    """The scripted endpoint where the model is scripted, the gateway before it, the engine.
+) -> Iterator[Services]:
+    """Start the engine, the gateway where a model is asked, and the model where it is scripted.
 
-    Without an agent nothing but grades is planned.
+    `agent` is None where only grades are planned.
     """
     from orchestrator.driver.engine_ray import RayEngine
 
@@ -61,16 +61,16 @@ def services(
             write_atomic(paths.ray_session, engine.session_dir)
             stack.callback(paths.ray_session.unlink, missing_ok=True)
         starting.close()
-        yield Live(engine, gateway)
+        yield Services(engine, gateway)
 
 
 @contextmanager
 def _scripted_model(config: RunConfig, dataset: Dataset) -> Iterator[Model]:
-    """The model as it is while its scripted endpoint is up."""
+    """Start the scripted endpoint; gives the model with its address."""
     from orchestrator.scripted.endpoint import ScriptedEndpoint
 
     assert config.model is not None
     model = config.model
     with ScriptedEndpoint(dataset.instances, dataset.answers, model.personas) as endpoint:
-        there = model.endpoint.model_copy(update={"base_url": endpoint.base_url})
-        yield model.model_copy(update={"endpoint": there})
+        endpoint_here = model.endpoint.model_copy(update={"base_url": endpoint.base_url})
+        yield model.model_copy(update={"endpoint": endpoint_here})

@@ -1,4 +1,7 @@
-"""A run, from a request to a report. This is the program; everything else serves it."""
+"""The program, from a request to a report; everything else serves it.
+
+`launch` starts a run, `resume` reopens one. Either way one session of it is run.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from orchestrator.agents import AgentKind, load_agent_kind
 from orchestrator.backends import find_backend
 from orchestrator.config import RunConfig, RunRequest, load_config, load_run_config
 from orchestrator.config.address import require_address
-from orchestrator.dataset import Dataset, load_instances
+from orchestrator.dataset import Dataset, load_dataset
 from orchestrator.display.messages import announce
 from orchestrator.display.terminal import make_display, waiting
 from orchestrator.display.view import View
@@ -26,8 +29,8 @@ from orchestrator.driver.files import (
     rewrite_predictions,
 )
 from orchestrator.driver.gateway_listener import GatewayListener
-from orchestrator.driver.loop import Driver, Work
-from orchestrator.driver.plan import Plan, choose_slots, estimate, make_plan, room_warnings
+from orchestrator.driver.loop import Driver, RequestBuilder
+from orchestrator.driver.plan import Plan, choose_slots, disk_warnings, estimate, make_plan
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.driver.stop import StopSignal, stop_on_signals
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED, ConfigError
@@ -36,14 +39,14 @@ from orchestrator.paths import RunPaths
 from orchestrator.report.build import Report
 from orchestrator.run.cleanup import (
     clean_attempt,
+    clean_before_session,
     clean_run,
-    clean_up_before,
     hold_driver_lock,
 )
 from orchestrator.run.folder import as_rollouts, create_run, record_rollouts, write_reports
 from orchestrator.run.lock import RunLock, make_lock
-from orchestrator.run.preflight import Checked, check, free_disk_gb
-from orchestrator.run.services import Live, services
+from orchestrator.run.preflight import Checked, check_prerequisites, free_disk_gb
+from orchestrator.run.services import Services, start_services
 from orchestrator.types import Prediction
 
 
@@ -58,7 +61,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Session:
-    """One launch or resume of a run, checked and ready to go on; it holds the driver's lock."""
+    """One launch or resume of a run, checked and ready. Its driver's lock is held."""
 
     config: RunConfig
     dataset: Dataset
@@ -80,7 +83,7 @@ def launch(request: RunRequest, console: Console) -> Finished:
         JournalError: the record can't be written (any more).
     """
     with start(request, console) as session:
-        return carry_on(session, console)
+        return run_session(session, console)
 
 
 def resume(
@@ -91,7 +94,7 @@ def resume(
     Raises: as `launch`.
     """
     with reopen(run_dir, console, workers=workers, only_grades=only_grades) as session:
-        return carry_on(session, console)
+        return run_session(session, console)
 
 
 def grade_predictions(
@@ -99,29 +102,29 @@ def grade_predictions(
 ) -> Finished:
     """Grade predictions that someone else made, as a run of their own. Raises as `launch`."""
     with start(request, console, predictions) as session:
-        return carry_on(session, console)
+        return run_session(session, console)
 
 
 @contextmanager
 def start(
     request: RunRequest, console: Console, predictions: Sequence[Prediction] = ()
 ) -> Iterator[Session]:
-    """A new run, laid out once all that it needs is there. Raises as `launch`."""
+    """A new run: check what it needs, then lay out its folder. Raises as `launch`."""
     config = load_config(request)
     paths = RunPaths.of(config.runs_dir, config.run_id)
     _require_new(paths)
     require_address(config, request)
     with waiting(console, f"reading {config.benchmark.name}"):
-        dataset = load_instances(config.benchmark, config.selection)
+        dataset = load_dataset(config.benchmark, config.selection)
     _require_known(predictions, dataset, config)
     agent = load_agent_kind(config.agent, {}) if config.agent else None
     made = as_rollouts(config.run_id, predictions)
     state = RunState.of_new(config.run_id, dataset.instances, [result.record for result in made])
     plan = make_plan(dataset.instances, state)
     if agent is None:
-        plan = plan.grades_alone
+        plan = plan.without_rollouts
     with waiting(console, "checking what the run needs"):
-        checked = check(config, dataset, plan, agent, paths.root)
+        checked = check_prerequisites(config, dataset, plan, agent, paths.root)
     lock = make_lock(config, dataset, checked, agent)
     if config.agent:
         agent = load_agent_kind(config.agent, lock.versions)  # from now on it is these
@@ -136,7 +139,7 @@ def start(
 def reopen(
     run_dir: Path, console: Console, *, workers: int | None = None, only_grades: bool = False
 ) -> Iterator[Session]:
-    """A run that was started before, with what is left of it. Raises as `launch`."""
+    """A run that was started before, with what is left to do. Raises as `launch`."""
     paths = RunPaths(run_dir.resolve())
     config = load_run_config(paths.config)
     if workers is not None:
@@ -144,7 +147,7 @@ def reopen(
         config = config.model_copy(update={"cluster": cluster})
     lock = RunLock.read(paths)
     with waiting(console, f"reading {config.benchmark.name}"):
-        dataset = load_instances(config.benchmark, config.selection)
+        dataset = load_dataset(config.benchmark, config.selection)
     lock.require_same_dataset(dataset, paths)
     agent = load_agent_kind(config.agent, lock.versions) if config.agent else None
     with (
@@ -155,19 +158,19 @@ def reopen(
         follow_changed_patches(paths, journal)
         plan = make_plan(dataset.instances, journal.state())
         if only_grades or agent is None:
-            plan = plan.grades_alone
+            plan = plan.without_rollouts
         with waiting(console, "checking what the run needs"):
-            checked = check(config, dataset, plan, agent, paths.root)
+            checked = check_prerequisites(config, dataset, plan, agent, paths.root)
         yield Session(config, dataset, paths, lock, agent, plan, checked, journal)
 
 
-def carry_on(session: Session, console: Console) -> Finished:
-    """Do what is planned, and report."""
+def run_session(session: Session, console: Console) -> Finished:
+    """Clean up after earlier sessions, run what is planned, write the reports."""
     paths, journal, stop = session.paths, session.journal, StopSignal()
-    clean_up_before(paths, session.checked.host.kind, console)
+    clean_before_session(paths, session.checked.host.kind, console)
     rewrite_predictions(session.config, paths, journal.state())
     if not session.plan.is_empty:
-        _carry_out(session, stop, console)
+        _run_plan(session, stop, console)
     with waiting(console, "writing the reports"):
         report = write_reports(
             session.config, paths, session.dataset, journal.state(), session.lock
@@ -177,8 +180,8 @@ def carry_on(session: Session, console: Console) -> Finished:
     return Finished(report, paths, EXIT_DONE if report.valid else EXIT_FAILURES_LEFT)
 
 
-def _carry_out(session: Session, stop: StopSignal, console: Console) -> None:
-    """Take the plan through the engine, showing what happens, and leave nothing behind."""
+def _run_plan(session: Session, stop: StopSignal, console: Console) -> None:
+    """Run the plan's rollouts and grades, show what happens, and leave nothing behind."""
     config, paths, plan, checked = session.config, session.paths, session.plan, session.checked
     slots = choose_slots(config.cluster, config.model, checked.host.memory_gb, checked.host.cpus)
     slots = max(1, min(slots, len(plan.rollouts)))
@@ -189,8 +192,10 @@ def _carry_out(session: Session, stop: StopSignal, console: Console) -> None:
     agent = session.agent if plan.rollouts else None
     session.journal.begin_session()
     try:
-        with services(config, session.dataset, paths, slots, checked.key, agent, console) as live:
-            driver = make_driver(session, live, slots, stop)
+        with start_services(
+            config, session.dataset, paths, slots, checked.key, agent, console
+        ) as services:
+            driver = make_driver(session, services, slots, stop)
             view = View.of(session.journal.state(), time.monotonic())
             with stop_on_signals(stop), make_display(console, view) as display:
                 for event in driver.events(plan):
@@ -204,10 +209,11 @@ def _carry_out(session: Session, stop: StopSignal, console: Console) -> None:
     session.journal.end_session()
 
 
-def make_driver(session: Session, live: Live, slots: int, stop: StopSignal) -> Driver:
-    config, gateway, listener = session.config, live.gateway, None
+def make_driver(session: Session, services: Services, slots: int, stop: StopSignal) -> Driver:
+    """The driver, with its scheduler, and with a listener where there is a gateway."""
+    config, gateway, listener = session.config, services.gateway, None
     kind = session.checked.host.kind
-    work = Work(
+    requests = RequestBuilder(
         config,
         session.paths,
         {instance.instance_id: instance for instance in session.dataset.instances},
@@ -226,7 +232,7 @@ def make_driver(session: Session, live: Live, slots: int, stop: StopSignal) -> D
             gateway, session.journal, scheduler, admission, endpoint.max_outage_s
         )
     clean = partial(clean_attempt, session.paths, kind)
-    return Driver(work, live.engine, scheduler, session.journal, stop, listener, clean)
+    return Driver(requests, services.engine, scheduler, session.journal, stop, listener, clean)
 
 
 def _image_warnings(session: Session, slots: int) -> Sequence[str]:
@@ -237,7 +243,7 @@ def _image_warnings(session: Session, slots: int) -> Sequence[str]:
     need_gb = estimate(session.config, session.plan, slots, missing).disk_gb
     free_gb = free_disk_gb(session.paths.root)
     return (
-        *room_warnings(session.config, missing, need_gb, free_gb),
+        *disk_warnings(session.config, missing, need_gb, free_gb),
         *backend.image_warnings(missing),
     )
 

@@ -17,7 +17,7 @@ from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.driver.engine import Event, ModelStatus, Remark
 from orchestrator.driver.gateway_listener import GatewayListener
-from orchestrator.driver.loop import Driver, Work
+from orchestrator.driver.loop import Driver, RequestBuilder
 from orchestrator.driver.plan import make_plan
 from orchestrator.driver.scheduler import Scheduler, Start
 from orchestrator.driver.stop import StopSignal
@@ -79,7 +79,7 @@ class Run:
 
     def make_driver(self) -> Driver:
         instances = {i.instance_id: i for i in self.dataset.instances}
-        work = Work(
+        requests = RequestBuilder(
             self.config,
             self.paths,
             instances,
@@ -95,7 +95,7 @@ class Run:
                 self.gateway, self.journal, scheduler, None, self.max_outage_s
             )
         return Driver(
-            work, self.engine, scheduler, self.journal, self.stop, listener, clock=self.clock
+            requests, self.engine, scheduler, self.journal, self.stop, listener, clock=self.clock
         )
 
     def drive(self, on_event: Callable[[Any], None] = lambda event: None) -> list[Any]:

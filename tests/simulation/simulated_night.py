@@ -17,7 +17,7 @@ from orchestrator.config.schema import RolloutLimits
 from orchestrator.driver.admission import Admission
 from orchestrator.driver.engine import Event, ModelStatus
 from orchestrator.driver.gateway_listener import GatewayListener
-from orchestrator.driver.loop import Driver, Work
+from orchestrator.driver.loop import Driver, RequestBuilder
 from orchestrator.driver.plan import make_plan
 from orchestrator.driver.scheduler import Scheduler, Start
 from orchestrator.driver.stop import StopSignal
@@ -138,7 +138,7 @@ class SimulatedNight:
         answers = dict.fromkeys(self._instances, answer)
         assert self._config.agent is not None
         agent = load_agent_kind(self._config.agent, {})
-        work = Work(
+        requests = RequestBuilder(
             self._config, paths, self._instances, answers, "process", self.gateway, agent=agent
         )
         listener = GatewayListener(
@@ -150,7 +150,7 @@ class SimulatedNight:
             self._clock,
         )
         return Driver(
-            work,
+            requests,
             self._workers,
             self.scheduler,
             self.journal,

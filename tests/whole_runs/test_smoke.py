@@ -13,7 +13,7 @@ from orchestrator.backends import GradeRequest, choose_host, find_backend
 from orchestrator.backends.docker import backend as docker_backend
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.config.schema import Benchmark
-from orchestrator.dataset import BUNDLED, Dataset, load_instances
+from orchestrator.dataset import BUNDLED, Dataset, load_dataset
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.types import GradeReason, GradeResult, Outcome, RolloutResult
 
@@ -25,7 +25,7 @@ BESIDE_THE_POINT += "--- /dev/null\n+++ b/NOTES.txt\n@@ -0,0 +1 @@\n+a note\n"
 
 @pytest.fixture(scope="module")
 def smoke() -> Dataset:
-    return load_instances(Benchmark(name="smoke", source="bundled:smoke"))
+    return load_dataset(Benchmark(name="smoke", source="bundled:smoke"))
 
 
 def config_of(agent: str) -> RunConfig:
