@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.answers import GoldAnswer, seal
 from orchestrator.config.keys import nearest
 from orchestrator.config.schema import Benchmark, Selection
 from orchestrator.errors import ConfigError, PrerequisiteError, one_line
+from orchestrator.gold_answers import GoldAnswer, seal
 from orchestrator.types import Instance, SealedAnswer
 
 BUNDLED = {name: Path(__file__).parent / name for name in ("demo", "smoke")}

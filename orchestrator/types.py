@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import NewType
 
 SealedAnswer = NewType("SealedAnswer", object)
-"""An `answers.Answer` that its carrier passes on unopened."""
+"""An `gold_answers.GoldAnswer` that its carrier passes on unopened."""
 
 
 @dataclass(frozen=True, order=True)
@@ -61,7 +61,7 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True)
 class Instance:
-    """What an agent may know of one benchmark row. The answer lives in `orchestrator.answers`."""
+    """What an agent may know of one benchmark row. The rest is in `orchestrator.gold_answers`."""
 
     instance_id: str
     repo: str
@@ -99,9 +99,10 @@ class RequestResult(StrEnum):
     ABANDONED = "abandoned"
     """The agent hung up."""
 
-
-ANSWERS = (RequestResult.ANSWERED, RequestResult.SWALLOWED)
-"""Results for which a server said something to the end."""
+    @property
+    def is_answer(self) -> bool:
+        """Whether a server's answer came to its end."""
+        return self in (RequestResult.ANSWERED, RequestResult.SWALLOWED)
 
 
 @dataclass(frozen=True, slots=True)

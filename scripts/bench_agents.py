@@ -53,7 +53,6 @@ from orchestrator.agents.sweagent.bundles import find_bundle
 from orchestrator.agents.sweagent.installation import require_installation
 from orchestrator.agents.sweagent.paths import SweAgentPaths
 from orchestrator.agents.sweagent.server import RUNTIME_PATH, SERVER
-from orchestrator.answers import unseal
 from orchestrator.backends.docker.engine import connect
 from orchestrator.backends.docker.images import ensure_image
 from orchestrator.config import RunConfig, RunRequest, load_config
@@ -61,6 +60,7 @@ from orchestrator.config.load import list_profiles
 from orchestrator.config.schema import Benchmark, Images
 from orchestrator.dataset import load_dataset
 from orchestrator.errors import OrchestratorError
+from orchestrator.gold_answers import unseal
 from orchestrator.report.markdown import bar
 from orchestrator.scripted.endpoint import MODEL
 

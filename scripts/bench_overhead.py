@@ -28,12 +28,12 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestrator.agents import load_agent_kind
-from orchestrator.answers import GoldAnswer, seal, unseal
 from orchestrator.config import RunRequest, load_config
 from orchestrator.dataset import Dataset, load_dataset
 from orchestrator.driver.plan import make_plan
 from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.driver.stop import StopSignal
+from orchestrator.gold_answers import GoldAnswer, seal, unseal
 from orchestrator.journal import Journal, RunState
 from orchestrator.paths import RunPaths
 from orchestrator.report.markdown import bar

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 import orchestrator
-from orchestrator.answers import unseal
 from orchestrator.config.schema import Benchmark, Selection
 from orchestrator.dataset import BUNDLED, V5_COLUMNS, Dataset, load_dataset
 from orchestrator.errors import ConfigError
+from orchestrator.gold_answers import unseal
 
 TEST_DATA = os.environ.get("SWE_ORCHESTRATOR_TEST_DATA")
 REAL = Path(TEST_DATA or Path(orchestrator.__file__).parents[2] / "shared" / "data")

@@ -15,7 +15,7 @@ TASKS = ("/demo/tasks/", "/smoke/tasks/")
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if not any(t in p.as_posix() for t in TASKS))
 
 ORDER = (
-    *("types", "errors", "paths", "locks", "answers", "guests"),
+    *("types", "errors", "paths", "locks", "gold_answers", "plugins"),
     *("config", "dataset", "verdict"),
     *("endpoint", "backends", "agents", "scripted"),
     *("gateway", "journal", "report", "bench"),
@@ -93,7 +93,7 @@ def test_a_module_imports_only_its_own_room_and_those_before_it(path: Path) -> N
 
 
 def test_only_those_who_may_see_the_answers_import_them() -> None:
-    assert importers_of("orchestrator.answers") == ANSWERS_ARE_OPENED_BY
+    assert importers_of("orchestrator.gold_answers") == ANSWERS_ARE_OPENED_BY
 
 
 def test_only_the_ray_engine_imports_ray() -> None:
@@ -101,15 +101,15 @@ def test_only_the_ray_engine_imports_ray() -> None:
 
 
 @pytest.mark.parametrize("room", ["agents", "backends"])
-def test_guests_do_not_know_each_other_and_nobody_knows_them(room: str) -> None:
+def test_plugins_do_not_know_each_other_and_nobody_knows_them(room: str) -> None:
     """What lies in a folder of a room is imported by name from the room's map, and by itself."""
-    guests = {p.name for p in (PACKAGE / room).iterdir() if (p / "__init__.py").is_file()}
-    assert guests
+    plugins = {p.name for p in (PACKAGE / room).iterdir() if (p / "__init__.py").is_file()}
+    assert plugins
 
-    for guest in guests:
-        inside = f"orchestrator.{room}.{guest}"
+    for plugin in plugins:
+        inside = f"orchestrator.{room}.{plugin}"
         outside = {name for name in importers_of(inside) if not name.startswith(inside)}
-        assert outside == set(), guest
+        assert outside == set(), plugin
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from orchestrator.agents.base import SimpleAgent, SimpleKind
-from orchestrator.answers import unseal
 from orchestrator.config.schema import AgentSettings
 from orchestrator.errors import AgentCrashed
+from orchestrator.gold_answers import unseal
 from orchestrator.types import Outcome
 
 if TYPE_CHECKING:

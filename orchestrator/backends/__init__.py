@@ -16,7 +16,7 @@ from orchestrator.backends.base import (
 )
 from orchestrator.config.schema import AUTO, RunConfig
 from orchestrator.errors import ConfigError, OrchestratorError, PrerequisiteError
-from orchestrator.guests import BACKENDS, find_class
+from orchestrator.plugins import BACKENDS, find_class
 from orchestrator.types import Instance
 
 __all__ = [
@@ -64,5 +64,5 @@ def choose_host(config: RunConfig, instances: Sequence[Instance]) -> Host:
 
 def _host(config: RunConfig, kind: str, instances: Sequence[Instance]) -> Host:
     backend = find_backend(kind)
-    backend.require(instances)
+    backend.require_runnable(instances)
     return backend.host(config.cluster.sandbox.model_copy(update={"kind": kind}))

@@ -1,6 +1,6 @@
 """What a sandbox technology gives us: hosts, images, sandboxes and grades, behind one protocol.
 
-A backend is found by its name in `cluster.sandbox.kind`; `guests.BACKENDS` lists ours. One suite
+A backend is found by its name in `cluster.sandbox.kind`; `plugins.BACKENDS` lists ours. One suite
 tests all of them.
 
 A sandbox holds one instance's repository, checked out and installed as official images have it, and
@@ -235,8 +235,8 @@ class Backend(Protocol):
 
     isolates: ClassVar[bool]
     """False: what an agent does in a sandbox, it does on the host."""
-    leaves: ClassVar[tuple[str, ...]]
-    """What a run that was killed may leave behind, as `clean` counts it: containers, say."""
+    leftovers: ClassVar[tuple[str, ...]]
+    """What a killed run may leave behind, as `clean` counts it, such as containers."""
 
     def host(self, settings: SandboxSettings) -> Host:
         """What this host offers to the sandboxes of these settings, whose kind is this backend's.
@@ -246,7 +246,7 @@ class Backend(Protocol):
         """
         ...
 
-    def require(self, instances: Sequence[Instance]) -> None:
+    def require_runnable(self, instances: Sequence[Instance]) -> None:
         """Raises ConfigError where these instances can't be run in such sandboxes."""
         ...
 
@@ -287,10 +287,10 @@ class Backend(Protocol):
         """
         ...
 
-    def owners(self, runs_dir: Path) -> Iterable[Path]:
-        """Folders of the runs, live ones too, of which something is on this host.
+    def find_run_dirs(self, runs_dir: Path) -> Iterable[Path]:
+        """Folders of the runs, live ones too, that have something on this host.
 
-        A backend that marks what it starts tells of all runs, the others of those in `runs_dir`.
+        A backend that labels what it starts finds all runs, the others those in `runs_dir`.
         Raises PrerequisiteError.
         """
         ...

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from orchestrator.answers import unseal
 from orchestrator.backends.base import GradeRequest, Sandbox, SandboxSpec
 from orchestrator.errors import InfraError
+from orchestrator.gold_answers import unseal
 from orchestrator.types import Failure, GradeReason, GradeRecord, GradeResult, patch_sha256
 from orchestrator.verdict import INSTANCE_LOG, PATCH_APPLY_FAILED, REPORT, TEST_OUTPUT, verdict
 

@@ -35,7 +35,7 @@ def _default(
 def list_agents(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption = False) -> None:
     """The agents that have a profile; of those beside us, what is installed and where."""
     from orchestrator.cli.profiles import list_rows, print_rows
-    from orchestrator.guests import AGENTS
+    from orchestrator.plugins import AGENTS
 
     rows = list_rows("agents", ("kind", "protocol"), config_dirs)
     kinds = [*AGENTS, *(str(row["kind"]) for row in rows)]
@@ -73,7 +73,7 @@ def install(
     from rich.markup import escape
 
     from orchestrator.errors import ConfigError
-    from orchestrator.guests import AGENTS
+    from orchestrator.plugins import AGENTS
 
     known = installed_kinds([*AGENTS, agent])
     if agent not in known:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from orchestrator.guests import BACKENDS
+from orchestrator.plugins import BACKENDS
 
 if TYPE_CHECKING:
     from rich.console import Console

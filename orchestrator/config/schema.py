@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from orchestrator.errors import ConfigError
-from orchestrator.guests import AGENTS, BACKENDS, find_class
+from orchestrator.plugins import AGENTS, BACKENDS, find_class
 from orchestrator.types import FailureKind
 
 RUN_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
@@ -147,7 +147,7 @@ class AgentSettings(Section):
     name: str
     description: str = ""
     kind: str
-    """A name of `guests.AGENTS`, or package.module:Class of somebody else's agent."""
+    """A name of `plugins.AGENTS`, or package.module:Class of somebody else's agent."""
 
 
 def find_agent_kind(kind: str) -> type[Any]:
@@ -172,7 +172,7 @@ class Predictions(Section):
 
 class SandboxSettings(Section):
     kind: str = AUTO
-    """auto, a name of `guests.BACKENDS`, or somebody else's as package.module:Class."""
+    """auto, a name of `plugins.BACKENDS`, or somebody else's as package.module:Class."""
     platform: str = "linux/amd64"
     memory_gb: float = Field(default=4, gt=0)
     memory_request_gb: float = Field(default=1.2, gt=0)

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from orchestrator.endpoint.load import LoadSample
 from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.gateway.states import ServerState
-from orchestrator.types import ANSWERS, ModelRequest
+from orchestrator.types import ModelRequest
 
 LATENCY_BUCKETS_S = (0.25, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 640, 1280)
 
@@ -32,7 +32,7 @@ class Meter:
     def add(self, rollout: str, request: ModelRequest) -> None:
         """Take in a request that has ended."""
         self._prometheus.add(request)
-        if request.result not in ANSWERS:
+        if not request.result.is_answer:
             return
         tokens = request.prompt_tokens + request.completion_tokens
         before = self._conversations.get(rollout, 0)
@@ -113,7 +113,7 @@ class _PrometheusMetrics:
         self._requests.labels(request.result.value).inc()
         self._retries.inc(request.retries)
         self._held.inc(request.held_s)
-        if request.result in ANSWERS:
+        if request.result.is_answer:
             self._latency.observe(request.served_s)
             self._tokens.labels("prompt").inc(request.prompt_tokens)
             self._tokens.labels("prompt_cached").inc(request.cached_tokens or 0)

@@ -10,7 +10,7 @@ from orchestrator.endpoint.fields import SWALLOWED
 from orchestrator.endpoint.load import LoadSample
 from orchestrator.journal.views import RunState
 from orchestrator.report.stats import quantiles
-from orchestrator.types import ANSWERS, ModelRequest, RequestResult, RolloutKey, RolloutRecord
+from orchestrator.types import ModelRequest, RequestResult, RolloutKey, RolloutRecord
 
 WARN_FROM_SHARE = 0.01
 WARN_FROM_COUNT = 10
@@ -87,7 +87,7 @@ def build_model_usage(
     if not requests and not samples:
         return None
     results = Counter(request.result for request in requests)
-    answers = [request for request in requests if request.result in ANSWERS]
+    answers = [request for request in requests if request.result.is_answer]
     cached = [r.cached_tokens for r in requests if r.cached_tokens is not None]
     return ModelUsage(
         requests=len(requests),
@@ -131,7 +131,8 @@ def model_usage_warnings(requests: Sequence[ModelRequest]) -> Iterator[str]:
     results = Counter(request.result for request in requests)
     swallowed = results[RequestResult.SWALLOWED]
     if swallowed:
-        yield f"{SWALLOWED} ({_of(swallowed, sum(results[r] for r in ANSWERS))} answers)"
+        answers = sum(results[result] for result in RequestResult if result.is_answer)
+        yield f"{SWALLOWED} ({_of(swallowed, answers)} answers)"
     refused, failed = results[RequestResult.REFUSED], results[RequestResult.FAILED]
     if _deserves_warning(refused, len(requests)):
         yield (

@@ -17,9 +17,9 @@ from rich.console import Console
 from orchestrator.backends import Backend, find_backend
 from orchestrator.backends.base import Cleaned
 from orchestrator.errors import ConfigError, JournalError, PrerequisiteError
-from orchestrator.guests import BACKENDS
 from orchestrator.locks import Locked, hold_lock, is_held
 from orchestrator.paths import RunPaths
+from orchestrator.plugins import BACKENDS
 from orchestrator.run.lock import RunLock
 from orchestrator.types import RolloutKey
 
@@ -66,7 +66,7 @@ def clean_dead_runs(runs_dir: Path, kinds: Iterable[str]) -> Cleaned:
 
     def clean(backend: Backend) -> Cleaned:
         cleaned = Cleaned()
-        for run_dir in backend.owners(runs_dir):
+        for run_dir in backend.find_run_dirs(runs_dir):
             if not is_live(run_dir):
                 cleaned += backend.clean(run_dir)
         return cleaned
@@ -102,7 +102,7 @@ def _for_each_backend(kinds: Iterable[str], clean: Callable[[Backend], Cleaned])
     for kind in kinds:
         try:
             backend = find_backend(kind)
-            cleaned += Cleaned(dict.fromkeys(backend.leaves, 0))
+            cleaned += Cleaned(dict.fromkeys(backend.leftovers, 0))
             cleaned += clean(backend)
         except (PrerequisiteError, ConfigError) as error:
             cleaned += Cleaned(problems=(str(error),))

@@ -27,8 +27,8 @@ from orchestrator.driver.plan import (
     make_plan,
 )
 from orchestrator.errors import PrerequisiteError
-from orchestrator.guests import BACKENDS
 from orchestrator.journal import RunState
+from orchestrator.plugins import BACKENDS
 from orchestrator.report.words import duration
 from orchestrator.run.preflight import free_disk_gb
 

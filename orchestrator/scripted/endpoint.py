@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-from orchestrator.answers import unseal
+from orchestrator.gold_answers import unseal
 from orchestrator.scripted.personas import Persona, ScriptedReply, Turn, parse_persona, solves
 from orchestrator.scripted.protocols import message_of, protocol_of
 from orchestrator.types import Instance, SealedAnswer

@@ -16,9 +16,9 @@ from support import strangers_agent
 from support.local_gateway import LocalGateway, model_at
 from support.rows import key_of
 
-from orchestrator.answers import unseal
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.dataset import Dataset
+from orchestrator.gold_answers import unseal
 from orchestrator.scripted.endpoint import ScriptedEndpoint
 from orchestrator.types import FailureKind, Instance, Outcome, RolloutResult
 

@@ -26,7 +26,7 @@ from orchestrator.errors import (
     OrchestratorError,
     PrerequisiteError,
 )
-from orchestrator.guests import AGENTS
+from orchestrator.plugins import AGENTS
 
 MakeConfig = Callable[..., RunConfig]
 CONTAINERS, PROCESSES = Host("docker", 8.0, 2), Host("process", 8.0, 2, isolates=False)

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from support.specs import KINDS, make_assignment, sandbox_spec
 
-from orchestrator.answers import unseal
 from orchestrator.backends import Backend, GradeRequest, SandboxSpec, find_backend
 from orchestrator.config import RunConfig
 from orchestrator.config.schema import Cluster, Images, SandboxSettings
 from orchestrator.dataset import Dataset
 from orchestrator.errors import SandboxUnavailable
+from orchestrator.gold_answers import unseal
 from orchestrator.locks import hold_lock
 from orchestrator.paths import RunPaths
 from orchestrator.types import GradeReason, GradeResult, Instance, RolloutKey, patch_sha256
@@ -46,7 +46,7 @@ def test_a_host_says_what_it_offers_and_of_what_kind_it_is(kind: str, backend: B
 
 
 def test_instances_of_a_task_repo_can_be_run(backend: Backend, demo: Dataset) -> None:
-    backend.require(demo.instances)
+    backend.require_runnable(demo.instances)
 
 
 def test_an_image_that_was_brought_is_not_missing(backend: Backend, instance: Instance) -> None:
@@ -166,7 +166,7 @@ def test_what_a_run_left_is_found_and_removed_and_counted(left: Leftovers) -> No
     one, other = left.start("a-run"), left.start("a-run", attempt=2)
     others = left.start("another-run")
     assert {left.run_dir("a-run"), left.run_dir("another-run")} <= set(
-        left.backend.owners(left.runs_dir)
+        left.backend.find_run_dirs(left.runs_dir)
     )
 
     cleaned = left.backend.clean(left.run_dir("a-run"))
@@ -174,7 +174,7 @@ def test_what_a_run_left_is_found_and_removed_and_counted(left: Leftovers) -> No
     assert not one()
     assert not other()
     assert others()
-    assert set(cleaned.counts) == set(left.backend.leaves)
+    assert set(cleaned.counts) == set(left.backend.leftovers)
     assert 2 in cleaned.counts.values()
 
 

@@ -18,8 +18,8 @@ from support.specs import STRANGER, sandbox_spec
 
 from orchestrator.backends import Sandbox, find_backend
 from orchestrator.errors import PrerequisiteError, SandboxUnavailable
-from orchestrator.guests import BACKENDS
 from orchestrator.paths import RunPaths
+from orchestrator.plugins import BACKENDS
 from orchestrator.run.cleanup import (
     clean_attempt,
     clean_dead_runs,

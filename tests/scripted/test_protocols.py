@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 import orchestrator.agents
-from orchestrator.answers import unseal
 from orchestrator.config import RunRequest, load_config
 from orchestrator.dataset import Dataset
+from orchestrator.gold_answers import unseal
 from orchestrator.scripted.protocols import (
     SUBMIT,
     Edit,

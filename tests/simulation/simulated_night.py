@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 
 from orchestrator.agents import load_agent_kind
-from orchestrator.answers import GoldAnswer, seal
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.config.schema import RolloutLimits
 from orchestrator.driver.admission import Admission
@@ -21,6 +20,7 @@ from orchestrator.driver.loop import Driver, RequestBuilder
 from orchestrator.driver.plan import make_plan
 from orchestrator.driver.scheduler import Scheduler, Start
 from orchestrator.driver.stop import StopSignal
+from orchestrator.gold_answers import GoldAnswer, seal
 from orchestrator.journal import Journal
 from orchestrator.paths import RunPaths
 from orchestrator.types import Instance, Outcome, RolloutResult

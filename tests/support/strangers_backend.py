@@ -42,13 +42,13 @@ class FolderBackend:
     """Boxes lie in one folder for all runs; a label in each says whose it is."""
 
     isolates: ClassVar[bool] = False
-    leaves: ClassVar[tuple[str, ...]] = ("boxes",)
+    leftovers: ClassVar[tuple[str, ...]] = ("boxes",)
 
     def host(self, settings: SandboxSettings) -> Host:
         require_tools("bash", "git", "patch")
         return Host(settings.kind, 8.0, 2, "toy 1", self.isolates, settings.platform)
 
-    def require(self, instances: Sequence[Instance]) -> None:
+    def require_runnable(self, instances: Sequence[Instance]) -> None:
         if not all(instance.task_dir for instance in instances):
             raise ConfigError("boxes are for instances of task repos")
 
@@ -73,7 +73,7 @@ class FolderBackend:
     def grade(self, request: GradeRequest) -> GradeResult:
         return grade_in_sandbox(request, Box, lambda box: box.places)
 
-    def owners(self, runs_dir: Path) -> Iterator[Path]:
+    def find_run_dirs(self, runs_dir: Path) -> Iterator[Path]:
         here = socket.gethostname()
         yield from {Path(label["run_dir"]) for _, label in boxes() if label["host"] == here}
 

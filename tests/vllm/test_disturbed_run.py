@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from support.tiny_vllm import MODEL, TinyVllm
 
-from orchestrator.answers import unseal
 from orchestrator.dataset import Dataset
+from orchestrator.gold_answers import unseal
 from orchestrator.scripted.personas import apply_command
 from orchestrator.scripted.protocols import SUBMIT, Protocol, message_of
 

@@ -12,9 +12,9 @@ from support.local_gateway import LocalGateway, model_at
 from support.rows import key_of
 from support.tiny_vllm import MODEL, NO_THINKING, TinyVllm
 
-from orchestrator.answers import unseal
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
+from orchestrator.gold_answers import unseal
 from orchestrator.scripted.personas import apply_command
 from orchestrator.scripted.protocols import SUBMIT, Protocol, message_of
 from orchestrator.types import Instance, Outcome, RolloutResult

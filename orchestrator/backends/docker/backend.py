@@ -30,7 +30,7 @@ class DockerBackend:
     """Containers of the engine that DOCKER_HOST or Docker's default names."""
 
     isolates: ClassVar[bool] = True
-    leaves: ClassVar[tuple[str, ...]] = ("containers",)
+    leftovers: ClassVar[tuple[str, ...]] = ("containers",)
 
     def host(self, settings: SandboxSettings) -> Host:
         with contextlib.closing(connect(HOST_TIMEOUT_S)) as client:
@@ -40,7 +40,7 @@ class DockerBackend:
         version = str(info["ServerVersion"])
         return Host(settings.kind, memory_gb, cpus, version, self.isolates, settings.platform)
 
-    def require(self, instances: Sequence[Instance]) -> None:
+    def require_runnable(self, instances: Sequence[Instance]) -> None:
         """Every instance has an image, or the Dockerfile of one."""
 
     def missing_images(self, instances: Sequence[Instance]) -> tuple[str, ...]:
@@ -83,7 +83,7 @@ class DockerBackend:
 
         return grade_in_docker(request)
 
-    def owners(self, runs_dir: Path) -> frozenset[Path]:
+    def find_run_dirs(self, runs_dir: Path) -> frozenset[Path]:
         with contextlib.closing(connect(HOST_TIMEOUT_S)) as client:
             return frozenset(run_dir for run_dir, _ in our_containers(client))
 

@@ -22,14 +22,14 @@ class ProcessBackend:
     """Works wherever bash, git and patch are, for instances that come with a build.sh."""
 
     isolates: ClassVar[bool] = False
-    leaves: ClassVar[tuple[str, ...]] = ("processes", "copies")
+    leftovers: ClassVar[tuple[str, ...]] = ("processes", "copies")
 
     def host(self, settings: SandboxSettings) -> Host:
         require_tools("bash", "git", "patch")
         memory_gb, cpus = psutil.virtual_memory().total / 1e9, os.cpu_count() or 1
         return Host(settings.kind, memory_gb, cpus, "", self.isolates, settings.platform)
 
-    def require(self, instances: Sequence[Instance]) -> None:
+    def require_runnable(self, instances: Sequence[Instance]) -> None:
         for instance in instances:
             if not instance.task_dir or not (Path(instance.task_dir) / "build.sh").is_file():
                 raise ConfigError(
@@ -60,7 +60,7 @@ class ProcessBackend:
 
         return grade_in_sandbox(request, ProcessSandbox.start, lambda sandbox: sandbox.places)
 
-    def owners(self, runs_dir: Path) -> Iterator[Path]:
+    def find_run_dirs(self, runs_dir: Path) -> Iterator[Path]:
         for run_dir in sorted(runs_dir.glob("*/")):
             if RunPaths(run_dir).scratch.is_dir():
                 yield run_dir.resolve()

@@ -45,7 +45,7 @@ def test_without_an_engine_no_image_comes_and_none_goes(
 
 def test_without_an_engine_nothing_can_be_cleaned(no_engine: None, tmp_path: Path) -> None:
     with pytest.raises(PrerequisiteError):
-        list(DOCKER.owners(tmp_path))
+        list(DOCKER.find_run_dirs(tmp_path))
     with pytest.raises(PrerequisiteError):
         DOCKER.clean(tmp_path)
 

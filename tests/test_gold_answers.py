@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.answers import GoldAnswer, seal, unseal
+from orchestrator.gold_answers import GoldAnswer, seal, unseal
 from orchestrator.types import SealedAnswer
 
 ANSWER = GoldAnswer("a__b-1", "diff --git a/x b/x\n", {"instance_id": "a__b-1"})

@@ -7,7 +7,7 @@ import fractions
 import pytest
 
 from orchestrator.errors import ConfigError
-from orchestrator.guests import AGENTS, BACKENDS, find_class
+from orchestrator.plugins import AGENTS, BACKENDS, find_class
 
 KNOWN = {"fraction": "fractions:Fraction"}
 

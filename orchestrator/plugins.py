@@ -1,6 +1,6 @@
-"""The one place that knows agents and sandbox technologies by name, each imported when asked for.
+"""Names of agents and sandbox backends, and the class behind each, which is imported on demand.
 
-Somebody else's is named by its import path, `package.module:Class`, and needs no line here.
+Other people's are named by their import path, `package.module:Class`, and need no line here.
 """
 
 from __future__ import annotations
