@@ -1,4 +1,4 @@
-"""What an agent is: to a run a kind, made once; to a rollout what works in its sandbox."""
+"""An agent's two protocols: `AgentKind`, one for a run, and `Agent`, one for a rollout."""
 
 from __future__ import annotations
 
@@ -35,9 +35,8 @@ class Agent(Protocol):
         ...
 
     def run(self, context: AgentContext) -> Outcome:
-        """Work until submission or a limit. The patch is not the agent's to deliver: the rollout
-        harvests what changed in the sandbox. Nor is its trajectory: `context.record` tells each
-        step.
+        """Work until submission or a limit. The agent delivers no patch: the rollout harvests what
+        changed in the sandbox. It writes no trajectory: `context.record` keeps each step.
 
         Raises:
             LimitReached: as `context` raised it; the rollout ends with its outcome.
@@ -46,8 +45,10 @@ class Agent(Protocol):
         ...
 
     def close(self) -> None:
-        """The rollout is over, or does not wait for `run` any longer: let go of the sandbox, and of
-        what `prepare` started. Safe to call twice; never raises."""
+        """Let go of the sandbox, and of what `prepare` started. `run` may still be under way.
+
+        Safe to call twice; never raises.
+        """
         ...
 
     def last_patch(self) -> str:
@@ -58,16 +59,16 @@ class Agent(Protocol):
 class AgentKind(Protocol):
     """One agent as a run has it, found by the `kind` of its profile (`agents.load_agent_kind`).
 
-    Frozen, and picklable: it travels to the workers. Its module imports nothing heavy, as each
-    command that reads a profile imports it; what heavy modules do belongs into `create`.
+    Frozen, and picklable: it travels to the workers. Every command that reads a profile imports its
+    module, so heavy imports belong into `create`.
     """
 
     Settings: ClassVar[type[AgentSettings]]
     """The class of its section of the configuration."""
     asks_model: ClassVar[bool]
-    """False: it is run without a model, and without a gateway."""
+    """False: its runs need no model and no gateway."""
     needs_gold_patch: ClassVar[bool]
-    """True: its rollouts are given the sealed answer. For checks of a set-up alone."""
+    """True: its rollouts get the gold answer. Only for agents that check a set-up."""
 
     def __init__(self, settings: Any, locked: Mapping[str, str]) -> None:
         """`settings` are of the class Settings. `locked` are the versions that the run began with,
@@ -83,11 +84,11 @@ class AgentKind(Protocol):
         ...
 
     def versions(self) -> dict[str, str]:
-        """What its results depend on, beside this project's own packages; goes into lock.json."""
+        """Versions that its results depend on, beside this project's packages; for lock.json."""
         ...
 
     def hold(self, platform: str) -> AbstractContextManager[None]:
-        """Entered on the driver's host while a run lasts: what it needs stays as it is.
+        """A context that the driver holds while a run lasts: what the agent needs stays as it is.
 
         Raises:
             PrerequisiteError: as `check`; what was checked may have changed.
@@ -100,7 +101,7 @@ class AgentKind(Protocol):
 
 
 class InstalledKind(Protocol):
-    """What an `AgentKind` has besides that is installed beside us (`agents install`)."""
+    """What an `AgentKind` also has if `agents install` installs it."""
 
     @staticmethod
     def installed() -> dict[str, Any] | None:
@@ -116,7 +117,7 @@ class InstalledKind(Protocol):
     def install(source: str, ref: str, platform: str, say: Say, detail: Say) -> str:
         """Install it; the line that says so. An empty `source` or `ref` is its own default.
 
-        `say` is told each step, `detail` each line of what its tools say.
+        `say` gets each step, `detail` each line of what its tools print.
 
         Raises:
             ConfigError: no such source, ref or platform.

@@ -1,4 +1,4 @@
-"""What an agent is given for one rollout, and by which it asks its model and tells its steps."""
+"""What an agent is given for one rollout: with it, it asks its model and records its steps."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class AgentContext:
         self.output_dir = output_dir
         """Files written here are kept in the rollout's folder, on every way out."""
         self.sealed_answer = sealed_answer
-        """Of kinds alone that need the gold patch."""
+        """None, unless the kind needs the gold patch."""
         self._budget = budget
         self._client = client
-        self._of_last_answer: dict[str, Any] = {}
-        """What its step is stamped with."""
+        self._answer_stamp: dict[str, Any] = {}
+        """Its time and tokens, for the step that it leads to."""
 
     def begin_step(self) -> None:
         """Take one step from the limits, for agents that ask no model; `ask` does it itself.
@@ -69,7 +69,7 @@ class AgentContext:
             raise LimitReached(Outcome.CONTEXT_OVERFLOW) from error
         tokens = completion.tokens
         self._budget.add_call(tokens.prompt_tokens, tokens.completion_tokens, completion.seconds)
-        self._of_last_answer = {
+        self._answer_stamp = {
             "time": time.time(),
             "prompt_tokens": tokens.prompt_tokens,
             "completion_tokens": tokens.completion_tokens,
@@ -77,13 +77,13 @@ class AgentContext:
         return completion
 
     def record(self, thought: str, action: str, observation: str, shown: str | None = None) -> None:
-        """End a step: tell what the last answer led to; see `Step` for the words.
+        """End a step: what the last answer led to, in the words of `Step`.
 
-        Time and tokens are those of the last answer. What is never recorded is in no trajectory,
-        and on no display.
+        The step gets the last answer's time and tokens. A step that is not recorded is neither in
+        the trajectory nor on the display.
         """
         kept = shorten(observation, MAX_OBSERVATION_CHARS)
-        stamp, self._of_last_answer = self._of_last_answer, {}
+        stamp, self._answer_stamp = self._answer_stamp, {}
         differs = None if shown == observation else shown
         self._budget.end_step(Step(thought, action, kept, differs, **stamp))
 

@@ -105,7 +105,7 @@ def installed_kinds(kinds: list[str]) -> dict[str, type[InstalledKind]]:
         try:
             agent = find_agent_kind(kind)
         except ConfigError:
-            continue  # a launch with it tells why
+            continue  # a launch with it says why
         if hasattr(agent, "installed_line"):
             found[kind] = agent
     return found

@@ -19,8 +19,7 @@ def render_steps(event: Progress) -> Text | None:
     """The steps that an event brings; None where it brings none."""
     if not event.new_steps:
         return None
-    # counted with the steps told before, so that numbers go on
-    first = event.steps_told - len(event.new_steps) + 1
+    first = event.steps_sent - len(event.new_steps) + 1
     return Text("\n").join(
         _render(step, f"{event.key.instance_id} step {first + index}")
         for index, step in enumerate(event.new_steps)

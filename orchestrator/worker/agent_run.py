@@ -57,7 +57,7 @@ class AgentRun:
         self.budget = Budget(config.rollout, self._link.held_s, context_length)
         self._outcome: Outcome | None = None
         self._error: BaseException | None = None
-        self._steps_told = 0
+        self._steps_sent = 0
         self._stopped = False
         self._overran = False
 
@@ -65,15 +65,15 @@ class AgentRun:
         """Where the agent has got to, and its new steps if they are to be shown."""
         budget, new = self.budget, tuple[Step, ...]()
         if budget.limits.show_steps:
-            new = tuple(budget.steps[self._steps_told :])
-            self._steps_told += len(new)
+            new = tuple(budget.steps[self._steps_sent :])
+            self._steps_sent += len(new)
         return Progress(
             self._request.key,
             phase,
             budget.usage.steps,
             budget.activity,
             new,
-            self._steps_told,
+            self._steps_sent,
         )
 
     def watch(self, should_stop: Callable[[], bool]) -> Iterator[None]:

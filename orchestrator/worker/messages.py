@@ -34,6 +34,6 @@ class Progress:
     steps: int = 0
     activity: str = ""
     new_steps: tuple[Step, ...] = ()
-    """What the agent did since the last of these; told where `rollout.show_steps` wants it."""
-    steps_told: int = 0
-    """How many steps have been told with this."""
+    """What the agent did since the last Progress; empty without `rollout.show_steps`."""
+    steps_sent: int = 0
+    """How many steps this and earlier ones have brought."""

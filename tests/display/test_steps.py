@@ -15,9 +15,9 @@ from orchestrator.worker.messages import Progress
 LOOKED = Step("I look.", "ls -a", "a.py\nb.py")
 
 
-def shown(*steps: Step, told: int | None = None) -> list[str]:
+def shown(*steps: Step, sent: int | None = None) -> list[str]:
     """The lines of an event that brings these steps."""
-    event = Progress(key_of("an-id"), "agent", new_steps=steps, steps_told=told or len(steps))
+    event = Progress(key_of("an-id"), "agent", new_steps=steps, steps_sent=sent or len(steps))
     text = render_steps(event)
     assert text is not None
     return [line.rstrip() for line in text.plain.splitlines()]
@@ -28,7 +28,7 @@ def lines(count: int) -> str:
 
 
 def test_an_event_without_steps_shows_nothing() -> None:
-    assert render_steps(Progress(key_of("an-id"), "agent", steps=3, steps_told=3)) is None
+    assert render_steps(Progress(key_of("an-id"), "agent", steps=3, steps_sent=3)) is None
     assert render_steps(Progress(key_of("an-id"), "harvest")) is None
 
 
@@ -94,8 +94,8 @@ def test_one_line_too_many_takes_two_away() -> None:
 def test_numbers_go_on_from_event_to_event() -> None:
     titles = [
         line
-        for told, new in ((2, 2), (3, 1), (6, 3))
-        for line in shown(*[LOOKED] * new, told=told)
+        for sent, new in ((2, 2), (3, 1), (6, 3))
+        for line in shown(*[LOOKED] * new, sent=sent)
         if line.startswith("──")
     ]
 

@@ -351,7 +351,7 @@ def test_steps_that_are_to_be_shown_are_told_once_each_and_in_order(
     so_far = 0
     for event in events:
         so_far += len(event.new_steps)
-        assert event.steps_told == so_far
+        assert event.steps_sent == so_far
 
 
 def test_steps_that_are_not_to_be_shown_are_not_told(
@@ -360,7 +360,7 @@ def test_steps_that_are_not_to_be_shown_are_not_told(
     events, result = steps_shown(make_config("mini"), instance, serve("solves"), tmp_path)
 
     assert result.record.usage.steps == 3
-    assert [(event.new_steps, event.steps_told) for event in events] == [((), 0)] * len(events)
+    assert [(event.new_steps, event.steps_sent) for event in events] == [((), 0)] * len(events)
 
 
 @pytest.mark.slow

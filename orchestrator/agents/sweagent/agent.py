@@ -59,7 +59,7 @@ class SweAgent:
                 raise AgentCrashed("the rollout ended before SWE-agent had started")
         context.activity = "starts SWE-agent's server"
         with SandboxServer(context.sandbox) as server:
-            runner.tell("rollout", **self._request(context, server))
+            runner.send("rollout", **self._request(context, server))
             end = self._converse(runner, context, server)
         with self._lock:
             self._is_at_work = False
@@ -110,7 +110,7 @@ class SweAgent:
             InfraError: the model, the sandbox or the runner's process is gone.
         """
         while True:
-            message = runner.hear()
+            message = runner.receive()
             match message["kind"]:
                 case "query":
                     self._answer(runner, message, context)
@@ -120,7 +120,7 @@ class SweAgent:
                     self._record(message, context)
                 case "restart":
                     server.restart()
-                    runner.tell("server", address=server.address)
+                    runner.send("server", address=server.address)
                 case "end" | "failed":
                     return message
 
@@ -136,10 +136,10 @@ class SweAgent:
         except LimitReached as limit:
             self._limit = limit.outcome
             is_too_long = limit.outcome is Outcome.CONTEXT_OVERFLOW
-            runner.tell("overflow" if is_too_long else "limit", outcome=limit.outcome)
+            runner.send("overflow" if is_too_long else "limit", outcome=limit.outcome)
             return
         tokens = completion.tokens
-        runner.tell(
+        runner.send(
             "answer",
             content=completion.content,
             tool_calls=completion.tool_calls,

@@ -57,7 +57,7 @@ class Installation:
 
 
 def find_installation() -> Installation | None:
-    """None where nothing is installed, or an installation was cut off."""
+    """What is installed; None where nothing is, or an installation was cut off."""
     try:
         found = json.loads(SweAgentFolder.of_user().manifest.read_text(encoding="utf-8"))
         installed = Installation(**(found | {"platforms": tuple(found["platforms"])}))
@@ -106,7 +106,7 @@ def install(source: str, ref: str, platform: str, say: Say, detail: Say) -> Inst
     """Make SWE-agent at `ref` of `source` (a URL, or the path of a repository) usable.
 
     What is there and fits is kept, so that a second call takes a moment; what does not fit goes
-    when the other is whole. `say` is told each step, `detail` each line of what pip says.
+    when the other is whole. `say` gets each step, `detail` each line of what pip prints.
 
     Raises:
         ConfigError: no such platform, or no such repository or ref.
@@ -247,7 +247,7 @@ def _pip(paths: SweAgentPaths, detail: Say, *arguments: str) -> None:
 
 
 def _run(command: Sequence[str], problem: str, detail: Say | None = None) -> str:
-    """The command's output, each line told as it comes. Raises PrerequisiteError."""
+    """The command's output; `detail` gets each line as it comes. Raises PrerequisiteError."""
     lines: list[str] = []
     try:
         with subprocess.Popen(

@@ -56,14 +56,13 @@ class SweAgentKind(SimpleKind[SweAgentSettings]):
 
     @contextmanager
     def hold(self, platform: str) -> Iterator[None]:
-        """The installation is kept as it is. SWE-agent's imports begin now: they take as long as
-        Ray takes to start."""
+        """Keep the installation as it is, and start SWE-agent's imports while Ray starts."""
         from orchestrator.agents.sweagent.runner_process import warm_up
 
         with installation.hold_installation():
-            # it may have been replaced until now
+            # it may have been replaced since `check`
             found = installation.require_installation(platform, self._commit)
-            with suppress(AgentCrashed):  # the rollouts will tell
+            with suppress(AgentCrashed):  # its rollouts will record that
                 warm_up(found)
             yield
 

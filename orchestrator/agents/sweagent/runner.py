@@ -1,14 +1,14 @@
 """SWE-agent at work: a process in SWE-agent's own environment, one for each rollout slot.
 
-`forkserver.py` forks it, so that SWE-agent's imports (several seconds, 200 MB) are paid once a
-host, and it takes one rollout after another. It is told what to do, and tells what happens, in JSON
-lines over its standard input and output; its worker asks the model for it, keeps the limits, and
-may kill it at any moment. It imports nothing of ours but `shell.py`: our package is not in its
-environment.
-`runner_process.py` has the other end.
+`forkserver.py` forks it, so that a host pays SWE-agent's imports (several seconds, 200 MB) once.
+It takes one rollout after another. It imports nothing of ours but `shell.py`, as our package is not
+in its environment.
 
-    worker says   rollout; in answer to a query: answer, limit or overflow; to restart: server
-    runner says   query, activity, step and restart; at the end of a rollout: end or failed
+Its worker asks the model for it, keeps the limits, and may kill it at any moment. They exchange
+JSON lines over the runner's standard input and output; `runner_process.py` has the worker's end.
+
+    worker sends   rollout; in answer to a query: answer, limit or overflow; to restart: server
+    runner sends   query, activity, step and restart; at the end of a rollout: end or failed
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ UNLIMITED = 10**7
 STRINGS_ONLY = ("bash", "edit")
 MAX_COMMAND_BYTES = 100_000
 """A little under what a shell can be given as one argument, which is how commands are checked."""
-MAX_TOLD_CHARS = 90_000
-"""Of a command's output; a little under what the worker keeps of it."""
+MAX_SENT_CHARS = 90_000
+"""Of a command's output, to the worker, who keeps a little more."""
 SUBMISSION = re.compile(r"^<<SWE_AGENT_SUBMISSION>>\s*$", re.MULTILINE)
 INTERACTIVE = ("vim", "vi", "emacs", "nano", "less", "more", "gdb")
 
@@ -51,32 +51,32 @@ INTERACTIVE = ("vim", "vi", "emacs", "nano", "less", "more", "gdb")
 _line: TextIO = sys.stdout
 
 
-def tell(kind: str, **fields: Any) -> None:
+def send(kind: str, **fields: Any) -> None:
     _line.write(json.dumps({"kind": kind, **fields}) + "\n")
     _line.flush()
 
 
 class Worker:
-    """What the worker says, one message after another. Its end is ours."""
+    """Receives what the worker sends. When the worker ends, so does this process."""
 
     def __init__(self) -> None:
-        self._heard: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._received: queue.Queue[dict[str, Any]] = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
         try:
             for line in sys.stdin:
-                self._heard.put(json.loads(line))
-        finally:  # a worker that is killed leaves half a line, or a connection that is reset
-            os._exit(0)  # whatever goes on here, nobody waits for it any more
+                self._received.put(json.loads(line))
+        finally:  # a killed worker leaves half a line, or a connection that is reset
+            os._exit(0)  # nobody waits for this rollout any more
 
-    def hear(self) -> dict[str, Any]:
-        return self._heard.get()
+    def receive(self) -> dict[str, Any]:
+        return self._received.get()
 
     def another_server(self) -> dict[str, Any]:
-        """Its address. The worker ends the rollout, and this process, where it can't start one."""
-        tell("restart")
-        address: dict[str, Any] = self.hear()["address"]
+        """The address of a server that the worker starts. Where it can't, it ends this process."""
+        send("restart")
+        address: dict[str, Any] = self.receive()["address"]
         return address
 
 
@@ -100,8 +100,8 @@ class WorkerModel(LiteLLMModel):
                 message.pop("tool_calls", None)
                 message["content"] = message["content"] or " "  # servers refuse empty answers
         calls = self.tools.use_function_calling
-        tell("query", messages=messages, tools=self.tools.tools if calls else None)
-        reply = self._worker.hear()
+        send("query", messages=messages, tools=self.tools.tools if calls else None)
+        reply = self._worker.receive()
         if reply["kind"] == "overflow":
             raise ContextWindowExceededError
         if reply["kind"] == "limit":
@@ -118,10 +118,10 @@ class WorkerModel(LiteLLMModel):
 
 
 def plain_call(call: dict[str, Any]) -> dict[str, Any]:
-    """A call that SWE-agent's parser can read, or can tell the model of.
+    """A call that SWE-agent's parser can read, or can complain about to the model.
 
-    The parser crashes on JSON that is no object and on what has no name, and writes "None" into a
-    file for a null.
+    The parser crashes on JSON that is no object and on a call without a name. For a null it would
+    write "None" into a file.
     """
     function = call.get("function") or {}
     name, arguments = as_text(function.get("name") or "nothing"), function.get("arguments") or "{}"
@@ -138,20 +138,20 @@ def plain_call(call: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_text(value: Any) -> str:
-    """As it can be written to files: half a surrogate pair, which JSON may hold, can not."""
+    """Text that can be written to files. JSON may hold half a surrogate pair, which can't be."""
     return str(value).encode("utf-8", "replace").decode()
 
 
-class TellingAgent(DefaultAgent):
-    """SWE-agent's own agent, which tells its steps as they happen."""
+class ReportingAgent(DefaultAgent):
+    """SWE-agent's own agent, which sends its steps to the worker as they happen."""
 
     max_steps = 0
     observation_chars = 0
     printed = ""
-    """By the last command, before the model's share was cut from it."""
+    """What the last command printed, before it was cut for the model."""
 
     def _get_format_dict(self, **kwargs: Any) -> dict[str, Any]:
-        """Templates may tell the model of its budget."""
+        """Adds the budget to what templates can name."""
         budget = {
             "max_steps": self.max_steps,
             "steps_left": self.model.steps_left,
@@ -165,7 +165,7 @@ class TellingAgent(DefaultAgent):
             raise FormatError("The command holds characters that no shell can be given.")
         if len(step.action.encode()) > MAX_COMMAND_BYTES:
             raise FormatError("The command is longer than a shell can be given at once.")
-        tell("activity", text=(step.action.strip().splitlines() or ["(nothing)"])[0][:200])
+        send("activity", text=(step.action.strip().splitlines() or ["(nothing)"])[0][:200])
         step = super().handle_action(step)
         step.observation += self._env.take_notice()
         return step
@@ -173,9 +173,9 @@ class TellingAgent(DefaultAgent):
     def handle_submission(
         self, step: StepOutput, *, observation: str = "", force_submission: bool = False
     ) -> StepOutput:
-        """The patch is harvested from outside: none is read, however large, from the sandbox.
+        """Read no patch from the sandbox: it is harvested from outside.
 
-        Who merely reads a file that holds the token, which is enough for SWE-agent, has not
+        An agent that merely prints a file with the token, which is enough for SWE-agent, has not
         submitted.
         """
         step = step.model_copy(deep=True)
@@ -186,22 +186,22 @@ class TellingAgent(DefaultAgent):
         return step
 
     def attempt_autosubmission_after_error(self, step: StepOutput) -> StepOutput:
-        """Nothing to submit either; the exit status stays what it is."""
+        """End without a submission; the exit status stays what it is."""
         step = step.model_copy(deep=True)
         step.done = True
         return step
 
     def add_step_to_history(self, step: StepOutput) -> None:
-        self.printed = shorten(step.observation, MAX_TOLD_CHARS)
+        self.printed = shorten(step.observation, MAX_SENT_CHARS)
         step.observation = shorten(step.observation, self.observation_chars)
         super().add_step_to_history(step)
 
     def add_step_to_trajectory(self, step: StepOutput) -> None:
         if step.done and not step.action:
-            return  # SWE-agent's own word on a limit: no answer of the model stands behind it
-        step.query = []  # all of it is in the history; with it, files grow with the steps squared
+            return  # SWE-agent's own remark on a limit, and no answer of the model
+        step.query = []  # it is in the history too; written again for each step, files get huge
         super().add_step_to_trajectory(step)
-        tell(
+        send(
             "step",
             thought=step.thought,
             action=step.action,
@@ -219,9 +219,9 @@ class TellingAgent(DefaultAgent):
 
 class Tools(ToolHandler):
     def get_state(self, env: Environment) -> dict[str, str]:
-        """A repository whose diff takes too long is no reason to end; SWE-agent would.
+        """Go on where the repository's diff takes too long; SWE-agent would end the rollout.
 
-        In set-up it is one: what was not set up whole is not to be worked with.
+        Not during set-up: a sandbox that was not set up whole is not worked in.
         """
         try:
             return dict(super().get_state(env))
@@ -232,7 +232,7 @@ class Tools(ToolHandler):
             return {}
 
     def should_block_action(self, action: str) -> bool:
-        """Interactive programs, with whatever arguments; SWE-agent compares the wrong way round."""
+        """Block interactive programs, whatever their arguments."""
         words = action.split()
         alone = self.config.filter.blocklist_standalone
         return bool(words) and (words[0] in INTERACTIVE or action.strip() in alone)
@@ -266,7 +266,7 @@ def roll_out(worker: Worker, request: dict[str, Any]) -> None:
             "TQDM_DISABLE": "1",
         },
     )
-    agent = TellingAgent(
+    agent = ReportingAgent(
         templates=TemplateConfig(
             system_template=config["system_template"],
             instance_template=config["instance_template"],
@@ -297,14 +297,14 @@ def roll_out(worker: Worker, request: dict[str, Any]) -> None:
             agent.save_trajectory()
     except Exception as error:  # noqa: BLE001 - the boundary to SWE-agent's code
         # the worker records it as a failure
-        tell(
+        send(
             "failed",
             is_sandbox=isinstance(error, (SwerexException, *GONE)),
             detail=" ".join(f"{type(error).__name__}: {error}".split())[:500],
             traceback=traceback.format_exc(),
         )
     else:
-        tell("end", exit_status=step.exit_status or "", detail=step.thought[:500])
+        send("end", exit_status=step.exit_status or "", detail=step.thought[:500])
 
 
 def main() -> None:
@@ -314,7 +314,7 @@ def main() -> None:
     os.dup2(2, 1)
     worker = Worker()
     while True:
-        request = worker.hear()
+        request = worker.receive()
         with open(Path(request["output_dir"]) / "sweagent.log", "ab") as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)

@@ -1,4 +1,4 @@
-"""The worker's end of `runner.py`: starting it, talking with it, and ending it."""
+"""The worker's end of `runner.py`: starts runners, exchanges messages with them, ends them."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ class Runner:
         self.pid = 0
         self._errors = Path()
         self._connection = _connect(installation)
-        self._said = self._connection.makefile("rb")
+        self._incoming = self._connection.makefile("rb")
         self._connection.settimeout(START_S)
-        start = self.hear()
+        start = self.receive()
         self._connection.settimeout(None)
         self.pid = int(start["pid"])
         self._errors = Path(start["errors"])
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it is there, and has said nothing since it was last heard."""
+        """Whether it is there and has sent nothing that was not received."""
         return self._peek() is None
 
     def _peek(self) -> bytes | None:
-        """A byte that it said and nobody has heard; None where there is none, empty at its end."""
+        """A byte that was sent and not received; None where there is none, empty at its end."""
         try:
             return self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -59,31 +59,31 @@ class Runner:
         except OSError:
             return b""
 
-    def tell(self, kind: str, **fields: Any) -> None:
+    def send(self, kind: str, **fields: Any) -> None:
         """Raises AgentCrashed where nobody listens any more."""
         try:
             self._connection.sendall(json.dumps({"kind": kind, **fields}).encode() + b"\n")
         except OSError as error:
             raise self._crashed() from error
 
-    def hear(self) -> dict[str, Any]:
+    def receive(self) -> dict[str, Any]:
         """The next message; waits for it. Raises AgentCrashed when the process has ended."""
         try:
-            message: dict[str, Any] = json.loads(self._said.readline())
+            message: dict[str, Any] = json.loads(self._incoming.readline())
         except (OSError, ValueError) as error:
             raise self._crashed() from error
         return message
 
     def kill(self) -> None:
         """End it and its children. Safe to call twice; never raises."""
-        has_ended = self._peek() == b""  # then its number may be another process's by now
+        has_ended = self._peek() == b""  # its pid may be another process's by now
         if self.pid and not has_ended:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
         with contextlib.suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RDWR)  # wakes who waits in `hear`
+            self._connection.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in `receive`
         self._connection.close()
-        self._said.close()
+        self._incoming.close()
         with contextlib.suppress(OSError):
             self._errors.unlink()
 
@@ -98,7 +98,7 @@ class Runner:
 
 
 def warm_up(installation: Installation) -> None:
-    """Begin to start what forks runners on this host, where it is not up; does not wait for it."""
+    """Start this host's fork server where none is up. Does not wait for it."""
     _start_server(_socket_path(installation), installation)
 
 
@@ -168,7 +168,8 @@ def _start_where_none_is(path: Path, installation: Installation) -> subprocess.P
 
 
 def _socket_path(installation: Installation) -> Path:
-    """Short, as systems allow some hundred characters; this user's, and of these very programs."""
+    """One for each user, installation and version of our programs. Short: systems allow about a
+    hundred characters."""
     source = b"".join(path.read_bytes() for path in (RUNNER, SHELL, FORKSERVER))
     programs = hashlib.sha256(source).hexdigest()[:8]
     folder = Path(tempfile.gettempdir()) / f"sweo-{os.getuid()}"
@@ -194,7 +195,7 @@ class _Idle:
         self._lock = threading.Lock()
 
     def take(self, folder: str) -> Runner | None:
-        """One of the installation in this folder."""
+        """One that runs the installation in this folder; others are killed."""
         with self._lock:
             while self._runners:
                 runner = self._runners.pop()
@@ -223,5 +224,5 @@ def take_runner(installation: Installation) -> Runner:
 
 
 def give_back(runner: Runner) -> None:
-    """For the next rollout; only when this one's last message was heard."""
+    """Keep it for the next rollout. Its last message must have been received."""
     _idle.give(runner)

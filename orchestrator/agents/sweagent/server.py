@@ -49,12 +49,12 @@ class SandboxServer:
 
     @property
     def address(self) -> dict[str, Any]:
-        """How SWE-ReX's client is told of it."""
+        """Where it is, in the words of SWE-ReX's client."""
         token, port = self._token, self._tunnel.port
         return {"host": f"http://{HOST}", "port": port, "auth_token": token, "timeout": 10}
 
     def restart(self) -> None:
-        """Another one: an agent may kill it, as it is a process like others in there.
+        """Start another one: an agent may have killed it.
 
         Raises:
             SandboxUnavailable: the sandbox is gone, or no server stays up in it.

@@ -43,7 +43,7 @@ BROKEN = (SwerexException, pexpect.ExceptionPexpect, OSError)
 
 
 class Runtime(RemoteRuntime):
-    """SWE-ReX's client, which says in SWE-agent's terms that its server is gone."""
+    """SWE-ReX's client; it raises ServerGone where its server does not answer."""
 
     async def _request(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -95,7 +95,7 @@ class Environment(SWEEnv):
         self._notice = ""
 
     def take_notice(self) -> str:
-        """What the agent is to be told with its next observation."""
+        """What to add to the agent's next observation; given once."""
         notice, self._notice = self._notice, ""
         return notice
 
@@ -110,7 +110,7 @@ class Environment(SWEEnv):
         )
 
     def set_env_variables(self, env_variables: dict[str, str]) -> None:
-        """Not the issue's text: none of our tools reads it, and it may be too long for a shell."""
+        """Leave out the issue's text: no tool reads it, and it may be too long for a shell."""
         kept = {k: v for k, v in env_variables.items() if k != "PROBLEM_STATEMENT"}
         super().set_env_variables(kept)
 
@@ -127,8 +127,7 @@ class Environment(SWEEnv):
             self.restart_session(error)
 
     def communicate(self, input: str, *args: Any, **kwargs: Any) -> str:
-        """An agent that says `exit` in a command ends its shell, and one that says `pkill python`
-        its server: nothing to fail for."""
+        """Go on in a new shell where a command ended this one (`exit`) or its server (`pkill`)."""
         try:
             return str(super().communicate(input, *args, **kwargs))
         except ServerGone as error:
@@ -173,7 +172,7 @@ class Environment(SWEEnv):
         raise why
 
     def _open_session(self) -> None:
-        """A shell that reads .bashrc, as it is interactive, and then the kept environment."""
+        """Open an interactive shell, which reads .bashrc, and load the kept environment into it."""
         files = [SESSION_ENVIRONMENT]
         asyncio.run(
             self.deployment.runtime.create_session(CreateBashSessionRequest(startup_source=files))

@@ -26,13 +26,13 @@ class Process:
 
     def __init__(self, *messages: dict[str, Any]) -> None:
         self._messages = [*messages, END]
-        self.told: list[dict[str, Any]] = []
+        self.sent: list[dict[str, Any]] = []
 
-    def hear(self) -> dict[str, Any]:
+    def receive(self) -> dict[str, Any]:
         return self._messages.pop(0)
 
-    def tell(self, kind: str, **fields: Any) -> None:
-        self.told.append({"kind": kind, **fields})
+    def send(self, kind: str, **fields: Any) -> None:
+        self.sent.append({"kind": kind, **fields})
 
 
 class Context:
@@ -73,7 +73,7 @@ def test_a_query_is_answered_from_the_model() -> None:
 
     converse(process, Context())
 
-    (answer,) = process.told
+    (answer,) = process.sent
     assert (answer["kind"], answer["content"], answer["steps_left"]) == ("answer", "I look.", 4)
     assert answer["usage"] == {"prompt_tokens": 70, "completion_tokens": 9}
 
@@ -91,7 +91,7 @@ def test_a_limit_is_told_in_sweagents_words(limit: Outcome, word: str) -> None:
 
     converse(process, Context(limit))
 
-    assert process.told == [{"kind": word, "outcome": limit}]
+    assert process.sent == [{"kind": word, "outcome": limit}]
 
 
 def test_steps_are_recorded_as_they_come() -> None:

@@ -53,7 +53,7 @@ def ask(program: str) -> Any:
 def test_a_runner_ends_with_its_worker_however_that_ended(last: bytes, is_heard: bool) -> None:
     """A connection is reset where something was said and not heard."""
     ours, its = socket.socketpair()
-    program = "os.write(0, b'unheard'); Worker().hear()"
+    program = "os.write(0, b'unheard'); Worker().receive()"
     with its, subprocess.Popen(command(program), stdin=its, env=environment()) as process:
         its.close()
         with ours:

@@ -90,24 +90,24 @@ def is_running(pid: int) -> bool:
 def test_what_is_told_arrives_and_what_is_said_is_heard(start: Start) -> None:
     runner = start(ECHO)
 
-    runner.tell("rollout", statement="größer\n\u2028 ist es", steps=[1, None])
-    runner.tell("answer")
+    runner.send("rollout", statement="größer\n\u2028 ist es", steps=[1, None])
+    runner.send("answer")
 
-    assert runner.hear() == {
+    assert runner.receive() == {
         "kind": "rollout",
         "statement": "größer\n\u2028 ist es",
         "steps": [1, None],
     }
-    assert runner.hear() == {"kind": "answer"}
+    assert runner.receive() == {"kind": "answer"}
 
 
 def test_a_message_may_be_long(start: Start) -> None:
     text = "a long conversation " * 250_000
     runner = start("print(sys.stdin.readline(), end='', flush=True)")
 
-    runner.tell("answer", content=text)
+    runner.send("answer", content=text)
 
-    assert runner.hear()["content"] == text
+    assert runner.receive()["content"] == text
 
 
 def test_hearing_waits_for_what_comes(start: Start) -> None:
@@ -118,7 +118,7 @@ def test_hearing_waits_for_what_comes(start: Start) -> None:
         print('dy"}', flush=True)
     """)
 
-    assert runner.hear() == {"kind": "ready"}
+    assert runner.receive() == {"kind": "ready"}
 
 
 def test_a_crash_is_told_with_the_last_line_of_its_traceback(start: Start) -> None:
@@ -127,10 +127,10 @@ def test_a_crash_is_told_with_the_last_line_of_its_traceback(start: Start) -> No
         print("a warning", file=sys.stderr)
         raise RuntimeError("no größer model")
     """)
-    assert runner.hear() == {"kind": "ready"}
+    assert runner.receive() == {"kind": "ready"}
 
     with pytest.raises(AgentCrashed, match=r"process ended\. RuntimeError: no größer model$"):
-        runner.hear()
+        runner.receive()
 
 
 def test_a_process_that_was_killed_says_nothing_more(start: Start) -> None:
@@ -138,7 +138,7 @@ def test_a_process_that_was_killed_says_nothing_more(start: Start) -> None:
     os.kill(runner.pid, signal.SIGKILL)
 
     with pytest.raises(AgentCrashed, match=r"^SWE-agent's process ended\.$"):
-        runner.hear()
+        runner.receive()
 
 
 def test_nothing_can_be_told_to_a_process_that_has_ended(start: Start) -> None:
@@ -146,9 +146,9 @@ def test_nothing_can_be_told_to_a_process_that_has_ended(start: Start) -> None:
     wait_until_gone(runner.pid)
 
     with pytest.raises(AgentCrashed, match=r"ended\. no sweagent here$"):
-        runner.hear()
+        runner.receive()
     with pytest.raises(AgentCrashed):
-        runner.tell("rollout")
+        runner.send("rollout")
 
 
 @pytest.mark.parametrize("said", ["a print that went astray", ""])
@@ -158,7 +158,7 @@ def test_who_says_anything_else_than_messages_has_crashed_and_is_ended(
     runner = start(f"print({said!r}, flush=True); time.sleep(300)")
 
     with pytest.raises(AgentCrashed):
-        runner.hear()
+        runner.receive()
 
     assert not runner.is_waiting
 
@@ -167,7 +167,7 @@ def test_half_a_message_at_the_end_is_a_crash(start: Start) -> None:
     runner = start("print('{\"kind\": \"st', end='', flush=True)")
 
     with pytest.raises(AgentCrashed, match=r"process ended\.$"):
-        runner.hear()
+        runner.receive()
 
 
 def test_without_its_python_sweagent_does_not_start(start: Start, cache: Path) -> None:
@@ -219,8 +219,8 @@ def test_a_server_that_was_killed_is_followed_by_another(start: Start, sockets: 
     second = start(ECHO)
 
     for runner in (first, second):
-        runner.tell("rollout")
-        assert runner.hear() == {"kind": "rollout"}
+        runner.send("rollout")
+        assert runner.receive() == {"kind": "rollout"}
 
 
 def test_a_server_without_children_ends(
@@ -238,12 +238,12 @@ def test_a_server_without_children_ends(
     runner.kill()
 
     wait_until_gone(server.pid)
-    start(ECHO).tell("rollout")
+    start(ECHO).send("rollout")
 
 
 def test_killing_ends_the_process_and_its_children(start: Start) -> None:
     runner = start(BEARS_A_CHILD)
-    child = runner.hear()["child"]
+    child = runner.receive()["child"]
 
     runner.kill()
 
@@ -257,9 +257,9 @@ def test_a_runner_that_was_killed_is_neither_told_nor_heard_any_more(start: Star
     runner.kill()
 
     with pytest.raises(AgentCrashed):
-        runner.tell("answer")
+        runner.send("answer")
     with pytest.raises(AgentCrashed):
-        runner.hear()
+        runner.receive()
 
 
 def test_killing_wakes_who_waits_for_a_message(start: Start) -> None:
@@ -267,7 +267,7 @@ def test_killing_wakes_who_waits_for_a_message(start: Start) -> None:
     threading.Timer(0.2, runner.kill).start()
 
     with pytest.raises(AgentCrashed):
-        runner.hear()
+        runner.receive()
 
 
 def test_a_runner_has_nothing_of_our_python_or_ray_in_its_environment(
@@ -278,7 +278,7 @@ def test_a_runner_has_nothing_of_our_python_or_ray_in_its_environment(
     monkeypatch.setenv("SOMETHING_ELSE", "is kept")
     runner = start("print(json.dumps(dict(os.environ)), flush=True); sys.stdin.read()")
 
-    environment = runner.hear()
+    environment = runner.receive()
 
     assert not [name for name in environment if name.startswith(("PYTHON", "RAY"))]
     assert environment["SOMETHING_ELSE"] == "is kept"
@@ -292,8 +292,8 @@ def test_a_runner_that_was_given_back_is_taken_again(start: Start) -> None:
 
     assert again is first
     assert another.pid != first.pid
-    again.tell("rollout")
-    assert again.hear() == {"kind": "rollout"}
+    again.send("rollout")
+    assert again.receive() == {"kind": "rollout"}
 
 
 def test_a_runner_that_has_ended_is_not_taken_again(start: Start) -> None:
