@@ -3,7 +3,7 @@
 
     scripts/bench_overhead.py --sandbox process
 
-Own time is what passes between the moment the driver hands a rollout or grade to the engine and the
+Own time is what passes from the moment the driver hands a rollout or grade to the executor to the
 moment its result is in the journal, less the seconds that the image, the sandbox, the agent and the
 harness took: Ray, imports, serialisation, files, journal. The endpoint answers at once. Memory is
 the proportional set size (PSS; on macOS the resident one), at its peak.

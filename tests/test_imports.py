@@ -96,8 +96,8 @@ def test_only_those_who_may_see_the_answers_import_them() -> None:
     assert importers_of("orchestrator.gold_answers") == ANSWERS_ARE_OPENED_BY
 
 
-def test_only_the_ray_engine_imports_ray() -> None:
-    assert importers_of("ray") == {"orchestrator.driver.engine_ray"}
+def test_only_the_ray_executor_imports_ray() -> None:
+    assert importers_of("ray") == {"orchestrator.driver.ray_executor"}
 
 
 @pytest.mark.parametrize("room", ["agents", "backends"])

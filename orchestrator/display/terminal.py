@@ -15,7 +15,7 @@ from rich.text import Text
 
 from orchestrator.display.steps import render_steps
 from orchestrator.display.view import View, describe, outcome_words
-from orchestrator.driver.engine import Event
+from orchestrator.driver.executor import Event
 from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.report.words import duration
 from orchestrator.worker.messages import Progress

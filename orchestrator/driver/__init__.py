@@ -1,1 +1,1 @@
-"""Taking a plan through the engine: the pure scheduler, the engines, and the loop between them."""
+"""Taking a plan to its end: the pure scheduler, the executor, and the loop between them."""

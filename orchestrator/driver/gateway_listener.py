@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from orchestrator.driver.admission import Admission
-from orchestrator.driver.engine import ModelStatus, Remark
+from orchestrator.driver.executor import ModelStatus, Remark
 from orchestrator.driver.scheduler import Scheduler, Stage
 from orchestrator.endpoint.fields import SWALLOWED
 from orchestrator.endpoint.load import LoadSample

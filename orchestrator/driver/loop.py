@@ -1,4 +1,4 @@
-"""The loop between scheduler, engine and journal. The scheduler decides what is done."""
+"""The loop between scheduler, executor and journal. The scheduler decides what is done."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from orchestrator.agents import AgentKind
 from orchestrator.backends import Assignment
 from orchestrator.config.schema import RunConfig
-from orchestrator.driver.engine import Engine, Event
+from orchestrator.driver.executor import Event, Executor
 from orchestrator.driver.files import (
     append_prediction,
     read_patch,
@@ -92,7 +92,7 @@ class Driver:
     def __init__(
         self,
         requests: RequestBuilder,
-        engine: Engine,
+        executor: Executor,
         scheduler: Scheduler,
         journal: Journal,
         stop: StopSignal,
@@ -102,10 +102,10 @@ class Driver:
         clock: Callable[[], float] = time.monotonic,
         poll_s: float = POLL_S,
     ) -> None:
-        """`clock` gives seconds and never goes backwards; the engine waits by the same clock, for
+        """`clock` gives seconds and never goes backwards; the executor waits by the same clock, for
         at most `poll_s` at a time."""
         self._requests = requests
-        self._engine = engine
+        self._executor = executor
         self._scheduler = scheduler
         self._journal = journal
         self._stop = stop
@@ -136,7 +136,7 @@ class Driver:
             for start in self._scheduler.admit(self._clock()):
                 self._submit(start)
                 yield start
-            for event in self._engine.poll(self._poll_s):
+            for event in self._executor.poll(self._poll_s):
                 self._record(event)
                 yield event
             self._journal.heartbeat()
@@ -155,11 +155,11 @@ class Driver:
 
     def _submit(self, start: Start) -> None:
         if start.stage is Stage.ROLLOUT:
-            self._engine.submit_rollout(self._requests.rollout_request(start.key))
+            self._executor.submit_rollout(self._requests.rollout_request(start.key))
             return
         keep = self._requests.config.cluster.images.keep
         evict = not keep and start.key.instance_id in self._pulled
-        self._engine.submit_grade(self._requests.grade_request(start.key, evict))
+        self._executor.submit_grade(self._requests.grade_request(start.key, evict))
 
     def _record(self, event: Event) -> None:
         """Files first, then the journal's row, then the scheduler."""
@@ -194,7 +194,7 @@ class Driver:
             self._scheduler.stopping = True
         if self._stop.count >= 2 and self._stopped_now_at is None:
             self._stopped_now_at = self._clock()
-            self._engine.stop_now()
+            self._executor.stop_now()
 
     def _stop_is_overdue(self) -> bool:
         since = self._stopped_now_at

@@ -51,7 +51,7 @@ class Scheduler:
 
     Three things hold rollouts back: a person's stop; a model server that is away (until it is
     reported back) or has enough; and a pause, after as many failures in a row as there are slots,
-    which doubles while it goes on, so that a dead engine does not burn the whole queue in a
+    which doubles while it goes on, so that a dead Docker engine does not burn the whole queue in a
     minute. Grades have a pause of their own.
     """
 

@@ -1,4 +1,4 @@
-"""What runs beside a run while it goes on: the gateway, the engine, and a scripted model."""
+"""What runs beside a run while it goes on: the gateway, the executor, and a scripted model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator.config import RunConfig
 from orchestrator.config.schema import Model
 from orchestrator.dataset import Dataset
 from orchestrator.display.terminal import waiting
-from orchestrator.driver.engine import Engine
+from orchestrator.driver.executor import Executor
 from orchestrator.gateway.launcher import GatewayProcess
 from orchestrator.paths import RunPaths, write_atomic
 
@@ -22,7 +22,7 @@ from orchestrator.paths import RunPaths, write_atomic
 class Services:
     """Up for as long as `start_services` lasts."""
 
-    engine: Engine
+    executor: Executor
     gateway: GatewayProcess | None
     """None for agents that ask no model."""
 
@@ -37,11 +37,11 @@ def start_services(
     agent: AgentKind | None,
     console: Console,
 ) -> Iterator[Services]:
-    """Start the engine, the gateway where a model is asked, and the model where it is scripted.
+    """Start the executor, the gateway where a model is asked, and the model where it is scripted.
 
     `agent` is None where only grades are planned.
     """
-    from orchestrator.driver.engine_ray import RayEngine
+    from orchestrator.driver.ray_executor import RayExecutor
 
     with ExitStack() as stack:
         cluster, gateway = config.cluster, None
@@ -55,13 +55,13 @@ def start_services(
             gateway = stack.enter_context(process)
         if agent is not None:
             stack.enter_context(agent.hold(cluster.sandbox.platform))
-        engine = RayEngine(slots, cluster.grading.slots, cluster.ray_address, config.run_id)
-        stack.callback(engine.close)
+        executor = RayExecutor(slots, cluster.grading.slots, cluster.ray_address, config.run_id)
+        stack.callback(executor.close)
         if cluster.ray_address is None:
-            write_atomic(paths.ray_session, engine.session_dir)
+            write_atomic(paths.ray_session, executor.session_dir)
             stack.callback(paths.ray_session.unlink, missing_ok=True)
         starting.close()
-        yield Services(engine, gateway)
+        yield Services(executor, gateway)
 
 
 @contextmanager

@@ -232,7 +232,7 @@ def make_driver(session: Session, services: Services, slots: int, stop: StopSign
             gateway, session.journal, scheduler, admission, endpoint.max_outage_s
         )
     clean = partial(clean_attempt, session.paths, kind)
-    return Driver(requests, services.engine, scheduler, session.journal, stop, listener, clean)
+    return Driver(requests, services.executor, scheduler, session.journal, stop, listener, clean)
 
 
 def _image_warnings(session: Session, slots: int) -> Sequence[str]:

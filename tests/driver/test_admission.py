@@ -17,7 +17,7 @@ from simulation.vllm_simulator import ServerProfile
 from support.rows import sampled
 
 from orchestrator.driver.admission import Admission
-from orchestrator.driver.engine import ModelStatus
+from orchestrator.driver.executor import ModelStatus
 from orchestrator.endpoint.load import LoadSample
 from orchestrator.endpoint.metrics import ServerMetrics
 

@@ -8,7 +8,7 @@ import pytest
 from support.rows import asked, instances, key_of, sampled
 
 from orchestrator.driver.admission import Admission
-from orchestrator.driver.engine import ModelStatus, Remark
+from orchestrator.driver.executor import ModelStatus, Remark
 from orchestrator.driver.gateway_listener import FLUSH_EVERY_S, GatewayListener
 from orchestrator.driver.scheduler import Scheduler, Stage
 from orchestrator.gateway.messages import Availability, Message, Requested, Sampled

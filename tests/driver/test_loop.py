@@ -1,4 +1,4 @@
-"""The loop between scheduler, engine and journal, with an engine that runs nothing."""
+"""The loop between scheduler, executor and journal, with an executor that runs nothing."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.fake_engine import FakeEngine, ends, fails, solves
+from support.fake_executor import FakeExecutor, ends, fails, solves
 
 from orchestrator.agents import load_agent_kind
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
-from orchestrator.driver.engine import Event, ModelStatus, Remark
+from orchestrator.driver.executor import Event, ModelStatus, Remark
 from orchestrator.driver.gateway_listener import GatewayListener
 from orchestrator.driver.loop import Driver, RequestBuilder
 from orchestrator.driver.plan import make_plan
@@ -57,7 +57,7 @@ class SilentGateway:
 
 @dataclass
 class Run:
-    """A run of the demo's first instances on a fake engine."""
+    """A run of the demo's first instances on a fake executor."""
 
     config: RunConfig
     dataset: Dataset
@@ -65,7 +65,7 @@ class Run:
     slots: int = 2
     gateway: SilentGateway | None = None
     max_outage_s: float = 60
-    engine: FakeEngine = field(default_factory=FakeEngine)
+    executor: FakeExecutor = field(default_factory=FakeExecutor)
     stop: StopSignal = field(default_factory=StopSignal)
     clock: Callable[[], float] = time.monotonic
 
@@ -95,7 +95,7 @@ class Run:
                 self.gateway, self.journal, scheduler, None, self.max_outage_s
             )
         return Driver(
-            requests, self.engine, scheduler, self.journal, self.stop, listener, clock=self.clock
+            requests, self.executor, scheduler, self.journal, self.stop, listener, clock=self.clock
         )
 
     def drive(self, on_event: Callable[[Any], None] = lambda event: None) -> list[Any]:
@@ -179,7 +179,7 @@ def test_no_row_is_written_for_a_grade_whose_files_can_not_be(run: Callable[...,
 
 def test_a_result_that_the_journal_refuses_is_not_predicted_twice(run: Callable[..., Run]) -> None:
     it = run(2)
-    it.engine.script[it.ids[1]] = lambda request: solves(
+    it.executor.script[it.ids[1]] = lambda request: solves(
         replace(
             request,
             assignment=replace(request.assignment, key=RolloutKey(it.config.run_id, it.ids[0], 7)),
@@ -194,7 +194,7 @@ def test_a_result_that_the_journal_refuses_is_not_predicted_twice(run: Callable[
 
 def test_a_failure_is_redone_and_recorded_each_time(run: Callable[..., Run]) -> None:
     it = run(1)
-    it.engine.script[it.ids[0], 1] = fails(FailureKind.WORKER_LOST)
+    it.executor.script[it.ids[0], 1] = fails(FailureKind.WORKER_LOST)
     it.drive()
 
     rows = it.journal.state().rollouts
@@ -207,7 +207,7 @@ def test_a_failure_is_redone_and_recorded_each_time(run: Callable[..., Run]) -> 
 
 def test_a_failure_beyond_its_budget_is_left_and_the_rest_goes_on(run: Callable[..., Run]) -> None:
     it = run(3, {"rollout.retries": {"worker_lost": 1}})
-    it.engine.script[it.ids[0]] = fails(FailureKind.WORKER_LOST)
+    it.executor.script[it.ids[0]] = fails(FailureKind.WORKER_LOST)
     it.drive()
     state = it.journal.state()
 
@@ -218,25 +218,26 @@ def test_a_failure_beyond_its_budget_is_left_and_the_rest_goes_on(run: Callable[
 
 def test_an_outcome_without_a_patch_is_not_graded(run: Callable[..., Run]) -> None:
     it = run(1)
-    it.engine.script[it.ids[0]] = lambda request: ends(request, Outcome.GAVE_UP)
+    it.executor.script[it.ids[0]] = lambda request: ends(request, Outcome.GAVE_UP)
     it.drive()
 
-    assert it.engine.grade_requests == []
+    assert it.executor.grade_requests == []
     assert it.predicted() == it.ids
 
 
 def test_the_answer_goes_to_gold_and_to_grades_and_to_nobody_else(run: Callable[..., Run]) -> None:
     it = run(2)
     it.drive()
-    assert all(request.assignment.sealed_answer is None for request in it.engine.rollout_requests)
-    assert all(request.assignment.sealed_answer is not None for request in it.engine.grade_requests)
+    rollouts, grades = it.executor.rollout_requests, it.executor.grade_requests
+    assert all(request.assignment.sealed_answer is None for request in rollouts)
+    assert all(request.assignment.sealed_answer is not None for request in grades)
 
 
 def test_gold_is_given_the_answer(run: Callable[..., Run]) -> None:
     it = run(1, agent="gold")
     it.drive()
 
-    assert it.engine.rollout_requests[0].assignment.sealed_answer is it.dataset.answers[it.ids[0]]
+    assert it.executor.rollout_requests[0].assignment.sealed_answer is it.dataset.answers[it.ids[0]]
 
 
 def test_a_stop_lets_what_runs_finish(run: Callable[..., Run]) -> None:
@@ -247,14 +248,14 @@ def test_a_stop_lets_what_runs_finish(run: Callable[..., Run]) -> None:
 
     it.drive(stop)
 
-    assert len(it.engine.rollout_requests) == 2
-    assert it.engine.stopped == 0
+    assert len(it.executor.rollout_requests) == 2
+    assert it.executor.stopped == 0
     assert set(it.journal.state().outcomes) == set(it.ids[:2])
 
 
 def test_two_stops_end_what_runs_and_keep_what_it_had(run: Callable[..., Run]) -> None:
     it = run(4, slots=2)
-    it.engine.holding = True
+    it.executor.holding = True
     started: list[Start] = []
 
     def stop(event: Any) -> None:
@@ -265,7 +266,7 @@ def test_two_stops_end_what_runs_and_keep_what_it_had(run: Callable[..., Run]) -
     it.drive(stop)
     state = it.journal.state()
 
-    assert it.engine.stopped == 1
+    assert it.executor.stopped == 1
     assert [row.failure.kind for row in state.rollouts if row.failure] == ["interrupted"] * 2
     assert not state.outcomes
     partial = it.paths.rollout(RolloutKey(it.config.run_id, it.ids[0], 1)) / "partial.diff"
@@ -273,7 +274,7 @@ def test_two_stops_end_what_runs_and_keep_what_it_had(run: Callable[..., Run]) -
     assert it.predicted() == []
 
 
-class DeafEngine(FakeEngine):
+class DeafExecutor(FakeExecutor):
     """Its rollouts never end; each poll takes ten seconds of a clock of its own."""
 
     now = 0.0
@@ -289,12 +290,12 @@ class DeafEngine(FakeEngine):
 def test_a_stop_that_is_not_obeyed_is_waited_for_a_minute_and_no_longer(
     run: Callable[..., Run],
 ) -> None:
-    engine = DeafEngine()
-    it = run(2, engine=engine, clock=lambda: engine.now)
+    executor = DeafExecutor()
+    it = run(2, executor=executor, clock=lambda: executor.now)
 
     it.drive(lambda event: setattr(it.stop, "count", 2))
 
-    assert (engine.stopped, engine.now) == (1, 80.0)
+    assert (executor.stopped, executor.now) == (1, 80.0)
     assert it.journal.state().rollouts == ()
 
 
@@ -305,7 +306,7 @@ def test_what_was_stopped_is_what_the_next_session_does(run: Callable[..., Run])
     it.drive()
 
     assert set(it.journal.state().verdicts) == set(it.ids)
-    assert len(it.engine.rollout_requests) == 3
+    assert len(it.executor.rollout_requests) == 3
 
 
 def test_a_nearly_full_disk_starts_nothing_and_says_so(run: Callable[..., Run]) -> None:
@@ -314,7 +315,7 @@ def test_a_nearly_full_disk_starts_nothing_and_says_so(run: Callable[..., Run]) 
     with pytest.raises(JournalError, match="min_free_disk_gb"):
         it.drive()
 
-    assert it.engine.rollout_requests == []
+    assert it.executor.rollout_requests == []
 
 
 def test_rollouts_wait_for_a_server_that_is_away_and_go_on_when_it_is_back(
@@ -358,7 +359,7 @@ def test_a_gateway_that_was_started_again_takes_every_server_to_be_up(
 
 def test_the_gateway_forgets_a_rollout_whose_worker_is_lost(run: Callable[..., Run]) -> None:
     it = run(1, gateway=SilentGateway())
-    it.engine.script[it.ids[0], 1] = fails(FailureKind.WORKER_LOST)
+    it.executor.script[it.ids[0], 1] = fails(FailureKind.WORKER_LOST)
     it.drive()
 
     assert it.gateway is not None
@@ -369,7 +370,7 @@ def test_a_rollout_is_told_its_own_base_url(run: Callable[..., Run]) -> None:
     it = run(2, gateway=SilentGateway())
     it.drive()
 
-    asked = {r.assignment.key.instance_id: r.base_url for r in it.engine.rollout_requests}
+    asked = {r.assignment.key.instance_id: r.base_url for r in it.executor.rollout_requests}
     assert asked == {key: f"http://gateway/{key}/1" for key in it.ids}
 
 
@@ -406,12 +407,12 @@ def test_samples_are_kept_as_the_trace_of_the_night(run: Callable[..., Run]) -> 
 
 def test_only_an_image_that_this_run_pulled_is_evicted(run: Callable[..., Run]) -> None:
     it = run(2, {"cluster.images.keep": False})
-    it.engine.script[it.ids[1]] = lambda request: replace(
+    it.executor.script[it.ids[1]] = lambda request: replace(
         ends(request, Outcome.SUBMITTED, "p"), image_pulled=True
     )
     it.drive()
 
-    evicted = {r.assignment.key.instance_id: r.evict_image for r in it.engine.grade_requests}
+    evicted = {r.assignment.key.instance_id: r.evict_image for r in it.executor.grade_requests}
     assert evicted == {it.ids[0]: False, it.ids[1]: True}
 
 

@@ -14,7 +14,7 @@ from orchestrator.agents import load_agent_kind
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.config.schema import RolloutLimits
 from orchestrator.driver.admission import Admission
-from orchestrator.driver.engine import Event, ModelStatus
+from orchestrator.driver.executor import Event, ModelStatus
 from orchestrator.driver.gateway_listener import GatewayListener
 from orchestrator.driver.loop import Driver, RequestBuilder
 from orchestrator.driver.plan import make_plan

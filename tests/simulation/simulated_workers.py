@@ -1,4 +1,4 @@
-"""The engine in simulated time: its rollouts do what is planned for them, within their limits.
+"""The executor in simulated time: its rollouts do what is planned for them, within their limits.
 
 What a worker and its watcher do with threads and real sandboxes, this does with a timeline. The
 limits are kept by the real budget. Not modelled: sandboxes that are started. A grade takes no time.
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.agents.budget import Budget, LimitReached
-from orchestrator.driver.engine import Event
+from orchestrator.driver.executor import Event
 from orchestrator.types import (
     Failure,
     FailureKind,
@@ -48,7 +48,7 @@ class _Life:
 
 @dataclass
 class SimulatedWorkers:
-    """Implements `driver.engine.Engine`. Instance ids are numbers of planned rollouts.
+    """Implements `driver.executor.Executor`. Instance ids are numbers of planned rollouts.
 
     `advance` lets time pass to the next thing that happens, at most to the time that it is given.
     """

@@ -1,4 +1,4 @@
-"""An engine that runs nothing: every request ends as the script says, at the next poll."""
+"""An executor that runs nothing: every request ends as the script says, at the next poll."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from orchestrator.driver.engine import Event
+from orchestrator.driver.executor import Event
 from orchestrator.types import (
     Failure,
     FailureKind,
@@ -44,8 +44,8 @@ def fails(kind: FailureKind) -> Callable[[RolloutRequest], RolloutResult]:
 
 
 @dataclass
-class FakeEngine:
-    """Implements `driver.engine.Engine`.
+class FakeExecutor:
+    """Implements `driver.executor.Executor`.
 
     `script` maps an instance id, or (instance id, attempt), to what its rollout comes to; all
     others solve. `holding` keeps rollouts running until it is taken back, or until `stop_now`.

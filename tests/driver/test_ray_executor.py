@@ -1,4 +1,4 @@
-"""The engine on a small Ray of its own: what streams, what dies, and what is missing."""
+"""The executor on a small Ray of its own: what streams, what dies, and what is missing."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ray.cluster_utils import Cluster
 
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
-from orchestrator.driver.engine import Event
-from orchestrator.driver.engine_ray import ROLLOUT_SLOT, RayEngine
+from orchestrator.driver.executor import Event
+from orchestrator.driver.ray_executor import ROLLOUT_SLOT, RayExecutor
 from orchestrator.errors import PrerequisiteError
 from orchestrator.types import FailureKind, GradeResult, Instance, Outcome, RolloutResult
 from orchestrator.worker.grade import GradeRequest
@@ -29,10 +29,10 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 @pytest.fixture
-def engine() -> Iterator[RayEngine]:
-    engine = RayEngine(2, 1, None, "a-run")
-    yield engine
-    engine.close()
+def executor() -> Iterator[RayExecutor]:
+    executor = RayExecutor(2, 1, None, "a-run")
+    yield executor
+    executor.close()
 
 
 @pytest.fixture
@@ -46,13 +46,13 @@ def rollout(config: RunConfig, instance: Instance, folder: Path, **more: Any) ->
     return RolloutRequest(config, instance, 1, "process", str(folder), **more)
 
 
-def events_until(engine: RayEngine, is_last: Callable[[Event], bool]) -> list[Event]:
-    """What the engine says, up to an event that is waited for."""
+def events_until(executor: RayExecutor, is_last: Callable[[Event], bool]) -> list[Event]:
+    """What the executor says, up to an event that is waited for."""
     events: list[Event] = []
     deadline = time.monotonic() + LIMIT_S
     while not any(map(is_last, events)):
         assert time.monotonic() < deadline, f"{len(events)} events in {LIMIT_S} s, none of them it"
-        events += engine.poll(0.25)
+        events += executor.poll(0.25)
     return events
 
 
@@ -71,45 +71,49 @@ def rollout_workers() -> list[psutil.Process]:
 
 
 def test_a_rollout_streams_its_progress_and_then_its_result(
-    engine: RayEngine, make_config: MakeConfig, instance: Instance, tmp_path: Path
+    executor: RayExecutor, make_config: MakeConfig, instance: Instance, tmp_path: Path
 ) -> None:
     request = rollout(make_config("nop"), instance, tmp_path)
-    engine.submit_rollout(request)
-    *progress, result = events_until(engine, is_result)
+    executor.submit_rollout(request)
+    *progress, result = events_until(executor, is_result)
 
     assert all(isinstance(event, Progress) and event.key == request.key for event in progress)
     assert isinstance(result, RolloutResult)
     assert (result.key, result.outcome) == (request.key, Outcome.GAVE_UP)
-    assert engine.poll(0.0) == []
+    assert executor.poll(0.0) == []
 
 
 def test_a_grade_ends_in_one_result(
-    engine: RayEngine, make_config: MakeConfig, instance: Instance, demo: Dataset, tmp_path: Path
+    executor: RayExecutor,
+    make_config: MakeConfig,
+    instance: Instance,
+    demo: Dataset,
+    tmp_path: Path,
 ) -> None:
     answer = demo.answers[instance.instance_id]
     request = GradeRequest(
         make_config("nop"), instance, 1, "no patch", "process", str(tmp_path), answer
     )
-    engine.submit_grade(request)
-    (result,) = events_until(engine, is_result)
+    executor.submit_grade(request)
+    (result,) = events_until(executor, is_result)
 
     assert isinstance(result, GradeResult)
     assert (result.key, result.resolved) == (request.key, False)
 
 
 def test_a_worker_that_is_killed_is_a_failure_and_the_next_rollout_has_another(
-    engine: RayEngine,
+    executor: RayExecutor,
     make_config: MakeConfig,
     instance: Instance,
     silent_server: str,
     tmp_path: Path,
 ) -> None:
     request = rollout(make_config("mini"), instance, tmp_path, base_url=silent_server)
-    engine.submit_rollout(request)
-    events_until(engine, agent_works)
+    executor.submit_rollout(request)
+    events_until(executor, agent_works)
     (worker,) = rollout_workers()
     os.kill(worker.pid, signal.SIGKILL)
-    *_, result = events_until(engine, is_result)
+    *_, result = events_until(executor, is_result)
 
     assert isinstance(result, RolloutResult)
     assert (result.key, result.outcome) == (request.key, None)
@@ -117,21 +121,23 @@ def test_a_worker_that_is_killed_is_a_failure_and_the_next_rollout_has_another(
     assert result.failure.kind is FailureKind.WORKER_LOST
     assert "\n" not in result.failure.detail
     assert 0 < result.record.started_at <= result.record.ended_at
-    engine.submit_rollout(rollout(make_config("nop"), instance, tmp_path))
-    assert events_until(engine, is_result)
+    executor.submit_rollout(rollout(make_config("nop"), instance, tmp_path))
+    assert events_until(executor, is_result)
 
 
 def test_what_runs_sees_that_it_is_to_stop_and_still_sends_its_result(
-    engine: RayEngine,
+    executor: RayExecutor,
     make_config: MakeConfig,
     instance: Instance,
     silent_server: str,
     tmp_path: Path,
 ) -> None:
-    engine.submit_rollout(rollout(make_config("mini"), instance, tmp_path, base_url=silent_server))
-    events_until(engine, agent_works)
-    engine.stop_now()
-    *_, result = events_until(engine, is_result)
+    executor.submit_rollout(
+        rollout(make_config("mini"), instance, tmp_path, base_url=silent_server)
+    )
+    events_until(executor, agent_works)
+    executor.stop_now()
+    *_, result = events_until(executor, is_result)
 
     assert isinstance(result, RolloutResult)
     assert result.failure is not None
@@ -142,7 +148,7 @@ def test_a_cluster_without_our_resources_is_one_line_that_says_how_to_start_it()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
         with pytest.raises(PrerequisiteError, match=ROLLOUT_SLOT) as caught:
-            RayEngine(1, 1, cluster.address, "a-run")
+            RayExecutor(1, 1, cluster.address, "a-run")
     finally:
         cluster.shutdown()
 

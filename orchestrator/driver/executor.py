@@ -1,4 +1,4 @@
-"""What the loop needs of an engine, and what an engine reports."""
+"""What the loop needs of an executor, and what an executor reports."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ModelStatus:
 Event = Progress | RolloutResult | GradeResult | Remark | ModelStatus
 
 
-class Engine(Protocol):
+class Executor(Protocol):
     """Runs rollouts and grades somewhere. Whatever is submitted ends in exactly one result."""
 
     def submit_rollout(self, request: RolloutRequest) -> None: ...

@@ -1,4 +1,4 @@
-"""The engine on Ray: one task a rollout, one a grade. The only module that imports ray.
+"""The executor on Ray: one task a rollout, one a grade. The only module that imports ray.
 
 Nodes offer `rollout_slot` and `grade_slot` as custom resources. A rollout is a streaming task, so
 that its progress arrives while it runs; its last value is its result.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.backends.grading import grade_result
-from orchestrator.driver.engine import Event
+from orchestrator.driver.executor import Event
 from orchestrator.errors import (
     InfraError,
     InternalError,
@@ -53,7 +53,7 @@ class _Running:
     started_at: float
 
 
-class RayEngine:
+class RayExecutor:
     """Local by default; `address` joins a cluster whose nodes offer our resources."""
 
     def __init__(
