@@ -42,14 +42,14 @@ def _row(step: Step) -> dict[str, Any]:
     return row
 
 
-def shorten(text: str, limit: int, remark: str = "") -> str:
+def shorten(text: str, limit: int, hint: str = "") -> str:
     """Cut `text` in the middle to about `limit` characters, saying how many were left out.
 
-    `remark` is said there too: what the reader may do about it.
+    `hint` is said there too: what the reader may do about it.
     """
     if len(text) <= limit:
         return text
     half = limit // 2
     left_out = len(text) - 2 * half
-    gap = f"[... {left_out} characters left out{remark} ...]"
+    gap = f"[... {left_out} characters left out{hint} ...]"
     return f"{text[:half]}\n{gap}\n{text[-half:]}"

@@ -30,7 +30,7 @@ WARM_UP_FACTOR = 4
 """The warm-up may take so many windows: its prompts are long, and in no cache yet."""
 SHORTEST_LIMIT_S = 30.0
 """For the warm-up, and for what is under way when the window ends."""
-HOPELESS = 10
+FAILURES_TO_GIVE_UP = 10
 """A level ends after so many refusals and errors without one answer; three per agent at least."""
 FIRST_DELAY_S, MAX_DELAY_S = 0.5, 5.0
 
@@ -150,7 +150,7 @@ class _LevelRun:
     ) -> None:
         """Until the time is over, every agent is warm (if that is wanted), or nothing works."""
         began = self._now()
-        while self._now() - began < limit_s and not self._is_hopeless():
+        while self._now() - began < limit_s and not self._nothing_works():
             if until_warm and len(self._seen.settled) == self._at_once:
                 return
             for agent in agents:
@@ -166,9 +166,9 @@ class _LevelRun:
         seconds = self._now() - began
         self._on_tick(Tick(self._at_once, warm, seconds, answers, rejected, errors))
 
-    def _is_hopeless(self) -> bool:
+    def _nothing_works(self) -> bool:
         failed = len(self._seen.errors) + len(self._seen.rejected)
-        return not self._seen.answers and failed >= max(HOPELESS, 3 * self._at_once)
+        return not self._seen.answers and failed >= max(FAILURES_TO_GIVE_UP, 3 * self._at_once)
 
     def _level(
         self, window: tuple[float, float], server: ServerMetrics | None, warm: bool
@@ -195,7 +195,7 @@ class _LevelRun:
         conversation = self._open(number, random, age)
         while not self._stop.is_set():
             wanted = self._now()
-            reply = await self._insist(conversation, number, random)
+            reply = await self._ask_until_answered(conversation, number, random)
             if reply is None:  # stopped, or the conversation is refused as it is
                 conversation = self._open(number, random)
                 continue
@@ -214,7 +214,7 @@ class _LevelRun:
         ratio = target.chars_per_token
         return Conversation(target.shape, random, ratio, self._nonce, nonce, age)
 
-    async def _insist(
+    async def _ask_until_answered(
         self, conversation: Conversation, number: int, random: Random
     ) -> StreamedAnswer | None:
         """Ask until there is an answer; None where the level stops or the prompt is refused."""

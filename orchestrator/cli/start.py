@@ -70,13 +70,13 @@ def launch(
     )
     console = opt.make_console(as_json=as_json)
     if dry_run:
-        from orchestrator.run.preview import as_dict, preview, render
+        from orchestrator.run.preview import as_dict, make_preview, render
 
-        seen = preview(request)
+        preview = make_preview(request)
         if as_json:
-            opt.print_json(as_dict(seen))
+            opt.print_json(as_dict(preview))
         else:
-            console.print(render(seen))
+            console.print(render(preview))
         return
     from orchestrator.run.session import launch as launch_run
 

@@ -23,6 +23,14 @@ from orchestrator.errors import ConfigError, one_line
 
 KINDS = ("models", "agents", "benchmarks", "clusters")
 SECTION_OF_KIND = {kind: kind.removesuffix("s") for kind in KINDS}
+RETIRED = (("model.endpoint", "retry_s"),)
+"""Settings in the run.yaml of older runs that mean nothing any more: section and key."""
+RETIRED_OF_AGENTS = (
+    *("max_format_errors", "observation_chars"),
+    *("system_template", "instance_template", "observation_template", "format_error_template"),
+    *("protocol", "bundles"),
+)
+"""Keys that older runs wrote down for every agent, whether it knew them or not."""
 
 
 @dataclass(frozen=True)
@@ -84,16 +92,6 @@ def provenance(request: RunRequest) -> dict[str, tuple[Any, str]]:
     }
 
 
-RETIRED = (("model.endpoint", "retry_s"),)
-"""Section and key of settings that older runs were started with and that mean nothing any more."""
-RETIRED_OF_AGENTS = (
-    *("max_format_errors", "observation_chars"),
-    *("system_template", "instance_template", "observation_template", "format_error_template"),
-    *("protocol", "bundles"),
-)
-"""What older runs wrote down for every agent, whether it knew the key or not."""
-
-
 def load_run_config(path: Path) -> RunConfig:
     """The configuration that a run was started with, from its run.yaml."""
     try:
@@ -106,12 +104,15 @@ def load_run_config(path: Path) -> RunConfig:
         raise ConfigError(f"{path} holds no configuration")
     for section, key in RETIRED:
         _drop(data, section, key)
-    _mend_agent(data)
+    _upgrade_agent(data)
     return _validate(data, {}, where=str(path))
 
 
-def _mend_agent(data: dict[str, Any]) -> None:
-    """Older runs' agents had the keys of all kinds, and predictions were an agent of a kind."""
+def _upgrade_agent(data: dict[str, Any]) -> None:
+    """Bring an older run's agent to today's form, in place.
+
+    Agents had the keys of all kinds then, and predictions were a kind of agent.
+    """
     agent = data.get("agent")
     if not isinstance(agent, dict):
         return
@@ -132,7 +133,7 @@ def dump_run_config(config: RunConfig) -> str:
 
 
 def _drop(data: dict[str, Any], section: str, key: str) -> None:
-    """Take a key out of a section, whose name has dots, where both are there."""
+    """Remove a key from a section, such as `model.endpoint`, where both are there."""
     found: Any = data
     for name in section.split("."):
         found = found.get(name) if isinstance(found, dict) else None
@@ -161,7 +162,7 @@ def _layers(request: RunRequest) -> list[Layer]:
 
 
 def _author_layers(request: RunRequest, benchmark: Layer) -> Iterator[Layer]:
-    """The benchmark, who solves it (an agent, and its model) and the run's id."""
+    """The benchmark, its author (an agent and its model, or predictions) and the run's id."""
     yield benchmark
     chosen = cast(dict[str, Any], benchmark.data["benchmark"])
     if request.predictions is not None:
@@ -211,7 +212,7 @@ def _agent_section(data: Mapping[str, Any]) -> type[AgentSettings]:
 
 
 def _benchmark_layer(request: RunRequest) -> Layer:
-    """A profile by name, or one made up on the spot for a hub id, a file or a task repo."""
+    """A profile by name, or else a section made for a hub id, a file or a task repo."""
     name = request.benchmark
     profiles = list_profiles("benchmarks", request.config_dirs)
     if name in profiles:

@@ -45,7 +45,7 @@ def make_display(console: Console, view: View) -> Display:
 
 @contextmanager
 def waiting(console: Console, what: str) -> Iterator[None]:
-    """Show what is waited for: a spinner on a terminal, nothing elsewhere."""
+    """A spinner beside what is waited for, on a terminal; nothing elsewhere."""
     if not console.is_terminal:
         yield
         return
@@ -54,7 +54,7 @@ def waiting(console: Console, what: str) -> Iterator[None]:
 
 
 class PlainDisplay:
-    """A line for every end of a rollout or grade, and where the run stands once a minute."""
+    """A line for each rollout and grade that ends, and once a minute where the run stands."""
 
     def __init__(self, console: Console, view: View) -> None:
         self._console = console

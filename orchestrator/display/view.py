@@ -1,4 +1,4 @@
-"""The view model: what is known of a run at this moment, and its ETA. Pure."""
+"""The view model: where a run stands at this moment, and its ETA. Pure."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class View:
 
 
 def describe(event: Event | Start) -> str | None:
-    """One plain line for what is worth one; None for the rest."""
+    """An event as one plain line; None for events that need none."""
     if isinstance(event, Remark):
         return event.text
     if isinstance(event, RolloutResult):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from orchestrator.backends import GradeRequest
 from orchestrator.types import GradeResult, RolloutResult
-from orchestrator.worker.grade import GradeRequest
 from orchestrator.worker.messages import Progress, RolloutRequest
 
 

@@ -1,4 +1,4 @@
-"""What the gateway reports, brought to the journal, the admission and the scheduler."""
+"""Hands on what the gateway reports, to the journal, the admission and the scheduler."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FLUSH_EVERY_S = 2.0
 
 
 class GatewayHandle(Protocol):
-    """A gateway, as far as the driver listens to it."""
+    """What the driver needs of a gateway."""
 
     def base_url(self, key: RolloutKey) -> str: ...
 
@@ -41,8 +41,8 @@ class GatewayListener:
         max_outage_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Without an admission as many rollouts are admitted as there are slots. `clock` gives
-        seconds and never goes backwards."""
+        """`admission` is None where all slots are always used. `clock` gives seconds and never goes
+        backwards."""
         self._gateway = gateway
         self._journal = journal
         self._scheduler = scheduler
@@ -53,12 +53,12 @@ class GatewayListener:
         self._samples: list[LoadSample] = []
         self._flushed_at = self._clock()
         self._down_since: float | None = None
-        self._swallowed = False
-        self._ready = False
-        self._limit()
+        self._warned_of_swallowed = False
+        self._has_started = False
+        self._apply_limit()
 
     def listen(self) -> Iterator[Remark | ModelStatus]:
-        """Take in what the gateway has reported; gives what a person should know of it."""
+        """Take in what the gateway has reported; yields what people should know."""
         for message in self._gateway.poll():
             if isinstance(message, Requested):
                 yield from self._requested(message.request)
@@ -67,21 +67,21 @@ class GatewayListener:
             elif isinstance(message, Availability):
                 yield from self._availability(message)
             elif isinstance(message, Listening):
-                yield from self._started()
-        yield from self._give_up()
+                yield from self._gateway_started()
+        yield from self._end_after_long_outage()
         if self._clock() - self._flushed_at >= FLUSH_EVERY_S:
             self.flush()
 
     def flush(self) -> None:
-        """Bring to the journal what it has not got yet."""
+        """Write what is still to be written to the journal."""
         self._journal.append_requests(self._requests, self._samples)
         self._requests, self._samples = [], []
         self._flushed_at = self._clock()
 
     def _requested(self, request: ModelRequest) -> Iterator[Remark]:
         self._requests.append(request)
-        if request.result is RequestResult.SWALLOWED and not self._swallowed:
-            self._swallowed = True
+        if request.result is RequestResult.SWALLOWED and not self._warned_of_swallowed:
+            self._warned_of_swallowed = True
             yield Remark(SWALLOWED)
 
     def _sampled(self, counted: LoadSample) -> Iterator[ModelStatus]:
@@ -90,16 +90,18 @@ class GatewayListener:
         self._samples.append(sample)
         if self._admission is not None:
             self._admission.observe(sample)
-            self._limit()
+            self._apply_limit()
         why = self._admission.reason if self._admission is not None else "as many as slots"
-        yield ModelStatus(f"{_words(sample)}; up to {self._scheduler.admitted} rollouts ({why})")
+        yield ModelStatus(
+            f"{_status_words(sample)}; up to {self._scheduler.admitted} rollouts ({why})"
+        )
 
-    def _started(self) -> Iterator[Remark]:
-        """A new gateway takes every server to be up, and says so where one is not."""
-        if self._ready:
+    def _gateway_started(self) -> Iterator[Remark]:
+        """A new gateway takes every server to be up, until it finds one away."""
+        if self._has_started:
             yield Remark("the gateway was started again; see gateway.log in the run's folder")
             yield from self._availability(Availability(down=False))
-        self._ready = True
+        self._has_started = True
 
     def _availability(self, seen: Availability) -> Iterator[Remark]:
         was_away = self._scheduler.endpoint_away
@@ -113,8 +115,8 @@ class GatewayListener:
             elif seen.notes:
                 yield Remark(f"one model server is away: {'; '.join(seen.notes)}")
 
-    def _give_up(self) -> Iterator[Remark]:
-        """End a run whose model stays away: it is better resumed than left waiting for ever."""
+    def _end_after_long_outage(self) -> Iterator[Remark]:
+        """End a run whose model stays away: it can be resumed."""
         since = self._down_since
         if since is None or self._scheduler.stopping:
             return
@@ -126,12 +128,12 @@ class GatewayListener:
                 "here, and can be resumed when one is"
             )
 
-    def _limit(self) -> None:
+    def _apply_limit(self) -> None:
         if self._admission is not None:
             self._scheduler.rollout_limit = self._admission.limit
 
 
-def _words(sample: LoadSample) -> str:
+def _status_words(sample: LoadSample) -> str:
     """`model: 12 answers a minute, 310 tokens/s, KV cache 64 % full, 91 % of prompts cached`."""
     seconds = max(sample.seconds, 1e-9)
     words = [

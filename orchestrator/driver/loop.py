@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from orchestrator.agents import AgentKind
-from orchestrator.backends import Assignment
+from orchestrator.backends import Assignment, GradeRequest
 from orchestrator.config.schema import RunConfig
 from orchestrator.driver.executor import Event, Executor
 from orchestrator.driver.files import (
@@ -34,7 +34,6 @@ from orchestrator.types import (
     RolloutResult,
     SealedAnswer,
 )
-from orchestrator.worker.grade import GradeRequest
 from orchestrator.worker.messages import RolloutRequest
 
 POLL_S = 0.25
@@ -151,7 +150,7 @@ class Driver:
             return "stopping now: what runs is harvested and ends"
         if self._stop.count == 1:
             return "stopping: what runs may finish; once more (Ctrl-C) stops it now"
-        return self._scheduler.held_back(self._clock())
+        return self._scheduler.hold_reason(self._clock())
 
     def _submit(self, start: Start) -> None:
         if start.stage is Stage.ROLLOUT:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.backends import GradeRequest
 from orchestrator.backends.grading import grade_result
 from orchestrator.driver.executor import Event
 from orchestrator.errors import (
@@ -24,7 +25,7 @@ from orchestrator.errors import (
 )
 from orchestrator.types import GradeResult, RolloutRecord, RolloutResult
 from orchestrator.worker.failures import TRACEBACK
-from orchestrator.worker.grade import GradeRequest, grade
+from orchestrator.worker.grade import grade
 from orchestrator.worker.messages import Progress, RolloutRequest
 from orchestrator.worker.rollout import roll_out
 

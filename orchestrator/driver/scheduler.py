@@ -1,4 +1,4 @@
-"""Admission, order and retries, as a pure state machine over (events, clock).
+"""What starts when, in which order, and how often again: a pure state machine.
 
 It starts nothing itself: `admit` says what to start now, and the `…_done` methods take in how it
 went. Times are seconds on any one clock that does not go backwards.
@@ -71,7 +71,7 @@ class Scheduler:
     _running: dict[Stage, set[RolloutKey]] = field(
         default_factory=lambda: {Stage.ROLLOUT: set(), Stage.GRADE: set()}
     )
-    _used: Counter[tuple[str, Stage, FailureKind]] = field(default_factory=Counter)
+    _retries_used: Counter[tuple[str, Stage, FailureKind]] = field(default_factory=Counter)
     _failures_in_a_row: Counter[Stage] = field(default_factory=Counter)
     _paused_until: dict[Stage, float] = field(
         default_factory=lambda: {Stage.ROLLOUT: 0.0, Stage.GRADE: 0.0}
@@ -100,7 +100,7 @@ class Scheduler:
         """Nothing runs, and no grade waits."""
         return not any(self._running.values()) and not self._waiting[Stage.GRADE]
 
-    def held_back(self, now: float) -> str:
+    def hold_reason(self, now: float) -> str:
         """Why no rollout, or no grade, is admitted; empty where nothing holds them back."""
         if self.endpoint_away:
             return f"the model server is away: rollouts wait for it ({self.endpoint_away})"
@@ -123,7 +123,7 @@ class Scheduler:
         return [
             Start(stage, key)
             for stage in stages
-            for key in self._take(stage, self._limit(stage, now), now)
+            for key in self._take(stage, self._may_run(stage, now), now)
         ]
 
     def rollout_done(
@@ -168,7 +168,7 @@ class Scheduler:
     def _tolerated(self, stage: Stage) -> int:
         return max(3, self._slots(stage))
 
-    def _limit(self, stage: Stage, now: float) -> int:
+    def _may_run(self, stage: Stage, now: float) -> int:
         """How many of a stage may run now: its slots, none, or one to probe after a pause."""
         if now < self._paused_until[stage]:
             return 0
@@ -183,9 +183,9 @@ class Scheduler:
 
     def _retry(self, stage: Stage, key: RolloutKey, failure: FailureKind, now: float) -> None:
         spent = (key.instance_id, stage, failure)
-        used = self._used[spent]
+        used = self._retries_used[spent]
         if used >= self.retries.get(failure, 0):
             return
-        self._used[spent] += 1
+        self._retries_used[spent] += 1
         delay = min(self.retry_delay_s * 2**used, MAX_RETRY_DELAY_S)
         self.add(stage, [key], now + delay)

@@ -78,7 +78,7 @@ def has_reasoning(message: Mapping[str, Any]) -> bool:
     return any(message.get(name) for name in _REASONING)
 
 
-def has_words(message: Mapping[str, Any]) -> bool:
+def is_actionable(message: Mapping[str, Any]) -> bool:
     """Whether it carries what an agent can act on."""
     return bool(message.get("content") or message.get("tool_calls"))
 
@@ -114,7 +114,7 @@ def _count(value: object) -> int:
 def is_swallowed(answer: Mapping[str, Any]) -> bool:
     """Of a completion: no content, no tool call, but reasoning. It was taken for thought."""
     messages = [choice["message"] for choice in answer["choices"]]
-    if any(map(has_words, messages)):
+    if any(map(is_actionable, messages)):
         return False
     return any(map(has_reasoning, messages)) or read_tokens(answer).reasoning_tokens > 0
 

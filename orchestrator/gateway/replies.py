@@ -12,7 +12,7 @@ from orchestrator.endpoint.fields import (
     Tokens,
     error_text,
     has_reasoning,
-    has_words,
+    is_actionable,
     is_end,
     is_swallowed,
     read_tokens,
@@ -82,7 +82,7 @@ class StreamTally:
     tokens: Tokens = field(default_factory=Tokens)
     finished: bool = False
     """A finish_reason came: nothing that matters is missing."""
-    _words: bool = False
+    _actionable: bool = False
     _reasoned: bool = False
     _start: str = ""
     """Content so far, while it may be a thought."""
@@ -109,15 +109,15 @@ class StreamTally:
     @property
     def result(self) -> RequestResult:
         reasoned = self._reasoned or self.tokens.reasoning_tokens > 0
-        swallowed = reasoned and not self._words
+        swallowed = reasoned and not self._actionable
         return RequestResult.SWALLOWED if swallowed else RequestResult.ANSWERED
 
     def _read(self, choice: dict[str, Any]) -> None:
         delta = _delta(choice)
         self.finished |= is_end(choice.get("finish_reason"))
-        self._words |= has_words(delta)
+        self._actionable |= is_actionable(delta)
         self._reasoned |= has_reasoning(delta)
-        if self.first_token_at is None and (has_words(delta) or has_reasoning(delta)):
+        if self.first_token_at is None and (is_actionable(delta) or has_reasoning(delta)):
             self.first_token_at = time.monotonic()
 
     def _strip(self, delta: dict[str, Any]) -> bool:

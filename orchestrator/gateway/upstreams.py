@@ -135,7 +135,7 @@ class Upstreams:
             async with await self._post(url, json=body, timeout=timeout) as response:
                 return _probe_problem(response.status, await response.read())
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return _words(error)
+            return _error_words(error)
 
     async def metrics(self, url: str) -> ServerMetrics | None:
         """What the server's /metrics say; None where it has none of vLLM's, or does not answer."""
@@ -231,7 +231,7 @@ def _network_errors_as_lost() -> Iterator[None]:
     try:
         yield
     except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
-        raise Lost(_words(error)) from error
+        raise Lost(_error_words(error)) from error
 
 
 def _environments_proxy(url: str) -> str | None:
@@ -248,7 +248,7 @@ def _environments_proxy(url: str) -> str | None:
     return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
-def _words(error: Exception) -> str:
+def _error_words(error: Exception) -> str:
     """`no answer in time`, or what the system says: `ClientConnectorError: Cannot connect …`."""
     if isinstance(error, TimeoutError):
         return "no answer in time"

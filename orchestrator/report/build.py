@@ -125,21 +125,21 @@ def _by_repo(state: RunState, resolved: set[str]) -> dict[str, dict[str, int]]:
 
 
 def _tokens(costs: Sequence[RolloutCost]) -> dict[str, int]:
-    """Over all attempts, failed ones too: they were paid for."""
+    """Of all attempts, failed ones too."""
     prompt = sum(cost.prompt_tokens for cost in costs)
     completion = sum(cost.completion_tokens for cost in costs)
     return {"prompt": prompt, "completion": completion, "total": prompt + completion}
 
 
 def _warnings(state: RunState) -> tuple[str, ...]:
-    """What requests show, and remarks of the rollouts that count, each with how many made it."""
+    """Bugs, what requests show, and the notes of rollouts that count, each with its number."""
     counts = Counter(note for row in state.outcomes.values() for note in row.notes)
     notes = (f"{note} ({count} rollouts)" for note, count in counts.most_common())
     return (*_bugs(state), *model_usage_warnings(state.requests), *notes)
 
 
 def _bugs(state: RunState) -> Iterator[str]:
-    """Our own, told first and whatever came of them: nobody else would look for them."""
+    """Bugs of this program. They are reported also where a retry went well."""
     ends = [(row.key.instance_id, row.failure) for row in state.rollouts]
     ends += [(row.key.instance_id, row.failure) for row in state.grades]
     failures = [

@@ -52,7 +52,7 @@ class Preview:
     """Prerequisites that a launch would stop at."""
 
 
-def preview(request: RunRequest) -> Preview:
+def make_preview(request: RunRequest) -> Preview:
     """Decide everything that a launch decides. Raises ConfigError."""
     config = load_config(request)
     dataset = load_dataset(config.benchmark, config.selection)
@@ -90,33 +90,33 @@ def preview(request: RunRequest) -> Preview:
     )
 
 
-def as_dict(seen: Preview) -> dict[str, Any]:
+def as_dict(preview: Preview) -> dict[str, Any]:
     """For --json: everything, in the run's order."""
-    images = {instance.instance_id: instance.image for instance in seen.dataset.instances}
+    images = {instance.instance_id: instance.image for instance in preview.dataset.instances}
     return {
-        "run_id": seen.config.run_id,
-        "benchmark": seen.config.benchmark.name,
-        "model": seen.config.model.name if seen.config.model else None,
-        "agent": seen.config.agent_name,
-        "sandbox": seen.host.kind,
-        "slots": {"rollout": seen.slots, "grade": seen.config.cluster.grading.slots},
+        "run_id": preview.config.run_id,
+        "benchmark": preview.config.benchmark.name,
+        "model": preview.config.model.name if preview.config.model else None,
+        "agent": preview.config.agent_name,
+        "sandbox": preview.host.kind,
+        "slots": {"rollout": preview.slots, "grade": preview.config.cluster.grading.slots},
         "rollouts": [
             {"instance_id": work.instance_id, "image": images[work.instance_id]}
-            for work in seen.plan.rollouts
+            for work in preview.plan.rollouts
         ],
-        "missing_images": list(seen.missing_images),
-        "estimate": {"wall_s": round(seen.estimate.wall_s), "disk_gb": seen.estimate.disk_gb},
-        "free_gb": round(seen.free_gb, 1),
-        "problems": list(seen.problems),
+        "missing_images": list(preview.missing_images),
+        "estimate": {"wall_s": round(preview.estimate.wall_s), "disk_gb": preview.estimate.disk_gb},
+        "free_gb": round(preview.free_gb, 1),
+        "problems": list(preview.problems),
     }
 
 
-def render(seen: Preview) -> RenderableType:
+def render(preview: Preview) -> RenderableType:
     """For people: the head of the list, and what disk and night must hold."""
-    config, plan = seen.config, seen.plan
+    config, plan = preview.config, preview.plan
     table = Table("#", "instance", "image", title=config.run_id, title_justify="left")
-    images = {instance.instance_id: instance.image for instance in seen.dataset.instances}
-    missing = set(seen.missing_images)
+    images = {instance.instance_id: instance.image for instance in preview.dataset.instances}
+    missing = set(preview.missing_images)
     for number, work in enumerate(plan.rollouts[:ROWS_SHOWN], start=1):
         where = "to get" if images[work.instance_id] in missing else "here"
         table.add_row(str(number), work.instance_id, where)
@@ -127,16 +127,20 @@ def render(seen: Preview) -> RenderableType:
     kept = "kept" if config.cluster.images.keep else "evicted after grading"
     lines = [
         f"{len(plan.rollouts)} rollouts of {config.benchmark.name} by {config.agent_name}{model}",
-        f"{seen.slots} at once in {seen.host.kind} sandboxes "
-        f"({seen.host.memory_gb:.0f} GB, {seen.host.cpus} cores), "
+        f"{preview.slots} at once in {preview.host.kind} sandboxes "
+        f"({preview.host.memory_gb:.0f} GB, {preview.host.cpus} cores), "
         f"{config.cluster.grading.slots} grading slots beside them",
-        f"images: {len(seen.missing_images)} to get, about {seen.estimate.disk_gb:.0f} GB at once, "
-        f"{kept}; {seen.free_gb:.0f} GB are free where the runs lie",
-        f"time: about {duration(seen.estimate.wall_s)}, a guess from the model's profile",
+        f"images: {len(preview.missing_images)} to get, "
+        f"about {preview.estimate.disk_gb:.0f} GB at once, "
+        f"{kept}; {preview.free_gb:.0f} GB are free where the runs lie",
+        f"time: about {duration(preview.estimate.wall_s)}, a guess from the model's profile",
     ]
     parts: list[RenderableType] = [table, Text("\n".join(lines))]
-    warnings = disk_warnings(config, len(seen.missing_images), seen.estimate.disk_gb, seen.free_gb)
-    warnings += seen.image_warnings
+    need_gb, free_gb = preview.estimate.disk_gb, preview.free_gb
+    warnings = disk_warnings(config, len(preview.missing_images), need_gb, free_gb)
+    warnings += preview.image_warnings
     parts += [Text(warning, style="bold yellow") for warning in warnings]
-    parts += [Text(f"launch would stop: {problem}", style="bold red") for problem in seen.problems]
+    parts += [
+        Text(f"launch would stop: {problem}", style="bold red") for problem in preview.problems
+    ]
     return Group(*parts)

@@ -1,7 +1,7 @@
-"""An agent at work in its thread, watched from beside it.
+"""An agent at work in a thread of its own, watched from the rollout's.
 
-So a person's stop, the wall clock and an agent that hangs all end the same way: what changed in the
-sandbox is harvested while it lives.
+So it can be ended by a person, or by the clock where it hangs. However it ends, what changed is
+harvested while the sandbox lives.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ HELD_EVERY_S = 2.0
 
 
 class AgentRun:
-    """An agent at work in its thread, and what becomes of it."""
+    """Runs an agent, and makes the rollout's result from how it ended."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class AgentRun:
         self._overran = False
 
     def progress(self, phase: str) -> Progress:
-        """Where the agent has got to, and its new steps if they are to be shown."""
+        """What the agent does now, and its new steps if they are to be shown."""
         budget, new = self.budget, tuple[Step, ...]()
         if budget.limits.show_steps:
             new = tuple(budget.steps[self._steps_sent :])
@@ -77,7 +77,7 @@ class AgentRun:
         )
 
     def watch(self, should_stop: Callable[[], bool]) -> Iterator[None]:
-        """Start the agent and wait for its end, a stop, or overtime. Yields when it has moved."""
+        """Start the agent and wait for its end, a stop, or overtime. Yields when it got on."""
         thread = threading.Thread(target=self._work, daemon=True, name="agent")
         thread.start()
         seen: tuple[int, int, str] = (0, 0, "")
@@ -86,7 +86,7 @@ class AgentRun:
             while thread.is_alive():
                 thread.join(WATCH_S)
                 if not thread.is_alive():
-                    break  # how it ended counts, and not what was about to end it
+                    break  # its own end counts, even if it was about to be stopped
                 if time.monotonic() - asked_at > HELD_EVERY_S:
                     asked_at = time.monotonic()
                     self.budget.refresh()
@@ -94,7 +94,7 @@ class AgentRun:
                     self._stopped = True
                     self._agent.close()
                     return
-                # a server that may hang is not the agent's time: the gateway will know presently
+                # a server may hang, and its time be held: the gateway will know in a moment
                 if self.budget.time_left_s < -OVERTIME_S and self._link.quiet_s < QUIET_S:
                     self._overran = True
                     self._agent.close()
@@ -128,7 +128,7 @@ class AgentRun:
             self._error = error
 
     def result(self) -> RolloutResult:
-        """Harvest, and tell the outcome or the failure. Raises SandboxUnavailable."""
+        """Harvest; the rollout's result, but for its times. Raises SandboxUnavailable."""
         failure = self._failure()
         patch, remarks = self._harvest(failure)
         files = self._files()
@@ -150,16 +150,19 @@ class AgentRun:
         return RolloutResult(record, patch=patch, files=files)
 
     def _harvest(self, failure: Failure | None) -> tuple[str, tuple[str, ...]]:
-        """The patch, and remarks. Where the sandbox is gone, what the agent saw of it last counts
-        if the agent had come to its end, and is something to look at if it had not."""
+        """The patch, and notes about it.
+
+        Where the sandbox is gone, the agent's own last diff counts if the agent had ended, and is a
+        partial patch if it had not.
+        """
         try:
             return harvest(self._sandbox, self._baseline)
         except SandboxUnavailable:
             last = self._agent.last_patch()
             if failure is None and (self._outcome is None or not last):
                 raise
-            said = "the sandbox was gone: the patch is the agent's own last diff"
-            return last, (said,) if last else ()
+            note = "the sandbox was gone: the patch is the agent's own last diff"
+            return last, (note,) if last else ()
 
     def _failure(self) -> Failure | None:
         if self._stopped:
@@ -167,7 +170,7 @@ class AgentRun:
         if self._overran and not self.budget.usage.steps:
             return AgentCrashed("not one step within the time limit").failure
         if self._overran:
-            return None  # what the agent meets when its requests are dropped is not its end
+            return None  # an error that its dropped requests caused does not count
         if isinstance(self._error, InfraError):
             return self._error.failure
         if self._error is not None:
@@ -177,7 +180,7 @@ class AgentRun:
         return None
 
     def _files(self) -> dict[str, bytes]:
-        """What the agent wrote, its steps, and the traceback of a crash."""
+        """The agent's own files, its trajectory, and the traceback of a crash."""
         files = {
             path.name: path.read_bytes()
             for path in sorted(self._output_dir.iterdir())

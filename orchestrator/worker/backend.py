@@ -1,4 +1,4 @@
-"""The backend of what a worker is to do."""
+"""The backend of an assignment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from orchestrator.errors import ConfigError, SandboxUnavailable
 
 
 def backend_of(assignment: Assignment) -> Backend:
-    """Raises SandboxUnavailable where this node can't import it: somebody else's may lack here."""
+    """Raises SandboxUnavailable where this node can't import it: it may not be installed here."""
     try:
         return find_backend(assignment.backend)
     except ConfigError as error:

@@ -11,8 +11,6 @@ from orchestrator.types import GradeResult
 from orchestrator.worker.backend import backend_of
 from orchestrator.worker.failures import internal_error
 
-__all__ = ["GradeRequest", "grade"]
-
 
 def grade(request: GradeRequest) -> GradeResult:
     """Grade one patch.

@@ -1,4 +1,4 @@
-"""One rollout's life, on the worker: image, sandbox, agent, harvest, removal."""
+"""One rollout on the worker: image, sandbox, agent, harvest, removal."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from orchestrator.worker.failures import internal_error
 from orchestrator.worker.harvest import inspect_repository
 from orchestrator.worker.messages import Progress, RolloutRequest
 
-Stopped = Callable[[], bool]
+ShouldStop = Callable[[], bool]
 
 
 @dataclass
 class _Account:
-    """What is known of a rollout, however it ends."""
+    """What a rollout took so far, however it ends."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     """By phase."""
@@ -40,7 +40,7 @@ class _Account:
 
 
 def roll_out(
-    request: RolloutRequest, should_stop: Stopped = lambda: False
+    request: RolloutRequest, should_stop: ShouldStop = lambda: False
 ) -> Iterator[Progress | RolloutResult]:
     """Run one rollout; yields progress now and then, and as its last value the result.
 
@@ -58,7 +58,7 @@ def roll_out(
         result.record, started_at=started_at, ended_at=time.time(), phases_s=account.seconds
     )
     if account.pulled and record.outcome is not None and not record.has_patch:
-        _evict_unless_kept(request)  # no grade will
+        _evict_unless_kept(request)  # as there is no grade that would
     yield replace(result, record=record, image_pulled=account.pulled)
 
 
@@ -69,14 +69,14 @@ def _evict_unless_kept(request: RolloutRequest) -> None:
 
 
 def _with_agent(
-    request: RolloutRequest, account: _Account, should_stop: Stopped
+    request: RolloutRequest, account: _Account, should_stop: ShouldStop
 ) -> Generator[Progress, None, RolloutResult]:
-    """The agent is made first: what it needs may start while image and sandbox come up."""
+    """Make the agent before the sandbox, so that what it needs starts meanwhile."""
     yield Progress(request.key, "image")
-    with _crashes_are_its_own():
+    with _agent_errors_as_crashes():
         agent = request.agent.create()
     try:
-        with _crashes_are_its_own():
+        with _agent_errors_as_crashes():
             mounts = agent.prepare(request.assignment.config.cluster.sandbox.platform)
         return (yield from _in_sandbox(request, agent, mounts, account, should_stop))
     finally:
@@ -88,7 +88,7 @@ def _in_sandbox(
     agent: Agent,
     mounts: tuple[str, ...],
     account: _Account,
-    should_stop: Stopped,
+    should_stop: ShouldStop,
 ) -> Generator[Progress, None, RolloutResult]:
     assignment = request.assignment
     with account.phase("image"):
@@ -114,8 +114,8 @@ def _in_sandbox(
 
 
 @contextmanager
-def _crashes_are_its_own() -> Iterator[None]:
-    """What an agent's own code raises is no bug of ours."""
+def _agent_errors_as_crashes() -> Iterator[None]:
+    """Exceptions of the agent's own code as AgentCrashed: they are no bug of ours."""
     try:
         yield
     except InfraError:

@@ -14,13 +14,13 @@ import psutil
 import pytest
 from ray.cluster_utils import Cluster
 
+from orchestrator.backends import GradeRequest
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.driver.executor import Event
 from orchestrator.driver.ray_executor import ROLLOUT_SLOT, RayExecutor
 from orchestrator.errors import PrerequisiteError
 from orchestrator.types import FailureKind, GradeResult, Instance, Outcome, RolloutResult
-from orchestrator.worker.grade import GradeRequest
 from orchestrator.worker.rollout import Progress, RolloutRequest
 
 LIMIT_S = 120.0

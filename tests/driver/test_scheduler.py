@@ -110,7 +110,7 @@ def test_an_endpoint_that_is_away_admits_no_rollout_until_it_is_back() -> None:
     scheduler = make(rollouts=1, delay_s=0)
     scheduler.endpoint_away = "it hangs"
 
-    assert "away" in scheduler.held_back(1e9)
+    assert "away" in scheduler.hold_reason(1e9)
     assert scheduler.admit(1e9) == []
     assert not scheduler.is_finished
     scheduler.endpoint_away = ""
@@ -131,7 +131,7 @@ def test_a_full_disk_admits_grades_only() -> None:
     scheduler.disk_low = True
 
     assert ids(scheduler.admit(0)) == ["g"]
-    assert "disk" in scheduler.held_back(0)
+    assert "disk" in scheduler.hold_reason(0)
     assert not scheduler.is_idle
 
 
@@ -139,7 +139,7 @@ def test_failures_in_a_row_pause_and_then_one_goes_ahead() -> None:
     scheduler = make(rollouts=3, work=20, delay_s=0)
     end(scheduler, scheduler.admit(0), FailureKind.SANDBOX_UNAVAILABLE, now=0)
 
-    assert "3 rollouts failed in a row" in scheduler.held_back(0)
+    assert "3 rollouts failed in a row" in scheduler.hold_reason(0)
     assert scheduler.admit(FIRST_PAUSE_S - 0.1) == []
     assert len(scheduler.admit(FIRST_PAUSE_S)) == 1
     assert scheduler.admit(FIRST_PAUSE_S) == []
@@ -152,7 +152,7 @@ def test_grades_that_fail_in_a_row_pause_too_and_lose_nothing() -> None:
         (start,) = [s for s in scheduler.admit(0) if s.stage is Stage.GRADE]
         scheduler.grade_done(start.key, FailureKind.HARNESS_UNAVAILABLE, 0)
 
-    assert "grades failed in a row" in scheduler.held_back(0)
+    assert "grades failed in a row" in scheduler.hold_reason(0)
     assert not [s for s in scheduler.admit(FIRST_PAUSE_S - 1) if s.stage is Stage.GRADE]
     assert [s for s in scheduler.admit(FIRST_PAUSE_S) if s.stage is Stage.GRADE]
 
@@ -167,7 +167,7 @@ def test_the_pause_doubles_while_it_goes_on_and_a_success_ends_it() -> None:
     scout = scheduler.admit(30 + 2 * FIRST_PAUSE_S)
     end(scheduler, scout, None, now=100)
 
-    assert scheduler.held_back(100) == ""
+    assert scheduler.hold_reason(100) == ""
     assert len(scheduler.admit(100)) == 3
 
 
@@ -193,4 +193,4 @@ def test_a_stop_admits_nothing_more_and_is_over_when_what_runs_is() -> None:
 
 def test_nothing_to_do_is_finished() -> None:
     assert make(work=0).is_finished
-    assert make(work=0).held_back(0) == ""
+    assert make(work=0).hold_reason(0) == ""

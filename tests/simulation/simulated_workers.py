@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.agents.budget import Budget, LimitReached
+from orchestrator.backends import GradeRequest
 from orchestrator.driver.executor import Event
 from orchestrator.types import (
     Failure,
@@ -24,7 +25,6 @@ from orchestrator.types import (
     patch_sha256,
 )
 from orchestrator.worker.agent_run import OVERTIME_S, QUIET_S
-from orchestrator.worker.grade import GradeRequest
 from orchestrator.worker.messages import RolloutRequest
 from simulation.planned_rollouts import PlannedRollout, PlannedStep
 from simulation.simulated_gateway import SimulatedGateway

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from orchestrator.backends import GradeRequest
 from orchestrator.driver.executor import Event
 from orchestrator.types import (
     Failure,
@@ -18,7 +19,6 @@ from orchestrator.types import (
     RolloutResult,
     patch_sha256,
 )
-from orchestrator.worker.grade import GradeRequest
 from orchestrator.worker.messages import RolloutRequest
 
 

@@ -34,7 +34,7 @@ from minisweagent.models.utils.actions_text import (
 TRAJECTORY = "mini.traj.json"
 SUBMIT = "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
 ACTION_REGEX = r"```mswea_bash_command\s*\n(.*?)\n```"
-REMARK = "; ask for less with grep, head or sed -n"
+CUT_HINT = "; ask for less with grep, head or sed -n"
 _QUIET = "export PAGER=cat MANPAGER=cat GIT_PAGER=cat PIP_PROGRESS_BAR=off TQDM_DISABLE=1; "
 
 OBSERVATION_TEMPLATE = """\
@@ -139,7 +139,7 @@ class _TextModel:
         (action,), (output,) = message["extra"]["actions"], outputs
         printed = str(output["output"])
         messages = format_observation_messages(
-            [output | {"output": shorten(printed, limit, REMARK)}],
+            [output | {"output": shorten(printed, limit, CUT_HINT)}],
             observation_template=self.config.observation_template or OBSERVATION_TEMPLATE,
             template_vars=(template_vars or {}) | steps,
         )
