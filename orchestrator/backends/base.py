@@ -177,7 +177,7 @@ class Sandbox(Protocol):
 
 
 class ClosesOnExit:
-    """The context-manager half of a sandbox."""
+    """A context manager that closes what it is when it is left."""
 
     def close(self) -> None:
         raise NotImplementedError
@@ -301,6 +301,25 @@ class Backend(Protocol):
         The caller knows that nobody works in it any more. Raises PrerequisiteError.
         """
         ...
+
+
+class NeedsNoImages:
+    """The image half of a `Backend` whose sandboxes are started from none."""
+
+    def missing_images(self, instances: Sequence[Instance]) -> tuple[str, ...]:
+        return ()
+
+    def image_ids(self, instances: Sequence[Instance]) -> Mapping[str, str]:
+        return {}
+
+    def image_warnings(self, missing: int) -> tuple[str, ...]:
+        return ()
+
+    def bring_image(self, instance: Instance, cluster: Cluster) -> bool:
+        return False
+
+    def evict_image(self, instance: Instance) -> None:
+        """There is none."""
 
 
 def require_tools(*names: str) -> None:
