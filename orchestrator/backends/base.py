@@ -20,7 +20,7 @@ from orchestrator.errors import PrerequisiteError
 from orchestrator.types import GradeResult, Instance, Prediction, RolloutKey, SealedAnswer
 
 MAX_OUTPUT_BYTES = 2_000_000
-"""Of one command. What lies between the first and the last half of it is dropped."""
+"""Kept of one command's output: half of it from the start, half from the end."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ExecResult:
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a worker is told of a rollout or of a grade, whichever it is to do."""
+    """What a worker needs for a rollout and for a grade alike."""
 
     config: RunConfig
     instance: Instance
@@ -48,7 +48,7 @@ class Assignment:
     run_dir: str
     driver_host: str = ""
     sealed_answer: SealedAnswer | None = None
-    """For those who grade, and for the agent that hands in the gold patch."""
+    """The gold answer; only for grades, and for agents that need the gold patch."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class SandboxSpec:
             cpus=settings.cpus,
             pids=settings.pids,
             network=settings.network,
-            # it outlives an outage of the model server, whose time is on no limit's account
+            # an outage of the model server counts against no limit, and the sandbox outlives it
             lifetime_s=config.rollout.time_limit_s + max_outage_s,
             mounts=(*settings.mounts, *mounts),
             env=settings.env,
