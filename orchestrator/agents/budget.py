@@ -33,7 +33,7 @@ class Budget:
     activity: str = ""
     """What the agent does at this moment, for the display."""
     steps: list[Step] = field(default_factory=list)
-    """What the agent did so far, for who watches it."""
+    """What the agent did so far."""
     _repeats: int = field(init=False, default=0)
     _last_prompt_tokens: int = field(init=False, default=0)
     _started: float = field(init=False)
@@ -65,7 +65,7 @@ class Budget:
         """
         self.refresh()
         usage = self.usage
-        if usage.steps >= self.limits.max_steps or self._loops:
+        if usage.steps >= self.limits.max_steps or self._is_looping:
             raise LimitReached(Outcome.STEP_LIMIT)
         if usage.prompt_tokens + usage.completion_tokens >= self.limits.max_tokens:
             raise LimitReached(Outcome.TOKEN_LIMIT)
@@ -76,11 +76,11 @@ class Budget:
         self._add(steps=1)
 
     @property
-    def _loops(self) -> bool:
+    def _is_looping(self) -> bool:
         return 0 < self.limits.loop_limit <= self._repeats
 
     def end_step(self, step: Step) -> None:
-        """Tell what came of a step."""
+        """Take in what came of a step, and whether it repeats the one before."""
         last = self.steps[-1] if self.steps else None
         same = last is not None and (last.action, last.observation) == (
             step.action,
@@ -96,7 +96,7 @@ class Budget:
         self._add(prompt_tokens, completion_tokens, seconds)
 
     def refresh(self) -> None:
-        """Learn how long the server has been away so far."""
+        """Ask how long the model server has been away so far."""
         held_s = self.held()
         with self._lock:
             self._usage = replace(self._usage, held_s=max(held_s, self._usage.held_s))

@@ -1,4 +1,4 @@
-"""What an agent thought, did and saw: one form for all agents."""
+"""Steps, and the trajectory that they make: one form for all agents."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def writable(text: str) -> str:
 def shorten(text: str, limit: int, hint: str = "") -> str:
     """Cut `text` in the middle to about `limit` characters, saying how many were left out.
 
-    `hint` is said there too: what the reader may do about it.
+    `hint`, which stands there too, says how to see more.
     """
     if len(text) <= limit:
         return text

@@ -20,7 +20,7 @@ from orchestrator.errors import PrerequisiteError
 from orchestrator.types import GradeResult, Instance, Prediction, RolloutKey, SealedAnswer
 
 MAX_OUTPUT_BYTES = 2_000_000
-"""Of one command. What lies between the first and the last half of it is dropped."""
+"""Kept of one command's output: half of it from the start, half from the end."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ExecResult:
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a worker is told of a rollout or of a grade, whichever it is to do."""
+    """What a worker needs for a rollout and for a grade alike."""
 
     config: RunConfig
     instance: Instance
@@ -48,7 +48,7 @@ class Assignment:
     run_dir: str
     driver_host: str = ""
     sealed_answer: SealedAnswer | None = None
-    """For those who grade, and for the agent that hands in the gold patch."""
+    """The gold answer; only for grades, and for agents that need the gold patch."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class SandboxSpec:
             cpus=settings.cpus,
             pids=settings.pids,
             network=settings.network,
-            # it outlives an outage of the model server, whose time is on no limit's account
+            # an outage of the model server counts against no limit, and the sandbox outlives it
             lifetime_s=config.rollout.time_limit_s + max_outage_s,
             mounts=(*settings.mounts, *mounts),
             env=settings.env,
@@ -177,7 +177,7 @@ class Sandbox(Protocol):
 
 
 class ClosesOnExit:
-    """The context-manager half of a sandbox."""
+    """A context manager that closes what it is when it is left."""
 
     def close(self) -> None:
         raise NotImplementedError
@@ -301,6 +301,25 @@ class Backend(Protocol):
         The caller knows that nobody works in it any more. Raises PrerequisiteError.
         """
         ...
+
+
+class NeedsNoImages:
+    """The image half of a `Backend` whose sandboxes are started from none."""
+
+    def missing_images(self, instances: Sequence[Instance]) -> tuple[str, ...]:
+        return ()
+
+    def image_ids(self, instances: Sequence[Instance]) -> Mapping[str, str]:
+        return {}
+
+    def image_warnings(self, missing: int) -> tuple[str, ...]:
+        return ()
+
+    def bring_image(self, instance: Instance, cluster: Cluster) -> bool:
+        return False
+
+    def evict_image(self, instance: Instance) -> None:
+        """There is none."""
 
 
 def require_tools(*names: str) -> None:

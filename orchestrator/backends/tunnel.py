@@ -13,10 +13,9 @@ import struct
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 from orchestrator.backends import relay
-from orchestrator.backends.base import Sandbox, Stream
+from orchestrator.backends.base import ClosesOnExit, Sandbox, Stream
 from orchestrator.errors import SandboxUnavailable
 
 HEADER: struct.Struct = relay.HEADER
@@ -25,7 +24,7 @@ ENGINE_GRACE_S = 60.0
 """How long past the server's own time to start the engine may take to say so."""
 
 
-class Tunnel:
+class Tunnel(ClosesOnExit):
     """Use it as a context manager: leaving ends the server."""
 
     port: int
@@ -71,12 +70,6 @@ class Tunnel:
         """End the server and every connection. Safe to call twice; never raises."""
         self._refuse()
         self._stream.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):

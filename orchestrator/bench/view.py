@@ -17,7 +17,7 @@ from orchestrator.bench.measure import Tick
 from orchestrator.bench.target import Target
 from orchestrator.config.schema import Model
 from orchestrator.report.markdown import bar
-from orchestrator.report.words import duration
+from orchestrator.report.words import duration, three_digits
 
 BAR_WIDTH = 36
 
@@ -68,9 +68,10 @@ def level_line(level: Level) -> str:
     problems = trouble(level)
     if level.generated_per_s is None or level.first_token_s is None or level.answer_s is None:
         return f"{head}{problems}"
+    first_token, answer = three_digits(level.first_token_s[0]), three_digits(level.answer_s[0])
     return (
-        f"{head}{level.generated_per_s:,.0f} tokens/s, first token {_s(level.first_token_s[0])} s, "
-        f"answer {_s(level.answer_s[0])} s" + (f"; {problems}" if problems else "")
+        f"{head}{level.generated_per_s:,.0f} tokens/s, first token {first_token} s, "
+        f"answer {answer} s" + (f"; {problems}" if problems else "")
     )
 
 
@@ -168,8 +169,8 @@ def _night(sweep: Sweep) -> list[RenderableType]:
     for assumption in (
         f"a rollout takes {asked.steps:g} steps on average, with a standard deviation of "
         f"{asked.spread:g}; twice the steps take twice the time (--steps-per-rollout);",
-        f"a step takes {_s(night.step_s)} s, the mean of {night.measured_steps} measured ones: "
-        f"answers of {answers} tokens to prompts of up to {target.shape.context:,}, and "
+        f"a step takes {three_digits(night.step_s)} s, the mean of {night.measured_steps} measured "
+        f"ones: answers of {answers} tokens to prompts of up to {target.shape.context:,}, and "
         f"{asked.pause_s:g} s for the command (--pause);",
         "sandboxes, images, disk and grading keep up.",
     ):
@@ -189,14 +190,4 @@ def _number(value: float | None) -> str:
 
 
 def _pair(values: tuple[float, float] | None) -> str:
-    return "-" if values is None else f"{_s(values[0])} / {_s(values[1])}"
-
-
-def _s(seconds: float) -> str:
-    return (
-        f"{seconds:.2f}"
-        if seconds < 9.995
-        else f"{seconds:.1f}"
-        if seconds < 99.95
-        else (f"{seconds:.0f}")
-    )
+    return "-" if values is None else f"{three_digits(values[0])} / {three_digits(values[1])}"

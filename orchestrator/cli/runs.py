@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator.cli import options as opt
+
+if TYPE_CHECKING:
+    from orchestrator.report.build import Report
 
 RunArg = Annotated[str, typer.Argument(help="A run's id, or its folder.", show_default=False)]
 MaybeRunArg = Annotated[str | None, typer.Argument(help="A run's id; all runs if absent.")]
@@ -66,7 +69,7 @@ def report(
     from orchestrator.report.markdown import headline
     from orchestrator.report.terminal import render_report
 
-    found = _report(opt.run_folder(run, runs_dir))
+    found = _read_report(opt.run_folder(run, runs_dir))
     if as_json:
         opt.print_json(found.as_dict())
         return
@@ -101,7 +104,8 @@ def clean(
         typer.echo(f"not everything was looked for: {problem}")
 
 
-def _report(folder: Path) -> Any:
+def _read_report(folder: Path) -> Report:
+    """The report of the run in a folder, as its journal stands."""
     from orchestrator.config import load_run_config
     from orchestrator.journal import read_journal
     from orchestrator.paths import RunPaths
@@ -126,7 +130,7 @@ def _row_or_problem(folder: Path) -> dict[str, Any]:
 def _status_row(folder: Path) -> dict[str, Any]:
     from orchestrator.run.cleanup import is_live
 
-    found = _report(folder)
+    found = _read_report(folder)
     state = "live" if is_live(folder) else "done" if found.valid else "to be resumed"
     keys = ("run_id", "benchmark", "model", "agent", "instances", "attempted", "graded", "resolved")
     more = ("resolve_rate", "ci95", "failures", "valid", "wall_s")

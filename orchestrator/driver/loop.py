@@ -162,7 +162,10 @@ class Driver:
 
     def _record(self, event: Event) -> None:
         """Files first, then the journal's row, then the scheduler."""
+        if not isinstance(event, RolloutResult | GradeResult):
+            return
         config, paths = self._requests.config, self._requests.paths
+        failure = event.failure.kind if event.failure else None
         if isinstance(event, RolloutResult):
             save_rollout(paths, event)
             self._journal.append_rollout(event.record)
@@ -170,22 +173,20 @@ class Driver:
                 append_prediction(config, paths, event)
             if event.image_pulled:
                 self._pulled.add(event.key.instance_id)
-            failure = self._failure_of(event)
             wants_grade = event.record.has_patch
             self._scheduler.rollout_done(event.key, failure, wants_grade, self._clock())
-        elif isinstance(event, GradeResult):
+        else:
             save_grade(config, paths, event)
             self._journal.append_grade(event.record)
-            self._scheduler.grade_done(event.key, self._failure_of(event), self._clock())
+            self._scheduler.grade_done(event.key, failure, self._clock())
+        if failure in (FailureKind.WORKER_LOST, FailureKind.INTERNAL_ERROR):
+            self._clean_up_after(event.key)
 
-    def _failure_of(self, event: RolloutResult | GradeResult) -> FailureKind | None:
-        if event.failure is None:
-            return None
-        if event.failure.kind in (FailureKind.WORKER_LOST, FailureKind.INTERNAL_ERROR):
-            self._on_worker_lost(event.key)
-            if self._requests.gateway is not None:
-                self._requests.gateway.forget(event.key)
-        return event.failure.kind
+    def _clean_up_after(self, key: RolloutKey) -> None:
+        """Do what a worker could not do any more: remove its sandbox, drop its requests."""
+        self._on_worker_lost(key)
+        if self._requests.gateway is not None:
+            self._requests.gateway.forget(key)
 
     def _obey_stop(self) -> None:
         """Admit nothing more after a person's first stop; end what runs after the second."""

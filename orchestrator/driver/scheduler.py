@@ -23,6 +23,7 @@ NOT_THE_HOSTS_FAULT = (
     FailureKind.REQUEST_REFUSED,
     FailureKind.INTERNAL_ERROR,
 )
+"""Failures that don't count towards a pause."""
 
 
 class Stage(StrEnum):

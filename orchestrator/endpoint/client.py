@@ -1,7 +1,7 @@
 """An agent's chat completions, through the gateway.
 
-The gateway waits out what the world does, so a call here may take hours; it comes back with an
-answer, or with what no waiting mends. Only the gateway's own restart is waited out here.
+The gateway waits while servers are away, so a call may take hours. It ends with an answer, or with
+an error that waiting would not mend. The client itself waits only while the gateway restarts.
 """
 
 from __future__ import annotations

@@ -79,12 +79,12 @@ def has_reasoning(message: Mapping[str, Any]) -> bool:
 
 
 def is_actionable(message: Mapping[str, Any]) -> bool:
-    """Whether it carries what an agent can act on."""
+    """Whether a message, or a stream's delta, has content or a tool call."""
     return bool(message.get("content") or message.get("tool_calls"))
 
 
 def is_completion(answer: object) -> bool:
-    """Whether it is a whole chat completion: a proxy's page is none, nor is an answer cut short."""
+    """Whether it is a whole chat completion, and not a proxy's page or half an answer."""
     choices = answer.get("choices") if isinstance(answer, Mapping) else None
     return isinstance(choices, list) and bool(choices) and all(map(_is_choice, choices))
 

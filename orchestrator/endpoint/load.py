@@ -34,11 +34,11 @@ class LoadSample:
     """Counters as their growth over the interval, gauges at its end; None where servers show no
     such metrics. The journal keeps six of them."""
     rollouts: int = 0
-    """Under way at its end; the driver knows, and so it does below."""
+    """Under way at its end. The driver fills this in, and `admitted`."""
     admitted: int = 0
-    """As many as might have been."""
+    """How many might have been under way."""
 
     @property
     def is_disturbed(self) -> bool:
-        """Servers were away, or requests waited: it says nothing of what the servers can do."""
+        """Servers were away, or requests waited: the numbers don't show what servers can do."""
         return self.down_s > 0 or self.waiting > 0

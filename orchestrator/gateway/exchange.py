@@ -35,8 +35,8 @@ class Exchange:
         """Ask servers by their base URL, each in turn, until one has answered.
 
         Raises:
-            OutageTooLong: the request was held as long as anything is.
-            RequestFailed: see there.
+            OutageTooLong: the request was held for `max_outage_s`.
+            RequestFailed: servers that were up failed at it `max_tries` times.
         """
         while True:
             await self._turns.wait(self.ticket)
@@ -45,10 +45,10 @@ class Exchange:
             try:
                 return await ask(self.ticket.server)
             except Busy as busy:
-                may, why = self._turns.busy(self.ticket), busy
+                may_retry, why = self._turns.busy(self.ticket), busy
             except Lost as lost:
-                may, why = self._turns.lost(self.ticket, str(lost)), lost
-            if not may:
+                may_retry, why = self._turns.lost(self.ticket, str(lost)), lost
+            if not may_retry:
                 tries = f"{self.ticket.tries + self.ticket.rejections} attempts came to nothing"
                 raise RequestFailed(f"{tries}, the last one: {why}")
 

@@ -85,12 +85,12 @@ class GatewayProcess:
         return f"{self.root_url}/r/{rollout_segment(key)}/v1"
 
     def forget(self, key: RolloutKey) -> None:
-        """Tell it that a rollout has ended whose worker can't say so."""
+        """Drop a rollout whose worker died, and so can't do it."""
         with Link(self.base_url(key), self.token):
             pass
 
     def poll(self) -> list[Message]:
-        """What it has said since the last call. Starts it again where it has died, or hangs."""
+        """Its messages since the last call. Starts it again where it has died, or hangs."""
         assert self._process is not None
         now = time.monotonic()
         died = self._process.poll() is not None and now - self._started_at > RESTART_EVERY_S

@@ -1,4 +1,4 @@
-"""A rollout's line to the gateway, for whoever watches its agent."""
+"""A rollout's line to the gateway, used beside the agent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESET_S = 1.0
 
 
 class Link:
-    """Asks what the gateway knows of one rollout. Without a base URL there is nothing to know."""
+    """Asks what the gateway knows of one rollout. Without a base URL, nothing is held."""
 
     def __init__(self, base_url: str, token: str) -> None:
         self._url = base_url.rstrip("/").removesuffix("/v1")
@@ -33,9 +33,9 @@ class Link:
         )
 
     def held_s(self) -> float:
-        """Seconds so far in which the model was away or others came first; on no limit's account.
+        """Seconds so far in which the model was away or busy; they count against no limit.
 
-        Time in which the gateway does not answer is held too. A new one counts from nothing.
+        Time in which the gateway does not answer counts as held. A restarted one counts from 0.
         """
         if not self._url:
             return 0.0

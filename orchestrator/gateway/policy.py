@@ -31,14 +31,15 @@ BUSY_GROWTH = 0.25
 
 @dataclass
 class Policy:
-    """Which request goes where, and when. `quiet_s`: how long a server that has requests may give
-    no sign of life before it is probed; `max_outage_s`: how long requests are held; `max_tries`:
-    attempts that are lost at servers that were up, before the request itself is to blame."""
+    """Which request goes where, and when."""
 
     urls: Sequence[str]
     max_outage_s: float
+    """How long requests are held while no server is up."""
     quiet_s: float = 30.0
+    """How long a server that has requests may give no sign of life before it is probed."""
     max_tries: int = 6
+    """Attempts lost at servers that were up, before the request itself is to blame."""
     rng: random.Random = field(default_factory=random.Random)
     _servers: dict[str, Server] = field(init=False)
     _queue: list[Ticket] = field(init=False, default_factory=list)
@@ -94,7 +95,7 @@ class Policy:
         if server.in_flight:
             server.cap = min(server.cap, server.in_flight)
         else:
-            # nothing of ours keeps it busy: it may as well be broken
+            # none of our requests keeps it busy: it may be broken
             self._blame(ticket, server)
             self._mark_away(server, "it takes no requests", now)
         if ticket.faults >= self.max_tries:
@@ -125,7 +126,7 @@ class Policy:
         server.probing = False
         blamed, server.blamed = server.blamed, None
         if problem and blamed is not None:
-            blamed.faults -= 1  # it was the server after all
+            blamed.faults -= 1  # the server was at fault
         if not problem:
             server.alive_at = now
             self._mark_up(server, now)
@@ -161,7 +162,7 @@ class Policy:
         return sent
 
     def expired(self, now: float) -> list[Ticket]:
-        """Requests that have been held for as long as anything is; they wait no more."""
+        """Requests that were held for `max_outage_s`; they stop waiting."""
         if self._down_since is None or now - self._down_since < self.max_outage_s:
             return []
         gone = list(self._queue)
@@ -217,7 +218,7 @@ class Policy:
         return len(self._queue)
 
     def not_counted_s(self, ticket: Ticket, now: float) -> float:
-        """Of the request's life so far: seconds that are on no limit's account."""
+        """Seconds of the request so far that count against no limit."""
         spent = ticket.queue_s + ticket.held_s
         if ticket.phase == "waits":
             return spent + now - ticket._since

@@ -77,7 +77,7 @@ class StreamTally:
 
     strip: bool
     usage_was_asked: bool
-    """By the agent; the gateway asks always, and keeps the answer from those who did not."""
+    """Whether the agent asked for it. The gateway always asks, and hides it from who did not."""
     first_token_at: float | None = None
     tokens: Tokens = field(default_factory=Tokens)
     finished: bool = False

@@ -2,8 +2,8 @@
 
     POST   /r/<rollout>/v1/chat/completions   as OpenAI has it, streamed or not
     GET    /r/<rollout>/v1/models
-    GET    /r/<rollout>/held                  what the rollout waited so far on no limit's account,
-                                              and since when its server gave no sign of life
+    GET    /r/<rollout>/held                  how long the rollout's requests were held so far, and
+                                              since when its server gave no sign of life
     DELETE /r/<rollout>                       the rollout has ended: what it still asks is dropped
     GET    /metrics                           for Prometheus
 
@@ -152,7 +152,7 @@ class Gateway:
         return total
 
     def _checked(self, handler: Handler) -> Handler:
-        """Only for who has the run's token, and only for what may be a rollout."""
+        """The handler, behind checks of the run's token and of the rollout's name."""
         wanted = f"Bearer {self._settings.token}".encode()
 
         async def checked(request: web.Request) -> web.StreamResponse:
@@ -251,7 +251,7 @@ class Gateway:
         tally: StreamTally,
         exchange: Exchange,
     ) -> str:
-        """Hand events on as they come; why the stream broke off, or nothing."""
+        """Hand events on as they come; why the stream broke off, or an empty string."""
         try:
             async for event in stream.events():
                 problem = stream_error(event)

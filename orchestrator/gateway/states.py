@@ -13,7 +13,7 @@ RAMP_S = 2.0
 
 @dataclass(eq=False)
 class Ticket:
-    """One request on its way. The policy writes it, whoever serves the request reads it."""
+    """One request on its way. Only the policy writes it."""
 
     rollout: str
     arrived_at: float
@@ -22,7 +22,7 @@ class Ticket:
     tries: int = 0
     """Attempts that were lost."""
     faults: int = 0
-    """Those of them that were lost first, so that the request itself may be to blame."""
+    """Those of them for which the request itself may be to blame."""
     rejections: int = 0
     """Attempts that a busy server turned away."""
     queue_s: float = 0.0
@@ -33,7 +33,7 @@ class Ticket:
     _since: float = 0.0
     """When it began to wait, or was sent."""
     _clock: float = 0.0
-    """What the outage clock said then."""
+    """Seconds of outage that had been counted by then."""
     phase: Literal["waits", "sent", "over"] = "over"
 
 

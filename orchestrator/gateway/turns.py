@@ -38,10 +38,10 @@ class Turns:
         return asyncio.get_running_loop().time()
 
     async def wait(self, ticket: Ticket) -> None:
-        """Return when the ticket may go to its `server`; a lost one waits here already.
+        """Return when the request may go to the ticket's `server`.
 
         Raises:
-            OutageTooLong: it was held as long as anything is.
+            OutageTooLong: it was held for `max_outage_s`.
         """
         if ticket.phase == "over":
             self.policy.arrive(ticket, self.now)
@@ -64,15 +64,15 @@ class Turns:
     def lost(self, ticket: Ticket, why: str, again: bool = True) -> bool:
         """Whether the request may be tried again, by another `wait`."""
         log.warning("%s: %s lost its request: %s", ticket.rollout, ticket.server, why)
-        may = self.policy.lost(ticket, why, self.now, again)
+        may_retry = self.policy.lost(ticket, why, self.now, again)
         self.pump()
-        return may
+        return may_retry
 
     def busy(self, ticket: Ticket) -> bool:
         """Whether the request may be tried again, by another `wait`."""
-        may = self.policy.busy(ticket, self.now)
+        may_retry = self.policy.busy(ticket, self.now)
         self.pump()
-        return may
+        return may_retry
 
     def abandoned(self, ticket: Ticket) -> None:
         self.policy.abandoned(ticket, self.now)
@@ -95,7 +95,7 @@ class Turns:
             probe.cancel()
 
     def pump(self) -> None:
-        """Do what the policy says is due, and come back when it says so."""
+        """Do what the policy says is due, and set a timer for what comes next."""
         now = self.now
         for ticket in self.policy.expired(now):
             self._resolve(ticket, OutageTooLong())
@@ -140,7 +140,7 @@ class Turns:
 
 
 def availability(policy: Policy) -> Availability:
-    """Whether any server is up, and which are not, as the policy knows it."""
+    """The policy's servers in one message: whether any is up, and which are away."""
     away = [state for state in policy.states() if state.away_since is not None]
     notes = tuple(f"{state.url}: {state.why}" for state in away)
     return Availability(down=policy.is_down, notes=notes)

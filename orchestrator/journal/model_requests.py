@@ -1,6 +1,6 @@
 """The journal's tables of what the model was asked: one row a request, one a sample of the night.
 
-Nothing hangs on them but numbers for people, so they are written many in one transaction.
+Only reports use them, so many are written in one transaction.
 """
 
 from __future__ import annotations

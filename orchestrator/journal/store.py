@@ -93,10 +93,15 @@ class Journal:
             self._seen_at = now
 
     def heartbeat(self) -> None:
-        """Say that the driver lives; at most every half minute."""
+        """Record that the driver lives; every half minute, however often it is called."""
         now = self._clock()
-        if now - self._seen_at >= HEARTBEAT_S:
-            self._touch(now)
+        if now - self._seen_at < HEARTBEAT_S:
+            return
+        with _as_journal_errors(self._path), self._db:
+            self._db.execute(
+                "UPDATE session SET last_seen_at = ? WHERE id = ?", (now, self._session)
+            )
+        self._seen_at = now
 
     def end_session(self) -> None:
         with _as_journal_errors(self._path), self._db:
@@ -110,7 +115,7 @@ class Journal:
         self._insert("rollout", rollout_row(record))
 
     def replace_patch(self, key: RolloutKey, patch: str) -> None:
-        """Follow a patch file that a person has changed; verdicts stay with the old text."""
+        """Record that a person has changed a patch's file; verdicts stay with the old patch."""
         with _as_journal_errors(self._path), self._db:
             self._db.execute(
                 "UPDATE rollout SET patch_sha256 = ?, patch_bytes = ? "
@@ -151,13 +156,6 @@ class Journal:
         with _as_journal_errors(self._path), self._db:
             self._db.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", row)
 
-    def _touch(self, now: float) -> None:
-        with _as_journal_errors(self._path), self._db:
-            self._db.execute(
-                "UPDATE session SET last_seen_at = ? WHERE id = ?", (now, self._session)
-            )
-        self._seen_at = now
-
 
 def read_journal(path: Path) -> RunState:
     """What a journal holds, read without disturbing its writer. Raises JournalError."""
@@ -178,7 +176,7 @@ def _connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
 
 
 def _lay_out(connection: sqlite3.Connection, run_id: str, instances: Sequence[Instance]) -> None:
-    """The tables of a new journal, and what it knows from the start."""
+    """Create the tables of a new journal, with its version, run id and instances."""
     connection.executescript(f"BEGIN;{DDL}")
     meta = {"version": str(VERSION), "run_id": run_id}
     connection.executemany("INSERT INTO run VALUES (?, ?)", meta.items())

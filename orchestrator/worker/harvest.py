@@ -106,7 +106,7 @@ def harvest(sandbox: Sandbox, baseline: Baseline) -> tuple[str, tuple[str, ...]]
     and a remark: that is its own doing.
 
     Raises:
-        SandboxUnavailable: the sandbox is gone, or too sick to tell: nothing is known of the patch.
+        SandboxUnavailable: the sandbox is gone, or works no longer: nothing is known of the patch.
     """
     patch, remarks = _diff(sandbox, _diff_script(baseline, ""))
     try:
@@ -125,7 +125,7 @@ def _diff(sandbox: Sandbox, script: str) -> tuple[bytes, tuple[str, ...]]:
     size, _, patch = result.output.partition(b"\n")
     if result.exit_code == 0 and size.strip().isdigit() and int(size) == len(patch):
         return patch, ()
-    # a full disk, no memory, an engine that hangs: not the agent's patch is missing but our view
+    # a full disk, no memory, an engine that hangs: there may be a patch that can't be read
     reason = "timed out" if result.timed_out else result.text.strip()[-200:]
     raise SandboxUnavailable(f"the patch can't be harvested: {reason or result.exit_code}")
 

@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -26,11 +26,12 @@ from orchestrator.backends.base import (
     ExecResult,
     GradeRequest,
     Host,
+    NeedsNoImages,
     SandboxSpec,
     require_tools,
 )
 from orchestrator.backends.grading import grade_in_sandbox
-from orchestrator.config.schema import Cluster, SandboxSettings
+from orchestrator.config.schema import SandboxSettings
 from orchestrator.errors import ConfigError, SandboxUnavailable
 from orchestrator.types import GradeResult, Instance, RolloutKey
 
@@ -38,7 +39,7 @@ MARK = "STRANGERS_BOX"
 """Environment variable of all that runs in a box: the box."""
 
 
-class FolderBackend:
+class FolderBackend(NeedsNoImages):
     """Boxes lie in one folder for all runs; a label in each says whose it is."""
 
     isolates: ClassVar[bool] = False
@@ -51,21 +52,6 @@ class FolderBackend:
     def require_runnable(self, instances: Sequence[Instance]) -> None:
         if not all(instance.task_dir for instance in instances):
             raise ConfigError("boxes are for instances of task repos")
-
-    def missing_images(self, instances: Sequence[Instance]) -> tuple[str, ...]:
-        return ()
-
-    def image_ids(self, instances: Sequence[Instance]) -> Mapping[str, str]:
-        return {}
-
-    def image_warnings(self, missing: int) -> tuple[str, ...]:
-        return ()
-
-    def bring_image(self, instance: Instance, cluster: Cluster) -> bool:
-        return False
-
-    def evict_image(self, instance: Instance) -> None:
-        pass
 
     def start(self, spec: SandboxSpec) -> Box:
         return Box(spec)

@@ -1,4 +1,4 @@
-"""The Docker engine: a client of it, and the containers that are ours, which labels tell."""
+"""Clients of the Docker engine, and our containers, which are found by their labels."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def connect_for_harness(timeout_s: int) -> docker.DockerClient:
 
 
 def labels(spec: SandboxSpec, purpose: str) -> dict[str, str]:
-    """Labels of everything that we start, so that it can be found without its driver."""
+    """Labels of all that we start, so that it can be found when its driver is gone."""
     return {
         LABEL: purpose,
         f"{LABEL}.run": spec.key.run_id,
@@ -92,13 +92,13 @@ def our_containers(client: docker.DockerClient) -> Iterator[tuple[Path, Containe
 
 
 def is_of(container: Container, key: RolloutKey) -> bool:
-    """Whether a container of the key's run is of that very rollout, or of its grade."""
+    """Whether a container of the key's run belongs to the key's rollout, or to its grade."""
     wanted = {"instance": key.instance_id, "attempt": str(key.attempt)}
     return all(container.labels.get(f"{LABEL}.{name}") == value for name, value in wanted.items())
 
 
 def remove_container(container: Container) -> bool:
-    """Kill and remove; one that is already gone, or going, is as good. Returns whether it is."""
+    """Kill and remove a container. Returns whether it is gone, or going."""
     try:
         container.remove(force=True, v=True)
     except docker.errors.NotFound:

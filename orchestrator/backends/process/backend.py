@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import psutil
 
-from orchestrator.backends.base import Cleaned, GradeRequest, Host, SandboxSpec, require_tools
+from orchestrator.backends.base import (
+    Cleaned,
+    GradeRequest,
+    Host,
+    NeedsNoImages,
+    SandboxSpec,
+    require_tools,
+)
 from orchestrator.backends.process.sandbox import ProcessSandbox, kill_processes_of, remove_tree
-from orchestrator.config.schema import Cluster, SandboxSettings
+from orchestrator.config.schema import SandboxSettings
 from orchestrator.errors import ConfigError
 from orchestrator.paths import RunPaths
 from orchestrator.types import GradeResult, Instance, RolloutKey
 
 
-class ProcessBackend:
+class ProcessBackend(NeedsNoImages):
     """Works wherever bash, git and patch are, for instances that come with a build.sh."""
 
     isolates: ClassVar[bool] = False
@@ -36,21 +43,6 @@ class ProcessBackend:
                     f"{instance.instance_id} can't run in a process sandbox: it comes from an "
                     "image; use --sandbox auto"
                 )
-
-    def missing_images(self, instances: Sequence[Instance]) -> tuple[str, ...]:
-        return ()
-
-    def image_ids(self, instances: Sequence[Instance]) -> Mapping[str, str]:
-        return {}
-
-    def image_warnings(self, missing: int) -> tuple[str, ...]:
-        return ()
-
-    def bring_image(self, instance: Instance, cluster: Cluster) -> bool:
-        return False
-
-    def evict_image(self, instance: Instance) -> None:
-        """There is none."""
 
     def start(self, spec: SandboxSpec) -> ProcessSandbox:
         return ProcessSandbox.start(spec)
