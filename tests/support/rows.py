@@ -58,6 +58,14 @@ def failed(
     return RolloutResult(record, partial_patch=partial_patch)
 
 
+def failure_of(result: RolloutResult) -> tuple[FailureKind, str]:
+    """Kind and detail of the failure that a rollout ended in."""
+    assert result.failure is not None
+    assert result.outcome is None
+    assert result.patch == ""
+    return result.failure.kind, result.failure.detail
+
+
 def graded(
     instance_id: str,
     resolved: bool | None,
