@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from support.rows import failed, graded, key_of, rolled, state
+from support.specs import CONTAINERS, PROCESSES
 
 from orchestrator.backends import Host
 from orchestrator.config import RunConfig
@@ -21,7 +22,6 @@ from orchestrator.report.build import build_report
 
 MakeConfig = Callable[..., RunConfig]
 PATHS = RunPaths(Path("/runs/r1"))
-CONTAINERS, PROCESSES = Host("docker", 8.0, 2), Host("process", 8.0, 2, isolates=False)
 
 
 def announced(config: RunConfig, plan: Plan, host: Host = CONTAINERS) -> str:

@@ -66,6 +66,11 @@ def failure_of(result: RolloutResult) -> tuple[FailureKind, str]:
     return result.failure.kind, result.failure.detail
 
 
+def changed_lines(patch: str) -> list[str]:
+    """The lines of a patch without their context, by which patches of other tools compare."""
+    return [line for line in patch.splitlines() if line[:1] in ("+", "-")]
+
+
 def graded(
     instance_id: str,
     resolved: bool | None,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.agents import load_agent_kind
-from orchestrator.backends import Assignment, SandboxSpec
+from orchestrator.backends import Assignment, Host, SandboxSpec
 from orchestrator.config import RunConfig
 from orchestrator.types import Instance, RolloutKey, SealedAnswer
 from orchestrator.worker.messages import RolloutRequest
@@ -19,6 +19,8 @@ DRIVER_HOST = "test-suite"
 STRANGER = "support.strangers_backend:FolderBackend"
 KINDS = ["process", pytest.param("docker", marks=pytest.mark.docker), STRANGER]
 """Every backend that the contract suites are held against."""
+CONTAINERS, PROCESSES = Host("docker", 8.0, 2), Host("process", 8.0, 2, isolates=False)
+"""Hosts for what only asks what a host offers."""
 
 
 def sandbox_spec(instance: Instance, run_dir: Path, **settings: Any) -> SandboxSpec:
