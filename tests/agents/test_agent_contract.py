@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from support import strangers_agent
 from support.local_gateway import LocalGateway, model_at
-from support.rows import key_of
+from support.rows import changed_lines, key_of
 
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.dataset import Dataset
@@ -149,10 +149,6 @@ def test_the_edit_tool_mends_too_where_an_agent_has_it(played: Round, gold_patch
         return
     assert played.outcome("edits") == (Outcome.SUBMITTED, True, False)
     assert changed_lines(played.results["edits"].patch) == changed_lines(gold_patch)
-
-
-def changed_lines(patch: str) -> list[str]:
-    return [line for line in patch.splitlines() if line[:1] in ("+", "-")]
 
 
 def test_nothing_changed_is_giving_up_even_if_it_is_submitted(played: Round) -> None:

@@ -12,7 +12,6 @@ import yaml
 from pydantic import Field
 
 from orchestrator.config import RunRequest, load_config, provenance
-from orchestrator.config.keys import nearest
 from orchestrator.config.load import load_run_config, parse_setting
 from orchestrator.config.schema import AgentSettings
 from orchestrator.errors import ConfigError
@@ -209,10 +208,6 @@ def test_a_setting_is_a_key_and_a_yaml_value(text: str, expected: tuple[str, Any
 def test_a_setting_that_is_none_says_how_to_write_it(text: str) -> None:
     with pytest.raises(ConfigError, match="--set"):
         parse_setting(text)
-
-
-def test_nothing_near_lists_what_is_known() -> None:
-    assert nearest("zzz", ["alpha", "beta"]) == "; known: alpha, beta"
 
 
 @pytest.mark.parametrize("run_id", ["", "a b", "../up", ".hidden", "a/b", "x" * 101])
