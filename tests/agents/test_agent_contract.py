@@ -6,7 +6,7 @@ A round is one agent in one kind of sandbox: all personas play at the same time.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,7 @@ def played(
     instance: Instance,
     tmp_path_factory: pytest.TempPathFactory,
     play: Callable[..., RolloutResult],
-) -> Iterator[Round]:
+) -> Round:
     agent, kind = request.param
     if kind == "docker":
         request.getfixturevalue("ensure_image")(instance)
@@ -190,8 +190,8 @@ def test_who_changed_nothing_has_nothing_salvaged(
 
 
 def test_a_step_limit_is_not_overstepped(played: Round) -> None:
-    assert played.results["loops"].usage.steps == 6
-    assert played.results["breaks_format"].usage.steps == 2
+    assert played.results["loops"].record.usage.steps == 6
+    assert played.results["breaks_format"].record.usage.steps == 2
 
 
 def test_a_server_that_stays_away_is_a_failure_without_a_patch(played: Round) -> None:
@@ -208,8 +208,8 @@ def test_what_a_failed_agent_had_changed_is_kept_to_look_at(played: Round) -> No
 
 @pytest.mark.parametrize("name", ["errors", "hangs_up", "away"])
 def test_time_that_the_server_was_away_is_held(name: str, played: Round) -> None:
-    assert played.results[name].usage.held_s > 0
-    assert played.results["solves"].usage.held_s < 0.05
+    assert played.results[name].record.usage.held_s > 0
+    assert played.results["solves"].record.usage.held_s < 0.05
 
 
 @pytest.mark.parametrize("name", CASES)
