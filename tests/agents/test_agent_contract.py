@@ -138,7 +138,9 @@ def gold_patch(demo: Dataset, instance: Instance) -> str:
 @pytest.mark.parametrize(
     "name", ["gold", "solves", "recovers", "slow", "errors", "hangs_up", "away"]
 )
-def test_those_who_mend_the_bug_submit_its_patch(name: str, played: Round, gold_patch: str) -> None:
+def test_agents_that_mend_the_bug_submit_its_patch(
+    name: str, played: Round, gold_patch: str
+) -> None:
     assert played.outcome(name) == (Outcome.SUBMITTED, True, False)
     assert changed_lines(played.results[name].patch) == changed_lines(gold_patch)
 
@@ -183,7 +185,7 @@ def test_what_was_mended_and_not_submitted_is_salvaged(
         ("loops", Outcome.STEP_LIMIT),
     ],
 )
-def test_who_changed_nothing_has_nothing_salvaged(
+def test_where_nothing_was_changed_nothing_is_salvaged(
     name: str, outcome: Outcome, played: Round
 ) -> None:
     assert played.outcome(name) == (outcome, False, False)
@@ -202,7 +204,7 @@ def test_a_request_that_a_server_fails_at_again_and_again_is_a_failure(played: R
     assert played.failure("crashes_late") is FailureKind.REQUEST_REFUSED
 
 
-def test_what_a_failed_agent_had_changed_is_kept_to_look_at(played: Round) -> None:
+def test_what_a_failed_agent_had_changed_is_kept_as_a_partial_patch(played: Round) -> None:
     assert "money.py" in played.results["crashes_late"].partial_patch
 
 

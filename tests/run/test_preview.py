@@ -113,7 +113,7 @@ def test_people_see_which_images_are_to_be_fetched_and_what_becomes_of_them(runs
     }
 
     assert "images: 0 to get" in text_of(seen_of(runs_dir))
-    said = text_of(seen_of(runs_dir, **in_containers, cluster__images__keep=False))
+    said = text_of(seen_of(runs_dir, **in_containers))
     assert said.count("to get") == 13, "one a row, and one for all"
     assert "evicted after grading" in said
 
