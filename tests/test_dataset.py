@@ -146,7 +146,7 @@ def test_the_digest_is_of_the_selected_rows_in_their_order(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_a_file_that_is_not_there_is_told(tmp_path: Path, suffix: str) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path, suffix: str) -> None:
     assert str(tmp_path) in error_of(tmp_path / f"none{suffix}")
 
 

@@ -57,7 +57,7 @@ def test_asking_takes_a_step_and_counts_the_call(tmp_path: Path) -> None:
     assert context.activity == "asks the model"
 
 
-def test_nobody_is_asked_beyond_a_limit(tmp_path: Path) -> None:
+def test_beyond_a_limit_the_model_is_not_asked(tmp_path: Path) -> None:
     client = Client()
     context, _ = context_of(client, tmp_path, max_steps=1)
     context.ask(ASKED)
@@ -79,7 +79,7 @@ def test_messages_that_do_not_fit_are_a_limit(tmp_path: Path) -> None:
     assert budget.usage.steps == 1
 
 
-def test_what_the_world_does_is_passed_on(tmp_path: Path) -> None:
+def test_errors_of_the_world_are_passed_on(tmp_path: Path) -> None:
     context, _ = context_of(Client(RequestRefused("no")), tmp_path)
 
     with pytest.raises(RequestRefused):

@@ -28,7 +28,7 @@ def test_agents_are_listed_without_naming_the_command(say: Say) -> None:
     assert say("agents --json") == say("agents list --json")
 
 
-def test_where_sweagent_is_not_installed_the_command_that_does_it_is_told(say: Say) -> None:
+def test_where_sweagent_is_not_installed_the_command_that_installs_it_is_named(say: Say) -> None:
     rows = json.loads(say("agents list --json").succeeded())
 
     assert "`python -m orchestrator agents install sweagent` does that" in say("agents").succeeded()

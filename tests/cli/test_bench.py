@@ -95,7 +95,7 @@ def test_ctrl_c_prints_what_was_measured(bench: Say, monkeypatch: pytest.MonkeyP
     assert "interrupted" in done.stdout
 
 
-def test_a_server_that_fails_everywhere_is_said_to(
+def test_a_server_that_fails_at_every_level_is_reported(
     bench: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(target: Any, at_once: int, **more: Any) -> Level:

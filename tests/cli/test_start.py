@@ -41,7 +41,7 @@ def test_a_dry_run_names_the_address_that_is_missing(say: Say) -> None:
     assert "models/gemma-4-26b.yaml:4" in problem
 
 
-def test_a_persona_that_is_none_is_refused_before_the_run_is_laid_out(
+def test_an_unknown_persona_is_refused_before_the_run_is_laid_out(
     say: Say, folders: dict[str, str]
 ) -> None:
     args = "launch demo --sandbox process --runs-dir {tmp}/new --set model.personas.default=sloves"

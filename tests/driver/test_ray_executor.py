@@ -31,7 +31,7 @@ from orchestrator.types import (
     patch_sha256,
 )
 from orchestrator.worker.grade import GradeRequest
-from orchestrator.worker.rollout import Progress, RolloutRequest
+from orchestrator.worker.messages import Progress, RolloutRequest
 
 LIMIT_S = 120.0
 MakeConfig = Callable[..., RunConfig]

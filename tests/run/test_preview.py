@@ -107,7 +107,10 @@ def test_people_get_the_head_of_a_long_list(
 
 
 def test_people_see_which_images_are_to_be_fetched_and_what_becomes_of_them(runs_dir: Path) -> None:
-    in_containers = {"cluster__sandbox__kind": "docker", "cluster__images__keep": False}
+    in_containers: dict[str, Any] = {
+        "cluster__sandbox__kind": "docker",
+        "cluster__images__keep": False,
+    }
 
     assert "images: 0 to get" in text_of(seen_of(runs_dir))
     said = text_of(seen_of(runs_dir, **in_containers))
@@ -116,7 +119,7 @@ def test_people_see_which_images_are_to_be_fetched_and_what_becomes_of_them(runs
 
 
 def test_images_that_may_not_fit_are_warned_of(runs_dir: Path) -> None:
-    settings = {"cluster__sandbox__kind": "docker", "benchmark__image_gb": 10_000}
+    settings: dict[str, Any] = {"cluster__sandbox__kind": "docker", "benchmark__image_gb": 10_000}
 
     assert "GB of images may not fit into" in text_of(seen_of(runs_dir, **settings))
 

@@ -126,8 +126,8 @@ def test_a_container_that_is_gone_already_counts_as_removed(
 
     assert remove_container(container)
     assert remove_container(container)
-    ours = {"label": f"{LABEL}.run={KEY.run_id}"}
-    assert container not in client.containers.list(all=True, filters=ours)
+    label = f"{LABEL}.run={KEY.run_id}"
+    assert client.containers.list(all=True, filters={"label": label}) == []
 
 
 def test_where_the_engine_went_away_nothing_counts_as_removed() -> None:

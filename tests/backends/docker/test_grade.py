@@ -60,8 +60,8 @@ def test_the_harness_works_in_a_container_with_our_labels_and_limits_which_goes_
     seen: list[dict[str, Any]] = []
 
     def ours() -> list[Any]:
-        label = {"label": f"{LABEL}.run={RUN_ID}"}
-        return client.containers.list(all=True, filters=label, ignore_removed=True)
+        label = f"{LABEL}.run={RUN_ID}"
+        return client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
 
     with ThreadPoolExecutor(1) as pool:
         request = GradeRequest(assignment, unseal(answer).gold_patch)
