@@ -102,3 +102,10 @@ def test_an_engine_that_is_there_is_taken_first(make_config: MakeConfig, demo: D
 
     assert (host.kind, host.isolates) == ("docker", True)
     assert host.engine_version
+
+
+def test_a_class_that_is_no_backend_is_told_in_one_line() -> None:
+    with pytest.raises(
+        ConfigError, match=r"kind 'json:JSONDecoder' is no backend: it has no .*start"
+    ):
+        find_backend("json:JSONDecoder")

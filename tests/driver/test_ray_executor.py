@@ -30,7 +30,6 @@ from orchestrator.types import (
     RolloutResult,
     patch_sha256,
 )
-from orchestrator.worker.grade import GradeRequest
 from orchestrator.worker.messages import Progress, RolloutRequest
 
 LIMIT_S = 120.0

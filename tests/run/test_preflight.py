@@ -14,12 +14,18 @@ from support.rows import key_of
 
 from orchestrator.agents import AgentKind, load_agent_kind
 from orchestrator.agents.nop import NopKind
-from orchestrator.backends import Host
+from orchestrator.backends import Host, choose_host
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import ConfigError, PrerequisiteError
-from orchestrator.run.preflight import Checked, Serving, check, free_disk_gb, require_disk
+from orchestrator.run.preflight import (
+    Checked,
+    Serving,
+    check_prerequisites,
+    free_disk_gb,
+    require_disk,
+)
 
 MakeConfig = Callable[..., RunConfig]
 Check = Callable[..., Checked]
@@ -48,7 +54,8 @@ def check_run(make_config: MakeConfig, demo: Dataset, tmp_path: Path) -> Check:
         config = make_config(name, {"cluster.sandbox.kind": "process"} | settings)
         assert config.agent is not None
         agent: AgentKind | None = more.get("agent", load_agent_kind(config.agent, {}))
-        return check(config, demo, plan, agent, tmp_path / "runs" / "a-run")
+        host = choose_host(config, demo.instances)
+        return check_prerequisites(config, host, plan, agent, tmp_path / "runs" / "a-run")
 
     return run
 
@@ -62,8 +69,8 @@ class NeverAsked(NopKind):
 
 
 MISSING: list[tuple[dict[str, Any], str]] = [
-    (NO_DISK, "GB free, less than"),
     ({"cluster.sandbox.kind": "docker"}, "no Docker engine answers"),
+    (NO_DISK, "GB free, less than"),
     ({"model.personas.default": "sings"}, r"model\.personas\.default: .*'sings'"),
     ({"agent.system_template": "{{"}, r"agent\.system_template: line 1"),
     ({"model.endpoint.api_key_env": "NO_SUCH_KEY_HERE"}, r"\$NO_SUCH_KEY_HERE is not set"),

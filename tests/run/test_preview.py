@@ -11,7 +11,7 @@ from rich.console import Console
 
 from orchestrator.config import RunRequest
 from orchestrator.errors import ConfigError
-from orchestrator.run.preview import ROWS_SHOWN, Preview, as_dict, preview, render
+from orchestrator.run.preview import ROWS_SHOWN, Preview, as_dict, make_preview, render
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def runs_dir(tmp_path: Path) -> Path:
 def seen_of(runs_dir: Path, agent: str = "mini", **settings: Any) -> Preview:
     """Of the demo; settings as `cluster__workers=3`."""
     given = {key.replace("__", "."): value for key, value in settings.items()}
-    return preview(RunRequest("demo", agent=agent, runs_dir=str(runs_dir), settings=given))
+    return make_preview(RunRequest("demo", agent=agent, runs_dir=str(runs_dir), settings=given))
 
 
 def text_of(seen: Preview) -> str:

@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 from rich.console import Console
-from support.fake_engine import FakeEngine
+from support.fake_executor import FakeExecutor
 from support.rows import key_of
 
 from orchestrator.agents.base import SimpleKind
@@ -26,14 +26,14 @@ from orchestrator.dataset import Dataset
 from orchestrator.errors import PrerequisiteError
 from orchestrator.gateway.launcher import GatewayProcess
 from orchestrator.paths import RunPaths
-from orchestrator.run.services import Live, services
+from orchestrator.run.services import Services, start_services
 
 MakeConfig = Callable[..., RunConfig]
-Serve = Callable[..., AbstractContextManager[Live]]
+Serve = Callable[..., AbstractContextManager[Services]]
 NO_RAY = PrerequisiteError("Ray can't start.")
 
 
-class LoggedEngine(FakeEngine):
+class LoggedExecutor(FakeExecutor):
     """Writes down its start and its end."""
 
     session_dir = "/tmp/ray/a-session"
@@ -83,20 +83,20 @@ def serve(demo: Dataset, paths: RunPaths, log: list[str], monkeypatch: pytest.Mo
 
     def start(
         config: RunConfig, held: bool = True, error: Exception | None = None
-    ) -> AbstractContextManager[Live]:
-        def engine(*settings: object) -> LoggedEngine:
+    ) -> AbstractContextManager[Services]:
+        def engine(*settings: object) -> LoggedExecutor:
             log.append(f"engine is given {settings}")
             if error is not None:
                 raise error
-            return LoggedEngine(log)
+            return LoggedExecutor(log)
 
-        monkeypatch.setattr("orchestrator.driver.engine_ray.RayEngine", engine)
+        monkeypatch.setattr("orchestrator.driver.ray_executor.RayExecutor", engine)
         agent = None
         if held:
             assert config.agent is not None
             agent = LoggedKind(config.agent, {}, log)
         console = Console(file=io.StringIO())
-        return services(config, demo, paths, 3, "a-key", agent, console)
+        return start_services(config, demo, paths, 3, "a-key", agent, console)
 
     return start
 
@@ -119,7 +119,7 @@ def test_all_are_up_while_the_run_lasts_and_gone_afterwards(
         assert live.gateway is not None
         assert [process.pid for process in gateways()] == [live.gateway.pid]
         assert models_of(live.gateway) == ["scripted"], "the scripted model is behind the gateway"
-        assert paths.ray_session.read_text() == LoggedEngine.session_dir
+        assert paths.ray_session.read_text() == LoggedExecutor.session_dir
         log.append("the run")
 
     assert log == [

@@ -13,7 +13,7 @@ from typing import Any
 
 
 class ForceAnswers:
-    """`vllm serve --middleware forced_answers.ForceAnswers`."""
+    """`vllm serve --middleware support.forced_answers.ForceAnswers`."""
 
     def __init__(self, app: Any) -> None:
         self._app = app

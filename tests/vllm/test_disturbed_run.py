@@ -48,9 +48,9 @@ def scripted_vllm(
     script: Path, start_vllm: Callable[..., TinyVllm], monkeypatch: pytest.MonkeyPatch
 ) -> TinyVllm:
     monkeypatch.setenv("FORCED_ANSWERS", str(script))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     return start_vllm(
-        *("--middleware", "forced_answers.ForceAnswers"),
+        *("--middleware", "support.forced_answers.ForceAnswers"),
         *("--max-model-len", "16384", "--num-gpu-blocks-override", "1024", "--max-num-seqs", "4"),
     )
 

@@ -56,9 +56,9 @@ def test_each_configuration_mends_a_bug_in_its_protocol(
         ensure_image(instance)
     (tmp_path / "script.json").write_text(json.dumps(script))
     monkeypatch.setenv("FORCED_ANSWERS", str(tmp_path / "script.json"))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     server = start_vllm(
-        *("--middleware", "forced_answers.ForceAnswers"),
+        *("--middleware", "support.forced_answers.ForceAnswers"),
         *("--max-model-len", "16384", "--num-gpu-blocks-override", "1024", "--max-num-seqs", "4"),
         *("--enable-auto-tool-choice", "--tool-call-parser", "hermes"),
     )

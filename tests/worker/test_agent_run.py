@@ -298,7 +298,7 @@ def test_with_show_steps_every_step_is_reported_once_and_in_order(
     so_far = 0
     for event in events:
         so_far += len(event.new_steps)
-        assert event.steps_told == so_far
+        assert event.steps_sent == so_far
 
 
 def test_without_show_steps_no_step_is_reported(
@@ -307,4 +307,4 @@ def test_without_show_steps_no_step_is_reported(
     events, result = steps_shown(make_config("mini"), instance, serve("solves"), tmp_path)
 
     assert result.record.usage.steps == 3
-    assert [(event.new_steps, event.steps_told) for event in events] == [((), 0)] * len(events)
+    assert [(event.new_steps, event.steps_sent) for event in events] == [((), 0)] * len(events)

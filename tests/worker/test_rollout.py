@@ -11,9 +11,9 @@ import pytest
 from support.rows import failure_of
 from support.specs import rollout_request
 
-from orchestrator.agents.nop import NopKind
+from orchestrator.agents.nop import NopAgent, NopKind
 from orchestrator.config import RunConfig
-from orchestrator.types import FailureKind, Instance, RolloutResult
+from orchestrator.types import FailureKind, Instance, Outcome, RolloutResult
 from orchestrator.worker.messages import Progress
 from orchestrator.worker.rollout import roll_out
 
@@ -111,3 +111,24 @@ def test_an_agent_that_can_not_be_created_has_crashed(roll: Roll, make_config: M
         FailureKind.AGENT_CRASHED,
         "ImportError: no module named brains",
     )
+
+
+class BreaksOnClose(NopAgent):
+    def close(self) -> NoReturn:
+        raise RuntimeError("it should never raise")
+
+
+def test_what_breaks_on_the_way_out_takes_no_result_back(
+    roll: Roll, make_config: MakeConfig
+) -> None:
+    @dataclass(frozen=True)
+    class Breaking(NopKind):
+        def create(self) -> BreaksOnClose:
+            return BreaksOnClose()
+
+    config = make_config("nop")
+    result = roll(config, agent=Breaking(config.agent, {}))
+
+    assert (result.outcome, result.failure) == (Outcome.GAVE_UP, None)
+    assert result.record.notes == ("on the way out: RuntimeError: it should never raise",)
+    assert b"in close" in result.files["traceback.txt"]

@@ -39,21 +39,21 @@ def leave(instance: Instance, runs_dir: Path) -> Iterator[Leave]:
 
 
 def test_instances_without_a_build_script_can_not_be_run(demo: Dataset, tmp_path: Path) -> None:
-    PROCESS.require(demo.instances)
+    PROCESS.require_runnable(demo.instances)
 
     for folder in (None, str(tmp_path)):
         other = replace(demo.instances[0], task_dir=folder)
         with pytest.raises(ConfigError, match=rf"{other.instance_id} can't run in a process"):
-            PROCESS.require([*demo.instances[1:], other])
+            PROCESS.require_runnable([*demo.instances[1:], other])
 
 
 def test_runs_with_copies_are_found_in_their_folder(leave: Leave, runs_dir: Path) -> None:
-    assert list(PROCESS.owners(runs_dir)) == []
+    assert list(PROCESS.find_run_dirs(runs_dir)) == []
     (runs_dir / "clean").mkdir(parents=True)
     leave("b-run")
     leave("a-run")
 
-    assert list(PROCESS.owners(runs_dir)) == [runs_dir / "a-run", runs_dir / "b-run"]
+    assert list(PROCESS.find_run_dirs(runs_dir)) == [runs_dir / "a-run", runs_dir / "b-run"]
 
 
 def test_cleaning_a_run_removes_its_scratch_folder_and_counts(leave: Leave, runs_dir: Path) -> None:
@@ -65,7 +65,7 @@ def test_cleaning_a_run_removes_its_scratch_folder_and_counts(leave: Leave, runs
 
     assert cleaned.counts == {"processes": 2, "copies": 2}
     assert not RunPaths(runs_dir / "a-run").scratch.exists()
-    assert list(PROCESS.owners(runs_dir)) == []
+    assert list(PROCESS.find_run_dirs(runs_dir)) == []
 
 
 def test_cleaning_the_first_attempt_leaves_the_eleventh(
