@@ -17,7 +17,7 @@ from rich.console import Console
 from orchestrator.backends import Backend, find_backend
 from orchestrator.backends.base import Cleaned
 from orchestrator.errors import ConfigError, JournalError, PrerequisiteError
-from orchestrator.locks import Locked, hold_lock, is_held
+from orchestrator.file_locks import Locked, hold_lock, is_held
 from orchestrator.paths import RunPaths
 from orchestrator.plugins import BACKENDS
 from orchestrator.run.lock import RunLock

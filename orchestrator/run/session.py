@@ -19,7 +19,7 @@ from orchestrator.backends import find_backend
 from orchestrator.config import RunConfig, RunRequest, load_config, load_run_config
 from orchestrator.config.address import require_address
 from orchestrator.dataset import Dataset, load_dataset
-from orchestrator.display.messages import announce
+from orchestrator.display.summary import announce
 from orchestrator.display.terminal import make_display, waiting
 from orchestrator.display.view import View
 from orchestrator.driver.admission import Admission

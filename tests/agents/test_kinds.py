@@ -35,8 +35,8 @@ SWEAGENTS = ["sweagent", "sweagent-xml", "sweagent-tools"]
 
 def require_agent(config: RunConfig, host: Host, commit: str = "") -> None:
     assert config.agent is not None
-    locked = {"sweagent_commit": commit} if commit else {}
-    load_agent_kind(config.agent, locked).check(host)
+    locked_versions = {"sweagent_commit": commit} if commit else {}
+    load_agent_kind(config.agent, locked_versions).check(host)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from pathlib import Path
 from orchestrator.agents.base import Say
 from orchestrator.agents.sweagent.paths import SweAgentFolder, SweAgentPaths
 from orchestrator.errors import ConfigError, PrerequisiteError, one_line
-from orchestrator.locks import Locked, hold_lock
+from orchestrator.file_locks import Locked, hold_lock
 from orchestrator.paths import write_atomic
 
 SOURCE = "https://github.com/SWE-agent/SWE-agent"
