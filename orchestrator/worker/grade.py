@@ -21,7 +21,7 @@ def grade(request: GradeRequest) -> GradeResult:
     try:
         return backend_of(request.assignment).grade(request)
     except SandboxUnavailable as error:
-        return grade_result(request, {}, started_at, time.time(), {}, error)
+        return grade_result(request, started_at, {}, {}, error)
     except Exception as error:  # noqa: BLE001 - the boundary of the worker: a bug is recorded as one
         bug, files = internal_error(error)
-        return grade_result(request, files, started_at, time.time(), {}, bug)
+        return grade_result(request, started_at, files, {}, bug)
