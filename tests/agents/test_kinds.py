@@ -134,7 +134,7 @@ def bundle_problem(name: str, make_config: MakeConfig) -> str:
     return str(caught.value)
 
 
-def test_an_unknown_bundle_is_told_with_those_that_there_are(
+def test_an_unknown_bundle_is_an_error_that_names_the_known_ones(
     make_config: MakeConfig, installed: Installation
 ) -> None:
     said = bundle_problem("serch", make_config)
@@ -151,7 +151,7 @@ def test_a_bundle_that_installs_packages_can_not_work_without_a_network(
     )
 
 
-def test_a_template_that_is_no_jinja_is_told_before_the_night(make_config: MakeConfig) -> None:
+def test_a_template_that_is_no_jinja_is_an_error_before_the_night(make_config: MakeConfig) -> None:
     config = make_config("mini", {"agent.instance_template": "fine\n{% if task %}"})
 
     with pytest.raises(ConfigError, match=r"agent\.instance_template: line 2: .*end of template"):

@@ -37,7 +37,7 @@ def test_its_section_is_its_own() -> None:
     }
 
 
-def test_an_unknown_key_of_its_section_is_told_like_any_other() -> None:
+def test_an_unknown_key_of_its_section_is_reported_like_any_other() -> None:
     request = RunRequest("demo", agent=PROFILE, settings={"agent.greting": "Hello."})
 
     with pytest.raises(ConfigError, match="did you mean 'greeting'"):

@@ -69,7 +69,7 @@ def test_it_is_taken_where_it_is_asked_for_by_name(make_config: MakeConfig, demo
         assert (host.kind, host.isolates) == (kind, False)
 
 
-def test_an_engine_that_is_asked_for_and_not_there_is_told(
+def test_an_engine_that_is_asked_for_and_not_there_is_reported(
     make_config: MakeConfig, demo: Dataset, no_engine: None
 ) -> None:
     with pytest.raises(PrerequisiteError, match="no Docker engine answers"):
@@ -85,7 +85,7 @@ def test_instances_that_come_from_images_can_not_have_process_sandboxes(
         choose_host(config_of(make_config, "process"), [*demo.instances, from_image])
 
 
-def test_a_tool_that_is_missing_is_told(
+def test_a_tool_that_is_missing_is_reported(
     make_config: MakeConfig, demo: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")

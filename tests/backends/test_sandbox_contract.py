@@ -108,7 +108,7 @@ def test_a_shell_does_not_outlive_its_command(sandbox: Sandbox) -> None:
     assert out(sandbox, "pwd; echo $LEFT").strip() == sandbox.workdir
 
 
-def test_a_command_that_takes_too_long_is_killed_and_told(sandbox: Sandbox) -> None:
+def test_a_command_that_takes_too_long_is_killed_and_reported(sandbox: Sandbox) -> None:
     result = sandbox.exec("echo started; sleep 300", 0.5)
 
     assert result.timed_out

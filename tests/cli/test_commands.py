@@ -233,7 +233,7 @@ def test_the_version_is_printed(say: Callable[[str], Done]) -> None:
     assert fine(say("--version")).strip() == __version__
 
 
-def test_a_dry_run_tells_everything_and_writes_nothing(folders: dict[str, str]) -> None:
+def test_a_dry_run_says_everything_and_writes_nothing(folders: dict[str, str]) -> None:
     before = sorted(Path(folders["tmp"]).rglob("*"))
 
     plan = json.loads(fine(as_process("launch demo --dry-run --json", folders)))
@@ -285,7 +285,7 @@ def test_agents_are_listed_without_naming_the_command(say: Callable[[str], Done]
     assert say("agents --json") == say("agents list --json")
 
 
-def test_where_sweagent_is_not_installed_the_command_that_does_it_is_told(
+def test_where_sweagent_is_not_installed_the_command_that_does_it_is_reported(
     say: Callable[[str], Done],
 ) -> None:
     rows = json.loads(fine(say("agents list --json")))

@@ -119,6 +119,6 @@ def test_the_folder_that_one_stands_in_has_a_name(
     assert load_config(RunRequest(".", agent="gold")).benchmark.name == "my-repo"
 
 
-def test_a_file_that_is_not_there_is_told() -> None:
+def test_a_file_that_is_not_there_is_reported() -> None:
     with pytest.raises(ConfigError, match="no such file"):
         load_config(RunRequest("/nowhere/rows.parquet", agent="gold"))

@@ -334,7 +334,7 @@ def test_refusals_come_back_at_once_and_are_never_tried_again(
         "prompt is too long: 210000 tokens > 200000 maximum",
     ],
 )
-def test_a_context_overflow_is_told_in_the_words_and_the_code_that_agents_know(
+def test_a_context_overflow_has_the_words_and_the_code_that_agents_know(
     setup: Callable[..., Setup], words: str, streamed: bool
 ) -> None:
     it = setup(error(400, words))

@@ -156,7 +156,7 @@ def test_every_instance_is_resolved_or_unresolved_or_a_failure(how: list[str]) -
     assert found.ci95[0] <= found.resolve_rate <= found.ci95[1]
 
 
-def test_a_bug_of_ours_is_told_first_even_where_a_retry_went_well() -> None:
+def test_a_bug_of_ours_is_reported_first_even_where_a_retry_went_well() -> None:
     bug = failed("a", 1, FailureKind.INTERNAL_ERROR)
     found = report(state(bug, rolled("a", 2, notes=("careful",)), ids=("a",)))
 

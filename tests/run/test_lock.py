@@ -71,7 +71,7 @@ def test_a_run_without_a_lock_has_an_empty_one(paths: RunPaths) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"versions": 3}'])
-def test_a_lock_that_can_not_be_read_is_told_in_one_line(paths: RunPaths, text: str) -> None:
+def test_a_lock_that_can_not_be_read_is_reported_in_one_line(paths: RunPaths, text: str) -> None:
     paths.lock.write_text(text, encoding="utf-8")
 
     with pytest.raises(JournalError, match=r"lock\.json can't be read \(.*\); restore it\.$"):

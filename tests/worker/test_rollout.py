@@ -88,7 +88,7 @@ def failure_of(result: RolloutResult) -> tuple[FailureKind, str]:
     return result.failure.kind, result.failure.detail
 
 
-def test_a_rollout_tells_its_phases_and_then_its_result(
+def test_a_rollout_says_its_phases_and_then_its_result(
     make_config: MakeConfig, instance: Instance, tmp_path: Path
 ) -> None:
     request = request_of(make_config("nop"), instance, tmp_path, attempt=4)
@@ -336,7 +336,7 @@ def steps_shown(
 
 
 @pytest.mark.parametrize("persona", ["solves", "never_submits", "breaks_format", "recovers"])
-def test_steps_that_are_to_be_shown_are_told_once_each_and_in_order(
+def test_steps_that_are_to_be_shown_are_sent_once_each_and_in_order(
     persona: str, serve: Start, make_config: MakeConfig, instance: Instance, tmp_path: Path
 ) -> None:
     config = make_config("mini", {"rollout.show_steps": True, "rollout.max_steps": 8})
@@ -354,7 +354,7 @@ def test_steps_that_are_to_be_shown_are_told_once_each_and_in_order(
         assert event.steps_sent == so_far
 
 
-def test_steps_that_are_not_to_be_shown_are_not_told(
+def test_steps_that_are_not_to_be_shown_are_not_sent(
     serve: Start, make_config: MakeConfig, instance: Instance, tmp_path: Path
 ) -> None:
     events, result = steps_shown(make_config("mini"), instance, serve("solves"), tmp_path)

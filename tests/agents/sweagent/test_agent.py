@@ -200,7 +200,7 @@ def test_calls_with_unusable_arguments_are_the_models_doing(
     assert result.outcome is Outcome.SUBMITTED
 
 
-def test_the_budget_is_told_and_few_steps_are_reminded_of(roll: Say) -> None:
+def test_the_model_is_shown_its_budget_and_reminded_when_few_steps_are_left(roll: Say) -> None:
     result = roll("never_submits", {"rollout.max_steps": 6})
 
     file = json.loads(result.files[f"{result.key.instance_id}.traj"])
@@ -270,7 +270,7 @@ def test_commands_that_are_stopped_one_after_another_end_nothing(
 
 
 @pytest.mark.parametrize("command", ["vim new.txt", "echo " + "y" * 100_000])
-def test_what_no_shell_should_be_given_is_told(
+def test_what_no_shell_should_be_given_is_refused(
     roll: Say, commands: Callable[..., str], command: str
 ) -> None:
     result = roll(commands(command, "echo a > new.txt", "submit"))

@@ -86,7 +86,7 @@ def test_a_query_is_answered_from_the_model() -> None:
         (Outcome.CONTEXT_OVERFLOW, "overflow"),
     ],
 )
-def test_a_limit_is_told_in_sweagents_words(limit: Outcome, word: str) -> None:
+def test_a_limit_is_sent_in_sweagents_words(limit: Outcome, word: str) -> None:
     process = Process(QUERY)
 
     converse(process, Context(limit))

@@ -111,7 +111,7 @@ def test_an_installation_that_was_cut_off_before_its_manifest_is_none(
     assert find_installation() is None
 
 
-def test_an_absent_installation_is_told_with_the_command_that_mends_it() -> None:
+def test_an_absent_installation_is_reported_with_the_command_that_mends_it() -> None:
     with pytest.raises(PrerequisiteError) as caught:
         require_installation(AMD64)
 
@@ -122,7 +122,7 @@ def test_an_absent_installation_is_told_with_the_command_that_mends_it() -> None
     )
 
 
-def test_sandboxes_of_another_platform_are_told_with_the_command_that_adds_it(
+def test_sandboxes_of_another_platform_are_reported_with_the_command_that_adds_it(
     folder: SweAgentFolder,
 ) -> None:
     write_manifest(folder, json.dumps(asdict(FOUND)))
@@ -223,7 +223,7 @@ def test_a_repository_of_something_else(form: str, repository: Path) -> None:
     assert said == f"{source} at main is not SWE-agent: it holds no folder sweagent"
 
 
-def test_a_git_that_is_not_there_is_told(
+def test_a_git_that_is_not_there_is_reported(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
@@ -435,7 +435,7 @@ def test_an_installation_is_whole_and_is_kept_until_something_else_is_asked_for(
 
 
 @pytest.mark.slow
-def test_what_pip_can_not_install_is_told_and_leaves_nothing_that_looks_installed(
+def test_what_pip_can_not_install_is_reported_and_leaves_nothing_that_looks_installed(
     sweagent: Path, index: Path
 ) -> None:
     next(index.glob("litellm*")).unlink()

@@ -53,7 +53,7 @@ def test_what_the_world_did_is_a_failure_though_sweagent_has_submitted(
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("limit", LIMITS)
-def test_a_limit_of_ours_is_told_to_sweagent_as_its_own_and_is_the_outcome(
+def test_a_limit_of_ours_reaches_sweagent_as_its_own_and_is_the_outcome(
     limit: Outcome, form: str
 ) -> None:
     assert outcome_of(form.format("exit_cost"), limit) is limit
@@ -76,7 +76,7 @@ def test_a_limit_does_not_hide_a_failure(status: str) -> None:
         *("submitted (exit_cost) (exit_cost)", "submitted (submitted) ", "skipped (submitted)"),
     ],
 )
-def test_a_status_that_nobody_knows_is_a_crash_that_tells_it(status: str) -> None:
+def test_a_status_that_nobody_knows_is_a_crash_that_says_it(status: str) -> None:
     error = failure_of(status, Outcome.STEP_LIMIT, "what it said")
 
     assert error.kind is FailureKind.AGENT_CRASHED

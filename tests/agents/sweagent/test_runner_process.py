@@ -87,7 +87,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def test_what_is_told_arrives_and_what_is_said_is_heard(start: Start) -> None:
+def test_messages_arrive_both_ways(start: Start) -> None:
     runner = start(ECHO)
 
     runner.send("rollout", statement="größer\n\u2028 ist es", steps=[1, None])
@@ -121,7 +121,7 @@ def test_hearing_waits_for_what_comes(start: Start) -> None:
     assert runner.receive() == {"kind": "ready"}
 
 
-def test_a_crash_is_told_with_the_last_line_of_its_traceback(start: Start) -> None:
+def test_a_crash_is_reported_with_the_last_line_of_its_traceback(start: Start) -> None:
     runner = start("""
         print('{"kind": "ready"}', flush=True)
         print("a warning", file=sys.stderr)
@@ -141,7 +141,7 @@ def test_a_process_that_was_killed_says_nothing_more(start: Start) -> None:
         runner.receive()
 
 
-def test_nothing_can_be_told_to_a_process_that_has_ended(start: Start) -> None:
+def test_nothing_can_be_sent_to_a_process_that_has_ended(start: Start) -> None:
     runner = start("sys.exit('no sweagent here')")
     wait_until_gone(runner.pid)
 
@@ -177,7 +177,7 @@ def test_without_its_python_sweagent_does_not_start(start: Start, cache: Path) -
         start(ECHO)
 
 
-def test_what_can_not_be_imported_is_told(start: Start, cache: Path) -> None:
+def test_what_can_not_be_imported_is_reported(start: Start, cache: Path) -> None:
     (cache / "program.py").write_text("import no_such_package")
 
     with pytest.raises(AgentCrashed, match="does not start: ModuleNotFoundError"):
@@ -252,7 +252,7 @@ def test_killing_ends_the_process_and_its_children(start: Start) -> None:
     runner.kill()
 
 
-def test_a_runner_that_was_killed_is_neither_told_nor_heard_any_more(start: Start) -> None:
+def test_a_killed_runner_neither_receives_nor_sends(start: Start) -> None:
     runner = start(ECHO)
     runner.kill()
 

@@ -104,7 +104,7 @@ def test_frames_may_come_in_pieces() -> None:
 
 
 @pytest.mark.parametrize("left", [3, 8, 12])
-def test_output_that_is_cut_off_is_told(left: int) -> None:
+def test_output_that_is_cut_off_is_reported(left: int) -> None:
     with engine([frame(b"whole"), frame(b"not whole")[:left]]) as api, pytest.raises(ENGINE_ERRORS):
         read(api)
 
@@ -129,7 +129,7 @@ def test_the_harness_gets_what_arrives_with_the_headers_too(as_stream: bool) -> 
         assert (b"".join(output) if as_stream else output) == b"FIRSTSECOND"
 
 
-def test_the_harness_is_told_of_output_that_is_cut_off() -> None:
+def test_output_of_the_harness_that_is_cut_off_is_an_error() -> None:
     with (
         engine([frame(b"whole"), frame(b"not whole")[:12]], kind=WholeOutputs) as api,
         pytest.raises(ConnectionResetError),
