@@ -48,13 +48,13 @@ def is_live(run_dir: Path) -> bool:
 
 
 def kinds_used(runs_dir: Path) -> tuple[str, ...]:
-    """The kinds of sandboxes that the runs in a folder worked in, as their locks say."""
+    """The kinds of sandboxes that runs in this folder used, by their lock.json."""
     kinds = (_kind_of(RunPaths(run_dir)) for run_dir in sorted(runs_dir.glob("*/")))
     return tuple(dict.fromkeys(kind for kind in kinds if kind))
 
 
 def known_kinds(runs_dir: Path) -> tuple[str, ...]:
-    """Ours, and those of other people that runs in this folder worked in."""
+    """Our kinds, and other people's that runs in this folder used."""
     return tuple(dict.fromkeys((*BACKENDS, *kinds_used(runs_dir))))
 
 
