@@ -43,7 +43,8 @@ def find_class(known: Mapping[str, str], kind: str) -> type[Any]:
         )
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:
+        # somebody else's module may raise anything
         raise ConfigError(f"kind {kind!r} can't be imported: {error}") from error
     if not isinstance(found, type):
         raise ConfigError(f"kind {kind!r} is no class")

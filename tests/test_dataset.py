@@ -146,31 +146,31 @@ def test_the_digest_is_of_the_selected_rows_in_their_order(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_a_file_that_is_not_there_is_reported(tmp_path: Path, suffix: str) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path, suffix: str) -> None:
     assert str(tmp_path) in error_of(tmp_path / f"none{suffix}")
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_a_file_of_anything_else_is_reported(tmp_path: Path, suffix: str) -> None:
+def test_a_file_of_anything_else_is_told(tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"rows{suffix}").write_bytes(b"\xff\x00 neither this nor that")
 
     assert "can't be read" in error_of(tmp_path / f"rows{suffix}")
 
 
 @pytest.mark.parametrize("text", ['{"a": 1}', "[1, 2]", "null"])
-def test_json_that_is_no_list_of_rows_is_reported(tmp_path: Path, text: str) -> None:
+def test_json_that_is_no_list_of_rows_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "rows.json").write_text(text, encoding="utf-8")
 
     assert "not a list of rows" in error_of(tmp_path / "rows.json")
 
 
-def test_a_file_without_rows_is_reported(tmp_path: Path) -> None:
+def test_a_file_without_rows_is_told(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").touch()
 
     assert "no rows" in error_of(tmp_path / "rows.jsonl")
 
 
-def test_a_dataset_from_before_v5_is_an_error_that_names_the_one_to_use(tmp_path: Path) -> None:
+def test_a_dataset_from_before_v5_is_told_which_one_to_use(tmp_path: Path) -> None:
     old = {key: value for key, value in row().items() if key not in V5_COLUMNS}
     as_jsonl(tmp_path / "rows.jsonl", [old])
 
@@ -180,14 +180,14 @@ def test_a_dataset_from_before_v5_is_an_error_that_names_the_one_to_use(tmp_path
     assert "SWE-bench/" in text
 
 
-def test_another_dataset_is_recognised(tmp_path: Path) -> None:
+def test_another_dataset_is_told_apart(tmp_path: Path) -> None:
     as_jsonl(tmp_path / "rows.jsonl", [{"question": "1+1", "answer": "2"}])
 
     assert "no column instance_id, repo" in error_of(tmp_path / "rows.jsonl")
 
 
 @pytest.mark.parametrize("column", ["image", "patch", "instance_id"])
-def test_a_later_row_that_lacks_a_column_is_reported(tmp_path: Path, column: str) -> None:
+def test_a_later_row_that_lacks_a_column_is_told(tmp_path: Path, column: str) -> None:
     cut = row("a__b-2")
     del cut[column]
     as_jsonl(tmp_path / "rows.jsonl", [row(), cut])
@@ -219,7 +219,7 @@ def test_a_dataset_dir_without_the_file_says_what_it_looked_for(tmp_path: Path) 
     assert "x.parquet or Bench-test.parquet or Bench-test.jsonl" in text
 
 
-def test_a_dataset_dir_that_is_none_is_reported(tmp_path: Path) -> None:
+def test_a_dataset_dir_that_is_none_is_told(tmp_path: Path) -> None:
     assert "no such folder" in error_of("org/Bench", dataset_dir=str(tmp_path / "none"))
 
 

@@ -38,10 +38,10 @@ def test_a_shared_lock_is_held_by_many_and_keeps_others_out(path: Path) -> None:
         pass
 
 
-def test_who_looks_takes_nothing_and_creates_nothing(path: Path) -> None:
+def test_asking_whether_a_lock_is_held_takes_and_creates_nothing(path: Path) -> None:
     assert not is_held(path)
     assert not path.exists()
 
 
-def test_a_file_that_is_not_ours_to_judge_counts_as_held(tmp_path: Path) -> None:
+def test_a_lock_that_can_not_be_opened_counts_as_held(tmp_path: Path) -> None:
     assert is_held(tmp_path), "a folder can't be opened"

@@ -83,7 +83,7 @@ def test_every_part_of_the_package_has_its_place_in_the_order() -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_a_module_imports_only_its_own_room_and_those_before_it(path: Path) -> None:
+def test_a_module_imports_only_its_own_part_and_those_before_it(path: Path) -> None:
     room = room_of(name_of(path))
     if room not in ORDER:
         return

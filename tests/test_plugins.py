@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fractions
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +39,13 @@ def test_every_class_of_ours_is_named_by_an_import_path() -> None:
         module, _, name = path.partition(":")
         assert module.startswith("orchestrator.")
         assert name.isidentifier()
+
+
+def test_a_module_that_raises_whatever_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "module_that_raises.py").write_text("undefined_name\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    with pytest.raises(ConfigError, match="can't be imported: name 'undefined_name' is not"):
+        find_class({}, "module_that_raises:Backend")

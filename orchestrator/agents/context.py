@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.agents.budget import Budget, LimitReached
-from orchestrator.agents.steps import MAX_OBSERVATION_CHARS, Step, shorten
+from orchestrator.agents.steps import MAX_OBSERVATION_CHARS, Step, shorten, writable
 from orchestrator.backends import Sandbox
 from orchestrator.endpoint.client import ChatClient, Completion, ContextOverflow
 from orchestrator.types import Instance, Outcome, SealedAnswer
@@ -82,10 +82,11 @@ class AgentContext:
         The step gets the last answer's time and tokens. A step that is not recorded is neither in
         the trajectory nor on the display.
         """
-        kept = shorten(observation, MAX_OBSERVATION_CHARS)
         stamp, self._answer_stamp = self._answer_stamp, {}
-        differs = None if shown == observation else shown
-        self._budget.end_step(Step(thought, action, kept, differs, **stamp))
+        kept = shorten(observation, MAX_OBSERVATION_CHARS)
+        differs = None if shown is None or shown == observation else writable(shown)
+        step = Step(writable(thought), writable(action), writable(kept), differs, **stamp)
+        self._budget.end_step(step)
 
     @property
     def activity(self) -> str:
@@ -103,6 +104,11 @@ class AgentContext:
     @property
     def steps_left(self) -> int:
         return self._budget.steps_left
+
+    @property
+    def command_limit_s(self) -> float:
+        """A command's own limit, for agents whose shell is told of it once."""
+        return self._budget.limits.command_timeout_s
 
     def command_timeout_s(self) -> float:
         """For the next command: its own limit, or what is left of the rollout's."""

@@ -33,9 +33,17 @@ __all__ = [
 ]
 
 
+MEMBERS = sorted(n for n in (*vars(Backend), *Backend.__annotations__) if not n.startswith("_"))
+"""What every backend has."""
+
+
 def find_backend(kind: str) -> Backend:
     """The backend that a known name, or `package.module:Class`, stands for. Raises ConfigError."""
-    backend: Backend = find_class(BACKENDS, kind)()
+    found = find_class(BACKENDS, kind)
+    missing = [name for name in MEMBERS if not hasattr(found, name)]
+    if missing:
+        raise ConfigError(f"kind {kind!r} is no backend: it has no {', '.join(missing)}")
+    backend: Backend = found()
     return backend
 
 

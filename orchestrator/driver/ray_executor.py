@@ -177,11 +177,13 @@ def _require_resources(address: str | None) -> None:
 
 
 def _lost(running: _Running, error: ray.exceptions.RayError) -> RolloutResult | GradeResult:
-    """A task that died is a lost worker; one that raised, though it never should, is our bug."""
+    """A task that died is a lost worker, as is one that its node has not the code for; one that
+    raised otherwise, though it never should, is our bug."""
     request, files = running.request, dict[str, bytes]()
     problem: InfraError
     if isinstance(error, ray.exceptions.RayTaskError):
-        problem = InternalError(str(error).strip().splitlines()[-1][:500])
+        kind = WorkerLost if isinstance(error.cause, ImportError) else InternalError
+        problem = kind(str(error).strip().splitlines()[-1][:500])
         files[TRACEBACK] = str(error).encode("utf-8", "replace")
     else:
         problem = WorkerLost(f"{type(error).__name__}: {one_line(error)}")

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from orchestrator.backends import Backend, find_backend
 from orchestrator.backends.base import Cleaned
-from orchestrator.errors import ConfigError, JournalError, PrerequisiteError
+from orchestrator.errors import ConfigError, JournalError, PrerequisiteError, one_line
 from orchestrator.file_locks import Locked, hold_lock, is_held
 from orchestrator.paths import RunPaths
 from orchestrator.plugins import BACKENDS
@@ -78,11 +78,20 @@ def clean_dead_runs(runs_dir: Path, kinds: Iterable[str]) -> Cleaned:
     return cleaned
 
 
-def clean_before_session(paths: RunPaths, kind: str, console: Console) -> None:
-    """Remove what this run's earlier sessions left, and other dead runs on this host."""
+def clean_before_session(
+    paths: RunPaths, kind: str, others: Iterable[str], console: Console
+) -> None:
+    """Remove what this run's earlier sessions left, and other dead runs on this host.
+
+    `others` are kinds of sandboxes that an earlier session of this run may have had instead: it is
+    no trouble where they are not there.
+    """
     runs_dir = paths.root.parent
     kinds = dict.fromkeys((kind, *kinds_used(runs_dir)))
-    cleaned = clean_run(paths, [kind]) + clean_dead_runs(runs_dir, kinds)
+    cleaned = clean_run(paths, kinds) + clean_dead_runs(runs_dir, kinds)
+    for problem in dict.fromkeys(cleaned.problems):
+        console.print(f"left by dead runs? {problem}", style="yellow", markup=False)
+    cleaned += clean_run(paths, [other for other in others if other not in kinds])
     if cleaned:
         console.print(f"removed what dead runs had left: {cleaned}", highlight=False)
 
@@ -106,6 +115,9 @@ def _for_each_backend(kinds: Iterable[str], clean: Callable[[Backend], Cleaned])
             cleaned += clean(backend)
         except (PrerequisiteError, ConfigError) as error:
             cleaned += Cleaned(problems=(str(error),))
+        except Exception as error:  # noqa: BLE001 - the boundary to somebody else's backend
+            problem = f"sandboxes of kind {kind} can't be cleaned up: {one_line(error)}"
+            cleaned += Cleaned(problems=(problem,))
     return cleaned
 
 

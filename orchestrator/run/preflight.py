@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.agents import AgentKind
-from orchestrator.backends import Host, choose_host
+from orchestrator.backends import Host
 from orchestrator.config.schema import Model, RunConfig
-from orchestrator.dataset import Dataset
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import ConfigError, PrerequisiteError
 
@@ -137,7 +136,7 @@ class Checked:
 
 
 def check_prerequisites(
-    config: RunConfig, dataset: Dataset, plan: Plan, agent: AgentKind | None, run_dir: Path
+    config: RunConfig, host: Host, plan: Plan, agent: AgentKind | None, run_dir: Path
 ) -> Checked:
     """Everything that a plan needs, checked once, in one order for new runs and for old ones.
 
@@ -148,9 +147,8 @@ def check_prerequisites(
         PrerequisiteError: something is missing.
     """
     if plan.is_empty:
-        return Checked(choose_host(config, dataset.instances))
+        return Checked(host)
     require_disk(config, run_dir)
-    host = choose_host(config, dataset.instances)
     if not plan.rollouts:
         return Checked(host)
     assert agent is not None, "who plans rollouts has an agent"

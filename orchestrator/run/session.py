@@ -15,9 +15,10 @@ from pathlib import Path
 from rich.console import Console
 
 from orchestrator.agents import AgentKind, load_agent_kind
-from orchestrator.backends import find_backend
+from orchestrator.backends import choose_host, find_backend
 from orchestrator.config import RunConfig, RunRequest, load_config, load_run_config
 from orchestrator.config.address import require_address
+from orchestrator.config.schema import AUTO
 from orchestrator.dataset import Dataset, load_dataset
 from orchestrator.display.summary import announce
 from orchestrator.display.terminal import make_display, waiting
@@ -36,6 +37,7 @@ from orchestrator.driver.stop import StopSignal, stop_on_signals
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED, ConfigError
 from orchestrator.journal import Journal, RunState
 from orchestrator.paths import RunPaths
+from orchestrator.plugins import BACKENDS
 from orchestrator.report.build import Report
 from orchestrator.run.cleanup import (
     clean_attempt,
@@ -123,8 +125,7 @@ def start(
     plan = make_plan(dataset.instances, state)
     if agent is None:
         plan = plan.without_rollouts
-    with waiting(console, "checking what the run needs"):
-        checked = check_prerequisites(config, dataset, plan, agent, paths.root)
+    checked = _check(config, dataset, paths, plan, agent, console)
     lock = make_lock(config, dataset, checked, agent)
     if config.agent:
         agent = load_agent_kind(config.agent, lock.versions)  # from now on it is these
@@ -159,15 +160,30 @@ def reopen(
         plan = make_plan(dataset.instances, journal.state())
         if only_grades or agent is None:
             plan = plan.without_rollouts
-        with waiting(console, "checking what the run needs"):
-            checked = check_prerequisites(config, dataset, plan, agent, paths.root)
+        checked = _check(config, dataset, paths, plan, agent, console)
         yield Session(config, dataset, paths, lock, agent, plan, checked, journal)
 
 
+def _check(
+    config: RunConfig,
+    dataset: Dataset,
+    paths: RunPaths,
+    plan: Plan,
+    agent: AgentKind | None,
+    console: Console,
+) -> Checked:
+    """Clean up after dead sessions, which may have filled the disk, and see what is there."""
+    host = choose_host(config, dataset.instances)
+    # a kind that is chosen anew each time may have been another one
+    others = BACKENDS if config.cluster.sandbox.kind == AUTO else ()
+    clean_before_session(paths, host.kind, others, console)
+    with waiting(console, "checking what the run needs"):
+        return check_prerequisites(config, host, plan, agent, paths.root)
+
+
 def run_session(session: Session, console: Console) -> Finished:
-    """Clean up after earlier sessions, run what is planned, write the reports."""
+    """Run what is planned, and write the reports."""
     paths, journal, stop = session.paths, session.journal, StopSignal()
-    clean_before_session(paths, session.checked.host.kind, console)
     rewrite_predictions(session.config, paths, journal.state())
     if not session.plan.is_empty:
         _run_plan(session, stop, console)

@@ -1,18 +1,34 @@
-"""How a bug of ours is recorded: under its own name, with its traceback, against no host."""
+"""How an exception that nobody foresaw is recorded: the host's trouble, or a bug of ours."""
 
 from __future__ import annotations
 
+import errno
 import traceback
 from collections.abc import Mapping
 
-from orchestrator.errors import InternalError
+from orchestrator.errors import InfraError, InternalError, WorkerLost
 
 TRACEBACK = "traceback.txt"
 
 
-def internal_error(error: BaseException) -> tuple[InternalError, Mapping[str, bytes]]:
-    """The failure that an exception in our own code is, and the file that shows where it arose."""
-    return InternalError(summary_of(error)), {TRACEBACK: traceback_of(error)}
+HOST_TROUBLE = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO),
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN),
+    }
+)
+"""No room, no memory, no more files or processes."""
+
+
+def unforeseen(error: Exception) -> tuple[InfraError, Mapping[str, bytes]]:
+    """The failure that an exception is which left our own code, and the file that shows where.
+
+    A host that has run out of something is WorkerLost, which counts against that host. All else is
+    InternalError: a bug of ours.
+    """
+    ran_out = isinstance(error, OSError) and error.errno in HOST_TROUBLE
+    kind = WorkerLost if ran_out or isinstance(error, MemoryError) else InternalError
+    return kind(summary_of(error)), {TRACEBACK: traceback_of(error)}
 
 
 def summary_of(error: BaseException) -> str:

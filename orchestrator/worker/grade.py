@@ -9,7 +9,7 @@ from orchestrator.backends.grading import grade_result
 from orchestrator.errors import SandboxUnavailable
 from orchestrator.types import GradeResult
 from orchestrator.worker.backend import backend_of
-from orchestrator.worker.failures import internal_error
+from orchestrator.worker.failures import unforeseen
 
 
 def grade(request: GradeRequest) -> GradeResult:
@@ -22,6 +22,6 @@ def grade(request: GradeRequest) -> GradeResult:
         return backend_of(request.assignment).grade(request)
     except SandboxUnavailable as error:
         return grade_result(request, started_at, {}, {}, error)
-    except Exception as error:  # noqa: BLE001 - the boundary of the worker: a bug is recorded as one
-        bug, files = internal_error(error)
-        return grade_result(request, started_at, files, {}, bug)
+    except Exception as error:  # noqa: BLE001 - the boundary of the worker: it ends as a failure
+        failure, files = unforeseen(error)
+        return grade_result(request, started_at, files, {}, failure)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from orchestrator.errors import AgentCrashed, InfraError
 from orchestrator.types import RolloutRecord, RolloutResult
 from orchestrator.worker.agent_run import AgentRun
 from orchestrator.worker.backend import backend_of
-from orchestrator.worker.failures import internal_error
+from orchestrator.worker.failures import unforeseen
 from orchestrator.worker.harvest import inspect_repository
 from orchestrator.worker.messages import Progress, RolloutRequest
 
@@ -29,6 +29,8 @@ class _Account:
     seconds: dict[str, float] = field(default_factory=dict)
     """By phase."""
     pulled: bool = False
+    result: RolloutResult | None = None
+    """Once there is one, nothing that goes wrong on the way out takes it back."""
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -48,29 +50,45 @@ def roll_out(
     """
     started_at, account = time.time(), _Account()
     try:
-        result = yield from _with_agent(request, account, should_stop)
+        yield from _with_agent(request, account, should_stop)
+        _evict_if_useless(request, account)
     except InfraError as error:
-        result = RolloutResult(RolloutRecord(request.key, failure=error.failure))
-    except Exception as error:  # noqa: BLE001 - the boundary of the worker: a bug is recorded as one
-        bug, files = internal_error(error)
-        result = RolloutResult(RolloutRecord(request.key, failure=bug.failure), files=files)
+        result = _failed(request, account, error, {})
+    except Exception as error:  # noqa: BLE001 - the boundary of the worker: it ends as a failure
+        result = _failed(request, account, *unforeseen(error))
+    else:
+        assert account.result is not None
+        result = account.result
     record = replace(
         result.record, started_at=started_at, ended_at=time.time(), phases_s=account.seconds
     )
-    if account.pulled and record.outcome is not None and not record.has_patch:
-        _evict_unless_kept(request)  # as there is no grade that would
     yield replace(result, record=record, image_pulled=account.pulled)
 
 
-def _evict_unless_kept(request: RolloutRequest) -> None:
-    assignment = request.assignment
-    if not assignment.config.cluster.images.keep:
+def _failed(
+    request: RolloutRequest, account: _Account, error: InfraError, files: Mapping[str, bytes]
+) -> RolloutResult:
+    """What an error comes to: a failure, or a note on the result that was there before it."""
+    there = account.result
+    if there is None:
+        return RolloutResult(RolloutRecord(request.key, failure=error.failure), files=files)
+    note = f"on the way out: {error}"
+    record = replace(there.record, notes=(*there.record.notes, note))
+    return replace(there, record=record, files={**there.files, **files})
+
+
+def _evict_if_useless(request: RolloutRequest, account: _Account) -> None:
+    """Remove an image that was pulled for a rollout without a patch: no grade will."""
+    assert account.result is not None
+    assignment, record = request.assignment, account.result.record
+    has_no_grade = record.outcome is not None and not record.has_patch
+    if account.pulled and has_no_grade and not assignment.config.cluster.images.keep:
         backend_of(assignment).evict_image(assignment.instance)
 
 
 def _with_agent(
     request: RolloutRequest, account: _Account, should_stop: ShouldStop
-) -> Generator[Progress, None, RolloutResult]:
+) -> Iterator[Progress]:
     """Make the agent before the sandbox, so that what it needs starts meanwhile."""
     yield Progress(request.key, "image")
     with _agent_errors_as_crashes():
@@ -78,7 +96,7 @@ def _with_agent(
     try:
         with _agent_errors_as_crashes():
             mounts = agent.prepare(request.assignment.config.cluster.sandbox.platform)
-        return (yield from _in_sandbox(request, agent, mounts, account, should_stop))
+        yield from _in_sandbox(request, agent, mounts, account, should_stop)
     finally:
         agent.close()
 
@@ -89,7 +107,7 @@ def _in_sandbox(
     mounts: tuple[str, ...],
     account: _Account,
     should_stop: ShouldStop,
-) -> Generator[Progress, None, RolloutResult]:
+) -> Iterator[Progress]:
     assignment = request.assignment
     with account.phase("image"):
         backend = backend_of(assignment)
@@ -107,7 +125,7 @@ def _in_sandbox(
                     yield run.progress("agent")
             yield run.progress("harvest")
             with account.phase("harvest"):
-                return run.result()
+                account.result = run.result()
     finally:
         with account.phase("remove"):
             sandbox.close()

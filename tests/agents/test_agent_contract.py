@@ -6,7 +6,7 @@ A round is one agent in one kind of sandbox: all personas play at the same time.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from support import strangers_agent
 from support.local_gateway import LocalGateway, model_at
-from support.rows import key_of
+from support.rows import changed_lines, key_of
 
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.dataset import Dataset
@@ -123,7 +123,7 @@ def played(
     instance: Instance,
     tmp_path_factory: pytest.TempPathFactory,
     play: Callable[..., RolloutResult],
-) -> Iterator[Round]:
+) -> Round:
     agent, kind = request.param
     if kind == "docker":
         request.getfixturevalue("ensure_image")(instance)
@@ -138,7 +138,9 @@ def gold_patch(demo: Dataset, instance: Instance) -> str:
 @pytest.mark.parametrize(
     "name", ["gold", "solves", "recovers", "slow", "errors", "hangs_up", "away"]
 )
-def test_those_who_mend_the_bug_submit_its_patch(name: str, played: Round, gold_patch: str) -> None:
+def test_agents_that_mend_the_bug_submit_its_patch(
+    name: str, played: Round, gold_patch: str
+) -> None:
     assert played.outcome(name) == (Outcome.SUBMITTED, True, False)
     assert changed_lines(played.results[name].patch) == changed_lines(gold_patch)
 
@@ -149,10 +151,6 @@ def test_the_edit_tool_mends_too_where_an_agent_has_it(played: Round, gold_patch
         return
     assert played.outcome("edits") == (Outcome.SUBMITTED, True, False)
     assert changed_lines(played.results["edits"].patch) == changed_lines(gold_patch)
-
-
-def changed_lines(patch: str) -> list[str]:
-    return [line for line in patch.splitlines() if line[:1] in ("+", "-")]
 
 
 def test_nothing_changed_is_giving_up_even_if_it_is_submitted(played: Round) -> None:
@@ -187,15 +185,15 @@ def test_what_was_mended_and_not_submitted_is_salvaged(
         ("loops", Outcome.STEP_LIMIT),
     ],
 )
-def test_who_changed_nothing_has_nothing_salvaged(
+def test_where_nothing_was_changed_nothing_is_salvaged(
     name: str, outcome: Outcome, played: Round
 ) -> None:
     assert played.outcome(name) == (outcome, False, False)
 
 
 def test_a_step_limit_is_not_overstepped(played: Round) -> None:
-    assert played.results["loops"].usage.steps == 6
-    assert played.results["breaks_format"].usage.steps == 2
+    assert played.results["loops"].record.usage.steps == 6
+    assert played.results["breaks_format"].record.usage.steps == 2
 
 
 def test_a_server_that_stays_away_is_a_failure_without_a_patch(played: Round) -> None:
@@ -206,14 +204,14 @@ def test_a_request_that_a_server_fails_at_again_and_again_is_a_failure(played: R
     assert played.failure("crashes_late") is FailureKind.REQUEST_REFUSED
 
 
-def test_what_a_failed_agent_had_changed_is_kept_to_look_at(played: Round) -> None:
+def test_what_a_failed_agent_had_changed_is_kept_as_a_partial_patch(played: Round) -> None:
     assert "money.py" in played.results["crashes_late"].partial_patch
 
 
 @pytest.mark.parametrize("name", ["errors", "hangs_up", "away"])
 def test_time_that_the_server_was_away_is_held(name: str, played: Round) -> None:
-    assert played.results[name].usage.held_s > 0
-    assert played.results["solves"].usage.held_s < 0.05
+    assert played.results[name].record.usage.held_s > 0
+    assert played.results["solves"].record.usage.held_s < 0.05
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -109,7 +109,7 @@ def play(budget: Budget, *steps: Step) -> Outcome | None:
     return None
 
 
-def test_who_does_the_same_and_sees_the_same_again_and_again_goes_round_in_circles() -> None:
+def test_the_same_action_with_the_same_observation_again_and_again_is_a_loop() -> None:
     assert play(Budget(RolloutLimits(loop_limit=3)), LISTED, LISTED) is None
     assert play(Budget(RolloutLimits(loop_limit=3)), LISTED, LISTED, LISTED) is Outcome.STEP_LIMIT
 
@@ -131,7 +131,7 @@ def test_anything_else_in_between_begins_the_count_anew(between: Step) -> None:
     assert ended is Outcome.STEP_LIMIT
 
 
-def test_two_commands_by_turns_are_no_loop() -> None:
+def test_two_commands_in_turn_are_no_loop() -> None:
     assert play(Budget(RolloutLimits(loop_limit=2)), *[LISTED, FAILED] * 10) is None
 
 
@@ -149,7 +149,7 @@ def test_answers_without_an_action_are_format_errors_and_no_loop() -> None:
     assert play(Budget(RolloutLimits(loop_limit=2)), UNREADABLE, UNREADABLE, UNREADABLE) is None
 
 
-def test_steps_are_kept_in_order_for_who_watches() -> None:
+def test_steps_are_kept_in_order() -> None:
     budget = Budget(RolloutLimits())
     play(budget, LISTED, LISTED, FAILED)
 

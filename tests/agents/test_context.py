@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.agents.budget import Budget, LimitReached
 from orchestrator.agents.context import AgentContext
-from orchestrator.agents.steps import MAX_OBSERVATION_CHARS, Step
+from orchestrator.agents.steps import MAX_OBSERVATION_CHARS, Step, trajectory_json
 from orchestrator.backends import Sandbox
 from orchestrator.config.schema import RolloutLimits
 from orchestrator.endpoint.client import ChatClient, Completion, ContextOverflow
@@ -57,7 +57,7 @@ def test_asking_takes_a_step_and_counts_the_call(tmp_path: Path) -> None:
     assert context.activity == "asks the model"
 
 
-def test_nobody_is_asked_beyond_a_limit(tmp_path: Path) -> None:
+def test_beyond_a_limit_the_model_is_not_asked(tmp_path: Path) -> None:
     client = Client()
     context, _ = context_of(client, tmp_path, max_steps=1)
     context.ask(ASKED)
@@ -79,7 +79,7 @@ def test_messages_that_do_not_fit_are_a_limit(tmp_path: Path) -> None:
     assert budget.usage.steps == 1
 
 
-def test_what_the_world_does_is_passed_on(tmp_path: Path) -> None:
+def test_errors_of_the_world_are_passed_on(tmp_path: Path) -> None:
     context, _ = context_of(Client(RequestRefused("no")), tmp_path)
 
     with pytest.raises(RequestRefused):
@@ -127,3 +127,14 @@ def test_commands_have_the_rollouts_limit(tmp_path: Path) -> None:
     context, _ = context_of(Client(), tmp_path, command_timeout_s=30)
 
     assert context.command_timeout_s() == 30
+
+
+def test_half_a_surrogate_pair_costs_no_step(tmp_path: Path) -> None:
+    """JSON may hold one, and files may not."""
+    context, budget = context_of(Client(), tmp_path)
+    context.record("I see \ud83d", "echo \ud83d", "\ud83d", shown="out: \ud83d")
+
+    (step,) = budget.steps
+    assert (step.thought, step.action, step.observation) == ("I see ?", "echo ?", "?")
+    assert step.shown == "out: ?"
+    assert b"I see ?" in trajectory_json(budget.steps).encode("utf-8")

@@ -62,7 +62,7 @@ def test_few_missing_images_are_no_reason_to_warn(backend: Backend) -> None:
     assert backend.image_warnings(12) == ()
 
 
-def test_evicting_an_image_that_is_not_there_harms_nobody(
+def test_evicting_an_image_that_is_not_there_does_nothing(
     backend: Backend, instance: Instance
 ) -> None:
     other = replace(instance, image="swe-orchestrator-test/not-there:v1")

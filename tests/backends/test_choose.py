@@ -29,7 +29,7 @@ def config_of(make_config: MakeConfig, kind: str, source: str | None = None) -> 
     return config.model_copy(update={"benchmark": benchmark})
 
 
-def test_no_sandbox_of_that_kind() -> None:
+def test_an_unknown_kind_of_sandbox_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"'vm'; known: docker, process, or package.module:Class"):
         find_backend("vm")
 
@@ -62,14 +62,16 @@ def test_what_isolates_nothing_is_not_taken_for_others_benchmarks(
         choose_host(config_of(make_config, "auto", "some/where"), demo.instances)
 
 
-def test_it_is_taken_where_it_is_asked_for_by_name(make_config: MakeConfig, demo: Dataset) -> None:
+def test_what_isolates_nothing_is_taken_where_it_is_asked_for_by_name(
+    make_config: MakeConfig, demo: Dataset
+) -> None:
     for kind in ("process", STRANGER):
         host = choose_host(config_of(make_config, kind, "some/where"), demo.instances)
 
         assert (host.kind, host.isolates) == (kind, False)
 
 
-def test_an_engine_that_is_asked_for_and_not_there_is_reported(
+def test_a_missing_engine_that_was_asked_for_is_reported(
     make_config: MakeConfig, demo: Dataset, no_engine: None
 ) -> None:
     with pytest.raises(PrerequisiteError, match="no Docker engine answers"):
@@ -85,7 +87,7 @@ def test_instances_that_come_from_images_can_not_have_process_sandboxes(
         choose_host(config_of(make_config, "process"), [*demo.instances, from_image])
 
 
-def test_a_tool_that_is_missing_is_reported(
+def test_a_missing_tool_is_reported(
     make_config: MakeConfig, demo: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
@@ -100,3 +102,10 @@ def test_an_engine_that_is_there_is_taken_first(make_config: MakeConfig, demo: D
 
     assert (host.kind, host.isolates) == ("docker", True)
     assert host.engine_version
+
+
+def test_a_class_that_is_no_backend_is_told_in_one_line() -> None:
+    with pytest.raises(
+        ConfigError, match=r"kind 'json:JSONDecoder' is no backend: it has no .*start"
+    ):
+        find_backend("json:JSONDecoder")

@@ -108,7 +108,7 @@ def test_a_shell_does_not_outlive_its_command(sandbox: Sandbox) -> None:
     assert out(sandbox, "pwd; echo $LEFT").strip() == sandbox.workdir
 
 
-def test_a_command_that_takes_too_long_is_killed_and_reported(sandbox: Sandbox) -> None:
+def test_a_command_that_takes_too_long_is_killed_and_the_result_says_so(sandbox: Sandbox) -> None:
     result = sandbox.exec("echo started; sleep 300", 0.5)
 
     assert result.timed_out
@@ -123,7 +123,7 @@ def test_its_children_are_killed_with_it(sandbox: Sandbox) -> None:
     assert out(sandbox, "ps -eo args | grep '[s]leep 4321' || true") == ""
 
 
-def test_a_process_in_the_background_holds_up_nothing(sandbox: Sandbox) -> None:
+def test_a_process_in_the_background_does_not_delay_the_result(sandbox: Sandbox) -> None:
     result = sandbox.exec("sleep 20 & echo done", 10)
 
     assert (result.text, result.exit_code, result.timed_out) == ("done\n", 0, False)
@@ -217,7 +217,7 @@ def test_it_runs_where_commands_run_and_with_their_environment(sandbox: Sandbox)
     assert said == f"{Path(sandbox.workdir)}\ngrößer testbed\n"
 
 
-def test_its_complaints_are_not_mixed_with_what_it_says(sandbox: Sandbox) -> None:
+def test_its_stderr_is_not_mixed_with_its_stdout(sandbox: Sandbox) -> None:
     program = ["bash", "-c", "echo said; echo complained >&2; echo said more"]
     with contextlib.closing(sandbox.attach(program)) as stream:
         assert read_all(stream) == b"said\nsaid more\n"
@@ -229,7 +229,7 @@ def test_words_of_an_attached_program_are_no_shell_code(sandbox: Sandbox) -> Non
         assert read_all(stream).decode() == "".join(f"{word}|" for word in words)
 
 
-def test_bytes_go_there_and_back_unchanged_while_one_reads_and_one_writes(
+def test_bytes_pass_unchanged_both_ways_while_one_thread_reads_and_one_writes(
     sandbox: Sandbox,
 ) -> None:
     data = random.Random(7).randbytes(2_000_000)
@@ -240,7 +240,7 @@ def test_bytes_go_there_and_back_unchanged_while_one_reads_and_one_writes(
         writer.join()
 
 
-def test_closing_wakes_who_reads_and_ends_the_program(sandbox: Sandbox) -> None:
+def test_closing_wakes_a_reader_and_ends_the_program(sandbox: Sandbox) -> None:
     program = "import sys; sys.stdin.read()  # 4323"
     stream = sandbox.attach(["python3", "-c", program])
     read: list[bytes] = []
@@ -256,7 +256,7 @@ def test_closing_wakes_who_reads_and_ends_the_program(sandbox: Sandbox) -> None:
     stream.close()
 
 
-def test_who_writes_to_a_program_that_has_ended_does_not_outlast_the_stream(
+def test_a_writer_to_a_program_that_has_ended_does_not_outlast_the_stream(
     sandbox: Sandbox,
 ) -> None:
     """Docker's engine may take half a minute to refuse what nobody reads."""

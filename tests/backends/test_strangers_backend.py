@@ -39,7 +39,9 @@ def test_the_demo_runs_in_a_strangers_sandboxes(orchestrate: CommandLine) -> Non
     assert (nop.exit_code, nop.report["resolved"], nop.report["empty"]) == (0, 0, 12), nop.stderr
 
 
-def test_a_strangers_backend_that_can_not_be_imported_is_reported_in_a_line(tmp_path: Path) -> None:
+def test_a_strangers_backend_that_can_not_be_imported_is_reported_in_one_line(
+    tmp_path: Path,
+) -> None:
     ended = CommandLine(tmp_path / "runs").launch("no.such:Backend", "a-run", "--agent", "gold")
 
     assert ended.exit_code == 2

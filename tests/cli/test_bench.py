@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from support.commands import Ended
 
 from orchestrator.bench.levels import Level
 from orchestrator.bench.measure import measure_level
-from orchestrator.cli import main
 from orchestrator.cli.bench import default_levels, parse_levels
 from orchestrator.errors import ConfigError
 from orchestrator.scripted.endpoint import ScriptedEndpoint
 
-
-@dataclass(frozen=True)
-class Done:
-    exit_code: int
-    out: str
-    err: str
+Say = Callable[[str], Ended]
 
 
 @pytest.fixture
@@ -32,39 +24,26 @@ def endpoint() -> Iterator[ScriptedEndpoint]:
 
 
 @pytest.fixture
-def say(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    endpoint: ScriptedEndpoint,
-) -> Callable[[str], Done]:
+def bench(say: Say, endpoint: ScriptedEndpoint) -> Say:
     """What the command says; `{there}` names the endpoint."""
     there = f"--set model.endpoint.base_url={endpoint.base_url} --seconds 0.3 --pause 0.01"
-
-    def ask(args: str) -> Done:
-        argv = ["orchestrator", "bench", *args.format(there=there).split()]
-        monkeypatch.setattr(sys, "argv", argv)
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return Done(int(ended.value.code or 0), *capsys.readouterr())
-
-    return ask
+    return lambda args: say("bench " + args.replace("{there}", there))
 
 
-def test_levels_are_measured_and_one_is_recommended(say: Callable[[str], Done]) -> None:
-    done = say("scripted {there} --levels 2,1 --instances 30")
+def test_levels_are_measured_and_one_is_recommended(bench: Say) -> None:
+    said = bench("scripted {there} --levels 2,1 --instances 30").succeeded()
 
-    assert (done.exit_code, done.err) == (0, "")
-    assert done.out.index("   1 at once: ") < done.out.index("   2 at once: ")
-    assert "Recommended: " in done.out
-    assert "30 instances would take about" in done.out
+    assert said.index("   1 at once: ") < said.index("   2 at once: ")
+    assert "Recommended: " in said
+    assert "30 instances would take about" in said
 
 
-def test_json_goes_to_stdout_alone(say: Callable[[str], Done]) -> None:
-    done = say("scripted {there} --levels 1 --seconds 1.5 --json")  # five steps, also when busy
+def test_json_goes_to_stdout_alone(bench: Say) -> None:
+    done = bench("scripted {there} --levels 1 --seconds 1.5 --json")  # five steps, also when busy
 
-    found = json.loads(done.out)
+    found = done.report
     assert done.exit_code == 0
-    assert "1 at once" in done.err
+    assert "1 at once" in done.stderr
     assert found["model"] == "scripted"
     assert found["levels"][0]["generated_per_s"] > 0
     assert found["levels"][0]["preemptions"] is None
@@ -93,20 +72,13 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_a_person_can_mend_is_one_line(name: str, say: Callable[[str], Done]) -> None:
+def test_what_a_person_can_mend_is_one_line(name: str, bench: Say) -> None:
     args, exit_code, says = WRONG[name]
 
-    done = say(args)
-
-    assert done.exit_code == exit_code
-    assert says in done.err
-    assert done.err.startswith("error: ")
-    assert done.err.count("\n") == 1
+    bench(args).assert_one_line(exit_code, says)
 
 
-def test_ctrl_c_prints_what_was_measured(
-    say: Callable[[str], Done], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ctrl_c_prints_what_was_measured(bench: Say, monkeypatch: pytest.MonkeyPatch) -> None:
     measure = measure_level
 
     def interrupted(target: Any, at_once: int, **more: Any) -> Level:
@@ -116,27 +88,27 @@ def test_ctrl_c_prints_what_was_measured(
 
     monkeypatch.setattr("orchestrator.bench.measure.measure_level", interrupted)
 
-    done = say("scripted {there} --levels 1,2,4")
+    done = bench("scripted {there} --levels 1,2,4")
 
     assert done.exit_code == 130
-    assert "Recommended: 1 at once" in done.out
-    assert "interrupted" in done.out
+    assert "Recommended: 1 at once" in done.stdout
+    assert "interrupted" in done.stdout
 
 
-def test_a_server_that_fails_everywhere_is_said_to(
-    say: Callable[[str], Done], monkeypatch: pytest.MonkeyPatch
+def test_a_server_that_fails_at_every_level_is_reported(
+    bench: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(target: Any, at_once: int, **more: Any) -> Level:
         return Level(at_once, (0.0, 1.0), (), errors={"HTTP 500": 12})
 
     monkeypatch.setattr("orchestrator.bench.measure.measure_level", fail)
 
-    done = say("scripted {there} --levels 1,2")
+    done = bench("scripted {there} --levels 1,2")
 
     assert done.exit_code == 3
-    assert done.err.startswith("error: ")
-    assert "no answer, 12 x HTTP 500" in done.out
-    assert "   2 at once" not in done.out, "the sweep has ended"
+    assert done.stderr.startswith("error: ")
+    assert "no answer, 12 x HTTP 500" in done.stdout
+    assert "   2 at once" not in done.stdout, "the sweep has ended"
 
 
 def test_levels_double_up_to_twice_what_the_profile_says() -> None:

@@ -35,7 +35,7 @@ def test_predictions_are_read_in_every_official_form(tmp_path: Path, name: str, 
 
 
 @pytest.mark.parametrize("text", ["5", "null", '"text"', "[5]"])
-def test_json_that_holds_no_predictions_is_reported(tmp_path: Path, text: str) -> None:
+def test_json_that_holds_no_predictions_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "p.json").write_text(text, encoding="utf-8")
 
     with pytest.raises(ConfigError, match="--predictions"):

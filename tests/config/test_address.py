@@ -23,7 +23,7 @@ def require(request: RunRequest) -> None:
     require_address(load_config(request), request)
 
 
-def test_the_line_of_the_profile_is_reported(tmp_path: Path) -> None:
+def test_the_line_of_the_profile_is_named(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "ours.yaml").write_text(PROFILE, encoding="utf-8")
 

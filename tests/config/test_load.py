@@ -12,7 +12,6 @@ import yaml
 from pydantic import Field
 
 from orchestrator.config import RunRequest, load_config, provenance
-from orchestrator.config.keys import nearest
 from orchestrator.config.load import load_run_config, parse_setting
 from orchestrator.config.schema import AgentSettings
 from orchestrator.errors import ConfigError
@@ -80,7 +79,7 @@ def test_every_value_says_where_it_came_from(profiles: Path) -> None:
     assert values["run_id"] == ("r", "command line")
 
 
-def test_ones_own_profile_goes_before_the_shipped_one_of_its_name(tmp_path: Path) -> None:
+def test_a_profile_of_ones_own_is_taken_before_the_shipped_one_of_its_name(tmp_path: Path) -> None:
     write(tmp_path, "agents", "mini", "kind: mini\ndescription: mine")
 
     config = load_config(RunRequest("demo", agent="mini", config_dirs=(tmp_path,)))
@@ -206,13 +205,9 @@ def test_a_setting_is_a_key_and_a_yaml_value(text: str, expected: tuple[str, Any
 
 
 @pytest.mark.parametrize("text", ["", "rollout.max_steps", "=5", "a=[1, 2"])
-def test_a_setting_that_is_none_says_how_to_write_it(text: str) -> None:
+def test_a_setting_that_can_not_be_read_says_how_to_write_it(text: str) -> None:
     with pytest.raises(ConfigError, match="--set"):
         parse_setting(text)
-
-
-def test_nothing_near_lists_what_is_known() -> None:
-    assert nearest("zzz", ["alpha", "beta"]) == "; known: alpha, beta"
 
 
 @pytest.mark.parametrize("run_id", ["", "a b", "../up", ".hidden", "a/b", "x" * 101])
@@ -238,7 +233,7 @@ def test_a_run_id_made_up_from_a_long_name_is_a_run_id(tmp_path: Path) -> None:
     assert len(load_config(RunRequest(str(path), agent="gold")).run_id) <= 100
 
 
-def test_a_run_of_an_older_version_is_read_without_what_means_nothing_any_more(
+def test_a_run_of_an_older_version_is_read_without_keys_that_are_gone(
     tmp_path: Path,
 ) -> None:
     config = load_config(RunRequest("demo", agent="mini"))
@@ -325,7 +320,7 @@ def test_a_wrong_value_of_an_agents_own_key_names_its_layer() -> None:
     assert "--set agent.protocol" in text
 
 
-def test_a_kind_that_there_is_not_names_those_that_there_are(profiles: Path) -> None:
+def test_an_unknown_kind_names_the_known_ones(profiles: Path) -> None:
     write(profiles, "agents", "a", "kind: mni")
     by_setting = error_of(RunRequest("demo", settings={"agent.kind": "mni"}))
 

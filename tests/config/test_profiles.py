@@ -65,7 +65,7 @@ def test_the_demo_keeps_its_small_limits() -> None:
         ("mini", {"model.request_fields": {"chat_template_kwargs": {"a.b": [None, 1.5]}}}),
     ],
 )
-def test_run_yaml_goes_there_and_back(
+def test_run_yaml_is_read_as_it_was_written(
     tmp_path: Path,
     make_config: Callable[..., RunConfig],
     agent: str,
@@ -119,6 +119,6 @@ def test_the_folder_that_one_stands_in_has_a_name(
     assert load_config(RunRequest(".", agent="gold")).benchmark.name == "my-repo"
 
 
-def test_a_file_that_is_not_there_is_reported() -> None:
+def test_a_missing_file_is_reported() -> None:
     with pytest.raises(ConfigError, match="no such file"):
         load_config(RunRequest("/nowhere/rows.parquet", agent="gold"))

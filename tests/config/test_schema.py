@@ -52,7 +52,7 @@ def test_a_models_servers_are_named_once_each_and_without_slashes() -> None:
     assert endpoint.base_urls == ("http://a/v1", "http://b/v1")
 
 
-def test_mounts_may_say_how() -> None:
+def test_mounts_may_have_a_mode() -> None:
     mounts = ("/a:/b", "/a:/b:ro", "/a:/b:rw")
 
     assert SandboxSettings(mounts=mounts).mounts == mounts

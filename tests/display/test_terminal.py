@@ -31,7 +31,7 @@ def test_a_terminal_gets_the_live_view_and_a_file_plain_lines(view: View) -> Non
     assert isinstance(make_display(console(), view), PlainDisplay)
 
 
-def test_plain_lines_tell_every_end_and_how_far_the_run_is(view: View) -> None:
+def test_plain_lines_report_every_end_and_how_far_the_run_is(view: View) -> None:
     where = console()
     with PlainDisplay(where, view) as display:
         display.show(rolled("a"))

@@ -107,7 +107,7 @@ def test_what_is_worth_a_line_gets_one() -> None:
     assert describe(Start(Stage.GRADE, key_of("a", 1))) is None
 
 
-def test_outcomes_are_reported_in_the_order_of_their_definition() -> None:
+def test_outcomes_are_listed_in_the_order_of_their_definition() -> None:
     counts = {"gave_up": 1, "step_limit": 2, "submitted": 5}
 
     assert outcome_words(counts) == "5 submitted, 2 step_limit, 1 gave_up"

@@ -366,7 +366,7 @@ def test_the_gateway_forgets_a_rollout_whose_worker_is_lost(run: Callable[..., R
     assert it.gateway.forgotten == [RolloutKey(it.config.run_id, it.ids[0], 1)]
 
 
-def test_a_rollout_gets_its_own_base_url(run: Callable[..., Run]) -> None:
+def test_a_rollout_is_told_its_own_base_url(run: Callable[..., Run]) -> None:
     it = run(2, gateway=SilentGateway())
     it.drive()
 
@@ -374,7 +374,7 @@ def test_a_rollout_gets_its_own_base_url(run: Callable[..., Run]) -> None:
     assert asked == {key: f"http://gateway/{key}/1" for key in it.ids}
 
 
-def test_what_the_model_was_asked_is_in_the_journal_and_swallowed_answers_are_reported_once(
+def test_requests_to_the_model_are_in_the_journal_and_swallowed_answers_are_reported_once(
     run: Callable[..., Run],
 ) -> None:
     gateway = SilentGateway()

@@ -7,12 +7,14 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from ray.cluster_utils import Cluster
+from support.specs import make_assignment, rollout_request
 
 from orchestrator.backends import GradeRequest
 from orchestrator.config import RunConfig
@@ -20,8 +22,15 @@ from orchestrator.dataset import Dataset
 from orchestrator.driver.executor import Event
 from orchestrator.driver.ray_executor import ROLLOUT_SLOT, RayExecutor
 from orchestrator.errors import PrerequisiteError
-from orchestrator.types import FailureKind, GradeResult, Instance, Outcome, RolloutResult
-from orchestrator.worker.rollout import Progress, RolloutRequest
+from orchestrator.types import (
+    FailureKind,
+    GradeResult,
+    Instance,
+    Outcome,
+    RolloutResult,
+    patch_sha256,
+)
+from orchestrator.worker.messages import Progress, RolloutRequest
 
 LIMIT_S = 120.0
 MakeConfig = Callable[..., RunConfig]
@@ -43,7 +52,14 @@ def silent_server() -> Iterator[str]:
 
 
 def rollout(config: RunConfig, instance: Instance, folder: Path, **more: Any) -> RolloutRequest:
-    return RolloutRequest(config, instance, 1, "process", str(folder), **more)
+    return rollout_request(config, instance, "process", folder, **more)
+
+
+class BreaksOnArrival:
+    """Put into a request, it raises where a worker unpacks it, before any code of ours."""
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return eval, ("1 / 0",)
 
 
 def events_until(executor: RayExecutor, is_last: Callable[[Event], bool]) -> list[Event]:
@@ -91,9 +107,10 @@ def test_a_grade_ends_in_one_result(
     tmp_path: Path,
 ) -> None:
     answer = demo.answers[instance.instance_id]
-    request = GradeRequest(
-        make_config("nop"), instance, 1, "no patch", "process", str(tmp_path), answer
+    assignment = make_assignment(
+        make_config("nop"), instance, "process", tmp_path, sealed_answer=answer
     )
+    request = GradeRequest(assignment, "no patch")
     executor.submit_grade(request)
     (result,) = events_until(executor, is_result)
 
@@ -123,6 +140,29 @@ def test_a_worker_that_is_killed_is_a_failure_and_the_next_rollout_has_another(
     assert 0 < result.record.started_at <= result.record.ended_at
     executor.submit_rollout(rollout(make_config("nop"), instance, tmp_path))
     assert events_until(executor, is_result)
+
+
+def test_a_task_that_raises_is_a_bug_of_ours_with_its_traceback(
+    executor: RayExecutor, make_config: MakeConfig, instance: Instance, tmp_path: Path
+) -> None:
+    breaks: Any = BreaksOnArrival()
+    request = rollout(make_config("nop"), instance, tmp_path)
+    assignment = replace(request.assignment, run_dir=breaks)
+    executor.submit_rollout(replace(request, assignment=assignment))
+    (rolled,) = events_until(executor, is_result)
+    executor.submit_grade(GradeRequest(assignment, "a patch"))
+    (graded,) = events_until(executor, is_result)
+
+    assert isinstance(rolled, RolloutResult)
+    assert isinstance(graded, GradeResult)
+    assert graded.record.patch_sha256 == patch_sha256("a patch")
+    for result in (rolled, graded):
+        assert result.key == request.key
+        assert result.failure is not None
+        assert result.failure.kind is FailureKind.INTERNAL_ERROR
+        assert "ZeroDivisionError" in result.failure.detail
+        assert b"Traceback" in result.files["traceback.txt"]
+        assert 0 < result.record.started_at <= result.record.ended_at
 
 
 def test_what_runs_sees_that_it_is_to_stop_and_still_sends_its_result(

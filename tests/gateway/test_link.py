@@ -68,7 +68,9 @@ def test_time_in_which_the_gateway_does_not_answer_is_held_too(gateway: FakeMode
 
 
 @pytest.mark.parametrize("page", ["<html>", "[]", "{}", '{"seconds": "x", "quiet_s": 0}'])
-def test_an_answer_that_is_none_counts_as_no_answer(gateway: FakeModelServer, page: str) -> None:
+def test_an_answer_that_can_not_be_read_counts_as_no_answer(
+    gateway: FakeModelServer, page: str
+) -> None:
     gateway.pages[HELD] = page
 
     with link_to(gateway) as link:

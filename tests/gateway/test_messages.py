@@ -56,6 +56,6 @@ def test_a_message_is_one_line_and_comes_back_as_it_was(message: Message) -> Non
 
 
 @pytest.mark.parametrize("line", ["", "Traceback (most recent call last):", "Listening {}"])
-def test_a_line_that_is_no_message_is_refused(line: str) -> None:
+def test_a_line_that_is_no_message_raises(line: str) -> None:
     with pytest.raises(ValueError):
         from_line(line)

@@ -42,7 +42,7 @@ def test_a_conversation_counts_by_what_it_has_grown() -> None:
     assert sample(meter).grown_tokens == 170
 
 
-def test_of_a_conversation_that_its_agent_has_cut_only_the_answer_is_new() -> None:
+def test_when_an_agent_has_cut_its_conversation_only_the_answer_counts_as_new() -> None:
     meter = Meter()
     meter.add("a", asked("a", prompt_tokens=100, completion_tokens=10))
     sample(meter)

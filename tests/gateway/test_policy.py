@@ -140,7 +140,7 @@ def test_a_request_that_is_lost_again_and_again_at_servers_that_are_up_is_to_bla
     assert ticket.phase == "over"
 
 
-def test_those_who_are_lost_with_a_request_are_not_to_blame_for_it() -> None:
+def test_requests_that_are_lost_together_with_another_are_not_to_blame() -> None:
     policy = make(max_tries=2)
     tickets, now = send(policy, *"abc"), 0.0
     may = []

@@ -135,7 +135,9 @@ def test_without_the_runs_token_nothing_passes(setup: Callable[..., Setup], toke
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'"x"'])
-def test_a_body_that_is_none_is_refused(setup: Callable[..., Setup], body: bytes) -> None:
+def test_a_body_that_is_no_chat_request_is_refused(
+    setup: Callable[..., Setup], body: bytes
+) -> None:
     it = setup()
     headers = {"Authorization": f"Bearer {it.gateway.token}"}
     url = f"{it.gateway.base_url()}/chat/completions"
@@ -187,7 +189,7 @@ def test_a_server_that_is_gone_and_comes_back_is_waited_for(
 
 
 @pytest.mark.slow
-def test_while_a_server_is_away_nobody_else_is_sent_there(setup: Callable[..., Setup]) -> None:
+def test_while_a_server_is_away_no_other_request_is_sent_there(setup: Callable[..., Setup]) -> None:
     it = setup(error(500, "crashed"))
     it.upstream.probe = lambda: error(500, "crashed")
     asking = [it.in_background(rollout=f"r-{n}") for n in range(4)]
@@ -334,7 +336,7 @@ def test_refusals_come_back_at_once_and_are_never_tried_again(
         "prompt is too long: 210000 tokens > 200000 maximum",
     ],
 )
-def test_a_context_overflow_has_the_words_and_the_code_that_agents_know(
+def test_a_context_overflow_is_reported_in_the_words_and_the_code_that_agents_know(
     setup: Callable[..., Setup], words: str, streamed: bool
 ) -> None:
     it = setup(error(400, words))
@@ -390,7 +392,7 @@ def test_thoughts_are_kept_from_agents_where_the_profile_says_so(
     assert message.get("reasoning") == thought
 
 
-def test_a_stream_passes_with_its_usage_read_and_kept_from_who_did_not_ask(
+def test_a_streams_usage_is_read_and_left_out_for_agents_that_did_not_ask_for_it(
     setup: Callable[..., Setup],
 ) -> None:
     it = setup(stream({"role": "assistant"}, {"content": "h"}, {"content": "i"}))
@@ -406,7 +408,7 @@ def test_a_stream_passes_with_its_usage_read_and_kept_from_who_did_not_ask(
     assert it.upstream.asked[0]["stream_options"] == {"include_usage": True}
 
 
-def test_who_asks_for_a_streams_usage_gets_it(setup: Callable[..., Setup]) -> None:
+def test_an_agent_that_asks_for_a_streams_usage_gets_it(setup: Callable[..., Setup]) -> None:
     it = setup(stream({"content": "hi"}))
     asked = {**QUESTION, "stream": True, "stream_options": {"include_usage": True}}
 

@@ -19,8 +19,6 @@ from orchestrator.types import (
     Instance,
     Outcome,
     RolloutRecord,
-    Usage,
-    patch_sha256,
 )
 
 INSTANCES = [Instance(i, f"{i}/repo", "c0ffee", "an issue", "image") for i in ("b", "a")]
@@ -66,40 +64,6 @@ def test_a_new_journal_knows_its_run_and_instances_in_order(journal: Journal) ->
     assert state.run_id == "r1"
     assert list(state.instances.items()) == [("b", "b/repo"), ("a", "a/repo")]
     assert not state.rollouts
-
-
-def test_a_rollout_comes_back_as_it_was_recorded(journal: Journal) -> None:
-    record = RolloutRecord(
-        key_of("a", 2),
-        outcome=Outcome.STEP_LIMIT,
-        salvaged=True,
-        usage=Usage(3, 40, 5, 1.5, 2.5),
-        started_at=10.0,
-        ended_at=20.0,
-        phases_s={"agent": 9.0},
-        notes=("one", "two"),
-    ).with_patch("größer")
-    journal.append_rollout(record)
-    (row,) = journal.state().rollouts
-
-    assert row == record
-    assert (row.patch_sha256, row.patch_bytes) == (patch_sha256("größer"), 8)
-    assert (type(row.salvaged), type(row.outcome)) == (bool, Outcome)
-
-
-def test_a_failure_comes_back_as_it_was_recorded(journal: Journal) -> None:
-    journal.append_rollout(lost(1))
-
-    assert journal.state().rollouts == (lost(1),)
-
-
-def test_a_grade_comes_back_as_it_was_recorded(journal: Journal) -> None:
-    recorded = (graded("a", None).record, verdict(True))
-    journal.append_rollout(submitted())
-    for record in recorded:
-        journal.append_grade(record)
-
-    assert journal.state().grades == recorded
 
 
 def test_two_outcomes_of_one_instance_are_refused(journal: Journal) -> None:

@@ -37,7 +37,7 @@ def test_requests_and_tokens_are_summed_up() -> None:
     assert "| prompts found in the cache | 75.0% |" in lines
 
 
-def test_what_nobody_showed_is_left_out() -> None:
+def test_what_no_server_showed_is_left_out() -> None:
     names = [
         line.split("|")[1].strip() for line in section(state(requests=[asked()])) if "|" in line
     ]

@@ -143,7 +143,7 @@ def test_of_one_attempt_only_its_own_goes(
     assert (works(first), works(second)) == (False, True)
 
 
-def test_an_engine_that_is_away_hinders_nobody_else(
+def test_an_engine_that_is_away_does_not_keep_other_kinds_from_being_cleaned(
     leave: Leave, runs_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
@@ -220,7 +220,7 @@ def test_a_driver_that_was_killed_holds_nothing(
     assert not is_live(runs_dir / "a-run")
 
 
-def test_who_asks_whether_a_run_is_live_leaves_no_trace(runs_dir: Path) -> None:
+def test_asking_whether_a_run_is_live_leaves_no_trace(runs_dir: Path) -> None:
     (runs_dir / "a-run").mkdir(parents=True)
 
     assert not is_live(runs_dir / "a-run")

@@ -135,3 +135,20 @@ def test_predictions_for_other_benchmarks_are_refused(request_of: Any, run_dir: 
     ):
         pass
     assert not run_dir.exists()
+
+
+def test_what_a_dead_session_left_goes_before_the_disk_is_judged(
+    request_of: Any, run_dir: Path
+) -> None:
+    with start(request_of(), CONSOLE):
+        pass
+    left = run_dir / "scratch" / f"{ONE}.1.abc"
+    left.mkdir(parents=True)
+    config = run_dir / "run.yaml"
+    config.write_text(
+        config.read_text().replace("min_free_disk_gb: 0.2", "min_free_disk_gb: 1000000000.0")
+    )
+
+    with pytest.raises(PrerequisiteError, match="GB free"), reopen(run_dir, CONSOLE):
+        pass
+    assert not left.exists()

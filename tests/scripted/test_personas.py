@@ -24,7 +24,7 @@ def say(
 
 
 @pytest.mark.parametrize("name", ["solves", "slow", "errors", "hangs_up", "away"])
-def test_those_who_solve_apply_the_patch_and_submit(name: str) -> None:
+def test_personas_that_solve_apply_the_patch_and_submit(name: str) -> None:
     commands = [say(name, number, tries=9, since_s=99).command for number in range(4)]
 
     assert commands[1:] == [apply_command(PATCH), SUBMIT, SUBMIT]
@@ -87,6 +87,6 @@ def test_a_persona_may_have_a_parameter(text: str, name: str, parameter: float) 
 
 
 @pytest.mark.parametrize("text", ["", "nobody", "slow:fast"])
-def test_a_persona_that_is_none_is_refused(text: str) -> None:
+def test_an_unknown_persona_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         parse_persona(text)

@@ -30,6 +30,19 @@ class Ended:
         assert isinstance(found, dict)
         return found
 
+    def succeeded(self) -> str:
+        """What it printed; it ended well and complained of nothing."""
+        assert (self.exit_code, self.stderr) == (0, "")
+        return self.stdout
+
+    def assert_one_line(self, exit_code: int, says: str) -> None:
+        """It ended with this exit code, and with one line that tells a person what to mend."""
+        assert "Traceback" not in self.stderr
+        assert self.exit_code == exit_code, self.stderr
+        assert says in self.stderr
+        assert self.stderr.startswith("error: ")
+        assert self.stderr.count("\n") == 1
+
 
 @dataclass(frozen=True)
 class CommandLine:

@@ -58,6 +58,19 @@ def failed(
     return RolloutResult(record, partial_patch=partial_patch)
 
 
+def failure_of(result: RolloutResult) -> tuple[FailureKind, str]:
+    """Kind and detail of the failure that a rollout ended in."""
+    assert result.failure is not None
+    assert result.outcome is None
+    assert result.patch == ""
+    return result.failure.kind, result.failure.detail
+
+
+def changed_lines(patch: str) -> list[str]:
+    """The lines of a patch without their context, by which patches of other tools compare."""
+    return [line for line in patch.splitlines() if line[:1] in ("+", "-")]
+
+
 def graded(
     instance_id: str,
     resolved: bool | None,

@@ -8,15 +8,19 @@ from typing import Any
 
 import pytest
 
-from orchestrator.backends import Assignment, SandboxSpec
+from orchestrator.agents import load_agent_kind
+from orchestrator.backends import Assignment, Host, SandboxSpec
 from orchestrator.config import RunConfig
 from orchestrator.types import Instance, RolloutKey, SealedAnswer
+from orchestrator.worker.messages import RolloutRequest
 
 DRIVER_HOST = "test-suite"
 """Not this host's name: a run that starts beside the tests would remove their containers."""
 STRANGER = "support.strangers_backend:FolderBackend"
 KINDS = ["process", pytest.param("docker", marks=pytest.mark.docker), STRANGER]
 """Every backend that the contract suites are held against."""
+CONTAINERS, PROCESSES = Host("docker", 8.0, 2), Host("process", 8.0, 2, isolates=False)
+"""Hosts for what only asks what a host offers."""
 
 
 def sandbox_spec(instance: Instance, run_dir: Path, **settings: Any) -> SandboxSpec:
@@ -48,3 +52,18 @@ def make_assignment(
 ) -> Assignment:
     key = RolloutKey(config.run_id, instance.instance_id, attempt)
     return Assignment(config, instance, key, kind, str(run_dir), DRIVER_HOST, sealed_answer)
+
+
+def rollout_request(
+    config: RunConfig,
+    instance: Instance,
+    kind: str,
+    run_dir: Path,
+    *,
+    attempt: int = 1,
+    **more: Any,
+) -> RolloutRequest:
+    """By the configuration's agent; `more` says where its model is."""
+    assert config.agent is not None
+    assignment = make_assignment(config, instance, kind, run_dir, attempt=attempt)
+    return RolloutRequest(assignment, agent=load_agent_kind(config.agent, {}), **more)

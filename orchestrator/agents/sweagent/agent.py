@@ -12,6 +12,7 @@ from typing import Any
 
 from orchestrator.agents.base import TOOLS_MOUNT
 from orchestrator.agents.context import AgentContext, LimitReached
+from orchestrator.agents.steps import writable
 from orchestrator.agents.sweagent.bundles import find_bundle
 from orchestrator.agents.sweagent.installation import Installation, require_installation
 from orchestrator.agents.sweagent.kind import SweAgentSettings
@@ -88,7 +89,7 @@ class SweAgent:
         tools, settings = self._installation.paths.tools, self._settings
         config = settings.model_dump(mode="json") | {
             "bundles": [str(find_bundle(name, tools)) for name in settings.bundles],
-            "command_timeout_s": int(min(context.command_timeout_s(), MAX_COMMAND_S)),
+            "command_timeout_s": int(min(context.command_limit_s, MAX_COMMAND_S)),
         }
         return {
             "instance_id": context.instance.instance_id,
@@ -127,7 +128,7 @@ class SweAgent:
     def _record(self, step: dict[str, Any], context: AgentContext) -> None:
         action = step["action"].strip()
         if action:
-            self._last_patch = step["diff"]
+            self._last_patch = writable(step["diff"])
         context.record(step["thought"].strip(), action, step["observation"], step["shown"])
 
     def _answer(self, runner: Runner, query: dict[str, Any], context: AgentContext) -> None:

@@ -147,8 +147,10 @@ class ReportingAgent(DefaultAgent):
 
     max_steps = 0
     observation_chars = 0
-    printed = ""
-    """What the last command printed, before it was cut for the model."""
+    printed: str | None = None
+    """What the step's command printed, before it was cut for the model; None where none was run."""
+    asked_again: StepOutput | None = None
+    """The step whose answer the model is asked to mend."""
 
     def _get_format_dict(self, **kwargs: Any) -> dict[str, Any]:
         """Adds the budget to what templates can name."""
@@ -197,16 +199,31 @@ class ReportingAgent(DefaultAgent):
         super().add_step_to_history(step)
 
     def add_step_to_trajectory(self, step: StepOutput) -> None:
+        printed, self.printed = self.printed, None
         if step.done and not step.action:
             return  # SWE-agent's own remark on a limit, and no answer of the model
         step.query = []  # it is in the history too; written again for each step, files get huge
         super().add_step_to_trajectory(step)
+        if printed is None:
+            self.asked_again = step  # what the model is shown of it comes next
+        else:
+            self.send_step(step, printed, None if step.done else self.history[-1]["content"])
+
+    def get_model_requery_history(self, *args: Any, **kwargs: Any) -> list[dict[str, str]]:
+        """Called after `add_step_to_trajectory` for an answer that can't be used as it is."""
+        history: list[dict[str, str]] = super().get_model_requery_history(*args, **kwargs)
+        step, self.asked_again = self.asked_again, None
+        if step is not None:
+            self.send_step(step, step.observation, history[-1]["content"])
+        return history
+
+    def send_step(self, step: StepOutput, printed: str, shown: str | None) -> None:
         send(
             "step",
-            thought=step.thought,
+            thought=step.thought or step.output,
             action=step.action,
-            observation=self.printed,
-            shown=None if step.done else self.history[-1]["content"],
+            observation=shorten(printed, MAX_SENT_CHARS),
+            shown=shown,
             diff=step.state.get("diff") or "",
         )
 

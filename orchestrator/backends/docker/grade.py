@@ -13,10 +13,16 @@ import docker
 from swebench.harness.run_evaluation import run_instance
 
 from orchestrator.backends.base import GradeRequest, SandboxSpec
-from orchestrator.backends.docker.engine import connect_for_harness, labels
+from orchestrator.backends.docker.engine import ENGINE_ERRORS, connect_for_harness, labels
 from orchestrator.backends.docker.images import ensure_image, evict_image
 from orchestrator.backends.grading import grade_result, harness_spec
-from orchestrator.errors import ImageUnavailable, InfraError, PrerequisiteError
+from orchestrator.errors import (
+    HarnessUnavailable,
+    ImageUnavailable,
+    InfraError,
+    PrerequisiteError,
+    one_line,
+)
 from orchestrator.types import GradeResult
 
 ENGINE_TIMEOUT_S = 1800
@@ -42,6 +48,8 @@ def grade_in_docker(request: GradeRequest) -> GradeResult:
         error = ImageUnavailable(problem.what)
     except InfraError as problem:
         error = problem
+    except ENGINE_ERRORS as problem:  # of the harness's own clean-up, say
+        error = HarnessUnavailable(f"{instance.instance_id}: {one_line(problem)}")
     return grade_result(request, started_at, files, phases_s, error)
 
 

@@ -153,7 +153,7 @@ def test_a_stale_lock_of_git_is_no_reason_not_to_end(
     assert "new.txt" in result.patch
 
 
-def test_who_says_exit_has_given_up_and_what_changed_is_salvaged(
+def test_an_agent_that_says_exit_has_given_up_and_what_it_changed_is_salvaged(
     roll: Say, commands: Callable[..., str]
 ) -> None:
     result = roll(commands("echo a > new.txt", "exit"))
@@ -200,7 +200,7 @@ def test_calls_with_unusable_arguments_are_the_models_doing(
     assert result.outcome is Outcome.SUBMITTED
 
 
-def test_the_model_is_shown_its_budget_and_reminded_when_few_steps_are_left(roll: Say) -> None:
+def test_the_budget_is_shown_and_the_agent_is_reminded_when_few_steps_are_left(roll: Say) -> None:
     result = roll("never_submits", {"rollout.max_steps": 6})
 
     file = json.loads(result.files[f"{result.key.instance_id}.traj"])
@@ -270,7 +270,7 @@ def test_commands_that_are_stopped_one_after_another_end_nothing(
 
 
 @pytest.mark.parametrize("command", ["vim new.txt", "echo " + "y" * 100_000])
-def test_what_no_shell_should_be_given_is_refused(
+def test_a_command_that_no_shell_can_take_is_reported_to_the_agent(
     roll: Say, commands: Callable[..., str], command: str
 ) -> None:
     result = roll(commands(command, "echo a > new.txt", "submit"))
@@ -280,7 +280,7 @@ def test_what_no_shell_should_be_given_is_refused(
     assert "the shell ended" not in "".join(observations(result))
 
 
-def test_who_reads_the_tool_that_submits_has_not_submitted(
+def test_reading_the_tool_that_submits_is_not_submitting(
     roll: Say, commands: Callable[..., str]
 ) -> None:
     result = roll(commands('cat "$(which submit)"', "echo a > new.txt", "submit"))
@@ -290,7 +290,7 @@ def test_who_reads_the_tool_that_submits_has_not_submitted(
 
 
 @pytest.mark.parametrize("lost", ["rm -rf /testbed", "mv /testbed /tmp/elsewhere"])
-def test_who_destroys_the_repository_has_no_patch_and_says_so(
+def test_an_agent_that_destroys_the_repository_has_no_patch_and_a_note_says_so(
     roll: Say, commands: Callable[..., str], lost: str
 ) -> None:
     result = roll(commands("echo a > new.txt", lost, "pwd", "submit"))

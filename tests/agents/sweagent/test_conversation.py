@@ -86,7 +86,7 @@ def test_a_query_is_answered_from_the_model() -> None:
         (Outcome.CONTEXT_OVERFLOW, "overflow"),
     ],
 )
-def test_a_limit_is_sent_in_sweagents_words(limit: Outcome, word: str) -> None:
+def test_a_limit_is_passed_on_in_sweagents_words(limit: Outcome, word: str) -> None:
     process = Process(QUERY)
 
     converse(process, Context(limit))
@@ -118,5 +118,5 @@ def test_an_older_diff_is_not_the_last_patch() -> None:
     assert agent.last_patch() == ""
 
 
-def test_who_did_nothing_has_no_last_patch() -> None:
+def test_an_agent_that_did_nothing_has_no_last_patch() -> None:
     assert converse(Process(), Context()).last_patch() == ""

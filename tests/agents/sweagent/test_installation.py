@@ -122,7 +122,7 @@ def test_an_absent_installation_is_reported_with_the_command_that_mends_it() -> 
     )
 
 
-def test_sandboxes_of_another_platform_are_reported_with_the_command_that_adds_it(
+def test_a_platform_that_is_missing_is_reported_with_the_command_that_adds_it(
     folder: SweAgentFolder,
 ) -> None:
     write_manifest(folder, json.dumps(asdict(FOUND)))
@@ -188,7 +188,7 @@ def test_an_unknown_platform_is_refused_before_anything_is_fetched(
 
 
 @pytest.mark.parametrize("form", ["{}/none", "file://{}/none"])
-def test_no_such_repository(form: str, tmp_path: Path) -> None:
+def test_a_repository_that_does_not_exist_is_refused(form: str, tmp_path: Path) -> None:
     """Of what is not there, nobody knows whether it should have been."""
     source = form.format(tmp_path)
 
@@ -199,13 +199,13 @@ def test_no_such_repository(form: str, tmp_path: Path) -> None:
     assert "--source takes a URL or the path of a git repository" in said
 
 
-def test_a_folder_that_is_no_repository(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_repository_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
 
     assert "does not exist" in refused(tmp_path / "folder", "main")
 
 
-def test_no_such_ref(repository: Path) -> None:
+def test_a_ref_that_does_not_exist_is_refused(repository: Path) -> None:
     there = refused(repository, "v9")
     far = refused(f"file://{repository}", "v9", PrerequisiteError)
 
@@ -215,7 +215,7 @@ def test_no_such_ref(repository: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["{}", "file://{}"])
-def test_a_repository_of_something_else(form: str, repository: Path) -> None:
+def test_a_repository_of_something_else_is_refused(form: str, repository: Path) -> None:
     source = form.format(repository)
 
     said = refused(source, "main")
@@ -223,7 +223,7 @@ def test_a_repository_of_something_else(form: str, repository: Path) -> None:
     assert said == f"{source} at main is not SWE-agent: it holds no folder sweagent"
 
 
-def test_a_git_that_is_not_there_is_reported(
+def test_a_missing_git_is_reported(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
@@ -282,7 +282,7 @@ def at_work(folder: SweAgentFolder) -> Iterator[None]:
         yield
 
 
-def test_what_is_installed_survives_a_wish_that_can_not_be_met(
+def test_what_is_installed_survives_an_installation_that_fails(
     repository: Path, folder: SweAgentFolder
 ) -> None:
     write_manifest(folder, json.dumps(asdict(FOUND)))
@@ -295,7 +295,7 @@ def test_what_is_installed_survives_a_wish_that_can_not_be_met(
     assert python.exists()
 
 
-def test_who_gave_up_does_not_keep_others_from_installing(repository: Path) -> None:
+def test_an_installation_that_was_refused_does_not_block_the_next(repository: Path) -> None:
     first = refused(repository, "v9")
 
     assert refused(repository, "v9") == first

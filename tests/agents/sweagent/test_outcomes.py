@@ -53,14 +53,14 @@ def test_what_the_world_did_is_a_failure_though_sweagent_has_submitted(
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("limit", LIMITS)
-def test_a_limit_of_ours_reaches_sweagent_as_its_own_and_is_the_outcome(
+def test_a_limit_of_ours_ends_sweagent_as_its_own_would_and_is_the_outcome(
     limit: Outcome, form: str
 ) -> None:
     assert outcome_of(form.format("exit_cost"), limit) is limit
 
 
 @pytest.mark.parametrize("status", sorted(OUTCOMES.keys() - {"exit_cost"}))
-def test_a_limit_is_not_the_outcome_of_who_ended_otherwise(status: str) -> None:
+def test_a_limit_is_not_the_outcome_of_a_rollout_that_ended_otherwise(status: str) -> None:
     assert outcome_of(status, Outcome.TOKEN_LIMIT) is OUTCOMES[status]
 
 
@@ -76,14 +76,14 @@ def test_a_limit_does_not_hide_a_failure(status: str) -> None:
         *("submitted (exit_cost) (exit_cost)", "submitted (submitted) ", "skipped (submitted)"),
     ],
 )
-def test_a_status_that_nobody_knows_is_a_crash_that_says_it(status: str) -> None:
+def test_an_unknown_status_is_a_crash_that_names_it(status: str) -> None:
     error = failure_of(status, Outcome.STEP_LIMIT, "what it said")
 
     assert error.kind is FailureKind.AGENT_CRASHED
     assert str(error) == f"SWE-agent ended with {status}: what it said"
 
 
-def test_no_status_is_a_crash() -> None:
+def test_an_end_without_a_status_is_a_crash() -> None:
     error = failure_of("")
 
     assert error.kind is FailureKind.AGENT_CRASHED

@@ -148,3 +148,25 @@ def test_a_state_that_takes_too_long_in_set_up_is_a_failure() -> None:
     )
 
     assert ask(program) == ["CommandTimeoutError", []]
+
+
+def test_an_answer_that_is_to_be_mended_is_told_with_the_complaint_and_nothing_older() -> None:
+    told = ask("""
+        told = []
+        runner.send = lambda kind, **fields: told.append((fields["observation"], fields["shown"]))
+        DefaultAgent.add_step_to_trajectory = lambda self, step: None
+        DefaultAgent.add_step_to_history = lambda self, step: self.history.append(
+            {"content": "OBS: " + step.observation}
+        )
+        DefaultAgent.get_model_requery_history = lambda *_, **__: [{"content": "One command!"}]
+        agent = object.__new__(ReportingAgent)
+        agent.history, agent.observation_chars = [], 100
+        ran = StepOutput(thought="I look.", action="ls", observation="file1")
+        agent.add_step_to_history(ran)
+        agent.add_step_to_trajectory(ran)
+        agent.add_step_to_trajectory(StepOutput(output="No command."))
+        agent.get_model_requery_history("", output="No command.")
+        answer = told
+    """)
+
+    assert told == [["file1", "OBS: file1"], ["", "One command!"]]

@@ -87,7 +87,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def test_messages_arrive_both_ways(start: Start) -> None:
+def test_messages_arrive_in_both_directions(start: Start) -> None:
     runner = start(ECHO)
 
     runner.send("rollout", statement="größer\n\u2028 ist es", steps=[1, None])
@@ -110,7 +110,7 @@ def test_a_message_may_be_long(start: Start) -> None:
     assert runner.receive()["content"] == text
 
 
-def test_hearing_waits_for_what_comes(start: Start) -> None:
+def test_reading_waits_for_the_next_message(start: Start) -> None:
     runner = start("""
         time.sleep(0.3)
         print('{"kind": "rea', end="", flush=True)
@@ -133,7 +133,7 @@ def test_a_crash_is_reported_with_the_last_line_of_its_traceback(start: Start) -
         runner.receive()
 
 
-def test_a_process_that_was_killed_says_nothing_more(start: Start) -> None:
+def test_a_process_that_was_killed_sends_nothing_more(start: Start) -> None:
     runner = start("time.sleep(300)")
     os.kill(runner.pid, signal.SIGKILL)
 
@@ -141,7 +141,7 @@ def test_a_process_that_was_killed_says_nothing_more(start: Start) -> None:
         runner.receive()
 
 
-def test_nothing_can_be_sent_to_a_process_that_has_ended(start: Start) -> None:
+def test_no_message_can_be_sent_to_a_process_that_has_ended(start: Start) -> None:
     runner = start("sys.exit('no sweagent here')")
     wait_until_gone(runner.pid)
 
@@ -152,7 +152,7 @@ def test_nothing_can_be_sent_to_a_process_that_has_ended(start: Start) -> None:
 
 
 @pytest.mark.parametrize("said", ["a print that went astray", ""])
-def test_who_says_anything_else_than_messages_has_crashed_and_is_ended(
+def test_a_process_that_writes_anything_but_messages_has_crashed_and_is_ended(
     start: Start, said: str
 ) -> None:
     runner = start(f"print({said!r}, flush=True); time.sleep(300)")
@@ -252,7 +252,7 @@ def test_killing_ends_the_process_and_its_children(start: Start) -> None:
     runner.kill()
 
 
-def test_a_killed_runner_neither_receives_nor_sends(start: Start) -> None:
+def test_a_runner_that_was_killed_is_neither_written_to_nor_read_any_more(start: Start) -> None:
     runner = start(ECHO)
     runner.kill()
 
@@ -262,7 +262,7 @@ def test_a_killed_runner_neither_receives_nor_sends(start: Start) -> None:
         runner.receive()
 
 
-def test_killing_wakes_who_waits_for_a_message(start: Start) -> None:
+def test_killing_wakes_a_thread_that_waits_for_a_message(start: Start) -> None:
     runner = start("time.sleep(300)")
     threading.Timer(0.2, runner.kill).start()
 

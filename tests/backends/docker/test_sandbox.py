@@ -62,7 +62,7 @@ def test_a_container_that_someone_removed_is_unavailable(
 
 
 @pytest.mark.docker
-def test_there_is_no_way_out(open_sandbox: Open) -> None:
+def test_a_sandbox_has_no_network(open_sandbox: Open) -> None:
     sandbox = open_sandbox("docker")
     result = sandbox.exec("cat /proc/net/route; ls /sys/class/net", 10)
 

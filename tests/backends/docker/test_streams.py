@@ -86,7 +86,7 @@ def test_output_that_arrives_with_the_headers_is_not_lost() -> None:
         assert read(api) == b"FIRSTSECOND"
 
 
-def test_nor_is_it_where_a_process_in_the_background_keeps_the_stream_open() -> None:
+def test_output_is_not_lost_where_a_process_in_the_background_keeps_the_stream_open() -> None:
     with engine([frame(b"ALL OF IT")], hangs_up=False) as api:
         assert read(api) == b"ALL OF IT"
 
@@ -109,7 +109,7 @@ def test_output_that_is_cut_off_is_reported(left: int) -> None:
         read(api)
 
 
-def test_a_command_that_the_engine_does_not_end_is_not_waited_for_for_ever() -> None:
+def test_a_command_that_the_engine_never_ends_is_given_up() -> None:
     with engine([frame(b"")], hangs_up=False) as api:
         api.exec_inspect = lambda exec_id: {"Running": True}
         output = bytearray()
@@ -117,7 +117,7 @@ def test_a_command_that_the_engine_does_not_end_is_not_waited_for_for_ever() -> 
         assert not read_output(api, "e", output.extend, time.monotonic() + 0.3)
 
 
-def test_an_engine_that_does_not_answer_is_not_waited_for_for_ever() -> None:
+def test_an_engine_that_never_answers_is_given_up() -> None:
     with engine([]) as api, pytest.raises(ENGINE_ERRORS):
         read(api)
 
@@ -129,7 +129,7 @@ def test_the_harness_gets_what_arrives_with_the_headers_too(as_stream: bool) -> 
         assert (b"".join(output) if as_stream else output) == b"FIRSTSECOND"
 
 
-def test_output_of_the_harness_that_is_cut_off_is_an_error() -> None:
+def test_the_harness_is_told_when_output_is_cut_off() -> None:
     with (
         engine([frame(b"whole"), frame(b"not whole")[:12]], kind=WholeOutputs) as api,
         pytest.raises(ConnectionResetError),

@@ -1,0 +1,88 @@
+"""The official harness's containers are ours: they can be found again, and keep to limits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from support.specs import DRIVER_HOST, make_assignment
+
+from orchestrator.backends import GradeRequest
+from orchestrator.backends.docker.engine import LABEL, connect
+from orchestrator.backends.docker.grade import grade_in_docker
+from orchestrator.config import RunConfig
+from orchestrator.dataset import Dataset
+from orchestrator.gold_answers import unseal
+from orchestrator.types import Instance
+
+pytestmark = pytest.mark.docker
+RUN_ID = f"grade-{os.getpid()}"
+
+
+@pytest.fixture
+def client() -> Iterator[docker.DockerClient]:
+    with closing(connect()) as connected:
+        yield connected
+
+
+@pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+)
+@pytest.mark.parametrize(("network", "mode"), [(True, "bridge"), (False, "none")])
+def test_the_harness_works_in_a_container_with_our_labels_and_limits_which_goes_afterwards(
+    client: docker.DockerClient,
+    make_config: Callable[..., RunConfig],
+    demo: Dataset,
+    instance: Instance,
+    tmp_path: Path,
+    ensure_image: Callable[[Instance], None],
+    network: bool,
+    mode: str,
+) -> None:
+    ensure_image(instance)
+    settings: dict[str, Any] = {
+        "cluster.grading.memory_gb": 1.5,
+        "cluster.grading.network": network,
+        "cluster.sandbox.env": {"A_PROXY": "http://10.0.0.1"},
+        "cluster.sandbox.mounts": [f"{tmp_path}:/certificates:ro"],
+    }
+    config = make_config("gold", settings, run_id=RUN_ID)
+    answer = demo.answers[instance.instance_id]
+    assignment = make_assignment(
+        config, instance, "docker", tmp_path, attempt=3, sealed_answer=answer
+    )
+    seen: list[dict[str, Any]] = []
+
+    def ours() -> list[Any]:
+        label = f"{LABEL}.run={RUN_ID}"
+        return client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
+
+    with ThreadPoolExecutor(1) as pool:
+        request = GradeRequest(assignment, unseal(answer).gold_patch)
+        grading = pool.submit(grade_in_docker, request)
+        while not seen and not grading.done():
+            seen = [container.attrs for container in ours()]
+        result = grading.result()
+
+    assert result.resolved is True, result.failure
+    assert ours() == []
+    (container,) = seen
+    wanted = {
+        "swe-orchestrator": "grade",
+        "swe-orchestrator.driver-host": DRIVER_HOST,
+        "swe-orchestrator.instance": instance.instance_id,
+        "swe-orchestrator.attempt": "3",
+        "swe-orchestrator.run-dir": str(tmp_path),
+    }
+    assert wanted.items() <= container["Config"]["Labels"].items()
+    assert "A_PROXY=http://10.0.0.1" in container["Config"]["Env"]
+    limits = container["HostConfig"]
+    assert (limits["Memory"], limits["MemorySwap"]) == (1_500_000_000, 1_500_000_000)
+    assert limits["NetworkMode"] == mode
+    assert f"{tmp_path}:/certificates:ro" in limits["Binds"]

@@ -1,0 +1,28 @@
+"""`config show`, `benchmarks` and `models` as people meet them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from support.commands import Ended
+
+Say = Callable[..., Ended]
+
+
+def test_the_configuration_is_shown_with_where_it_comes_from(say: Say) -> None:
+    shown = json.loads(say("config show demo --json --set rollout.max_steps=7").succeeded())
+
+    assert shown["rollout.max_steps"] == {"value": 7, "from": "--set rollout.max_steps"}
+    assert shown["rollout.time_limit_s"]["from"].endswith("benchmarks/demo.yaml")
+
+
+def test_the_configuration_is_a_table_for_people(say: Say) -> None:
+    assert say("config show demo").succeeded()
+
+
+@pytest.mark.parametrize(("kind", "name"), [("models", "scripted"), ("benchmarks", "lite")])
+def test_profiles_are_listed(kind: str, name: str, say: Say) -> None:
+    assert name in [row["name"] for row in json.loads(say(f"{kind} --json").succeeded())]
+    assert name in say(kind).succeeded()

@@ -1,0 +1,89 @@
+"""What a run says when it begins, and when it has ended."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from support.rows import failed, graded, key_of, rolled, state
+from support.specs import CONTAINERS, PROCESSES
+
+from orchestrator.backends import Host
+from orchestrator.config import RunConfig
+from orchestrator.display.summary import announce, summarize
+from orchestrator.driver.plan import Plan
+from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED
+from orchestrator.journal import RunState
+from orchestrator.paths import RunPaths
+from orchestrator.report.build import build_report
+
+MakeConfig = Callable[..., RunConfig]
+PATHS = RunPaths(Path("/runs/r1"))
+
+
+def announced(config: RunConfig, plan: Plan, host: Host = CONTAINERS) -> str:
+    console = Console(file=io.StringIO(), width=80)
+    announce(config, plan, 2, host, PATHS, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def summarized(config: RunConfig, run: RunState, exit_code: int) -> str:
+    console = Console(file=io.StringIO(), width=80)
+    summarize(build_report(config, run, {}), PATHS, exit_code, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_a_new_run_says_in_one_line_what_it_does_and_where(make_config: MakeConfig) -> None:
+    plan = Plan((key_of("a"), key_of("b")), (), 0)
+
+    assert announced(make_config("mini"), plan) == (
+        "r1: 2 rollouts of demo by mini with scripted; 2 at once in docker sandboxes; "
+        "everything goes to /runs/r1\n"
+    )
+
+
+def test_a_run_that_goes_on_says_what_is_done_and_what_is_to_be_graded(
+    make_config: MakeConfig,
+) -> None:
+    said = announced(make_config("nop"), Plan((key_of("a"),), (key_of("b"),), 9))
+
+    assert said.startswith("r1: 1 rollouts of demo by nop, 1 patches to grade, 9 done before; ")
+
+
+def test_sandboxes_that_isolate_nothing_are_warned_of(make_config: MakeConfig) -> None:
+    plan = Plan((key_of("a"),), (), 0)
+
+    assert "process sandboxes isolate nothing" in announced(make_config(), plan, PROCESSES)
+    assert "isolate" not in announced(make_config(), plan, CONTAINERS)
+
+
+DONE = state(rolled("a"), grades=[graded("a", True)], ids=("a",))
+HALF_DONE = state(rolled("a"), failed("b"), grades=[graded("a", True)], ids=("a", "b"))
+
+
+def test_a_run_that_is_done_names_its_report_and_no_next_step(make_config: MakeConfig) -> None:
+    said = summarized(make_config("mini"), DONE, EXIT_DONE)
+
+    assert "report: /runs/r1/report.md" in said
+    assert "go on with" not in said
+
+
+@pytest.mark.parametrize("exit_code", [EXIT_FAILURES_LEFT, EXIT_INTERRUPTED])
+def test_a_run_with_something_left_says_how_to_go_on(
+    make_config: MakeConfig, exit_code: int
+) -> None:
+    said = summarized(make_config("mini"), HALF_DONE, exit_code)
+
+    assert said.splitlines()[-1] == "go on with: python -m orchestrator resume r1"
+
+
+def test_instances_without_a_prediction_are_nothing_to_go_on_with(make_config: MakeConfig) -> None:
+    config = make_config(agent=None, predictions={"name": "somebody"})
+    one_missing = state(rolled("a"), grades=[graded("a", True)], ids=("a", "b"))
+
+    assert "go on with" not in summarized(config, one_missing, EXIT_FAILURES_LEFT)

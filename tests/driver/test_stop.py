@@ -1,0 +1,47 @@
+"""How often a person has asked a run to stop, by the signals that arrive."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from orchestrator.driver.stop import SIGNALS, StopSignal, stop_on_signals
+
+
+def handlers() -> list[object]:
+    return [signal.getsignal(number) for number in SIGNALS]
+
+
+def test_ctrl_c_counts_once_and_a_second_time() -> None:
+    stop = StopSignal()
+    with stop_on_signals(stop):
+        signal.raise_signal(signal.SIGINT)
+        assert stop.count == 1
+        signal.raise_signal(signal.SIGINT)
+        assert stop.count == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_host_or_terminal_that_goes_away_stops_what_runs_at_once(number: int) -> None:
+    stop = StopSignal()
+    with stop_on_signals(stop):
+        signal.raise_signal(number)
+        assert stop.count == 2
+        signal.raise_signal(number)  # it says so again, and does not break off the harvest
+
+
+def test_a_third_ctrl_c_gives_up() -> None:
+    with pytest.raises(KeyboardInterrupt), stop_on_signals(StopSignal(count=2)):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_afterwards_signals_mean_what_they_meant_before() -> None:
+    before = handlers()
+    with stop_on_signals(StopSignal()):
+        assert handlers() != before
+    assert handlers() == before
+
+    with pytest.raises(ZeroDivisionError), stop_on_signals(StopSignal()):
+        raise ZeroDivisionError
+    assert handlers() == before

@@ -1,0 +1,115 @@
+"""A run's folder: laid out so that a half-made one is no run, and given its reports at the end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator.config import RunConfig, load_run_config
+from orchestrator.dataset import Dataset
+from orchestrator.errors import JournalError
+from orchestrator.journal import Journal, read_journal
+from orchestrator.paths import RunPaths
+from orchestrator.run.folder import as_rollouts, create_run, record_rollouts, write_reports
+from orchestrator.run.lock import RunLock
+from orchestrator.types import (
+    GradeReason,
+    GradeRecord,
+    Instance,
+    Outcome,
+    Prediction,
+    RolloutKey,
+    RolloutResult,
+    patch_sha256,
+)
+
+LOCK = RunLock(versions={"python": "3.11"})
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> RunPaths:
+    return RunPaths(tmp_path / "runs" / "a-run")
+
+
+@pytest.fixture
+def created(paths: RunPaths, demo_config: RunConfig, demo: Dataset) -> RunPaths:
+    create_run(paths, demo_config, demo, LOCK)
+    return paths
+
+
+def predictions(instance: Instance, other: Instance) -> list[Prediction]:
+    return [
+        Prediction(instance.instance_id, "somebody", "a diff\n"),
+        Prediction(other.instance_id, "somebody", ""),
+    ]
+
+
+def test_a_new_run_has_its_configuration_its_lock_and_an_empty_journal(
+    created: RunPaths, demo_config: RunConfig, demo: Dataset
+) -> None:
+    assert load_run_config(created.config) == demo_config
+    assert RunLock.read(created) == LOCK
+    state = read_journal(created.journal)
+    assert list(state.instances) == [instance.instance_id for instance in demo.instances]
+    assert state.rollouts == ()
+
+
+def test_the_journal_comes_last_so_that_a_half_made_folder_is_no_run(
+    paths: RunPaths, demo_config: RunConfig, demo: Dataset
+) -> None:
+    paths.journal.mkdir(parents=True)  # in the journal's way
+    with pytest.raises(JournalError):
+        create_run(paths, demo_config, demo, LOCK)
+    assert paths.config.is_file()
+    assert paths.lock.is_file()
+
+    paths.journal.rmdir()
+    create_run(paths, demo_config, demo, LOCK)
+    assert read_journal(paths.journal).run_id == "a-run"
+
+
+def test_predictions_of_others_are_first_attempts_that_have_ended(instance: Instance) -> None:
+    other = Instance("a__b-1", "a/b", "c0ffee", "an issue", "image")
+
+    made, empty = as_rollouts("a-run", predictions(instance, other))
+
+    assert made.key == RolloutKey("a-run", instance.instance_id, 1)
+    assert (made.outcome, made.patch) == (Outcome.SUBMITTED, "a diff\n")
+    assert (empty.outcome, empty.patch) == (Outcome.GAVE_UP, "")
+    assert 0 < made.record.started_at == made.record.ended_at
+
+
+def test_a_rollouts_files_are_there_before_its_row(created: RunPaths, demo: Dataset) -> None:
+    made: list[RolloutResult] = as_rollouts("a-run", predictions(*demo.instances[:2]))
+    twice = [*made, made[0]]
+
+    with Journal.open(created.journal) as journal:
+        with pytest.raises(JournalError, match="UNIQUE"):
+            record_rollouts(created, journal, twice)
+        rows = journal.state().rollouts
+
+    assert [row.key for row in rows] == [result.key for result in made]
+    for row in rows:
+        assert patch_sha256(created.patch(row.key).read_text()) == row.patch_sha256
+        assert (created.rollout(row.key) / "result.json").is_file()
+
+
+def test_reports_are_written_from_the_journal_for_people_programs_and_the_harness(
+    created: RunPaths, demo_config: RunConfig, demo: Dataset, instance: Instance
+) -> None:
+    (made,) = as_rollouts("a-run", [Prediction(instance.instance_id, "somebody", "a diff\n")])
+    verdict = GradeRecord(
+        made.key, patch_sha256("a diff\n"), resolved=True, reason=GradeReason.TESTS
+    )
+    with Journal.open(created.journal) as journal:
+        record_rollouts(created, journal, [made])
+        journal.append_grade(verdict)
+        report = write_reports(demo_config, created, demo, journal.state(), LOCK)
+
+    assert (report.resolved_ids, report.versions) == ((instance.instance_id,), {"python": "3.11"})
+    assert json.loads(created.report_json.read_text()) == json.loads(json.dumps(report.as_dict()))
+    assert instance.instance_id in created.report_md.read_text()
+    official = json.loads((created.root / "scripted__mini.a-run.json").read_text())
+    assert official["submitted_ids"] == [instance.instance_id]

@@ -1,0 +1,235 @@
+"""What is checked before a run starts, in which order, and what is asked when."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.fake_model import FakeModelServer, completion
+from support.rows import key_of
+
+from orchestrator.agents import AgentKind, load_agent_kind
+from orchestrator.agents.nop import NopKind
+from orchestrator.backends import Host, choose_host
+from orchestrator.config import RunConfig
+from orchestrator.dataset import Dataset
+from orchestrator.driver.plan import Plan
+from orchestrator.errors import ConfigError, PrerequisiteError
+from orchestrator.run.preflight import (
+    Checked,
+    Serving,
+    check_prerequisites,
+    free_disk_gb,
+    require_disk,
+)
+
+MakeConfig = Callable[..., RunConfig]
+Check = Callable[..., Checked]
+NOWHERE, ALSO_NOWHERE = "http://127.0.0.1:9/v1", "http://127.0.0.1:10/v1"
+MODELS = json.dumps({"data": [{"id": "scripted", "max_model_len": 32768}]})
+ROLLOUTS = Plan((key_of("orchard__ledger-12"),), (), 0)
+GRADES = Plan((), (key_of("orchard__ledger-12"),), 0)
+NOTHING = Plan((), (), 12)
+NO_DISK = {"cluster.min_free_disk_gb": 1e9}
+
+
+@pytest.fixture
+def server() -> Iterator[FakeModelServer]:
+    """A model server with the scripted model's name."""
+    with FakeModelServer(pages={"/v1/models": MODELS}) as running:
+        yield running
+
+
+@pytest.fixture
+def check_run(make_config: MakeConfig, demo: Dataset, tmp_path: Path) -> Check:
+    """Checks a run by `mini` in process sandboxes: `check_run({"rollout.max_steps": 3})`."""
+
+    def run(
+        settings: dict[str, Any], plan: Plan = ROLLOUTS, name: str = "mini", **more: Any
+    ) -> Checked:
+        config = make_config(name, {"cluster.sandbox.kind": "process"} | settings)
+        assert config.agent is not None
+        agent: AgentKind | None = more.get("agent", load_agent_kind(config.agent, {}))
+        host = choose_host(config, demo.instances)
+        return check_prerequisites(config, host, plan, agent, tmp_path / "runs" / "a-run")
+
+    return run
+
+
+@dataclass(frozen=True)
+class NeverAsked(NopKind):
+    """An agent that can work nowhere."""
+
+    def check(self, host: Host) -> None:
+        raise AssertionError("it was asked")
+
+
+MISSING: list[tuple[dict[str, Any], str]] = [
+    ({"cluster.sandbox.kind": "docker"}, "no Docker engine answers"),
+    (NO_DISK, "GB free, less than"),
+    ({"model.personas.default": "sings"}, r"model\.personas\.default: .*'sings'"),
+    ({"agent.system_template": "{{"}, r"agent\.system_template: line 1"),
+    ({"model.endpoint.api_key_env": "NO_SUCH_KEY_HERE"}, r"\$NO_SUCH_KEY_HERE is not set"),
+    ({"model.endpoint.base_url": NOWHERE}, f"{NOWHERE} does not answer"),
+]
+
+
+@pytest.mark.parametrize("mended", range(len(MISSING)))
+def test_what_is_missing_is_reported_in_one_order(
+    mended: int, check_run: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+    settings = {"model.endpoint.base_url": NOWHERE}
+    for missing, _ in MISSING[mended:]:
+        settings |= missing
+
+    with pytest.raises((ConfigError, PrerequisiteError), match=MISSING[mended][1]):
+        check_run(settings)
+
+
+def test_where_nothing_is_to_be_done_only_the_host_is_looked_at(check_run: Check) -> None:
+    settings = NO_DISK | {"model.endpoint.base_url": NOWHERE, "model.personas.default": "sings"}
+
+    checked = check_run(settings, NOTHING, agent=NeverAsked(None, {}))  # type: ignore[arg-type]
+
+    assert checked == Checked(checked.host)
+    assert checked.host.kind == "process"
+
+
+def test_grades_alone_need_disk_and_a_host_but_no_model_and_no_agent(check_run: Check) -> None:
+    settings = {"model.endpoint.base_url": NOWHERE, "model.personas.default": "sings"}
+
+    for agent in (None, NeverAsked(None, {})):  # type: ignore[arg-type]
+        checked = check_run(settings, GRADES, agent=agent)
+        assert checked == Checked(checked.host)
+    with pytest.raises(PrerequisiteError, match="GB free, less than"):
+        check_run(NO_DISK, GRADES)
+
+
+def test_an_agent_that_asks_no_model_needs_no_server(check_run: Check) -> None:
+    checked = check_run({}, name="nop")
+
+    assert checked == Checked(checked.host)
+
+
+def test_the_scripted_model_is_neither_asked_nor_given_a_key(check_run: Check) -> None:
+    checked = check_run({"model.endpoint.api_key_env": "NO_SUCH_KEY_HERE"})
+
+    assert (checked.key, checked.serving) == ("", ())
+
+
+def test_a_server_is_asked_one_real_question_with_the_key(
+    check_run: Check, server: FakeModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEY_OF_THIS_TEST", "secret")
+    settings = {
+        "model.endpoint.base_url": server.base_url,
+        "model.endpoint.api_key_env": "KEY_OF_THIS_TEST",
+    }
+
+    checked = check_run(settings)
+
+    assert checked.key == "secret"
+    assert len(server.asked) == 1
+    assert server.headers[0]["Authorization"] == "Bearer secret"
+    (serving,) = checked.serving
+    assert serving.base_url == server.base_url
+    assert serving.facts["model"]["max_model_len"] == 32768
+    assert serving.facts["canary"]["answer"] == "an answer"
+    assert checked.warnings == ()
+
+
+@pytest.mark.parametrize("replica_first", [False, True])
+def test_a_server_that_is_missing_beside_another_is_a_warning(
+    check_run: Check, server: FakeModelServer, replica_first: bool
+) -> None:
+    first, second = server.base_url, NOWHERE
+    if replica_first:
+        first, second = second, first
+    settings = {"model.endpoint.base_url": first, "model.endpoint.replicas": [second]}
+
+    checked = check_run(settings)
+
+    assert [serving.base_url for serving in checked.serving] == [server.base_url]
+    (warning,) = checked.warnings
+    assert warning.startswith(
+        f"a replica is missing: the model server at {NOWHERE} does not answer"
+    )
+
+
+def test_where_no_server_answers_the_first_is_reported(check_run: Check) -> None:
+    settings = {"model.endpoint.base_url": NOWHERE, "model.endpoint.replicas": [ALSO_NOWHERE]}
+
+    with pytest.raises(PrerequisiteError, match=rf"{NOWHERE} does not answer"):
+        check_run(settings)
+
+
+def test_a_server_with_a_shorter_context_than_the_profile_is_a_warning(
+    check_run: Check, server: FakeModelServer
+) -> None:
+    settings = {"model.endpoint.base_url": server.base_url, "model.context_length": 65536}
+
+    (warning,) = check_run(settings).warnings
+
+    assert "the server's context is 32768 tokens, the profile's 65536" in warning
+
+
+def test_a_model_that_thinks_although_it_was_told_not_to_is_a_warning(
+    check_run: Check, server: FakeModelServer
+) -> None:
+    server.otherwise = lambda: completion(message={"reasoning": "Let me see."})
+    told_not_to = {"chat_template_kwargs": {"enable_thinking": False}}
+    settings = {"model.endpoint.base_url": server.base_url}
+
+    assert check_run(settings).warnings == ()
+    (warning,) = check_run(settings | {"model.request_fields": told_not_to}).warnings
+    assert "the model thinks although the profile turns thinking off" in warning
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_a_gateway_that_other_nodes_can_not_reach_is_a_warning(check_run: Check, host: str) -> None:
+    on_a_cluster = {"cluster.ray_address": "10.0.0.1:6379", "cluster.gateway.host": host}
+
+    (warning,) = check_run(on_a_cluster).warnings
+
+    assert f"workers on other nodes can't reach the gateway at {host}" in warning
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"cluster.gateway.host": "127.0.0.1"},
+        {"cluster.ray_address": "10.0.0.1:6379", "cluster.gateway.host": "10.0.0.7"},
+    ],
+)
+def test_a_gateway_that_workers_can_reach_is_none(
+    check_run: Check, settings: dict[str, Any]
+) -> None:
+    assert check_run(settings).warnings == ()
+
+
+def test_without_a_model_there_is_no_gateway_to_be_reached(check_run: Check) -> None:
+    assert check_run({"cluster.ray_address": "10.0.0.1:6379"}, name="nop").warnings == ()
+
+
+def test_warnings_of_the_cluster_come_before_those_of_servers() -> None:
+    servers = (Serving("http://a/v1", warnings=("one",)), Serving("http://b/v1", warnings=("two",)))
+    checked = Checked(Host("process", 8.0, 2), serving=servers, cluster_warnings=("zero",))
+
+    assert checked.warnings == ("zero", "one", "two")
+
+
+def test_the_disk_is_that_of_the_nearest_folder_that_exists(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    deep = tmp_path / "not" / "there" / "yet"
+
+    assert free_disk_gb(deep) == pytest.approx(free_disk_gb(tmp_path), rel=0.05)
+    require_disk(make_config("nop", {"cluster.min_free_disk_gb": 0}), deep)
+    with pytest.raises(PrerequisiteError, match=rf"{tmp_path} has .* GB free"):
+        require_disk(make_config("nop", NO_DISK), deep)
+    assert list(tmp_path.iterdir()) == []

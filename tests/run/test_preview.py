@@ -1,0 +1,131 @@
+"""--dry-run: what a launch would do, and what it would stop at. No engine is there."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from orchestrator.config import RunRequest
+from orchestrator.errors import ConfigError
+from orchestrator.run.preview import ROWS_SHOWN, Preview, make_preview, render_preview
+
+
+@pytest.fixture(autouse=True)
+def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+
+
+@pytest.fixture
+def runs_dir(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+def seen_of(runs_dir: Path, agent: str = "mini", **settings: Any) -> Preview:
+    """Of the demo; settings as `cluster__workers=3`."""
+    given = {key.replace("__", "."): value for key, value in settings.items()}
+    return make_preview(RunRequest("demo", agent=agent, runs_dir=str(runs_dir), settings=given))
+
+
+def text_of(seen: Preview) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(render_preview(seen))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_it_plans_every_instance_and_writes_nothing(runs_dir: Path) -> None:
+    seen = seen_of(runs_dir, cluster__workers=3)
+
+    assert [key.attempt for key in seen.plan.rollouts] == [1] * 12
+    assert (seen.host.kind, seen.slots, seen.problems) == ("process", 3, ())
+    assert seen.missing_images == ()
+    assert not runs_dir.exists()
+
+
+def test_there_are_no_more_slots_than_rollouts(runs_dir: Path) -> None:
+    assert seen_of(runs_dir, selection__slice="0:2", cluster__workers=8).slots == 2
+
+
+def test_an_engine_that_is_missing_is_a_problem_and_the_plan_is_shown_all_the_same(
+    runs_dir: Path,
+) -> None:
+    seen = seen_of(runs_dir, cluster__sandbox__kind="docker")
+
+    (problem,) = seen.problems
+    assert "no Docker engine answers" in problem
+    assert seen.host.kind == "docker (not there)"
+    assert len(seen.plan.rollouts) == len(seen.missing_images) == 12, "none of them is known here"
+    assert "launch would stop: no Docker engine answers" in text_of(seen)
+    assert not runs_dir.exists()
+
+
+def test_an_address_that_nobody_wrote_down_is_a_problem_beside_others(runs_dir: Path) -> None:
+    address = {"model__endpoint__base_url": "http://set-me.invalid/v1"}
+
+    missing, engine = seen_of(runs_dir, **address, cluster__sandbox__kind="docker").problems
+
+    assert "has no server yet" in missing
+    assert "no Docker engine answers" in engine
+
+
+def test_what_can_not_be_met_is_an_error(runs_dir: Path) -> None:
+    with pytest.raises(ConfigError, match="works in containers only"):
+        seen_of(runs_dir, agent="sweagent", cluster__sandbox__kind="process")
+
+
+def test_programs_get_every_rollout_with_its_image(runs_dir: Path) -> None:
+    seen = seen_of(runs_dir, selection__shuffle=True, cluster__workers=2, cluster__grading__slots=3)
+    found = seen.as_dict()
+
+    images = {instance.instance_id: instance.image for instance in seen.dataset.instances}
+    assert found["rollouts"] == [
+        {"instance_id": instance_id, "image": image} for instance_id, image in images.items()
+    ]
+    assert (found["benchmark"], found["model"], found["agent"]) == ("demo", "scripted", "mini")
+    assert (found["sandbox"], found["slots"]) == ("process", {"rollout": 2, "grade": 3})
+    assert found["estimate"]["disk_gb"] == 0
+    assert found["problems"] == []
+
+
+def test_people_get_the_head_of_a_long_list(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = seen_of(runs_dir)
+    assert len(seen.plan.rollouts) == ROWS_SHOWN
+    assert "more (--json names all" not in text_of(seen)
+
+    monkeypatch.setattr("orchestrator.run.preview.ROWS_SHOWN", 10)
+
+    said = text_of(seen)
+    assert "and 2 more (--json names all, and their images)" in said
+    assert seen.plan.rollouts[9].instance_id in said
+    assert seen.plan.rollouts[10].instance_id not in said
+
+
+def test_people_see_which_images_are_to_be_fetched_and_what_becomes_of_them(runs_dir: Path) -> None:
+    in_containers: dict[str, Any] = {
+        "cluster__sandbox__kind": "docker",
+        "cluster__images__keep": False,
+    }
+
+    assert "images: 0 to get" in text_of(seen_of(runs_dir))
+    said = text_of(seen_of(runs_dir, **in_containers))
+    assert said.count("to get") == 13, "one a row, and one for all"
+    assert "evicted after grading" in said
+
+
+def test_images_that_may_not_fit_are_warned_of(runs_dir: Path) -> None:
+    settings: dict[str, Any] = {"cluster__sandbox__kind": "docker", "benchmark__image_gb": 10_000}
+
+    assert "GB of images may not fit into" in text_of(seen_of(runs_dir, **settings))
+
+
+def test_an_agent_without_a_model_is_shown_without_one(runs_dir: Path) -> None:
+    seen = seen_of(runs_dir, agent="gold")
+
+    assert seen.as_dict()["model"] is None
+    assert "12 rollouts of demo by gold\n" in text_of(seen).replace(" \n", "\n")

@@ -1,0 +1,197 @@
+"""What runs beside a run: started in one order, stopped in the other, and never left behind.
+
+Gateway and scripted model are the real ones; a fake engine stands in for Ray.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from rich.console import Console
+from support.fake_executor import FakeExecutor
+from support.rows import key_of
+
+from orchestrator.agents.base import SimpleKind
+from orchestrator.agents.nop import NopAgent
+from orchestrator.config import RunConfig
+from orchestrator.config.schema import AgentSettings
+from orchestrator.dataset import Dataset
+from orchestrator.errors import PrerequisiteError
+from orchestrator.gateway.launcher import GatewayProcess
+from orchestrator.paths import RunPaths
+from orchestrator.run.services import Services, start_services
+
+MakeConfig = Callable[..., RunConfig]
+Serve = Callable[..., AbstractContextManager[Services]]
+NO_RAY = PrerequisiteError("Ray can't start.")
+
+
+class LoggedExecutor(FakeExecutor):
+    """Writes down its start and its end."""
+
+    session_dir = "/tmp/ray/a-session"
+
+    def __init__(self, log: list[str]) -> None:
+        super().__init__()
+        self._log = log
+        log.append("engine starts")
+
+    def close(self) -> None:
+        super().close()
+        self._log.append("engine ends")
+
+
+@dataclass(frozen=True)
+class LoggedKind(SimpleKind[AgentSettings]):
+    """An agent that asks a model, and writes down while it is held."""
+
+    log: list[str]
+
+    @contextmanager
+    def hold(self, platform: str) -> Iterator[None]:
+        self.log.append(f"agent is held for {platform}")
+        try:
+            yield
+        finally:
+            self.log.append("agent is let go")
+
+    def create(self) -> NopAgent:
+        return NopAgent()
+
+
+@pytest.fixture
+def log() -> list[str]:
+    """What happened, in order."""
+    return []
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> RunPaths:
+    return RunPaths(tmp_path)
+
+
+@pytest.fixture
+def serve(demo: Dataset, paths: RunPaths, log: list[str], monkeypatch: pytest.MonkeyPatch) -> Serve:
+    """The services of a run: `serve(config)`; without an agent `serve(config, held=False)`."""
+
+    def start(
+        config: RunConfig, held: bool = True, error: Exception | None = None
+    ) -> AbstractContextManager[Services]:
+        def engine(*settings: object) -> LoggedExecutor:
+            log.append(f"engine is given {settings}")
+            if error is not None:
+                raise error
+            return LoggedExecutor(log)
+
+        monkeypatch.setattr("orchestrator.driver.ray_executor.RayExecutor", engine)
+        agent = None
+        if held:
+            assert config.agent is not None
+            agent = LoggedKind(config.agent, {}, log)
+        console = Console(file=io.StringIO())
+        return start_services(config, demo, paths, 3, "a-key", agent, console)
+
+    return start
+
+
+def gateways() -> list[psutil.Process]:
+    children = psutil.Process().children(recursive=True)
+    return [p for p in children if "orchestrator.gateway" in " ".join(p.cmdline())]
+
+
+def models_of(gateway: GatewayProcess) -> list[str]:
+    url = f"{gateway.base_url(key_of('orchard__ledger-12'))}/models"
+    reply = httpx.get(url, headers={"Authorization": f"Bearer {gateway.token}"})
+    return [entry["id"] for entry in reply.json()["data"]]
+
+
+def test_all_are_up_while_the_run_lasts_and_gone_afterwards(
+    serve: Serve, make_config: MakeConfig, paths: RunPaths, log: list[str]
+) -> None:
+    with serve(make_config("mini", {"cluster.grading.slots": 2})) as live:
+        assert live.gateway is not None
+        assert [process.pid for process in gateways()] == [live.gateway.pid]
+        assert models_of(live.gateway) == ["scripted"], "the scripted model is behind the gateway"
+        assert paths.ray_session.read_text() == LoggedExecutor.session_dir
+        log.append("the run")
+
+    assert log == [
+        "agent is held for linux/amd64",
+        "engine is given (3, 2, None, 'a-run')",
+        "engine starts",
+        "the run",
+        "engine ends",
+        "agent is let go",
+    ]
+    assert gateways() == []
+    assert not paths.ray_session.exists()
+
+
+def test_when_the_run_breaks_off_all_are_stopped_in_the_same_order(
+    serve: Serve, make_config: MakeConfig, paths: RunPaths, log: list[str]
+) -> None:
+    with pytest.raises(KeyboardInterrupt), serve(make_config("mini")):
+        raise KeyboardInterrupt
+
+    assert log[-3:] == ["engine starts", "engine ends", "agent is let go"]
+    assert gateways() == []
+    assert not paths.ray_session.exists()
+
+
+def test_when_the_engine_can_not_start_nothing_is_left(
+    serve: Serve, make_config: MakeConfig, paths: RunPaths, log: list[str]
+) -> None:
+    with pytest.raises(PrerequisiteError, match="Ray can't start"):
+        serve(make_config("mini"), error=NO_RAY).__enter__()
+
+    assert "engine starts" not in log
+    assert log[-1] == "agent is let go"
+    assert gateways() == []
+    assert not paths.ray_session.exists()
+
+
+def test_when_the_gateway_can_not_listen_nothing_else_is_started(
+    serve: Serve, make_config: MakeConfig, log: list[str]
+) -> None:
+    config = make_config("mini", {"cluster.gateway.host": "192.0.2.1"})
+
+    with pytest.raises(PrerequisiteError, match=r"the gateway can't listen at 192\.0\.2\.1"):
+        serve(config).__enter__()
+
+    assert log == []
+    assert gateways() == []
+
+
+def test_an_agent_that_asks_no_model_has_no_gateway(
+    serve: Serve, make_config: MakeConfig, log: list[str]
+) -> None:
+    with serve(make_config("nop")) as live:
+        assert live.gateway is None
+        assert gateways() == []
+
+    assert log[0] == "agent is held for linux/amd64"
+
+
+def test_grades_alone_have_an_engine_and_nothing_else(
+    serve: Serve, make_config: MakeConfig, log: list[str]
+) -> None:
+    with serve(make_config("mini"), held=False) as live:
+        assert live.gateway is None
+
+    assert log == ["engine is given (3, 1, None, 'a-run')", "engine starts", "engine ends"]
+
+
+def test_a_session_of_ray_that_is_somebody_elses_is_not_written_down(
+    serve: Serve, make_config: MakeConfig, paths: RunPaths, log: list[str]
+) -> None:
+    with serve(make_config("nop", {"cluster.ray_address": "10.0.0.1:6379"})):
+        assert not paths.ray_session.exists()
+
+    assert "engine is given (3, 1, '10.0.0.1:6379', 'a-run')" in log
