@@ -83,8 +83,8 @@ def clean_before_session(
 ) -> None:
     """Remove what this run's earlier sessions left, and other dead runs on this host.
 
-    `others` are kinds of sandboxes that an earlier session of this run may have had instead: it is
-    no trouble where they are not there.
+    Earlier sessions of this run may have used sandboxes of the kinds in `others` instead. Where
+    those can't be looked for, that is no problem.
     """
     runs_dir = paths.root.parent
     kinds = dict.fromkeys((kind, *kinds_used(runs_dir)))
