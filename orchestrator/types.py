@@ -237,7 +237,7 @@ class Prediction:
 
 
 class GradeReason(StrEnum):
-    """Why the harness said what it said."""
+    """What a verdict rests on."""
 
     TESTS = "tests"
     PATCH_DOES_NOT_APPLY = "patch_does_not_apply"

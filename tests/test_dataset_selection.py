@@ -44,7 +44,7 @@ def test_a_file_holds_one_a_line_with_comments(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [None, b"\xff\xfe\x00"])
-def test_a_file_that_can_not_be_read_is_told(tmp_path: Path, data: bytes | None) -> None:
+def test_a_file_that_can_not_be_read_is_reported(tmp_path: Path, data: bytes | None) -> None:
     if data is not None:
         (tmp_path / "ids").write_bytes(data)
 
@@ -64,7 +64,7 @@ def test_an_unknown_id_of_many_does_not_list_them_all() -> None:
         select(many, Selection(instances=("completely different",)))
 
 
-def test_a_regex_that_is_none_is_told() -> None:
+def test_a_regex_that_is_none_is_reported() -> None:
     with pytest.raises(ConfigError, match="no regex"):
         chosen("django[")
 

@@ -34,7 +34,7 @@ def test_what_leads_to_no_class_is_a_wrong_configuration(kind: str, says: str) -
     assert repr(kind) in str(caught.value)
 
 
-def test_every_guest_of_ours_is_named_by_an_import_path() -> None:
+def test_every_class_of_ours_is_named_by_an_import_path() -> None:
     for path in [*AGENTS.values(), *BACKENDS.values()]:
         module, _, name = path.partition(":")
         assert module.startswith("orchestrator.")

@@ -77,7 +77,7 @@ def test_tests_that_were_cut_off_are_no_verdict() -> None:
         verdict("i", files({"resolved": False}, output="test_a ... ok\ntest_b"))
 
 
-def test_no_report_is_no_verdict_and_tells_the_last_error() -> None:
+def test_no_report_is_no_verdict_and_says_the_last_error() -> None:
     with pytest.raises(HarnessUnavailable, match="no report: ERROR no space left"):
         verdict("i", files(log="INFO fine\nERROR no space left\nINFO bye"))
 

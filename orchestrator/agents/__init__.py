@@ -10,13 +10,13 @@ from orchestrator.config.schema import AgentSettings, find_agent_kind
 __all__ = ["Agent", "AgentKind", "load_agent_kind"]
 
 
-def load_agent_kind(settings: AgentSettings, locked: Mapping[str, str]) -> AgentKind:
+def load_agent_kind(settings: AgentSettings, locked_versions: Mapping[str, str]) -> AgentKind:
     """The agent of a run's configuration.
 
-    `locked` are the versions that the run began with; empty for a new run.
+    `locked_versions` are the versions that the run began with; empty for a new run.
 
     Raises:
         ConfigError: there is no such kind.
     """
-    kind: AgentKind = find_agent_kind(settings.kind)(settings, dict(locked))
+    kind: AgentKind = find_agent_kind(settings.kind)(settings, dict(locked_versions))
     return kind

@@ -70,9 +70,9 @@ class AgentKind(Protocol):
     needs_gold_patch: ClassVar[bool]
     """True: its rollouts get the gold answer. Only for agents that check a set-up."""
 
-    def __init__(self, settings: Any, locked: Mapping[str, str]) -> None:
-        """`settings` are of the class Settings. `locked` are the versions that the run began with,
-        from its lock.json; empty for a new run."""
+    def __init__(self, settings: Any, locked_versions: Mapping[str, str]) -> None:
+        """`settings` are of the class Settings. `locked_versions` are those of the run's lock.json;
+        empty for a new run."""
 
     def check(self, host: Host) -> None:
         """Before the night: whether it can work in the sandboxes of this host.
@@ -137,7 +137,7 @@ class SimpleKind(Generic[S]):
     needs_gold_patch: ClassVar[bool] = False
 
     settings: S
-    locked: Mapping[str, str]
+    locked_versions: Mapping[str, str]
 
     def check(self, host: Host) -> None:
         """It works anywhere."""

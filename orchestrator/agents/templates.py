@@ -1,4 +1,4 @@
-"""What agents whose prompts are templates have in common: their settings, and a check of them."""
+"""Settings of agents whose prompts are templates, and a check of the templates."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TemplateSettings(AgentSettings):
 
 
 def require_templates(settings: TemplateSettings) -> None:
-    """Raises ConfigError where a template can't be read: a night would fail by it."""
+    """Raises ConfigError where a template is no Jinja."""
     from jinja2 import Template, TemplateSyntaxError
 
     for key in TEMPLATES:

@@ -58,19 +58,19 @@ def choose_host(config: RunConfig, instances: Sequence[Instance]) -> Host:
         ConfigError: there is no such kind, or these instances can't have it.
     """
     if config.cluster.sandbox.kind != AUTO:
-        return _host(config, config.cluster.sandbox.kind, instances)
+        return _host_of_kind(config, config.cluster.sandbox.kind, instances)
     problem: OrchestratorError = ConfigError("no kind of sandbox isolates")
     for kind in BACKENDS:
         if not find_backend(kind).isolates and not config.benchmark.is_bundled:
             continue
         try:
-            return _host(config, kind, instances)
+            return _host_of_kind(config, kind, instances)
         except (PrerequisiteError, ConfigError) as error:
             problem = error
     raise problem
 
 
-def _host(config: RunConfig, kind: str, instances: Sequence[Instance]) -> Host:
+def _host_of_kind(config: RunConfig, kind: str, instances: Sequence[Instance]) -> Host:
     backend = find_backend(kind)
     backend.require_runnable(instances)
     return backend.host(config.cluster.sandbox.model_copy(update={"kind": kind}))

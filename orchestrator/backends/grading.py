@@ -41,38 +41,35 @@ def grade_in_sandbox(
             files = _evaluate(request, sandbox, places(sandbox))
     except InfraError as problem:
         error = problem
-    ended_at = time.time()
-    phases = {"harness": ended_at - started_at}
-    return grade_result(request, files, started_at, ended_at, phases, error)
+    phases_s = {"harness": time.time() - started_at}
+    return grade_result(request, started_at, files, phases_s, error)
 
 
 def grade_result(
     request: GradeRequest,
-    files: Mapping[str, bytes],
     started_at: float,
-    ended_at: float,
+    files: Mapping[str, bytes],
     phases_s: Mapping[str, float],
     error: InfraError | None = None,
 ) -> GradeResult:
-    """A verdict from the harness's files, or the failure that kept us from one."""
-    key = request.assignment.key
+    """The result of a grade that ends now: what the files say, or the failure that was met."""
     resolved: bool | None = None
     reason: GradeReason | None = None
     failure: Failure | None = None
     try:
         if error is not None:
             raise error
-        resolved, reason = verdict(key.instance_id, files)
+        resolved, reason = verdict(request.key.instance_id, files)
     except InfraError as raised:
         failure = raised.failure
     record = GradeRecord(
-        key,
+        request.key,
         patch_sha256(request.patch),
         resolved=resolved,
         reason=reason,
         failure=failure,
         started_at=started_at,
-        ended_at=ended_at,
+        ended_at=time.time(),
         phases_s=phases_s,
     )
     return GradeResult(record, files)

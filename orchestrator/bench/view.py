@@ -75,7 +75,7 @@ def level_line(level: Level) -> str:
     )
 
 
-def render(sweep: Sweep) -> RenderableType:
+def render_sweep(sweep: Sweep) -> RenderableType:
     found = sweep.findings
     parts: list[RenderableType] = []
     if found.levels:

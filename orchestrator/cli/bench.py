@@ -67,7 +67,7 @@ def bench(
     """
     from orchestrator.bench.advice import Question, conclude
     from orchestrator.bench.target import require_target
-    from orchestrator.bench.view import Sweep, opening, render
+    from orchestrator.bench.view import Sweep, opening, render_sweep
     from orchestrator.errors import EXIT_INTERRUPTED, PrerequisiteError
     from orchestrator.run.preflight import api_key
 
@@ -89,7 +89,7 @@ def bench(
     if as_json:
         opt.print_json(sweep.as_dict())
     else:
-        console.print(render(sweep), highlight=False)
+        console.print(render_sweep(sweep), highlight=False)
     if ended == INTERRUPTED:
         raise typer.Exit(EXIT_INTERRUPTED)
     if sweep.findings.advice is None:

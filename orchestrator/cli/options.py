@@ -132,7 +132,7 @@ def print_json(value: object) -> None:
 
 def report_and_exit(finished: Finished, console: Console, *, as_json: bool) -> NoReturn:
     """Print how a session ended, and leave with its exit code."""
-    from orchestrator.display.messages import summarize
+    from orchestrator.display.summary import summarize
 
     if as_json:
         print_json(finished.report.as_dict())

@@ -70,13 +70,13 @@ def launch(
     )
     console = opt.make_console(as_json=as_json)
     if dry_run:
-        from orchestrator.run.preview import as_dict, make_preview, render
+        from orchestrator.run.preview import make_preview, render_preview
 
         preview = make_preview(request)
         if as_json:
-            opt.print_json(as_dict(preview))
+            opt.print_json(preview.as_dict())
         else:
-            console.print(render(preview))
+            console.print(render_preview(preview))
         return
     from orchestrator.run.session import launch as launch_run
 

@@ -117,7 +117,7 @@ class LiveDisplay:
         self._view.notice = text
 
     def _frame(self) -> RenderableType:
-        return render(self._view, time.monotonic(), self._console.width, self._console.height)
+        return render_view(self._view, time.monotonic(), self._console.width, self._console.height)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -127,7 +127,7 @@ class LiveDisplay:
         self._live.stop()
 
 
-def render(view: View, now: float, width: int, height: int = 40) -> RenderableType:
+def render_view(view: View, now: float, width: int, height: int = 40) -> RenderableType:
     """The live view as it stands at `now`; pure but for rich."""
     bars = Table.grid(padding=(0, 1))
     bar_width = max(10, min(40, width - 34))

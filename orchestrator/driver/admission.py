@@ -42,38 +42,44 @@ import math
 from collections import deque
 from dataclasses import dataclass, field, replace
 
-from orchestrator.endpoint.load import LoadSample
+from orchestrator.endpoint.load_sample import LoadSample
 from orchestrator.endpoint.metrics import ServerMetrics
 
-START = 2
-RAISE = 1 / 8
-FILL = 0.6
+FIRST_LIMIT = 2
+RAISE_SHARE = 1 / 8
+"""By which the limit is raised."""
+CACHE_SHARE = 0.6
 """The budget's share of the cache: the sum of sizes varies, and what has ended lingers in it."""
-CUT = 0.85
-NEAR_CUT = 0.9
+CUT_TO = 0.85
+"""What is left of a budget that was too much."""
+NEAR_CUT_TO = 0.9
 """The same where the budget began at the cache's size, and so can't be far off."""
-RECOVER = 0.04
+RECOVERY = 0.04
 """Growth of the budget a round, as a share of what it lacks of what was too much."""
-PROBE = 0.0002
+CREEP = 0.0002
 """The same beyond that, as a share of itself."""
 RAISE_ROUNDS = 4.0
 """At least between two raises."""
 CUT_ROUNDS = 10.0
 """At least before a cut, and what loss by metrics is measured over: for less it is too noisy."""
-BLIND_ROUNDS = 6.0
+NO_METRICS_ROUNDS = 6.0
 """What loss without metrics is measured over."""
 NOISE = 0.08
 """A share of lost time that chance explains."""
-BLIND_NOISE = 0.15
-BLIND_LITTLE = 0.0
-BLIND_DOUBT = 0.995
+NO_METRICS_NOISE = 0.15
+"""The same without metrics."""
+NO_METRICS_LITTLE = 0.0
+"""The loss up to which the limit may rise without metrics."""
+NO_METRICS_FADING = 0.995
 """What the work seen elsewhere still counts a window later: it may have been luck."""
-BLIND_SLOWER = 1.2
+NO_METRICS_SLOWER = 1.2
+"""Less work counts as lost only where answers take so many times as long."""
 FORGET = 0.8
 """What earlier work still counts when there is more with as many rollouts."""
 WINDOW_S = 30.0
-BLIND_WINDOW_S = 120.0
-BLIND_ANSWERS = 40
+"""Samples are judged together for at least so long; without metrics, the next two."""
+NO_METRICS_WINDOW_S = 120.0
+NO_METRICS_ANSWERS = 40
 GROWING_ROUNDS = 5.0
 """The time constant of a size that still grows."""
 
@@ -139,7 +145,7 @@ class _Window:
         """Enough to judge by: without the cache's own figures that takes more."""
         if self.prompt_tokens > 0:
             return self.seconds >= WINDOW_S and self.answers > 0
-        return self.seconds >= BLIND_WINDOW_S and self.answers >= BLIND_ANSWERS
+        return self.seconds >= NO_METRICS_WINDOW_S and self.answers >= NO_METRICS_ANSWERS
 
     @property
     def recomputing(self) -> float:
@@ -192,7 +198,7 @@ class _TokenBudget:
         assert window.server is not None
         if window.server.kv_tokens not in (None, self.kv_tokens):
             self.kv_tokens = window.server.kv_tokens
-            self.allowed, self.too_much = FILL * (self.kv_tokens or 0), math.inf
+            self.allowed, self.too_much = CACHE_SHARE * (self.kv_tokens or 0), math.inf
         if not self.seen.seconds:
             self.size, self.is_grown = size, False
         self.seen.add(window)
@@ -209,7 +215,7 @@ class _TokenBudget:
 
     def grow(self, rounds: float) -> None:
         lacking = max(0.0, self.too_much - self.allowed) if math.isfinite(self.too_much) else 0.0
-        self.allowed += rounds * (RECOVER * lacking + PROBE * self.allowed)
+        self.allowed += rounds * (RECOVERY * lacking + CREEP * self.allowed)
 
     def cut(self, rollouts: int) -> None:
         """To a share of what is too much now.
@@ -221,7 +227,7 @@ class _TokenBudget:
         now = min(self.allowed, rollouts * self.size)
         before = self.too_much if is_near and math.isfinite(self.too_much) else now
         self.too_much = (before + now) / 2
-        self.allowed = max(self.size, (NEAR_CUT if is_near else CUT) * now)
+        self.allowed = max(self.size, (NEAR_CUT_TO if is_near else CUT_TO) * now)
 
 
 class Admission:
@@ -236,7 +242,7 @@ class Admission:
         if slots < 1:
             raise ValueError(f"{slots} slots")
         self._slots = slots
-        self._limit = max(1, min(slots, START if start is None else start))
+        self._limit = max(1, min(slots, FIRST_LIMIT if start is None else start))
         self._reason = "a first guess"
         self._window = _Window()
         self._recent: deque[_Window] = deque()
@@ -300,7 +306,7 @@ class Admission:
             self._set(budget.rollouts(), "as many as the KV cache has room for")
 
     def _raise(self, budget: _TokenBudget, loss: _Loss) -> None:
-        wanted = self._limit + max(1, int(self._limit * RAISE))
+        wanted = self._limit + max(1, int(self._limit * RAISE_SHARE))
         room = budget.rollouts(1.0 if budget.is_grown else 2.0)
         if min(wanted, room, self._slots) > self._limit:
             self._set(min(wanted, room), f"raised from {self._limit}: {loss.words}")
@@ -328,22 +334,22 @@ class Admission:
         return _Loss(lost, tolerated / 2, tolerated, words)
 
     def _lost_by_work(self, window: _Window) -> _Loss:
-        recent = self._sum_recent(window, BLIND_ROUNDS)
+        recent = self._sum_recent(window, NO_METRICS_ROUNDS)
         here = round(window.rollouts)
         for seen in self._at.values():
-            seen.grown_tokens *= BLIND_DOUBT
+            seen.grown_tokens *= NO_METRICS_FADING
         self._at[here] = _faded(self._at.get(here))
         self._at[here].add(window)
         fewer = [n for n in self._at if n < here]
         if not fewer:
-            return _Loss(0.0, BLIND_LITTLE, BLIND_NOISE, "nothing better was seen")
+            return _Loss(0.0, NO_METRICS_LITTLE, NO_METRICS_NOISE, "nothing better was seen")
         n = max(fewer, key=lambda n: self._at[n].work)
         best = self._at[n]
         lost = 1 - recent.work / best.work if best.work > 0 else 0.0
-        if recent.latency_s < BLIND_SLOWER * best.latency_s:
-            lost = min(lost, BLIND_NOISE)
+        if recent.latency_s < NO_METRICS_SLOWER * best.latency_s:
+            lost = min(lost, NO_METRICS_NOISE)
         words = f"{abs(lost):.0%} {'less' if lost > 0 else 'more'} work than at {n}"
-        return _Loss(lost, BLIND_LITTLE, BLIND_NOISE, words)
+        return _Loss(lost, NO_METRICS_LITTLE, NO_METRICS_NOISE, words)
 
     def _sum_recent(self, window: _Window, rounds: float) -> _Window:
         """The last windows, as few as hold so many rounds."""

@@ -11,7 +11,7 @@ from orchestrator.driver.admission import Admission
 from orchestrator.driver.executor import ModelStatus, Remark
 from orchestrator.driver.scheduler import Scheduler, Stage
 from orchestrator.endpoint.fields import SWALLOWED
-from orchestrator.endpoint.load import LoadSample
+from orchestrator.endpoint.load_sample import LoadSample
 from orchestrator.gateway.messages import Availability, Listening, Message, Requested, Sampled
 from orchestrator.journal import Journal
 from orchestrator.types import ModelRequest, RequestResult, RolloutKey

@@ -1,4 +1,4 @@
-"""What a run has to do, as a pure function of instances and journal. Resume is only this."""
+"""What a run has to do, as a pure function of its instances and its journal."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def make_plan(instances: Sequence[Instance], state: RunState) -> Plan:
 
 
 def choose_slots(cluster: Cluster, model: Model | None, memory_gb: float, cpus: int) -> int:
-    """Rollouts at once: as asked, or what memory, cores and the model are good for."""
+    """How many rollouts at once: as configured, or what memory, cores and the model allow."""
     if isinstance(cluster.workers, int):
         return cluster.workers
     grading_gb = cluster.grading.slots * cluster.sandbox.memory_request_gb

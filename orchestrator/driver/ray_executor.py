@@ -187,10 +187,12 @@ def _lost(running: _Running, error: ray.exceptions.RayError) -> RolloutResult | 
         files[TRACEBACK] = str(error).encode("utf-8", "replace")
     else:
         problem = WorkerLost(f"{type(error).__name__}: {one_line(error)}")
-    started_at, now = running.started_at, time.time()
-    if isinstance(request, RolloutRequest):
-        record = RolloutRecord(
-            request.key, failure=problem.failure, started_at=started_at, ended_at=now
-        )
-        return RolloutResult(record, files=files)
-    return grade_result(request, files, started_at, now, {}, problem)
+    if isinstance(request, GradeRequest):
+        return grade_result(request, running.started_at, files, {}, problem)
+    record = RolloutRecord(
+        request.key,
+        failure=problem.failure,
+        started_at=running.started_at,
+        ended_at=time.time(),
+    )
+    return RolloutResult(record, files=files)

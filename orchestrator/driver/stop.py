@@ -20,7 +20,11 @@ class StopSignal:
 
 @contextmanager
 def stop_on_signals(stop: StopSignal) -> Iterator[None]:
-    """Count SIGINT; SIGTERM and SIGHUP (host or terminal go) are two; a third gives up."""
+    """Count SIGINT as one, SIGTERM and SIGHUP (the host or the terminal goes) as two.
+
+    Raises:
+        KeyboardInterrupt: a SIGINT after two; nothing is waited for any more.
+    """
 
     def count(number: int, _frame: FrameType | None) -> None:
         stop.count += 1 if number == signal.SIGINT else 2

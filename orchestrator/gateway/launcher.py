@@ -41,10 +41,10 @@ class GatewayProcess:
     had not reported yet is lost; no verdict depends on it.
     """
 
-    def __init__(self, model: Model, place: GatewayAddress, api_key: str, log_path: Path) -> None:
+    def __init__(self, model: Model, address: GatewayAddress, api_key: str, log_path: Path) -> None:
         self.token = secrets.token_urlsafe(24)
         self._settings = GatewayStart(
-            model=model, api_key=api_key, token=self.token, host=place.host, port=place.port
+            model=model, api_key=api_key, token=self.token, host=address.host, port=address.port
         )
         self._log_path = log_path
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()

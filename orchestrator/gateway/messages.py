@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from orchestrator.config.schema import Model
-from orchestrator.endpoint.load import LoadSample
+from orchestrator.endpoint.load_sample import LoadSample
 from orchestrator.types import ModelRequest, RolloutKey
 
 

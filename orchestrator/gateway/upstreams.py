@@ -34,12 +34,12 @@ class Lost(Exception):
 
 
 class Busy(Exception):
-    """The server has enough, for now."""
+    """The server turns requests away for now (429, 503)."""
 
 
 @dataclass(frozen=True)
 class UpstreamAnswer:
-    """What a server meant to say: a completion, or a 4xx."""
+    """A server's last word on a request: a completion, or a 4xx."""
 
     status: int
     body: bytes
@@ -103,8 +103,8 @@ class Upstreams:
     async def stream(self, url: str, body: bytes) -> EventStream | UpstreamAnswer:
         """One streamed chat completion, or the 4xx in its place. Raises Lost or Busy.
 
-        Until the first event has come nothing has been promised to the agent, so a server that
-        dies before is one that was lost, and the request can be tried again.
+        Before the first event has come, nothing was sent to the agent: an attempt that fails by
+        then is lost, and the request can be tried again.
         """
         with _network_errors_as_lost():
             response = await self._post(url, data=body)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from orchestrator.endpoint.load import LoadSample
+from orchestrator.endpoint.load_sample import LoadSample
 from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.types import ModelRequest, RequestResult, RolloutKey
 

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from orchestrator.endpoint.load import LoadSample
+from orchestrator.endpoint.load_sample import LoadSample
 from orchestrator.errors import JournalError, one_line
 from orchestrator.journal.model_requests import (
     insert_requests,

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from orchestrator.errors import one_line
 from orchestrator.journal.views import RunState
 from orchestrator.report.build import Report
-from orchestrator.report.model_server import model_server
+from orchestrator.report.model_server import model_server_section
 from orchestrator.report.model_usage import rollout_costs
 from orchestrator.report.words import compact, duration
 
@@ -22,7 +22,7 @@ def render_markdown(report: Report, state: RunState) -> str:
             *_head(report),
             *_outcomes(report),
             *_repos(report),
-            *model_server(report, state.samples),
+            *model_server_section(report, state.samples),
             *_instances(report, state),
         ]
     )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from orchestrator.endpoint.load import LoadSample
+from orchestrator.endpoint.load_sample import LoadSample
 from orchestrator.report.build import Report
 from orchestrator.report.model_usage import ModelUsage, Spread
 from orchestrator.report.night import draw_night
 from orchestrator.report.words import amount, compact, duration
 
 
-def model_server(report: Report, samples: Sequence[LoadSample]) -> Iterator[str]:
+def model_server_section(report: Report, samples: Sequence[LoadSample]) -> Iterator[str]:
     """The section's lines; none where nothing was recorded."""
     usage = report.model_traffic
     if usage is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.endpoint.fields import SWALLOWED
-from orchestrator.endpoint.load import LoadSample
+from orchestrator.endpoint.load_sample import LoadSample
 from orchestrator.journal.views import RunState
 from orchestrator.report.stats import quantiles
 from orchestrator.types import ModelRequest, RequestResult, RolloutKey, RolloutRecord

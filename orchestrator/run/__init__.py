@@ -1,1 +1,1 @@
-"""A run, from a request to its report, and the services it needs meanwhile."""
+"""A run, from a request to its report, and the services that it needs."""

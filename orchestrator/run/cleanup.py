@@ -17,7 +17,7 @@ from rich.console import Console
 from orchestrator.backends import Backend, find_backend
 from orchestrator.backends.base import Cleaned
 from orchestrator.errors import ConfigError, JournalError, PrerequisiteError, one_line
-from orchestrator.locks import Locked, hold_lock, is_held
+from orchestrator.file_locks import Locked, hold_lock, is_held
 from orchestrator.paths import RunPaths
 from orchestrator.plugins import BACKENDS
 from orchestrator.run.lock import RunLock
@@ -48,13 +48,13 @@ def is_live(run_dir: Path) -> bool:
 
 
 def kinds_used(runs_dir: Path) -> tuple[str, ...]:
-    """The kinds of sandboxes that the runs in a folder worked in, as their locks say."""
+    """The kinds of sandboxes that runs in this folder used, by their lock.json."""
     kinds = (_kind_of(RunPaths(run_dir)) for run_dir in sorted(runs_dir.glob("*/")))
     return tuple(dict.fromkeys(kind for kind in kinds if kind))
 
 
 def known_kinds(runs_dir: Path) -> tuple[str, ...]:
-    """Ours, and those of other people that runs in this folder worked in."""
+    """Our kinds, and other people's that runs in this folder used."""
     return tuple(dict.fromkeys((*BACKENDS, *kinds_used(runs_dir))))
 
 
@@ -83,8 +83,8 @@ def clean_before_session(
 ) -> None:
     """Remove what this run's earlier sessions left, and other dead runs on this host.
 
-    `others` are kinds of sandboxes that an earlier session of this run may have had instead: it is
-    no trouble where they are not there.
+    Earlier sessions of this run may have used sandboxes of the kinds in `others` instead. Where
+    those can't be looked for, that is no problem.
     """
     runs_dir = paths.root.parent
     kinds = dict.fromkeys((kind, *kinds_used(runs_dir)))

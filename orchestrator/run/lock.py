@@ -1,4 +1,4 @@
-"""lock.json: what the number depends on, as it was when the run started. Read and written here."""
+"""lock.json: what the number depends on, as it was when the run started."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orchestrator.errors import ConfigError, JournalError, one_line
 from orchestrator.paths import RunPaths, write_atomic
 from orchestrator.run.preflight import Checked
 
-# the harness works with Docker's SDK, so that it counts in every sandbox
+# with `docker`, as the harness uses Docker's SDK for every kind of sandbox
 PACKAGES = ("swe-orchestrator", "swebench", "mini-swe-agent", "ray", "docker")
 
 

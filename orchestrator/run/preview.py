@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,67 +53,72 @@ class Preview:
     problems: tuple[str, ...]
     """Prerequisites that a launch would stop at."""
 
+    def as_dict(self) -> dict[str, Any]:
+        """For --json: everything, in the run's order."""
+        images = {instance.instance_id: instance.image for instance in self.dataset.instances}
+        return {
+            "run_id": self.config.run_id,
+            "benchmark": self.config.benchmark.name,
+            "model": self.config.model.name if self.config.model else None,
+            "agent": self.config.agent_name,
+            "sandbox": self.host.kind,
+            "slots": {"rollout": self.slots, "grade": self.config.cluster.grading.slots},
+            "rollouts": [
+                {"instance_id": work.instance_id, "image": images[work.instance_id]}
+                for work in self.plan.rollouts
+            ],
+            "missing_images": list(self.missing_images),
+            "estimate": {"wall_s": round(self.estimate.wall_s), "disk_gb": self.estimate.disk_gb},
+            "free_gb": round(self.free_gb, 1),
+            "problems": list(self.problems),
+        }
+
 
 def make_preview(request: RunRequest) -> Preview:
     """Decide everything that a launch decides. Raises ConfigError."""
     config = load_config(request)
     dataset = load_dataset(config.benchmark, config.selection)
-    problems = []
-    try:
+    problems: list[str] = []
+    with _noted_in(problems):
         require_address(config, request)
-    except PrerequisiteError as error:
-        problems.append(str(error))
-    try:
-        host = choose_host(config, dataset.instances)
-        backend = find_backend(host.kind)
-        missing = backend.missing_images(dataset.instances)
-    except PrerequisiteError as error:
-        problems.append(str(error))
-        memory_gb = psutil.virtual_memory().total / 1e9
-        wanted = config.cluster.sandbox.kind
-        kind = next(iter(BACKENDS)) if wanted == AUTO else wanted
-        backend = find_backend(kind)
-        host = Host(f"{kind} (not there)", memory_gb, os.cpu_count() or 1)
-        missing = tuple(dict.fromkeys(i.image for i in dataset.instances))
-    else:
-        try:
-            if config.agent is not None:
-                load_agent_kind(config.agent, {}).check(host)
-        except PrerequisiteError as error:
-            problems.append(str(error))
+    wanted = config.cluster.sandbox.kind
+    kind = next(iter(BACKENDS)) if wanted == AUTO else wanted
+    memory_gb, cpus = psutil.virtual_memory().total / 1e9, os.cpu_count() or 1
+    host = Host(f"{kind} (not there)", memory_gb, cpus)
+    missing = tuple(dict.fromkeys(instance.image for instance in dataset.instances))
+    with _noted_in(problems):
+        found = choose_host(config, dataset.instances)
+        missing = find_backend(found.kind).missing_images(dataset.instances)
+        host, kind = found, found.kind
+        if config.agent is not None:
+            load_agent_kind(config.agent, {}).check(host)
     plan = make_plan(dataset.instances, RunState.of_new(config.run_id, dataset.instances))
     slots = choose_slots(config.cluster, config.model, host.memory_gb, host.cpus)
     slots = min(slots, len(plan.rollouts))
-    guess = estimate(config, plan, slots, len(missing))
-    free_gb = free_disk_gb(Path(config.runs_dir))
-    warnings = backend.image_warnings(len(missing))
     return Preview(
-        config, dataset, plan, host, slots, missing, guess, free_gb, warnings, tuple(problems)
+        config=config,
+        dataset=dataset,
+        plan=plan,
+        host=host,
+        slots=slots,
+        missing_images=missing,
+        estimate=estimate(config, plan, slots, len(missing)),
+        free_gb=free_disk_gb(Path(config.runs_dir)),
+        image_warnings=find_backend(kind).image_warnings(len(missing)),
+        problems=tuple(problems),
     )
 
 
-def as_dict(preview: Preview) -> dict[str, Any]:
-    """For --json: everything, in the run's order."""
-    images = {instance.instance_id: instance.image for instance in preview.dataset.instances}
-    return {
-        "run_id": preview.config.run_id,
-        "benchmark": preview.config.benchmark.name,
-        "model": preview.config.model.name if preview.config.model else None,
-        "agent": preview.config.agent_name,
-        "sandbox": preview.host.kind,
-        "slots": {"rollout": preview.slots, "grade": preview.config.cluster.grading.slots},
-        "rollouts": [
-            {"instance_id": work.instance_id, "image": images[work.instance_id]}
-            for work in preview.plan.rollouts
-        ],
-        "missing_images": list(preview.missing_images),
-        "estimate": {"wall_s": round(preview.estimate.wall_s), "disk_gb": preview.estimate.disk_gb},
-        "free_gb": round(preview.free_gb, 1),
-        "problems": list(preview.problems),
-    }
+@contextmanager
+def _noted_in(problems: list[str]) -> Iterator[None]:
+    """Note what is missing, and go on."""
+    try:
+        yield
+    except PrerequisiteError as error:
+        problems.append(str(error))
 
 
-def render(preview: Preview) -> RenderableType:
+def render_preview(preview: Preview) -> RenderableType:
     """For people: the head of the list, and what disk and night must hold."""
     config, plan = preview.config, preview.plan
     table = Table("#", "instance", "image", title=config.run_id, title_justify="left")

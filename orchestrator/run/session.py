@@ -20,7 +20,7 @@ from orchestrator.config import RunConfig, RunRequest, load_config, load_run_con
 from orchestrator.config.address import require_address
 from orchestrator.config.schema import AUTO
 from orchestrator.dataset import Dataset, load_dataset
-from orchestrator.display.messages import announce
+from orchestrator.display.summary import announce
 from orchestrator.display.terminal import make_display, waiting
 from orchestrator.display.view import View
 from orchestrator.driver.admission import Admission
@@ -125,7 +125,7 @@ def start(
     plan = make_plan(dataset.instances, state)
     if agent is None:
         plan = plan.without_rollouts
-    checked = _check(config, dataset, paths, plan, agent, console)
+    checked = _clean_up_and_check(config, dataset, paths, plan, agent, console)
     lock = make_lock(config, dataset, checked, agent)
     if config.agent:
         agent = load_agent_kind(config.agent, lock.versions)  # from now on it is these
@@ -160,11 +160,11 @@ def reopen(
         plan = make_plan(dataset.instances, journal.state())
         if only_grades or agent is None:
             plan = plan.without_rollouts
-        checked = _check(config, dataset, paths, plan, agent, console)
+        checked = _clean_up_and_check(config, dataset, paths, plan, agent, console)
         yield Session(config, dataset, paths, lock, agent, plan, checked, journal)
 
 
-def _check(
+def _clean_up_and_check(
     config: RunConfig,
     dataset: Dataset,
     paths: RunPaths,
@@ -172,9 +172,9 @@ def _check(
     agent: AgentKind | None,
     console: Console,
 ) -> Checked:
-    """Clean up after dead sessions, which may have filled the disk, and see what is there."""
+    """Clean up after dead sessions, which may have filled the disk; then check what is needed."""
     host = choose_host(config, dataset.instances)
-    # a kind that is chosen anew each time may have been another one
+    # where `auto` chooses the kind, earlier sessions may have had another
     others = BACKENDS if config.cluster.sandbox.kind == AUTO else ()
     clean_before_session(paths, host.kind, others, console)
     with waiting(console, "checking what the run needs"):

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from orchestrator.errors import InfraError, InternalError, WorkerLost
 
 TRACEBACK = "traceback.txt"
-
-
 HOST_TROUBLE = frozenset(
     {
         *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO),
@@ -21,10 +19,10 @@ HOST_TROUBLE = frozenset(
 
 
 def unforeseen(error: Exception) -> tuple[InfraError, Mapping[str, bytes]]:
-    """The failure that an exception is which left our own code, and the file that shows where.
+    """An exception of our own code as a failure, and the file that shows where it arose.
 
-    A host that has run out of something is WorkerLost, which counts against that host. All else is
-    InternalError: a bug of ours.
+    Where the host has run out of something it is WorkerLost, which counts against that host. All
+    else is InternalError: a bug of ours.
     """
     ran_out = isinstance(error, OSError) and error.errno in HOST_TROUBLE
     kind = WorkerLost if ran_out or isinstance(error, MemoryError) else InternalError

@@ -21,7 +21,7 @@ def grade(request: GradeRequest) -> GradeResult:
     try:
         return backend_of(request.assignment).grade(request)
     except SandboxUnavailable as error:
-        return grade_result(request, {}, started_at, time.time(), {}, error)
+        return grade_result(request, started_at, {}, {}, error)
     except Exception as error:  # noqa: BLE001 - the boundary of the worker: it ends as a failure
         failure, files = unforeseen(error)
-        return grade_result(request, files, started_at, time.time(), {}, failure)
+        return grade_result(request, started_at, files, {}, failure)

@@ -30,7 +30,7 @@ class _Account:
     """By phase."""
     pulled: bool = False
     result: RolloutResult | None = None
-    """Once there is one, nothing that goes wrong on the way out takes it back."""
+    """Once there is one, it stays, whatever goes wrong while the rollout is cleaned up."""
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -68,13 +68,13 @@ def roll_out(
 def _failed(
     request: RolloutRequest, account: _Account, error: InfraError, files: Mapping[str, bytes]
 ) -> RolloutResult:
-    """What an error comes to: a failure, or a note on the result that was there before it."""
-    there = account.result
-    if there is None:
+    """The rollout's result after an error: a failure, or a note where there was a result before."""
+    earlier = account.result
+    if earlier is None:
         return RolloutResult(RolloutRecord(request.key, failure=error.failure), files=files)
     note = f"on the way out: {error}"
-    record = replace(there.record, notes=(*there.record.notes, note))
-    return replace(there, record=record, files={**there.files, **files})
+    record = replace(earlier.record, notes=(*earlier.record.notes, note))
+    return replace(earlier, record=record, files={**earlier.files, **files})
 
 
 def _evict_if_useless(request: RolloutRequest, account: _Account) -> None:

@@ -26,11 +26,11 @@ def check_agent(make_config: Callable[..., RunConfig]) -> Callable[..., None]:
         name: str,
         host: Host = CONTAINERS,
         settings: Mapping[str, Any] | None = None,
-        locked: Mapping[str, str] | None = None,
+        locked_versions: Mapping[str, str] | None = None,
     ) -> None:
         agent = make_config(name, settings).agent
         assert agent is not None
-        load_agent_kind(agent, locked or {}).check(host)
+        load_agent_kind(agent, locked_versions or {}).check(host)
 
     return check
 

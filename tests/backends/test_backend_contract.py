@@ -17,8 +17,8 @@ from orchestrator.config import RunConfig
 from orchestrator.config.schema import Cluster, Images, SandboxSettings
 from orchestrator.dataset import Dataset
 from orchestrator.errors import SandboxUnavailable
+from orchestrator.file_locks import hold_lock
 from orchestrator.gold_answers import unseal
-from orchestrator.locks import hold_lock
 from orchestrator.paths import RunPaths
 from orchestrator.types import GradeReason, GradeResult, Instance, RolloutKey, patch_sha256
 

@@ -32,7 +32,7 @@ def test_a_grade_names_the_patch_that_it_is_on(request_: GradeRequest) -> None:
     key = request_.assignment.key.instance_id
     seen = {REPORT: json.dumps({key: {"resolved": True}}).encode()}
 
-    result = grade_result(request_, seen, 1.0, 2.0, {})
+    result = grade_result(request_, 1.0, seen, {})
 
     assert (result.key.instance_id, result.key.attempt, result.resolved) == (key, 3, True)
     assert result.record.patch_sha256 == patch_sha256("a patch")
@@ -42,7 +42,7 @@ def test_a_grade_names_the_patch_that_it_is_on(request_: GradeRequest) -> None:
 def test_an_error_of_the_world_is_a_failure_even_beside_a_report(request_: GradeRequest) -> None:
     seen = {REPORT: json.dumps({request_.assignment.key.instance_id: {"resolved": True}}).encode()}
 
-    result = grade_result(request_, seen, 1.0, 2.0, {}, SandboxUnavailable("gone"))
+    result = grade_result(request_, 1.0, seen, {}, SandboxUnavailable("gone"))
 
     assert result.resolved is None
     assert result.failure is not None

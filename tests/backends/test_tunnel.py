@@ -152,7 +152,7 @@ def test_a_client_that_hangs_up_early_does_not_disturb_others(house: House) -> N
         assert client.get("/polite").text == "/polite"
 
 
-def test_a_server_that_dies_at_its_start_is_told_with_its_last_words(house: House) -> None:
+def test_a_server_that_dies_at_its_start_is_reported_with_its_last_words(house: House) -> None:
     dies = "import sys; print('no such model', flush=True); sys.exit('größer: gives up')"
 
     with pytest.raises(SandboxUnavailable, match=r"not start: no such model\ngrößer: gives up$"):

@@ -11,7 +11,7 @@ from orchestrator.bench.advice import conclude
 from orchestrator.bench.conversations import shape_for
 from orchestrator.bench.levels import Level
 from orchestrator.bench.target import Target
-from orchestrator.bench.view import Sweep, level_line, render
+from orchestrator.bench.view import Sweep, level_line, render_sweep
 from orchestrator.config.schema import Endpoint, Model
 
 
@@ -27,7 +27,7 @@ def shown(*levels: Level, ended: str | None = None) -> str:
     target = Target(url, {}, {}, 10, shape_for(32768, 40), 3.0, True, None)
     model = Model(name="m", served_name="m", endpoint=Endpoint(base_url=url))
     console = Console(file=io.StringIO(), width=80)
-    console.print(render(Sweep(model, target, QUESTION, conclude(levels, QUESTION, ended))))
+    console.print(render_sweep(Sweep(model, target, QUESTION, conclude(levels, QUESTION, ended))))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 

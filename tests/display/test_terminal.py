@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from support.rows import failed, graded, rolled, state
 
-from orchestrator.display.terminal import LiveDisplay, PlainDisplay, make_display, render
+from orchestrator.display.terminal import LiveDisplay, PlainDisplay, make_display, render_view
 from orchestrator.display.view import View
 
 
@@ -58,7 +58,7 @@ def test_the_live_view_shows_what_failed_and_why_nothing_moves(view: View) -> No
     view.apply(failed("b"), 2.0)
     view.notice = "waiting for the model server"
     where = console()
-    where.print(render(view, 60.0, width=100))
+    where.print(render_view(view, 60.0, width=100))
 
     shown = text_of(where)
     assert "1/2" in shown
@@ -70,6 +70,6 @@ def test_the_live_view_shows_what_failed_and_why_nothing_moves(view: View) -> No
 def test_the_live_view_keeps_to_its_width(view: View, width: int) -> None:
     view.apply(rolled("a"), 1.0)
     where = console(width=width)
-    where.print(render(view, 60.0, width))
+    where.print(render_view(view, 60.0, width))
 
     assert max(map(len, text_of(where).splitlines())) <= width

@@ -18,7 +18,7 @@ from support.rows import sampled
 
 from orchestrator.driver.admission import Admission
 from orchestrator.driver.executor import ModelStatus
-from orchestrator.endpoint.load import LoadSample
+from orchestrator.endpoint.load_sample import LoadSample
 from orchestrator.endpoint.metrics import ServerMetrics
 
 DISTURBED = sampled(

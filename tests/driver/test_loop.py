@@ -21,7 +21,7 @@ from orchestrator.driver.loop import Driver, RequestBuilder
 from orchestrator.driver.plan import make_plan
 from orchestrator.driver.scheduler import Scheduler, Start
 from orchestrator.driver.stop import StopSignal
-from orchestrator.endpoint.load import LoadSample
+from orchestrator.endpoint.load_sample import LoadSample
 from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.errors import JournalError
 from orchestrator.gateway.messages import Availability, Listening, Message, Requested, Sampled

@@ -61,7 +61,7 @@ def test_an_answer_of_nothing_but_reasoning_is_swallowed(ask: Callable[..., Comp
     assert answer.content == ""
 
 
-def test_a_prompt_that_is_too_long_is_told_apart(ask: Callable[..., Completion]) -> None:
+def test_a_prompt_that_is_too_long_is_a_context_overflow(ask: Callable[..., Completion]) -> None:
     with pytest.raises(ContextOverflow):
         ask("overflows", turn=2)
 

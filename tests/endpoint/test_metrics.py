@@ -120,7 +120,7 @@ class TestSum:
         }
         assert both == ServerMetrics(**doubled, kv_usage=0.7)
 
-    def test_a_cache_that_is_not_told_of_counts_nothing(self) -> None:
+    def test_a_cache_of_unknown_size_counts_nothing(self) -> None:
         known = ServerMetrics(kv_tokens=100)
         assert (known + known).kv_tokens == 200
         assert (known + ServerMetrics()).kv_tokens == 100

@@ -105,7 +105,7 @@ def test_a_server_that_answers_is_ready_for_the_night(start: Start) -> None:
         ("hangs_up:9", "complete a chat"),
     ],
 )
-def test_a_server_without_a_usable_answer_is_told_before_the_night(
+def test_a_server_without_a_usable_answer_is_reported_before_the_night(
     start: Start, persona: str, said: str
 ) -> None:
     base_url = start(persona)
@@ -126,7 +126,7 @@ def completion(message: dict[str, Any], finish_reason: str = "stop") -> str:
         (completion({"content": None, "reasoning": "Well, 17"}, "length"), "on"),
     ],
 )
-def test_the_canary_tells_whether_the_model_thinks(
+def test_the_canary_says_whether_the_model_thinks(
     web_page: Callable[..., str], answer: str, thinking: str
 ) -> None:
     base_url = web_page("200 OK", answer)

@@ -125,12 +125,12 @@ def test_a_gateway_ends_with_its_driver_however_that_ends(tmp_path: Path) -> Non
 import sys, time
 from pathlib import Path
 from urllib.parse import unquote
-from orchestrator.config.schema import Gateway
+from orchestrator.config.schema import GatewayAddress
 from orchestrator.gateway.launcher import GatewayProcess
 from support.local_gateway import model_at
 from support.rows import asked, key_of
 log = Path({str(tmp_path / "log")!r})
-with GatewayProcess(model_at("http://127.0.0.1:9/v1"), Gateway(), "", log) as gateway:
+with GatewayProcess(model_at("http://127.0.0.1:9/v1"), GatewayAddress(), "", log) as gateway:
     print(gateway.pid, flush=True)
     time.sleep(60)
 """

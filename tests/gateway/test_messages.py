@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.endpoint.load import LoadSample
+from orchestrator.endpoint.load_sample import LoadSample
 from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.gateway.messages import (
     Availability,

@@ -6,7 +6,7 @@ from typing import Any
 
 from support.rows import asked
 
-from orchestrator.endpoint.load import LoadSample
+from orchestrator.endpoint.load_sample import LoadSample
 from orchestrator.gateway.meter import Meter
 from orchestrator.gateway.states import ServerState
 from orchestrator.types import RequestResult

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.rows import asked, instances, key_of, rolled, sampled
 
-from orchestrator.endpoint.load import LoadSample
+from orchestrator.endpoint.load_sample import LoadSample
 from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.errors import JournalError
 from orchestrator.journal import Journal, read_journal

@@ -23,7 +23,7 @@ def row_of(text: str, instance_id: str) -> str:
     return [line for line in text.splitlines() if line.startswith(f"| {instance_id} |")][-1]
 
 
-def test_a_finished_run_tells_its_number_and_where_it_comes_from() -> None:
+def test_a_finished_run_says_its_number_and_where_it_comes_from() -> None:
     text = render(
         state(
             rolled("a-1", usage=Usage(4, 12345, 678)),

@@ -10,14 +10,14 @@ from support.rows import asked, graded, rolled, sampled, state
 from orchestrator.config import RunRequest, load_config
 from orchestrator.journal import RunState
 from orchestrator.report.build import build_report
-from orchestrator.report.model_server import model_server
+from orchestrator.report.model_server import model_server_section
 from orchestrator.types import RequestResult
 
 CONFIG = load_config(RunRequest("demo", run_id="r1", runs_dir=str(Path("runs"))))
 
 
 def section(seen: RunState) -> list[str]:
-    return list(model_server(build_report(CONFIG, seen, {}), seen.samples))
+    return list(model_server_section(build_report(CONFIG, seen, {}), seen.samples))
 
 
 def test_where_nothing_was_asked_there_is_no_section() -> None:

@@ -21,7 +21,7 @@ def lines(seen: RunState) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in cells if row}
 
 
-def test_a_run_tells_what_it_cost_and_that_the_server_was_away() -> None:
+def test_a_run_says_what_it_cost_and_that_the_server_was_away() -> None:
     found = lines(
         state(
             rolled("a"),

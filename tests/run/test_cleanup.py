@@ -195,7 +195,7 @@ def test_kinds_of_other_people_are_known_from_the_locks_of_their_runs(runs_dir: 
     assert known_kinds(runs_dir) == (*BACKENDS, STRANGER)
 
 
-def test_a_run_has_one_driver_and_the_next_is_told_which(
+def test_a_run_has_one_driver_and_the_next_learns_which(
     drive: Callable[[str], subprocess.Popen[str]], runs_dir: Path
 ) -> None:
     driver = drive("a-run")

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from orchestrator.config import RunRequest
 from orchestrator.errors import ConfigError
-from orchestrator.run.preview import ROWS_SHOWN, Preview, as_dict, make_preview, render
+from orchestrator.run.preview import ROWS_SHOWN, Preview, make_preview, render_preview
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def seen_of(runs_dir: Path, agent: str = "mini", **settings: Any) -> Preview:
 
 def text_of(seen: Preview) -> str:
     console = Console(file=io.StringIO(), width=200)
-    console.print(render(seen))
+    console.print(render_preview(seen))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -79,7 +79,7 @@ def test_what_can_not_be_met_is_an_error(runs_dir: Path) -> None:
 
 def test_programs_get_every_rollout_with_its_image(runs_dir: Path) -> None:
     seen = seen_of(runs_dir, selection__shuffle=True, cluster__workers=2, cluster__grading__slots=3)
-    found = as_dict(seen)
+    found = seen.as_dict()
 
     images = {instance.instance_id: instance.image for instance in seen.dataset.instances}
     assert found["rollouts"] == [
@@ -127,5 +127,5 @@ def test_images_that_may_not_fit_are_warned_of(runs_dir: Path) -> None:
 def test_an_agent_without_a_model_is_shown_without_one(runs_dir: Path) -> None:
     seen = seen_of(runs_dir, agent="gold")
 
-    assert as_dict(seen)["model"] is None
+    assert seen.as_dict()["model"] is None
     assert "12 rollouts of demo by gold\n" in text_of(seen).replace(" \n", "\n")

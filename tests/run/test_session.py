@@ -45,7 +45,7 @@ def test_a_new_run_has_everything_before_it(request_of: Any, run_dir: Path) -> N
         assert {key.run_id for key in session.plan.rollouts} == {"r"}
         assert session.plan.grades == ()
         assert isinstance(session.agent, SimpleKind)
-        assert session.agent.locked == session.lock.versions, "other versions end it"
+        assert session.agent.locked_versions == session.lock.versions, "other versions end it"
         assert session.checked.host.kind == session.lock.sandbox.kind == "process"
         assert session.paths.root == run_dir.resolve()
 

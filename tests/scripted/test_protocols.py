@@ -53,13 +53,13 @@ def asked(system: str, **more: Any) -> dict[str, Any]:
         (asked("one command in a fenced block", tools=None), Protocol.THOUGHT_ACTION),
     ],
 )
-def test_a_protocol_is_known_by_what_the_model_is_told(
+def test_a_protocol_is_known_by_what_the_model_is_asked_for(
     request_: dict[str, Any], protocol: Protocol
 ) -> None:
     assert protocol_of(request_) is protocol
 
 
-def test_it_may_be_told_in_the_second_message() -> None:
+def test_it_may_stand_in_the_second_message() -> None:
     request = asked("be careful")
     request["messages"][1]["content"] = "answer in <command> tags"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from orchestrator.endpoint.load import LoadSample
+from orchestrator.endpoint.load_sample import LoadSample
 from orchestrator.journal import RunState, SessionRow
 from orchestrator.types import (
     Failure,

@@ -44,7 +44,7 @@ class PatientKind(SimpleKind[PatientSettings]):
     def check(self, host: Host) -> None:
         if not self.settings.greeting:
             raise ConfigError("agent.greeting: say something")
-        if self.locked.get("patient", VERSION) != VERSION:
+        if self.locked_versions.get("patient", VERSION) != VERSION:
             raise PrerequisiteError("This run began with another version.", "Bring it back.")
 
     def versions(self) -> dict[str, str]:

@@ -94,7 +94,9 @@ def test_a_stream_passes_and_its_first_token_is_timed(
     assert 0 < request.first_token_s <= request.total_s
 
 
-def test_a_prompt_that_is_too_long_is_told_apart(vllm_server: TinyVllm, gateway_to: Open) -> None:
+def test_a_prompt_that_is_too_long_is_a_context_overflow(
+    vllm_server: TinyVllm, gateway_to: Open
+) -> None:
     gateway = gateway_to(vllm_server)
     with (
         ChatClient(gateway.base_url(), gateway.token) as client,

@@ -100,7 +100,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_full_disk_is_told_before_the_start(small_disk: Path) -> None:
+def test_full_disk_is_reported_before_the_start(small_disk: Path) -> None:
     ended = CommandLine(small_disk / "runs").launch("process", "full", "--agent", "gold")
     assert ended.exit_code == 3
     assert "min_free_disk_gb" in ended.stderr

@@ -167,7 +167,7 @@ def test_ignored_files_stay_out(repository: Repository) -> None:
     assert ".gitignore" in patch
 
 
-def test_bytes_that_are_no_text_are_told_and_still_plain_ascii(repository: Repository) -> None:
+def test_bytes_that_are_no_text_are_noted_and_still_plain_ascii(repository: Repository) -> None:
     patch, remarks = repository.harvest(CHANGES["latin-1 bytes"])
 
     assert patch.isascii()

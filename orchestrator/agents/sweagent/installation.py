@@ -22,7 +22,7 @@ from pathlib import Path
 from orchestrator.agents.base import Say
 from orchestrator.agents.sweagent.paths import SweAgentFolder, SweAgentPaths
 from orchestrator.errors import ConfigError, PrerequisiteError, one_line
-from orchestrator.locks import Locked, hold_lock
+from orchestrator.file_locks import Locked, hold_lock
 from orchestrator.paths import write_atomic
 
 SOURCE = "https://github.com/SWE-agent/SWE-agent"
@@ -99,7 +99,7 @@ def hold_installation() -> AbstractContextManager[None]:
         PrerequisiteError: somebody is about to.
     """
     problem = "Another version of SWE-agent is being installed."
-    return _held(SweAgentFolder.of_user().in_use, problem, "Wait for it.", shared=True)
+    return _hold(SweAgentFolder.of_user().in_use, problem, "Wait for it.", shared=True)
 
 
 def install(source: str, ref: str, platform: str, say: Say, detail: Say) -> Installation:
@@ -117,10 +117,10 @@ def install(source: str, ref: str, platform: str, say: Say, detail: Say) -> Inst
         raise ConfigError(f"no sandboxes of platform {platform!r}; known: {', '.join(WHEELS)}")
     folder = SweAgentFolder.of_user()
     with ExitStack() as stack:
-        stack.enter_context(_only_one(folder))
+        stack.enter_context(_hold_install_lock(folder))
         found = find_installation()
         if found is None or not _fits(found, source, ref):
-            stack.enter_context(_in_nobodys_use(folder))
+            stack.enter_context(_hold_unused(folder))
             found = _install_agent(folder, source, ref, say, detail)
         if platform not in found.platforms:
             say(f"installing its server for sandboxes of {platform}")
@@ -273,17 +273,17 @@ def _run(command: Sequence[str], problem: str, detail: Say | None = None) -> str
     return "".join(lines)
 
 
-def _only_one(folder: SweAgentFolder) -> AbstractContextManager[None]:
-    return _held(folder.lock, "Another `agents install sweagent` is at work.", "Wait for it.")
+def _hold_install_lock(folder: SweAgentFolder) -> AbstractContextManager[None]:
+    return _hold(folder.lock, "Another `agents install sweagent` is at work.", "Wait for it.")
 
 
-def _in_nobodys_use(folder: SweAgentFolder) -> AbstractContextManager[None]:
+def _hold_unused(folder: SweAgentFolder) -> AbstractContextManager[None]:
     problem = "A run works with the SWE-agent that is installed."
-    return _held(folder.in_use, problem, "Wait for its end, or stop it.")
+    return _hold(folder.in_use, problem, "Wait for its end, or stop it.")
 
 
 @contextmanager
-def _held(path: Path, problem: str, cure: str, *, shared: bool = False) -> Iterator[None]:
+def _hold(path: Path, problem: str, cure: str, *, shared: bool = False) -> Iterator[None]:
     """Raises PrerequisiteError(problem, cure) where another process has the lock."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:

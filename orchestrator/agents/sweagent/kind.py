@@ -37,7 +37,7 @@ class SweAgentKind(SimpleKind[SweAgentSettings]):
 
     @property
     def _commit(self) -> str:
-        return self.locked.get(COMMIT, "")
+        return self.locked_versions.get(COMMIT, "")
 
     def check(self, host: Host) -> None:
         require_templates(self.settings)

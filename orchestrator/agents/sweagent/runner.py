@@ -264,7 +264,7 @@ def shorten(text: str, limit: int) -> str:
     return f"{text[:half]}\n[... {left_out} characters left out ...]\n{text[-half:]}"
 
 
-def roll_out(worker: Worker, request: dict[str, Any]) -> None:
+def serve_rollout(worker: Worker, request: dict[str, Any]) -> None:
     """One rollout, to its `end` or `failed`."""
     config = request["config"]
     tools = ToolConfig(
@@ -335,4 +335,4 @@ def main() -> None:
         with open(Path(request["output_dir"]) / "sweagent.log", "ab") as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
-        roll_out(worker, request)
+        serve_rollout(worker, request)

@@ -36,9 +36,14 @@ class DockerBackend:
         with contextlib.closing(connect(HOST_TIMEOUT_S)) as client:
             info = client.info()
         require_tools("docker")  # the harness stops its containers with the command line client
-        memory_gb, cpus = info["MemTotal"] / 1e9, int(info["NCPU"])
-        version = str(info["ServerVersion"])
-        return Host(settings.kind, memory_gb, cpus, version, self.isolates, settings.platform)
+        return Host(
+            settings.kind,
+            memory_gb=info["MemTotal"] / 1e9,
+            cpus=int(info["NCPU"]),
+            engine_version=str(info["ServerVersion"]),
+            isolates=self.isolates,
+            platform=settings.platform,
+        )
 
     def require_runnable(self, instances: Sequence[Instance]) -> None:
         """Every instance has an image, or the Dockerfile of one."""

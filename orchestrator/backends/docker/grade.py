@@ -32,16 +32,16 @@ def grade_in_docker(request: GradeRequest) -> GradeResult:
     """One call of the harness, in a fresh folder: its cache, which does not look at the patch, has
     nothing to find there. The files that it wrote come back in the result."""
     started_at, started = time.time(), time.monotonic()
-    phases: dict[str, float] = {}
+    phases_s: dict[str, float] = {}
     files: dict[str, bytes] = {}
     error: InfraError | None = None
     instance, cluster = request.assignment.instance, request.assignment.config.cluster
     try:
         with contextlib.closing(connect_for_harness(ENGINE_TIMEOUT_S)) as client:
             ensure_image(client, instance, cluster.images, cluster.sandbox.platform)
-            phases["image"] = time.monotonic() - started
+            phases_s["image"] = time.monotonic() - started
             files = _run_harness(request, client)
-            phases["harness"] = time.monotonic() - started - phases["image"]
+            phases_s["harness"] = time.monotonic() - started - phases_s["image"]
             if request.evict_image:
                 evict_image(client, instance.image)
     except PrerequisiteError as problem:
@@ -50,7 +50,7 @@ def grade_in_docker(request: GradeRequest) -> GradeResult:
         error = problem
     except ENGINE_ERRORS as problem:  # of the harness's own clean-up, say
         error = HarnessUnavailable(f"{instance.instance_id}: {one_line(problem)}")
-    return grade_result(request, files, started_at, time.time(), phases, error)
+    return grade_result(request, started_at, files, phases_s, error)
 
 
 def _run_harness(request: GradeRequest, client: docker.DockerClient) -> dict[str, bytes]:

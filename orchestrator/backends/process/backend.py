@@ -33,8 +33,13 @@ class ProcessBackend(NeedsNoImages):
 
     def host(self, settings: SandboxSettings) -> Host:
         require_tools("bash", "git", "patch")
-        memory_gb, cpus = psutil.virtual_memory().total / 1e9, os.cpu_count() or 1
-        return Host(settings.kind, memory_gb, cpus, "", self.isolates, settings.platform)
+        return Host(
+            settings.kind,
+            memory_gb=psutil.virtual_memory().total / 1e9,
+            cpus=os.cpu_count() or 1,
+            isolates=self.isolates,
+            platform=settings.platform,
+        )
 
     def require_runnable(self, instances: Sequence[Instance]) -> None:
         for instance in instances:

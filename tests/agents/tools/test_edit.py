@@ -333,7 +333,7 @@ def test_a_difference_of_whitespace_only(folder: Folder, old: str) -> None:
         )
 
 
-def test_tabs_are_told(folder: Folder) -> None:
+def test_tabs_are_mentioned(folder: Folder) -> None:
     folder.write("mod.py", MOD.replace("    ", "\t"))
     said = folder.refused("mod.py", stdin=block("    return 1\n", "    return 3\n"))
     assert "only by whitespace or indentation (tabs) from lines 2-2" in said

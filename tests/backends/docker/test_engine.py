@@ -25,7 +25,7 @@ from orchestrator.backends.docker.engine import (
     remove_container,
 )
 from orchestrator.errors import PrerequisiteError
-from orchestrator.locks import hold_lock
+from orchestrator.file_locks import hold_lock
 from orchestrator.paths import RunPaths
 from orchestrator.types import Instance, RolloutKey
 

@@ -13,7 +13,7 @@ from support.specs import CONTAINERS, PROCESSES
 
 from orchestrator.backends import Host
 from orchestrator.config import RunConfig
-from orchestrator.display.messages import announce, summarize
+from orchestrator.display.summary import announce, summarize
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED
 from orchestrator.journal import RunState

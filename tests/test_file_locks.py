@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.locks import Locked, hold_lock, is_held
+from orchestrator.file_locks import Locked, hold_lock, is_held
 
 
 @pytest.fixture
