@@ -1,4 +1,4 @@
-"""Locks that end with who holds them, and that others may look at."""
+"""Locks end with the process that holds them, and others may ask about them."""
 
 from __future__ import annotations
 

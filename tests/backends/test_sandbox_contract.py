@@ -259,7 +259,7 @@ def test_closing_wakes_a_reader_and_ends_the_program(sandbox: Sandbox) -> None:
 def test_a_writer_to_a_program_that_has_ended_does_not_outlast_the_stream(
     sandbox: Sandbox,
 ) -> None:
-    """Docker's engine may take half a minute to refuse what nobody reads."""
+    """Docker's engine may take half a minute to refuse input that no program reads."""
     refused: list[OSError] = []
 
     def write() -> None:

@@ -25,7 +25,7 @@ ALL_COMMANDS = (
 
 @dataclass(frozen=True)
 class Wrong:
-    """What is asked, and what it must come to."""
+    """A command, and the exit code and the words that it must end with."""
 
     args: str
     exit_code: int

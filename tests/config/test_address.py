@@ -1,4 +1,4 @@
-"""A placeholder for an address is told with the line to change; real addresses pass."""
+"""A placeholder for an address is reported with the line to change; real addresses pass."""
 
 from __future__ import annotations
 

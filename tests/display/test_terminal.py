@@ -1,4 +1,4 @@
-"""What a run looks like, on a terminal and where there is none."""
+"""What a run looks like on a terminal, and in a file."""
 
 from __future__ import annotations
 

@@ -208,7 +208,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def assert_edits_do_what_the_patch_does(patch: str, repository: Path, tmp_path: Path) -> None:
-    """By both ways in which the tool is told: blocks on standard input, and arguments."""
+    """In both ways in which the tool is given an edit: blocks on standard input, and arguments."""
     folders = [tmp_path / name for name in ("patched", "by_blocks", "by_arguments")]
     patched, by_blocks, by_arguments = folders
     for folder in folders:

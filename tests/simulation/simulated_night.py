@@ -34,7 +34,7 @@ RUN_ID = "a-night"
 POLL_S = 10.0
 """How long the driver waits for something to happen, which costs real time."""
 IN_MEMORY = Path("/dev/shm")
-"""A disk would wait for every patch to be written, which nobody reads."""
+"""Where patches are written, which no test reads: a disk would have to be waited for."""
 
 
 @dataclass
@@ -65,7 +65,7 @@ class NightLog:
 
 
 class SimulatedNight:
-    """One session of a run. `run` is all of it; `events` lets who iterates look at what is there.
+    """One session of a run. `run` is all of it; `events` stops at each event.
 
     With an admission of None as many rollouts are under way as there are slots.
     """

@@ -136,7 +136,7 @@ class UnsteadyServer:
         self._undelivered = []
 
     def advance(self, until_s: float) -> list[SimulatedAnswer]:
-        """Go on; the answers that reach who asked."""
+        """Go on; returns the answers that reached the rollouts."""
         answers = self.server.advance(until_s)
         if self.trouble is Trouble.SILENCE:
             self._undelivered += answers
@@ -159,7 +159,8 @@ def draw_outages(
     short: int = 20,
     troubles: Sequence[Trouble] = SHORT,
 ) -> list[Outage]:
-    """A night's: a long one, a restart, and short ones of 3 s to 3 minutes; none meets another."""
+    """Outages of one night: a long one, a restart, and short ones of 3 s to 3 minutes, none at the
+    same time as another."""
     random = Random(f"outages/{seed}")
     wanted = [(Trouble.RESTART, long_s), (Trouble.RESTART, restart_s)]
     wanted += [(troubles[n % len(troubles)], random.uniform(3.0, 180.0)) for n in range(short)]

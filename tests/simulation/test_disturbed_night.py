@@ -45,7 +45,7 @@ def night_of(count: int, seed: int, outages: Sequence[Outage] = (), **more: Any)
 
 
 def lost_s(night: NightLog, undisturbed: NightLog, outages: Sequence[Outage]) -> float:
-    """By how much more than the time that the server was away the night took longer."""
+    """How much longer the night took, less the time that the server was away."""
     return night.ended_s - undisturbed.ended_s - sum(outage.seconds for outage in outages)
 
 

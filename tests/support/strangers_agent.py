@@ -59,7 +59,7 @@ class PatientKind(SimpleKind[PatientSettings]):
 
 
 class PatientAgent(SimpleAgent):
-    """Asks, does what it is told, and shows what came of it."""
+    """Asks the model, runs its command, and shows it the output."""
 
     def __init__(self, settings: PatientSettings) -> None:
         self._settings = settings

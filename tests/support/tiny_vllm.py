@@ -40,7 +40,7 @@ _ENVIRONMENT = {
     # with the executor `uni`, the worker lives in the engine's process: one start less to wait for
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_CPU_KVCACHE_SPACE": "1",
-    # a core that is somebody else's as well is not to be kept
+    # do not pin threads to cores that other processes use as well
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "OMP_NUM_THREADS": "1",
 }

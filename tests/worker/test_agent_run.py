@@ -41,7 +41,7 @@ class Server:
 
     @property
     def address(self) -> dict[str, str]:
-        """What a rollout is told of it."""
+        """Where a rollout finds it, as fields of its request."""
         return {"base_url": self.gateway.base_url(), "api_key": self.gateway.token}
 
 
@@ -143,7 +143,7 @@ SANDBOX_GONE = "the sandbox was gone: the patch is the agent's own last diff"
 
 
 class LosesItsSandbox(SimpleAgent):
-    """An agent whose sandbox goes away, and who then ends, fails, or waits to be let go."""
+    """An agent whose sandbox goes away, and which then ends, fails, or waits to be closed."""
 
     def __init__(self, end: Outcome | Exception | None, last: str = LAST_DIFF) -> None:
         self._end, self._last = end, last

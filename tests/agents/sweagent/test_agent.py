@@ -31,7 +31,7 @@ Say = Callable[..., RolloutResult]
 
 @pytest.fixture
 def endpoints() -> list[ScriptedEndpoint]:
-    """Those of the rollouts so far: they tell how often a model was asked."""
+    """Those of the rollouts so far: they count how often a model was asked."""
     return []
 
 

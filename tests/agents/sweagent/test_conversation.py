@@ -1,4 +1,4 @@
-"""What the rollout makes of what SWE-agent's process says, without that process."""
+"""How the rollout answers the messages of SWE-agent's process, without that process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUERY = {"kind": "query", "messages": [{"role": "user", "content": "an issue"}],
 
 
 class Process:
-    """Says these messages, and keeps what it is told."""
+    """Sends these messages, and keeps those that it is sent."""
 
     def __init__(self, *messages: dict[str, Any]) -> None:
         self._messages = [*messages, END]

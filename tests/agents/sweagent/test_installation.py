@@ -146,7 +146,7 @@ def repository(tmp_path: Path) -> Path:
 
 
 def commit(repository: Path, files: dict[str, str], tag: str = "") -> str:
-    """Make a commit of these files, and the repository if there is none."""
+    """Make a commit of these files, in a new repository where `repository` is none yet."""
     for name, text in files.items():
         (repository / name).parent.mkdir(parents=True, exist_ok=True)
         (repository / name).write_text(textwrap.dedent(text), encoding="utf-8")
@@ -189,7 +189,7 @@ def test_an_unknown_platform_is_refused_before_anything_is_fetched(
 
 @pytest.mark.parametrize("form", ["{}/none", "file://{}/none"])
 def test_a_repository_that_does_not_exist_is_refused(form: str, tmp_path: Path) -> None:
-    """Of what is not there, nobody knows whether it should have been."""
+    """Git can't know whether what is not there should have been a repository."""
     source = form.format(tmp_path)
 
     said = refused(source, "v1.1.0", PrerequisiteError)

@@ -25,7 +25,7 @@ FAILURES = {
 }
 LIMITS = [Outcome.STEP_LIMIT, Outcome.TOKEN_LIMIT, Outcome.TIME_LIMIT]
 FORMS = ["{}", "submitted ({})"]
-"""A status that SWE-agent submits for is told in brackets."""
+"""Where SWE-agent submits all the same, the status stands in brackets."""
 
 
 def failure_of(status: str, limit: Outcome | None = None, detail: str = "") -> InfraError:

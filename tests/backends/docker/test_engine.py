@@ -29,7 +29,7 @@ from orchestrator.file_locks import hold_lock
 from orchestrator.paths import RunPaths
 from orchestrator.types import Instance, RolloutKey
 
-KEY = RolloutKey(f"test-{os.getpid()}", "a__b-1", 2)
+KEY = RolloutKey(f"engine-{os.getpid()}", "a__b-1", 2)
 Create = Callable[..., Container]
 
 

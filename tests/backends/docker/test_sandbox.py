@@ -100,7 +100,7 @@ def test_no_command_ends_the_sandbox(open_sandbox: Open, kills: str) -> None:
 
 @pytest.mark.docker
 def test_what_commands_leave_behind_is_reaped(open_sandbox: Open) -> None:
-    """Processes that have ended and nobody waits for count towards the limit of processes."""
+    """Zombies count towards the limit of processes."""
     sandbox = open_sandbox("docker", pids=100)
     for _ in range(3):
         sandbox.exec("for i in $(seq 50); do (sleep 0.1 &); done; sleep 0.3", 30)
