@@ -122,24 +122,26 @@ def test_an_address_that_is_not_ours_is_a_prerequisite(start: Start) -> None:
 
 def test_a_gateway_ends_with_its_driver_however_that_ends(tmp_path: Path) -> None:
     script = f"""
-import sys, time
+import time
 from pathlib import Path
-from urllib.parse import unquote
 from orchestrator.config.schema import GatewayAddress
 from orchestrator.gateway.launcher import GatewayProcess
 from support.local_gateway import model_at
-from support.rows import asked, key_of
 log = Path({str(tmp_path / "log")!r})
 with GatewayProcess(model_at("http://127.0.0.1:9/v1"), GatewayAddress(), "", log) as gateway:
     print(gateway.pid, flush=True)
     time.sleep(60)
 """
-    driver = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert driver.stdout is not None
-    gateway = psutil.Process(int(driver.stdout.readline()))
-    driver.kill()
-    driver.wait()
-    driver.stdout.close()
+    driver = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+    )
+    with driver:
+        assert driver.stdout is not None
+        gateway = psutil.Process(int(driver.stdout.readline()))
+        driver.kill()
 
     gateway.wait(10)
     assert not gateway.is_running()
