@@ -17,7 +17,7 @@ runs/<run_id>/
     report.{json,md}
     scratch/                 copies that process sandboxes work in; empty between runs
 
-<cache>/agents/<kind>/       an agent that is installed beside us; its own module draws it
+<cache>/agents/<kind>/       an agent with an installation of its own; its module draws it
                              (<cache>: $SWE_ORCHESTRATOR_CACHE, or the user's cache folder)
 """
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import NewType
 
 SealedAnswer = NewType("SealedAnswer", object)
-"""An `gold_answers.GoldAnswer` that its carrier passes on unopened."""
+"""A `gold_answers.GoldAnswer` that its carrier passes on unopened."""
 
 
 @dataclass(frozen=True, order=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     agents = typer.Typer(
-        help="The agents that have a profile, and those that are installed beside us.",
+        help="The agents that have a profile, and those with an installation of their own.",
         invoke_without_command=True,
     )
     agents.callback()(_default)
@@ -33,7 +33,7 @@ def _default(
 
 
 def list_agents(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption = False) -> None:
-    """The agents that have a profile; of those beside us, what is installed and where."""
+    """The agents that have a profile, and what is installed of those with an installation."""
     from orchestrator.cli.profiles import list_rows, print_rows
     from orchestrator.plugins import AGENTS
 
@@ -54,7 +54,8 @@ def list_agents(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption
 
 def install(
     agent: Annotated[
-        str, typer.Argument(help="The kind of an agent that is installed beside us: see `list`.")
+        str,
+        typer.Argument(help="The kind of an agent with an installation of its own: see `list`."),
     ],
     source: Annotated[
         str, typer.Option("--source", help="URL or path of its git repository.", show_default=False)
@@ -96,7 +97,7 @@ def install(
 
 
 def installed_kinds(kinds: list[str]) -> dict[str, type[InstalledKind]]:
-    """Those of these kinds of agents that are installed beside us; unknown ones are left out."""
+    """Those of these kinds that have an installation of their own; unknown ones are left out."""
     from orchestrator.config.schema import find_agent_kind
     from orchestrator.errors import ConfigError
 

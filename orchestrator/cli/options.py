@@ -58,7 +58,7 @@ SandboxOption = Annotated[
     typer.Option(
         "--sandbox",
         help=f"auto, {', '.join(BACKENDS)}, or package.module:Class; "
-        "a run says so where it isolates nothing.",
+        "a run warns where its sandboxes do not isolate.",
     ),
 ]
 SetOption = Annotated[

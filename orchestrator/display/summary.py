@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from rich.console import Console
 
 from orchestrator.backends import Host
@@ -47,4 +49,5 @@ def summarize(report: Report, paths: RunPaths, exit_code: int, console: Console)
         f"{duration(report.wall_s)}; report: {paths.report_md}", highlight=False, soft_wrap=True
     )
     if exit_code != EXIT_DONE and not set(report.failures) <= {NO_PREDICTION}:
-        console.print(f"go on with: python -m orchestrator resume {paths.run_id}", highlight=False)
+        command = f"python -m orchestrator resume {shlex.quote(str(paths.root))}"
+        console.print(f"go on with: {command}", highlight=False, soft_wrap=True)

@@ -24,7 +24,7 @@ from orchestrator.errors import (
     one_line,
 )
 from orchestrator.types import GradeResult, RolloutRecord, RolloutResult
-from orchestrator.worker.failures import TRACEBACK
+from orchestrator.worker.failures import TRACEBACK, summary_of
 from orchestrator.worker.grade import grade
 from orchestrator.worker.messages import Progress, RolloutRequest
 from orchestrator.worker.rollout import roll_out
@@ -183,7 +183,7 @@ def _lost(running: _Running, error: ray.exceptions.RayError) -> RolloutResult | 
     problem: InfraError
     if isinstance(error, ray.exceptions.RayTaskError):
         kind = WorkerLost if isinstance(error.cause, ImportError) else InternalError
-        problem = kind(str(error).strip().splitlines()[-1][:500])
+        problem = kind(summary_of(error.cause))
         files[TRACEBACK] = str(error).encode("utf-8", "replace")
     else:
         problem = WorkerLost(f"{type(error).__name__}: {one_line(error)}")

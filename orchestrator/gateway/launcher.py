@@ -78,7 +78,8 @@ class GatewayProcess:
 
     @property
     def root_url(self) -> str:
-        return f"http://{self._settings.host}:{self._settings.port}"
+        host = self._settings.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._settings.port}"
 
     def base_url(self, key: RolloutKey) -> str:
         """Where a rollout's agent finds its model."""

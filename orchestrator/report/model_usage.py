@@ -138,7 +138,7 @@ def model_usage_warnings(requests: Sequence[ModelRequest]) -> Iterator[str]:
         yield (
             f"{_of(refused, len(requests))} requests were refused "
             f"({_statuses(requests, RequestResult.REFUSED)}): the failures of their rollouts say "
-            "what the server minded"
+            "what the server objected to"
         )
     if _deserves_warning(failed, len(requests)):
         yield (

@@ -268,7 +268,7 @@ def _require_new(paths: RunPaths) -> None:
     if paths.journal.exists():
         raise ConfigError(
             f"run {paths.run_id!r} exists in {paths.root.parent}: "
-            f"`resume {paths.run_id}` goes on with it, --run-id NAME starts another"
+            f"`resume {paths.root}` goes on with it, --run-id NAME starts another"
         )
 
 

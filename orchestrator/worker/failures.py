@@ -6,7 +6,8 @@ import errno
 import traceback
 from collections.abc import Mapping
 
-from orchestrator.errors import InfraError, InternalError, WorkerLost
+from orchestrator.agents.steps import writable
+from orchestrator.errors import InfraError, InternalError, WorkerLost, one_line
 
 TRACEBACK = "traceback.txt"
 HOST_TROUBLE = frozenset(
@@ -30,8 +31,9 @@ def unforeseen(error: Exception) -> tuple[InfraError, Mapping[str, bytes]]:
 
 
 def summary_of(error: BaseException) -> str:
-    """The last line of the traceback: `KeyError: 'name'`."""
-    return traceback.format_exception_only(error)[-1].strip()[:500]
+    """Its type and words in one line: `KeyError: 'name'`. Its notes are in the traceback alone."""
+    name, words = type(error).__name__, one_line(error)
+    return writable(f"{name}: {words}" if words else name)
 
 
 def traceback_of(error: BaseException) -> bytes:

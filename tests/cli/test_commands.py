@@ -47,7 +47,9 @@ WRONG = {
     "wrong run id": Wrong("launch demo --run-id ../up", 2, "run id"),
     "unknown instance": Wrong("launch demo -i orchard__ledger-13", 2, "did you mean"),
     "no such file": Wrong("launch {tmp}/none.jsonl -a gold", 2, "no such file"),
-    "run exists": Wrong("launch demo --runs-dir {runs} --run-id there", 2, "resume there"),
+    "run exists": Wrong(
+        "launch demo --runs-dir {runs} --run-id there", 2, "there` goes on with it"
+    ),
     "other agent to install": Wrong("agents install other", 2, "only sweagent is installed"),
     "other platform": Wrong("agents install sweagent --platform dos", 2, "known: linux/amd64"),
     "no run": Wrong("resume nothing --runs-dir {runs}", 2, "no run 'nothing'"),

@@ -79,7 +79,7 @@ def test_a_run_with_something_left_says_how_to_go_on(
 ) -> None:
     said = summarized(make_config("mini"), HALF_DONE, exit_code)
 
-    assert said.splitlines()[-1] == "go on with: python -m orchestrator resume r1"
+    assert said.splitlines()[-1] == "go on with: python -m orchestrator resume /runs/r1"
 
 
 def test_instances_without_a_prediction_are_nothing_to_go_on_with(make_config: MakeConfig) -> None:

@@ -120,6 +120,13 @@ def test_an_address_that_is_not_ours_is_a_prerequisite(start: Start) -> None:
         start(GatewayAddress(host="192.0.2.1"))
 
 
+def test_an_ipv6_address_stands_in_brackets(tmp_path: Path) -> None:
+    address = GatewayAddress(host="::1", port=8000)
+    gateway = GatewayProcess(model_at("http://127.0.0.1:9/v1"), address, "", tmp_path / "log")
+
+    assert gateway.base_url(key_of("a")).startswith("http://[::1]:8000/r/")
+
+
 def test_a_gateway_ends_with_its_driver_however_that_ends(tmp_path: Path) -> None:
     script = f"""
 import time

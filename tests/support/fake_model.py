@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -96,10 +97,14 @@ async def serve_replies(server: Server, port: int = 0) -> AsyncIterator[int]:
     app.add_routes([web.get("/{path:.*}", get), web.post("/v1/chat/completions", post)])
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
+    listening = socket.create_server(("127.0.0.1", port), backlog=512)
     try:
-        await web.TCPSite(runner, "127.0.0.1", port, backlog=512).start()
-        yield runner.addresses[0][1]
+        await web.SockSite(runner, listening, backlog=512).start()
+        yield listening.getsockname()[1]
     finally:
+        # asyncio leaks a connection that is accepted and not yet made when its server closes
+        asyncio.get_running_loop().remove_reader(listening)
+        await asyncio.sleep(0)
         for connection in list(runner.server.connections) if runner.server else ():
             if connection.transport is not None:
                 connection.transport.abort()  # one that can't send its rest would stay open

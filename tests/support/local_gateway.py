@@ -89,9 +89,6 @@ class LocalGateway:
         async with serving(self._settings, self.messages.append) as self.port:
             self._ready.set()
             await self._stop.wait()
-        await asyncio.sleep(
-            0
-        )  # connections that were closed give up their sockets in the next pass
 
 
 def model_at(*base_urls: str, served_name: str = "scripted", **settings: Any) -> Model:

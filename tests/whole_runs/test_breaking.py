@@ -44,7 +44,7 @@ def test_one_interrupt_lets_the_running_finish_and_resume_does_the_rest(
     state = read_journal(orchestrate.runs_dir / "stopped" / "journal.sqlite")
     assert len(state.outcomes) == 2
     assert not scratch.exists()
-    assert "resume stopped" in stdout
+    assert f"resume {orchestrate.runs_dir / 'stopped'}" in stdout
     ended = orchestrate("resume", "stopped", "--json")
     assert (ended.exit_code, ended.report["resolved"]) == (0, 3), ended.stderr
     attempts = {row.instance_id: row.key.attempt for row in rollouts(orchestrate)}

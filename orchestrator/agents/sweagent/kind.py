@@ -31,7 +31,7 @@ class SweAgentSettings(TemplateSettings):
 
 @dataclass(frozen=True)
 class SweAgentKind(SimpleKind[SweAgentSettings]):
-    """SWE-agent, installed beside us, at the commit that the run began with."""
+    """SWE-agent, from an installation of its own, at the commit that the run began with."""
 
     Settings: ClassVar[type[AgentSettings]] = SweAgentSettings
 

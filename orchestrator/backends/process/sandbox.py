@@ -24,6 +24,7 @@ import psutil
 from orchestrator.backends.base import MAX_OUTPUT_BYTES, ClosesOnExit, ExecResult, SandboxSpec
 from orchestrator.backends.output import CappedOutput, drain
 from orchestrator.errors import SandboxUnavailable
+from orchestrator.paths import RunPaths
 
 MARKER = "SWE_ORCHESTRATOR_SCRATCH"
 """Environment variable of every process in a sandbox: the folder that it belongs to."""
@@ -69,7 +70,7 @@ class ProcessSandbox(ClosesOnExit):
             raise SandboxUnavailable(
                 f"{spec.key.instance_id}: a process sandbox needs a task folder with a build.sh"
             )
-        scratch = Path(spec.run_dir).resolve() / "scratch"
+        scratch = RunPaths(Path(spec.run_dir).resolve()).scratch
         root = scratch / f"{spec.key.instance_id}.{spec.key.attempt}.{secrets.token_hex(3)}"
         sandbox = cls(root, spec.memory_gb, dict(spec.env), spec.mounts)
         try:
