@@ -32,7 +32,7 @@ from orchestrator.errors import PrerequisiteError
 from orchestrator.journal import RunState
 from orchestrator.plugins import BACKENDS
 from orchestrator.report.words import duration
-from orchestrator.run.preflight import free_disk_gb
+from orchestrator.run.preflight import api_key, free_disk_gb, require_disk, require_personas
 
 ROWS_SHOWN = 12
 
@@ -51,7 +51,7 @@ class Preview:
     free_gb: float
     image_warnings: tuple[str, ...]
     problems: tuple[str, ...]
-    """Prerequisites that a launch would stop at."""
+    """Prerequisites that a launch would stop at; the model's server is not asked."""
 
     def as_dict(self) -> dict[str, Any]:
         """For --json: everything, in the run's order."""
@@ -78,9 +78,14 @@ def make_preview(request: RunRequest) -> Preview:
     """Decide everything that a launch decides. Raises ConfigError."""
     config = load_config(request)
     dataset = load_dataset(config.benchmark, config.selection)
+    require_personas(config)
     problems: list[str] = []
     with _noted_in(problems):
         require_address(config, request)
+    with _noted_in(problems):
+        require_disk(config, Path(config.runs_dir))
+    with _noted_in(problems):
+        api_key(config)
     wanted = config.cluster.sandbox.kind
     kind = next(iter(BACKENDS)) if wanted == AUTO else wanted
     memory_gb, cpus = psutil.virtual_memory().total / 1e9, os.cpu_count() or 1

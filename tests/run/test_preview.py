@@ -72,6 +72,23 @@ def test_an_address_that_nobody_wrote_down_is_a_problem_beside_others(runs_dir: 
     assert "no Docker engine answers" in engine
 
 
+def test_a_full_disk_and_a_missing_key_are_problems(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SOME_KEY", raising=False)
+    wanted = {"cluster__min_free_disk_gb": 1e9, "model__endpoint__api_key_env": "SOME_KEY"}
+
+    disk, key = seen_of(runs_dir, **wanted).problems
+
+    assert "GB free" in disk
+    assert "$SOME_KEY is not set" in key
+
+
+def test_a_persona_that_nobody_knows_is_an_error(runs_dir: Path) -> None:
+    with pytest.raises(ConfigError, match=r"model\.personas"):
+        seen_of(runs_dir, model__personas__default="nobody")
+
+
 def test_what_can_not_be_met_is_an_error(runs_dir: Path) -> None:
     with pytest.raises(ConfigError, match="works in containers only"):
         seen_of(runs_dir, agent="sweagent", cluster__sandbox__kind="process")
