@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.agents.mini.kind import MiniSettings
+from orchestrator.agents.templates import TemplateSettings
 from orchestrator.config.keys import Keys, nearest
 
 
@@ -32,7 +32,7 @@ def test_what_is_no_section_has_no_keys(path: list[str]) -> None:
 
 
 def test_an_agents_keys_are_those_of_its_kind() -> None:
-    assert "max_format_errors" in Keys(MiniSettings).at(["agent"])
+    assert "max_format_errors" in Keys(TemplateSettings).at(["agent"])
     assert "max_format_errors" not in Keys().at(["agent"])
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from orchestrator.agents.base import TOOLS_MOUNT, TOOLS_PATH, SimpleAgent
 from orchestrator.agents.context import AgentContext, LimitReached
-from orchestrator.agents.mini.kind import MiniSettings
 from orchestrator.agents.steps import shorten
+from orchestrator.agents.templates import TemplateSettings
 from orchestrator.errors import SandboxUnavailable
 from orchestrator.types import Outcome
 
@@ -50,7 +50,7 @@ OBSERVATION_TEMPLATE = """\
 class MiniAgent(SimpleAgent):
     """mini-swe-agent's default agent under our limits."""
 
-    def __init__(self, settings: MiniSettings) -> None:
+    def __init__(self, settings: TemplateSettings) -> None:
         self._settings = settings
 
     def prepare(self, platform: str) -> tuple[str, ...]:
@@ -89,7 +89,7 @@ def _exit_message(exit_status: str) -> dict[str, Any]:
 class _TextModel:
     """mini-swe-agent's Model protocol on our context: every answer holds one fenced command."""
 
-    def __init__(self, context: AgentContext, settings: MiniSettings) -> None:
+    def __init__(self, context: AgentContext, settings: TemplateSettings) -> None:
         self.config = settings
         self._context = context
 
@@ -156,7 +156,7 @@ class _TextModel:
 class _SandboxEnvironment:
     """mini-swe-agent's Environment protocol on our sandboxes."""
 
-    def __init__(self, context: AgentContext, settings: MiniSettings) -> None:
+    def __init__(self, context: AgentContext, settings: TemplateSettings) -> None:
         self.config = settings
         self._context = context
         self._setup = _QUIET

@@ -1,4 +1,4 @@
-"""`mini` as a run has it: its settings, and what is checked before the night."""
+"""`mini` as a run has it: what is checked before the night."""
 
 from __future__ import annotations
 
@@ -17,15 +17,11 @@ if TYPE_CHECKING:
 BUNDLES = {"edit"}
 
 
-class MiniSettings(TemplateSettings):
-    """Its only bundle is `edit`."""
-
-
 @dataclass(frozen=True)
-class MiniKind(SimpleKind[MiniSettings]):
+class MiniKind(SimpleKind[TemplateSettings]):
     """mini-swe-agent, a library of our own environment."""
 
-    Settings: ClassVar[type[AgentSettings]] = MiniSettings
+    Settings: ClassVar[type[AgentSettings]] = TemplateSettings
 
     def check(self, host: Host) -> None:
         require_templates(self.settings)

@@ -15,10 +15,10 @@ from orchestrator.agents.context import AgentContext, LimitReached
 from orchestrator.agents.steps import writable
 from orchestrator.agents.sweagent.bundles import find_bundle
 from orchestrator.agents.sweagent.installation import Installation, require_installation
-from orchestrator.agents.sweagent.kind import SweAgentSettings
 from orchestrator.agents.sweagent.outcomes import outcome_of
 from orchestrator.agents.sweagent.runner_process import Runner, give_back, take_runner, warm_up
 from orchestrator.agents.sweagent.server import RUNTIME_PATH, SandboxServer
+from orchestrator.agents.sweagent.settings import SweAgentSettings
 from orchestrator.errors import AgentCrashed, PrerequisiteError, SandboxUnavailable
 from orchestrator.types import Outcome
 

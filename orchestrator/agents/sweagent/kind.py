@@ -1,16 +1,17 @@
-"""`sweagent` as a run has it: its settings, its installation, and what is checked and held."""
+"""`sweagent` as a run has it: its installation, and what is checked and held."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from orchestrator.agents.base import Say, SimpleKind
 from orchestrator.agents.sweagent import installation
 from orchestrator.agents.sweagent.bundles import find_bundle
-from orchestrator.agents.templates import TemplateSettings, require_templates
+from orchestrator.agents.sweagent.settings import SweAgentSettings
+from orchestrator.agents.templates import require_templates
 from orchestrator.backends.base import Host
 from orchestrator.config.schema import AgentSettings
 from orchestrator.errors import AgentCrashed, ConfigError
@@ -20,13 +21,6 @@ if TYPE_CHECKING:
 
 COMMIT = "sweagent_commit"
 """Among the versions of a lock.json."""
-
-
-class SweAgentSettings(TemplateSettings):
-    """Bundles are folders of ours, or of the `tools` in SWE-agent's checkout."""
-
-    protocol: Literal["thought_action", "xml_thought_action", "function_calling"] = "thought_action"
-    """The form of an answer, by the name of SWE-agent's parser for it."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import pytest
 from orchestrator.agents.budget import Budget
 from orchestrator.agents.context import AgentContext
 from orchestrator.agents.mini.agent import MiniAgent
-from orchestrator.agents.mini.kind import MiniSettings
 from orchestrator.agents.steps import Step
+from orchestrator.agents.templates import TemplateSettings
 from orchestrator.backends import ExecResult, Sandbox
 from orchestrator.config.schema import RolloutLimits
 from orchestrator.endpoint.client import ChatClient, Completion
@@ -57,7 +57,7 @@ def play(
         budget,
         cast(ChatClient, script),
     )
-    agent = MiniAgent(MiniSettings(name="mini", kind="mini", **settings))
+    agent = MiniAgent(TemplateSettings(name="mini", kind="mini", **settings))
     try:
         return agent.run(context), budget.steps
     except SandboxUnavailable:
