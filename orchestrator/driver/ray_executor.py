@@ -24,7 +24,7 @@ from orchestrator.errors import (
     one_line,
 )
 from orchestrator.types import GradeResult, RolloutRecord, RolloutResult
-from orchestrator.worker.failures import TRACEBACK, summary_of
+from orchestrator.worker.failures import TRACEBACK
 from orchestrator.worker.grade import grade
 from orchestrator.worker.messages import Progress, RolloutRequest
 from orchestrator.worker.rollout import roll_out
@@ -182,8 +182,10 @@ def _lost(running: _Running, error: ray.exceptions.RayError) -> RolloutResult | 
     request, files = running.request, dict[str, bytes]()
     problem: InfraError
     if isinstance(error, ray.exceptions.RayTaskError):
-        kind = WorkerLost if isinstance(error.cause, ImportError) else InternalError
-        problem = kind(summary_of(error.cause))
+        # its cause is Ray's own error where the worker could not unpack the request
+        last_line = str(error).strip().splitlines()[-1]
+        lacks_code = last_line.startswith(("ImportError", "ModuleNotFoundError"))
+        problem = (WorkerLost if lacks_code else InternalError)(one_line(last_line))
         files[TRACEBACK] = str(error).encode("utf-8", "replace")
     else:
         problem = WorkerLost(f"{type(error).__name__}: {one_line(error)}")

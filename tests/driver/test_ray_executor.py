@@ -62,6 +62,13 @@ class BreaksOnArrival:
         return eval, ("1 / 0",)
 
 
+class IsUnknownThere:
+    """As a stranger's class that a node has not installed."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return exec, ("import no_such_module_here",)
+
+
 def events_until(executor: RayExecutor, is_last: Callable[[Event], bool]) -> list[Event]:
     """What the executor says, up to an event that is waited for."""
     events: list[Event] = []
@@ -163,6 +170,22 @@ def test_a_task_that_raises_is_a_bug_of_ours_with_its_traceback(
         assert "ZeroDivisionError" in result.failure.detail
         assert b"Traceback" in result.files["traceback.txt"]
         assert 0 < result.record.started_at <= result.record.ended_at
+
+
+def test_a_node_that_lacks_the_code_for_a_task_is_a_lost_worker(
+    executor: RayExecutor, make_config: MakeConfig, instance: Instance, tmp_path: Path
+) -> None:
+    unknown: Any = IsUnknownThere()
+    request = rollout(make_config("nop"), instance, tmp_path)
+    executor.submit_rollout(
+        replace(request, assignment=replace(request.assignment, run_dir=unknown))
+    )
+    (result,) = events_until(executor, is_result)
+
+    assert isinstance(result, RolloutResult)
+    assert result.failure is not None
+    assert result.failure.kind is FailureKind.WORKER_LOST
+    assert "no_such_module_here" in result.failure.detail
 
 
 def test_what_runs_sees_that_it_is_to_stop_and_still_sends_its_result(
