@@ -24,7 +24,7 @@ from orchestrator.errors import (
     one_line,
 )
 from orchestrator.types import GradeResult, RolloutRecord, RolloutResult
-from orchestrator.worker.failures import TRACEBACK
+from orchestrator.worker.failures import TRACEBACK, summary_of
 from orchestrator.worker.grade import grade
 from orchestrator.worker.messages import Progress, RolloutRequest
 from orchestrator.worker.rollout import roll_out
@@ -188,7 +188,7 @@ def _lost(running: _Running, error: ray.exceptions.RayError) -> RolloutResult | 
         problem = (WorkerLost if lacks_code else InternalError)(one_line(last_line))
         files[TRACEBACK] = str(error).encode("utf-8", "replace")
     else:
-        problem = WorkerLost(f"{type(error).__name__}: {one_line(error)}")
+        problem = WorkerLost(summary_of(error))
     if isinstance(request, GradeRequest):
         return grade_result(request, running.started_at, files, {}, problem)
     record = RolloutRecord(

@@ -6,7 +6,7 @@ import time
 
 from orchestrator.backends import GradeRequest
 from orchestrator.backends.grading import grade_result
-from orchestrator.errors import SandboxUnavailable
+from orchestrator.errors import InfraError
 from orchestrator.types import GradeResult
 from orchestrator.worker.backend import backend_of
 from orchestrator.worker.failures import unforeseen
@@ -20,7 +20,7 @@ def grade(request: GradeRequest) -> GradeResult:
     started_at = time.time()
     try:
         return backend_of(request.assignment).grade(request)
-    except SandboxUnavailable as error:
+    except InfraError as error:
         return grade_result(request, started_at, {}, {}, error)
     except Exception as error:  # noqa: BLE001 - the boundary of the worker: it ends as a failure
         failure, files = unforeseen(error)

@@ -15,7 +15,7 @@ from orchestrator.errors import AgentCrashed, InfraError
 from orchestrator.types import RolloutRecord, RolloutResult
 from orchestrator.worker.agent_run import AgentRun
 from orchestrator.worker.backend import backend_of
-from orchestrator.worker.failures import unforeseen
+from orchestrator.worker.failures import summary_of, unforeseen
 from orchestrator.worker.harvest import inspect_repository
 from orchestrator.worker.messages import Progress, RolloutRequest
 
@@ -139,4 +139,4 @@ def _agent_errors_as_crashes() -> Iterator[None]:
     except InfraError:
         raise
     except Exception as error:
-        raise AgentCrashed(f"{type(error).__name__}: {error}"[:500]) from error
+        raise AgentCrashed(summary_of(error)) from error

@@ -11,6 +11,7 @@ from support.specs import make_assignment
 from orchestrator.backends import GradeRequest
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
+from orchestrator.errors import HarnessUnavailable, InfraError, SandboxUnavailable, WorkerLost
 from orchestrator.types import (
     Failure,
     FailureKind,
@@ -36,6 +37,26 @@ def test_a_backend_grades_the_patch(
 
     assert rolled.outcome is Outcome.SUBMITTED
     assert result.resolved is True, result.failure
+
+
+@pytest.mark.parametrize("trouble", [SandboxUnavailable, HarnessUnavailable, WorkerLost])
+def test_what_a_backend_calls_the_worlds_doing_is_no_bug(
+    demo_config: RunConfig,
+    instance: Instance,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: type[InfraError],
+) -> None:
+    def broken(_: object) -> None:
+        raise trouble("gone")
+
+    monkeypatch.setattr("orchestrator.worker.grade.backend_of", broken)
+    assignment = make_assignment(demo_config, instance, "process", tmp_path)
+
+    result = grade(GradeRequest(assignment, "a patch"))
+
+    assert result.failure == Failure(trouble.kind, "gone")
+    assert not result.files
 
 
 def test_a_bug_in_our_code_is_an_internal_error_with_its_traceback(
