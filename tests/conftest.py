@@ -27,7 +27,10 @@ from orchestrator.worker.messages import RolloutRequest
 from orchestrator.worker.rollout import roll_out
 
 hypothesis.settings.register_profile("orchestrator", deadline=None, max_examples=60)
-hypothesis.settings.load_profile("orchestrator")
+hypothesis.settings.register_profile(
+    "fuzz", deadline=None, max_examples=2000, suppress_health_check=list(hypothesis.HealthCheck)
+)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "orchestrator"))
 
 INSTANCE = "orchard__ledger-12"
 
