@@ -14,15 +14,16 @@ from typing import Any, Self
 import httpx
 
 from orchestrator.endpoint.fields import (
-    CONTEXT_OVERFLOW,
     INTERNAL_ERROR,
     Tokens,
+    error_code,
     error_text,
     error_type,
-    is_completion,
     is_swallowed,
     read_tokens,
+    why_no_completion,
 )
+from orchestrator.endpoint.overflow import OVERFLOW_CODE
 from orchestrator.errors import EndpointUnavailable, InternalError, RequestRefused, one_line
 
 RESTART_S = 120.0
@@ -127,11 +128,11 @@ def _read(reply: httpx.Response, seconds: float) -> Completion:
             raise InternalError(f"the gateway: {text} (gateway.log has the traceback)")
         if reply.status_code == 503:
             raise EndpointUnavailable(text)
-        if reply.status_code == 400 and CONTEXT_OVERFLOW.search(text):
+        if error_code(answer) == OVERFLOW_CODE:
             raise ContextOverflow(problem)
         raise RequestRefused(problem)
-    if not is_completion(answer):
-        raise EndpointUnavailable("the answer is not a chat completion")
+    if why := why_no_completion(answer):
+        raise EndpointUnavailable(why)
     choice = answer["choices"][0]
     return Completion(
         content=choice["message"].get("content") or "",

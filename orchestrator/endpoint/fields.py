@@ -9,14 +9,6 @@ from typing import Any
 
 from orchestrator.config.schema import Model
 
-CONTEXT_OVERFLOW = re.compile(
-    r"maximum context length|context length is only|context length exceeded"
-    r"|context_length_exceeded|exceeds? the (?:available |model's )?context"
-    r"|longer than the maximum model length|maximum input length|too long to fit into the model"
-    r"|prompt is too long|input is too long|longer than the model's context length"
-    r"|exceeds the maximum number of tokens|`inputs` tokens \+ `max_new_tokens` must be",
-    re.IGNORECASE,
-)
 MAX_TOKENS = 2**53
 INTERNAL_ERROR = "gateway_internal_error"
 """An error's type: the gateway's own code raised; its log has the traceback."""
@@ -83,10 +75,16 @@ def is_actionable(message: Mapping[str, Any]) -> bool:
     return bool(message.get("content") or message.get("tool_calls"))
 
 
-def is_completion(answer: object) -> bool:
-    """Whether it is a whole chat completion, and not a proxy's page or half an answer."""
-    choices = answer.get("choices") if isinstance(answer, Mapping) else None
-    return isinstance(choices, list) and bool(choices) and all(map(_is_choice, choices))
+def why_no_completion(answer: object) -> str:
+    """What is wrong with it as a whole chat completion, in words; empty where nothing is."""
+    if not isinstance(answer, Mapping):
+        return "the answer is no JSON object"
+    choices = answer.get("choices")
+    if not isinstance(choices, list) or not choices:
+        if answer.get("error"):
+            return f"an error in place of an answer: {error_text(answer)}"
+        return "the answer is no chat completion: it has no choices"
+    return next(filter(None, map(_why_no_choice, choices)), "")
 
 
 def is_end(finish_reason: object) -> bool:
@@ -94,11 +92,20 @@ def is_end(finish_reason: object) -> bool:
     return finish_reason is not None and finish_reason not in ("abort", "error")
 
 
-def _is_choice(choice: object) -> bool:
-    if not isinstance(choice, Mapping) or not is_end(choice.get("finish_reason", "stop")):
-        return False
+def _why_no_choice(choice: object) -> str:
+    if not isinstance(choice, Mapping):
+        return "the answer is no chat completion: a choice is no object"
+    reason = choice.get("finish_reason", "stop")
+    if reason is None:
+        return "finish_reason is null: nobody can tell whether the answer is whole"
+    if not is_end(reason):
+        return f"the server gave the answer up (finish_reason {reason!r})"
     message = choice.get("message")
-    return isinstance(message, Mapping) and isinstance(message.get("content"), str | list | None)
+    if not isinstance(message, Mapping):
+        return "the answer is no chat completion: a choice has no message"
+    if not isinstance(message.get("content"), str | list | None):
+        return "the answer is no chat completion: its content is no text"
+    return ""
 
 
 def _object(value: object) -> Mapping[str, Any]:
@@ -133,21 +140,25 @@ def strip_reasoning(message: dict[str, Any]) -> bool:
 
 def error_text(answer: object) -> str:
     """The words of an error body: OpenAI's shape, vLLM's older flat one, or whatever came."""
-    if isinstance(answer, Mapping):
-        error = answer.get("error", answer)
-        if isinstance(error, Mapping):
-            return f"{error.get('message') or error} {_code(error)}".strip()
+    if not isinstance(answer, Mapping):
+        return str(answer)
+    error = answer.get("error", answer)
+    if not isinstance(error, Mapping):
         return str(error)
-    return str(answer)
+    message, code = str(error.get("message") or error), error.get("code")
+    # a code that is a word says more than the message
+    return f"{message} ({code})" if isinstance(code, str) and code not in message else message
 
 
 def error_type(answer: object) -> str:
-    """The type that an error body in OpenAI's shape names; empty where it names none."""
-    error = answer.get("error") if isinstance(answer, Mapping) else None
-    return str(error.get("type") or "") if isinstance(error, Mapping) else ""
+    """The type that an error body names, in either shape; empty where it names none."""
+    return str(_error(answer).get("type") or "")
 
 
-def _code(error: Mapping[str, Any]) -> str:
-    """A code that is a word says more than the message."""
-    code = error.get("code")
-    return f"({code})" if isinstance(code, str) and code not in str(error.get("message")) else ""
+def error_code(answer: object) -> object:
+    """The code that an error body names, in either shape: a number as HTTP's, a word, or None."""
+    return _error(answer).get("code")
+
+
+def _error(answer: object) -> Mapping[str, Any]:
+    return _object(answer.get("error", answer)) if isinstance(answer, Mapping) else {}

@@ -14,9 +14,9 @@ from orchestrator.endpoint.fields import (
     SWALLOWED,
     error_text,
     has_reasoning,
-    is_completion,
     is_swallowed,
     read_tokens,
+    why_no_completion,
     with_profile,
 )
 from orchestrator.endpoint.metrics import metrics_url, parse_serving_facts
@@ -92,9 +92,11 @@ def require_an_answer(model: Model, base_url: str, api_key: str = "") -> dict[st
             f"{base_url} does not complete a chat ({type(error).__name__}).", cure
         ) from None
     answer = _json(reply)
-    if reply.status_code != 200 or not is_completion(answer):
-        words = error_text(answer) if answer is not None else reply.text
-        problem = f"HTTP {reply.status_code}: {one_line(words)}"
+    words = error_text(answer) if answer is not None else reply.text
+    problem = f"HTTP {reply.status_code}: {one_line(words)}"
+    if reply.status_code == 200:
+        problem = why_no_completion(answer)
+    if problem:
         raise PrerequisiteError(f"{base_url} does not complete a chat ({problem}).", cure)
     choice = answer["choices"][0]
     message = choice["message"]

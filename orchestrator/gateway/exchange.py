@@ -9,8 +9,8 @@ from typing import TypeVar
 from orchestrator.endpoint.fields import Tokens
 from orchestrator.gateway.messages import parse_rollout_segment
 from orchestrator.gateway.states import Ticket
-from orchestrator.gateway.turns import Turns
-from orchestrator.gateway.upstreams import Busy, Lost
+from orchestrator.gateway.turns import Recalled, Turns
+from orchestrator.gateway.upstreams import Busy, Lost, Unreachable, UpstreamAnswer
 from orchestrator.types import ModelRequest, RequestResult
 
 T = TypeVar("T")
@@ -20,13 +20,18 @@ NO_TOKENS = Tokens()
 class RequestFailed(Exception):
     """Servers that were up failed at this request, time and again."""
 
+    def __init__(self, message: str, answer: UpstreamAnswer | None) -> None:
+        super().__init__(message)
+        self.answer = answer
+        """The last error that one of them answered with; None where the last gave no answer."""
+
 
 class Exchange:
     """What an agent asked, until it has its answer."""
 
     def __init__(self, rollout: str, turns: Turns) -> None:
         self.ticket = Ticket(rollout, turns.now)
-        self._turns = turns
+        self.turns = turns
         self._started_at = time.time()
         self._began = time.monotonic()
         self._sent = self._began
@@ -39,18 +44,22 @@ class Exchange:
             RequestFailed: servers that were up failed at it `max_tries` times.
         """
         while True:
-            await self._turns.wait(self.ticket)
+            await self.turns.wait(self.ticket)
             self._sent = time.monotonic()
-            why: Exception
+            why: Lost | Busy
             try:
-                return await ask(self.ticket.server)
+                async with self.turns.attempt(self.ticket):
+                    return await ask(self.ticket.server)
+            except Recalled:
+                continue
             except Busy as busy:
-                may_retry, why = self._turns.busy(self.ticket), busy
+                may_retry, why = self.turns.busy(self.ticket), busy
             except Lost as lost:
-                may_retry, why = self._turns.lost(self.ticket, str(lost)), lost
+                reached = not isinstance(lost, Unreachable)
+                may_retry, why = self.turns.lost(self.ticket, str(lost), reached=reached), lost
             if not may_retry:
                 tries = f"{self.ticket.tries + self.ticket.rejections} attempts came to nothing"
-                raise RequestFailed(f"{tries}, the last one: {why}")
+                raise RequestFailed(f"{tries}, the last one: {why}", why.answer)
 
     def record(
         self,

@@ -1,9 +1,15 @@
 """When a request may go to which server: a pure state machine over (events, clock).
 
-A server is up, or away: an attempt was lost there, or it gave no sign of life while requests waited
-for it. Away, it gets no request; a probe asks it for one real token now and then. When one
-comes back the waiting requests go out, oldest first, a few at once and doubling (as a TCP sender
-starts slowly, RFC 5681), so that a server with a cold cache is not met by all of them together.
+The health of a server and the fate of a request are two things. An attempt that fails at a server
+which can be reached is tried again, and meanwhile a probe asks the server for one real token. Only
+where that fails too, and nobody else is answered, the server is away; else the request was to
+blame. A server is away as well when it can't be reached, or gives no sign of life while requests
+wait for it.
+
+Away, it gets no request but a probe now and then; if it gives no sign of life and another server is
+up, what is there already goes to that one. When a token comes back the waiting requests go out,
+oldest first, a few at once and doubling (as a TCP sender starts slowly, RFC 5681), so that a server
+with a cold cache is not met by all of them together.
 
 A server that is up and says that its queue is full is *busy*: it gets no more at once than it had
 then, and one more with every few answers.
@@ -20,7 +26,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from orchestrator.gateway.states import FIRST_PROBE_S, Server, ServerState, Ticket
+from orchestrator.gateway.spans import Span, total_s
+from orchestrator.gateway.states import FIRST_PROBE_S, Server, ServerState, Suspicion, Ticket
 
 MAX_PROBE_S = 5.0
 FIRST_BUSY_S = 1.0
@@ -67,16 +74,19 @@ class Policy:
         server.cap += BUSY_GROWTH
         self._sign_of_life(server, now)
 
-    def lost(self, ticket: Ticket, why: str, now: float, again: bool = True) -> bool:
+    def lost(
+        self, ticket: Ticket, why: str, now: float, again: bool = True, reached: bool = True
+    ) -> bool:
         """An attempt failed. Returns whether the request is held and tried again.
 
-        With `again` False it is not: the agent has half of an answer already.
+        With `again` False it is not: the agent has half of an answer already. `reached`: there was
+        a server at all.
         """
-        server = self._end_attempt(ticket, now, lost=True)
+        server = self._end_attempt(ticket, now, in_vain=True)
         ticket.tries += 1
-        self._blame(ticket, server)
-        self._mark_away(server, why, now)
-        server.probe_at = min(server.probe_at, now)
+        self._suspect(server, ticket, why, now)
+        if not reached:
+            self._mark_away(server, why, now)
         if not again or ticket.faults >= self.max_tries:
             return False
         ticket.not_before = now + self._jitter(min(2.0 ** (ticket.tries - 1), MAX_BUSY_S))
@@ -96,12 +106,17 @@ class Policy:
             server.cap = min(server.cap, server.in_flight)
         else:
             # none of our requests keeps it busy: it may be broken
-            self._blame(ticket, server)
-            self._mark_away(server, "it takes no requests", now)
+            self._suspect(server, ticket, "it takes no requests", now)
         if ticket.faults >= self.max_tries:
             return False
         self._wait(ticket, now)
         return True
+
+    def recalled(self, ticket: Ticket, now: float) -> None:
+        """An attempt at a server that hangs was given up, for another server."""
+        self._end_attempt(ticket, now, in_vain=True)
+        ticket.tries += 1
+        self._wait(ticket, now)
 
     def abandoned(self, ticket: Ticket, now: float) -> None:
         """The agent hung up."""
@@ -123,17 +138,20 @@ class Policy:
     def probed(self, url: str, problem: str, now: float) -> None:
         """A probe ended; `problem` is empty where a token came back."""
         server = self._servers[url]
-        server.probing = False
-        blamed, server.blamed = server.blamed, None
-        if problem and blamed is not None:
-            blamed.faults -= 1  # the server was at fault
+        server.probing, server.probe_failed = False, bool(problem)
+        suspicion, server.suspected = server.suspected, None
         if not problem:
             server.alive_at = now
             self._mark_up(server, now)
             return
-        if server.away_since is None:
+        if server.away_since is None and server.alive_at > server.probe_sent_at:
+            return  # it answered others meanwhile
+        if suspicion is not None:
+            suspicion.ticket.faults -= 1  # the server was at fault
+            self._mark_away(server, suspicion.why, now, since=suspicion.since)
+        elif server.away_since is None:
             server.stalled = True
-            self._mark_away(server, f"no sign of life ({problem})", now, since=server.alive_at)
+            self._mark_away(server, f"no sign of life ({problem})", now, since=server.quiet_since)
         server.probe_delay_s = min(1.5 * server.probe_delay_s, MAX_PROBE_S)
         server.probe_at = now + self._jitter(server.probe_delay_s)
 
@@ -149,11 +167,10 @@ class Policy:
             if server is None:
                 continue
             self._stop_waiting(ticket, now)
-            ticket.phase, ticket.server = "sent", server.url
-            ticket._since, ticket._clock = now, server.away_s(now)
+            ticket.phase, ticket.server, ticket._since = "sent", server.url, now
             if server.in_flight == 0:
-                server.alive_at = now
-            server.in_flight += 1
+                server.busy_since = now
+            server.tickets.add(ticket)
             server.released += 1
             sent.append(ticket)
         if not self._queue:
@@ -170,14 +187,23 @@ class Policy:
             self._stop_waiting(ticket, now)
         return gone
 
+    def to_recall(self, now: float) -> list[Ticket]:
+        """Requests to give up where they are, for another server that is up."""
+        if self.is_down:
+            return []
+        gone = [s for s in self._servers.values() if s.away_since is not None and s.probe_failed]
+        quiet = [server for server in gone if now - server.quiet_since >= self.quiet_s]
+        return [ticket for server in quiet for ticket in server.tickets]
+
     def due_probes(self, now: float) -> list[str]:
-        """Servers to ask for a token now: those away, those with requests and no sign of life."""
+        """Servers to ask for a token now: those away or suspected, those with requests and no sign
+        of life."""
         due = []
         for server in self._servers.values():
-            quiet = server.in_flight > 0 and now - server.alive_at >= self.quiet_s
-            wanted = quiet if server.away_since is None else True
+            quiet = server.in_flight > 0 and now - server.quiet_since >= self.quiet_s
+            wanted = quiet or server.away_since is not None or server.suspected is not None
             if wanted and not server.probing and server.probe_at <= now:
-                server.probing = True
+                server.probing, server.probe_sent_at = True, now
                 due.append(server.url)
         return due
 
@@ -185,10 +211,12 @@ class Policy:
         """When to look again though nothing happened; None where nothing would."""
         times: list[float] = []
         for server in self._servers.values():
-            if server.away_since is not None and not server.probing:
+            if server.probing:
+                pass
+            elif server.away_since is not None or server.suspected is not None:
                 times.append(server.probe_at)
-            elif server.in_flight and not server.probing:
-                times.append(max(server.alive_at + self.quiet_s, server.probe_at))
+            elif server.in_flight:
+                times.append(max(server.quiet_since + self.quiet_s, server.probe_at))
             release = server.next_release(now)
             if self._queue and release is not None:
                 times.append(release)
@@ -217,12 +245,13 @@ class Policy:
     def waiting(self) -> int:
         return len(self._queue)
 
-    def not_counted_s(self, ticket: Ticket, now: float) -> float:
-        """Seconds of the request so far that count against no limit."""
-        spent = ticket.queue_s + ticket.held_s
+    def not_counted(self, ticket: Ticket, now: float) -> list[Span]:
+        """When, so far, the request was on its way and no limit's time passed."""
         if ticket.phase == "waits":
-            return spent + now - ticket._since
-        return spent + (self._stuck_s(ticket, now) if ticket.phase == "sent" else 0.0)
+            return [*ticket.not_counted, (ticket._since, now)]
+        if ticket.phase == "sent":
+            return [*ticket.not_counted, *self._stuck(ticket, now)]
+        return ticket.not_counted
 
     def quiet_for_s(self, ticket: Ticket, now: float) -> float:
         """Since the last sign of life of the server that the request is at; 0 where it is at none,
@@ -230,7 +259,7 @@ class Policy:
         server = self._servers.get(ticket.server)
         if server is None or ticket.phase != "sent" or server.away_since is not None:
             return 0.0
-        return now - server.alive_at
+        return now - server.quiet_since
 
     def states(self) -> list[ServerState]:
         return [
@@ -255,26 +284,29 @@ class Policy:
         ticket.phase = "over"
         ticket.held_s += held
         ticket.queue_s += waited - held
+        ticket.not_counted.append((ticket._since, now))
         self._queue.remove(ticket)
 
-    def _end_attempt(self, ticket: Ticket, now: float, lost: bool = False) -> Server:
-        """An attempt is over. A lost one was in vain from its start."""
+    def _end_attempt(self, ticket: Ticket, now: float, in_vain: bool = False) -> Server:
+        """An attempt is over; where it was in vain, it was so from its start."""
         server = self._servers[ticket.server]
-        server.in_flight -= 1
+        server.tickets.discard(ticket)
         ticket.phase = "over"
-        ticket.held_s += now - ticket._since if lost else self._stuck_s(ticket, now)
+        spans = [(ticket._since, now)] if in_vain else self._stuck(ticket, now)
+        ticket.not_counted += spans
+        ticket.held_s += total_s(spans)
         return server
 
-    def _stuck_s(self, ticket: Ticket, now: float) -> float:
-        """Of the attempt under way: seconds for which its server was away."""
-        server = self._servers[ticket.server]
-        return max(0.0, min(now - ticket._since, server.away_s(now) - ticket._clock))
+    def _stuck(self, ticket: Ticket, now: float) -> list[Span]:
+        """Of the attempt under way: when its server was away."""
+        return self._servers[ticket.server].away_between(ticket._since, now)
 
-    def _blame(self, ticket: Ticket, server: Server) -> None:
-        """A request that was lost at a server that was up, and seems so still, is to blame."""
-        if server.away_since is None:
+    def _suspect(self, server: Server, ticket: Ticket, why: str, now: float) -> None:
+        """Of several attempts that fail together, the first is to blame until the probe says."""
+        server.probe_at = min(server.probe_at, now)
+        if server.away_since is None and server.suspected is None:
             ticket.faults += 1
-            server.blamed = ticket
+            server.suspected = Suspicion(ticket, now, why)
 
     def _choose(self, rollout: str, now: float) -> Server | None:
         """The rollout's own server while that is up; else the one with the fewest rollouts."""
@@ -313,7 +345,7 @@ class Policy:
         if self.is_down and self._down_since is not None:
             self._down_before += now - self._down_since
             self._down_since = None
-        server.away_before = server.away_s(now)
+        server.past.append((server.away_since, now))
         server.away_since, server.why = None, ""
         server.back_at, server.released, server.cap = now, 0, math.inf
         server.probe_at = now

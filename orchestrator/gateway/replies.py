@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.endpoint.fields import (
-    CONTEXT_OVERFLOW,
     Tokens,
-    error_text,
+    error_code,
     has_reasoning,
     is_actionable,
     is_end,
@@ -18,10 +17,10 @@ from orchestrator.endpoint.fields import (
     read_tokens,
     strip_reasoning,
 )
+from orchestrator.endpoint.overflow import OVERFLOW_CODE
 from orchestrator.gateway.upstreams import UpstreamAnswer, read_event
 from orchestrator.types import RequestResult
 
-OVERFLOW_CODE = "context_length_exceeded"
 OVERFLOW_WORDS = "maximum context length"
 UNAVAILABLE = "endpoint_unavailable"
 """An error's type: requests were held for as long as they may be."""
@@ -42,7 +41,9 @@ class AgentReply:
 def make_reply(answer: UpstreamAnswer, strip: bool) -> AgentReply:
     """The reply that a server's answer makes; its bytes as they came where nothing is changed."""
     if answer.status != 200:
-        return _refusal(answer)
+        too_long = error_code(answer.data) == OVERFLOW_CODE
+        result = RequestResult.CONTEXT_OVERFLOW if too_long else RequestResult.REFUSED
+        return AgentReply(answer.status, answer.body, result)
     body, data = answer.body, answer.data
     result = RequestResult.SWALLOWED if is_swallowed(data) else RequestResult.ANSWERED
     if strip:
@@ -58,17 +59,15 @@ def error_body(message: str, kind: str, code: int) -> bytes:
     return json.dumps({"error": error}).encode()
 
 
-def _refusal(answer: UpstreamAnswer) -> AgentReply:
-    """A 4xx. A context overflow, in whatever words, gets those and the code that agents know."""
-    text = error_text(answer.data)
-    # only where a request may be too long: others, such as 401, may quote the prompt
-    if answer.status not in (400, 413, 422) or not CONTEXT_OVERFLOW.search(text):
-        return AgentReply(answer.status, answer.body, RequestResult.REFUSED)
+def too_long_answer(refusal: UpstreamAnswer) -> UpstreamAnswer:
+    """A server's refusal of a prompt that is too long, in the words and with the code that agents
+    know, whatever its own were."""
+    text = refusal.words
     if OVERFLOW_WORDS not in text:
         text = f"The prompt exceeds the model's {OVERFLOW_WORDS}: {text}"
     error = {"message": text, "type": "invalid_request_error", "code": OVERFLOW_CODE}
-    body = json.dumps({"error": {"param": "messages", **error}}).encode()
-    return AgentReply(400, body, RequestResult.CONTEXT_OVERFLOW)
+    data = {"error": {"param": "messages", **error}}
+    return UpstreamAnswer(400, json.dumps(data).encode(), data)
 
 
 @dataclass

@@ -20,15 +20,15 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from orchestrator.endpoint.fields import INTERNAL_ERROR, with_profile
+from orchestrator.endpoint.fields import INTERNAL_ERROR
 from orchestrator.endpoint.metrics import ServerMetrics
+from orchestrator.gateway.completion import Completion
 from orchestrator.gateway.exchange import Exchange, RequestFailed
+from orchestrator.gateway.lengths import Lengths
 from orchestrator.gateway.messages import (
     GatewayStart,
     Message,
@@ -38,22 +38,11 @@ from orchestrator.gateway.messages import (
 )
 from orchestrator.gateway.meter import Meter
 from orchestrator.gateway.policy import Policy
-from orchestrator.gateway.replies import (
-    FAILED,
-    UNAVAILABLE,
-    StreamTally,
-    error_body,
-    make_reply,
-)
+from orchestrator.gateway.replies import FAILED, UNAVAILABLE, error_body
+from orchestrator.gateway.rollout_requests import RolloutRequests
 from orchestrator.gateway.turns import OutageTooLong, Turns
-from orchestrator.gateway.upstreams import (
-    EventStream,
-    Lost,
-    UpstreamAnswer,
-    Upstreams,
-    stream_error,
-)
-from orchestrator.types import ModelRequest, RequestResult
+from orchestrator.gateway.upstreams import Lost, Upstreams
+from orchestrator.types import RequestResult
 
 MAX_BODY_BYTES = 64 * 2**20
 QUIET_WITH_METRICS_S = 30.0
@@ -62,16 +51,6 @@ QUIET_WITHOUT_S = 300.0
 
 log = logging.getLogger("gateway")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@dataclass
-class _RolloutRequests:
-    """What the gateway knows of one rollout while it lasts."""
-
-    exchanges: dict[Exchange, asyncio.Task[Any]] = field(default_factory=dict)
-    """Requests under way, each with the task that serves it."""
-    held_s: float = 0.0
-    """Of requests that are over."""
 
 
 class Gateway:
@@ -89,7 +68,8 @@ class Gateway:
         )
         self._turns = Turns(self._policy, upstreams, report)
         self._meter = Meter()
-        self._rollouts: defaultdict[str, _RolloutRequests] = defaultdict(_RolloutRequests)
+        self._lengths = Lengths(settings.model, upstreams)
+        self._rollouts: defaultdict[str, RolloutRequests] = defaultdict(self._no_requests)
         self._over: set[str] = set()
         """Rollouts that were dropped; an agent of one that still asks gets HTTP 410."""
         self._readings: dict[str, ServerMetrics] = {}
@@ -178,16 +158,14 @@ class Gateway:
         if key in self._over:
             return _error(410, "the rollout has ended", "rollout_over")
         exchange = Exchange(key, self._turns)
-        rollout = self._rollouts[exchange.ticket.rollout]
-        task = asyncio.current_task()
-        assert task is not None
-        rollout.exchanges[exchange] = task
+        rollout = self._rollouts[key]
+        completion = Completion(
+            asked, exchange, self._settings.model, self._upstreams, rollout, self._lengths
+        )
         record = exchange.record(RequestResult.ABANDONED, 0)
         try:
-            if asked.get("stream"):
-                response, record = await self._stream(request, asked, exchange)
-            else:
-                response, record = await self._answer(asked, exchange)
+            with rollout.under_way(exchange):
+                response, record = await completion.serve(request)
         except OutageTooLong:
             limit_h = self._settings.model.endpoint.max_outage_s / 3600
             problem = f"no model server was up for {limit_h:.3g} h (endpoint.max_outage_s)"
@@ -199,83 +177,19 @@ class Gateway:
         except Exception as error:
             # a bug of ours ends its own request, on the record and under its own name
             log.exception("%s: a bug of the gateway", key)
-            self._turns.abandoned(exchange.ticket)
             response = _error(500, f"{type(error).__name__}: {error}", INTERNAL_ERROR)
             record = exchange.record(RequestResult.FAILED, 500)
         except BaseException:
             # the agent hung up, or the rollout was dropped
-            self._turns.abandoned(exchange.ticket)
             record = exchange.record(RequestResult.ABANDONED, 0)
             raise
         finally:
-            del rollout.exchanges[exchange]
-            rollout.held_s += record.held_s + record.queue_s
-            self._meter.add(exchange.ticket.rollout, record)
+            self._meter.add(key, record)
             self._report(Requested(request=record))
         return response
 
-    async def _answer(
-        self, asked: dict[str, Any], exchange: Exchange
-    ) -> tuple[web.StreamResponse, ModelRequest]:
-        body = _encode(with_profile(self._settings.model, asked))
-        answer = await exchange.attempt(lambda url: self._upstreams.ask(url, body))
-        return self._reply(answer, exchange)
-
-    async def _stream(
-        self, request: web.Request, asked: dict[str, Any], exchange: Exchange
-    ) -> tuple[web.StreamResponse, ModelRequest]:
-        options = asked.get("stream_options")
-        options = options if isinstance(options, dict) else {}
-        tally = StreamTally(self._strips, bool(options.get("include_usage")))
-        asked = asked | {"stream_options": {**options, "include_usage": True}}
-        body = _encode(with_profile(self._settings.model, asked))
-        stream = await exchange.attempt(lambda url: self._upstreams.stream(url, body))
-        if isinstance(stream, UpstreamAnswer):
-            return self._reply(stream, exchange)
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        with contextlib.closing(stream):
-            await response.prepare(request)
-            problem = await self._pass_through(stream, response, tally, exchange)
-        if problem:
-            # half of it is with the agent: it can't be tried again behind its back
-            self._turns.lost(exchange.ticket, problem, again=False)
-            await response.write(b"data: " + error_body(problem, FAILED, 502) + b"\n\n")
-            return response, exchange.record(RequestResult.FAILED, 502, tally.tokens)
-        self._turns.answered(exchange.ticket, alive=True)
-        return response, exchange.record(tally.result, 200, tally.tokens, tally.first_token_at)
-
-    async def _pass_through(
-        self,
-        stream: EventStream,
-        response: web.StreamResponse,
-        tally: StreamTally,
-        exchange: Exchange,
-    ) -> str:
-        """Hand events on as they come; why the stream broke off, or an empty string."""
-        try:
-            async for event in stream.events():
-                problem = stream_error(event)
-                if problem is not None:
-                    return problem
-                self._turns.alive(exchange.ticket.server)
-                await response.write(tally.take(event))
-        except Lost as error:
-            return "" if tally.finished else str(error)
-        return "" if tally.finished else "the stream ended without a finish_reason"
-
-    def _reply(
-        self, answer: UpstreamAnswer, exchange: Exchange
-    ) -> tuple[web.StreamResponse, ModelRequest]:
-        self._turns.answered(exchange.ticket, alive=answer.status == 200)
-        reply = make_reply(answer, self._strips)
-        response = web.Response(
-            status=reply.status, body=reply.body, content_type="application/json"
-        )
-        return response, exchange.record(reply.result, reply.status, reply.tokens)
-
-    @property
-    def _strips(self) -> bool:
-        return self._settings.model.reasoning == "strip"
+    def _no_requests(self) -> RolloutRequests:
+        return RolloutRequests(self._turns)
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
         for state in self._policy.states():
@@ -287,20 +201,15 @@ class Gateway:
         return _error(503, "no model server answers just now", UNAVAILABLE)
 
     async def _held(self, request: web.Request) -> web.StreamResponse:
-        rollout = self._rollouts.get(request.match_info["rollout"], _RolloutRequests())
-        now = self._turns.now
-        tickets = [exchange.ticket for exchange in rollout.exchanges]
-        held_s = sum((self._policy.not_counted_s(t, now) for t in tickets), rollout.held_s)
-        quiet_s = max((self._policy.quiet_for_s(t, now) for t in tickets), default=0.0)
-        return web.json_response({"seconds": held_s, "quiet_s": quiet_s})
+        rollout = self._rollouts.get(request.match_info["rollout"], self._no_requests())
+        return web.json_response({"seconds": rollout.held_s(), "quiet_s": rollout.quiet_s()})
 
     async def _drop(self, request: web.Request) -> web.StreamResponse:
         key = request.match_info["rollout"]
-        rollout = self._rollouts.pop(key, _RolloutRequests())
-        for task in rollout.exchanges.values():
-            task.cancel()
+        self._rollouts.pop(key, self._no_requests()).cancel()
         self._over.add(key)
         self._policy.forget(key)
+        self._lengths.forget(key)
         self._meter.forget(key)
         return web.Response(status=204)
 
@@ -308,10 +217,6 @@ class Gateway:
         states = self._policy.states()
         text = self._meter.exposition(self._policy.waiting, states)
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
-def _encode(body: dict[str, Any]) -> bytes:
-    return json.dumps(body, separators=(",", ":")).encode()
 
 
 def _error(status: int, message: str, kind: str) -> web.Response:

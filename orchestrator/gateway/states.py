@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from orchestrator.gateway.spans import Span, within
 
 FIRST_PROBE_S = 1.0
 RAMP_S = 2.0
@@ -29,12 +31,23 @@ class Ticket:
     """Waited while a server was up."""
     held_s: float = 0.0
     """Waited while none was, or lost with one that went away."""
+    not_counted: list[Span] = field(default_factory=list)
+    """When it waited, or was at a server in vain: against no limit's account."""
     not_before: float = 0.0
     _since: float = 0.0
     """When it began to wait, or was sent."""
     _clock: float = 0.0
-    """Seconds of outage that had been counted by then."""
+    """Seconds without any server that had been counted when it began to wait."""
     phase: Literal["waits", "sent", "over"] = "over"
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """The first attempt that failed at a server, while nobody knows which of them is to blame."""
+
+    ticket: Ticket
+    since: float
+    why: str
 
 
 @dataclass
@@ -42,26 +55,44 @@ class Server:
     """What the policy knows of one server, and writes."""
 
     url: str
-    in_flight: int = 0
+    tickets: set[Ticket] = field(default_factory=set)
+    """Requests that are there."""
     away_since: float | None = None
     why: str = ""
     stalled: bool = False
-    away_before: float = 0.0
-    """Seconds that it was away in outages that are over."""
+    past: list[Span] = field(default_factory=list)
+    """When it was away, in outages that are over."""
     outages: int = 0
     back_at: float = -math.inf
     released: int = 0
     """Requests sent since it came back."""
     cap: float = math.inf
     alive_at: float = 0.0
+    """Its last sign of life."""
+    busy_since: float = 0.0
+    """It has had requests since then, or had its last one."""
     probe_at: float = 0.0
     probe_delay_s: float = FIRST_PROBE_S
     probing: bool = False
-    blamed: Ticket | None = None
-    """Whose attempt was lost first, until a probe has shown whether the server is at fault."""
+    probe_sent_at: float = 0.0
+    probe_failed: bool = False
+    """The last one."""
+    suspected: Suspicion | None = None
+    """An attempt failed there: a probe has to show whether the server is at fault."""
 
-    def away_s(self, now: float) -> float:
-        return self.away_before + (now - self.away_since if self.away_since is not None else 0.0)
+    @property
+    def quiet_since(self) -> float:
+        """Since when it should have given a sign of life, if it has requests."""
+        return max(self.alive_at, self.busy_since)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self.tickets)
+
+    def away_between(self, start: float, now: float) -> list[Span]:
+        """When it was away since `start`."""
+        current = [] if self.away_since is None else [(self.away_since, now)]
+        return within([*self.past, *current], start, now)
 
     def has_room(self, now: float) -> bool:
         if self.away_since is not None or self.in_flight + 1 > self.cap:

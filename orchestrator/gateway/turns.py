@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from orchestrator.gateway.messages import Availability
 from orchestrator.gateway.policy import Policy
@@ -18,6 +19,10 @@ class OutageTooLong(Exception):
     """No server was up for as long as requests are held."""
 
 
+class Recalled(Exception):
+    """The attempt was given up: its server hangs, and another one is up."""
+
+
 class Turns:
     """One event loop's use of a policy."""
 
@@ -28,6 +33,8 @@ class Turns:
         self._upstreams = upstreams
         self._on_change = on_change
         self._futures: dict[Ticket, asyncio.Future[None]] = {}
+        self._attempts: dict[Ticket, asyncio.Timeout] = {}
+        """Each ends its attempt when its time is set."""
         self._timer: asyncio.TimerHandle | None = None
         self._probes: set[asyncio.Task[None]] = set()
         self._reported_away: frozenset[str] = frozenset()
@@ -61,10 +68,27 @@ class Turns:
         self.policy.answered(ticket, self.now, alive)
         self.pump()
 
-    def lost(self, ticket: Ticket, why: str, again: bool = True) -> bool:
+    @asynccontextmanager
+    async def attempt(self, ticket: Ticket) -> AsyncIterator[None]:
+        """Within it, the request is at the ticket's server. Raises Recalled where it is given up
+        there; then it waits for its turn again."""
+        try:
+            async with asyncio.timeout(None) as until:
+                self._attempts[ticket] = until
+                yield
+        except TimeoutError:
+            if not until.expired():
+                raise
+            log.warning("%s: %s hangs: on to another", ticket.rollout, ticket.server)
+            self.policy.recalled(ticket, self.now)
+            raise Recalled from None
+        finally:
+            del self._attempts[ticket]
+
+    def lost(self, ticket: Ticket, why: str, again: bool = True, reached: bool = True) -> bool:
         """Whether the request may be tried again, by another `wait`."""
         log.warning("%s: %s lost its request: %s", ticket.rollout, ticket.server, why)
-        may_retry = self.policy.lost(ticket, why, self.now, again)
+        may_retry = self.policy.lost(ticket, why, self.now, again, reached)
         self.pump()
         return may_retry
 
@@ -99,6 +123,9 @@ class Turns:
         now = self.now
         for ticket in self.policy.expired(now):
             self._resolve(ticket, OutageTooLong())
+        for ticket in self.policy.to_recall(now):
+            if ticket in self._attempts:  # not so a stream that is with the agent already
+                self._attempts[ticket].reschedule(now)
         for ticket in self.policy.granted(now):
             self._resolve(ticket, None)
         for url in self.policy.due_probes(now):

@@ -7,7 +7,7 @@ import json
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -15,8 +15,15 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from orchestrator.config.schema import Model
-from orchestrator.endpoint.fields import TOO_BUSY, error_text, is_completion, with_profile
+from orchestrator.endpoint.fields import (
+    TOO_BUSY,
+    error_code,
+    error_text,
+    why_no_completion,
+    with_profile,
+)
 from orchestrator.endpoint.metrics import ServerMetrics, metrics_url, parse_metrics
+from orchestrator.endpoint.overflow import Said, said_to_be_too_long
 from orchestrator.errors import one_line
 
 CONNECT_TIMEOUT_S = 10.0
@@ -29,22 +36,48 @@ DEAD_PEER_S = 30
 is noticed before the answer's own timeout."""
 
 
-class Lost(Exception):
-    """The attempt came to nothing: refused, reset, timed out, 5xx, or no completion."""
-
-
-class Busy(Exception):
-    """The server turns requests away for now (429, 503)."""
-
-
 @dataclass(frozen=True)
 class UpstreamAnswer:
-    """A server's last word on a request: a completion, or a 4xx."""
+    """A server's word on a request: a completion, or an error."""
 
     status: int
+    """HTTP's, or the error's own where it came under HTTP 200."""
     body: bytes
     data: Any
     """The body, parsed; None where it is no JSON."""
+
+    @property
+    def words(self) -> str:
+        """Of an error."""
+        return error_text(self._error)
+
+    @property
+    def says_too_long(self) -> Said:
+        """Of an error: that the prompt is too long."""
+        return said_to_be_too_long(self.status, self._error)
+
+    @property
+    def _error(self) -> Any:
+        return self.data if self.data is not None else self.body.decode(errors="replace")
+
+
+class _NoAnswer(Exception):
+    def __init__(self, why: str, answer: UpstreamAnswer | None = None) -> None:
+        super().__init__(why)
+        self.answer = answer
+        """The error that the server answered with, if it did."""
+
+
+class Lost(_NoAnswer):
+    """The attempt came to nothing: reset, timed out, 5xx, or no completion."""
+
+
+class Unreachable(Lost):
+    """Nothing listens there, or no connection can be made."""
+
+
+class Busy(_NoAnswer):
+    """The server turns requests away for now (429, 503)."""
 
 
 class EventStream:
@@ -94,14 +127,14 @@ class Upstreams:
         await self._session.close()
 
     async def ask(self, url: str, body: bytes) -> UpstreamAnswer:
-        """One chat completion. Raises Lost or Busy."""
+        """One chat completion, or a refusal. Raises Lost or Busy."""
         with _network_errors_as_lost():
             async with await self._post(url, data=body) as response:
                 raw = await response.read()
                 return _answer(response.status, raw)
 
     async def stream(self, url: str, body: bytes) -> EventStream | UpstreamAnswer:
-        """One streamed chat completion, or the 4xx in its place. Raises Lost or Busy.
+        """One streamed chat completion, or a refusal in its place. Raises Lost or Busy.
 
         Before the first event has come, nothing was sent to the agent: an attempt that fails by
         then is lost, and the request can be tried again.
@@ -112,11 +145,13 @@ class Upstreams:
                 if response.status != 200:
                     return _answer(response.status, await response.read())
                 events = _split_events(response.content.iter_any())
-                first = await anext(events, b"")
-                if not first.startswith((b"data:", b":", b"event:")):
-                    raise Lost("the answer is no stream of events")
-                if (problem := stream_error(first)) is not None:
-                    raise (Busy if _is_busy(first) else Lost)(problem)
+                first = await _after_comments(events)
+                if not first.startswith((b"data:", b"event:")):
+                    rest = b"".join([event async for event in events])
+                    return _answer(200, first + rest, "the answer is no stream of events")
+                if (error := stream_error(first)) is not None:
+                    response.close()
+                    return _answer(200, error)
             except BaseException:
                 response.close()
                 raise
@@ -163,20 +198,20 @@ class Upstreams:
         return await self._session.post(target, proxy=self._proxies[url], **request)
 
 
-def stream_error(event: bytes) -> str | None:
-    """The words of an event that carries an error, as vLLM sends when its engine dies."""
+def stream_error(event: bytes) -> bytes | None:
+    """The body of an event that carries an error, as vLLM sends when its engine dies."""
     if b'"error"' not in event:
         return None
     data = read_event(event)
-    if not isinstance(data, dict) or "error" not in data or "choices" in data:
+    if not isinstance(data, dict) or not data.get("error") or "choices" in data:
         return None
-    return error_text(data)
+    return json.dumps(data).encode()
 
 
-def _is_busy(event: bytes) -> bool:
-    """Whether an error's event says so: vLLM's full queue answers a stream with 200, and this."""
-    error = read_event(event)["error"]
-    return isinstance(error, dict) and error.get("code") in TOO_BUSY
+def answer_of_error(body: bytes) -> UpstreamAnswer:
+    """What an error within a stream says."""
+    data = _parse(body)
+    return UpstreamAnswer(_own_status(data), body, data)
 
 
 def read_event(event: bytes) -> Any:
@@ -186,9 +221,7 @@ def read_event(event: bytes) -> Any:
 
 
 def _probe_problem(status: int, raw: bytes) -> str:
-    if status == 200:
-        return "" if is_completion(_parse(raw)) else "the answer is not a chat completion"
-    return f"HTTP {status}"
+    return why_no_completion(_parse(raw)) if status == 200 else f"HTTP {status}"
 
 
 def _parse(raw: bytes) -> Any:
@@ -198,15 +231,34 @@ def _parse(raw: bytes) -> Any:
         return None
 
 
-def _answer(status: int, raw: bytes) -> UpstreamAnswer:
-    data = _parse(raw)
-    if status in TOO_BUSY:
-        raise Busy(f"HTTP {status}: {error_text(data)[:200]}")
-    if status != 200 and (status == 408 or not 400 <= status < 500):
-        raise Lost(f"HTTP {status}: {error_text(data)[:200]}")
-    if status == 200 and not is_completion(data):
-        raise Lost("the answer is not a whole chat completion")
-    return UpstreamAnswer(status, raw, data)
+def _answer(status: int, raw: bytes, otherwise: str = "") -> UpstreamAnswer:
+    """A completion or a refusal. Raises Lost or Busy, for errors that may pass.
+
+    `otherwise` says what is wrong with an answer of HTTP 200 that is a completion.
+    """
+    answer = UpstreamAnswer(status, raw, _parse(raw))
+    why = f"HTTP {status}: {answer.words[:200]}"
+    if status == 200:
+        why = why_no_completion(answer.data) or otherwise
+        if not why:
+            return answer
+        answer = replace(answer, status=_own_status(answer.data))
+    if answer.says_too_long == "yes":
+        return answer
+    if answer.status in TOO_BUSY:
+        raise Busy(why, answer)
+    if answer.status == 408 or not 400 <= answer.status < 500:
+        raise Lost(why, answer)
+    return answer
+
+
+def _own_status(data: Any) -> int:
+    """Of an answer under HTTP 200 that is no completion: what its error says, or 502.
+
+    LM Studio and some proxies send errors so, and vLLM in a stream where its queue is full.
+    """
+    code = error_code(data)
+    return code if isinstance(code, int) and 400 <= code < 600 else 502
 
 
 async def _split_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -217,6 +269,14 @@ async def _split_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             yield event + b"\n\n"
     if rest.strip():
         yield rest + b"\n\n"
+
+
+async def _after_comments(events: AsyncIterator[bytes]) -> bytes:
+    """The first event that is more than a comment, which keeps a connection open; or nothing."""
+    async for event in events:
+        if not event.startswith(b":"):
+            return event
+    return b""
 
 
 async def _chain(first: bytes, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -230,6 +290,10 @@ def _network_errors_as_lost() -> Iterator[None]:
     """aiohttp's errors of the network as Lost."""
     try:
         yield
+    except aiohttp.ClientConnectorError as error:
+        raise Unreachable(_error_words(error)) from error
+    except aiohttp.ConnectionTimeoutError as error:
+        raise Unreachable("no connection in time") from error
     except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
         raise Lost(_error_words(error)) from error
 

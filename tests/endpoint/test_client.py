@@ -12,7 +12,6 @@ from support.local_gateway import LocalGateway, model_at
 
 from orchestrator.dataset import Dataset
 from orchestrator.endpoint.client import ChatClient, Completion, ContextOverflow
-from orchestrator.endpoint.fields import CONTEXT_OVERFLOW
 from orchestrator.errors import EndpointUnavailable, InternalError, RequestRefused
 from orchestrator.scripted.endpoint import ScriptedEndpoint
 from orchestrator.types import Instance
@@ -128,30 +127,13 @@ def test_a_request_that_was_held_for_long_waits_for_a_new_gateway_as_long_as_any
         assert len(answers) == 1
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "This model's maximum context length is 4096 tokens.",
-        '{"code": "context_length_exceeded"}',
-        "the request exceeds the available context size",
-        "prompt is too long: 210000 tokens > 200000 maximum",
-        "You passed 131073 input tokens. However, the model's context length is only 131072 tokens",
-        "The prompt (total length 9000) is too long to fit into the model",
-        "The input (40000 tokens) is longer than the model's context length (32768 tokens).",
-        "`inputs` tokens + `max_new_tokens` must be <= 4096",
-    ],
-)
-def test_servers_say_overflow_in_many_words(text: str) -> None:
-    assert CONTEXT_OVERFLOW.search(text)
-
-
 def test_a_bug_of_the_gateway_is_called_so(
     ask: Callable[..., Completion], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def buggy(*_: object) -> None:
         raise KeyError("choices")
 
-    monkeypatch.setattr("orchestrator.gateway.server.make_reply", buggy)
+    monkeypatch.setattr("orchestrator.gateway.completion.make_reply", buggy)
 
     with pytest.raises(InternalError, match=r"^the gateway: KeyError: 'choices' \(gateway\.log"):
         ask("solves")

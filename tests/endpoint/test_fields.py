@@ -8,13 +8,14 @@ import pytest
 
 from orchestrator.config.schema import Endpoint, Model, Sampling
 from orchestrator.endpoint.fields import (
-    CONTEXT_OVERFLOW,
     Tokens,
+    error_code,
     error_text,
-    is_completion,
+    error_type,
     is_swallowed,
     read_tokens,
     strip_reasoning,
+    why_no_completion,
     with_profile,
 )
 
@@ -78,20 +79,30 @@ def test_tokens_are_read_where_they_are_numbers(usage: object, expected: Tokens)
     "whole", [answer(content="x"), answer(content=""), answer(tool_calls=[{}]), answer("length")]
 )
 def test_a_whole_answer_is_a_completion(whole: dict[str, Any]) -> None:
-    assert is_completion(whole)
+    assert why_no_completion(whole) == ""
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("other", "why"),
     [
-        *(None, [], "<html>", {}, {"choices": []}, {"choices": [None]}, {"choices": [{}]}),
-        *(answer("abort", content="x"), answer("error", content="x"), answer(None, content="x")),
-        {"error": {"message": "x"}},
-        answer(content={"text": "x"}),
+        (None, "no JSON object"),
+        ([], "no JSON object"),
+        ("<html>", "no JSON object"),
+        ({}, "no choices"),
+        ({"choices": []}, "no choices"),
+        ({"choices": "x"}, "no choices"),
+        ({"choices": [None]}, "a choice is no object"),
+        ({"choices": [{}]}, "no message"),
+        (answer("abort", content="x"), "gave the answer up (finish_reason 'abort')"),
+        (answer("error", content="x"), "gave the answer up (finish_reason 'error')"),
+        (answer(None, content="x"), "finish_reason is null"),
+        ({"error": {"message": "out of credit"}}, "an error in place of an answer: out of credit"),
+        ({"error": "x", "choices": []}, "an error in place of an answer: x"),
+        (answer(content={"text": "x"}), "its content is no text"),
     ],
 )
-def test_everything_else_is_none(other: object) -> None:
-    assert not is_completion(other)
+def test_everything_else_is_none_and_says_why(other: object, why: str) -> None:
+    assert why in why_no_completion(other)
 
 
 def test_an_answer_of_reasoning_alone_is_swallowed() -> None:
@@ -141,18 +152,16 @@ def test_an_error_is_read_in_every_shape(body: object, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("body", "kind", "code"),
     [
-        "This model's maximum context length is 32768 tokens. However, your prompt contains 32769",
-        "the request exceeds the available context size",
-        "(context_length_exceeded)",
-        "prompt is too long: 200001 tokens > 200000 maximum",
-        "`inputs` tokens + `max_new_tokens` must be <= 4096",
+        ({"error": {"type": "server_error", "code": 500}}, "server_error", 500),
+        ({"object": "error", "type": "BadRequestError", "code": 400}, "BadRequestError", 400),
+        ({"error": "plain"}, "", None),
+        ({"error": None}, "", None),
+        ("a page", "", None),
     ],
 )
-def test_servers_words_for_a_prompt_that_is_too_long_are_known(text: str) -> None:
-    assert CONTEXT_OVERFLOW.search(text)
-
-
-def test_other_refusals_are_no_overflow() -> None:
-    assert not CONTEXT_OVERFLOW.search("max_tokens must be at least 1, in the context of sampling")
+def test_type_and_code_of_an_error_are_read_in_every_shape(
+    body: object, kind: str, code: object
+) -> None:
+    assert (error_type(body), error_code(body)) == (kind, code)

@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 )
 
 from orchestrator.gateway.policy import MAX_PROBE_S, Policy
+from orchestrator.gateway.spans import total_s
 from orchestrator.gateway.states import RAMP_S, Ticket
 
 A, B = "http://a/v1", "http://b/v1"
@@ -55,7 +56,7 @@ def test_while_a_server_is_up_every_request_goes_at_once() -> None:
 def test_a_lost_request_is_held_and_nothing_else_goes_until_a_probe_is_answered() -> None:
     policy = make()
     (lost,) = send(policy, "a")
-    assert policy.lost(lost, "reset", 10)
+    assert policy.lost(lost, "refused", 10, reached=False)
     arrive(policy, "b", now=11)
 
     assert policy.granted(500) == []
@@ -68,7 +69,7 @@ def test_a_lost_request_is_held_and_nothing_else_goes_until_a_probe_is_answered(
 
 def test_after_an_outage_requests_go_out_gradually_and_oldest_first() -> None:
     policy = make()
-    policy.lost(send(policy, "first")[0], "reset", 0)
+    policy.lost(send(policy, "first")[0], "refused", 0, reached=False)
     arrive(policy, *"abcdefg", now=1)
     policy.due_probes(10)
     policy.probed(A, "", 10)
@@ -79,7 +80,7 @@ def test_after_an_outage_requests_go_out_gradually_and_oldest_first() -> None:
 
 def test_probes_come_less_and_less_often_but_never_stop() -> None:
     policy = make()
-    policy.lost(send(policy, "a")[0], "refused", 0)
+    policy.lost(send(policy, "a")[0], "refused", 0, reached=False)
     times, now = [], 0.0
     while len(times) < 30:
         if policy.due_probes(now):
@@ -97,7 +98,7 @@ def test_probes_come_less_and_less_often_but_never_stop() -> None:
 
 def test_one_probe_at_a_time() -> None:
     policy = make()
-    policy.lost(send(policy, "a")[0], "refused", 0)
+    policy.lost(send(policy, "a")[0], "refused", 0, reached=False)
 
     assert policy.due_probes(0) == [A]
     assert policy.due_probes(100) == []
@@ -105,7 +106,7 @@ def test_one_probe_at_a_time() -> None:
 
 def test_time_in_an_outage_is_held_and_time_in_the_queue_is_not() -> None:
     policy = make()
-    policy.lost(send(policy, "a")[0], "reset", 5)
+    policy.lost(send(policy, "a")[0], "refused", 5, reached=False)
     (waiting,) = arrive(policy, "b", now=20)
     policy.due_probes(100)
     policy.probed(A, "", 100)
@@ -122,7 +123,7 @@ def test_a_lost_attempt_was_in_vain_from_its_start() -> None:
     policy.lost(ticket, "reset", 130)
 
     assert ticket.held_s == 30
-    assert policy.not_counted_s(ticket, 150) == 50
+    assert total_s(policy.not_counted(ticket, 150)) == 50
 
 
 def test_a_request_that_is_lost_again_and_again_at_servers_that_are_up_is_to_blame_itself() -> None:
@@ -171,12 +172,77 @@ def test_a_request_that_was_lost_with_its_server_is_not_to_blame() -> None:
     assert ticket.tries == 5
 
 
+def test_a_request_that_fails_while_others_are_answered_holds_nobody_up() -> None:
+    policy = make()
+    poison, other = send(policy, "poison", "other")
+    policy.lost(poison, "HTTP 500", 1)
+
+    assert policy.due_probes(1) == [A], "a token is asked for, and meanwhile"
+    assert names(send(policy, *"abc", now=1.1)) == list("abc")
+    policy.answered(other, 5)
+    policy.probed(A, "no answer in time", 21)
+    assert not policy.is_down, "it answered another one while the probe waited in its queue"
+    assert names(policy.granted(21)) == ["poison"]
+    assert poison.faults == 1
+
+
+def test_a_server_that_fails_at_a_request_and_at_the_probe_is_away_since_then() -> None:
+    policy = make()
+    failed, other = send(policy, "failed", "other")
+    policy.lost(failed, "HTTP 500", 10)
+    policy.due_probes(10)
+    policy.probed(A, "HTTP 500", 30)
+
+    assert policy.is_down
+    assert policy.states()[0].why == "HTTP 500"
+    assert policy.down_s(30) == pytest.approx(20)
+    assert total_s(policy.not_counted(other, 30)) == pytest.approx(20)
+    assert failed.faults == 0
+
+
+def test_what_is_at_a_server_that_hangs_goes_to_another_that_is_up() -> None:
+    policy = make(A, B, quiet_s=30)
+    stuck, _ = send(policy, "a", "b")
+    policy.answered(_, 29)
+    policy.due_probes(30)
+    assert policy.to_recall(31) == []
+    policy.probed(A, "no answer in time", 50)
+
+    assert policy.to_recall(50) == [stuck]
+    policy.recalled(stuck, 50)
+    assert names(policy.granted(50)) == ["a"]
+    assert (stuck.server, stuck.faults, stuck.held_s) == (B, 0, 50)
+
+
+def test_where_no_other_server_is_up_what_is_at_one_that_hangs_stays_there() -> None:
+    policy = make(quiet_s=30)
+    send(policy, "a")
+    policy.due_probes(30)
+    policy.probed(A, "no answer in time", 50)
+
+    assert policy.is_down
+    assert policy.to_recall(500) == []
+
+
+def test_what_works_at_a_server_that_takes_no_connection_is_left_there() -> None:
+    policy = make(A, B, quiet_s=30)
+    refused, _, works = send(policy, "a", "b", "c")
+    assert works.server == A
+    policy.lost(refused, "refused", 40, reached=False)
+    policy.due_probes(40)
+    policy.alive(A, 41)
+    policy.probed(A, "refused", 42)
+
+    assert policy.away == {A}
+    assert policy.to_recall(42) == []
+
+
 def test_half_an_answer_is_not_tried_again() -> None:
     policy = make()
     (ticket,) = send(policy, "a")
 
     assert not policy.lost(ticket, "broke off", 1, again=False)
-    assert policy.is_down
+    assert policy.due_probes(1) == [A], "the server may be at fault"
     assert policy.waiting == 0
 
 
@@ -197,8 +263,9 @@ def test_a_server_that_turns_everyone_away_may_as_well_be_broken() -> None:
     policy = make()
     policy.busy(send(policy, "a")[0], 1)
 
-    assert policy.is_down
     assert policy.due_probes(1) == [A]
+    policy.probed(A, "HTTP 503", 2)
+    assert policy.is_down
 
 
 def test_a_server_that_gives_no_sign_of_life_is_probed_and_then_away_since_its_last_one() -> None:
@@ -211,7 +278,7 @@ def test_a_server_that_gives_no_sign_of_life_is_probed_and_then_away_since_its_l
     assert not policy.is_down
     policy.probed(A, "no answer in time", 150)
     assert policy.is_down
-    assert policy.not_counted_s(b, 160) == pytest.approx(60)
+    assert total_s(policy.not_counted(b, 160)) == pytest.approx(60)
 
 
 @pytest.mark.parametrize("sign", ["answer", "counters", "probe"])
@@ -252,7 +319,7 @@ def test_an_idle_server_is_left_alone() -> None:
 def test_what_is_held_too_long_is_let_go_and_only_then() -> None:
     policy = make(max_outage_s=600)
     (ticket,) = send(policy, "a")
-    policy.lost(ticket, "refused", 10)
+    policy.lost(ticket, "refused", 10, reached=False)
 
     assert policy.expired(609) == []
     assert policy.expired(610) == [ticket]
@@ -276,7 +343,7 @@ def test_rollouts_leave_a_sick_server_and_new_ones_go_to_it_when_it_is_back() ->
     policy = make(A, B)
     first, second = send(policy, "a", "b")
     assert (first.server, second.server) == (A, B)
-    policy.lost(first, "reset", 1)
+    policy.lost(first, "refused", 1, reached=False)
 
     assert names(policy.granted(3)) == ["a"]
     assert first.server == B
@@ -347,13 +414,13 @@ class PolicyMachine(RuleBasedStateMachine):
             self.live.remove(ticket)
         self.pump()
 
-    @rule(ticket=sent, busy=st.booleans())
-    def fail(self, ticket: Ticket, busy: bool) -> None:
+    @rule(ticket=sent, how=st.sampled_from(["busy", "reset", "refused"]))
+    def fail(self, ticket: Ticket, how: str) -> None:
         if ticket.phase != "sent":
             return
-        if busy:
+        if how == "busy":
             self.policy.busy(ticket, self.now)
-        elif not self.policy.lost(ticket, "reset", self.now):
+        elif not self.policy.lost(ticket, how, self.now, reached=how == "reset"):
             self.live.remove(ticket)
         self.pump()
 
@@ -374,6 +441,10 @@ class PolicyMachine(RuleBasedStateMachine):
         up = {s.url for s in self.policy.states() if s.away_since is None}
         for ticket in self.policy.granted(self.now):
             assert ticket.server in up
+        for ticket in self.policy.to_recall(self.now):
+            assert up, "there is another server"
+            assert ticket.server not in up
+            self.policy.recalled(ticket, self.now)
         self.probes += self.policy.due_probes(self.now)
         wakeup = self.policy.wakeup(self.now)
         assert wakeup is None or wakeup > self.now, "else the loop would spin"
@@ -397,7 +468,7 @@ class PolicyMachine(RuleBasedStateMachine):
     @invariant()
     def held_time_grows_and_is_never_more_than_the_time(self) -> None:
         for ticket in getattr(self, "live", []):
-            spent = self.policy.not_counted_s(ticket, self.now)
+            spent = total_s(self.policy.not_counted(ticket, self.now))
             assert spent <= self.now - ticket.arrived_at + 1e-6
             assert spent >= self.last_spent.get(id(ticket), 0.0) - 1e-6
             self.last_spent[id(ticket)] = spent

@@ -5,80 +5,17 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
-from support.fake_model import FakeModelServer, Reply, completion, error, stream
-from support.local_gateway import LocalGateway, model_at
+from support.fake_model import Reply, completion, error, stream
+from support.gateway_scene import QUESTION, Setup
 from support.rows import key_of
 
-from orchestrator.gateway.messages import Availability, Requested, Sampled
-from orchestrator.types import ModelRequest, RequestResult
-
-QUESTION = {"messages": [{"role": "user", "content": "a question"}]}
-
-
-@dataclass
-class Setup:
-    """A gateway before one server or several."""
-
-    gateway: LocalGateway
-    upstreams: list[FakeModelServer]
-
-    @property
-    def upstream(self) -> FakeModelServer:
-        return self.upstreams[0]
-
-    def post(
-        self, body: dict[str, Any] | None = None, rollout: str = "an-instance", **more: Any
-    ) -> httpx.Response:
-        return httpx.post(
-            f"{self.gateway.base_url(key_of(rollout))}/chat/completions",
-            json=QUESTION if body is None else body,
-            headers={"Authorization": f"Bearer {self.gateway.token}"},
-            timeout=30,
-            **more,
-        )
-
-    def get(self, path: str) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {self.gateway.token}"}
-        return httpx.get(f"{self.gateway.root_url}{path}", headers=headers)
-
-    def record(self) -> ModelRequest:
-        """Of the one request that there was."""
-        (said,) = self.gateway.wait_for(Requested)
-        return said.request
-
-    def in_background(self, *args: Any, **more: Any) -> Callable[[], httpx.Response]:
-        """Asks in a thread; call what comes back for the response."""
-        got: list[httpx.Response] = []
-        thread = threading.Thread(target=lambda: got.append(self.post(*args, **more)))
-        thread.start()
-
-        def join() -> httpx.Response:
-            thread.join(30)
-            return got[0]
-
-        return join
-
-
-@pytest.fixture
-def setup() -> Iterator[Callable[..., Setup]]:
-    """`setup(reply, servers=2, endpoint={…})`: the first one's script, the model's settings."""
-    with ExitStack() as stack:
-
-        def make(*script: Reply, servers: int = 1, api_key: str = "", **settings: Any) -> Setup:
-            upstreams = [stack.enter_context(FakeModelServer()) for _ in range(servers)]
-            upstreams[0].script = list(script)
-            model = model_at(*(upstream.base_url for upstream in upstreams), **settings)
-            gateway = stack.enter_context(LocalGateway(model, api_key=api_key))
-            return Setup(gateway, upstreams)
-
-        yield make
+from orchestrator.gateway.messages import Availability, Requested, Sampled, rollout_segment
+from orchestrator.types import RequestResult
 
 
 def events_of(response: httpx.Response) -> list[Any]:
@@ -237,6 +174,46 @@ def test_a_request_that_an_idle_server_turns_away_for_ever_fails_in_the_end(
 
     assert it.post().status_code == 502
     assert "request too large" in it.post().text
+
+
+@pytest.mark.parametrize("poison", [error(500, "crash"), Reply(chunks=[b"nonsense"])])
+def test_a_request_that_a_server_fails_at_holds_nobody_else_up(
+    setup: Callable[..., Setup], poison: Reply
+) -> None:
+    it = setup(endpoint={"max_tries": 3})
+    it.upstream.otherwise = lambda: poison if "bad" in str(it.upstream.asked[-1]) else completion()
+    bad = it.in_background({"messages": [{"role": "user", "content": "bad"}]}, "bad")
+    while not it.upstream.asked:
+        time.sleep(0.01)
+
+    took = []
+    for number in range(10):
+        began = time.monotonic()
+        assert it.post(rollout=f"good-{number}").status_code == 200
+        took.append(time.monotonic() - began)
+
+    assert bad().status_code == 502
+    assert max(took) < 0.5, "the bad one's retries take longer"
+    assert it.gateway.said(Availability) == []
+    requests = it.gateway.wait_for(Requested, 11)
+    assert all(said.request.held_s == 0 for said in requests if said.request.status == 200)
+
+
+def test_a_moment_in_which_several_requests_of_a_rollout_are_held_counts_once(
+    setup: Callable[..., Setup],
+) -> None:
+    it = setup()
+    it.upstream.stop()
+    began = time.monotonic()
+    asking = [it.in_background() for _ in range(2)]
+    it.gateway.wait_for(Availability)
+    time.sleep(0.5)
+    it.upstream.start_again()
+    for join in asking:
+        assert join().status_code == 200
+
+    held_s = it.get(f"/r/{rollout_segment(key_of('an-instance'))}/held").json()["seconds"]
+    assert 0.5 <= held_s <= time.monotonic() - began
 
 
 def test_a_page_is_no_token_for_a_probe(setup: Callable[..., Setup]) -> None:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.gateway.states import RAMP_S, Server
+from orchestrator.gateway.states import RAMP_S, Server, Ticket
 
 
 def test_a_server_that_was_never_away_takes_what_its_cap_allows() -> None:
-    server = Server("http://h/v1", in_flight=3, cap=4)
+    server = Server("http://h/v1", {Ticket("a", 0.0) for _ in range(3)}, cap=4)
 
     assert server.has_room(0.0)
-    server.in_flight = 4
+    server.tickets.add(Ticket("b", 0.0))
     assert not server.has_room(0.0)
     assert server.next_release(0.0) is None
 
 
 def test_a_server_that_is_away_has_no_room_and_its_time_counts() -> None:
-    server = Server("http://h/v1", away_since=10.0, away_before=5.0)
+    server = Server("http://h/v1", away_since=10.0, past=[(1.0, 2.0), (4.0, 8.0)])
 
     assert not server.has_room(12.0)
-    assert server.away_s(12.0) == 7.0
+    assert server.away_between(6.0, 12.0) == [(6.0, 8.0), (10.0, 12.0)]
     assert server.next_release(12.0) is None
 
 

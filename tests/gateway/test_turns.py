@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import cast
 
@@ -11,7 +12,7 @@ import pytest
 from orchestrator.gateway.messages import Availability
 from orchestrator.gateway.policy import Policy
 from orchestrator.gateway.states import Ticket
-from orchestrator.gateway.turns import OutageTooLong, Turns
+from orchestrator.gateway.turns import OutageTooLong, Recalled, Turns
 from orchestrator.gateway.upstreams import Upstreams
 
 A, B = "http://a/v1", "http://b/v1"
@@ -69,7 +70,7 @@ def test_while_a_server_is_up_no_request_waits() -> None:
 def test_a_lost_request_goes_again_when_a_probe_was_answered() -> None:
     async def act(scene: Scene) -> None:
         ticket = await scene.sent()
-        assert scene.turns.lost(ticket, "reset")
+        assert scene.turns.lost(ticket, "refused", reached=False)
         again = asyncio.create_task(scene.turns.wait(ticket))
         await asyncio.sleep(0.01)
         assert not again.done()
@@ -87,8 +88,8 @@ def test_a_server_that_goes_away_and_comes_back_is_reported_once_each() -> None:
     async def act(scene: Scene) -> None:
         tickets = [await scene.sent(rollout) for rollout in "ab"]
         for ticket in tickets:
-            scene.turns.lost(ticket, "reset", again=False)
-        assert scene.changes == [Availability(down=True, notes=(f"{A}: reset",))]
+            scene.turns.lost(ticket, "refused", again=False, reached=False)
+        assert scene.changes == [Availability(down=True, notes=(f"{A}: refused",))]
 
         scene.may_end.set()
         await scene.sent("c")
@@ -100,9 +101,9 @@ def test_a_server_that_goes_away_and_comes_back_is_reported_once_each() -> None:
 
 def test_one_server_of_two_that_is_away_is_no_outage() -> None:
     async def act(scene: Scene) -> None:
-        scene.turns.lost(await scene.sent(), "reset", again=False)
+        scene.turns.lost(await scene.sent(), "refused", again=False, reached=False)
 
-        assert scene.changes == [Availability(down=False, notes=(f"{A}: reset",))]
+        assert scene.changes == [Availability(down=False, notes=(f"{A}: refused",))]
         assert (await scene.sent()).server == B
 
     play(act, A, B)
@@ -110,7 +111,7 @@ def test_one_server_of_two_that_is_away_is_no_outage() -> None:
 
 def test_a_request_that_has_waited_for_the_longest_outage_is_let_go() -> None:
     async def act(scene: Scene) -> None:
-        scene.turns.lost(await scene.sent(), "reset", again=False)
+        scene.turns.lost(await scene.sent(), "refused", again=False, reached=False)
 
         with pytest.raises(OutageTooLong):
             await scene.sent("b")
@@ -120,7 +121,7 @@ def test_a_request_that_has_waited_for_the_longest_outage_is_let_go() -> None:
 
 def test_an_agent_that_hangs_up_while_it_waits_is_forgotten() -> None:
     async def act(scene: Scene) -> None:
-        scene.turns.lost(await scene.sent(), "reset", again=False)
+        scene.turns.lost(await scene.sent(), "refused", again=False, reached=False)
         ticket = Ticket("b", scene.turns.now)
         waiting = asyncio.create_task(scene.turns.wait(ticket))
         await asyncio.sleep(0)
@@ -135,3 +136,47 @@ def test_an_agent_that_hangs_up_while_it_waits_is_forgotten() -> None:
         assert (await scene.sent("c")).server == A
 
     play(act)
+
+
+def test_a_request_at_a_server_that_hangs_goes_to_another_that_is_up() -> None:
+    async def act(scene: Scene) -> None:
+        scene.turns.expect_life_within(0.02)
+        scene.may_end.set()
+        ticket, asked = Ticket("a", scene.turns.now), list[str]()
+        while len(asked) < 2:
+            await scene.turns.wait(ticket)
+            asked.append(ticket.server)
+            scene.problem = "no answer in time" if ticket.server == A else ""
+            with contextlib.suppress(Recalled):
+                async with scene.turns.attempt(ticket):
+                    await asyncio.sleep(30 if ticket.server == A else 0)
+
+        assert asked == [A, B]
+        assert ticket.held_s > 0
+
+    play(act, A, B)
+
+
+def test_a_time_out_of_the_attempt_itself_is_no_recall() -> None:
+    async def act(scene: Scene) -> None:
+        ticket = await scene.sent()
+        with pytest.raises(TimeoutError):
+            async with scene.turns.attempt(ticket):
+                raise TimeoutError
+
+    play(act)
+
+
+def test_an_answer_that_comes_as_it_is_recalled_counts() -> None:
+    async def act(scene: Scene) -> None:
+        scene.turns.expect_life_within(0)
+        ticket = await scene.sent()
+        async with scene.turns.attempt(ticket):
+            scene.turns.policy.probed(A, "no answer in time", scene.turns.now)
+            scene.turns.pump()
+        scene.turns.answered(ticket, alive=True)
+
+        assert ticket.phase == "over"
+        assert scene.turns.policy.states()[0].in_flight == 0
+
+    play(act, A, B)

@@ -15,6 +15,7 @@ from orchestrator.gateway.upstreams import (
     EventStream,
     Lost,
     Upstreams,
+    answer_of_error,
     read_event,
     stream_error,
 )
@@ -128,7 +129,7 @@ def test_a_stream_that_comes_to_nothing_is_lost(server: FakeModelServer, reply: 
     [
         (completion(), ""),
         (error(500, "crashed"), "HTTP 500"),
-        (Reply(200, [b"<html>"]), "the answer is not a chat completion"),
+        (Reply(200, [b"<html>"]), "the answer is no JSON object"),
     ],
 )
 def test_a_probe_asks_for_one_real_token(
@@ -166,4 +167,6 @@ def test_the_word_error_in_an_answer_is_no_error() -> None:
     said = b'data: {"choices": [{"delta": {"content": "\\"error\\""}}]}\n\n'
 
     assert stream_error(said) is None
-    assert stream_error(b'data: {"error": {"message": "dead"}}\n\n') == "dead"
+    error = stream_error(b'data: {"error": {"message": "dead"}}\n\n')
+    assert error is not None
+    assert answer_of_error(error).words == "dead"

@@ -22,6 +22,7 @@ from orchestrator.gateway.messages import (
 from orchestrator.gateway.meter import Meter
 from orchestrator.gateway.policy import Policy
 from orchestrator.gateway.server import QUIET_WITH_METRICS_S, QUIET_WITHOUT_S
+from orchestrator.gateway.spans import total_s
 from orchestrator.gateway.states import Ticket
 from orchestrator.gateway.turns import availability
 from orchestrator.gateway.upstreams import PROBE_TIMEOUT_S
@@ -145,8 +146,8 @@ class SimulatedGateway:
     def held_s(self, key: RolloutKey) -> float:
         """What the rollout waited so far on no limit's account."""
         call = self._calls.get(key)
-        waits = self.policy.not_counted_s(call.ticket, self._timeline.now) if call else 0.0
-        return self._held_s[key] + waits
+        waits = self.policy.not_counted(call.ticket, self._timeline.now) if call else []
+        return self._held_s[key] + total_s(waits)
 
     def quiet_s(self, key: RolloutKey) -> float:
         call = self._calls.get(key)
@@ -240,16 +241,16 @@ class SimulatedGateway:
 
     def _refused(self, call: _Call, attempt: int, refusal: Refusal) -> None:
         if not refusal.is_busy:
-            self._lose(call, attempt, refusal.why)
+            self._lose(call, attempt, refusal.why, refusal.reached)
         elif call.attempt == attempt and call.ticket.phase == "sent":
             self.policy.busy(call.ticket, self._timeline.now)
 
-    def _lose(self, call: _Call, attempt: int, why: str) -> None:
+    def _lose(self, call: _Call, attempt: int, why: str, reached: bool = True) -> None:
         if call.attempt != attempt or call.ticket.phase != "sent":
             return
         self.waits.lost += 1
         self._server.server.abort(call.number)
-        if not self.policy.lost(call.ticket, why, self._timeline.now):
+        if not self.policy.lost(call.ticket, why, self._timeline.now, reached=reached):
             self._end(call, FailureKind.REQUEST_REFUSED)
 
     def _end(self, call: _Call, how: SimulatedAnswer | FailureKind) -> None:
@@ -296,6 +297,7 @@ class SimulatedGateway:
         self._probes_out = False
         self._server.server.abort(PROBE)
         self.policy.probed(URL, problem, self._timeline.now)
+        self.pump()
 
     # what is sampled
 

@@ -64,14 +64,15 @@ class Refusal:
     why: str
     after_s: float
     is_busy: bool = False
+    reached: bool = True
 
 
 _REFUSALS = {
-    Trouble.RESTART: Refusal("connection refused", 0.01),
-    Trouble.REFUSED: Refusal("connection refused", 0.01),
-    Trouble.RESETS: Refusal("connection refused", 0.01),
+    Trouble.RESTART: Refusal("connection refused", 0.01, reached=False),
+    Trouble.REFUSED: Refusal("connection refused", 0.01, reached=False),
+    Trouble.RESETS: Refusal("connection refused", 0.01, reached=False),
     Trouble.ERRORS: Refusal("HTTP 500", 0.05),
-    Trouble.SILENCE: Refusal("no connection in time", CONNECT_TIMEOUT_S),
+    Trouble.SILENCE: Refusal("no connection in time", CONNECT_TIMEOUT_S, reached=False),
     Trouble.FULL: Refusal("HTTP 503", 0.05, is_busy=True),
 }
 

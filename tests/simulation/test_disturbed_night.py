@@ -147,7 +147,7 @@ def test_an_outage_that_is_too_long_ends_the_run_and_a_resumed_one_does_the_rest
     session = night_of(PART, 1, outages, max_outage_s=1800.0)
     first = session.run()
 
-    assert first.ended_s == pytest.approx(3000 + 1800, abs=10)
+    assert first.ended_s == pytest.approx(3000 + 1800, abs=30), "looked at when anything happens"
     assert {r.failure.kind for r in first.failures if r.failure} == {
         FailureKind.ENDPOINT_UNAVAILABLE
     }

@@ -182,7 +182,7 @@ class FakeModelServer:
 
     def _reply(self, body: bytes, headers: Mapping[str, str]) -> Reply:
         question = json.loads(body)
-        if question["messages"] and question["messages"][-1]["content"] == "ping":
+        if question["messages"] == [{"role": "user", "content": "ping"}]:
             self.probes += 1
             return self.probe()
         self.asked.append(question)
