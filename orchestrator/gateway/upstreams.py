@@ -131,7 +131,7 @@ class Upstreams:
         with _network_errors_as_lost():
             async with await self._post(url, data=body) as response:
                 raw = await response.read()
-                return _answer(response.status, raw)
+                return answer_of(response.status, raw)
 
     async def stream(self, url: str, body: bytes) -> EventStream | UpstreamAnswer:
         """One streamed chat completion, or a refusal in its place. Raises Lost or Busy.
@@ -143,15 +143,15 @@ class Upstreams:
             response = await self._post(url, data=body)
             try:
                 if response.status != 200:
-                    return _answer(response.status, await response.read())
+                    return answer_of(response.status, await response.read())
                 events = _split_events(response.content.iter_any())
                 first = await _after_comments(events)
                 if not first.startswith((b"data:", b"event:")):
                     rest = b"".join([event async for event in events])
-                    return _answer(200, first + rest, "the answer is no stream of events")
+                    return answer_of(200, first + rest, "the answer is no stream of events")
                 if (error := stream_error(first)) is not None:
                     response.close()
-                    return _answer(200, error)
+                    return answer_of(200, error)
             except BaseException:
                 response.close()
                 raise
@@ -231,7 +231,7 @@ def _parse(raw: bytes) -> Any:
         return None
 
 
-def _answer(status: int, raw: bytes, otherwise: str = "") -> UpstreamAnswer:
+def answer_of(status: int, raw: bytes, otherwise: str = "") -> UpstreamAnswer:
     """A completion or a refusal. Raises Lost or Busy, for errors that may pass.
 
     `otherwise` says what is wrong with an answer of HTTP 200 that is a completion.

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import fields, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchestrator.endpoint.metrics import ServerMetrics, parse_metrics, parse_serving_facts
 
@@ -125,3 +130,21 @@ class TestSum:
         assert (known + known).kv_tokens == 200
         assert (known + ServerMetrics()).kv_tokens == 100
         assert (ServerMetrics() + ServerMetrics()).kv_tokens is None
+
+
+LINE = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["vllm:", "", "# TYPE vllm:"])
+    | st.sampled_from([f"vllm:{name}" for name in ("prompt_tokens_total", "cache_config_info")]),
+    st.sampled_from(["num_requests_running", "kv_cache_usage_perc", "cache_config_info", ""]),
+    st.text(alphabet='{}="\\,ab_ \t', max_size=12),
+    st.sampled_from([" 1", " -1", " 1e999", " NaN", " x", "", " 1 1 1"]) | st.text(max_size=8),
+)
+
+
+@pytest.mark.fuzz
+@given(st.lists(LINE, max_size=6).map("\n".join) | st.text())
+def test_a_page_of_metrics_is_read_or_refused(page: str) -> None:
+    for read in (parse_metrics, parse_serving_facts):
+        with contextlib.suppress(ValueError):
+            read(page)

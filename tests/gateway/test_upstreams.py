@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.fake_model import EVENT_STREAM, FakeModelServer, Reply, completion, error, stream
 from support.local_gateway import model_at
 
+from orchestrator.gateway.replies import StreamTally, make_reply, too_long_answer
 from orchestrator.gateway.upstreams import (
     Busy,
     EventStream,
     Lost,
+    UpstreamAnswer,
     Upstreams,
+    answer_of,
     answer_of_error,
     read_event,
     stream_error,
 )
+from orchestrator.types import RequestResult
 
 BODY = b'{"messages": [{"role": "user", "content": "a question"}]}'
 
@@ -170,3 +178,53 @@ def test_the_word_error_in_an_answer_is_no_error() -> None:
     error = stream_error(b'data: {"error": {"message": "dead"}}\n\n')
     assert error is not None
     assert answer_of_error(error).words == "dead"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+CHOICE = st.fixed_dictionaries(
+    {},
+    optional={
+        "message": JSON | st.fixed_dictionaries({"content": JSON}, optional={"tool_calls": JSON}),
+        "delta": JSON | st.fixed_dictionaries({}, optional={"content": JSON, "reasoning": JSON}),
+        "finish_reason": JSON | st.sampled_from(["stop", "length", "abort"]),
+    },
+)
+ANY_ERROR = JSON | st.fixed_dictionaries({}, optional={"message": JSON, "code": JSON, "type": JSON})
+ANYTHING_SAID = st.fixed_dictionaries(
+    {},
+    optional={
+        "choices": JSON | st.lists(CHOICE | JSON, max_size=2),
+        "error": ANY_ERROR,
+        "usage": JSON | st.fixed_dictionaries({"prompt_tokens": JSON}),
+    },
+)
+ANY_BODY = st.binary() | (ANYTHING_SAID | JSON).map(lambda said: json.dumps(said).encode())
+
+
+@pytest.mark.fuzz
+@given(st.integers(200, 599), ANY_BODY)
+def test_whatever_a_server_says_is_an_answer_a_refusal_or_a_loss(status: int, body: bytes) -> None:
+    try:
+        answer = answer_of(status, body)
+    except (Lost, Busy) as nothing:
+        answer = nothing.answer or UpstreamAnswer(502, body, None)
+    for strip in (False, True):
+        reply = make_reply(copy.deepcopy(answer), strip)
+        assert (reply.status == 200) == (answer.status == 200)
+    assert too_long_answer(answer).says_too_long == "yes"
+
+
+@pytest.mark.fuzz
+@given(st.lists(ANY_BODY | st.just(b"[DONE]"), max_size=6), st.booleans())
+def test_whatever_a_stream_says_passes_or_ends_it(bodies: list[bytes], strip: bool) -> None:
+    tally = StreamTally(strip, usage_was_asked=False)
+    for body in bodies:
+        event = b"data: " + body + b"\n\n"
+        if (said := stream_error(event)) is not None:
+            assert 400 <= answer_of_error(said).status < 600
+        assert isinstance(tally.take(event), bytes)
+    assert tally.result in RequestResult
