@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -11,8 +10,9 @@ from aiohttp import web
 
 from orchestrator.config.schema import Model
 from orchestrator.endpoint.fields import with_profile
+from orchestrator.gateway.events import stream_error
 from orchestrator.gateway.exchange import Exchange, RequestFailed
-from orchestrator.gateway.lengths import Lengths
+from orchestrator.gateway.lengths import Lengths, encode
 from orchestrator.gateway.replies import (
     FAILED,
     StreamTally,
@@ -27,7 +27,6 @@ from orchestrator.gateway.upstreams import (
     UpstreamAnswer,
     Upstreams,
     answer_of_error,
-    stream_error,
 )
 from orchestrator.types import ModelRequest, RequestResult
 
@@ -66,7 +65,7 @@ class Completion:
         """
         if self._asked.get("stream"):
             return await self._stream(request)
-        body = _encode(with_profile(self._model, self._asked))
+        body = encode(with_profile(self._model, self._asked))
         answer = await self._ask(lambda url: self._upstreams.ask(url, body))
         served = self._reply(answer)
         self._lengths.answered(self._exchange.ticket.rollout, body, served[1])
@@ -107,7 +106,7 @@ class Completion:
         options = options if isinstance(options, dict) else {}
         tally = StreamTally(self._strips, bool(options.get("include_usage")))
         asked = self._asked | {"stream_options": {**options, "include_usage": True}}
-        body = _encode(with_profile(self._model, asked))
+        body = encode(with_profile(self._model, asked))
         stream = await self._ask(lambda url: self._upstreams.stream(url, body))
         if isinstance(stream, UpstreamAnswer):
             return self._reply(stream)
@@ -121,16 +120,19 @@ class Completion:
             self._lengths.answered(self._exchange.ticket.rollout, body, record)
             return response, record
         # half of it is with the agent: it can't be tried again behind its back
-        result, error = self._half_an_answer(broken)
+        result, error = await self._half_an_answer(broken)
         await response.write(b"data: " + error.body + b"\n\n")
         return response, self._exchange.record(result, error.status, tally.tokens)
 
-    def _half_an_answer(self, broken: UpstreamAnswer) -> tuple[RequestResult, UpstreamAnswer]:
+    async def _half_an_answer(self, broken: UpstreamAnswer) -> tuple[RequestResult, UpstreamAnswer]:
         """How a request ends that can't be tried again, and the last event that its agent gets."""
-        if broken.says_too_long != "no":
-            self._turns.answered(self._exchange.ticket, alive=True)
+        ticket = self._exchange.ticket
+        if await self._lengths.broke_off_for_length(
+            ticket.rollout, self._asked, broken, ticket.server
+        ):
+            self._turns.answered(ticket, alive=True)
             return RequestResult.CONTEXT_OVERFLOW, too_long_answer(broken)
-        self._turns.lost(self._exchange.ticket, broken.words, again=False)
+        self._turns.lost(ticket, broken.words, again=False)
         return RequestResult.FAILED, answer_of_error(error_body(broken.words, FAILED, 502))
 
     async def _pass_through(
@@ -158,7 +160,3 @@ class Completion:
     @property
     def _strips(self) -> bool:
         return self._model.reasoning == "strip"
-
-
-def _encode(body: dict[str, Any]) -> bytes:
-    return json.dumps(body, separators=(",", ":")).encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,17 +11,20 @@ from typing import Any
 from orchestrator.config.schema import Model
 from orchestrator.endpoint.fields import with_profile
 from orchestrator.endpoint.overflow import (
-    MAY_BE_LENGTH,
     Prompt,
     cut_to_the_bone,
     estimate_tokens,
+    may_be_for_length,
     without_its_middle,
 )
+from orchestrator.errors import one_line
 from orchestrator.gateway.exchange import RequestFailed
 from orchestrator.gateway.upstreams import Lost, UpstreamAnswer, Upstreams
 from orchestrator.types import ModelRequest
 
 log = logging.getLogger("gateway")
+PATIENCE_S = 300.0
+"""For each question about a length; what is not known by then is not for its length."""
 Ask = Callable[[bytes], Awaitable[UpstreamAnswer]]
 """Asks a server, with turns and tries like any request's. Raises RequestFailed."""
 
@@ -52,49 +56,72 @@ class Lengths:
         `refusal` is the last word of the server at `url`. `asked` is what the agent sent.
         """
         said = refusal.says_too_long
-        if said == "yes":
-            return True
-        if not (refusal.status in MAY_BE_LENGTH or refusal.status >= 500):
+        if said == "no" and not may_be_for_length(refusal.status):
             return False
-        body = json.dumps(with_profile(self._model, asked), separators=(",", ":"))
-        estimate = estimate_tokens(len(body), self._known.get(rollout))
-        prompt = Prompt(estimate, await self._context(url), self._longest)
-        if said == "perhaps" and (prompt.fills_context or prompt.is_longest):
-            return True
-        too_long = await self._is_taken_when_shorter(asked, prompt, ask)
+        prompt = await self._measure(rollout, asked, url)
+        if prompt.is_asked_too_much:
+            return False
+        too_long = said == "yes" or await self._is_taken_when_shorter(asked, prompt, refusal, ask)
         log.warning(
-            "%s: a request of some %d tokens was refused (%s); it %s its length",
-            *(rollout, estimate, refusal.words[:200], "is for" if too_long else "is not for"),
+            "%s: %s refused some %d tokens (%s); %s the length",
+            *(rollout, url, prompt.estimate, one_line(refusal.words, 200)),
+            "it is for" if too_long else "it is not for",
         )
         return too_long
 
+    async def broke_off_for_length(
+        self, rollout: str, asked: Mapping[str, Any], error: UpstreamAnswer, url: str
+    ) -> bool:
+        """Whether a stream ended with an error since the context was full."""
+        said = error.says_too_long
+        if said != "perhaps":
+            return said == "yes"
+        return (await self._measure(rollout, asked, url)).may_be_too_long
+
     async def _is_taken_when_shorter(
-        self, asked: Mapping[str, Any], prompt: Prompt, ask: Ask
+        self, asked: Mapping[str, Any], prompt: Prompt, refusal: UpstreamAnswer, ask: Ask
     ) -> bool:
         """Whether servers take the same conversation when it is shorter, and length explains it."""
         messages = asked.get("messages")
         if not isinstance(messages, list):
             return False
         shorter = without_its_middle(messages)
-        may_be = prompt.fills_context or prompt.is_longest
-        # what is left holds all that servers had not taken before: only length is different
-        if shorter is not None and may_be and await self._is_taken(asked, shorter, ask):
+        by_middle = shorter is not None and prompt.may_be_too_long
+        # a text that is cut may have held what the server minds: more must speak for the length
+        words_alone = prompt.nothing_is_known and refusal.says_too_long == "perhaps"
+        by_text = prompt.fills_context or words_alone
+        if not (by_middle or by_text):
+            return False
+        if refusal.status >= 500:
+            # servers fail over what they generate, too: then they take the whole for one token
+            asked = {**asked, "max_tokens": 1}
+            if await self._is_taken(asked, messages, ask):
+                return False
+        if by_middle and shorter is not None and await self._is_taken(asked, shorter, ask):
             return True
-        # a text that is cut may have held what the server minds, so the context must be known
-        return prompt.fills_context and await self._is_taken(
-            asked, cut_to_the_bone(shorter or messages), ask
-        )
+        return by_text and await self._is_taken(asked, cut_to_the_bone(shorter or messages), ask)
 
     async def _is_taken(self, asked: Mapping[str, Any], messages: list[Any], ask: Ask) -> bool:
         body = with_profile(self._model, {**asked, "messages": messages, "stream": False})
-        body["max_tokens"] = max(1, body.get("min_tokens") or 1)
-        for name in ("max_completion_tokens", "stream_options"):
-            body.pop(name, None)
+        body.pop("stream_options", None)
+        if asked.get("max_tokens") == 1:
+            body["max_tokens"] = max(1, body.get("min_tokens") or 1)
+            body.pop("max_completion_tokens", None)
         try:
-            answer = await ask(json.dumps(body, separators=(",", ":")).encode())
-        except RequestFailed:
+            async with asyncio.timeout(PATIENCE_S):
+                return (await ask(encode(body))).status == 200
+        except (RequestFailed, TimeoutError):
             return False
-        return answer.status == 200
+
+    async def _measure(self, rollout: str, asked: Mapping[str, Any], url: str) -> Prompt:
+        body = with_profile(self._model, asked)
+        answer = body.get("max_completion_tokens") or body.get("max_tokens")
+        return Prompt(
+            estimate_tokens(len(encode(body)), self._known.get(rollout)),
+            await self._context(url),
+            self._longest,
+            answer if isinstance(answer, int) else 0,
+        )
 
     async def _context(self, url: str) -> int | None:
         """Tokens that fit, by the profile and by what the server says of itself: the lesser."""
@@ -106,3 +133,8 @@ class Lengths:
         except (Lost, ValueError, KeyError, TypeError, AttributeError):
             pass  # it does not say
         return min((n for n in known if isinstance(n, int) and n > 0), default=None)
+
+
+def encode(body: Mapping[str, Any]) -> bytes:
+    """A request's body, as small as JSON makes it."""
+    return json.dumps(body, separators=(",", ":")).encode()

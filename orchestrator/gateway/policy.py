@@ -27,13 +27,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.gateway.spans import Span, total_s
-from orchestrator.gateway.states import FIRST_PROBE_S, Server, ServerState, Suspicion, Ticket
+from orchestrator.gateway.states import Probed, Server, ServerState, Suspicion, Ticket
 
 MAX_PROBE_S = 5.0
 FIRST_BUSY_S = 1.0
 MAX_BUSY_S = 15.0
 BUSY_GROWTH = 0.25
 """By how much each answer raises what a busy server gets at once."""
+MAX_REJECTIONS = 240
+"""How often a request may be turned away though others are not: for about an hour."""
 
 
 @dataclass
@@ -72,6 +74,7 @@ class Policy:
         if not alive:
             return
         server.cap += BUSY_GROWTH
+        server.turned_away = None
         self._sign_of_life(server, now)
 
     def lost(
@@ -84,12 +87,13 @@ class Policy:
         """
         server = self._end_attempt(ticket, now, in_vain=True)
         ticket.tries += 1
-        self._suspect(server, ticket, why, now)
-        if not reached:
-            self._mark_away(server, why, now)
-        if not again or ticket.faults >= self.max_tries:
+        if reached:
+            self._suspect(server, ticket, why, now)
+        else:
+            self._mark_away(server, why, now, now)
+        if not again or max(ticket.faults, ticket.deaths) >= self.max_tries:
             return False
-        ticket.not_before = now + self._jitter(min(2.0 ** (ticket.tries - 1), MAX_BUSY_S))
+        ticket.not_before = now + self._delay_s(ticket.tries)
         self._wait(ticket, now)
         return True
 
@@ -100,14 +104,15 @@ class Policy:
         """
         server = self._end_attempt(ticket, now)
         ticket.rejections += 1
-        delay_s = min(FIRST_BUSY_S * 2.0 ** (ticket.rejections - 1), MAX_BUSY_S)
-        ticket.not_before = now + self._jitter(delay_s)
-        if server.in_flight:
-            server.cap = min(server.cap, server.in_flight)
-        else:
+        ticket.not_before = now + self._delay_s(ticket.rejections)
+        if not server.in_flight:
             # none of our requests keeps it busy: it may be broken
             self._suspect(server, ticket, "it takes no requests", now)
-        if ticket.faults >= self.max_tries:
+        elif server.turned_away in (None, ticket):
+            server.turned_away = ticket  # it may mind this one alone
+        else:
+            server.cap = min(server.cap, server.in_flight)
+        if ticket.faults >= self.max_tries or ticket.rejections >= MAX_REJECTIONS:
             return False
         self._wait(ticket, now)
         return True
@@ -116,6 +121,7 @@ class Policy:
         """An attempt at a server that hangs was given up, for another server."""
         self._end_attempt(ticket, now, in_vain=True)
         ticket.tries += 1
+        ticket.left.add(ticket.server)
         self._wait(ticket, now)
 
     def abandoned(self, ticket: Ticket, now: float) -> None:
@@ -135,23 +141,22 @@ class Policy:
         self._sign_of_life(server, now)
         return was_stalled
 
-    def probed(self, url: str, problem: str, now: float) -> None:
-        """A probe ended; `problem` is empty where a token came back."""
+    def probed(self, url: str, probed: Probed, now: float) -> None:
+        """A probe ended."""
         server = self._servers[url]
-        server.probing, server.probe_failed = False, bool(problem)
+        server.probing, server.probe_failed = False, False
         suspicion, server.suspected = server.suspected, None
-        if not problem:
+        if not probed.problem:
             server.alive_at = now
+            server.stalled = False
             self._mark_up(server, now)
             return
-        if server.away_since is None and server.alive_at > server.probe_sent_at:
-            return  # it answered others meanwhile
-        if suspicion is not None:
-            suspicion.ticket.faults -= 1  # the server was at fault
-            self._mark_away(server, suspicion.why, now, since=suspicion.since)
-        elif server.away_since is None:
-            server.stalled = True
-            self._mark_away(server, f"no sign of life ({problem})", now, since=server.quiet_since)
+        if server.away_since is None:
+            works = server.in_flight and now - server.quiet_since < self.quiet_s
+            if server.alive_at > server.probe_sent_at or (works and not probed.is_clear):
+                return  # it answers others, or is at work on them
+            self._give_up(server, suspicion, probed.problem, now)
+        server.probe_failed = True
         server.probe_delay_s = min(1.5 * server.probe_delay_s, MAX_PROBE_S)
         server.probe_at = now + self._jitter(server.probe_delay_s)
 
@@ -188,12 +193,11 @@ class Policy:
         return gone
 
     def to_recall(self, now: float) -> list[Ticket]:
-        """Requests to give up where they are, for another server that is up."""
-        if self.is_down:
-            return []
+        """Requests to give up where they are, for a server that is up and was not tried yet."""
+        up = {s.url for s in self._servers.values() if s.away_since is None}
         gone = [s for s in self._servers.values() if s.away_since is not None and s.probe_failed]
         quiet = [server for server in gone if now - server.quiet_since >= self.quiet_s]
-        return [ticket for server in quiet for ticket in server.tickets]
+        return [ticket for server in quiet for ticket in server.tickets if up - ticket.left]
 
     def due_probes(self, now: float) -> list[str]:
         """Servers to ask for a token now: those away or suspected, those with requests and no sign
@@ -322,33 +326,48 @@ class Policy:
         self._homes[rollout] = home.url
         return home
 
-    def _mark_away(self, server: Server, why: str, now: float, since: float | None = None) -> None:
+    def _give_up(
+        self, server: Server, suspicion: Suspicion | None, problem: str, now: float
+    ) -> None:
+        """A probe has shown that a server is away, since it seemed to be."""
+        if suspicion is not None:
+            suspicion.ticket.faults -= 1  # the server was at fault
+            suspicion.ticket.deaths += 1
+            self._mark_away(server, suspicion.why, now, suspicion.since)
+        else:
+            server.stalled = True
+            self._mark_away(server, f"no sign of life ({problem})", now, server.quiet_since)
+
+    def _mark_away(self, server: Server, why: str, now: float, since: float) -> None:
         if server.away_since is not None:
             return
-        server.away_since, server.why = now if since is None else since, why
-        server.outages += 1
-        server.probe_at, server.probe_delay_s = now, FIRST_PROBE_S
+        server.go_away(why, now, since)
+        if server.suspected is not None:
+            server.suspected.ticket.faults -= 1
+        server.suspected, server.probe_failed = None, False
         if self.is_down:
             self.outages += 1
             self._down_since = max(s.away_since or 0.0 for s in self._servers.values())
 
     def _sign_of_life(self, server: Server, now: float) -> None:
-        """Brings a server back that seemed to hang; one that lost requests is probed first."""
+        """Brings a server back that seemed to hang; one that failed is probed first."""
         server.alive_at = now
         if server.stalled:
             self._mark_up(server, now)
+        elif server.away_since is not None:
+            server.probe_at = now
 
     def _mark_up(self, server: Server, now: float) -> None:
-        server.stalled = False
         if server.away_since is None:
             return
         if self.is_down and self._down_since is not None:
             self._down_before += now - self._down_since
             self._down_since = None
-        server.past.append((server.away_since, now))
-        server.away_since, server.why = None, ""
-        server.back_at, server.released, server.cap = now, 0, math.inf
-        server.probe_at = now
+        server.come_back(now)
+
+    def _delay_s(self, times: int) -> float:
+        """Until the next try, after so many."""
+        return self._jitter(min(FIRST_BUSY_S * 2.0 ** min(times - 1, 10), MAX_BUSY_S))
 
     def _jitter(self, seconds: float) -> float:
         return self.rng.uniform(0.5, 1.0) * seconds

@@ -18,7 +18,8 @@ from orchestrator.endpoint.fields import (
     strip_reasoning,
 )
 from orchestrator.endpoint.overflow import OVERFLOW_CODE
-from orchestrator.gateway.upstreams import UpstreamAnswer, read_event
+from orchestrator.gateway.events import read_event
+from orchestrator.gateway.upstreams import UpstreamAnswer
 from orchestrator.types import RequestResult
 
 OVERFLOW_WORDS = "maximum context length"

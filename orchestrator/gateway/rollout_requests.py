@@ -49,6 +49,7 @@ class RolloutRequests:
         return max(quiet, default=0.0)
 
     def cancel(self) -> None:
-        """Drop what is under way."""
-        for task in self._under_way.values():
+        """Drop what is under way; nothing of it is sent any more."""
+        for exchange, task in self._under_way.items():
+            self._turns.abandoned(exchange.ticket)
             task.cancel()

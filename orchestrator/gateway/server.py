@@ -105,12 +105,14 @@ class Gateway:
             seconds=now - self._sampled_at,
             waiting=self._policy.waiting,
             states=self._policy.states(),
-            down_s=down_s - self._down_s,
+            # an outage is known of when it has lasted for a while
+            down_s=min(down_s - self._down_s, now - self._sampled_at),
             outages=self._policy.outages - self._outages,
             server=grown,
         )
         self._report(Sampled(sample=sample))
-        self._sampled_at, self._down_s, self._outages = now, down_s, self._policy.outages
+        self._down_s += sample.down_s
+        self._sampled_at, self._outages = now, self._policy.outages
 
     def close(self) -> None:
         self._turns.close()

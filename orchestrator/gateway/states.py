@@ -25,8 +25,12 @@ class Ticket:
     """Attempts that were lost."""
     faults: int = 0
     """Those of them for which the request itself may be to blame."""
+    deaths: int = 0
+    """Attempts that were the first to fail at a server which then proved to be away."""
     rejections: int = 0
     """Attempts that a busy server turned away."""
+    left: set[str] = field(default_factory=set)
+    """Servers that it was recalled from, as they gave no sign of life."""
     queue_s: float = 0.0
     """Waited while a server was up."""
     held_s: float = 0.0
@@ -67,6 +71,8 @@ class Server:
     released: int = 0
     """Requests sent since it came back."""
     cap: float = math.inf
+    turned_away: Ticket | None = None
+    """The first request that it turned away since it last answered."""
     alive_at: float = 0.0
     """Its last sign of life."""
     busy_since: float = 0.0
@@ -94,6 +100,19 @@ class Server:
         current = [] if self.away_since is None else [(self.away_since, now)]
         return within([*self.past, *current], start, now)
 
+    def go_away(self, why: str, now: float, since: float) -> None:
+        self.away_since, self.why = since, why
+        self.outages += 1
+        self.probe_at, self.probe_delay_s = now, FIRST_PROBE_S
+
+    def come_back(self, now: float) -> None:
+        assert self.away_since is not None
+        oldest = min((ticket._since for ticket in self.tickets), default=now)
+        self.past = [span for span in [*self.past, (self.away_since, now)] if span[1] > oldest]
+        self.away_since, self.why, self.stalled = None, "", False
+        self.back_at, self.released, self.cap = now, 0, math.inf
+        self.probe_at = now
+
     def has_room(self, now: float) -> bool:
         if self.away_since is not None or self.in_flight + 1 > self.cap:
             return False
@@ -108,6 +127,16 @@ class Server:
         if self.away_since is not None or math.isinf(self._ramp(now)):
             return None
         return self.back_at + RAMP_S * (math.floor((now - self.back_at) / RAMP_S) + 1)
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What came of asking a server for one token."""
+
+    problem: str = ""
+    """Empty where a token came back."""
+    is_clear: bool = True
+    """False where the problem may be of a server that works, and has much to do."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from orchestrator.gateway.messages import Availability
 from orchestrator.gateway.policy import Policy
-from orchestrator.gateway.states import Ticket
+from orchestrator.gateway.states import Probed, Ticket
 from orchestrator.gateway.upstreams import Upstreams
 
 log = logging.getLogger("gateway")
@@ -83,7 +83,7 @@ class Turns:
             self.policy.recalled(ticket, self.now)
             raise Recalled from None
         finally:
-            del self._attempts[ticket]
+            self._attempts.pop(ticket, None)
 
     def lost(self, ticket: Ticket, why: str, again: bool = True, reached: bool = True) -> bool:
         """Whether the request may be tried again, by another `wait`."""
@@ -124,8 +124,9 @@ class Turns:
         for ticket in self.policy.expired(now):
             self._resolve(ticket, OutageTooLong())
         for ticket in self.policy.to_recall(now):
-            if ticket in self._attempts:  # not so a stream that is with the agent already
-                self._attempts[ticket].reschedule(now)
+            # not there: a stream that is with the agent already, or one that is being recalled
+            if (attempt := self._attempts.pop(ticket, None)) is not None:
+                attempt.reschedule(now)
         for ticket in self.policy.granted(now):
             self._resolve(ticket, None)
         for url in self.policy.due_probes(now):
@@ -149,8 +150,12 @@ class Turns:
             future.set_exception(error)
 
     async def _probe(self, url: str) -> None:
-        problem = await self._upstreams.probe(url)
-        self.policy.probed(url, problem, self.now)
+        try:
+            probed = await self._upstreams.probe(url)
+        except Exception as error:
+            log.exception("%s: a bug in its probe", url)
+            probed = Probed(f"{type(error).__name__}: {error}", is_clear=False)
+        self.policy.probed(url, probed, self.now)
         self.pump()
 
     def _report_changes(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -25,12 +24,22 @@ from orchestrator.endpoint.fields import (
 from orchestrator.endpoint.metrics import ServerMetrics, metrics_url, parse_metrics
 from orchestrator.endpoint.overflow import Said, said_to_be_too_long
 from orchestrator.errors import one_line
+from orchestrator.gateway.events import (
+    after_comments,
+    chain,
+    is_event,
+    parse_json,
+    split_events,
+    stream_error,
+)
+from orchestrator.gateway.states import Probed
 
 CONNECT_TIMEOUT_S = 10.0
 PROBE_TIMEOUT_S = 20.0
 METRICS_TIMEOUT_S = 5.0
 KEEP_CONNECTION_S = 4.0
 """Under the 5 s after which uvicorn, vLLM's server, closes an idle connection."""
+MAX_ANSWER_BYTES = 64 * 2**20
 DEAD_PEER_S = 30
 """A connection without traffic is probed by TCP after so long, so that a host that lost its power
 is noticed before the answer's own timeout."""
@@ -130,8 +139,7 @@ class Upstreams:
         """One chat completion, or a refusal. Raises Lost or Busy."""
         with _network_errors_as_lost():
             async with await self._post(url, data=body) as response:
-                raw = await response.read()
-                return answer_of(response.status, raw)
+                return answer_of(response.status, await _read(response))
 
     async def stream(self, url: str, body: bytes) -> EventStream | UpstreamAnswer:
         """One streamed chat completion, or a refusal in its place. Raises Lost or Busy.
@@ -143,10 +151,10 @@ class Upstreams:
             response = await self._post(url, data=body)
             try:
                 if response.status != 200:
-                    return answer_of(response.status, await response.read())
-                events = _split_events(response.content.iter_any())
-                first = await _after_comments(events)
-                if not first.startswith((b"data:", b"event:")):
+                    return answer_of(response.status, await _read(response))
+                events = split_events(response.content.iter_any())
+                first = await after_comments(events)
+                if not is_event(first):
                     rest = b"".join([event async for event in events])
                     return answer_of(200, first + rest, "the answer is no stream of events")
                 if (error := stream_error(first)) is not None:
@@ -155,10 +163,10 @@ class Upstreams:
             except BaseException:
                 response.close()
                 raise
-        return EventStream(response, _chain(first, events))
+        return EventStream(response, chain(first, events))
 
-    async def probe(self, url: str) -> str:
-        """Ask for one real token; what is wrong, or an empty string.
+    async def probe(self, url: str) -> Probed:
+        """Ask for one real token.
 
         A vLLM server whose engine hangs still answers /health, so nothing less will do.
         """
@@ -168,9 +176,14 @@ class Upstreams:
         try:
             timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
             async with await self._post(url, json=body, timeout=timeout) as response:
-                return _probe_problem(response.status, await response.read())
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return _error_words(error)
+                status, raw = response.status, await _read(response)
+        except (Lost, aiohttp.ClientError, OSError, ValueError) as error:
+            no_connection = isinstance(error, aiohttp.ConnectionTimeoutError)
+            in_its_queue = isinstance(error, TimeoutError) and not no_connection
+            return Probed(_error_words(error), is_clear=not in_its_queue)
+        if status == 200:
+            return Probed(why_no_completion(parse_json(raw)))
+        return Probed(f"HTTP {status}", is_clear=status not in TOO_BUSY)
 
     async def metrics(self, url: str) -> ServerMetrics | None:
         """What the server's /metrics say; None where it has none of vLLM's, or does not answer."""
@@ -198,37 +211,10 @@ class Upstreams:
         return await self._session.post(target, proxy=self._proxies[url], **request)
 
 
-def stream_error(event: bytes) -> bytes | None:
-    """The body of an event that carries an error, as vLLM sends when its engine dies."""
-    if b'"error"' not in event:
-        return None
-    data = read_event(event)
-    if not isinstance(data, dict) or not data.get("error") or "choices" in data:
-        return None
-    return json.dumps(data).encode()
-
-
 def answer_of_error(body: bytes) -> UpstreamAnswer:
     """What an error within a stream says."""
-    data = _parse(body)
+    data = parse_json(body)
     return UpstreamAnswer(_own_status(data), body, data)
-
-
-def read_event(event: bytes) -> Any:
-    """The JSON of a `data:` event; None for `[DONE]`, comments and what is no JSON."""
-    lines = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
-    return _parse(b"\n".join(lines)) if lines else None
-
-
-def _probe_problem(status: int, raw: bytes) -> str:
-    return why_no_completion(_parse(raw)) if status == 200 else f"HTTP {status}"
-
-
-def _parse(raw: bytes) -> Any:
-    try:
-        return json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
 
 
 def answer_of(status: int, raw: bytes, otherwise: str = "") -> UpstreamAnswer:
@@ -236,7 +222,7 @@ def answer_of(status: int, raw: bytes, otherwise: str = "") -> UpstreamAnswer:
 
     `otherwise` says what is wrong with an answer of HTTP 200 that is a completion.
     """
-    answer = UpstreamAnswer(status, raw, _parse(raw))
+    answer = UpstreamAnswer(status, raw, parse_json(raw))
     why = f"HTTP {status}: {answer.words[:200]}"
     if status == 200:
         why = why_no_completion(answer.data) or otherwise
@@ -261,28 +247,14 @@ def _own_status(data: Any) -> int:
     return code if isinstance(code, int) and 400 <= code < 600 else 502
 
 
-async def _split_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    rest = b""
-    async for chunk in chunks:
-        *events, rest = (rest + chunk).replace(b"\r\n", b"\n").split(b"\n\n")
-        for event in events:
-            yield event + b"\n\n"
-    if rest.strip():
-        yield rest + b"\n\n"
-
-
-async def _after_comments(events: AsyncIterator[bytes]) -> bytes:
-    """The first event that is more than a comment, which keeps a connection open; or nothing."""
-    async for event in events:
-        if not event.startswith(b":"):
-            return event
-    return b""
-
-
-async def _chain(first: bytes, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for event in events:
-        yield event
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body. Raises Lost where it does not end."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_ANSWER_BYTES:
+            raise Lost(f"an answer of over {MAX_ANSWER_BYTES >> 20} MB")
+    return bytes(body)
 
 
 @contextlib.contextmanager
@@ -294,7 +266,8 @@ def _network_errors_as_lost() -> Iterator[None]:
         raise Unreachable(_error_words(error)) from error
     except aiohttp.ConnectionTimeoutError as error:
         raise Unreachable("no connection in time") from error
-    except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        # TimeoutError is an OSError; ValueError comes of a redirect to what is no address
         raise Lost(_error_words(error)) from error
 
 

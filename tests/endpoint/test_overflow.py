@@ -31,6 +31,7 @@ SAID = {
         "Input length (65537 tokens) exceeds the maximum allowed length (65532 tokens).",
         "The input (85050 tokens) is longer than the model's context length (32768 tokens).",
         "Requested token count exceeds the model's maximum context length of 202752 tokens.",
+        "max_new_tokens must be at least 0, got -5.",
     ],
     "llama.cpp": [
         "the request exceeds the available context size. try increasing it",
@@ -41,8 +42,17 @@ SAID = {
     "LM Studio": [
         "Trying to keep the first 111490 tokens when context the overflows. However, the model …",
         "Error: Input length 6491 exceeds context length 1500",
+        "The number of tokens to keep from the initial prompt is greater than the context length.",
+        "Reached context length of 4096 tokens, but this model does not currently support …",
+        "Context size has been exceeded.",
     ],
-    "Ollama": ["the input length exceeds the context length"],
+    "Ollama": [
+        "the input length exceeds the context length",
+        "prompt too long; exceeded max context length by 100918 tokens",
+    ],
+    "TensorRT-LLM": [
+        "The sum of prompt length (72417.0), query length (0) should not exceed max_num_tokens (9)"
+    ],
     "TGI": [
         "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096",
         "Input validation error: `inputs` must have less than 1024 tokens. Given: 1872",
@@ -62,15 +72,17 @@ EVERY = [(server, words) for server, some in SAID.items() for words in some]
 
 
 @pytest.mark.parametrize(("server", "words"), EVERY)
-@pytest.mark.parametrize("status", [400, 413, 422, 500, 502])
+@pytest.mark.parametrize(
+    ("status", "said"), [(400, "yes"), (413, "yes"), (422, "perhaps"), (500, "perhaps")]
+)
 def test_every_servers_words_are_known_under_every_status(
-    server: str, words: str, status: int
+    server: str, words: str, status: int, said: str
 ) -> None:
-    assert said_to_be_too_long(status, {"error": {"message": words}}) == "yes"
-    assert said_to_be_too_long(status, {"object": "error", "message": words}) == "yes"
-    assert said_to_be_too_long(status, words) == "yes", "as plain text"
+    assert said_to_be_too_long(status, {"error": {"message": words}}) == said
+    assert said_to_be_too_long(status, {"object": "error", "message": words}) == said
+    assert said_to_be_too_long(status, words) == said, "as plain text"
     nested = {"error": {"message": json.dumps({"error": {"message": words}})}}
-    assert said_to_be_too_long(status, nested) == "yes", "Ollama quotes its runner"
+    assert said_to_be_too_long(status, nested) == said, "Ollama quotes its runner"
 
 
 @pytest.mark.parametrize(
@@ -81,18 +93,12 @@ def test_every_servers_words_are_known_under_every_status(
         {"type": "ContextWindowExceededError", "message": "x"},
     ],
 )
-def test_known_types_say_it_without_words(error: dict[str, Any]) -> None:
-    assert said_to_be_too_long(500, {"error": error}) == "yes"
+@pytest.mark.parametrize("status", [400, 429, 500])
+def test_known_types_say_it_without_words(error: dict[str, Any], status: int) -> None:
+    assert said_to_be_too_long(status, {"error": error}) == "yes"
 
 
-def test_a_full_cache_is_said_in_the_same_words_as_a_long_prompt_so_they_prove_nothing() -> None:
-    error = {"error": {"message": "Context size has been exceeded.", "type": "server_error"}}
-
-    assert said_to_be_too_long(400, error) == "yes", "a refusal is for good"
-    assert said_to_be_too_long(500, error) == "perhaps"
-
-
-@pytest.mark.parametrize("status", [401, 403, 404, 408, 409, 410, 429])
+@pytest.mark.parametrize("status", [401, 403, 404, 408, 409, 410, 429, 504, 524])
 def test_refusals_that_are_never_for_length_may_quote_the_prompt(status: int) -> None:
     assert said_to_be_too_long(status, "your prompt is too long") == "no"
 
@@ -127,19 +133,25 @@ def test_each_server_of_the_table_has_a_source() -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "fills", "longest"),
+    ("prompt", "fills", "may_be"),
     [
-        (Prompt(estimate=31_000, context=32_768), True, False),
+        (Prompt(estimate=31_000, context=32_768), True, True),
         (Prompt(estimate=20_000, context=32_768), False, False),
         (Prompt(estimate=20_000), False, False),
         (Prompt(estimate=20_000, longest_taken=21_000), False, True),
         (Prompt(estimate=20_000, longest_taken=30_000), False, False),
+        (Prompt(estimate=20_000, longest_taken=15_000, context=32_768), False, True),
+        (Prompt(estimate=10_000, longest_taken=9_000, context=32_768), False, False),
     ],
 )
-def test_a_prompt_is_compared_with_what_is_known(
-    prompt: Prompt, fills: bool, longest: bool
-) -> None:
-    assert (prompt.fills_context, prompt.is_longest) == (fills, longest)
+def test_a_prompt_is_compared_with_what_is_known(prompt: Prompt, fills: bool, may_be: bool) -> None:
+    assert (prompt.fills_context, prompt.may_be_too_long) == (fills, may_be)
+
+
+def test_an_answer_that_would_fill_the_context_alone_is_the_profiles_fault() -> None:
+    assert Prompt(12, context=32_768, answer=40_000).is_asked_too_much
+    assert not Prompt(32_000, context=32_768, answer=1000).is_asked_too_much
+    assert not Prompt(12, answer=40_000).is_asked_too_much
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from orchestrator.endpoint.fields import Tokens
 from orchestrator.gateway.exchange import Exchange, RequestFailed
 from orchestrator.gateway.messages import rollout_segment
 from orchestrator.gateway.policy import Policy
+from orchestrator.gateway.states import Probed
 from orchestrator.gateway.turns import OutageTooLong, Turns
 from orchestrator.gateway.upstreams import Busy, Lost, Upstreams
 from orchestrator.types import RequestResult
@@ -29,8 +30,8 @@ class Probes:
     def __init__(self, problem: str = "") -> None:
         self.problem = problem
 
-    async def probe(self, url: str) -> str:
-        return self.problem
+    async def probe(self, url: str) -> Probed:
+        return Probed(self.problem)
 
 
 class Asked:

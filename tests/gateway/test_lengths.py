@@ -16,6 +16,7 @@ from orchestrator.types import RequestResult
 LIMIT = 6000
 """Characters of all messages that the server takes."""
 FAST = {"max_tries": 2}
+FULL = "Context size has been exceeded."
 Reject = Callable[[], Reply]
 
 
@@ -47,6 +48,10 @@ def conversation(turns: int, chars: int = 400) -> list[dict[str, str]]:
 
 def length_of(body: dict[str, Any]) -> int:
     return sum(len(message["content"]) for message in body["messages"])
+
+
+def last_event(text: str) -> Any:
+    return json.loads(text.strip().split("data: ")[-1])
 
 
 def minds(it: Setup, is_minded: Callable[[dict[str, Any]], bool], reject: Reject) -> None:
@@ -95,18 +100,90 @@ def test_a_stream_that_ends_before_it_began_is_understood(setup: Callable[..., S
     assert response.json()["error"]["code"] == "context_length_exceeded"
 
 
+@pytest.mark.parametrize("event", [b"data: %s", b"error: %s", b"event: error\ndata: %s"])
 def test_an_overflow_in_the_middle_of_a_stream_is_told_to_the_agent(
-    setup: Callable[..., Setup],
+    setup: Callable[..., Setup], event: bytes
 ) -> None:
-    words = {"error": {"message": "Context size has been exceeded.", "code": 500}}
+    said = {"message": "no", "type": "exceed_context_size_error", "code": 500}
+    said = {"error": said} if event.startswith(b"data") else said
     begun = stream({"content": "x"}, ends=False)
-    it = setup(Reply(chunks=[*begun.chunks, *events(words)], content_type=EVENT_STREAM))
+    chunks = [*begun.chunks, event % json.dumps(said).encode() + b"\n\n"]
+    it = setup(Reply(chunks=chunks, content_type=EVENT_STREAM))
 
     response = it.post({"messages": conversation(1), "stream": True})
 
-    last = json.loads(response.text.strip().split("data: ")[-1])
-    assert last["error"]["code"] == "context_length_exceeded"
+    assert last_event(response.text)["error"]["code"] == "context_length_exceeded"
     assert it.record().result is RequestResult.CONTEXT_OVERFLOW
+
+
+@pytest.mark.parametrize(
+    ("context_length", "code"), [(None, "context_length_exceeded"), (100_000, 502)]
+)
+def test_a_full_cache_in_the_middle_of_a_stream_is_no_overflow_where_the_context_is_known(
+    setup: Callable[..., Setup], context_length: int | None, code: object
+) -> None:
+    it = setup(context_length=context_length)
+    minds(it, lambda asked: False, ODD_WAYS["500"])
+    it.post({"messages": conversation(1)})
+    words = {"error": {"message": "Context size has been exceeded.", "code": 500}}
+    begun = stream({"content": "x"}, ends=False)
+    it.upstream.script = [Reply(chunks=[*begun.chunks, *events(words)], content_type=EVENT_STREAM)]
+
+    response = it.post({"messages": conversation(2), "stream": True})
+
+    assert last_event(response.text)["error"]["code"] == code
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (500, "Failed to parse tool call arguments as JSON"),
+        (500, 'error parsing tool call: raw=`grep "prompt is too long"`'),
+        (504, "<html>gateway time-out"),
+        (524, "a timeout occurred"),
+    ],
+)
+def test_what_fails_for_what_is_generated_is_no_overflow(
+    setup: Callable[..., Setup], status: int, words: str, streamed: bool
+) -> None:
+    it = setup(endpoint=FAST, sampling={"max_tokens": 800})
+    it.upstream.otherwise = lambda: (
+        error(status, words) if it.upstream.asked[-1]["max_tokens"] > 1 else completion()
+    )
+
+    it.upstream.script = [completion(usage={"prompt_tokens": 10})]
+    it.post({"messages": conversation(1)})
+    response = it.post({"messages": conversation(20), "stream": streamed})
+
+    assert response.status_code == 502
+    assert "context_length_exceeded" not in response.text
+
+
+def test_a_cache_that_is_full_of_other_prompts_is_no_overflow(
+    setup: Callable[..., Setup],
+) -> None:
+    it = setup(endpoint=FAST, context_length=100_000)
+    it.upstream.script = [completion(usage={"prompt_tokens": 10})]
+    it.post({"messages": conversation(1)})
+    minds(it, lambda asked: length_of(asked) > 2000, lambda: error(500, FULL))
+
+    response = it.post({"messages": conversation(20)})
+
+    assert response.status_code == 502
+
+
+def test_an_answer_that_alone_would_fill_the_context_is_no_overflow(
+    setup: Callable[..., Setup],
+) -> None:
+    it = setup(sampling={"max_tokens": 40_000}, context_length=32_768)
+    words = "'max_tokens' is too large: 40000. This model's maximum context length is 32768 tokens"
+    it.upstream.otherwise = lambda: error(400, words)
+
+    response = it.post({"messages": conversation(1)})
+
+    assert response.json()["error"]["code"] == 400
+    assert it.record().result is RequestResult.REFUSED
 
 
 @pytest.mark.parametrize("way", ODD_WAYS)
@@ -167,10 +244,11 @@ def test_the_shorter_question_asks_for_one_token_and_keeps_the_tools(
     minds(it, lambda asked: length_of(asked) > LIMIT, ODD_WAYS["500"])
     ask_till_the_end(it, tools=[{"type": "function"}], max_completion_tokens=90)
 
-    shorter = it.upstream.asked[-1]
+    *_, whole, whole_again, shorter = it.upstream.asked
     assert (shorter["max_tokens"], shorter["tools"]) == (1, [{"type": "function"}])
     assert "max_completion_tokens" not in shorter
     assert len(shorter["messages"]) == 4
+    assert whole == whole_again == shorter | {"messages": whole["messages"]}, "first the whole"
 
 
 @pytest.mark.parametrize("messages", [None, 7, "x", [], [7], [{"role": "assistant"}]])

@@ -17,11 +17,13 @@ from hypothesis.stateful import (
     rule,
 )
 
-from orchestrator.gateway.policy import MAX_PROBE_S, Policy
+from orchestrator.gateway.policy import MAX_PROBE_S, MAX_REJECTIONS, Policy
 from orchestrator.gateway.spans import total_s
-from orchestrator.gateway.states import RAMP_S, Ticket
+from orchestrator.gateway.states import RAMP_S, Probed, Ticket
 
 A, B = "http://a/v1", "http://b/v1"
+LATE = Probed("no answer in time", is_clear=False)
+FULL = Probed("HTTP 503", is_clear=False)
 
 
 def make(*urls: str, max_outage_s: float = 1000, **settings: float) -> Policy:
@@ -62,7 +64,7 @@ def test_a_lost_request_is_held_and_nothing_else_goes_until_a_probe_is_answered(
     assert policy.granted(500) == []
     assert policy.is_down
     assert policy.due_probes(500) == [A]
-    policy.probed(A, "", 501)
+    policy.probed(A, Probed(), 501)
     assert names(policy.granted(501)) == ["a"], "the oldest first, and alone at first"
     assert lost.server == A
 
@@ -72,7 +74,7 @@ def test_after_an_outage_requests_go_out_gradually_and_oldest_first() -> None:
     policy.lost(send(policy, "first")[0], "refused", 0, reached=False)
     arrive(policy, *"abcdefg", now=1)
     policy.due_probes(10)
-    policy.probed(A, "", 10)
+    policy.probed(A, Probed(), 10)
 
     out = [names(policy.granted(10 + step * RAMP_S)) for step in range(4)]
     assert out == [["first"], ["a"], ["b", "c"], ["d", "e", "f", "g"]]
@@ -85,7 +87,7 @@ def test_probes_come_less_and_less_often_but_never_stop() -> None:
     while len(times) < 30:
         if policy.due_probes(now):
             times.append(now)
-            policy.probed(A, "refused", now)
+            policy.probed(A, Probed("refused"), now)
         wakeup = policy.wakeup(now)
         assert wakeup is not None
         now = wakeup
@@ -109,7 +111,7 @@ def test_time_in_an_outage_is_held_and_time_in_the_queue_is_not() -> None:
     policy.lost(send(policy, "a")[0], "refused", 5, reached=False)
     (waiting,) = arrive(policy, "b", now=20)
     policy.due_probes(100)
-    policy.probed(A, "", 100)
+    policy.probed(A, Probed(), 100)
     policy.granted(100)
     policy.granted(100 + RAMP_S)
 
@@ -133,7 +135,7 @@ def test_a_request_that_is_lost_again_and_again_at_servers_that_are_up_is_to_bla
     for _ in range(3):
         may.append(policy.lost(ticket, "HTTP 500", now))
         policy.due_probes(now)
-        policy.probed(A, "", now)
+        policy.probed(A, Probed(), now)
         now += 100
         policy.granted(now)
 
@@ -148,7 +150,7 @@ def test_requests_that_are_lost_together_with_another_are_not_to_blame() -> None
     for _ in range(2):
         may.append([policy.lost(ticket, "reset", now) for ticket in tickets])
         policy.due_probes(now)
-        policy.probed(A, "", now)
+        policy.probed(A, Probed(), now)
         for _ in range(10):
             now += 10
             policy.granted(now)
@@ -157,15 +159,15 @@ def test_requests_that_are_lost_together_with_another_are_not_to_blame() -> None
 
 
 def test_a_request_that_was_lost_with_its_server_is_not_to_blame() -> None:
-    policy = make(max_tries=2)
+    policy = make(max_tries=6)
     ticket, now = send(policy, "a")[0], 0.0
     for _ in range(5):
         assert policy.lost(ticket, "reset", now)
         policy.due_probes(now)
-        policy.probed(A, "refused", now)
+        policy.probed(A, Probed("refused"), now)
         now += 100
         policy.due_probes(now)
-        policy.probed(A, "", now)
+        policy.probed(A, Probed(), now)
         policy.granted(now)
 
     assert ticket.phase == "sent"
@@ -180,7 +182,7 @@ def test_a_request_that_fails_while_others_are_answered_holds_nobody_up() -> Non
     assert policy.due_probes(1) == [A], "a token is asked for, and meanwhile"
     assert names(send(policy, *"abc", now=1.1)) == list("abc")
     policy.answered(other, 5)
-    policy.probed(A, "no answer in time", 21)
+    policy.probed(A, LATE, 21)
     assert not policy.is_down, "it answered another one while the probe waited in its queue"
     assert names(policy.granted(21)) == ["poison"]
     assert poison.faults == 1
@@ -191,7 +193,7 @@ def test_a_server_that_fails_at_a_request_and_at_the_probe_is_away_since_then() 
     failed, other = send(policy, "failed", "other")
     policy.lost(failed, "HTTP 500", 10)
     policy.due_probes(10)
-    policy.probed(A, "HTTP 500", 30)
+    policy.probed(A, Probed("HTTP 500"), 30)
 
     assert policy.is_down
     assert policy.states()[0].why == "HTTP 500"
@@ -206,7 +208,7 @@ def test_what_is_at_a_server_that_hangs_goes_to_another_that_is_up() -> None:
     policy.answered(_, 29)
     policy.due_probes(30)
     assert policy.to_recall(31) == []
-    policy.probed(A, "no answer in time", 50)
+    policy.probed(A, LATE, 50)
 
     assert policy.to_recall(50) == [stuck]
     policy.recalled(stuck, 50)
@@ -218,7 +220,7 @@ def test_where_no_other_server_is_up_what_is_at_one_that_hangs_stays_there() -> 
     policy = make(quiet_s=30)
     send(policy, "a")
     policy.due_probes(30)
-    policy.probed(A, "no answer in time", 50)
+    policy.probed(A, LATE, 50)
 
     assert policy.is_down
     assert policy.to_recall(500) == []
@@ -231,10 +233,109 @@ def test_what_works_at_a_server_that_takes_no_connection_is_left_there() -> None
     policy.lost(refused, "refused", 40, reached=False)
     policy.due_probes(40)
     policy.alive(A, 41)
-    policy.probed(A, "refused", 42)
+    policy.probed(A, Probed("refused"), 42)
 
     assert policy.away == {A}
     assert policy.to_recall(42) == []
+
+
+def test_a_probe_that_waits_in_a_slow_servers_queue_decides_nothing() -> None:
+    policy = make(quiet_s=300)
+    failed, *_ = send(policy, *"abcdef")
+    policy.lost(failed, "HTTP 500", 10)
+    policy.due_probes(10)
+    policy.probed(A, LATE, 30)
+
+    assert not policy.is_down
+    assert policy.to_recall(30) == []
+    assert failed.faults == 1
+
+
+def test_a_probe_that_a_full_server_turns_away_decides_nothing() -> None:
+    policy = make(quiet_s=300)
+    failed, *_ = send(policy, *"abcdef")
+    policy.lost(failed, "HTTP 500", 10)
+    policy.due_probes(10)
+    policy.probed(A, FULL, 11)
+
+    assert not policy.is_down
+
+
+def test_a_real_answer_of_a_server_that_seems_away_is_worth_a_probe() -> None:
+    policy = make()
+    failed, other = send(policy, "a", "b")
+    policy.lost(failed, "HTTP 500", 10)
+    policy.due_probes(10)
+    policy.probed(A, Probed("HTTP 500"), 11)
+    assert policy.due_probes(11.1) == []
+    policy.answered(other, 11.2)
+
+    assert policy.due_probes(11.2) == [A]
+
+
+def test_a_request_goes_from_server_to_server_no_more_often_than_there_are_some() -> None:
+    policy, now = make(A, B, quiet_s=30), 0.0
+    (ticket,) = send(policy, "a")
+    recalls = 0
+    for _ in range(20):
+        here, there = ticket.server, B if ticket.server == A else A
+        now += 40
+        policy.due_probes(now)
+        policy.probed(here, LATE, now)
+        policy.probed(there, Probed(), now)
+        for recalled in policy.to_recall(now):
+            recalls += 1
+            policy.recalled(recalled, now)
+            assert policy.granted(now) == [ticket]
+
+    assert recalls == 1
+    assert ticket.phase == "sent"
+
+
+def test_a_request_that_its_server_dies_of_each_time_fails_in_the_end() -> None:
+    policy, now = make(max_tries=4), 0.0
+    (deadly,) = send(policy, "deadly")
+    deaths = 1
+    while policy.lost(deadly, "reset", now):
+        policy.due_probes(now)
+        policy.probed(A, Probed("refused"), now)
+        now += 100
+        policy.due_probes(now)
+        policy.probed(A, Probed(), now)
+        assert policy.granted(now) == [deadly]
+        deaths += 1
+
+    assert deaths == 5
+
+
+def test_connections_that_fail_are_nobodys_fault() -> None:
+    policy, now = make(max_tries=2), 0.0
+    (ticket,) = send(policy, "a")
+    for _ in range(2000):
+        assert policy.lost(ticket, "refused", now, reached=False)
+        policy.due_probes(now)
+        policy.probed(A, Probed(), now)
+        now += 100
+        assert policy.granted(now) == [ticket]
+
+    assert (ticket.faults, ticket.deaths) == (0, 0)
+    assert len(policy._servers[A].past) <= 1, "what is over for everybody is forgotten"
+
+
+def test_an_old_probe_says_nothing_of_a_server_that_is_away_for_another_reason() -> None:
+    policy = make(A, B, quiet_s=30)
+    quiet, _, failed, _, refused = send(policy, *"abcde")
+    policy.lost(failed, "HTTP 500", 10)
+    policy.due_probes(10)
+    policy.alive(A, 15)
+    policy.probed(A, LATE, 30)
+    policy.lost(refused, "refused", 50, reached=False)
+
+    assert policy.away == {A}
+    assert policy.to_recall(50) == []
+    policy.due_probes(50)
+    policy.probed(A, Probed("refused"), 51)
+    assert policy.to_recall(51) == [quiet]
 
 
 def test_half_an_answer_is_not_tried_again() -> None:
@@ -248,15 +349,30 @@ def test_half_an_answer_is_not_tried_again() -> None:
 
 def test_a_full_server_gets_no_more_at_once_than_it_had() -> None:
     policy = make()
-    *running, turned_away = send(policy, *"abcd")
-    policy.busy(turned_away, 1)
-    arrive(policy, "e", now=2)
+    *running, first, second = send(policy, *"abcde")
+    policy.busy(first, 1)
+    policy.busy(second, 1)
+    arrive(policy, "f", now=2)
 
     assert not policy.is_down
     assert policy.granted(100) == []
     policy.answered(running[0], 101)
     assert names(policy.granted(101)) == ["d"], "the one that was turned away came first"
-    assert turned_away.tries == 0
+    assert first.tries == 0
+
+
+def test_a_request_that_alone_is_turned_away_holds_nobody_up_and_fails_in_the_end() -> None:
+    policy, now, may_retry = make(), 0.0, True
+    (minded,) = send(policy, "minded")
+    others = send(policy, *"abcd")
+    while may_retry:
+        may_retry = policy.busy(minded, now)
+        now += 20
+        assert set(policy.granted(now)) <= {minded}
+        policy.answered(others.pop(0), now)
+        others += send(policy, f"{now}", now=now)
+
+    assert minded.rejections == MAX_REJECTIONS
 
 
 def test_a_server_that_turns_everyone_away_may_as_well_be_broken() -> None:
@@ -264,7 +380,7 @@ def test_a_server_that_turns_everyone_away_may_as_well_be_broken() -> None:
     policy.busy(send(policy, "a")[0], 1)
 
     assert policy.due_probes(1) == [A]
-    policy.probed(A, "HTTP 503", 2)
+    policy.probed(A, FULL, 2)
     assert policy.is_down
 
 
@@ -276,7 +392,7 @@ def test_a_server_that_gives_no_sign_of_life_is_probed_and_then_away_since_its_l
     assert policy.due_probes(129) == []
     assert policy.due_probes(130) == [A]
     assert not policy.is_down
-    policy.probed(A, "no answer in time", 150)
+    policy.probed(A, LATE, 150)
     assert policy.is_down
     assert total_s(policy.not_counted(b, 160)) == pytest.approx(60)
 
@@ -286,14 +402,14 @@ def test_a_server_that_seemed_to_hang_is_back_with_any_sign_of_life(sign: str) -
     policy = make(quiet_s=30)
     a, b = send(policy, "a", "b")
     policy.due_probes(30)
-    policy.probed(A, "no answer in time", 50)
+    policy.probed(A, LATE, 50)
     if sign == "answer":
         policy.answered(a, 90)
     elif sign == "counters":
         policy.alive(A, 90)
     else:
         assert policy.due_probes(89) == [A]
-        policy.probed(A, "", 90)
+        policy.probed(A, Probed(), 90)
 
     assert not policy.is_down
     policy.answered(b, 100)
@@ -350,7 +466,7 @@ def test_rollouts_leave_a_sick_server_and_new_ones_go_to_it_when_it_is_back() ->
     assert not policy.is_down
     assert first.held_s == 1, "the lost attempt; a server was up all the time"
     policy.due_probes(3)
-    policy.probed(A, "", 4)
+    policy.probed(A, Probed(), 4)
     (new,) = send(policy, "c", now=5)
     assert new.server == A
     policy.answered(first, 6)
@@ -424,10 +540,10 @@ class PolicyMachine(RuleBasedStateMachine):
             self.live.remove(ticket)
         self.pump()
 
-    @rule(works=st.booleans())
-    def probe_ends(self, works: bool) -> None:
+    @rule(how=st.sampled_from([Probed(), LATE, FULL, Probed("refused")]))
+    def probe_ends(self, how: Probed) -> None:
         if self.probes:
-            self.policy.probed(self.probes.pop(), "" if works else "refused", self.now)
+            self.policy.probed(self.probes.pop(), how, self.now)
             self.pump()
 
     @rule(seconds=st.floats(0.01, 200))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from support.fake_model import EVENT_STREAM, FakeModelServer, Reply, completion, error, stream
 from support.local_gateway import model_at
 
+from orchestrator.gateway.events import read_event, stream_error
 from orchestrator.gateway.replies import StreamTally, make_reply, too_long_answer
 from orchestrator.gateway.upstreams import (
     Busy,
@@ -23,8 +24,6 @@ from orchestrator.gateway.upstreams import (
     Upstreams,
     answer_of,
     answer_of_error,
-    read_event,
-    stream_error,
 )
 from orchestrator.types import RequestResult
 
@@ -145,7 +144,9 @@ def test_a_probe_asks_for_one_real_token(
 ) -> None:
     server.probe = lambda: reply
 
-    assert call(server, lambda upstreams, url: upstreams.probe(url)) == problem
+    probed = call(server, lambda upstreams, url: upstreams.probe(url))
+
+    assert (probed.problem, probed.is_clear) == (problem, problem != "HTTP 503")
     assert server.probes == 1
 
 

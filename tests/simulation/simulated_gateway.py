@@ -23,7 +23,7 @@ from orchestrator.gateway.meter import Meter
 from orchestrator.gateway.policy import Policy
 from orchestrator.gateway.server import QUIET_WITH_METRICS_S, QUIET_WITHOUT_S
 from orchestrator.gateway.spans import total_s
-from orchestrator.gateway.states import Ticket
+from orchestrator.gateway.states import Probed, Ticket
 from orchestrator.gateway.turns import availability
 from orchestrator.gateway.upstreams import PROBE_TIMEOUT_S
 from orchestrator.types import FailureKind, ModelRequest, RequestResult, RolloutKey
@@ -44,6 +44,9 @@ PROBE = -1
 """The probes' number among rollouts."""
 Reply = Callable[[FailureKind | None, float], None]
 """Takes what kept the answer away, if anything did, and the seconds that the call took."""
+
+UNCLEAR = ("no answer in time", "HTTP 503")
+"""Problems of a probe that a server which works may give it, too."""
 
 
 @dataclass(eq=False)
@@ -296,7 +299,9 @@ class SimulatedGateway:
             return
         self._probes_out = False
         self._server.server.abort(PROBE)
-        self.policy.probed(URL, problem, self._timeline.now)
+        self.policy.probed(
+            URL, Probed(problem, is_clear=problem not in UNCLEAR), self._timeline.now
+        )
         self.pump()
 
     # what is sampled
