@@ -23,11 +23,11 @@ INTERNAL_ERROR = "gateway_internal_error"
 TOO_BUSY = (429, 503)
 """HTTP statuses of a server that lives, and takes no more for now."""
 SWALLOWED = (
-    "answers come back with reasoning and no content: the server's reasoning parser swallows them; "
-    "leave --reasoning-parser out, or set chat_template_kwargs: {enable_thinking: false}"
+    "answers come back with reasoning and no content: the server's reasoning parser swallows them, "
+    "or they end within a thought; leave --reasoning-parser out, or set chat_template_kwargs: "
+    "{enable_thinking: false}"
 )
-_THOUGHT = re.compile(r"\A\s*<think>.*?</think>\s*", re.DOTALL)
-_REASONING = ("reasoning", "reasoning_content")
+REASONING = ("reasoning", "reasoning_content")
 """vLLM's field, and its older name."""
 
 
@@ -75,7 +75,7 @@ def read_tokens(answer: Mapping[str, Any]) -> Tokens:
 
 def has_reasoning(message: Mapping[str, Any]) -> bool:
     """Whether a message, or a stream's delta, carries reasoning apart from its content."""
-    return any(message.get(name) for name in _REASONING)
+    return any(message.get(name) for name in REASONING)
 
 
 def is_actionable(message: Mapping[str, Any]) -> bool:
@@ -95,10 +95,11 @@ def is_end(finish_reason: object) -> bool:
 
 
 def _is_choice(choice: object) -> bool:
+    """Whatever its message says: that is the model's doing. One that ended may say nothing."""
     if not isinstance(choice, Mapping) or not is_end(choice.get("finish_reason", "stop")):
         return False
     message = choice.get("message")
-    return isinstance(message, Mapping) and isinstance(message.get("content"), str | list | None)
+    return isinstance(message, Mapping) or (message is None and "finish_reason" in choice)
 
 
 def _object(value: object) -> Mapping[str, Any]:
@@ -117,18 +118,6 @@ def is_swallowed(answer: Mapping[str, Any]) -> bool:
     if any(map(is_actionable, messages)):
         return False
     return any(map(has_reasoning, messages)) or read_tokens(answer).reasoning_tokens > 0
-
-
-def strip_reasoning(message: dict[str, Any]) -> bool:
-    """Take the model's thoughts out of a message, in place; whether there were any."""
-    found = has_reasoning(message)
-    for name in _REASONING:
-        message.pop(name, None)
-    content = message.get("content")
-    if isinstance(content, str) and (thought := _THOUGHT.match(content)):
-        message["content"] = content[thought.end() :]
-        found = True
-    return found
 
 
 def error_text(answer: object) -> str:

@@ -26,6 +26,7 @@ from typing import Any
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from orchestrator.endpoint.answers import mend_strings
 from orchestrator.endpoint.fields import INTERNAL_ERROR, with_profile
 from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.gateway.exchange import Exchange, RequestFailed
@@ -169,9 +170,11 @@ class Gateway:
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         try:
-            asked = json.loads(await request.read())
+            raw = await request.read()
+            asked = json.loads(raw)
             if not isinstance(asked, dict):
                 raise ValueError("an object is wanted")
+            mend_strings(asked, raw)  # many servers refuse half a surrogate pair
         except (ValueError, RecursionError) as error:
             return _error(400, f"malformed body: {error}", "invalid_request_error")
         key = request.match_info["rollout"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import socket
 import sys
@@ -15,10 +16,12 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from orchestrator.config.schema import Model
+from orchestrator.endpoint.answers import read_json
 from orchestrator.endpoint.fields import TOO_BUSY, error_text, is_completion, with_profile
 from orchestrator.endpoint.metrics import ServerMetrics, metrics_url, parse_metrics
 from orchestrator.errors import one_line
 
+LARGE_BODY_BYTES = 2**20
 CONNECT_TIMEOUT_S = 10.0
 PROBE_TIMEOUT_S = 20.0
 METRICS_TIMEOUT_S = 5.0
@@ -96,7 +99,7 @@ class Upstreams:
     async def ask(self, url: str, body: bytes) -> UpstreamAnswer:
         """One chat completion. Raises Lost or Busy."""
         with _network_errors_as_lost():
-            async with await self._post(url, data=body) as response:
+            async with await self._post(url, data=_payload(body)) as response:
                 raw = await response.read()
                 return _answer(response.status, raw)
 
@@ -107,7 +110,7 @@ class Upstreams:
         then is lost, and the request can be tried again.
         """
         with _network_errors_as_lost():
-            response = await self._post(url, data=body)
+            response = await self._post(url, data=_payload(body))
             try:
                 if response.status != 200:
                     return _answer(response.status, await response.read())
@@ -181,32 +184,30 @@ def _is_busy(event: bytes) -> bool:
 
 def read_event(event: bytes) -> Any:
     """The JSON of a `data:` event; None for `[DONE]`, comments and what is no JSON."""
+    return read_json(event_data(event))[0]
+
+
+def event_data(event: bytes) -> bytes:
+    """What stands behind `data:`; empty for comments."""
     lines = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
-    return _parse(b"\n".join(lines)) if lines else None
+    return b"\n".join(lines)
 
 
 def _probe_problem(status: int, raw: bytes) -> str:
     if status == 200:
-        return "" if is_completion(_parse(raw)) else "the answer is not a chat completion"
+        return "" if is_completion(read_json(raw)[0]) else "the answer is not a chat completion"
     return f"HTTP {status}"
 
 
-def _parse(raw: bytes) -> Any:
-    try:
-        return json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
-
-
 def _answer(status: int, raw: bytes) -> UpstreamAnswer:
-    data = _parse(raw)
+    data, is_strict = read_json(raw)
     if status in TOO_BUSY:
         raise Busy(f"HTTP {status}: {error_text(data)[:200]}")
     if status != 200 and (status == 408 or not 400 <= status < 500):
         raise Lost(f"HTTP {status}: {error_text(data)[:200]}")
     if status == 200 and not is_completion(data):
         raise Lost("the answer is not a whole chat completion")
-    return UpstreamAnswer(status, raw, data)
+    return UpstreamAnswer(status, raw if is_strict else json.dumps(data).encode(), data)
 
 
 async def _split_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -232,6 +233,11 @@ def _network_errors_as_lost() -> Iterator[None]:
         yield
     except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
         raise Lost(_error_words(error)) from error
+
+
+def _payload(body: bytes) -> bytes | io.BytesIO:
+    """aiohttp warns of a large body that it is given at once."""
+    return io.BytesIO(body) if len(body) > LARGE_BODY_BYTES else body
 
 
 def _environments_proxy(url: str) -> str | None:

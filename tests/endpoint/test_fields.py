@@ -14,7 +14,6 @@ from orchestrator.endpoint.fields import (
     is_completion,
     is_swallowed,
     read_tokens,
-    strip_reasoning,
     with_profile,
 )
 
@@ -75,7 +74,13 @@ def test_tokens_are_read_where_they_are_numbers(usage: object, expected: Tokens)
 
 
 @pytest.mark.parametrize(
-    "whole", [answer(content="x"), answer(content=""), answer(tool_calls=[{}]), answer("length")]
+    "whole",
+    [
+        *(answer(content="x"), answer(content=""), answer(tool_calls=[{}]), answer("length")),
+        *(answer(content={"text": "x"}), answer(content=5), answer(content=["x", None])),
+        {"choices": [{"finish_reason": "length"}]},
+        {"choices": [{"message": None, "finish_reason": "content_filter"}]},
+    ],
 )
 def test_a_whole_answer_is_a_completion(whole: dict[str, Any]) -> None:
     assert is_completion(whole)
@@ -85,9 +90,9 @@ def test_a_whole_answer_is_a_completion(whole: dict[str, Any]) -> None:
     "other",
     [
         *(None, [], "<html>", {}, {"choices": []}, {"choices": [None]}, {"choices": [{}]}),
+        *({"choices": [{"finish_reason": None}]}, {"choices": [{"message": "x"}]}),
         *(answer("abort", content="x"), answer("error", content="x"), answer(None, content="x")),
         {"error": {"message": "x"}},
-        answer(content={"text": "x"}),
     ],
 )
 def test_everything_else_is_none(other: object) -> None:
@@ -103,27 +108,6 @@ def test_an_answer_of_reasoning_alone_is_swallowed() -> None:
     assert not is_swallowed(answer(reasoning="hm", content="x"))
     assert not is_swallowed(answer(reasoning="hm", tool_calls=[{"id": "1"}]))
     assert not is_swallowed(answer(content=""))
-
-
-@pytest.mark.parametrize(
-    ("message", "left"),
-    [
-        ({"content": "x", "reasoning": "hm"}, {"content": "x"}),
-        ({"content": "<think>a\nb</think>\n\nx"}, {"content": "x"}),
-        ({"content": " <think></think>x</think>"}, {"content": "x</think>"}),
-    ],
-)
-def test_thoughts_are_taken_out(message: dict[str, Any], left: dict[str, Any]) -> None:
-    assert strip_reasoning(message)
-    assert message == left
-
-
-@pytest.mark.parametrize("content", ["x <think>y</think>", "<think>never closed", None])
-def test_what_is_no_leading_thought_stays(content: str | None) -> None:
-    message = {"content": content}
-
-    assert not strip_reasoning(message)
-    assert message == {"content": content}
 
 
 @pytest.mark.parametrize(
