@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.backends.base import ExecResult
-from orchestrator.text import writable
+from orchestrator.text import is_writable
 
 MAX_ARGUMENT_BYTES = 100_000
 """A little under what Linux gives a program as one argument (128 KiB); longer ones come by file."""
@@ -16,7 +16,7 @@ def refusal(command: str) -> ExecResult | None:
 
     It is the command's own error, for who gave it to read, and says nothing against the sandbox.
     """
-    if writable(command) == command:
+    if is_writable(command):
         return None
     what = "NUL" if "\0" in command else "half a surrogate pair"
     said = f"bash: the command can't be run: it holds {what}, which no shell can be given\n"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.endpoint.fields import REASONING
-from orchestrator.text import writable
+from orchestrator.text import is_writable, writable
 
 TEXT_FIELDS = ("content", *REASONING)
 """Of a message, and of a stream's delta."""
@@ -23,8 +23,6 @@ MAX_DEPTH = 4
 _PART_KEYS = {"type", "text", "value"}
 NAMELESS = "nothing"
 """The name of a function that the model did not name: agents tell it that there is none such."""
-_SUSPICIOUS = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\xed[\xa0-\xbf]|\0")
-"""In JSON: NUL, or half of a surrogate pair, which may be one of two that belong together."""
 _ESCAPE = re.compile(
     r"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     r"|(\\u(?:0000|[dD][89a-fA-F][0-9a-fA-F]{2}))|\\.",
@@ -34,7 +32,6 @@ _UNFINISHED_ESCAPE = re.compile(
     r"(?<!\\)(?:\\\\)*(\\(?:u[0-9a-fA-F]{0,3})?"
     r"|\\u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u(?:[dD](?:[c-fC-F][0-9a-fA-F]?)?)?)?)?)\Z"
 )
-_HALF = re.compile("[\ud800-\udbff]\\Z")
 
 
 def read_json(raw: bytes) -> tuple[Any, bool]:
@@ -55,28 +52,23 @@ def read_json(raw: bytes) -> tuple[Any, bool]:
         return None, True
 
 
-def mend_strings(tree: Any, raw: bytes) -> bool:
-    """Make every text of parsed JSON writable, in place; whether any was not. `raw`: its source."""
-    if not _SUSPICIOUS.search(raw):
-        return False
+def mend_strings(tree: Any) -> bool:
+    """Make every text of parsed JSON writable, in place; whether any was not."""
     changed, left = False, [tree]
     while left:
         node = left.pop()
         for key, value in _items(node):
             if isinstance(value, dict | list):
                 left.append(value)
-            elif isinstance(value, str) and (mended := writable(value)) != value:
-                node[key] = mended
+            elif isinstance(value, str) and not is_writable(value):
+                node[key] = writable(value)
                 changed = True
     return changed
 
 
-def normalise(answer: dict[str, Any], raw: bytes) -> bool:
-    """Bring a completion (`fields.is_completion`) into form, in place; whether it was in another.
-
-    `raw` is what it was parsed from.
-    """
-    changed = mend_strings(answer, raw)
+def normalise(answer: dict[str, Any]) -> bool:
+    """Bring a completion (`fields.is_completion`) into form, in place; whether it was not."""
+    changed = mend_strings(answer)
     for choice in answer["choices"]:
         if choice.get("message") is None:
             choice["message"] = {}
@@ -199,8 +191,8 @@ class Pieces:
         """What can be handed on now."""
         text = self._held + piece
         cut = len(text)
-        if half := _HALF.search(text):
-            cut = half.start()
+        if "\ud800" <= text[-1:] <= "\udbff":  # the first half of a pair
+            cut -= 1
         elif self.is_json and (escape := _UNFINISHED_ESCAPE.search(text)):
             cut = escape.start(1)
         self._held = text[cut:]

@@ -97,7 +97,7 @@ def require_an_answer(model: Model, base_url: str, api_key: str = "") -> dict[st
         words = error_text(answer) if answer is not None else reply.text
         problem = f"HTTP {reply.status_code}: {one_line(words)}"
         raise PrerequisiteError(f"{base_url} does not complete a chat ({problem}).", cure)
-    normalise(answer, reply.content)
+    normalise(answer)
     choice = answer["choices"][0]
     message = choice["message"]
     cut_off = choice.get("finish_reason") == "length"

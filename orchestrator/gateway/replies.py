@@ -45,7 +45,7 @@ def make_reply(answer: UpstreamAnswer, strip: bool) -> AgentReply:
     if answer.status != 200:
         return _refusal(answer)
     body, data = answer.body, answer.data
-    changed, thought = normalise(data, body), is_swallowed(data)
+    changed, thought = normalise(data), is_swallowed(data)
     if strip:
         stripped = [strip_reasoning(choice["message"]) for choice in data["choices"]]
         changed |= any(stripped)

@@ -170,11 +170,10 @@ class Gateway:
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         try:
-            raw = await request.read()
-            asked = json.loads(raw)
+            asked = json.loads(await request.read())
             if not isinstance(asked, dict):
                 raise ValueError("an object is wanted")
-            mend_strings(asked, raw)  # many servers refuse half a surrogate pair
+            mend_strings(asked)  # many servers refuse half a surrogate pair
         except (ValueError, RecursionError) as error:
             return _error(400, f"malformed body: {error}", "invalid_request_error")
         key = request.match_info["rollout"]
