@@ -9,6 +9,7 @@ from orchestrator.text import printable
 from orchestrator.worker.messages import Progress
 
 THOUGHT_LINES, ACTION_LINES, OBSERVATION_LINES = 4, 20, 12
+LINE_CHARS = 500
 NO_ACTION = "no command in a form that the agent can read"
 
 
@@ -40,4 +41,5 @@ def _shortened(text: str, limit: int, margin: str) -> str:
     left_out = len(lines) - limit
     if left_out > 0:
         lines = [*lines[: limit - 1], f"… {left_out + 1} more lines"]
-    return "".join(f"\n{margin}{line}" for line in lines)
+    cut = (line if len(line) <= LINE_CHARS else f"{line[:LINE_CHARS]}…" for line in lines)
+    return "".join(f"\n{margin}{line}" for line in cut)

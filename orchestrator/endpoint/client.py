@@ -86,8 +86,8 @@ class ChatClient:
         question: dict[str, Any] = {"messages": messages}
         if tools:
             question["tools"] = tools
-        # not by httpx, which fails at half a surrogate pair
-        body = json.dumps(question, ensure_ascii=False).encode("utf-8", "replace")
+        # httpx itself fails at half a surrogate pair; the gateway mends it
+        body = json.dumps(question).encode()
         headers = {"Content-Type": "application/json"}
         url = f"{self._base_url}/chat/completions"
         gone_since: float | None = None

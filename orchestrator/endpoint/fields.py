@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.config.schema import Model
+from orchestrator.text import writable
 
 CONTEXT_OVERFLOW = re.compile(
     r"maximum context length|context length is only|context length exceeded"
@@ -122,12 +123,11 @@ def is_swallowed(answer: Mapping[str, Any]) -> bool:
 
 def error_text(answer: object) -> str:
     """The words of an error body: OpenAI's shape, vLLM's older flat one, or whatever came."""
-    if isinstance(answer, Mapping):
-        error = answer.get("error", answer)
-        if isinstance(error, Mapping):
-            return f"{error.get('message') or error} {_code(error)}".strip()
-        return str(error)
-    return str(answer)
+    error = answer.get("error", answer) if isinstance(answer, Mapping) else answer
+    words = str(error)
+    if isinstance(error, Mapping):
+        words = f"{error.get('message') or error} {_code(error)}".strip()
+    return writable(words)
 
 
 def error_type(answer: object) -> str:

@@ -5,6 +5,7 @@ from support.rows import key_of
 from orchestrator.agents.steps import Step
 from orchestrator.display.steps import (
     ACTION_LINES,
+    LINE_CHARS,
     NO_ACTION,
     OBSERVATION_LINES,
     THOUGHT_LINES,
@@ -118,3 +119,9 @@ def test_nothing_in_a_step_moves_the_readers_cursor() -> None:
     assert shown(Step(odd, odd, odd))[1:] == [
         f"{margin}ab]0;tcd31mef\ufffd\ufffd" for margin in ("   ", " $ ", " │ ")
     ]
+
+
+def test_a_line_of_a_command_is_not_the_whole_screen() -> None:
+    (line,) = shown(Step("", "y" * 200_000, ""))[1:]
+
+    assert line == " $ " + "y" * LINE_CHARS + "…"

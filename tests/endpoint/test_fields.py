@@ -118,6 +118,9 @@ def test_an_answer_of_reasoning_alone_is_swallowed() -> None:
         ({"message": "older vLLM", "object": "error"}, "older vLLM"),
         ({"error": "plain"}, "plain"),
         ("a page", "a page"),
+        ({"error": {"message": "half \ud83d"}}, "half \ufffd"),
+        ({"error": None}, "None"),
+        ("\0", "\ufffd"),
     ],
 )
 def test_an_error_is_read_in_every_shape(body: object, text: str) -> None:

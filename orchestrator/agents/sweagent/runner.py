@@ -125,9 +125,10 @@ def plain_call(call: dict[str, Any]) -> dict[str, Any]:
         values = {key: value for key, value in given.items() if value is not None}
         strings = all(isinstance(value, str) for value in values.values())
         usable = strings or name not in STRINGS_ONLY
+        plain = json.dumps(values)
     except (ValueError, AttributeError, RecursionError):
-        usable = False
-    said = json.dumps(values) if usable else f"not strings by name: {arguments[:2000]}"
+        usable, plain = False, ""
+    said = plain if usable else f"not strings by name: {arguments[:2000]}"
     return call | {"function": {"name": name, "arguments": said}}
 
 
