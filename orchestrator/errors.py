@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from orchestrator.text import writable
 from orchestrator.types import Failure, FailureKind
 
 EXIT_DONE = 0
@@ -74,7 +75,7 @@ class InfraError(OrchestratorError, RuntimeError):
     @property
     def failure(self) -> Failure:
         """The error as it is recorded."""
-        return Failure(self.kind, str(self))
+        return Failure(self.kind, writable(str(self)))
 
 
 class EndpointUnavailable(InfraError, ConnectionError):

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.errors import ConfigError, InfraError, JournalError, PrerequisiteError
+from orchestrator.errors import (
+    ConfigError,
+    InfraError,
+    JournalError,
+    PrerequisiteError,
+    SandboxUnavailable,
+)
 from orchestrator.types import FailureKind
 
 
@@ -32,3 +38,11 @@ def test_what_is_missing_comes_with_its_cure() -> None:
         "No engine answers. Start it."
     )
     assert str(PrerequisiteError("No engine answers.")) == "No engine answers."
+
+
+@pytest.mark.parametrize("words", ["\ud83d", "a\0b", "\x1b[2J", "größer\nline"])
+def test_whatever_an_error_quotes_its_failure_can_be_recorded(words: str) -> None:
+    detail = SandboxUnavailable(words).failure.detail
+
+    assert detail.encode("utf-8")
+    assert "\0" not in detail

@@ -15,7 +15,7 @@ TASKS = ("/demo/tasks/", "/smoke/tasks/")
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if not any(t in p.as_posix() for t in TASKS))
 
 ORDER = (
-    *("types", "errors", "paths", "file_locks", "gold_answers", "plugins"),
+    *("text", "types", "errors", "paths", "file_locks", "gold_answers", "plugins"),
     *("config", "dataset", "verdict"),
     *("endpoint", "backends", "agents", "scripted"),
     *("gateway", "journal", "report", "bench"),

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.agents.budget import Budget, LimitReached
-from orchestrator.agents.steps import MAX_OBSERVATION_CHARS, Step, shorten, writable
+from orchestrator.agents.steps import MAX_OBSERVATION_CHARS, Step, shorten
 from orchestrator.backends import Sandbox
 from orchestrator.endpoint.client import ChatClient, Completion, ContextOverflow
+from orchestrator.text import printable, writable
 from orchestrator.types import Instance, Outcome, SealedAnswer
 
+MAX_ACTIVITY_CHARS = 200
 __all__ = ["AgentContext", "Completion", "LimitReached"]
 
 
@@ -90,12 +92,13 @@ class AgentContext:
 
     @property
     def activity(self) -> str:
-        """What the agent does at this moment, for the display. Agents set it."""
+        """What the agent does at this moment, in one line for the display. Agents set it."""
         return self._budget.activity
 
     @activity.setter
     def activity(self, text: str) -> None:
-        self._budget.activity = text
+        lines = printable(text.strip()[:MAX_ACTIVITY_CHARS]).splitlines()
+        self._budget.activity = lines[0] if lines else "(nothing)"
 
     @property
     def max_steps(self) -> int:

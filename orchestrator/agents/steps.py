@@ -42,11 +42,6 @@ def _row(step: Step) -> dict[str, Any]:
     return row
 
 
-def writable(text: str) -> str:
-    """Text that files and terminals take: JSON may hold half a surrogate pair, UTF-8 may not."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
 def shorten(text: str, limit: int, hint: str = "") -> str:
     """Cut `text` in the middle to about `limit` characters, saying how many were left out.
 

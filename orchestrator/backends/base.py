@@ -143,7 +143,8 @@ class Sandbox(Protocol):
         """Run a bash command in `workdir`, inside the environment `testbed`.
 
         A command that runs longer than `timeout_s` is killed with all its children, and the result
-        says so. Processes that it leaves behind in the background do not hold up the result.
+        says so. Processes that it leaves behind in the background do not hold up the result. It may
+        be of any length; of what no shell can be given (NUL), the result says so (`commands`).
 
         Raises:
             SandboxUnavailable: the sandbox is gone or its engine does not answer.

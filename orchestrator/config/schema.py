@@ -131,7 +131,8 @@ class Model(Section):
     request_fields: dict[str, Any] = Field(default_factory=dict)
     """Added to the body of every request, such as chat_template_kwargs."""
     reasoning: Literal["keep", "strip"] = "keep"
-    """strip: agents don't see the model's thoughts (reasoning fields, a leading <think> block)."""
+    """strip: agents don't see the model's thoughts: reasoning fields, and what `endpoint.thoughts`
+    finds at the start of an answer, opened there or in the prompt."""
     max_concurrency: int = Field(default=8, gt=0)
     """Rollouts at once that the server is worth; `workers: auto` stays at or under it."""
     seconds_per_rollout: float = Field(default=600, gt=0)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from rich.text import Text
 
 from orchestrator.agents.steps import Step
+from orchestrator.text import printable
 from orchestrator.worker.messages import Progress
 
 THOUGHT_LINES, ACTION_LINES, OBSERVATION_LINES = 4, 20, 12
-_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
-"""What would move the reader's cursor, or clear the screen."""
+LINE_CHARS = 500
 NO_ACTION = "no command in a form that the agent can read"
 
 
@@ -39,8 +37,9 @@ def _render(step: Step, title: str) -> Text:
 
 def _shortened(text: str, limit: int, margin: str) -> str:
     """Its first lines, each on a line of its own behind a margin; empty for nothing."""
-    lines = _CONTROL.sub("", text).strip("\n").expandtabs(4).splitlines()
+    lines = printable(text).strip("\n").expandtabs(4).splitlines()
     left_out = len(lines) - limit
     if left_out > 0:
         lines = [*lines[: limit - 1], f"… {left_out + 1} more lines"]
-    return "".join(f"\n{margin}{line}" for line in lines)
+    cut = (line if len(line) <= LINE_CHARS else f"{line[:LINE_CHARS]}…" for line in lines)
+    return "".join(f"\n{margin}{line}" for line in cut)

@@ -44,10 +44,10 @@ def summarize(report: Report, paths: RunPaths, exit_code: int, console: Console)
     console.print(render_report(report))
     for warning in report.warnings:
         console.print(warning, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    console.print(headline(report), style="bold", highlight=False)
-    console.print(
-        f"{duration(report.wall_s)}; report: {paths.report_md}", highlight=False, soft_wrap=True
-    )
+    console.print(headline(report), style="bold", markup=False, highlight=False)
+    where = f"{duration(report.wall_s)}; report: {paths.report_md}"
+    console.print(where, markup=False, highlight=False, soft_wrap=True)
     if exit_code != EXIT_DONE and not set(report.failures) <= {NO_PREDICTION}:
         command = f"python -m orchestrator resume {shlex.quote(str(paths.root))}"
-        console.print(f"go on with: {command}", highlight=False, soft_wrap=True)
+        line = f"go on with: {command}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

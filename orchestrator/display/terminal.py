@@ -14,10 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.display.steps import render_steps
-from orchestrator.display.view import View, describe, outcome_words
+from orchestrator.display.view import Slot, View, describe, outcome_words
 from orchestrator.driver.executor import Event
 from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.report.words import duration
+from orchestrator.text import printable
 from orchestrator.worker.messages import Progress
 
 SUMMARY_EVERY_S = 60.0
@@ -76,8 +77,8 @@ class PlainDisplay:
                 self.say(self._view.model)
 
     def say(self, text: str) -> None:
-        stamp = time.strftime("%H:%M:%S")
-        self._console.print(f"{stamp} {text}", markup=False, highlight=False, soft_wrap=True)
+        line = f"{time.strftime('%H:%M:%S')} {printable(text)}"
+        self._console.print(Text(line), soft_wrap=True)
 
     def notice(self, text: str) -> None:
         if text and text != self._view.notice:
@@ -111,7 +112,8 @@ class LiveDisplay:
 
     def say(self, text: str) -> None:
         style = "red" if any(word in text for word in ALARMING) else ""
-        self._live.console.print(Text(text, style=style, overflow="ellipsis", no_wrap=True))
+        line = Text(printable(text), style=style, overflow="ellipsis", no_wrap=True)
+        self._live.console.print(line)
 
     def notice(self, text: str) -> None:
         self._view.notice = text
@@ -144,7 +146,7 @@ def render_view(view: View, now: float, width: int, height: int = 40) -> Rendera
     if view.failures:
         words = ", ".join(f"{count} {name}" for name, count in view.failures.most_common())
         parts.append(Text(f"failures so far (redone): {words}", style="yellow"))
-    parts.append(_slots(view, now, max(3, height - 12)))
+    parts.append(_slots(view, now, width, max(3, height - 12)))
     if view.notice:
         parts.append(Text(view.notice, style="bold yellow"))
     return Group(*parts)
@@ -160,19 +162,28 @@ def summary_line(view: View, now: float) -> str:
     )
 
 
-def _slots(view: View, now: float, max_rows: int) -> Table:
+def _slots(view: View, now: float, width: int, max_rows: int) -> Table:
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, justify="right")
     table.add_column(no_wrap=True, overflow="ellipsis")
-    for slot in list(view.slots.values())[:max_rows]:
-        mark = "▸" if slot.stage is Stage.ROLLOUT else "✓"
-        steps = f"step {slot.steps}" if slot.steps else slot.phase
-        activity = slot.activity.replace("\n", " ")
-        table.add_row(
-            mark, slot.key.instance_id, f"{steps} {duration(now - slot.since)}", Text(activity)
-        )
+    rows = [_slot(slot, now) for slot in list(view.slots.values())[:max_rows]]
+    # a long line would take the room of the columns before it
+    taken = sum(
+        max(text.cell_len for text in column) + 1 for column in list(zip(*rows, strict=True))[:3]
+    )
+    for *words, activity in rows:
+        activity.truncate(max(width - taken, 1), overflow="ellipsis")
+        table.add_row(*words, activity)
     if len(view.slots) > max_rows:
         table.add_row("", f"and {len(view.slots) - max_rows} more", "", "")
     return table
+
+
+def _slot(slot: Slot, now: float) -> tuple[Text, Text, Text, Text]:
+    mark = "▸" if slot.stage is Stage.ROLLOUT else "✓"
+    steps = f"step {slot.steps}" if slot.steps else slot.phase
+    age = f"{steps} {duration(now - slot.since)}"
+    activity = printable(slot.activity).replace("\n", " ")
+    return Text(mark), Text(slot.key.instance_id), Text(age), Text(activity)

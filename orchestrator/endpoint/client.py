@@ -6,6 +6,7 @@ an error that waiting would not mend. The client itself waits only while the gat
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,14 +84,18 @@ class ChatClient:
             InternalError: the gateway met a bug of its own.
             ContextOverflow: the messages are too long for the model.
         """
-        body: dict[str, Any] = {"messages": messages}
+        question: dict[str, Any] = {"messages": messages}
         if tools:
-            body["tools"] = tools
+            question["tools"] = tools
+        # httpx itself fails at half a surrogate pair; the gateway mends it
+        body = json.dumps(question).encode()
+        headers = {"Content-Type": "application/json"}
+        url = f"{self._base_url}/chat/completions"
         gone_since: float | None = None
         while True:
             started = time.monotonic()
             try:
-                reply = self._client.post(f"{self._base_url}/chat/completions", json=body)
+                reply = self._client.post(url, content=body, headers=headers)
             except httpx.HTTPError as error:
                 refused = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
                 if gone_since is None or not refused:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.config.schema import Model
+from orchestrator.text import writable
 
 MAX_TOKENS = 2**53
 INTERNAL_ERROR = "gateway_internal_error"
@@ -15,11 +15,11 @@ INTERNAL_ERROR = "gateway_internal_error"
 TOO_BUSY = (429, 503)
 """HTTP statuses of a server that lives, and takes no more for now."""
 SWALLOWED = (
-    "answers come back with reasoning and no content: the server's reasoning parser swallows them; "
-    "leave --reasoning-parser out, or set chat_template_kwargs: {enable_thinking: false}"
+    "answers come back with reasoning and no content: the server's reasoning parser swallows them, "
+    "or they end within a thought; leave --reasoning-parser out, or set chat_template_kwargs: "
+    "{enable_thinking: false}"
 )
-_THOUGHT = re.compile(r"\A\s*<think>.*?</think>\s*", re.DOTALL)
-_REASONING = ("reasoning", "reasoning_content")
+REASONING = ("reasoning", "reasoning_content")
 """vLLM's field, and its older name."""
 
 
@@ -67,7 +67,7 @@ def read_tokens(answer: Mapping[str, Any]) -> Tokens:
 
 def has_reasoning(message: Mapping[str, Any]) -> bool:
     """Whether a message, or a stream's delta, carries reasoning apart from its content."""
-    return any(message.get(name) for name in _REASONING)
+    return any(message.get(name) for name in REASONING)
 
 
 def is_actionable(message: Mapping[str, Any]) -> bool:
@@ -101,11 +101,10 @@ def _why_no_choice(choice: object) -> str:
     if not is_end(reason):
         return f"the server gave the answer up (finish_reason {reason!r})"
     message = choice.get("message")
-    if not isinstance(message, Mapping):
-        return "the answer is no chat completion: a choice has no message"
-    if not isinstance(message.get("content"), str | list | None):
-        return "the answer is no chat completion: its content is no text"
-    return ""
+    # whatever it says is the model's doing, and one that ended may say nothing
+    if isinstance(message, Mapping) or (message is None and "finish_reason" in choice):
+        return ""
+    return "the answer is no chat completion: a choice has no message"
 
 
 def _object(value: object) -> Mapping[str, Any]:
@@ -126,28 +125,17 @@ def is_swallowed(answer: Mapping[str, Any]) -> bool:
     return any(map(has_reasoning, messages)) or read_tokens(answer).reasoning_tokens > 0
 
 
-def strip_reasoning(message: dict[str, Any]) -> bool:
-    """Take the model's thoughts out of a message, in place; whether there were any."""
-    found = has_reasoning(message)
-    for name in _REASONING:
-        message.pop(name, None)
-    content = message.get("content")
-    if isinstance(content, str) and (thought := _THOUGHT.match(content)):
-        message["content"] = content[thought.end() :]
-        found = True
-    return found
-
-
 def error_text(answer: object) -> str:
     """The words of an error body: OpenAI's shape, vLLM's older flat one, or whatever came."""
     if not isinstance(answer, Mapping):
-        return str(answer)
+        return writable(str(answer))
     error = answer.get("error", answer)
     if not isinstance(error, Mapping):
-        return str(error)
+        return writable(str(error))
     message, code = str(error.get("message") or error), error.get("code")
     # a code that is a word says more than the message
-    return f"{message} ({code})" if isinstance(code, str) and code not in message else message
+    told = isinstance(code, str) and code not in message
+    return writable(f"{message} ({code})" if told else message)
 
 
 def error_type(answer: object) -> str:

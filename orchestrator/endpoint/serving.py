@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from orchestrator.config.schema import Endpoint, Model
+from orchestrator.endpoint.answers import normalise, read_json
 from orchestrator.endpoint.client import authorization
 from orchestrator.endpoint.fields import (
     SWALLOWED,
@@ -91,13 +92,14 @@ def require_an_answer(model: Model, base_url: str, api_key: str = "") -> dict[st
         raise PrerequisiteError(
             f"{base_url} does not complete a chat ({type(error).__name__}).", cure
         ) from None
-    answer = _json(reply)
+    answer, _ = read_json(reply.content)
     words = error_text(answer) if answer is not None else reply.text
     problem = f"HTTP {reply.status_code}: {one_line(words)}"
     if reply.status_code == 200:
         problem = why_no_completion(answer)
     if problem:
         raise PrerequisiteError(f"{base_url} does not complete a chat ({problem}).", cure)
+    normalise(answer)
     choice = answer["choices"][0]
     message = choice["message"]
     cut_off = choice.get("finish_reason") == "length"

@@ -8,6 +8,8 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
+from orchestrator.endpoint.answers import read_json
+
 MAX_EVENT_BYTES = 64 * 2**20
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 
@@ -21,7 +23,7 @@ def stream_error(event: bytes) -> bytes | None:
     if b"error" not in event:
         return None
     fields = _fields(event)
-    data = parse_json(fields.get(b"error") or fields.get(b"data", b""))
+    data, _ = read_json(fields.get(b"error") or fields.get(b"data", b""))
     if not isinstance(data, dict):
         return None
     is_flat = data.get("object") == "error" or b"error" in (fields.get(b"event"), *fields)
@@ -32,8 +34,12 @@ def stream_error(event: bytes) -> bytes | None:
 
 def read_event(event: bytes) -> Any:
     """The JSON of a `data:` event; None for `[DONE]`, comments and what is no JSON."""
-    data = _fields(event).get(b"data")
-    return None if data is None else parse_json(data)
+    return read_json(event_data(event))[0]
+
+
+def event_data(event: bytes) -> bytes:
+    """What stands behind `data:`; empty for comments."""
+    return _fields(event).get(b"data", b"")
 
 
 def _fields(event: bytes) -> dict[bytes, bytes]:
@@ -84,11 +90,3 @@ async def chain(first: bytes, events: AsyncIterator[bytes]) -> AsyncIterator[byt
     yield first
     async for event in events:
         yield event
-
-
-def parse_json(raw: bytes) -> Any:
-    """None for what is no JSON."""
-    try:
-        return json.loads(raw)
-    except (ValueError, RecursionError):
-        return None

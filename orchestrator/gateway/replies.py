@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.endpoint.answers import StreamedChoice, normalise, read_json
 from orchestrator.endpoint.fields import (
     Tokens,
     error_code,
@@ -15,10 +16,10 @@ from orchestrator.endpoint.fields import (
     is_end,
     is_swallowed,
     read_tokens,
-    strip_reasoning,
 )
 from orchestrator.endpoint.overflow import OVERFLOW_CODE
-from orchestrator.gateway.events import read_event
+from orchestrator.endpoint.thoughts import strip_reasoning
+from orchestrator.gateway.events import event_data
 from orchestrator.gateway.upstreams import UpstreamAnswer
 from orchestrator.types import RequestResult
 
@@ -46,11 +47,15 @@ def make_reply(answer: UpstreamAnswer, strip: bool) -> AgentReply:
         result = RequestResult.CONTEXT_OVERFLOW if too_long else RequestResult.REFUSED
         return AgentReply(answer.status, answer.body, result)
     body, data = answer.body, answer.data
-    result = RequestResult.SWALLOWED if is_swallowed(data) else RequestResult.ANSWERED
+    changed, thought = normalise(data), is_swallowed(data)
     if strip:
         stripped = [strip_reasoning(choice["message"]) for choice in data["choices"]]
-        if any(stripped):
-            body = json.dumps(data).encode()
+        changed |= any(stripped)
+        said = any(is_actionable(choice["message"]) for choice in data["choices"])
+        thought |= any(stripped) and not said
+    if changed:
+        body = json.dumps(data).encode()
+    result = RequestResult.SWALLOWED if thought else RequestResult.ANSWERED
     return AgentReply(200, body, result, read_tokens(data))
 
 
@@ -73,9 +78,10 @@ def too_long_answer(refusal: UpstreamAnswer) -> UpstreamAnswer:
 
 @dataclass
 class StreamTally:
-    """Reads a stream of events as they pass, and changes what the profile wants changed."""
+    """Reads a stream of events as they pass, and changes what has to be changed in them."""
 
     strip: bool
+    """Whether thoughts are taken out: the content then comes with the last event, as a whole."""
     usage_was_asked: bool
     """Whether the agent asked for it. The gateway always asks, and hides it from who did not."""
     first_token_at: float | None = None
@@ -84,25 +90,23 @@ class StreamTally:
     """A finish_reason came: nothing that matters is missing."""
     _actionable: bool = False
     _reasoned: bool = False
-    _start: str = ""
-    """Content so far, while it may be a thought."""
-    _start_is_over: bool = False
+    _choices: dict[str, StreamedChoice] = field(default_factory=dict)
+    _contents: dict[str, list[str]] = field(default_factory=dict)
+    """What is held back of each choice, by its index."""
 
     def take(self, event: bytes) -> bytes:
         """The event as the agent gets it; empty where it gets nothing."""
-        data = read_event(event)
+        data, is_strict = read_json(event_data(event))
         if not isinstance(data, dict):
             return event
         if data.get("usage"):
             self.tokens = read_tokens(data)
         found = data.get("choices")
         choices = [c for c in found if isinstance(c, dict)] if isinstance(found, list) else []
-        for choice in choices:
-            self._read(choice)
+        changed = [self._take_choice(choice) for choice in choices]
         if not choices and "usage" in data and not self.usage_was_asked:
             return b""
-        stripped = [self._strip(_delta(choice)) for choice in choices if self.strip]
-        if any(stripped):
+        if any(changed) or not is_strict:
             return b"data: " + json.dumps(data).encode() + b"\n\n"
         return event
 
@@ -112,36 +116,32 @@ class StreamTally:
         swallowed = reasoned and not self._actionable
         return RequestResult.SWALLOWED if swallowed else RequestResult.ANSWERED
 
-    def _read(self, choice: dict[str, Any]) -> None:
-        delta = _delta(choice)
+    def _take_choice(self, choice: dict[str, Any]) -> bool:
+        """Read it and bring it into form, in place; whether anything was changed."""
+        place = str(choice.get("index"))
+        changed = self._choices.setdefault(place, StreamedChoice()).take(choice)
+        delta = choice["delta"]
         self.finished |= is_end(choice.get("finish_reason"))
-        self._actionable |= is_actionable(delta)
         self._reasoned |= has_reasoning(delta)
         if self.first_token_at is None and (is_actionable(delta) or has_reasoning(delta)):
             self.first_token_at = time.monotonic()
+        if self.strip:
+            changed |= self._strip(choice, self._contents.setdefault(place, []))
+        self._actionable |= is_actionable(delta)
+        return changed
 
-    def _strip(self, delta: dict[str, Any]) -> bool:
-        """Hold content back while it is a leading <think> block, or may become one."""
-        found = has_reasoning(delta)
-        if found:
-            strip_reasoning(delta)
+    def _strip(self, choice: dict[str, Any], held: list[str]) -> bool:
+        """Hold content back until it has ended: a thought may be closed late, and never opened."""
+        delta = choice["delta"]
         content = delta.get("content")
-        if not isinstance(content, str) or not content or self._start_is_over:
-            return found
-        self._start += content
-        text = self._start.lstrip()
-        is_thought, tag = text.startswith("<think>"), "<think>"
-        if is_thought and "</think>" in text:
-            delta["content"] = text.partition("</think>")[2].lstrip()
-        elif is_thought or tag.startswith(text):
+        if content:
+            held.append(content)
             delta["content"] = ""
-            return True
-        else:
-            delta["content"] = self._start
-        self._start_is_over = True
+        changed = strip_reasoning(delta) or bool(content)
+        if choice.get("finish_reason") is None or not held:
+            return changed
+        whole = {"content": "".join(held)}
+        held.clear()
+        self._reasoned |= strip_reasoning(whole)
+        delta["content"] = whole["content"]
         return True
-
-
-def _delta(choice: dict[str, Any]) -> dict[str, Any]:
-    delta = choice.get("delta")
-    return delta if isinstance(delta, dict) else {}

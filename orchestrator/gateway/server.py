@@ -24,6 +24,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from orchestrator.endpoint.answers import mend_strings
 from orchestrator.endpoint.fields import INTERNAL_ERROR
 from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.gateway.completion import Completion
@@ -154,6 +155,7 @@ class Gateway:
             asked = json.loads(await request.read())
             if not isinstance(asked, dict):
                 raise ValueError("an object is wanted")
+            mend_strings(asked)  # many servers refuse half a surrogate pair
         except (ValueError, RecursionError) as error:
             return _error(400, f"malformed body: {error}", "invalid_request_error")
         key = request.match_info["rollout"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import json
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +16,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from orchestrator.config.schema import Model
+from orchestrator.endpoint.answers import read_json
 from orchestrator.endpoint.fields import (
     TOO_BUSY,
     error_code,
@@ -28,12 +31,12 @@ from orchestrator.gateway.events import (
     after_comments,
     chain,
     is_event,
-    parse_json,
     split_events,
     stream_error,
 )
 from orchestrator.gateway.states import Probed
 
+LARGE_BODY_BYTES = 2**20
 CONNECT_TIMEOUT_S = 10.0
 PROBE_TIMEOUT_S = 20.0
 METRICS_TIMEOUT_S = 5.0
@@ -138,7 +141,7 @@ class Upstreams:
     async def ask(self, url: str, body: bytes) -> UpstreamAnswer:
         """One chat completion, or a refusal. Raises Lost or Busy."""
         with _network_errors_as_lost():
-            async with await self._post(url, data=body) as response:
+            async with await self._post(url, data=_payload(body)) as response:
                 return answer_of(response.status, await _read(response))
 
     async def stream(self, url: str, body: bytes) -> EventStream | UpstreamAnswer:
@@ -148,7 +151,7 @@ class Upstreams:
         then is lost, and the request can be tried again.
         """
         with _network_errors_as_lost():
-            response = await self._post(url, data=body)
+            response = await self._post(url, data=_payload(body))
             try:
                 if response.status != 200:
                     return answer_of(response.status, await _read(response))
@@ -182,7 +185,7 @@ class Upstreams:
             in_its_queue = isinstance(error, TimeoutError) and not no_connection
             return Probed(_error_words(error), is_clear=not in_its_queue)
         if status == 200:
-            return Probed(why_no_completion(parse_json(raw)))
+            return Probed(why_no_completion(read_json(raw)[0]))
         return Probed(f"HTTP {status}", is_clear=status not in TOO_BUSY)
 
     async def metrics(self, url: str) -> ServerMetrics | None:
@@ -213,7 +216,7 @@ class Upstreams:
 
 def answer_of_error(body: bytes) -> UpstreamAnswer:
     """What an error within a stream says."""
-    data = parse_json(body)
+    data, _ = read_json(body)
     return UpstreamAnswer(_own_status(data), body, data)
 
 
@@ -222,7 +225,8 @@ def answer_of(status: int, raw: bytes, otherwise: str = "") -> UpstreamAnswer:
 
     `otherwise` says what is wrong with an answer of HTTP 200 that is a completion.
     """
-    answer = UpstreamAnswer(status, raw, parse_json(raw))
+    data, is_strict = read_json(raw)
+    answer = UpstreamAnswer(status, raw if is_strict else json.dumps(data).encode(), data)
     why = f"HTTP {status}: {answer.words[:200]}"
     if status == 200:
         why = why_no_completion(answer.data) or otherwise
@@ -269,6 +273,11 @@ def _network_errors_as_lost() -> Iterator[None]:
     except (aiohttp.ClientError, OSError, ValueError) as error:
         # TimeoutError is an OSError; ValueError comes of a redirect to what is no address
         raise Lost(_error_words(error)) from error
+
+
+def _payload(body: bytes) -> bytes | io.BytesIO:
+    """aiohttp warns of a large body that it is given at once."""
+    return io.BytesIO(body) if len(body) > LARGE_BODY_BYTES else body
 
 
 def _environments_proxy(url: str) -> str | None:

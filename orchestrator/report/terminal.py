@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from orchestrator.report.build import Report
@@ -14,7 +15,7 @@ def render_report(report: Report) -> Table:
     """How the rollouts ended, and what came of each repository."""
     by = f"{report.agent} with {report.model}" if report.model else report.agent
     table = Table(
-        title=f"{report.run_id}: {report.benchmark} by {by}",
+        title=escape(f"{report.run_id}: {report.benchmark} by {by}"),
         title_justify="left",
         show_header=False,
         box=box.SIMPLE,
@@ -33,7 +34,7 @@ def render_report(report: Report) -> Table:
     table.add_section()
     for repo, row in report.by_repo.items():
         count, of = row["resolved"], row["instances"]
-        table.add_row(f"resolved in {repo}", bar(count, of), f"{count}/{of}")
+        table.add_row(escape(f"resolved in {repo}"), bar(count, of), f"{count}/{of}")
     table.add_section()
     _add_model_usage(table, report)
     table.add_row("resolved", bar(report.resolved, n), f"{report.resolved}/{n}", style="bold")

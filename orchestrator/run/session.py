@@ -203,7 +203,7 @@ def _run_plan(session: Session, stop: StopSignal, console: Console) -> None:
     slots = max(1, min(slots, len(plan.rollouts)))
     announce(config, plan, slots, checked.host, paths, console)
     for warning in (*checked.warnings, *_image_warnings(session, slots)):
-        console.print(warning, style="yellow", highlight=False)
+        console.print(warning, style="yellow", markup=False, highlight=False)
 
     agent = session.agent if plan.rollouts else None
     session.journal.begin_session()

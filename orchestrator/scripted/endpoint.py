@@ -168,6 +168,8 @@ class _Handler(BaseHTTPRequestHandler):
         base["object"] = "chat.completion.chunk"
         field_name = "content" if message["content"] is not None else "reasoning"
         text = message[field_name]
+        if isinstance(text, list):
+            text = "".join(part["text"] for part in text)
         deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
         deltas += [{field_name: text[i : i + 40]} for i in range(0, len(text), 40)]
         chunks = [
@@ -203,6 +205,9 @@ def _completion(reply: ScriptedReply, request: Mapping[str, Any]) -> dict[str, A
     message = message_of(reply.thought, reply.command, protocol_of(request), turn)
     if reply.reasoning is not None:
         message |= {"content": None, "reasoning": reply.reasoning}
+    if reply.in_parts:
+        words = message["content"].partition(" ")
+        message["content"] = [{"type": "text", "text": word} for word in words]
     said = len(json.dumps(message)) // CHARS_PER_TOKEN + 1
     finish = "tool_calls" if message["tool_calls"] else "stop"
     usage: dict[str, Any] = {

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from orchestrator.scripted.protocols import SUBMIT, Edit, edits_of
 
 LOOK = "git status --short && ls"
+ODD = "half \ud83d NUL \0 keys \x03\x04\x1a\x1b[2J \u202ebidi"
 # what a real vLLM 0.32 says
 OVERFLOW_BODY = {
     "error": {
@@ -50,6 +51,8 @@ class ScriptedReply:
     thought: str = "The next step."
     reasoning: str | None = None
     """Text in the reasoning field, with no content: a swallowed answer."""
+    in_parts: bool = False
+    """The content is a list of parts, and no text."""
     status: int = 200
     body: dict[str, object] | None = None
     """The error's body where `status` is not 200."""
@@ -159,6 +162,21 @@ def away(turn: Turn) -> ScriptedReply:
     return solves(turn)
 
 
+def speaks_oddly(turn: Turn) -> ScriptedReply:
+    """Says what is legal in JSON and nowhere else, then solves; all in parts.
+
+    Half a surrogate pair and NUL, keys such as Ctrl-C, and a command of 200 kB.
+    """
+    odd = f"echo '{ODD}' | wc -c; : [/bold][red]"
+    long = f": '{'y' * 200_000}'; echo long"
+    if turn.number < 2:
+        command, thought = (odd, ODD) if turn.number == 0 else (long, "This is long.")
+    else:
+        reply = solves(_at(turn, turn.number - 2))
+        command, thought = str(reply.command), reply.thought
+    return ScriptedReply(command, thought, in_parts=True)
+
+
 def crashes_late(turn: Turn) -> ScriptedReply:
     """Mends the bug, and from then on the server answers 500 for ever."""
     if turn.number < 2:
@@ -183,6 +201,7 @@ PERSONAS: dict[str, Persona] = {
         errors,
         hangs_up,
         away,
+        speaks_oddly,
         crashes_late,
     )
 }

@@ -6,8 +6,8 @@ import errno
 import traceback
 from collections.abc import Mapping
 
-from orchestrator.agents.steps import writable
 from orchestrator.errors import InfraError, InternalError, WorkerLost, one_line
+from orchestrator.text import writable
 
 TRACEBACK = "traceback.txt"
 HOST_TROUBLE = frozenset(

@@ -20,6 +20,8 @@ from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.dataset import Dataset
 from orchestrator.gold_answers import unseal
 from orchestrator.scripted.endpoint import ScriptedEndpoint
+from orchestrator.scripted.personas import ODD
+from orchestrator.text import writable
 from orchestrator.types import FailureKind, Instance, Outcome, RolloutResult
 
 pytestmark = pytest.mark.slow  # one round of all takes ten seconds
@@ -52,6 +54,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "errors": ("errors:1", {}),
     "hangs_up": ("hangs_up:1", {}),
     "away": ("away:0.5", {}),
+    "speaks_oddly": ("speaks_oddly", {"model.context_length": 200_000}),
     "crashes_late": ("crashes_late", {"model.endpoint.max_tries": 2}),
     "stays_away": ("away:60", {"model.endpoint.max_outage_s": 0}),
 }
@@ -136,7 +139,7 @@ def gold_patch(demo: Dataset, instance: Instance) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", ["gold", "solves", "recovers", "slow", "errors", "hangs_up", "away"]
+    "name", ["gold", "solves", "recovers", "slow", "errors", "hangs_up", "away", "speaks_oddly"]
 )
 def test_agents_that_mend_the_bug_submit_its_patch(
     name: str, played: Round, gold_patch: str
@@ -225,6 +228,15 @@ def test_a_trajectory_is_kept_on_every_way_out(name: str, played: Round) -> None
 
 def test_every_sandbox_is_gone(played: Round) -> None:
     assert list(played.run_dir.glob("scratch/*")) == []
+
+
+def test_what_is_legal_in_json_and_nowhere_else_is_run_and_written_down(played: Round) -> None:
+    steps = json.loads(played.results["speaks_oddly"].files["trajectory.json"])["steps"]
+
+    assert "half \ufffd NUL \ufffd keys \x03\x04\x1a\x1b[2J" in steps[0]["action"]
+    assert steps[0]["observation"].split() == [str(len(writable(ODD).encode()) + 1)]
+    assert len(steps[1]["action"]) > 200_000
+    assert steps[1]["observation"].strip() == "long"
 
 
 @pytest.mark.parametrize("name", ["solves", "recovers", "loops"])

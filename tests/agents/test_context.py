@@ -135,6 +135,33 @@ def test_half_a_surrogate_pair_costs_no_step(tmp_path: Path) -> None:
     context.record("I see \ud83d", "echo \ud83d", "\ud83d", shown="out: \ud83d")
 
     (step,) = budget.steps
-    assert (step.thought, step.action, step.observation) == ("I see ?", "echo ?", "?")
-    assert step.shown == "out: ?"
-    assert b"I see ?" in trajectory_json(budget.steps).encode("utf-8")
+    assert (step.thought, step.action, step.observation) == (
+        "I see \ufffd",
+        "echo \ufffd",
+        "\ufffd",
+    )
+    assert step.shown == "out: \ufffd"
+    assert "I see \ufffd" in trajectory_json(budget.steps).encode("utf-8").decode()
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("ls\npwd", "ls"),
+        ("\n\n  ls -a  \n", "ls -a"),
+        ("", "(nothing)"),
+        (" \n", "(nothing)"),
+        ("echo \x1b[2J\u202e[/bold]\ud83d\0", "echo [/bold]\ufffd\ufffd"),
+        ("y" * 200_000, "y" * 200),
+        ("\x1b[31m", "(nothing)"),
+        ("a\u2028b", "a"),
+    ],
+)
+def test_what_an_agent_does_is_one_line_for_the_display(
+    command: str, line: str, tmp_path: Path
+) -> None:
+    context, budget = context_of(Client(), tmp_path)
+
+    context.activity = command
+
+    assert budget.activity == line

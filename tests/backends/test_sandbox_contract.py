@@ -80,6 +80,71 @@ def test_a_command_is_bash_and_may_span_lines(sandbox: Sandbox) -> None:
     )
 
 
+LONG = [200_000, 5_000_000]
+
+
+@pytest.mark.parametrize("length", [130_000, *LONG])
+@pytest.mark.parametrize("character", ["y", "ö"])
+def test_a_command_may_be_of_any_length(sandbox: Sandbox, length: int, character: str) -> None:
+    text = character * (length // len(character.encode()))
+
+    assert out(sandbox, f"cat <<'EOF' | wc -c\n{text}\nEOF") == str(length + 1)
+
+
+def test_a_long_command_is_run_as_a_short_one_is(sandbox: Sandbox) -> None:
+    command = f": {'y' * 200_000}\npwd -P; echo $OURS; command -v python; wc -c; (exit 3)"
+
+    result = sandbox.exec(command, 30)
+    short = sandbox.exec(command.replace("y" * 200_000, "y"), 30)
+
+    assert (result.text, result.exit_code) == (short.text, 3)
+    assert out(sandbox, "git status --short") == ""
+    assert out(sandbox, "ls -A / | grep swe-orchestrator || true") == ""
+
+
+def test_a_long_command_that_takes_too_long_is_killed(sandbox: Sandbox) -> None:
+    result = sandbox.exec(f": {'y' * 200_000}\nsleep 4322 | cat", 0.5)
+
+    assert result.timed_out
+    assert out(sandbox, "ps -eo args | grep '[s]leep 4322' || true") == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "printed"),
+    [
+        ("printf '\x03\x04\x1a\x1b[2J\r\x7f' | wc -c", b"9"),
+        ("echo '\u202eabc\u2066'", "\u202eabc\u2066".encode()),
+        ("echo 'größer 😀'", "größer 😀".encode()),
+        ("echo '[/bold][red]'", b"[/bold][red]"),
+        ("echo 'a\u2028b\x85c'", "a\u2028b\x85c".encode()),
+        ("", b""),
+        ("# nothing", b""),
+        ("\n\n", b""),
+    ],
+)
+def test_a_command_may_hold_any_character(sandbox: Sandbox, command: str, printed: bytes) -> None:
+    output = sandbox.exec(command, 30).output.strip()
+
+    assert output == printed
+
+
+def test_a_command_is_no_option_of_its_shell(sandbox: Sandbox) -> None:
+    result = sandbox.exec("-c", 30)
+
+    assert result.exit_code == 127
+    assert "-c: command not found" in result.text
+
+
+@pytest.mark.parametrize(
+    "command", ["echo a\0b", "\0", "echo \ud83d", "echo '\ude00\ud83d'", "\0" + "x" * 200_000]
+)
+def test_what_no_shell_can_be_given_is_said_in_the_result(sandbox: Sandbox, command: str) -> None:
+    result = sandbox.exec(command, 30)
+
+    assert (result.exit_code, result.timed_out) == (126, False)
+    assert "no shell can be given" in result.text
+
+
 @pytest.mark.parametrize("code", [0, 1, 42, 126, 127, 255])
 def test_the_exit_code_is_the_commands(sandbox: Sandbox, code: int) -> None:
     result = sandbox.exec(f"exit {code}", 30)

@@ -5,6 +5,7 @@ from support.rows import key_of
 from orchestrator.agents.steps import Step
 from orchestrator.display.steps import (
     ACTION_LINES,
+    LINE_CHARS,
     NO_ACTION,
     OBSERVATION_LINES,
     THOUGHT_LINES,
@@ -110,3 +111,17 @@ def test_what_looks_like_markup_is_shown_as_it_is() -> None:
 
 def test_tabs_keep_the_margin_straight() -> None:
     assert shown(Step("", "cat Makefile", "all:\n\techo"))[-2:] == [" │ all:", " │     echo"]
+
+
+def test_nothing_in_a_step_moves_the_readers_cursor() -> None:
+    odd = "a\x1b[2Jb\x1b]0;t\x07c\rd\x9b31me\u202ef\ud83d\0"
+
+    assert shown(Step(odd, odd, odd))[1:] == [
+        f"{margin}ab]0;tcd31mef\ufffd\ufffd" for margin in ("   ", " $ ", " │ ")
+    ]
+
+
+def test_a_line_of_a_command_is_not_the_whole_screen() -> None:
+    (line,) = shown(Step("", "y" * 200_000, ""))[1:]
+
+    assert line == " $ " + "y" * LINE_CHARS + "…"

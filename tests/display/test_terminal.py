@@ -6,10 +6,21 @@ import io
 
 import pytest
 from rich.console import Console
-from support.rows import failed, graded, rolled, state
+from support.rows import failed, graded, key_of, rolled, state
 
 from orchestrator.display.terminal import LiveDisplay, PlainDisplay, make_display, render_view
 from orchestrator.display.view import View
+from orchestrator.driver.scheduler import Stage, Start
+from orchestrator.worker.messages import Progress
+
+ODD = "[/bold] [red]x \x1b[2J\x1b]0;t\x07 \r\x9b31m \u202eabc \ud83d \0 :bug: " + "y" * 5000
+"""What a model may say: markup, keys of a terminal, another direction, half a character."""
+
+
+def assert_harmless(text: str) -> None:
+    assert "[/bold] [red]x" in text
+    assert ":bug:" in text
+    assert not set("\x1b\x07\r\x9b\u202e\ud83d\0") & set(text)
 
 
 def console(is_terminal: bool = False, width: int = 100) -> Console:
@@ -73,3 +84,36 @@ def test_the_live_view_keeps_to_its_width(view: View, width: int) -> None:
     where.print(render_view(view, 60.0, width))
 
     assert max(map(len, text_of(where).splitlines())) <= width
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_what_others_say_is_shown_as_it_is_and_harmless(view: View, is_terminal: bool) -> None:
+    where = Console(file=io.StringIO(), width=200, force_terminal=is_terminal, color_system=None)
+    display = PlainDisplay(where, view)
+    if is_terminal:
+        LiveDisplay(where, view).say(ODD)
+    else:
+        display.say(ODD)
+        display.notice(ODD)
+
+    assert_harmless(text_of(where))
+
+
+def test_what_an_agent_does_is_harmless_in_the_live_view(view: View) -> None:
+    view.apply(Start(Stage.ROLLOUT, key_of("a[/b]")), 0.0)
+    view.apply(Progress(key_of("a[/b]"), "agent", 3, ODD), 1.0)
+    where = console(width=200)
+    where.print(render_view(view, 60.0, 200))
+
+    assert_harmless(text_of(where))
+
+
+@pytest.mark.parametrize("length", [10, 200, 5000])
+def test_a_long_command_leaves_room_for_whose_it_is(view: View, length: int) -> None:
+    view.apply(Start(Stage.ROLLOUT, key_of("a[/b]__a-long-id-12")), 0.0)
+    view.apply(Progress(key_of("a[/b]__a-long-id-12"), "agent", 3, "ö" * length), 1.0)
+    where = console(width=80)
+    where.print(render_view(view, 60.0, 80))
+
+    assert "▸ a[/b]__a-long-id-12 step 3 1 min 00 s ö" in text_of(where)
+    assert max(map(len, text_of(where).splitlines())) <= 80

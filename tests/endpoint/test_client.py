@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from support.fake_model import FakeModelServer
 from support.local_gateway import LocalGateway, model_at
 
 from orchestrator.dataset import Dataset
@@ -125,6 +126,21 @@ def test_a_request_that_was_held_for_long_waits_for_a_new_gateway_as_long_as_any
         asking.join(20)
 
         assert len(answers) == 1
+
+
+@pytest.mark.parametrize(
+    "content", ["\ud83d", "a\0b", "größer 😀", "\x1b[2J\u2028", "x" * 5_000_000]
+)
+def test_a_prompt_may_hold_whatever_a_command_printed(content: str) -> None:
+    with FakeModelServer() as server, LocalGateway(model_at(server.base_url)) as gateway:
+        with ChatClient(gateway.base_url(), gateway.token) as client:
+            answer = client.complete([{"role": "user", "content": content}])
+
+        (said,) = (message["content"] for message in server.asked[0]["messages"])
+
+    assert answer.content == "an answer"
+    assert said == said.encode("utf-8").decode()
+    assert len(said) == len(content)
 
 
 def test_a_bug_of_the_gateway_is_called_so(

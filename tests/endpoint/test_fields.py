@@ -14,7 +14,6 @@ from orchestrator.endpoint.fields import (
     error_type,
     is_swallowed,
     read_tokens,
-    strip_reasoning,
     why_no_completion,
     with_profile,
 )
@@ -76,7 +75,13 @@ def test_tokens_are_read_where_they_are_numbers(usage: object, expected: Tokens)
 
 
 @pytest.mark.parametrize(
-    "whole", [answer(content="x"), answer(content=""), answer(tool_calls=[{}]), answer("length")]
+    "whole",
+    [
+        *(answer(content="x"), answer(content=""), answer(tool_calls=[{}]), answer("length")),
+        *(answer(content={"text": "x"}), answer(content=5), answer(content=["x", None])),
+        {"choices": [{"finish_reason": "length"}]},
+        {"choices": [{"message": None, "finish_reason": "content_filter"}]},
+    ],
 )
 def test_a_whole_answer_is_a_completion(whole: dict[str, Any]) -> None:
     assert why_no_completion(whole) == ""
@@ -98,7 +103,8 @@ def test_a_whole_answer_is_a_completion(whole: dict[str, Any]) -> None:
         (answer(None, content="x"), "finish_reason is null"),
         ({"error": {"message": "out of credit"}}, "an error in place of an answer: out of credit"),
         ({"error": "x", "choices": []}, "an error in place of an answer: x"),
-        (answer(content={"text": "x"}), "its content is no text"),
+        ({"choices": [{"finish_reason": None}]}, "finish_reason is null"),
+        ({"choices": [{"message": "x"}]}, "no message"),
     ],
 )
 def test_everything_else_is_none_and_says_why(other: object, why: str) -> None:
@@ -117,27 +123,6 @@ def test_an_answer_of_reasoning_alone_is_swallowed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "left"),
-    [
-        ({"content": "x", "reasoning": "hm"}, {"content": "x"}),
-        ({"content": "<think>a\nb</think>\n\nx"}, {"content": "x"}),
-        ({"content": " <think></think>x</think>"}, {"content": "x</think>"}),
-    ],
-)
-def test_thoughts_are_taken_out(message: dict[str, Any], left: dict[str, Any]) -> None:
-    assert strip_reasoning(message)
-    assert message == left
-
-
-@pytest.mark.parametrize("content", ["x <think>y</think>", "<think>never closed", None])
-def test_what_is_no_leading_thought_stays(content: str | None) -> None:
-    message = {"content": content}
-
-    assert not strip_reasoning(message)
-    assert message == {"content": content}
-
-
-@pytest.mark.parametrize(
     ("body", "text"),
     [
         ({"error": {"message": "too long", "code": 400}}, "too long"),
@@ -145,6 +130,9 @@ def test_what_is_no_leading_thought_stays(content: str | None) -> None:
         ({"message": "older vLLM", "object": "error"}, "older vLLM"),
         ({"error": "plain"}, "plain"),
         ("a page", "a page"),
+        ({"error": {"message": "half \ud83d"}}, "half \ufffd"),
+        ({"error": None}, "None"),
+        ("\0", "\ufffd"),
     ],
 )
 def test_an_error_is_read_in_every_shape(body: object, text: str) -> None:

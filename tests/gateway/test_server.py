@@ -392,7 +392,9 @@ def test_an_agent_that_asks_for_a_streams_usage_gets_it(setup: Callable[..., Set
     assert events_of(it.post(asked))[-2]["usage"]["prompt_tokens"] == 10
 
 
-def test_thoughts_are_stripped_from_a_stream_as_they_come(setup: Callable[..., Setup]) -> None:
+def test_thoughts_are_stripped_from_a_stream_and_the_rest_comes_with_its_end(
+    setup: Callable[..., Setup],
+) -> None:
     pieces = ["<thi", "nk>so", " what</think", ">\n\n", "l", "s <think>"]
     it = setup(
         stream({"reasoning": "hm"}, *({"content": piece} for piece in pieces)), reasoning="strip"
@@ -403,6 +405,56 @@ def test_thoughts_are_stripped_from_a_stream_as_they_come(setup: Callable[..., S
     deltas = [event["choices"][0]["delta"] for event in events[:-1]]
     assert "".join(d.get("content", "") for d in deltas).strip() == "ls <think>"
     assert not any("reasoning" in delta for delta in deltas)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (["a", "b"], "ab"),
+        ([{"type": "text", "text": "a"}], "a"),
+        ({"type": "text", "text": "a"}, "a"),
+        (5, "5"),
+        (False, "false"),
+        ("a\ud83d\0", "a\ufffd\ufffd"),
+    ],
+)
+@pytest.mark.parametrize("streamed", [True, False])
+def test_whatever_a_model_says_is_an_answer_of_its_server(
+    setup: Callable[..., Setup], content: Any, text: str, streamed: bool
+) -> None:
+    it = setup(stream({"content": content}) if streamed else completion(content))
+
+    response = it.post({**QUESTION, "stream": streamed})
+
+    if streamed:
+        deltas = [event["choices"][0]["delta"] for event in events_of(response)[:-1]]
+        assert "".join(delta.get("content", "") for delta in deltas) == text
+    else:
+        assert response.json()["choices"][0]["message"]["content"] == text
+    assert (it.record().result, it.record().retries) == (RequestResult.ANSWERED, 0)
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (rb"a \ud83d \u0000 b", "a \ufffd \ufffd b"),
+        (rb"\ud83d\ude00", "😀"),
+        (rb"\\ud83d", "\\ud83d"),
+        (b"\xed\xa0\xbd", "\ufffd"),
+        ("größer 😀".encode(), "größer 😀"),
+    ],
+)
+def test_a_question_reaches_the_server_in_characters(
+    setup: Callable[..., Setup], raw: bytes, said: str
+) -> None:
+    it = setup()
+    httpx.post(
+        f"{it.gateway.base_url()}/chat/completions",
+        content=b'{"messages": [{"role": "user", "content": "%s"}]}' % raw,
+        headers={"Authorization": f"Bearer {it.gateway.token}"},
+    )
+
+    assert it.upstream.asked[0]["messages"][0]["content"] == said
 
 
 def test_a_swallowed_stream_is_recognised(setup: Callable[..., Setup]) -> None:

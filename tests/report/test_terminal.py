@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rich.console import Console
 from support.rows import asked, graded, rolled, sampled, state
 
@@ -52,3 +54,14 @@ def test_where_nothing_was_resolved_nothing_is_said_of_its_cost() -> None:
 
     assert "tokens" in found
     assert "tokens per resolved instance" not in found
+
+
+def test_names_that_look_like_markup_are_printed_as_they_are() -> None:
+    report = build_report(CONFIG, state(rolled("a")), {})
+    odd = replace(report, model="m[/b]", by_repo={"[/x]/y": {"resolved": 0, "instances": 1}})
+    console = Console(width=100)
+    with console.capture() as captured:
+        console.print(render_report(odd))
+
+    assert "m[/b]" in captured.get()
+    assert "[/x]/y" in captured.get()

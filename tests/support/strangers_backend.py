@@ -30,6 +30,7 @@ from orchestrator.backends.base import (
     SandboxSpec,
     require_tools,
 )
+from orchestrator.backends.commands import refusal
 from orchestrator.backends.grading import grade_in_sandbox
 from orchestrator.config.schema import SandboxSettings
 from orchestrator.errors import ConfigError, SandboxUnavailable
@@ -115,9 +116,14 @@ class Box:
     def exec(
         self, command: str, timeout_s: float, *, max_bytes: int = MAX_OUTPUT_BYTES
     ) -> ExecResult:
-        with tempfile.TemporaryFile() as printed:
+        if (refused := refusal(command)) is not None:
+            return refused
+        # by a file, as an argument may not be of any length
+        with tempfile.TemporaryFile() as printed, tempfile.NamedTemporaryFile() as script:
+            script.write(command.encode())
+            script.flush()
             process = self._popen(
-                ["bash", "-c", command],
+                ["bash", script.name],
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=subprocess.STDOUT,

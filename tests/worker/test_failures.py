@@ -42,7 +42,7 @@ def test_a_long_message_is_whole_in_the_file_alone() -> None:
 def test_a_message_that_is_no_unicode_can_be_recorded() -> None:
     failure, files = unforeseen(raised(ValueError("half a pair: \ud800")))
 
-    assert failure.failure.detail == "ValueError: half a pair: ?"
+    assert failure.failure.detail == "ValueError: half a pair: \ufffd"
     assert b"half a pair" in files[TRACEBACK]
 
 

@@ -166,7 +166,7 @@ class _SandboxEnvironment:
     def execute(self, action: dict[str, Any], cwd: str = "") -> dict[str, Any]:
         """Run the command. The model records what came of it, but for the last one."""
         context, thought, command = self._context, action["thought"], action["command"]
-        context.activity = command.strip().splitlines()[0] if command.strip() else "(nothing)"
+        context.activity = command
         timeout_s = context.command_timeout_s()
         try:
             result = context.sandbox.exec(self._setup + command, timeout_s)

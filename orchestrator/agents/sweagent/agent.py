@@ -12,7 +12,6 @@ from typing import Any
 
 from orchestrator.agents.base import TOOLS_MOUNT
 from orchestrator.agents.context import AgentContext, LimitReached
-from orchestrator.agents.steps import writable
 from orchestrator.agents.sweagent.bundles import find_bundle
 from orchestrator.agents.sweagent.installation import Installation, require_installation
 from orchestrator.agents.sweagent.outcomes import outcome_of
@@ -20,6 +19,7 @@ from orchestrator.agents.sweagent.runner_process import Runner, give_back, take_
 from orchestrator.agents.sweagent.server import RUNTIME_PATH, SandboxServer
 from orchestrator.agents.sweagent.settings import SweAgentSettings
 from orchestrator.errors import AgentCrashed, PrerequisiteError, SandboxUnavailable
+from orchestrator.text import writable
 from orchestrator.types import Outcome
 
 MAX_COMMAND_S = 240.0
@@ -66,7 +66,8 @@ class SweAgent:
             self._is_at_work = False
         if end["kind"] == "failed":
             kind = SandboxUnavailable if end["is_sandbox"] else AgentCrashed
-            (context.output_dir / "sweagent.traceback.txt").write_text(end["traceback"])
+            traceback = writable(end["traceback"]).encode()
+            (context.output_dir / "sweagent.traceback.txt").write_bytes(traceback)
             raise kind(f"SWE-agent: {end['detail']}")
         return outcome_of(end["exit_status"], self._limit, end["detail"])
 

@@ -29,7 +29,6 @@ from sweagent.agent.models import GenericAPIModelConfig, LiteLLMModel
 from sweagent.agent.problem_statement import TextProblemStatement
 from sweagent.exceptions import (
     ContextWindowExceededError,
-    FormatError,
     InstanceCallLimitExceededError,
 )
 from sweagent.tools.tools import ToolConfig, ToolHandler
@@ -40,8 +39,6 @@ from .shell import GONE, Environment
 
 UNLIMITED = 10**7
 STRINGS_ONLY = ("bash", "edit")
-MAX_COMMAND_BYTES = 100_000
-"""A little under what a shell can be given as one argument, which is how commands are checked."""
 MAX_SENT_CHARS = 90_000
 """Of a command's output, to the worker, who keeps a little more."""
 SUBMISSION = re.compile(r"^<<SWE_AGENT_SUBMISSION>>\s*$", re.MULTILINE)
@@ -111,7 +108,7 @@ class WorkerModel(LiteLLMModel):
         self.stats.api_calls += 1
         self.stats.tokens_sent += reply["usage"]["prompt_tokens"]
         self.stats.tokens_received += reply["usage"]["completion_tokens"]
-        output: dict[str, Any] = {"message": as_text(reply["content"])}
+        output: dict[str, Any] = {"message": reply["content"]}
         if calls:
             output["tool_calls"] = [plain_call(call) for call in reply["tool_calls"]]
         return output
@@ -120,26 +117,19 @@ class WorkerModel(LiteLLMModel):
 def plain_call(call: dict[str, Any]) -> dict[str, Any]:
     """A call that SWE-agent's parser can read, or can complain about to the model.
 
-    The parser crashes on JSON that is no object and on a call without a name. For a null it would
-    write "None" into a file.
+    The parser crashes on JSON that is no object. For a null it would write "None" into a file.
     """
-    function = call.get("function") or {}
-    name, arguments = as_text(function.get("name") or "nothing"), function.get("arguments") or "{}"
+    name, arguments = call["function"]["name"], call["function"]["arguments"]
     try:
-        given = arguments if isinstance(arguments, dict) else json.loads(arguments)
+        given = json.loads(arguments)
         values = {key: value for key, value in given.items() if value is not None}
-        strings = all(value == as_text(value) for value in values.values())
+        strings = all(isinstance(value, str) for value in values.values())
         usable = strings or name not in STRINGS_ONLY
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        usable = False
-    said = json.dumps(values) if usable else f"not strings by name: {str(arguments)[:2000]}"
-    plain = {"name": name, "arguments": said}
-    return {"id": call.get("id") or "call", "type": "function", "function": plain}
-
-
-def as_text(value: Any) -> str:
-    """Text that can be written to files. JSON may hold half a surrogate pair, which can't be."""
-    return str(value).encode("utf-8", "replace").decode()
+        plain = json.dumps(values)
+    except (ValueError, AttributeError, RecursionError):
+        usable, plain = False, ""
+    said = plain if usable else f"not strings by name: {arguments[:2000]}"
+    return call | {"function": {"name": name, "arguments": said}}
 
 
 class ReportingAgent(DefaultAgent):
@@ -163,10 +153,6 @@ class ReportingAgent(DefaultAgent):
         return {**super()._get_format_dict(**kwargs), **budget}
 
     def handle_action(self, step: StepOutput) -> StepOutput:
-        if "\0" in step.action or step.action != as_text(step.action):
-            raise FormatError("The command holds characters that no shell can be given.")
-        if len(step.action.encode()) > MAX_COMMAND_BYTES:
-            raise FormatError("The command is longer than a shell can be given at once.")
         send("activity", text=(step.action.strip().splitlines() or ["(nothing)"])[0][:200])
         step = super().handle_action(step)
         step.observation += self._env.take_notice()
@@ -236,12 +222,17 @@ class ReportingAgent(DefaultAgent):
 
 class Tools(ToolHandler):
     def get_state(self, env: Environment) -> dict[str, str]:
-        """Go on where the repository's diff takes too long; SWE-agent would end the rollout.
+        """Go on where the repository's diff takes too long, or the agent broke the file that it is
+        written to; SWE-agent would end the rollout.
 
         Not during set-up: a sandbox that was not set up whole is not worked in.
         """
         try:
             return dict(super().get_state(env))
+        except (ValueError, OSError):
+            if not env.is_kept:
+                raise
+            return {}
         except CommandTimeoutError:
             if not env.is_kept:
                 raise

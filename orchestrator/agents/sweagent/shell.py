@@ -6,6 +6,7 @@ Like `runner.py`, which uses it, it runs in SWE-agent's Python and imports nothi
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -29,9 +30,19 @@ RESTARTED = """
 (the shell ended, and the last command may not have run to its end; this is a new one, in {cwd}: \
 what `cd` and `export` did is gone)
 """
+COMMAND_FILE = "/root/.swe-agent-command"
+MAX_TYPED_BYTES = 50_000
+"""SWE-ReX checks a command as an argument of a program, which may have 128 KiB at most."""
+_KEYS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+"""What a terminal takes for a key, such as Ctrl-C, and not for itself."""
 SESSION_ENVIRONMENT = "/root/.swe-agent-session"
 # an interactive shell would complete words at tabs, and expand "!" in what it is given
 CALM_SHELL = "set +H; bind 'TAB:self-insert' 2>/dev/null; bind 'set enable-bracketed-paste off'"
+
+
+def can_be_typed(command: str) -> bool:
+    """Whether it reaches a shell as it is where it is typed into its terminal."""
+    return len(command.encode()) <= MAX_TYPED_BYTES and not _KEYS.search(command)
 
 
 class ServerGone(SwerexException):
@@ -127,8 +138,14 @@ class Environment(SWEEnv):
             self.restart_session(error)
 
     def communicate(self, input: str, *args: Any, **kwargs: Any) -> str:
-        """Go on in a new shell where a command ended this one (`exit`) or its server (`pkill`)."""
+        """Go on in a new shell where a command ended this one (`exit`) or its server (`pkill`).
+
+        SWE-ReX types a command into a terminal; one that can't be typed is read from a file.
+        """
         try:
+            if not can_be_typed(input):
+                self.write_file(COMMAND_FILE, input)
+                input = f". {COMMAND_FILE}"
             return str(super().communicate(input, *args, **kwargs))
         except ServerGone as error:
             self.restart_server(error)

@@ -15,6 +15,7 @@ import docker
 from docker.models.containers import Container
 
 from orchestrator.backends.base import MAX_OUTPUT_BYTES, ClosesOnExit, ExecResult, SandboxSpec
+from orchestrator.backends.commands import is_long, refusal
 from orchestrator.backends.docker.engine import (
     ENGINE_ERRORS,
     connect,
@@ -53,6 +54,9 @@ the kernel keeps from process 1 only those that it does not handle."""
 
 IN_WORKDIR = f'cd {WORKDIR} 2>/dev/null || cd /; exec "$@"'
 """The engine itself refuses to run anything in a folder that an agent has removed."""
+
+FROM_FILE = 'exec {script}<"$0" && rm -f "$0" && exec bash "/dev/fd/$script"'
+"""Runs a file, which is gone by then: no agent sees it."""
 
 
 def container_limits(memory_gb: float, cpus: float, pids: int) -> dict[str, Any]:
@@ -123,9 +127,16 @@ class DockerSandbox(ClosesOnExit):
     def exec(
         self, command: str, timeout_s: float, *, max_bytes: int = MAX_OUTPUT_BYTES
     ) -> ExecResult:
+        if (refused := refusal(command)) is not None:
+            return refused
+        given = ["-c", "--", command]
+        if is_long(command):
+            path = f"/.swe-orchestrator.{secrets.token_hex(8)}"  # agents clean up elsewhere
+            self.write_file(path, command.encode())
+            given = ["-c", FROM_FILE, path]
         # stdout and stderr would come through two pipes, in any order
         one_stream = ["bash", "-c", f"{IN_WORKDIR} 2>&1", "bash"]
-        limited = ["timeout", "--signal=KILL", f"{timeout_s:.2f}", "bash", "-c", command]
+        limited = ["timeout", "--signal=KILL", f"{timeout_s:.2f}", "bash", *given]
         output = CappedOutput(max_bytes)
         started = time.monotonic()
         try:

@@ -14,6 +14,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 import psutil
 
 from orchestrator.backends.base import MAX_OUTPUT_BYTES, ClosesOnExit, ExecResult, SandboxSpec
+from orchestrator.backends.commands import is_long, refusal
 from orchestrator.backends.output import CappedOutput, drain
 from orchestrator.errors import SandboxUnavailable
 from orchestrator.paths import RunPaths
@@ -113,20 +115,12 @@ class ProcessSandbox(ClosesOnExit):
     def exec(
         self, command: str, timeout_s: float, *, max_bytes: int = MAX_OUTPUT_BYTES
     ) -> ExecResult:
-        # macOS knows no limit on address space; there the limit is not set
-        limited = f'ulimit -Sv {self._memory_kb} 2>/dev/null; exec bash -c "$1"'
+        if (refused := refusal(command)) is not None:
+            return refused
         output = CappedOutput(max_bytes)
         deadline = time.monotonic() + timeout_s
         try:
-            process = subprocess.Popen(
-                ["bash", "-c", limited, "bash", command],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                cwd=self._cwd,
-                env=self._environment,
-                start_new_session=True,
-            )
+            process = self._start_shell(command)
         except OSError as error:
             raise SandboxUnavailable(f"{self._root.name}: {error}") from error
         assert process.stdout is not None
@@ -148,6 +142,28 @@ class ProcessSandbox(ClosesOnExit):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         return ExecResult(output.value(), process.returncode, timed_out)
+
+    def _start_shell(self, command: str) -> subprocess.Popen[bytes]:
+        """Raises OSError."""
+        # macOS knows no limit on address space; there the limit is not set
+        limited = f'ulimit -Sv {self._memory_kb} 2>/dev/null; exec bash "$@"'
+        with contextlib.ExitStack() as stack:
+            given, files = ["-c", "--", command], []
+            if is_long(command):
+                script = stack.enter_context(tempfile.TemporaryFile())
+                script.write(command.encode())
+                script.seek(0)
+                given, files = [f"/dev/fd/{script.fileno()}"], [script.fileno()]
+            return subprocess.Popen(
+                ["bash", "-c", limited, "bash", *given],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd=self._cwd,
+                env=self._environment,
+                start_new_session=True,
+                pass_fds=files,
+            )
 
     def resolve(self, path: str) -> str:
         for mount in self._mounts:

@@ -104,6 +104,19 @@ def test_an_answer_without_one_command_is_a_step_with_what_was_wrong(
     ] * 2
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["y" * 5_000_000, "a\x03\x1b[2J", "\ufffd", "[/bold]", "{{ 1 / 0 }}", "a\u2028b", " "],
+)
+@pytest.mark.parametrize("prints", ["a\0\x1b[2J", "{{ task }}", "y" * 5_000_000, "</output>"])
+def test_whatever_is_said_and_printed_is_a_step(tmp_path: Path, command: str, prints: str) -> None:
+    outcome, (first, _) = play(tmp_path, [fenced(command), fenced(SUBMIT)], prints)
+
+    assert outcome is Outcome.SUBMITTED
+    assert first.action == command.strip()
+    assert first.shown is not None
+
+
 def test_the_command_that_a_sandbox_did_not_survive_is_a_step(tmp_path: Path) -> None:
     _, (step,) = play(tmp_path, [fenced("ls")], prints=SandboxUnavailable("gone"))
 

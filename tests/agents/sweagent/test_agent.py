@@ -102,6 +102,51 @@ def test_commands_reach_the_shell_as_they_are(roll: Say, commands: Callable[...,
     assert seen[:4] == ["hello!world\na!b\n", "tab é !x\n", "6001\n", "1\n2\nyes\n"]
 
 
+@pytest.mark.parametrize("agent", ["sweagent", "sweagent-xml", "sweagent-tools"])
+def test_a_command_may_be_of_any_length_and_hold_any_character(
+    roll: Say, commands: Callable[..., str], agent: str
+) -> None:
+    keys = "".join(map(chr, (*range(1, 9), *range(11, 13), *range(14, 32), 127)))
+    texts = (
+        f"printf '%s' '{keys}' | wc -c",
+        f"cd /tmp; export KEPT=1; : '{'y' * 5_000_000}'; echo long",
+        "pwd; echo $KEPT \x03",
+        "echo '\ud83d' '\0' | od -An -tx1; cd /testbed",
+        "if \x1b",
+        "echo 'a\r\nb' > new.txt",
+        "submit",
+    )
+
+    limits = {"model.context_length": 10**8, "rollout.max_tokens": 10**9}
+
+    result = roll(commands(*texts), limits, agent)
+
+    seen = observations(result)
+    assert [text.strip() for text in seen[:2]] == [str(len(keys)), "long"]
+    assert seen[2].split() == ["/tmp", "1", "\x03"]
+    assert seen[3].split() == ["ef", "bf", "bd", "20", "ef", "bf", "bd", "0a"]
+    assert "syntax error" in seen[4]
+    assert (result.outcome, result.failure) == (Outcome.SUBMITTED, None)
+    assert "+a\r\n+b\n" in result.patch
+
+
+def test_a_command_may_print_anything(roll: Say, commands: Callable[..., str]) -> None:
+    texts = (
+        "head -c 300000 /dev/urandom",
+        "printf 'a\\xff\\0b\\xed\\xa0\\xbd\\n'",
+        "yes | head -c 100000000",
+        "echo '{' > /root/state.json.new; (sleep 0.2; while :; do cp /root/state.json.new"
+        " /root/state.json; done) & disown; sleep 1",
+        "echo on; pkill -f state.json.new; kill %1 2>/dev/null; echo a > new.txt",
+        "submit",
+    )
+
+    result = roll(commands(*texts), {"rollout.command_timeout_s": 30})
+
+    assert (result.outcome, result.failure) == (Outcome.SUBMITTED, None)
+    assert "on\n" in observations(result)[4]
+
+
 def test_an_agent_that_ends_its_shell_gets_another(roll: Say, commands: Callable[..., str]) -> None:
     texts = ("echo a > new.txt; exit 3", "pwd; echo $ROOT; which edit submit | wc -l", "submit")
 
@@ -269,11 +314,10 @@ def test_commands_that_are_stopped_one_after_another_end_nothing(
     assert (result.outcome, result.record.usage.steps) == (Outcome.SUBMITTED, 6)
 
 
-@pytest.mark.parametrize("command", ["vim new.txt", "echo " + "y" * 100_000])
-def test_a_command_that_no_shell_can_take_is_reported_to_the_agent(
-    roll: Say, commands: Callable[..., str], command: str
+def test_an_interactive_program_is_reported_to_the_agent(
+    roll: Say, commands: Callable[..., str]
 ) -> None:
-    result = roll(commands(command, "echo a > new.txt", "submit"))
+    result = roll(commands("vim new.txt", "echo a > new.txt", "submit"))
 
     # an answer that was refused is not in the conversation, so the script says the next one twice
     assert (result.outcome, result.record.usage.steps) == (Outcome.SUBMITTED, 4)

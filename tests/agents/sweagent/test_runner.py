@@ -65,27 +65,43 @@ def test_a_runner_ends_with_its_worker_however_that_ended(last: bytes, is_heard:
             process.kill()
 
 
-def test_calls_are_read_in_every_shape_that_servers_send() -> None:
+def test_calls_are_read_whatever_their_arguments_are() -> None:
+    given = [
+        ("bash", '{"command": "ls"}'),
+        ("bash", '{"command": "ls", "timeout": null}'),
+        ("bash", '{"command": 5}'),
+        ("bash", '["ls"]'),
+        ("bash", "ls"),
+        ("bash", "[" * 100_000),
+        ("other", '{"count": 5, "none": null}'),
+        ("nothing", "{}"),
+    ]
     calls = [
-        {
-            "id": "1",
-            "type": "function",
-            "function": {"name": "bash", "arguments": '{"command": "ls"}'},
-        },
-        {"function": {"name": "bash", "arguments": {"command": "ls", "timeout": None}}},
-        {"function": {"name": "bash", "arguments": '{"command": "\\ud83d"}'}},
-        {"function": {"arguments": "{}"}},
-        {"function": None},
-        {"function": {"name": "\ud83d", "arguments": {}}},
+        {"id": "1", "type": "function", "function": {"name": name, "arguments": arguments}}
+        for name, arguments in given
     ]
 
     found = ask(f"answer = [plain_call(call) for call in {calls!r}]")
 
-    said = [(call["function"]["name"], call["function"]["arguments"]) for call in found]
-    assert said[:2] == [("bash", '{"command": "ls"}')] * 2
-    assert said[2] == ("bash", 'not strings by name: {"command": "\\ud83d"}')
-    assert said[3:] == [("nothing", "{}"), ("nothing", "{}"), ("?", "{}")]
-    assert all(call["id"] for call in found)
+    assert [call["function"]["name"] for call in found] == [name for name, _ in given]
+    said = [call["function"]["arguments"] for call in found]
+    assert said[:2] == ['{"command": "ls"}'] * 2
+    assert said[2:5] == [f"not strings by name: {arguments}" for _, arguments in given[2:5]]
+    assert len(said[5]) < 2100
+    assert said[6:] == ['{"count": 5}', "{}"]
+    assert all(call["id"] == "1" for call in found)
+
+
+def test_what_a_terminal_would_take_for_a_key_is_not_typed() -> None:
+    typed, not_typed = ask("""
+        text = ["ls", "a\\tb\\nc", "größer 😀 \\x85", "y" * 50_000]
+        keys = [f"a{chr(code)}b" for code in (*range(9), *range(11, 32), 127)]
+        long = ["y" * 50_001, "ö" * 30_000]
+        answer = [list(map(can_be_typed, text)), list(map(can_be_typed, keys + long))]
+    """)
+
+    assert typed == [True] * 4
+    assert not_typed == [False] * (9 + 21 + 1 + 2)
 
 
 def test_interactive_programs_are_refused_and_others_are_not() -> None:
