@@ -9,15 +9,13 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
 from orchestrator.config.schema import Model
+from orchestrator.connections import network_errors, open_session, problem_words, way_to
 from orchestrator.endpoint.fields import TOO_BUSY, error_text, is_completion, with_profile
 from orchestrator.endpoint.metrics import ServerMetrics, metrics_url, parse_metrics
-from orchestrator.errors import one_line
 
 CONNECT_TIMEOUT_S = 10.0
 PROBE_TIMEOUT_S = 20.0
@@ -50,13 +48,17 @@ class UpstreamAnswer:
 class EventStream:
     """A streamed answer whose first event is there already."""
 
-    def __init__(self, response: aiohttp.ClientResponse, events: AsyncIterator[bytes]) -> None:
+    def __init__(
+        self, response: aiohttp.ClientResponse, events: AsyncIterator[bytes], way: str
+    ) -> None:
+        """`way` stands behind problems: which proxy they came through."""
         self._response = response
         self._events = events
+        self._way = way
 
     async def events(self) -> AsyncIterator[bytes]:
         """Server-sent events, each with its closing blank line. Raises Lost where it breaks off."""
-        with _network_errors_as_lost():
+        with _network_errors_as_lost(self._way):
             async for event in self._events:
                 yield event
 
@@ -72,30 +74,34 @@ class Upstreams:
         self._headers = {"Content-Type": "application/json"}
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
-        self._proxies = {url: _environments_proxy(url) for url in model.endpoint.base_urls}
-        self._session: aiohttp.ClientSession
+        self._ways = {url: way_to(url) for url in model.endpoint.base_urls}
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
+        """One a server, as each may be behind another proxy."""
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0, keepalive_timeout=KEEP_CONNECTION_S, socket_factory=_socket
-            ),
-            timeout=aiohttp.ClientTimeout(
-                total=None,
-                sock_connect=CONNECT_TIMEOUT_S,
-                sock_read=self._model.endpoint.request_timeout_s,
-            ),
-            headers=self._headers,
-            auto_decompress=True,
+        settings = {
+            "limit": 0,
+            "keepalive_timeout": KEEP_CONNECTION_S,
+            "socket_factory": _socket,
+        }
+        timeout = aiohttp.ClientTimeout(
+            total=None,
+            sock_connect=CONNECT_TIMEOUT_S,
+            sock_read=self._model.endpoint.request_timeout_s,
         )
+        for url in self._ways:
+            self._sessions[url] = open_session(
+                url, settings, timeout=timeout, headers=self._headers
+            )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
 
     async def ask(self, url: str, body: bytes) -> UpstreamAnswer:
         """One chat completion. Raises Lost or Busy."""
-        with _network_errors_as_lost():
+        with _network_errors_as_lost(self._ways[url]):
             async with await self._post(url, data=body) as response:
                 raw = await response.read()
                 return _answer(response.status, raw)
@@ -106,7 +112,7 @@ class Upstreams:
         Before the first event has come, nothing was sent to the agent: an attempt that fails by
         then is lost, and the request can be tried again.
         """
-        with _network_errors_as_lost():
+        with _network_errors_as_lost(self._ways[url]):
             response = await self._post(url, data=body)
             try:
                 if response.status != 200:
@@ -120,7 +126,7 @@ class Upstreams:
             except BaseException:
                 response.close()
                 raise
-        return EventStream(response, _chain(first, events))
+        return EventStream(response, _chain(first, events), self._ways[url])
 
     async def probe(self, url: str) -> str:
         """Ask for one real token; what is wrong, or an empty string.
@@ -133,34 +139,32 @@ class Upstreams:
         try:
             timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
             async with await self._post(url, json=body, timeout=timeout) as response:
-                return _probe_problem(response.status, await response.read())
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return _error_words(error)
+                problem = _probe_problem(response.status, await response.read())
+        except network_errors(ValueError) as error:
+            problem = problem_words(error)
+        return problem + self._ways[url] if problem else ""
 
     async def metrics(self, url: str) -> ServerMetrics | None:
         """What the server's /metrics say; None where it has none of vLLM's, or does not answer."""
         timeout = aiohttp.ClientTimeout(total=METRICS_TIMEOUT_S)
-        proxy = self._proxies[url]
         try:
-            async with self._session.get(
-                metrics_url(url), timeout=timeout, proxy=proxy
-            ) as response:
+            async with self._sessions[url].get(metrics_url(url), timeout=timeout) as response:
                 text = await response.text()
                 return parse_metrics(text) if response.status == 200 else None
-        except (aiohttp.ClientError, OSError, ValueError):
+        except network_errors(ValueError):
             return None
 
     async def models(self, url: str) -> UpstreamAnswer:
         """`GET /v1/models`. Raises Lost."""
         timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
-        proxy = self._proxies[url]
-        with _network_errors_as_lost():
-            async with self._session.get(f"{url}/models", timeout=timeout, proxy=proxy) as response:
+        with _network_errors_as_lost(self._ways[url]):
+            async with self._sessions[url].get(f"{url}/models", timeout=timeout) as response:
                 return UpstreamAnswer(response.status, await response.read(), None)
 
     async def _post(self, url: str, **request: Any) -> aiohttp.ClientResponse:
         target = f"{url}/chat/completions"
-        return await self._session.post(target, proxy=self._proxies[url], **request)
+        # a redirected POST would go on as a GET
+        return await self._sessions[url].post(target, allow_redirects=False, **request)
 
 
 def stream_error(event: bytes) -> str | None:
@@ -226,33 +230,14 @@ async def _chain(first: bytes, events: AsyncIterator[bytes]) -> AsyncIterator[by
 
 
 @contextlib.contextmanager
-def _network_errors_as_lost() -> Iterator[None]:
-    """aiohttp's errors of the network as Lost."""
+def _network_errors_as_lost(way: str) -> Iterator[None]:
+    """Errors of the network as Lost; behind every problem stands the way to the server."""
     try:
         yield
-    except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
-        raise Lost(_error_words(error)) from error
-
-
-def _environments_proxy(url: str) -> str | None:
-    """What HTTP_PROXY, NO_PROXY and their like say of a server.
-
-    Looked up once: aiohttp's `trust_env` does so for every request, with ~/.netrc and two threads,
-    and that takes longer than all else that the gateway does.
-    """
-    parts = urlsplit(url)
-    if proxy_bypass(parts.netloc.rpartition("@")[2]):
-        return None
-    known = getproxies()
-    proxy = known.get(parts.scheme) or known.get("all")
-    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
-
-
-def _error_words(error: Exception) -> str:
-    """`no answer in time`, or what the system says: `ClientConnectorError: Cannot connect …`."""
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return f"{type(error).__name__}: {one_line(error, 160)}".removesuffix(": ")
+    except network_errors() as error:
+        raise Lost(problem_words(error) + way) from error
+    except (Lost, Busy) as error:
+        raise type(error)(f"{error}{way}") from error
 
 
 def _socket(address: tuple[Any, ...]) -> socket.socket:

@@ -44,10 +44,20 @@ def test_another_model_there_is_named(start: Start) -> None:
         require_endpoint(model_at(NOWHERE, served_name="other"), start("solves"))
 
 
-@pytest.mark.parametrize("base_url", [NOWHERE, "http://", "no url at all", "http://a b/v1"])
-def test_a_url_where_nothing_answers_says_how_to_set_it(base_url: str) -> None:
-    with pytest.raises(PrerequisiteError, match=r"model\.endpoint\.base_url"):
+@pytest.mark.parametrize(
+    ("base_url", "says"),
+    [
+        (NOWHERE, "Connection refused"),
+        ("http://[::1]:9/v1", ""),
+        ("http://no-such-host.invalid/v1", "no host of this name"),
+    ],
+)
+def test_a_url_where_nothing_answers_says_why_and_how_to_set_it(base_url: str, says: str) -> None:
+    with pytest.raises(PrerequisiteError, match=r"model\.endpoint\.base_url") as caught:
         require_endpoint(model_at(base_url), base_url)
+
+    assert says in caught.value.what
+    assert "\n" not in str(caught.value)
 
 
 @pytest.fixture
