@@ -323,8 +323,13 @@ def _validate(data: dict[str, Any], origins: Mapping[str, str], where: str = "")
             raise ConfigError(f"unknown key {key!r} in {origin}{hint}") from None
         if not parts:
             raise ConfigError(f"{first['msg']}, in {origin}") from None
-        got = "" if first["type"] == "missing" else f" (got {first['input']!r})"
+        got = "" if first["type"] == "missing" else f" (got {_without_login(first['input'])})"
         raise ConfigError(f"{key}: {first['msg']}{got}, in {origin}") from None
+
+
+def _without_login(value: Any) -> str:
+    """A value as it is shown: what stands before a host in a URL may be a key."""
+    return re.sub(r"://[^/\s]*@", "://***@", repr(value))
 
 
 def _origin(key: str, origins: Mapping[str, str]) -> str:

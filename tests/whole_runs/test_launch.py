@@ -148,11 +148,8 @@ def test_no_proxy_stands_between_the_parts_of_a_run(
 
 
 def test_what_resume_changes_is_kept_and_stands_in_the_report(orchestrate: CommandLine) -> None:
-    words = ("--instances", "orchard__.*", "--set", "model.personas.orchard__ledger-12=away:9999")
-    # given up at once, so that a failure is left
-    impatient = ("--set", "model.endpoint.max_outage_s=0", *personas(orchard__ledger_31="solves"))
-    first = orchestrate.launch("process", "changed", *words, *impatient)
-    assert first.exit_code == 4, first.stderr
+    first = orchestrate.launch("process", "changed", "--agent", "gold", "--slice", "0:1")
+    assert first.exit_code == 0, first.stderr
 
     refused = orchestrate("resume", "changed", "--set", "rollout.max_steps=5")
     refused.assert_one_line(2, "start a new run")
