@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestrator.config.keys import nearest
 from orchestrator.config.schema import Benchmark, Selection
+from orchestrator.connections import environment_for, problem_words, way_to
 from orchestrator.errors import ConfigError, PrerequisiteError, one_line
 from orchestrator.gold_answers import GoldAnswer, seal
 from orchestrator.types import Instance, SealedAnswer
@@ -195,20 +196,25 @@ def _read_task_repo(path: Path) -> list[dict[str, Any]]:
 def _read_hub(benchmark: Benchmark) -> list[dict[str, Any]]:
     import datasets
     from datasets.exceptions import DatasetNotFoundError
+    from huggingface_hub.constants import ENDPOINT
 
     datasets.disable_progress_bars()
     try:
-        table = datasets.load_dataset(benchmark.source, split=benchmark.split)
+        with environment_for(ENDPOINT):
+            table = datasets.load_dataset(benchmark.source, split=benchmark.split)
         return [dict(row) for row in table]
     except DatasetNotFoundError:
         raise ConfigError(f"the hub has no dataset {benchmark.source!r}") from None
     except ValueError as error:
         raise ConfigError(f"dataset {benchmark.source}: {one_line(error)}") from None
+    except PrerequisiteError:
+        raise
     except (OSError, RuntimeError) as error:
         # the hub's client raises both its own errors and plain ones for "no network"
         name = benchmark.data_file or f"{benchmark.source.split('/')[-1]}-{benchmark.split}.parquet"
         raise PrerequisiteError(
-            f"can't load {benchmark.source} from the Hugging Face hub ({type(error).__name__}).",
+            f"can't load {benchmark.source} from the Hugging Face hub{way_to(ENDPOINT)} "
+            f"({problem_words(error)}).",
             f"Check the network, or pass --dataset-dir DIR with a folder that holds {name}.",
         ) from None
 

@@ -13,7 +13,7 @@ import pytest
 import orchestrator
 from orchestrator.config.schema import Benchmark, Selection
 from orchestrator.dataset import BUNDLED, V5_COLUMNS, Dataset, load_dataset
-from orchestrator.errors import ConfigError
+from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.gold_answers import unseal
 
 TEST_DATA = os.environ.get("SWE_ORCHESTRATOR_TEST_DATA")
@@ -242,3 +242,14 @@ def load_profile() -> Callable[[str], Benchmark]:
     from orchestrator.config import RunRequest, load_config
 
     return lambda name: load_config(RunRequest(name, agent="gold")).benchmark
+
+
+@pytest.mark.slow  # the hub's client takes four seconds to import
+def test_a_proxy_that_can_not_be_meant_is_named_and_the_hub_not_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("https_proxy", "nonsense://proxy:port")
+    monkeypatch.setenv("no_proxy", "fd7a::/48")
+
+    with pytest.raises(PrerequisiteError, match="https_proxy is 'nonsense://"):
+        load("SWE-bench/of-the-hub")

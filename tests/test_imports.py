@@ -16,6 +16,7 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py") if not any(t in p.as_posix() f
 
 ORDER = (
     *("text", "types", "errors", "paths", "file_locks", "gold_answers", "plugins"),
+    *("proxies", "connections"),
     *("config", "dataset", "verdict"),
     *("endpoint", "backends", "agents", "scripted"),
     *("gateway", "journal", "report", "bench"),

@@ -22,6 +22,7 @@ import aiohttp
 from orchestrator.bench.conversations import Conversation
 from orchestrator.bench.levels import Level, MeasuredAnswer
 from orchestrator.bench.target import Target
+from orchestrator.connections import network_errors, open_session
 from orchestrator.endpoint.fields import TOO_BUSY, Tokens, read_tokens
 from orchestrator.endpoint.metrics import ServerMetrics, parse_metrics
 
@@ -86,8 +87,8 @@ async def _measure(
     target: Target, at_once: int, seconds: float, pause_s: float, on_tick: Callable[[Tick], None]
 ) -> Level:
     timeout = aiohttp.ClientTimeout(total=target.timeout_s, sock_connect=10)
-    async with aiohttp.ClientSession(
-        headers=target.headers, timeout=timeout, connector=aiohttp.TCPConnector(limit=0)
+    async with open_session(
+        target.base_url, {"limit": 0}, headers=target.headers, timeout=timeout
     ) as session:
         return await _LevelRun(session, target, at_once, seconds, pause_s, on_tick).measure()
 
@@ -260,7 +261,7 @@ class _LevelRun:
                 self._target.metrics_url, timeout=aiohttp.ClientTimeout(total=10)
             ) as reply:
                 return parse_metrics(await reply.text()) if reply.status == 200 else None
-        except (aiohttp.ClientError, TimeoutError, ValueError):
+        except network_errors(ValueError):
             return None
 
     def _now(self) -> float:
@@ -282,7 +283,7 @@ async def ask(
     body = target.body(messages, max_tokens)
     sent = time.monotonic()
     try:
-        async with session.post(target.chat_url, json=body) as reply:
+        async with session.post(target.chat_url, json=body, allow_redirects=False) as reply:
             if reply.status in TOO_BUSY:
                 raise TooBusy
             if reply.status != 200:
@@ -290,7 +291,7 @@ async def ask(
             return await _read(reply.content, sent)
     except TimeoutError:
         raise NoAnswer("timed out") from None
-    except aiohttp.ClientError as error:
+    except network_errors() as error:
         raise NoAnswer(type(error).__name__) from None
 
 

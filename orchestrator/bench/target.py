@@ -11,6 +11,7 @@ import httpx
 
 from orchestrator.bench.conversations import Shape, code_text, shape_for
 from orchestrator.config.schema import Model
+from orchestrator.connections import open_client, problem_words, way_to
 from orchestrator.endpoint.client import authorization
 from orchestrator.endpoint.fields import TOO_BUSY, with_profile
 from orchestrator.endpoint.metrics import ServerMetrics, metrics_url, parse_metrics
@@ -68,7 +69,7 @@ def require_target(model: Model, key: str, steps: int) -> Target:
     base_url = model.endpoint.base_url.rstrip("/")
     facts = require_endpoint(model, base_url, key)
     headers = authorization(key)
-    with httpx.Client(headers=headers, verify=base_url.startswith("https:")) as client:
+    with open_client(base_url, headers=headers) as client:
         metrics = _read_metrics(client, metrics_url(base_url))
         fixed = metrics is not None or facts.get("owned_by") == "vllm"
         fields = request_fields(model, fixed)
@@ -120,7 +121,7 @@ def _complete(client: httpx.Client, base_url: str, body: dict[str, Any]) -> http
             reply = client.post(f"{base_url}/chat/completions", json=body, timeout=PROBE_TIMEOUT_S)
         except httpx.HTTPError as error:
             raise PrerequisiteError(
-                f"{base_url} does not complete a chat ({type(error).__name__}).",
+                f"{base_url} does not complete a chat{way_to(base_url)} ({problem_words(error)}).",
                 "Look at the server's log; a hung engine still lists its models.",
             ) from None
         if reply.status_code == 200:

@@ -93,9 +93,8 @@ def make_request(
 ) -> RunRequest:
     """The request that the options stand for; flags go over `--set`."""
     from orchestrator.config import RunRequest
-    from orchestrator.config.load import parse_setting
 
-    given: dict[str, Any] = dict(parse_setting(text) for text in settings or [])
+    given = parse_settings(settings)
     flags: dict[str, Any] = {
         "selection.instances": _split(instances) or None,
         "selection.slice": slice_,
@@ -117,6 +116,13 @@ def make_request(
         config_dirs=tuple(config_dirs or ()),
         predictions=predictions,
     )
+
+
+def parse_settings(texts: list[str] | None) -> dict[str, Any]:
+    """Dotted key to value, as `--set` was given. Raises ConfigError."""
+    from orchestrator.config.load import parse_setting
+
+    return dict(parse_setting(text) for text in texts or [])
 
 
 def make_console(*, as_json: bool = False) -> Console:

@@ -113,8 +113,9 @@ def _read_report(folder: Path) -> Report:
     from orchestrator.run.lock import RunLock
 
     paths = RunPaths(folder.resolve())
-    versions = RunLock.read(paths).versions
-    return build_report(load_run_config(paths.config), read_journal(paths.journal), versions)
+    lock, state = RunLock.read(paths), read_journal(paths.journal)
+    changes = tuple(map(str, lock.changes))
+    return build_report(load_run_config(paths.config), state, lock.versions, changes)
 
 
 def _row_or_problem(folder: Path) -> dict[str, Any]:

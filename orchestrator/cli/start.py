@@ -90,13 +90,22 @@ def resume(
     workers: Annotated[
         int | None, typer.Option("--workers", "-w", min=1, help="Rollouts at once, this time.")
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="From now on, a key on which no result depends: where the model's server is, "
+            "slots, retries, how long is waited, as model.endpoint.base_url=URL; repeatable.",
+        ),
+    ] = None,
     as_json: opt.JsonOption = False,
 ) -> None:
     """Go on with a run: redo failures and what never started, and nothing else."""
     from orchestrator.run.session import resume as resume_run
 
     console = opt.make_console(as_json=as_json)
-    finished = resume_run(opt.run_folder(run, runs_dir), console, workers=workers)
+    folder, given = opt.run_folder(run, runs_dir), opt.parse_settings(settings)
+    finished = resume_run(folder, console, workers=workers, settings=given)
     opt.report_and_exit(finished, console, as_json=as_json)
 
 

@@ -1,4 +1,4 @@
-"""The model server's address: the shipped profiles can't know it, so their users write it."""
+"""The model server's address: what it is made of, and whether people have written theirs yet."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ _KEY = "model.endpoint.base_url"
 def is_unset(base_url: str) -> bool:
     """Whether an address is only a placeholder, as the shipped profiles have it."""
     return (urlsplit(base_url).hostname or "").endswith(UNSET_DOMAIN)
+
+
+def server_root(base_url: str) -> str:
+    """A base URL without its `/v1`: a server's own pages lie there, such as vLLM's /metrics."""
+    return base_url.rstrip("/").removesuffix("/v1").rstrip("/")
 
 
 def require_address(config: RunConfig, request: RunRequest) -> None:

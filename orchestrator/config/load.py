@@ -126,6 +126,25 @@ def _upgrade_agent(data: dict[str, Any]) -> None:
             agent.pop(key, None)
 
 
+def with_settings(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
+    """A run's configuration with settings of `--set` over it, by dotted key.
+
+    Raises:
+        ConfigError: an unknown key or value; the message names the nearest known one.
+    """
+    data = config.model_dump(mode="json")
+    keys = Keys(_agent_section(data))
+    layers = [
+        Layer(f"--set {key}", _unflatten(keys.split(key), value)) for key, value in settings.items()
+    ]
+    return _validate(*_merge([Layer("run.yaml", data), *layers]))
+
+
+def flatten(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted key to value, through all sections."""
+    return {".".join(path): value for path, value in _leaves(data)}
+
+
 def dump_run_config(config: RunConfig) -> str:
     """The text of a run.yaml."""
     data = config.model_dump(mode="json")
@@ -304,8 +323,13 @@ def _validate(data: dict[str, Any], origins: Mapping[str, str], where: str = "")
             raise ConfigError(f"unknown key {key!r} in {origin}{hint}") from None
         if not parts:
             raise ConfigError(f"{first['msg']}, in {origin}") from None
-        got = "" if first["type"] == "missing" else f" (got {first['input']!r})"
+        got = "" if first["type"] == "missing" else f" (got {_without_login(first['input'])})"
         raise ConfigError(f"{key}: {first['msg']}{got}, in {origin}") from None
+
+
+def _without_login(value: Any) -> str:
+    """A value as it is shown: what stands before a host in a URL may be a key."""
+    return re.sub(r"://[^/\s]*@", "://***@", repr(value))
 
 
 def _origin(key: str, origins: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -31,6 +32,10 @@ RUN_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 AUTO = "auto"
 """As a kind of sandbox: the first that this host offers."""
 IMPORT_PATH = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
+
+
+SCRIPTED = "scripted"
+"""As a base URL: the endpoint that ships."""
 
 
 class Section(BaseModel):
@@ -91,16 +96,36 @@ class Endpoint(Section):
 
     @field_validator("base_url", "replicas")
     @classmethod
-    def _no_secrets_in_urls(cls, urls: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        for url in (urls,) if isinstance(urls, str) else urls:
-            if "@" in url.partition("://")[2].partition("/")[0]:
-                raise ValueError("URLs stand in logs: put a key into api_key_env's variable")
-        return urls
+    def _are_urls_without_secrets(cls, urls: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if isinstance(urls, str):
+            return urls if urls == SCRIPTED else _server_url(urls)
+        return tuple(map(_server_url, urls))
 
     @property
     def base_urls(self) -> tuple[str, ...]:
         """All servers of the model, without trailing slashes."""
         return tuple(dict.fromkeys(url.rstrip("/") for url in (self.base_url, *self.replicas)))
+
+
+def _server_url(text: str) -> str:
+    """A server's base URL, without blanks around it. Raises ValueError where it can't be one."""
+    url = text.strip()
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:  # brackets that don't close, a port that is no number
+        raise ValueError(f"is no URL ({error}): write http://HOST:PORT/v1") from None
+    if "@" in parts.netloc:
+        raise ValueError("URLs stand in logs: put a key into api_key_env's variable")
+    if parts.scheme not in ("http", "https") or not host or port == 0 or re.search(r"\s", url):
+        raise ValueError("is no URL of a server: write http://HOST:PORT/v1")
+    if parts.query or parts.fragment:
+        raise ValueError("must end with its path, /v1 mostly: no ? and no #")
+    if parts.path.rstrip("/").endswith("/v1/v1"):
+        raise ValueError("ends in /v1 twice")
+    if parts.path.rstrip("/").endswith("/chat/completions"):
+        raise ValueError("is a page of the server: write what stands before it, up to /v1")
+    return url
 
 
 class Sampling(Section):
@@ -345,4 +370,4 @@ class RunConfig(Section):
 
     @property
     def scripted(self) -> bool:
-        return self.model is not None and self.model.endpoint.base_url == "scripted"
+        return self.model is not None and self.model.endpoint.base_url == SCRIPTED

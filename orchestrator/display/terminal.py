@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, Self
 
@@ -15,13 +15,14 @@ from rich.text import Text
 
 from orchestrator.display.steps import render_steps
 from orchestrator.display.view import Slot, View, describe, outcome_words
-from orchestrator.driver.executor import Event
+from orchestrator.driver.executor import Event, Notice
 from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.report.words import duration
 from orchestrator.text import printable
 from orchestrator.worker.messages import Progress
 
 SUMMARY_EVERY_S = 60.0
+UNCHANGED_EVERY_S = 600.0
 ALARMING = ("unavailable", "lost", "crashed", "internal_error")
 """Words of lines that are drawn in red."""
 
@@ -31,8 +32,8 @@ class Display(Protocol):
 
     def say(self, text: str) -> None: ...
 
-    def notice(self, text: str) -> None:
-        """Why nothing moves, or that a stop was asked for; empty takes it back."""
+    def notice(self, notice: Notice) -> None:
+        """Why nothing moves, or that a stop was asked for; one without text takes it back."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -55,35 +56,51 @@ def waiting(console: Console, what: str) -> Iterator[None]:
 
 
 class PlainDisplay:
-    """A line for each rollout and grade that ends, and once a minute where the run stands."""
+    """A line for each rollout and grade that ends, and where the run stands: once a minute while it
+    moves, seldom while nothing does."""
 
-    def __init__(self, console: Console, view: View) -> None:
+    def __init__(
+        self, console: Console, view: View, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`clock` gives seconds and never goes backwards."""
         self._console = console
         self._view = view
-        self._summed_up_at = time.monotonic()
+        self._clock = clock
+        self._summed_up_at = clock()
+        self._summed_up: tuple[object, ...] = ()
+        """What the last summary was about."""
+        self._noticed: set[str] = set()
 
     def show(self, event: Event | Start) -> None:
-        now = time.monotonic()
+        now = self._clock()
         self._view.apply(event, now)
         line = describe(event)
         if line is not None:
             self.say(f"[{self._view.decided}/{self._view.instances}] {line}")
         if isinstance(event, Progress) and (steps := render_steps(event)):
             self._console.print(steps, soft_wrap=True)
-        if now - self._summed_up_at >= SUMMARY_EVERY_S:
-            self._summed_up_at = now
-            self.say(summary_line(self._view, now))
-            if self._view.model:
-                self.say(self._view.model)
+        self._sum_up(now)
+
+    def _sum_up(self, now: float) -> None:
+        view = self._view
+        stands = (view.rolled_out, view.graded, view.model)
+        every_s = SUMMARY_EVERY_S if stands != self._summed_up else UNCHANGED_EVERY_S
+        if now - self._summed_up_at < every_s:
+            return
+        self._summed_up_at, self._summed_up = now, stands
+        self.say(summary_line(view, now))
+        if view.model:
+            self.say(view.model)
 
     def say(self, text: str) -> None:
         line = f"{time.strftime('%H:%M:%S')} {printable(text)}"
         self._console.print(Text(line), soft_wrap=True)
 
-    def notice(self, text: str) -> None:
-        if text and text != self._view.notice:
-            self.say(text)
-        self._view.notice = text
+    def notice(self, notice: Notice) -> None:
+        if notice.about and notice.about not in self._noticed:
+            self._noticed.add(notice.about)
+            self.say(notice.text)
+        self._view.notice = notice.text
 
     def __enter__(self) -> Self:
         return self
@@ -115,8 +132,8 @@ class LiveDisplay:
         line = Text(printable(text), style=style, overflow="ellipsis", no_wrap=True)
         self._live.console.print(line)
 
-    def notice(self, text: str) -> None:
-        self._view.notice = text
+    def notice(self, notice: Notice) -> None:
+        self._view.notice = notice.text
 
     def _frame(self) -> RenderableType:
         return render_view(self._view, time.monotonic(), self._console.width, self._console.height)

@@ -24,6 +24,15 @@ class ModelStatus:
     text: str
 
 
+@dataclass(frozen=True)
+class Notice:
+    """Why nothing starts just now, for as long as that is so; without text all is well."""
+
+    text: str = ""
+    about: str = ""
+    """What a log has one line about, however often the text changes; empty where remarks tell."""
+
+
 Event = Progress | RolloutResult | GradeResult | Remark | ModelStatus
 
 

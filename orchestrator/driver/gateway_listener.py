@@ -9,6 +9,7 @@ from typing import Protocol
 
 from orchestrator.driver.admission import Admission
 from orchestrator.driver.executor import ModelStatus, Remark
+from orchestrator.driver.outages import Outages
 from orchestrator.driver.scheduler import Scheduler, Stage
 from orchestrator.endpoint.fields import SWALLOWED
 from orchestrator.endpoint.load_sample import LoadSample
@@ -53,8 +54,10 @@ class GatewayListener:
         self._samples: list[LoadSample] = []
         self._flushed_at = self._clock()
         self._down_since: float | None = None
+        self._outages = Outages()
         self._warned_of_swallowed = False
-        self._has_started = False
+        self._gateways = 0
+        """How many have started, one after the other."""
         self._apply_limit()
 
     def listen(self) -> Iterator[Remark | ModelStatus]:
@@ -68,9 +71,16 @@ class GatewayListener:
                 yield from self._availability(message)
             elif isinstance(message, Listening):
                 yield from self._gateway_started()
+        yield from map(Remark, self._outages.passed(self._clock()))
         yield from self._end_after_long_outage()
         if self._clock() - self._flushed_at >= FLUSH_EVERY_S:
             self.flush()
+
+    def end(self) -> Iterator[Remark | ModelStatus]:
+        """Listen for the last time; nothing stays untold or unwritten."""
+        yield from self.listen()
+        yield from map(Remark, self._outages.ended(self._clock()))
+        self.flush()
 
     def flush(self) -> None:
         """Write what is still to be written to the journal."""
@@ -83,6 +93,8 @@ class GatewayListener:
         if request.result is RequestResult.SWALLOWED and not self._warned_of_swallowed:
             self._warned_of_swallowed = True
             yield Remark(SWALLOWED)
+        if request.result.is_answer:
+            yield from map(Remark, self._outages.answered(request.server, self._clock()))
 
     def _sampled(self, counted: LoadSample) -> Iterator[ModelStatus]:
         rollouts = len(self._scheduler.running(Stage.ROLLOUT))
@@ -98,22 +110,24 @@ class GatewayListener:
 
     def _gateway_started(self) -> Iterator[Remark]:
         """A new gateway takes every server to be up, until it finds one away."""
-        if self._has_started:
-            yield Remark("the gateway was started again; see gateway.log in the run's folder")
-            yield from self._availability(Availability(down=False))
-        self._has_started = True
+        again, self._gateways = self._gateways, self._gateways + 1
+        if not again:
+            return
+        if (
+            again & (again - 1) == 0
+        ):  # the 1st, 2nd, 4th, 8th time: one that always dies says little
+            times = "again" if again == 1 else f"again, {again} times by now"
+            yield Remark(f"the gateway was started {times}; see gateway.log in the run's folder")
+        self._scheduler.endpoint_away, self._down_since = "", None
+        yield from map(Remark, self._outages.new_gateway(self._clock()))
 
     def _availability(self, seen: Availability) -> Iterator[Remark]:
-        was_away = self._scheduler.endpoint_away
         self._scheduler.endpoint_away = "; ".join(seen.notes) if seen.down else ""
-        if seen.down and self._down_since is None:
-            self._down_since = self._clock()
-        elif not seen.down:
+        if not seen.down:
             self._down_since = None
-            if was_away:
-                yield Remark("the model server is back: what was held goes on")
-            elif seen.notes:
-                yield Remark(f"one model server is away: {'; '.join(seen.notes)}")
+        elif self._down_since is None:
+            self._down_since = self._clock()
+        yield from map(Remark, self._outages.changed(seen.away, self._clock()))
 
     def _end_after_long_outage(self) -> Iterator[Remark]:
         """End a run whose model stays away: it can be resumed."""
@@ -125,7 +139,7 @@ class GatewayListener:
             hours = self._max_outage_s / 3600
             yield Remark(
                 f"no model server was up for {hours:.3g} h (endpoint.max_outage_s): the run ends "
-                "here, and can be resumed when one is"
+                f"here, and can be resumed when one is ({self._scheduler.endpoint_away})"
             )
 
     def _apply_limit(self) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from orchestrator.agents import AgentKind
 from orchestrator.backends import Assignment, GradeRequest
 from orchestrator.config.schema import RunConfig
-from orchestrator.driver.executor import Event, Executor
+from orchestrator.driver.executor import Event, Executor, Notice
 from orchestrator.driver.files import (
     append_prediction,
     read_patch,
@@ -38,6 +38,8 @@ from orchestrator.worker.messages import RolloutRequest
 
 POLL_S = 0.25
 DISK_EVERY_S = 10.0
+ENOUGH_AGAIN = 1.1
+"""Of `min_free_disk_gb`, must be free before rollouts go on that had to wait for room."""
 STOP_NOW_PATIENCE_S = 60.0
 
 
@@ -116,6 +118,8 @@ class Driver:
         """Instances whose image came onto a host for this run."""
         self._disk_checked_at = -math.inf
         self._stopped_now_at: float | None = None
+        self._hold_until = (-math.inf, "")
+        """The end of a hold by the clock, and as the time of day, worked out once."""
 
     def events(self, plan: Plan) -> Iterator[Event | Start | None]:
         """Run until nothing is left, or a stop has been obeyed; None where nothing happened.
@@ -140,17 +144,24 @@ class Driver:
                 yield event
             self._journal.heartbeat()
             yield None
-        if self._listener:
-            yield from self._listener.listen()
-            self._listener.flush()
+        yield from self._listener.end() if self._listener else ()
 
-    def notice(self) -> str:
-        """Why nothing is admitted, for the display; empty while all is well."""
+    def notice(self) -> Notice:
+        """Why nothing is admitted, for the display."""
         if self._stop.count >= 2:
-            return "stopping now: what runs is harvested and ends"
+            return Notice("stopping now: what runs is harvested and ends", "stop now")
         if self._stop.count == 1:
-            return "stopping: what runs may finish; once more (Ctrl-C) stops it now"
-        return self._scheduler.hold_reason(self._clock())
+            text = "stopping: what runs may finish; once more (Ctrl-C) stops it now"
+            return Notice(text, "stop")
+        hold = self._scheduler.hold(self._clock())
+        if hold is None:
+            return Notice()
+        if hold.until is None:
+            return Notice(hold.text, hold.about)
+        if hold.until != self._hold_until[0]:
+            at = time.localtime(time.time() + hold.until - self._clock())
+            self._hold_until = hold.until, time.strftime("%H:%M:%S", at)
+        return Notice(f"{hold.text} until {self._hold_until[1]} at the earliest", hold.about)
 
     def _submit(self, start: Start) -> None:
         if start.stage is Stage.ROLLOUT:
@@ -213,8 +224,12 @@ class Driver:
         minimum_gb = self._requests.config.cluster.min_free_disk_gb
         root = self._requests.paths.root
         free_gb = shutil.disk_usage(root).free / 1e9
-        self._scheduler.disk_low = free_gb < minimum_gb
-        if self._scheduler.disk_low and self._scheduler.is_idle:
+        since, idle = self._scheduler.disk_low_since, self._scheduler.is_idle
+        # at the very limit it would be full and not full in turns
+        enough_gb = minimum_gb if since is None or idle else ENOUGH_AGAIN * minimum_gb
+        is_low = free_gb < enough_gb
+        self._scheduler.disk_low_since = (now if since is None else since) if is_low else None
+        if is_low and idle:
             raise JournalError(
                 f"{free_gb:.2f} GB are free at {root}, less than {minimum_gb:g} "
                 "(cluster.min_free_disk_gb). Nothing is lost: free some space and resume."

@@ -39,6 +39,23 @@ class Start:
     key: RolloutKey
 
 
+@dataclass(frozen=True)
+class Hold:
+    """Why no rollout, or no grade, is admitted."""
+
+    text: str
+    about: str = ""
+    """Tells one hold from the next; empty for a model server's outage, which others tell of."""
+    until: float | None = None
+    """When it ends at the earliest, where that is known."""
+
+
+@dataclass
+class _Pause:
+    since: float = 0.0
+    until: float = 0.0
+
+
 @dataclass(order=True)
 class _Queued:
     not_before: float
@@ -65,7 +82,8 @@ class Scheduler:
     """Where the model server is away, and why; empty while one is up."""
     rollout_limit: int | None = None
     """How many rollouts the model server can serve at once just now; None: as many as slots."""
-    disk_low: bool = False
+    disk_low_since: float | None = None
+    """Since when the disk is nearly full; None while it has room."""
     _waiting: dict[Stage, list[_Queued]] = field(
         default_factory=lambda: {Stage.ROLLOUT: [], Stage.GRADE: []}
     )
@@ -74,9 +92,10 @@ class Scheduler:
     )
     _retries_used: Counter[tuple[str, Stage, FailureKind]] = field(default_factory=Counter)
     _failures_in_a_row: Counter[Stage] = field(default_factory=Counter)
-    _paused_until: dict[Stage, float] = field(
-        default_factory=lambda: {Stage.ROLLOUT: 0.0, Stage.GRADE: 0.0}
+    _pauses: dict[Stage, _Pause] = field(
+        default_factory=lambda: {Stage.ROLLOUT: _Pause(), Stage.GRADE: _Pause()}
     )
+    """The last pause of each stage."""
     _order: int = 0
 
     def add(self, stage: Stage, keys: Iterable[RolloutKey], not_before: float = 0.0) -> None:
@@ -101,25 +120,26 @@ class Scheduler:
         """Nothing runs, and no grade waits."""
         return not any(self._running.values()) and not self._waiting[Stage.GRADE]
 
-    def hold_reason(self, now: float) -> str:
-        """Why no rollout, or no grade, is admitted; empty where nothing holds them back."""
+    def hold(self, now: float) -> Hold | None:
+        """Why no rollout, or no grade, is admitted; None where nothing holds them back."""
         if self.endpoint_away:
-            return f"the model server is away: rollouts wait for it ({self.endpoint_away})"
-        if self.disk_low:
-            return "the disk is nearly full: rollouts wait for room"
-        for stage in Stage:
-            left = self._paused_until[stage] - now
-            if left > 0:
+            return Hold(f"the model server is away: rollouts wait for it ({self.endpoint_away})")
+        if self.disk_low_since is not None:
+            about = f"disk {self.disk_low_since}"
+            return Hold("the disk is nearly full: rollouts wait for room", about)
+        for stage, pause in self._pauses.items():
+            if pause.until > now:
                 failed = self._failures_in_a_row[stage]
-                return f"{failed} {stage}s failed in a row: a pause of {left:.0f} s"
-        return ""
+                text = f"{failed} {stage}s failed in a row: no other starts"
+                return Hold(text, f"{stage}s {pause.since}", pause.until)
+        return None
 
     def admit(self, now: float) -> list[Start]:
         """What to start now, grades first: they free disk, and verdicts are what the run is for."""
         if self.stopping:
             return []
         stages = [Stage.GRADE]
-        if not (self.endpoint_away or self.disk_low):
+        if not self.endpoint_away and self.disk_low_since is None:
             stages.append(Stage.ROLLOUT)
         return [
             Start(stage, key)
@@ -149,13 +169,18 @@ class Scheduler:
     def _count_in_a_row(self, stage: Stage, failure: FailureKind | None, now: float) -> None:
         """A success ends a pause; as many failures in a row as are tolerated begin one."""
         if failure is None:
-            self._failures_in_a_row[stage], self._paused_until[stage] = 0, 0.0
+            self._failures_in_a_row[stage], self._pauses[stage].until = 0, 0.0
             return
         self._failures_in_a_row[stage] += 1
         doublings = self._failures_in_a_row[stage] - self._tolerated(stage)
         if doublings >= 0:
-            pause = min(FIRST_PAUSE_S * 2**doublings, MAX_RETRY_DELAY_S)
-            self._paused_until[stage] = max(self._paused_until[stage], now + pause)
+            pause, seconds = (
+                self._pauses[stage],
+                min(FIRST_PAUSE_S * 2**doublings, MAX_RETRY_DELAY_S),
+            )
+            if pause.until <= now:
+                pause.since = now
+            pause.until = max(pause.until, now + seconds)
 
     @property
     def admitted(self) -> int:
@@ -171,7 +196,7 @@ class Scheduler:
 
     def _may_run(self, stage: Stage, now: float) -> int:
         """How many of a stage may run now: its slots, none, or one to probe after a pause."""
-        if now < self._paused_until[stage]:
+        if now < self._pauses[stage].until:
             return 0
         return 1 if self._failures_in_a_row[stage] >= self._tolerated(stage) else self._slots(stage)
 

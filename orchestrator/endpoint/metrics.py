@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from orchestrator.config.address import server_root
+
 _PREFIX = "vllm:"
 _SUMS = {
     "num_requests_running": "running",
@@ -76,7 +78,7 @@ class ServerMetrics:
 
 def metrics_url(base_url: str) -> str:
     """vLLM's metrics lie at the server's root, beside /v1."""
-    return f"{base_url.rstrip('/').removesuffix('/v1')}/metrics"
+    return f"{server_root(base_url)}/metrics"
 
 
 def parse_metrics(text: str) -> ServerMetrics | None:

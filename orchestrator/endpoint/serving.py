@@ -8,7 +8,9 @@ from typing import Any
 
 import httpx
 
+from orchestrator.config.address import server_root
 from orchestrator.config.schema import Endpoint, Model
+from orchestrator.connections import open_client, problem_words, way_to
 from orchestrator.endpoint.answers import normalise, read_json
 from orchestrator.endpoint.client import authorization
 from orchestrator.endpoint.fields import (
@@ -36,30 +38,26 @@ def require_endpoint(model: Model, base_url: str, api_key: str = "") -> dict[str
         PrerequisiteError: nothing answers there, or the model is not served.
     """
     endpoint: Endpoint = model.endpoint
+    way = way_to(base_url)
     try:
-        reply = httpx.get(
-            f"{base_url.rstrip('/')}/models",
-            headers=authorization(api_key),
-            timeout=SHORT_TIMEOUT_S,
-        )
-        reply.raise_for_status()
-        served = {str(entry["id"]): entry for entry in reply.json()["data"]}
-    except httpx.HTTPStatusError as error:
-        status = error.response.status_code
-        cure = (
-            f"Put the key into ${endpoint.api_key_env or 'NAME'} (endpoint.api_key_env)."
-            if status in (401, 403)
-            else "Is it an OpenAI-compatible server, and does the URL end in /v1?"
-        )
-        raise PrerequisiteError(f"{base_url} answers HTTP {status}.", cure) from None
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        with open_client(base_url, timeout=SHORT_TIMEOUT_S) as client:
+            reply = client.get(f"{base_url.rstrip('/')}/models", headers=authorization(api_key))
+    except httpx.HTTPError as error:
         raise PrerequisiteError(
-            f"the model server at {base_url} does not answer ({type(error).__name__}).",
-            "Start it, or name another with --set model.endpoint.base_url=http://HOST:PORT/v1.",
+            f"the model server at {base_url} does not answer{way} ({problem_words(error)}).",
+            "Start it, or name another with --set model.endpoint.base_url=http://HOST:PORT/v1"
+            + ("; NO_PROXY names hosts that need no proxy." if way else "."),
         ) from None
+    if reply.status_code != 200:
+        raise PrerequisiteError(
+            f"{base_url} answers HTTP {reply.status_code}{way}.", _cure(reply, endpoint)
+        )
+    try:
+        served = {str(entry["id"]): entry for entry in reply.json()["data"]}
     except (ValueError, KeyError, TypeError):
         raise PrerequisiteError(
-            f"{base_url}/models is not an OpenAI-compatible answer.", "Does the URL end in /v1?"
+            f"{base_url}/models is not an OpenAI-compatible answer{way}.",
+            "Does the URL end in /v1, and is it the server that answers, not a login page?",
         ) from None
     if model.served_name not in served:
         raise PrerequisiteError(
@@ -67,6 +65,16 @@ def require_endpoint(model: Model, base_url: str, api_key: str = "") -> dict[str
             "Start it with that --served-model-name, or add --set model.served_name=NAME.",
         )
     return dict(served[model.served_name])
+
+
+def _cure(reply: httpx.Response, endpoint: Endpoint) -> str:
+    """What helps where a server answers something else than 200."""
+    if reply.status_code in (401, 403):
+        return f"Put the key into ${endpoint.api_key_env or 'NAME'} (endpoint.api_key_env)."
+    if reply.is_redirect:
+        target = reply.headers["Location"].removesuffix("/models")
+        return f"It says that it is at {one_line(target)}: is that the base_url?"
+    return "Is it an OpenAI-compatible server, and does the URL end in /v1?"
 
 
 def require_an_answer(model: Model, base_url: str, api_key: str = "") -> dict[str, Any]:
@@ -81,16 +89,17 @@ def require_an_answer(model: Model, base_url: str, api_key: str = "") -> dict[st
     body["max_tokens"] = min(body.get("max_tokens") or CANARY_TOKENS, CANARY_TOKENS)
     cure = "Look at the server's log; a hung engine still lists its models."
     started = time.monotonic()
+    way = way_to(base_url)
     try:
-        reply = httpx.post(
-            f"{base_url.rstrip('/')}/chat/completions",
-            json=body,
-            headers=authorization(api_key),
-            timeout=CANARY_TIMEOUT_S,
-        )
+        with open_client(base_url, timeout=CANARY_TIMEOUT_S) as client:
+            reply = client.post(
+                f"{base_url.rstrip('/')}/chat/completions",
+                json=body,
+                headers=authorization(api_key),
+            )
     except httpx.HTTPError as error:
         raise PrerequisiteError(
-            f"{base_url} does not complete a chat ({type(error).__name__}).", cure
+            f"{base_url} does not complete a chat{way} ({problem_words(error)}).", cure
         ) from None
     answer, _ = read_json(reply.content)
     words = error_text(answer) if answer is not None else reply.text
@@ -98,7 +107,7 @@ def require_an_answer(model: Model, base_url: str, api_key: str = "") -> dict[st
     if reply.status_code == 200:
         problem = why_no_completion(answer)
     if problem:
-        raise PrerequisiteError(f"{base_url} does not complete a chat ({problem}).", cure)
+        raise PrerequisiteError(f"{base_url} does not complete a chat{way} ({problem}).", cure)
     normalise(answer)
     choice = answer["choices"][0]
     message = choice["message"]
@@ -115,9 +124,9 @@ def require_an_answer(model: Model, base_url: str, api_key: str = "") -> dict[st
 
 def serving_facts(base_url: str, api_key: str = "") -> dict[str, Any]:
     """Version, and what of the serving flags can be seen; what it does not show is left out."""
-    root = base_url.rstrip("/").removesuffix("/v1")
+    root = server_root(base_url)
     facts: dict[str, Any] = {}
-    with httpx.Client(headers=authorization(api_key), timeout=SHORT_TIMEOUT_S) as client:
+    with open_client(base_url, headers=authorization(api_key), timeout=SHORT_TIMEOUT_S) as client:
         with contextlib.suppress(httpx.HTTPError):
             version = _json(client.get(f"{root}/version"))
             if isinstance(version, dict) and "version" in version:

@@ -97,19 +97,22 @@ class GatewayProcess:
         died = self._process.poll() is not None and now - self._started_at > RESTART_EVERY_S
         hangs = now - max(self._last_message_at, self._started_at) > SILENCE_S
         if died or hangs:
-            log.warning("the gateway %s: it is started again", "died" if died else "hangs")
             self._process.kill()
             self._end()
-            self._start()
+            self._start("died" if died else "hangs")
         messages: list[Message] = []
         with contextlib.suppress(queue.Empty):
             while True:
                 messages.append(self._messages.get_nowait())
         return messages
 
-    def _start(self) -> None:
+    def _start(self, why_again: str = "") -> None:
         self._started_at = time.monotonic()
         with open(self._log_path, "a", encoding="utf-8") as errors:
+            if why_again:
+                stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+                errors.write(f"{stamp} the gateway {why_again}: it is started again\n")
+                errors.flush()
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "orchestrator.gateway"],
                 stdin=subprocess.PIPE,

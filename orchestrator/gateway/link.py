@@ -9,6 +9,7 @@ from typing import Self
 
 import httpx
 
+from orchestrator.config.address import server_root
 from orchestrator.endpoint.client import authorization
 
 TIMEOUT_S = 10.0
@@ -19,7 +20,7 @@ class Link:
     """Asks what the gateway knows of one rollout. Without a base URL, nothing is held."""
 
     def __init__(self, base_url: str, token: str) -> None:
-        self._url = base_url.rstrip("/").removesuffix("/v1")
+        self._url = server_root(base_url)
         self.quiet_s = 0.0
         """Since the last sign of life of the server that the agent waits for, as last known."""
         self._held_s = 0.0

@@ -47,6 +47,12 @@ class Availability(BaseModel):
     notes: tuple[str, ...] = ()
     """One line a server that is away: where, and why."""
 
+    @property
+    def away(self) -> dict[str, str]:
+        """Base URL of each server that is away, and why."""
+        parts = (note.partition(": ") for note in self.notes)
+        return {url: why for url, _, why in parts}
+
 
 class Sampled(BaseModel):
     """An interval has ended."""

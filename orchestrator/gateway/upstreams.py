@@ -10,12 +10,17 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
 from orchestrator.config.schema import Model
+from orchestrator.connections import (
+    network_errors,
+    no_connection,
+    open_session,
+    problem_words,
+    way_to,
+)
 from orchestrator.endpoint.answers import read_json
 from orchestrator.endpoint.fields import (
     TOO_BUSY,
@@ -26,7 +31,6 @@ from orchestrator.endpoint.fields import (
 )
 from orchestrator.endpoint.metrics import ServerMetrics, metrics_url, parse_metrics
 from orchestrator.endpoint.overflow import Said, said_to_be_too_long
-from orchestrator.errors import one_line
 from orchestrator.gateway.events import (
     after_comments,
     chain,
@@ -95,13 +99,17 @@ class Busy(_NoAnswer):
 class EventStream:
     """A streamed answer whose first event is there already."""
 
-    def __init__(self, response: aiohttp.ClientResponse, events: AsyncIterator[bytes]) -> None:
+    def __init__(
+        self, response: aiohttp.ClientResponse, events: AsyncIterator[bytes], way: str
+    ) -> None:
+        """`way` stands behind problems: which proxy they came through."""
         self._response = response
         self._events = events
+        self._way = way
 
     async def events(self) -> AsyncIterator[bytes]:
         """Server-sent events, each with its closing blank line. Raises Lost where it breaks off."""
-        with _network_errors_as_lost():
+        with _network_errors_as_lost(self._way):
             async for event in self._events:
                 yield event
 
@@ -117,30 +125,34 @@ class Upstreams:
         self._headers = {"Content-Type": "application/json"}
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
-        self._proxies = {url: _environments_proxy(url) for url in model.endpoint.base_urls}
-        self._session: aiohttp.ClientSession
+        self._ways = {url: way_to(url) for url in model.endpoint.base_urls}
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
+        """One a server, as each may be behind another proxy."""
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0, keepalive_timeout=KEEP_CONNECTION_S, socket_factory=_socket
-            ),
-            timeout=aiohttp.ClientTimeout(
-                total=None,
-                sock_connect=CONNECT_TIMEOUT_S,
-                sock_read=self._model.endpoint.request_timeout_s,
-            ),
-            headers=self._headers,
-            auto_decompress=True,
+        settings = {
+            "limit": 0,
+            "keepalive_timeout": KEEP_CONNECTION_S,
+            "socket_factory": _socket,
+        }
+        timeout = aiohttp.ClientTimeout(
+            total=None,
+            sock_connect=CONNECT_TIMEOUT_S,
+            sock_read=self._model.endpoint.request_timeout_s,
         )
+        for url in self._ways:
+            self._sessions[url] = open_session(
+                url, settings, timeout=timeout, headers=self._headers
+            )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
 
     async def ask(self, url: str, body: bytes) -> UpstreamAnswer:
         """One chat completion, or a refusal. Raises Lost or Busy."""
-        with _network_errors_as_lost():
+        with _network_errors_as_lost(self._ways[url]):
             async with await self._post(url, data=_payload(body)) as response:
                 return answer_of(response.status, await _read(response))
 
@@ -150,7 +162,7 @@ class Upstreams:
         Before the first event has come, nothing was sent to the agent: an attempt that fails by
         then is lost, and the request can be tried again.
         """
-        with _network_errors_as_lost():
+        with _network_errors_as_lost(self._ways[url]):
             response = await self._post(url, data=_payload(body))
             try:
                 if response.status != 200:
@@ -166,7 +178,7 @@ class Upstreams:
             except BaseException:
                 response.close()
                 raise
-        return EventStream(response, chain(first, events))
+        return EventStream(response, chain(first, events), self._ways[url])
 
     async def probe(self, url: str) -> Probed:
         """Ask for one real token.
@@ -179,39 +191,35 @@ class Upstreams:
         try:
             timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
             async with await self._post(url, json=body, timeout=timeout) as response:
-                status, raw = response.status, await _read(response)
-        except (Lost, aiohttp.ClientError, OSError, ValueError) as error:
-            no_connection = isinstance(error, aiohttp.ConnectionTimeoutError)
-            in_its_queue = isinstance(error, TimeoutError) and not no_connection
-            return Probed(_error_words(error), is_clear=not in_its_queue)
-        if status == 200:
-            return Probed(why_no_completion(read_json(raw)[0]))
-        return Probed(f"HTTP {status}", is_clear=status not in TOO_BUSY)
+                probed = _probed(response.status, await _read(response))
+        except network_errors(Lost, ValueError) as error:
+            is_late = isinstance(error, TimeoutError) and not isinstance(error, no_connection())
+            probed = Probed(problem_words(error), is_clear=not is_late)
+        if not probed.problem:
+            return probed
+        return replace(probed, problem=probed.problem + self._ways[url])
 
     async def metrics(self, url: str) -> ServerMetrics | None:
         """What the server's /metrics say; None where it has none of vLLM's, or does not answer."""
         timeout = aiohttp.ClientTimeout(total=METRICS_TIMEOUT_S)
-        proxy = self._proxies[url]
         try:
-            async with self._session.get(
-                metrics_url(url), timeout=timeout, proxy=proxy
-            ) as response:
+            async with self._sessions[url].get(metrics_url(url), timeout=timeout) as response:
                 text = await response.text()
                 return parse_metrics(text) if response.status == 200 else None
-        except (aiohttp.ClientError, OSError, ValueError):
+        except network_errors(ValueError):
             return None
 
     async def models(self, url: str) -> UpstreamAnswer:
         """`GET /v1/models`. Raises Lost."""
         timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
-        proxy = self._proxies[url]
-        with _network_errors_as_lost():
-            async with self._session.get(f"{url}/models", timeout=timeout, proxy=proxy) as response:
+        with _network_errors_as_lost(self._ways[url]):
+            async with self._sessions[url].get(f"{url}/models", timeout=timeout) as response:
                 return UpstreamAnswer(response.status, await response.read(), None)
 
     async def _post(self, url: str, **request: Any) -> aiohttp.ClientResponse:
         target = f"{url}/chat/completions"
-        return await self._session.post(target, proxy=self._proxies[url], **request)
+        # a redirected POST would go on as a GET
+        return await self._sessions[url].post(target, allow_redirects=False, **request)
 
 
 def answer_of_error(body: bytes) -> UpstreamAnswer:
@@ -262,43 +270,29 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 
 @contextlib.contextmanager
-def _network_errors_as_lost() -> Iterator[None]:
-    """aiohttp's errors of the network as Lost."""
+def _network_errors_as_lost(way: str) -> Iterator[None]:
+    """Errors of the network as Lost; behind every problem stands the way to the server."""
     try:
         yield
-    except aiohttp.ClientConnectorError as error:
-        raise Unreachable(_error_words(error)) from error
-    except aiohttp.ConnectionTimeoutError as error:
-        raise Unreachable("no connection in time") from error
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        # TimeoutError is an OSError; ValueError comes of a redirect to what is no address
-        raise Lost(_error_words(error)) from error
+    except no_connection() as error:
+        raise Unreachable(problem_words(error) + way) from error
+    except (Lost, Busy) as error:
+        if not way:
+            raise
+        raise type(error)(f"{error}{way}", error.answer) from error
+    except network_errors(ValueError) as error:  # ValueError: redirected to what is no address
+        raise Lost(problem_words(error) + way) from error
+
+
+def _probed(status: int, raw: bytes) -> Probed:
+    if status == 200:
+        return Probed(why_no_completion(read_json(raw)[0]))
+    return Probed(f"HTTP {status}", is_clear=status not in TOO_BUSY)
 
 
 def _payload(body: bytes) -> bytes | io.BytesIO:
     """aiohttp warns of a large body that it is given at once."""
     return io.BytesIO(body) if len(body) > LARGE_BODY_BYTES else body
-
-
-def _environments_proxy(url: str) -> str | None:
-    """What HTTP_PROXY, NO_PROXY and their like say of a server.
-
-    Looked up once: aiohttp's `trust_env` does so for every request, with ~/.netrc and two threads,
-    and that takes longer than all else that the gateway does.
-    """
-    parts = urlsplit(url)
-    if proxy_bypass(parts.netloc.rpartition("@")[2]):
-        return None
-    known = getproxies()
-    proxy = known.get(parts.scheme) or known.get("all")
-    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
-
-
-def _error_words(error: Exception) -> str:
-    """`no answer in time`, or what the system says: `ClientConnectorError: Cannot connect …`."""
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return f"{type(error).__name__}: {one_line(error, 160)}".removesuffix(": ")
 
 
 def _socket(address: tuple[Any, ...]) -> socket.socket:

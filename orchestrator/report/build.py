@@ -60,14 +60,18 @@ class Report:
     model_traffic: ModelUsage | None
     """None where no model was asked, or nothing was recorded of it."""
     versions: Mapping[str, str]
+    changes: tuple[str, ...]
+    """Of the configuration, made by `resume --set`."""
     warnings: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def build_report(config: RunConfig, state: RunState, versions: Mapping[str, str]) -> Report:
-    """Count what the journal holds. `versions` are those of the run's lock."""
+def build_report(
+    config: RunConfig, state: RunState, versions: Mapping[str, str], changes: tuple[str, ...] = ()
+) -> Report:
+    """Count what the journal holds. `versions` and `changes` are those of the run's lock."""
     outcomes, verdicts = state.outcomes, state.verdicts
     resolved = [i for i in state.instances if i in verdicts and verdicts[i].resolved]
     empty = [i for i, row in outcomes.items() if not row.has_patch]
@@ -105,6 +109,7 @@ def build_report(config: RunConfig, state: RunState, versions: Mapping[str, str]
         tokens=_tokens(costs),
         model_traffic=build_model_usage(state, costs, len(resolved)),
         versions=dict(versions),
+        changes=changes,
         warnings=_warnings(state),
     )
 

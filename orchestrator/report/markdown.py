@@ -67,6 +67,8 @@ def _head(report: Report) -> Iterable[str]:
     yield f"| graded | {report.graded} |"
     yield f"| wall clock | {duration(report.wall_s)} |"
     yield f"| tokens | {report.tokens['prompt']:,} in, {report.tokens['completion']:,} out |"
+    for change in report.changes:
+        yield f"| changed on resume | {_cell(change)} |"
     yield ""
     for warning in report.warnings:
         yield f"> {warning}"

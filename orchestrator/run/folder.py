@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from orchestrator.config import RunConfig, dump_run_config
+from orchestrator.config.changes import Change
 from orchestrator.dataset import Dataset
 from orchestrator.driver.files import read_patches, save_rollout
 from orchestrator.journal import Journal, RunState
@@ -25,6 +26,18 @@ def create_run(paths: RunPaths, config: RunConfig, dataset: Dataset, lock: RunLo
     write_atomic(paths.config, dump_run_config(config))
     lock.write(paths)
     Journal.create(paths.journal, config.run_id, dataset.instances).close()
+
+
+def record_changes(
+    paths: RunPaths, config: RunConfig, lock: RunLock, changes: Sequence[Change]
+) -> RunLock:
+    """Give a run the changed configuration; returns its lock, which keeps what was before."""
+    if not changes:
+        return lock
+    lock = lock.with_changes(changes)
+    lock.write(paths)  # before the change, so that none is ever without a record
+    write_atomic(paths.config, dump_run_config(config))
+    return lock
 
 
 def as_rollouts(run_id: str, predictions: Sequence[Prediction]) -> list[RolloutResult]:
@@ -57,7 +70,7 @@ def write_reports(
     """Write the reports of a run as its journal stands: ours, and the official harness's."""
     from orchestrator.report.official import write_official_report
 
-    report = build_report(config, state, lock.versions)
+    report = build_report(config, state, lock.versions, tuple(map(str, lock.changes)))
     write_atomic(paths.report_json, json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
     write_atomic(paths.report_md, render_markdown(report, state))
     name = config.model_name_or_path

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator.agents import AgentKind
 from orchestrator.backends import find_backend
+from orchestrator.config.changes import Change
 from orchestrator.config.schema import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.endpoint.fields import with_profile
 from orchestrator.errors import ConfigError, JournalError, one_line
 from orchestrator.paths import RunPaths, write_atomic
-from orchestrator.run.preflight import Checked
+from orchestrator.run.preflight import Checked, Serving
 
 # with `docker`, as the harness uses Docker's SDK for every kind of sandbox
 PACKAGES = ("swe-orchestrator", "swebench", "mini-swe-agent", "ray", "docker")
@@ -47,6 +49,19 @@ class SandboxLock(_Part):
     host_cpus: int = 0
 
 
+class ChangeLock(_Part):
+    """A key of run.yaml that `resume --set` has changed; no result depends on it."""
+
+    at: str = ""
+    """Local time, ISO 8601."""
+    key: str = ""
+    before: Any = None
+    after: Any = None
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.before} → {self.after} ({self.at})"
+
+
 class RunLock(_Part):
     """The file's content; a run of an older version may lack any part of it."""
 
@@ -61,6 +76,8 @@ class RunLock(_Part):
     """Base URL and facts of each model server that was asked."""
     request_fields: Mapping[str, Any] = {}
     """What the model's profile adds to every request."""
+    changes: tuple[ChangeLock, ...] = ()
+    """What later sessions have changed, in order. The rest is as it was at the start."""
 
     @classmethod
     def read(cls, paths: RunPaths) -> RunLock:
@@ -80,6 +97,24 @@ class RunLock(_Part):
     def write(self, paths: RunPaths) -> None:
         write_atomic(paths.lock, self.model_dump_json(indent=1))
 
+    def with_changes(self, changes: Sequence[Change]) -> RunLock:
+        """With changes that are made now."""
+        now = datetime.now().isoformat(sep=" ", timespec="seconds")
+        made = (ChangeLock(at=now, key=c.key, before=c.before, after=c.after) for c in changes)
+        return self.model_copy(update={"changes": (*self.changes, *made)})
+
+    def serving_warnings(self, serving: Sequence[Serving]) -> Iterator[str]:
+        """Where a server shows itself as another than those that the run began with."""
+        known = [_identity(facts) for facts in self.serving]
+        for server in serving:
+            for name, value in _identity(server.facts).items():
+                before = [facts[name] for facts in known if name in facts]
+                if before and value not in before:
+                    yield (
+                        f"{server.base_url} shows {name} {value}, and the run began with "
+                        f"{before[0]}: its results will be of both"
+                    )
+
     def require_same_dataset(self, dataset: Dataset, paths: RunPaths) -> None:
         """A run that goes on with other rows than it began with would mix two benchmarks.
 
@@ -91,6 +126,18 @@ class RunLock(_Part):
                 f"the dataset of {paths.run_id} is not the one that it was started with "
                 f"(see {paths.lock}); start a new run"
             )
+
+
+def _identity(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a server's facts says which model it serves, and how."""
+    model = facts.get("model")
+    entry = model if isinstance(model, Mapping) else {}
+    found = {
+        "version": facts.get("version"),
+        "the model of": entry.get("root"),
+        "a context of": entry.get("max_model_len"),
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def make_lock(

@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator.agents import AgentKind
 from orchestrator.backends import Host
 from orchestrator.config.schema import Model, RunConfig
+from orchestrator.connections import require_way
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import ConfigError, PrerequisiteError
 
@@ -78,9 +79,12 @@ def require_serving(config: RunConfig, key: str) -> tuple[Serving, ...]:
     """Ask every server of the model one real question.
 
     Raises:
-        PrerequisiteError: none of them serves it. A replica that does not is a warning.
+        PrerequisiteError: none of them serves it, or the environment's proxy or certificates for
+            one can't be used. A replica that does not serve it is a warning.
     """
     assert config.model is not None
+    for base_url in config.model.endpoint.base_urls:
+        require_way(base_url)
     found: list[Serving] = []
     problems: list[PrerequisiteError] = []
     for base_url in config.model.endpoint.base_urls:

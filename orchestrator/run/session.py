@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -18,6 +19,7 @@ from orchestrator.agents import AgentKind, load_agent_kind
 from orchestrator.backends import choose_host, find_backend
 from orchestrator.config import RunConfig, RunRequest, load_config, load_run_config
 from orchestrator.config.address import require_address
+from orchestrator.config.changes import change
 from orchestrator.config.schema import AUTO
 from orchestrator.dataset import Dataset, load_dataset
 from orchestrator.display.summary import announce
@@ -45,7 +47,13 @@ from orchestrator.run.cleanup import (
     clean_run,
     hold_driver_lock,
 )
-from orchestrator.run.folder import as_rollouts, create_run, record_rollouts, write_reports
+from orchestrator.run.folder import (
+    as_rollouts,
+    create_run,
+    record_changes,
+    record_rollouts,
+    write_reports,
+)
 from orchestrator.run.lock import RunLock, make_lock
 from orchestrator.run.preflight import Checked, check_prerequisites, free_disk_gb
 from orchestrator.run.services import Services, start_services
@@ -89,13 +97,22 @@ def launch(request: RunRequest, console: Console) -> Finished:
 
 
 def resume(
-    run_dir: Path, console: Console, *, workers: int | None = None, only_grades: bool = False
+    run_dir: Path,
+    console: Console,
+    *,
+    workers: int | None = None,
+    only_grades: bool = False,
+    settings: Mapping[str, Any] | None = None,
 ) -> Finished:
     """Go on with a run: redo failures and what never started, grade what is ungraded.
 
+    `workers` is for this session alone; `settings`, by dotted key, are kept.
+
     Raises: as `launch`.
     """
-    with reopen(run_dir, console, workers=workers, only_grades=only_grades) as session:
+    with reopen(
+        run_dir, console, workers=workers, only_grades=only_grades, settings=settings
+    ) as session:
         return run_session(session, console)
 
 
@@ -138,11 +155,17 @@ def start(
 
 @contextmanager
 def reopen(
-    run_dir: Path, console: Console, *, workers: int | None = None, only_grades: bool = False
+    run_dir: Path,
+    console: Console,
+    *,
+    workers: int | None = None,
+    only_grades: bool = False,
+    settings: Mapping[str, Any] | None = None,
 ) -> Iterator[Session]:
     """A run that was started before, with what is left to do. Raises as `launch`."""
     paths = RunPaths(run_dir.resolve())
-    config = load_run_config(paths.config)
+    kept, changes = change(load_run_config(paths.config), settings or {})
+    config = kept
     if workers is not None:
         cluster = config.cluster.model_copy(update={"workers": workers})
         config = config.model_copy(update={"cluster": cluster})
@@ -161,6 +184,7 @@ def reopen(
         if only_grades or agent is None:
             plan = plan.without_rollouts
         checked = _clean_up_and_check(config, dataset, paths, plan, agent, console)
+        lock = record_changes(paths, kept, lock, changes)
         yield Session(config, dataset, paths, lock, agent, plan, checked, journal)
 
 
@@ -202,7 +226,8 @@ def _run_plan(session: Session, stop: StopSignal, console: Console) -> None:
     slots = choose_slots(config.cluster, config.model, checked.host.memory_gb, checked.host.cpus)
     slots = max(1, min(slots, len(plan.rollouts)))
     announce(config, plan, slots, checked.host, paths, console)
-    for warning in (*checked.warnings, *_image_warnings(session, slots)):
+    of_servers = session.lock.serving_warnings(checked.serving)
+    for warning in (*checked.warnings, *of_servers, *_image_warnings(session, slots)):
         console.print(warning, style="yellow", markup=False, highlight=False)
 
     agent = session.agent if plan.rollouts else None

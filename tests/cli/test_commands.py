@@ -53,6 +53,15 @@ WRONG = {
     "other agent to install": Wrong("agents install other", 2, "only sweagent is installed"),
     "other platform": Wrong("agents install sweagent --platform dos", 2, "known: linux/amd64"),
     "no run": Wrong("resume nothing --runs-dir {runs}", 2, "no run 'nothing'"),
+    "resume with another limit": Wrong(
+        "resume there --runs-dir {runs} --set rollout.max_steps=1", 2, "start a new run"
+    ),
+    "resume with an unknown key": Wrong(
+        "resume there --runs-dir {runs} --set cluster.worker=1", 2, "did you mean 'workers'"
+    ),
+    "resume with half a setting": Wrong(
+        "resume there --runs-dir {runs} --set cluster.workers", 2, "key=value"
+    ),
     "no such run nearby": Wrong("report ther --runs-dir {runs}", 2, "did you mean 'there'"),
     "no runs": Wrong("status nothing --runs-dir {tmp}/none", 2, "holds no runs"),
     "no endpoint": Wrong(

@@ -366,3 +366,11 @@ def test_an_unknown_key_of_somebody_elses_agent_names_the_nearest(
     assert text == (
         "unknown key 'agent.patiense' in --set agent.patiense; did you mean 'patience'?"
     )
+
+
+def test_a_key_in_an_address_is_not_shown_where_it_is_refused() -> None:
+    settings = {"model.endpoint.base_url": "http://me:pa55@gpu/v1"}
+
+    with pytest.raises(ConfigError, match=r"api_key_env.*http://\*\*\*@gpu/v1") as caught:
+        load_config(RunRequest("demo", model="scripted", settings=settings))
+    assert "pa55" not in str(caught.value)

@@ -40,6 +40,49 @@ def test_what_can_not_be_meant_is_refused(
         section(**given)
 
 
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("", "no URL"),
+        ("localhost:8000/v1", "no URL"),
+        ("//host/v1", "no URL"),
+        ("ftp://host/v1", "no URL"),
+        ("http://", "no URL"),
+        ("http://a b/v1", "no URL"),
+        ("http://host:port/v1", "no URL"),
+        ("http://host:99999/v1", "no URL"),
+        ("http://host:0/v1", "no URL"),
+        ("http://[::1:8000/v1", "no URL"),
+        ("Scripted", "no URL"),
+        ("http://key@host/v1", "api_key_env"),
+        ("http://host/v1?key=1", "no [?]"),
+        ("http://host/v1#top", "no #"),
+        ("http://host/v1/v1/", "twice"),
+        ("http://host/v1/chat/completions", "up to /v1"),
+    ],
+)
+@pytest.mark.parametrize("key", ["base_url", "replicas"])
+def test_an_address_that_can_be_no_servers_is_refused(key: str, url: str, says: str) -> None:
+    given = {"base_url": "http://h/v1"} | {key: [url] if key == "replicas" else url}
+    with pytest.raises(ValidationError, match=says):
+        Endpoint(**given)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[::1]:8000/v1",
+        "http://[fd7a:115c::1]/v1/",
+        "https://h/serve/models/v1",
+        "HTTP://h:80",
+        " http://h/v1\t",
+        "http://h.:8000/v1/",
+    ],
+)
+def test_an_address_may_be_of_any_form_that_servers_have(url: str) -> None:
+    assert Endpoint(base_url=url).base_url == url.strip()
+
+
 def test_an_at_sign_in_a_path_is_no_secret() -> None:
     assert Endpoint(base_url="http://h:8000/models/@me/v1").base_url.endswith("@me/v1")
 

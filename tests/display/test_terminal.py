@@ -10,6 +10,7 @@ from support.rows import failed, graded, key_of, rolled, state
 
 from orchestrator.display.terminal import LiveDisplay, PlainDisplay, make_display, render_view
 from orchestrator.display.view import View
+from orchestrator.driver.executor import ModelStatus, Notice
 from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.worker.messages import Progress
 
@@ -55,13 +56,36 @@ def test_plain_lines_report_every_end_and_how_far_the_run_is(view: View) -> None
     assert "worker_lost" in lines[2]
 
 
-def test_a_notice_is_printed_once_until_it_changes(view: View) -> None:
+def test_a_notice_is_printed_once_for_what_it_is_about(view: View) -> None:
     where = console()
+    pause, disk = Notice("a pause until 1", "pause 1"), Notice("the disk is full", "disk 1")
+    longer = Notice("a pause until 2", "pause 1")
+    away = Notice("the model server is away")
+    another = Notice("the disk is full", "disk 2")
     with PlainDisplay(where, view) as display:
-        for text in ("the disk is full", "the disk is full", "", "the disk is full"):
-            display.notice(text)
+        for notice in (pause, pause, disk, longer, Notice(), away, pause, disk, another, away):
+            display.notice(notice)
+            assert view.notice == notice.text
 
-    assert text_of(where).count("the disk is full") == 2
+    said = [line.partition(" ")[2] for line in text_of(where).splitlines()]
+    assert said == ["a pause until 1", "the disk is full", "the disk is full"]
+
+
+def test_where_the_run_stands_is_said_seldom_while_nothing_moves(view: View) -> None:
+    where, now = console(), 0.0
+    with PlainDisplay(where, view, lambda: now) as display:
+        display.show(rolled("a"))
+        for _ in range(3 * 360):  # three hours
+            now += 10
+            display.show(ModelStatus("model: 0 answers a minute"))
+        silent = text_of(where)
+        for _ in range(60):
+            now += 10
+            display.show(graded("a", True))
+            display.show(ModelStatus(f"model: {now:.0f} answers a minute"))
+
+    assert silent.count("0 answers a minute") == silent.count("ETA") == 18
+    assert text_of(where).count("ETA") == 18 + 10
 
 
 def test_the_live_view_shows_what_failed_and_why_nothing_moves(view: View) -> None:
@@ -94,7 +118,7 @@ def test_what_others_say_is_shown_as_it_is_and_harmless(view: View, is_terminal:
         LiveDisplay(where, view).say(ODD)
     else:
         display.say(ODD)
-        display.notice(ODD)
+        display.notice(Notice(ODD, "odd"))
 
     assert_harmless(text_of(where))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from support.rows import asked, instances, key_of, sampled
@@ -11,11 +11,11 @@ from orchestrator.driver.admission import Admission
 from orchestrator.driver.executor import ModelStatus, Remark
 from orchestrator.driver.gateway_listener import FLUSH_EVERY_S, GatewayListener
 from orchestrator.driver.scheduler import Scheduler, Stage
-from orchestrator.gateway.messages import Availability, Message, Requested, Sampled
+from orchestrator.gateway.messages import Availability, Listening, Message, Requested, Sampled
 from orchestrator.journal import Journal
-from orchestrator.types import RolloutKey
+from orchestrator.types import RequestResult, RolloutKey
 
-AWAY = Availability(down=True, notes=("it hangs",))
+AWAY = Availability(down=True, notes=("http://a/v1: it hangs",))
 MAX_OUTAGE_S = 3600.0
 
 
@@ -77,7 +77,7 @@ def test_a_sample_is_recorded_with_what_the_driver_knows(setup: Setup) -> None:
 def test_a_server_that_stays_away_ends_the_run_when_it_has_been_long_enough(setup: Setup) -> None:
     assert setup.listen(AWAY) == []
     setup.now = MAX_OUTAGE_S - 1
-    assert setup.listen() == []
+    assert len(setup.listen()) == 1
     assert not setup.scheduler.stopping
 
     setup.now = MAX_OUTAGE_S
@@ -85,15 +85,52 @@ def test_a_server_that_stays_away_ends_the_run_when_it_has_been_long_enough(setu
 
     assert setup.scheduler.stopping
     assert "1 h (endpoint.max_outage_s)" in remark.text
+    assert "http://a/v1: it hangs" in remark.text
     assert setup.listen() == [], "it is said once"
 
 
 def test_an_outage_that_ends_is_forgiven(setup: Setup) -> None:
     setup.listen(AWAY)
     setup.now = MAX_OUTAGE_S - 1
-    (remark,) = setup.listen(Availability(down=False))
+    away, back = [*setup.listen(), *setup.listen(Availability(down=False))]
     setup.now = MAX_OUTAGE_S + 1
 
-    assert "is back" in remark.text
+    assert "http://a/v1 is away: it hangs" in away.text
+    assert "is back" in back.text
     assert setup.listen() == []
     assert setup.scheduler.endpoint_away == ""
+
+
+def test_a_server_that_was_away_before_the_gateway_died_is_back_when_it_answers(
+    setup: Setup,
+) -> None:
+    setup.listen(Listening(port=1), AWAY)
+    setup.now = 60.0
+    (away,) = setup.listen()
+    (again,) = setup.listen(Listening(port=1))
+    assert setup.scheduler.endpoint_away == "", "the new one finds out by itself"
+    assert "is away" in away.text
+    assert "started again" in again.text
+
+    assert setup.listen(AWAY) == [], "it is still"
+    setup.listen(Listening(port=1))
+    setup.now = 90.0
+    answer = replace(asked("a"), server="http://a/v1", result=RequestResult.ANSWERED)
+    (back,) = setup.listen(Requested(request=answer))
+    assert "is back after 1 min 30 s" in back.text
+    assert setup.listen(Requested(request=answer), Availability(down=False)) == []
+
+
+def test_a_gateway_that_always_dies_does_not_fill_the_log(setup: Setup) -> None:
+    said = [remark.text for _ in range(1000) for remark in setup.listen(Listening(port=1))]
+
+    assert len(said) == 10
+    assert "again, 512 times by now" in said[-1]
+
+
+def test_brief_outages_are_told_at_the_end(setup: Setup) -> None:
+    setup.listen(AWAY, Availability(down=False))
+
+    (told,) = setup.listener.end()
+
+    assert "briefly away once" in told.text

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,11 +17,11 @@ from support.fake_executor import FakeExecutor, ends, fails, solves
 from orchestrator.agents import load_agent_kind
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
-from orchestrator.driver.executor import Event, ModelStatus, Remark
+from orchestrator.driver.executor import Event, ModelStatus, Notice, Remark
 from orchestrator.driver.gateway_listener import GatewayListener
 from orchestrator.driver.loop import Driver, RequestBuilder
 from orchestrator.driver.plan import make_plan
-from orchestrator.driver.scheduler import Scheduler, Start
+from orchestrator.driver.scheduler import Scheduler, Stage, Start
 from orchestrator.driver.stop import StopSignal
 from orchestrator.endpoint.load_sample import LoadSample
 from orchestrator.endpoint.metrics import ServerMetrics
@@ -322,12 +324,15 @@ def test_rollouts_wait_for_a_server_that_is_away_and_go_on_when_it_is_back(
     run: Callable[..., Run],
 ) -> None:
     away, back = Availability(down=True, notes=("it hangs",)), Availability(down=False)
-    it = run(2, gateway=SilentGateway([[away], [], [], [back]]))
-    events = it.drive()
+    turns: list[list[Message]] = [[away], [], [], [back]]
+    it = run(2, gateway=SilentGateway(turns))
+    left = []
+    events = it.drive(lambda event: left.append(len(turns)))
 
-    remarks = [event.text for event in events if isinstance(event, Remark)]
-    assert ["is back" in text for text in remarks] == [True]
-    assert isinstance(events[0], Remark), "nothing started before"
+    assert left[0] == 0, "nothing started before"
+    (remark,) = [event for event in events if isinstance(event, Remark)]
+    assert "briefly away once" in remark.text
+    assert events[-1] is remark, "so short a one is told at the end"
     assert set(it.journal.state().verdicts) == set(it.ids)
 
 
@@ -419,8 +424,50 @@ def test_only_an_image_that_this_run_pulled_is_evicted(run: Callable[..., Run]) 
 def test_the_display_shows_why_nothing_moves(run: Callable[..., Run]) -> None:
     it = run(1)
     driver = it.make_driver()
-    assert driver.notice() == ""
+    assert driver.notice() == Notice()
     it.stop.count = 1
-    assert "Ctrl-C" in driver.notice()
+    assert "Ctrl-C" in driver.notice().text
     it.stop.count = 2
-    assert "stopping now" in driver.notice()
+    assert "stopping now" in driver.notice().text
+
+
+def test_a_pause_is_said_with_the_time_of_its_end(run: Callable[..., Run]) -> None:
+    now = 0.0
+    it = run(3, slots=3, clock=lambda: now)
+    driver = it.make_driver()
+    scheduler = driver._scheduler
+    scheduler.add(Stage.ROLLOUT, [RolloutKey("r", name, 1) for name in it.ids])
+    for start in scheduler.admit(0.0):
+        scheduler.rollout_done(start.key, FailureKind.SANDBOX_UNAVAILABLE, False, 0.0)
+
+    first = driver.notice()
+    now = 20.3
+    assert driver.notice() == first
+    end = time.strptime(re.findall(r"until (\d\d:\d\d:\d\d) at", first.text)[0], "%H:%M:%S")
+    soon = time.localtime(time.time() + 30)
+    assert abs((end.tm_min * 60 + end.tm_sec) - (soon.tm_min * 60 + soon.tm_sec)) % 3600 < 3
+
+
+def test_a_disk_at_its_limit_is_not_full_and_free_in_turns(
+    run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, disk = 0.0, SimpleNamespace(free=0.0)
+    monkeypatch.setattr("orchestrator.driver.loop.shutil.disk_usage", lambda path: disk)
+    it = run(1, {"cluster.min_free_disk_gb": 10}, clock=lambda: now)
+    driver = it.make_driver()
+    scheduler = driver._scheduler
+    scheduler.add(Stage.GRADE, [RolloutKey("r", it.ids[0], 1)])
+    noticed = []
+    for free_gb in (10.5, 9.9, 10.1, 9.9, 10.9, 11.1, 10.5, 9.9):
+        now, disk.free = now + 60, free_gb * 1e9
+        driver._watch_disk()
+        noticed.append(driver.notice().about)
+
+    assert [bool(about) for about in noticed] == [False, *[True] * 4, False, False, True]
+    assert len(set(noticed[1:5])) == 1
+    assert noticed[-1] != noticed[1], "a new one"
+
+    scheduler.grade_done(scheduler.admit(now)[0].key, None, now)
+    now, disk.free = now + 60, 10.1e9
+    driver._watch_disk()
+    assert driver.notice() == Notice(), "where nothing runs that could free more, it is enough"

@@ -106,11 +106,16 @@ def test_a_grade_that_failed_is_redone_under_its_own_attempt() -> None:
     assert scheduler.admit(10) == [Start(Stage.GRADE, key_of("i0", 3))]
 
 
+def why_held(scheduler: Scheduler, now: float) -> str:
+    hold = scheduler.hold(now)
+    return hold.text if hold else ""
+
+
 def test_an_endpoint_that_is_away_admits_no_rollout_until_it_is_back() -> None:
     scheduler = make(rollouts=1, delay_s=0)
     scheduler.endpoint_away = "it hangs"
 
-    assert "away" in scheduler.hold_reason(1e9)
+    assert "away" in why_held(scheduler, 1e9)
     assert scheduler.admit(1e9) == []
     assert not scheduler.is_finished
     scheduler.endpoint_away = ""
@@ -128,10 +133,10 @@ def test_an_endpoint_that_is_away_does_not_keep_grades() -> None:
 def test_a_full_disk_admits_grades_only() -> None:
     scheduler = make()
     scheduler.add(Stage.GRADE, [key_of("g", 1)])
-    scheduler.disk_low = True
+    scheduler.disk_low_since = 0.0
 
     assert ids(scheduler.admit(0)) == ["g"]
-    assert "disk" in scheduler.hold_reason(0)
+    assert "disk" in why_held(scheduler, 0)
     assert not scheduler.is_idle
 
 
@@ -139,10 +144,30 @@ def test_failures_in_a_row_pause_and_then_one_goes_ahead() -> None:
     scheduler = make(rollouts=3, work=20, delay_s=0)
     end(scheduler, scheduler.admit(0), FailureKind.SANDBOX_UNAVAILABLE, now=0)
 
-    assert "3 rollouts failed in a row" in scheduler.hold_reason(0)
+    assert "3 rollouts failed in a row" in why_held(scheduler, 0)
     assert scheduler.admit(FIRST_PAUSE_S - 0.1) == []
     assert len(scheduler.admit(FIRST_PAUSE_S)) == 1
     assert scheduler.admit(FIRST_PAUSE_S) == []
+
+
+def test_a_pause_is_about_one_thing_however_many_fail_in_it_and_the_next_about_another() -> None:
+    scheduler = make(rollouts=6, work=20, delay_s=0)
+    holds = []
+    for now, key in enumerate(scheduler.admit(0)):
+        end(scheduler, [key], FailureKind.SANDBOX_UNAVAILABLE, now=now)
+        holds.append(scheduler.hold(now))
+    paused = [hold for hold in holds if hold is not None]
+    assert len(paused) == 1, "as many as slots"
+
+    scout = scheduler.admit(1000)
+    assert scheduler.hold(1000) is None
+    end(scheduler, scout, FailureKind.SANDBOX_UNAVAILABLE, now=1000)
+    paused.append(scheduler.hold(1001))
+    paused.append(scheduler.hold(1010))
+
+    assert [hold.until for hold in paused] == [5 + FIRST_PAUSE_S, *2 * [1000 + 2 * FIRST_PAUSE_S]]
+    assert paused[0].about != paused[1].about
+    assert paused[1] == paused[2], "nothing in it changes from second to second"
 
 
 def test_grades_that_fail_in_a_row_pause_too_and_lose_nothing() -> None:
@@ -152,7 +177,7 @@ def test_grades_that_fail_in_a_row_pause_too_and_lose_nothing() -> None:
         (start,) = [s for s in scheduler.admit(0) if s.stage is Stage.GRADE]
         scheduler.grade_done(start.key, FailureKind.HARNESS_UNAVAILABLE, 0)
 
-    assert "grades failed in a row" in scheduler.hold_reason(0)
+    assert "grades failed in a row" in why_held(scheduler, 0)
     assert not [s for s in scheduler.admit(FIRST_PAUSE_S - 1) if s.stage is Stage.GRADE]
     assert [s for s in scheduler.admit(FIRST_PAUSE_S) if s.stage is Stage.GRADE]
 
@@ -167,7 +192,7 @@ def test_the_pause_doubles_while_it_goes_on_and_a_success_ends_it() -> None:
     scout = scheduler.admit(30 + 2 * FIRST_PAUSE_S)
     end(scheduler, scout, None, now=100)
 
-    assert scheduler.hold_reason(100) == ""
+    assert why_held(scheduler, 100) == ""
     assert len(scheduler.admit(100)) == 3
 
 
@@ -193,4 +218,4 @@ def test_a_stop_admits_nothing_more_and_is_over_when_what_runs_is() -> None:
 
 def test_nothing_to_do_is_finished() -> None:
     assert make(work=0).is_finished
-    assert make(work=0).hold_reason(0) == ""
+    assert why_held(make(work=0), 0) == ""

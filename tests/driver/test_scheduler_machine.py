@@ -63,7 +63,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule(target=running)
     def admit(self) -> object:
-        held = self.scheduler.endpoint_away or self.scheduler.disk_low
+        held = self.scheduler.endpoint_away or self.scheduler.disk_low_since is not None
         starts = self.scheduler.admit(self.now)
         stages = [start.stage for start in starts]
         assert stages == sorted(stages), "grades first"
@@ -107,7 +107,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule(low=st.booleans())
     def disk_changes(self, low: bool) -> None:
-        self.scheduler.disk_low = low
+        self.scheduler.disk_low_since = self.now if low else None
 
     @precondition(lambda self: self.now > 2000)
     @rule()
@@ -133,7 +133,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         if not hasattr(self, "scheduler"):
             return
         stopped = self.scheduler.stopping
-        self.scheduler.disk_low = False
+        self.scheduler.disk_low_since = None
         for _ in range(1000):
             if self.scheduler.is_finished:
                 break

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from support.fake_proxy import FakeProxy
 from support.local_gateway import model_at
 
 from orchestrator.dataset import Dataset
@@ -44,10 +45,20 @@ def test_another_model_there_is_named(start: Start) -> None:
         require_endpoint(model_at(NOWHERE, served_name="other"), start("solves"))
 
 
-@pytest.mark.parametrize("base_url", [NOWHERE, "http://", "no url at all", "http://a b/v1"])
-def test_a_url_where_nothing_answers_says_how_to_set_it(base_url: str) -> None:
-    with pytest.raises(PrerequisiteError, match=r"model\.endpoint\.base_url"):
+@pytest.mark.parametrize(
+    ("base_url", "says"),
+    [
+        (NOWHERE, "Connection refused"),
+        ("http://[::1]:9/v1", ""),
+        ("http://no-such-host.invalid/v1", "no host of this name"),
+    ],
+)
+def test_a_url_where_nothing_answers_says_why_and_how_to_set_it(base_url: str, says: str) -> None:
+    with pytest.raises(PrerequisiteError, match=r"model\.endpoint\.base_url") as caught:
         require_endpoint(model_at(base_url), base_url)
+
+    assert says in caught.value.what
+    assert "\n" not in str(caught.value)
 
 
 @pytest.fixture
@@ -87,6 +98,39 @@ def test_a_server_that_is_no_api_is_a_prerequisite_with_its_cure(
 ) -> None:
     with pytest.raises(PrerequisiteError, match=cure):
         require_endpoint(model_at(NOWHERE), web_page(status))
+
+
+def test_a_server_that_has_moved_says_where_to(web_page: Callable[..., str]) -> None:
+    moved = web_page("301 Moved\r\nLocation: https://gpu:8000/v1/models")
+
+    with pytest.raises(PrerequisiteError, match=r"HTTP 301.* at https://gpu:8000/v1: "):
+        require_endpoint(model_at(NOWHERE), moved)
+    with pytest.raises(PrerequisiteError, match="HTTP 301"):
+        require_an_answer(model_at(NOWHERE), moved)
+
+
+PAGES = [
+    (b"200 OK", "not an OpenAI-compatible answer", "does not complete a chat"),
+    (b"503 Service Unavailable", "answers HTTP 503", "HTTP 503: <html>log in"),
+    (b"407 Who Are You", "wants a login", "wants a login"),
+    (b"502 Bad Gateway", "answers HTTP 502", "HTTP 502"),
+]
+
+
+@pytest.mark.parametrize(("status", "of_models", "of_chat"), PAGES)
+def test_what_a_proxy_says_in_a_servers_place_names_the_proxy(
+    status: bytes, of_models: str, of_chat: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = b"HTTP/1.1 " + status + b"\r\nContent-Length: 12\r\n\r\n<html>log in"
+    gpu = "http://gpu:8000/v1"
+    with FakeProxy(answer=page) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.place)
+        monkeypatch.delenv("no_proxy", raising=False)
+        for ask, says in ((require_endpoint, of_models), (require_an_answer, of_chat)):
+            with pytest.raises(PrerequisiteError, match=says) as caught:
+                ask(model_at(gpu), gpu)
+            assert f"through the proxy http://{proxy.place} of http_proxy" in caught.value.what
+            assert "\n" not in str(caught.value)
 
 
 def test_a_server_that_answers_is_ready_for_the_night(start: Start) -> None:

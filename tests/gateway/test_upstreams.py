@@ -7,11 +7,13 @@ import copy
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.fake_model import EVENT_STREAM, FakeModelServer, Reply, completion, error, stream
+from support.fake_proxy import FakeProxy
 from support.local_gateway import model_at
 
 from orchestrator.gateway.events import read_event, stream_error
@@ -148,6 +150,54 @@ def test_a_probe_asks_for_one_real_token(
 
     assert (probed.problem, probed.is_clear) == (problem, problem != "HTTP 503")
     assert server.probes == 1
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+def test_a_server_behind_a_proxy_is_asked_through_it(
+    server: FakeModelServer, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeProxy(urlsplit(server.base_url).port or 0) as proxy:
+        monkeypatch.setenv("http_proxy", f"{scheme}://{proxy.place}")
+        monkeypatch.delenv("no_proxy", raising=False)
+
+        assert asyncio.run(_ask_through_proxy()).status == 200
+        assert {word.partition(" ")[2] for word in proxy.asked} == {"gpu:8000"}
+        server.probe = lambda: error(500, "crashed")
+        assert asyncio.run(_probe_through_proxy()).endswith(
+            f"HTTP 500 through the proxy {scheme}://{proxy.place} of http_proxy"
+        )
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "says"),
+    [
+        (b"200 OK", Lost, "no JSON object"),
+        (b"301 Moved\r\nLocation: http://login/", Lost, "HTTP 301"),
+        (b"407 Who Are You", Lost, "wants a login"),
+        (b"503 Try Later", Busy, "HTTP 503"),
+    ],
+)
+def test_what_a_proxy_says_in_a_servers_place_is_no_answer(
+    status: bytes, kind: type[Exception], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = b"HTTP/1.1 " + status + b"\r\nContent-Length: 12\r\n\r\n<html>log in"
+    with FakeProxy(answer=page) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.place)
+        for name in ("http_proxy", "no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+
+        with pytest.raises(kind, match=rf"{says}.* through the proxy http://{proxy.place} of HTTP"):
+            asyncio.run(_ask_through_proxy())
+
+
+async def _ask_through_proxy() -> Any:
+    async with Upstreams(model_at("http://gpu:8000/v1")) as upstreams:
+        return await upstreams.ask("http://gpu:8000/v1", BODY)
+
+
+async def _probe_through_proxy() -> str:
+    async with Upstreams(model_at("http://gpu:8000/v1")) as upstreams:
+        return (await upstreams.probe("http://gpu:8000/v1")).problem
 
 
 def test_metrics_are_read_where_there_are_any(server: FakeModelServer) -> None:

@@ -152,3 +152,42 @@ def test_what_a_dead_session_left_goes_before_the_disk_is_judged(
     with pytest.raises(PrerequisiteError, match="GB free"), reopen(run_dir, CONSOLE):
         pass
     assert not left.exists()
+
+
+def test_a_change_on_resume_is_kept_and_on_record(request_of: Any, run_dir: Path) -> None:
+    with start(request_of(), CONSOLE):
+        pass
+    with reopen(run_dir, CONSOLE, settings={"cluster.workers": 7}, workers=3) as session:
+        assert session.config.cluster.workers == 3, "this time"
+        (made,) = session.lock.changes
+        assert (made.key, made.before, made.after) == ("cluster.workers", "auto", 7)
+
+    with reopen(run_dir, CONSOLE, settings={"cluster.grading.slots": 2}) as session:
+        assert session.config.cluster.workers == 7, "from then on"
+        assert [made.key for made in session.lock.changes] == [
+            "cluster.workers",
+            "cluster.grading.slots",
+        ]
+    with reopen(run_dir, CONSOLE) as session:
+        assert session.config.cluster.grading.slots == 2
+        assert len(session.lock.changes) == 2
+
+
+def test_a_change_that_is_refused_or_can_not_be_met_changes_nothing(
+    request_of: Any, run_dir: Path
+) -> None:
+    with start(request_of(), CONSOLE):
+        pass
+    paths = RunPaths(run_dir)
+    before = paths.config.read_bytes(), paths.lock.read_bytes()
+
+    for settings, problem in (
+        ({"rollout.max_steps": 1}, "start a new run"),
+        ({"cluster.min_free_disk_gb": 10**9}, "GB free"),
+    ):
+        with (
+            pytest.raises((ConfigError, PrerequisiteError), match=problem),
+            reopen(run_dir, CONSOLE, settings=settings),
+        ):
+            pass
+        assert (paths.config.read_bytes(), paths.lock.read_bytes()) == before

@@ -128,3 +128,37 @@ def test_changed_patch_is_graded_again_and_nothing_else_is(orchestrate: CommandL
     assert again.report["unresolved_ids"] == ["orchard__ledger-12"]
     assert "0 rollouts" in again.stderr
     assert "1 patches to grade" in again.stderr
+
+
+@pytest.mark.parametrize(
+    "proxy", ["http://127.0.0.1:9", "socks5h://127.0.0.1:9", "no proxy at all"]
+)
+def test_no_proxy_stands_between_the_parts_of_a_run(
+    orchestrate: CommandLine, proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, proxy)
+        monkeypatch.setenv(name.upper(), proxy)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+
+    ended = orchestrate.launch("process", "proxied", "--instances", "orchard__.*")
+
+    assert (ended.exit_code, ended.report["resolved"]) == (0, 3), ended.stderr
+
+
+def test_what_resume_changes_is_kept_and_stands_in_the_report(orchestrate: CommandLine) -> None:
+    first = orchestrate.launch("process", "changed", "--agent", "gold", "--slice", "0:1")
+    assert first.exit_code == 0, first.stderr
+
+    refused = orchestrate("resume", "changed", "--set", "rollout.max_steps=5")
+    refused.assert_one_line(2, "start a new run")
+    more = ("--set", "cluster.grading.slots=2", "--set", "rollout.retries.endpoint_unavailable=0")
+    again = orchestrate("resume", "changed", *more, "--json")
+
+    assert [line.partition(" (")[0] for line in again.report["changes"]] == [
+        "cluster.grading.slots 1 → 2",
+        "rollout.retries.endpoint_unavailable 5 → 0",
+    ]
+    report = (orchestrate.runs_dir / "changed" / "report.md").read_text(encoding="utf-8")
+    assert report.count("| changed on resume |") == 2

@@ -27,7 +27,7 @@ HUB_PULLS = 90
 
 
 class DockerBackend:
-    """Containers of the engine that DOCKER_HOST or Docker's default names."""
+    """Containers of the engine that `docker` speaks to as well (`address.find_engine`)."""
 
     isolates: ClassVar[bool] = True
     leftovers: ClassVar[tuple[str, ...]] = ("containers",)

@@ -7,15 +7,22 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import docker
 import docker.errors
-import docker.utils
 import requests.exceptions
 import urllib3.exceptions
+from docker.constants import MINIMUM_DOCKER_API_VERSION
 from docker.models.containers import Container
 
 from orchestrator.backends.base import SandboxSpec
+from orchestrator.backends.docker.address import (
+    EngineClient,
+    config_dir,
+    find_engine,
+    unreadable,
+)
 from orchestrator.backends.docker.streams import WholeOutputs
 from orchestrator.errors import PrerequisiteError, one_line
 from orchestrator.types import RolloutKey
@@ -32,32 +39,43 @@ ENGINE_ERRORS = (
 
 
 def connect(timeout_s: int = 120) -> docker.DockerClient:
-    """A client of the engine that DOCKER_HOST or Docker's default names.
+    """A client of the engine that `docker` speaks to as well.
 
     Raises:
-        PrerequisiteError: no engine answers.
+        PrerequisiteError: no engine answers, or it is not clear which one is meant.
     """
-    try:
-        client = docker.from_env(timeout=timeout_s)
-        client.ping()
-    except ENGINE_ERRORS as error:
-        where = os.environ.get("DOCKER_HOST", "the default socket")
-        raise PrerequisiteError(
-            f"no Docker engine answers at {where} ({type(error).__name__}).",
-            "Start Docker (or OrbStack), or set DOCKER_HOST; `docker info` shows whether it runs.",
-        ) from None
-    return client
+    return _connect(EngineClient, timeout_s)
 
 
 def connect_for_harness(timeout_s: int) -> docker.DockerClient:
     """A client for code that is not ours, with which no command's output is lost.
 
-    Raises:
-        PrerequisiteError: no engine answers.
+    Raises: as `connect`.
     """
-    client = connect(timeout_s)
-    client.api.close()
-    client.api = WholeOutputs(timeout=timeout_s, **docker.utils.utils.kwargs_from_env())
+    return _connect(WholeOutputs, timeout_s)
+
+
+def _connect(kind: type[EngineClient], timeout_s: int) -> docker.DockerClient:
+    engine = find_engine()
+    given: dict[str, Any] = {
+        "base_url": engine.url,
+        "timeout": timeout_s,
+        "tls": engine.tls or False,
+    }
+    try:
+        client = docker.DockerClient(**given, version=MINIMUM_DOCKER_API_VERSION)  # asks nothing
+        client.api.close()
+        client.api = kind(**given)
+        client.ping()
+    except (docker.errors.InvalidConfigFile, AttributeError, TypeError) as error:
+        # the SDK reads logins and proxies there, and takes them to be of the right form
+        raise unreadable(config_dir(os.environ) / "config.json", error) from None
+    except (*ENGINE_ERRORS, ValueError) as error:
+        raise PrerequisiteError(
+            f"no Docker engine answers at {engine} ({type(error).__name__}).",
+            "Start Docker (or OrbStack), or set DOCKER_HOST; `docker info` shows whether it runs, "
+            "`docker context ls` where else one may.",
+        ) from None
     return client
 
 

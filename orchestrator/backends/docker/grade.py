@@ -77,6 +77,7 @@ def _container_settings(request: GradeRequest) -> dict[str, Any]:
         "labels": labels(SandboxSpec.of(request.assignment), "grade"),
         "platform": cluster.sandbox.platform,
         "network_mode": "bridge" if cluster.grading.network else "none",
+        "use_config_proxy": cluster.grading.network,
         "mem_limit": memory,
         "memswap_limit": memory,
         "volumes": list(cluster.sandbox.mounts),

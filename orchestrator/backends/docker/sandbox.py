@@ -99,6 +99,7 @@ class DockerSandbox(ClosesOnExit):
                 network_mode="bridge" if spec.network else "none",
                 volumes=list(spec.mounts),
                 auto_remove=True,
+                use_config_proxy=spec.network,  # config.json's; without a way out they mislead
                 **container_limits(spec.memory_gb, spec.cpus, spec.pids),
             )
         except (PrerequisiteError, *ENGINE_ERRORS) as error:

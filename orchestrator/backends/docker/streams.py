@@ -15,8 +15,7 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import docker
-
+from orchestrator.backends.docker.address import EngineClient
 from orchestrator.backends.output import drain
 
 GO = b"\n"
@@ -58,7 +57,7 @@ def read_output(api: Any, exec_id: str, sink: Callable[[bytes], None], deadline:
     return done
 
 
-class WholeOutputs(docker.APIClient):
+class WholeOutputs(EngineClient):
     """Docker's SDK for those who call it themselves, as the official harness does, without its
     losses: a command's output comes whole, or raises ConnectionResetError where it was cut off."""
 

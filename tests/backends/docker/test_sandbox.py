@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 from support.specs import sandbox_spec
 
 from orchestrator.backends import Sandbox, find_backend
+from orchestrator.backends.docker.address import find_engine
 from orchestrator.backends.docker.engine import connect
 from orchestrator.errors import SandboxUnavailable
 from orchestrator.types import Instance
@@ -144,3 +146,20 @@ def test_without_an_engine_a_container_is_unavailable(
 
     with pytest.raises(SandboxUnavailable, match="no Docker engine"):
         find_backend("docker").start(sandbox_spec(instance, tmp_path))
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("network", [False, True])
+def test_proxies_of_dockers_settings_are_only_where_there_is_a_network(
+    open_sandbox: Open, network: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"proxies": {"default": {"httpProxy": "http://proxy:1"}}}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    monkeypatch.setenv("DOCKER_HOST", find_engine().url)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://of-this-host:1")
+
+    seen = open_sandbox("docker", network=network).exec("env", 10).text
+
+    assert ("http_proxy=http://proxy:1" in seen) == network
+    assert "of-this-host" not in seen

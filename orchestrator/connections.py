@@ -1,0 +1,189 @@
+"""Clients for HTTP, all made here: by the way to a server, and by whom it is trusted.
+
+`httpx` asks before the night and `aiohttp` through it. Left to themselves they read the environment
+differently (NO_PROXY, certificates), and what had been checked would not be what is used.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import PrerequisiteError, one_line
+from orchestrator.proxies import find_proxy
+
+if TYPE_CHECKING:
+    import aiohttp
+    import httpx
+
+UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
+"""What OpenSSL says where the other side speaks no TLS."""
+WANTS_LOGIN = "the proxy wants a login (HTTP 407): http://USER:PASSWORD@HOST:PORT"
+NO_SUCH_NAME = ("Name or service not known", "nodename nor servname", "No address associated")
+NAME_SERVER = "Temporary failure in name resolution"
+
+
+def open_client(url: str, **settings: Any) -> httpx.Client:
+    """A client for the server at a URL, for use as a context manager.
+
+    Raises:
+        PrerequisiteError: the environment names a proxy or certificates that can't be used.
+    """
+    import httpx
+
+    proxy = find_proxy(url)
+    context = trusted() if needs_trust(url) else False
+    hooks = {"response": [_require_no_login]} if proxy else None
+    return httpx.Client(
+        event_hooks=hooks,
+        proxy=httpx.Proxy(proxy.url, ssl_context=_proxy_context(proxy.url)) if proxy else None,
+        verify=context,
+        trust_env=False,
+        **settings,
+    )
+
+
+def open_session(
+    url: str, connector_settings: dict[str, Any] | None = None, **settings: Any
+) -> aiohttp.ClientSession:
+    """The same for aiohttp; inside an event loop. Raises as `open_client`."""
+    import aiohttp
+
+    proxy = find_proxy(url)
+    given = dict(connector_settings or {})
+    if needs_trust(url) or (proxy and needs_trust(proxy.url)):
+        given["ssl"] = trusted()
+    if proxy is not None and proxy.is_socks:
+        from aiohttp_socks import ProxyConnector
+
+        given.pop("socket_factory", None)  # it makes its own
+        socks: aiohttp.TCPConnector = ProxyConnector.from_url(proxy.url, rdns=True, **given)
+        return aiohttp.ClientSession(connector=socks, **settings)
+    connector = aiohttp.TCPConnector(**given)
+    if proxy is None:
+        return aiohttp.ClientSession(connector=connector, **settings)
+    return aiohttp.ClientSession(
+        connector=connector, proxy=proxy.url, raise_for_status=_require_no_login_async, **settings
+    )
+
+
+def network_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
+    """What a session's requests raise where the network fails; `others` beside it."""
+    import aiohttp
+    from aiohttp_socks import ProxyConnectionError, ProxyError, ProxyTimeoutError
+
+    of_socks = (ProxyError, ProxyConnectionError, ProxyTimeoutError)
+    return (aiohttp.ClientError, OSError, *of_socks, *others)  # TimeoutError is an OSError
+
+
+def no_connection() -> tuple[type[Exception], ...]:
+    """Those of them that say that there was nobody to ask."""
+    import aiohttp
+    from aiohttp_socks import ProxyConnectionError, ProxyError, ProxyTimeoutError
+
+    of_socks = (ProxyError, ProxyConnectionError, ProxyTimeoutError)
+    refused = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, ConnectionRefusedError)
+    return (*refused, *of_socks)
+
+
+def way_to(url: str) -> str:
+    """` through the proxy … of HTTP_PROXY`, to stand behind a problem; empty without a proxy."""
+    proxy = find_proxy(url)
+    return f" through {proxy}" if proxy else ""
+
+
+@contextmanager
+def environment_for(url: str) -> Iterator[None]:
+    """For a library that reads the environment by itself, and not all forms of NO_PROXY: meanwhile
+    it names the one proxy that the URL is asked through, or none, and no exceptions.
+
+    Raises:
+        PrerequisiteError: the environment's proxy or certificates can't be used.
+    """
+    require_way(url)
+    proxy = find_proxy(url)
+    before = dict(os.environ)
+    for name in before:
+        if name.lower() in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+            del os.environ[name]
+    if proxy is not None:
+        os.environ["ALL_PROXY"] = proxy.url
+    try:
+        yield
+    finally:
+        os.environ.update(before)
+        if "ALL_PROXY" not in before:
+            os.environ.pop("ALL_PROXY", None)
+
+
+def require_way(url: str) -> None:
+    """Raises PrerequisiteError where the environment's proxy or certificates can't be used."""
+    proxy = find_proxy(url)
+    if needs_trust(url) or (proxy and needs_trust(proxy.url)):
+        trusted()
+
+
+def needs_trust(url: str) -> bool:
+    return url.lower().startswith("https:")
+
+
+def trusted() -> ssl.SSLContext:
+    """Who is trusted: the files that SSL_CERT_FILE and SSL_CERT_DIR name; where they name none, the
+    system's certificates and those that come with httpx (macOS shows Python none of its own).
+
+    Raises:
+        PrerequisiteError: the file can't be read, or holds no certificate.
+    """
+    import httpx
+
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    if not file and not folder:
+        context = httpx.create_ssl_context(trust_env=False)
+        context.load_default_certs()
+        return context
+    try:
+        return ssl.create_default_context(cafile=file or None, capath=folder or None)
+    except OSError as error:
+        raise PrerequisiteError(
+            f"SSL_CERT_FILE is {file!r}, which holds no certificates that can be read "
+            f"({one_line(error.strerror or error, 80)}).",
+            "Correct the path, or unset it.",
+        ) from None
+
+
+def problem_words(error: BaseException) -> str:
+    """What kept an answer away, in one line: `no answer in time`, `ConnectError: …`."""
+    words = one_line(error, 200)
+    if "Proxy Authentication Required" in words or WANTS_LOGIN in words:
+        return WANTS_LOGIN
+    if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
+        return "no answer in time"
+    if UNTRUSTED in words:
+        return "its certificate is not trusted here; SSL_CERT_FILE names a file with those that are"
+    if any(sign in words for sign in NO_TLS):
+        return "it speaks no TLS: http:// is wanted, not https://"
+    if any(sign in words for sign in NO_SUCH_NAME):
+        return "there is no host of this name"
+    if NAME_SERVER in words:
+        return "no name server answers"
+    return f"{type(error).__name__}: {words}".removesuffix(": ")
+
+
+def _require_no_login(response: httpx.Response) -> None:
+    import httpx
+
+    if response.status_code == 407:
+        raise httpx.ProxyError(WANTS_LOGIN)
+
+
+async def _require_no_login_async(response: aiohttp.ClientResponse) -> None:
+    if response.status == 407:
+        raise ConnectionRefusedError(WANTS_LOGIN)
+
+
+def _proxy_context(proxy: str) -> ssl.SSLContext | None:
+    return trusted() if needs_trust(proxy) else None
