@@ -53,4 +53,4 @@ def test_the_run_folder_is_laid_out_as_the_docstring_draws_it() -> None:
 
 
 def test_the_harness_replaces_slashes_in_model_names() -> None:
-    assert harness_model_name("a/b/c") == "a__b__c"
+    assert harness_model_name("a/b/c", "r1") == "a__b__c"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from orchestrator.errors import ConfigError
 from orchestrator.plugins import BACKENDS
+from orchestrator.text_files import surrogate_problem
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -120,10 +124,20 @@ def make_request(
 
 
 def make_console(*, as_json: bool = False) -> Console:
-    """For people; it keeps off standard output where JSON goes there."""
+    """For people; it keeps off standard output where JSON goes there.
+
+    Names and errors are printed as they are: `[x]` and `:x:` in them are no markup.
+    """
     from rich.console import Console
 
-    return Console(stderr=as_json)
+    return Console(stderr=as_json, markup=False, emoji=False)
+
+
+def require_text_arguments(arguments: Sequence[str]) -> None:
+    """Raises ConfigError where one is no text in UTF-8: nothing could be written of it."""
+    for argument in arguments:
+        if surrogate_problem(argument):
+            raise ConfigError(f"the argument {argument!r} is no text in UTF-8")
 
 
 def print_json(value: object) -> None:
@@ -144,10 +158,9 @@ def report_and_exit(finished: Finished, console: Console, *, as_json: bool) -> N
 def run_folder(run: str, runs_dir: Path) -> Path:
     """The folder of a run given by its id, or by its path."""
     from orchestrator.config.keys import nearest
-    from orchestrator.errors import ConfigError
 
     for folder in (runs_dir / run, Path(run)):
-        if (folder / "run.yaml").is_file():
+        if os.path.isfile(folder / "run.yaml"):
             return folder
     known = sorted(path.parent.name for path in runs_dir.glob("*/run.yaml"))
     hint = nearest(run, known) if known else f"; {runs_dir} holds no runs"

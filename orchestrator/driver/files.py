@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from orchestrator.config.schema import RunConfig
-from orchestrator.errors import JournalError
+from orchestrator.errors import JournalError, one_line
 from orchestrator.journal import Journal, RunState
 from orchestrator.paths import RunPaths, write_atomic
 from orchestrator.types import GradeResult, Prediction, RolloutKey, RolloutResult, patch_sha256
@@ -71,7 +71,9 @@ def read_patch(paths: RunPaths, key: RolloutKey) -> str:
     try:
         return path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise JournalError(f"the patch {path} can't be read: {error}") from error
+        raise JournalError(
+            f"the patch {path} can't be read ({one_line(error)}): restore it, as text in UTF-8"
+        ) from error
 
 
 def read_patches(paths: RunPaths, state: RunState) -> dict[str, str]:
@@ -104,4 +106,5 @@ def disk_errors_as_journal_errors(paths: RunPaths) -> Iterator[None]:
 
 def _prediction_line(config: RunConfig, instance_id: str, patch: str) -> str:
     prediction = Prediction(instance_id, config.model_name_or_path, patch)
-    return json.dumps(prediction.as_dict(), ensure_ascii=False) + "\n"
+    # in ASCII: readers that split at every line break of Unicode find none but ours
+    return json.dumps(prediction.as_dict()) + "\n"

@@ -7,6 +7,7 @@ is left alone, and so is everything that is not ours.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,9 @@ from orchestrator.paths import RunPaths
 from orchestrator.plugins import BACKENDS
 from orchestrator.run.lock import RunLock
 from orchestrator.types import RolloutKey
+
+_RAY_SESSION = re.compile(r"/.*/session_[\w.-]+")
+"""The name of the folder of a local Ray."""
 
 
 @contextmanager
@@ -132,13 +136,16 @@ def _kind_of(paths: RunPaths) -> str:
 def _clean_ray(paths: RunPaths) -> Cleaned:
     """Ray's processes of a dead driver. On Linux they end with it; on macOS nothing ends them."""
     try:
-        session = paths.ray_session.read_text(encoding="utf-8").strip()
+        session = paths.ray_session.read_text(encoding="utf-8", errors="replace").strip()
     except FileNotFoundError:
         return Cleaned()
+    except OSError as error:
+        return Cleaned(problems=(f"{paths.ray_session}: {error.strerror}",))
     killed = 0
-    for process in psutil.process_iter():
+    is_one = _RAY_SESSION.fullmatch(session)  # what else stands there could be in any command line
+    for process in psutil.process_iter() if is_one else ():
         with contextlib.suppress(psutil.Error):
-            if session and any(session in word for word in process.cmdline()):
+            if any(session in word for word in process.cmdline()):
                 process.kill()
                 killed += 1
     paths.ray_session.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import platform
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from orchestrator.agents import AgentKind
 from orchestrator.backends import find_backend
 from orchestrator.config.schema import RunConfig
 from orchestrator.dataset import Dataset
+from orchestrator.dataset.kept import kept_rows
 from orchestrator.endpoint.fields import with_profile
 from orchestrator.errors import ConfigError, JournalError, one_line
 from orchestrator.paths import RunPaths, write_atomic
@@ -33,7 +35,9 @@ class DatasetLock(_Part):
     split: str = ""
     instances: int = 0
     sha256: str = ""
-    """Of the selected rows, in their order."""
+    """Of the selected rows, in their order, as their source had them."""
+    rows_sha256: str = ""
+    """Of the run's own rows.jsonl."""
 
 
 class SandboxLock(_Part):
@@ -92,6 +96,14 @@ class RunLock(_Part):
                 f"(see {paths.lock}); start a new run"
             )
 
+    def require_same_rows(self, rows: str, paths: RunPaths) -> None:
+        """Raises JournalError where somebody has changed the run's rows.jsonl."""
+        if self.dataset.rows_sha256 not in ("", _sha256(rows)):
+            raise JournalError(
+                f"{paths.rows} is not as the run wrote it (see {paths.lock}): restore it, or start "
+                "a new run"
+            )
+
 
 def make_lock(
     config: RunConfig, dataset: Dataset, checked: Checked, agent: AgentKind | None
@@ -106,6 +118,7 @@ def make_lock(
             split=benchmark.split,
             instances=len(dataset.instances),
             sha256=dataset.sha256,
+            rows_sha256=_sha256(kept_rows(dataset)),
         ),
         images=find_backend(host.kind).image_ids(dataset.instances),
         sandbox=SandboxLock(
@@ -120,6 +133,10 @@ def make_lock(
         serving=tuple({"base_url": s.base_url, **s.facts} for s in checked.serving),
         request_fields=with_profile(config.model, {}) if config.model else {},
     )
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def versions() -> dict[str, str]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -45,9 +46,20 @@ from orchestrator.run.cleanup import (
     clean_run,
     hold_driver_lock,
 )
-from orchestrator.run.folder import as_rollouts, create_run, record_rollouts, write_reports
+from orchestrator.run.folder import (
+    as_rollouts,
+    create_run,
+    open_dataset,
+    record_rollouts,
+    write_reports,
+)
 from orchestrator.run.lock import RunLock, make_lock
-from orchestrator.run.preflight import Checked, check_prerequisites, free_disk_gb
+from orchestrator.run.preflight import (
+    Checked,
+    check_prerequisites,
+    free_disk_gb,
+    require_task_folders,
+)
 from orchestrator.run.services import Services, start_services
 from orchestrator.types import Prediction
 
@@ -148,8 +160,9 @@ def reopen(
         config = config.model_copy(update={"cluster": cluster})
     lock = RunLock.read(paths)
     with waiting(console, f"reading {config.benchmark.name}"):
-        dataset = load_dataset(config.benchmark, config.selection)
-    lock.require_same_dataset(dataset, paths)
+        dataset, remark = open_dataset(paths, config, lock)
+    if remark:
+        console.print(remark, style="yellow", markup=False, highlight=False, soft_wrap=True)
     agent = load_agent_kind(config.agent, lock.versions) if config.agent else None
     with (
         disk_errors_as_journal_errors(paths),
@@ -173,6 +186,8 @@ def _clean_up_and_check(
     console: Console,
 ) -> Checked:
     """Clean up after dead sessions, which may have filled the disk; then check what is needed."""
+    planned = {key.instance_id for key in (*plan.rollouts, *plan.grades)}
+    require_task_folders([i for i in dataset.instances if i.instance_id in planned])
     host = choose_host(config, dataset.instances)
     # where `auto` chooses the kind, earlier sessions may have had another
     others = BACKENDS if config.cluster.sandbox.kind == AUTO else ()
@@ -265,7 +280,7 @@ def _image_warnings(session: Session, slots: int) -> Sequence[str]:
 
 
 def _require_new(paths: RunPaths) -> None:
-    if paths.journal.exists():
+    if os.path.exists(paths.journal):
         raise ConfigError(
             f"run {paths.run_id!r} exists in {paths.root.parent}: "
             f"`resume {paths.root}` goes on with it, --run-id NAME starts another"

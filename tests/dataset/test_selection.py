@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.config.schema import Selection
-from orchestrator.dataset import select
+from orchestrator.dataset.selection import select
 from orchestrator.errors import ConfigError
 
 IDS = ["django__django-1", "django__django-12", "astropy__astropy-3", "sympy__sympy-4"]
