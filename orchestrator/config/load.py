@@ -15,12 +15,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from pydantic import ValidationError
 
 from orchestrator.config.keys import Keys, nearest
 from orchestrator.config.schema import RUN_ID, AgentSettings, RunConfig, find_agent_kind
-from orchestrator.config.yaml_files import parse_yaml, read_yaml
+from orchestrator.config.yaml_files import dump_yaml, parse_yaml, read_yaml
 from orchestrator.errors import ConfigError, one_line
 
 KINDS = ("models", "agents", "benchmarks", "clusters")
@@ -129,8 +128,7 @@ def _upgrade_agent(data: dict[str, Any]) -> None:
 
 def dump_run_config(config: RunConfig) -> str:
     """The text of a run.yaml."""
-    data = config.model_dump(mode="json")
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+    return dump_yaml(config.model_dump(mode="json"))
 
 
 def _drop(data: dict[str, Any], section: str, key: str) -> None:

@@ -6,6 +6,7 @@ make a file too large to be a configuration, and values that nobody can make.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from orchestrator.text_files import read_text, surrogate_problem
 
 MAX_VALUES = 100_000
 """In one file, with aliases written out."""
+_BREAKS = re.compile("[\x85\u2028\u2029\ufeff]")
+"""What PyYAML writes as it is in a plain text, and reads as something else."""
 
 
 def read_yaml(path: Path, name: str) -> Any:
@@ -44,6 +47,23 @@ def parse_yaml(text: str) -> Any:
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
         # of values that PyYAML can't make it raises whatever it meets: `!!bool x`, 2024-13-45
         raise ValueError(one_line(error)) from None
+
+
+def dump_yaml(data: Any) -> str:
+    """A text of which `parse_yaml` makes the same again, in the order of its keys."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+class _Dumper(yaml.SafeDumper):
+    pass
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    style = '"' if _BREAKS.search(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 def _count_values(node: yaml.Node, known: dict[yaml.Node, int]) -> int:

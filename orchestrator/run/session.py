@@ -186,9 +186,10 @@ def _clean_up_and_check(
     console: Console,
 ) -> Checked:
     """Clean up after dead sessions, which may have filled the disk; then check what is needed."""
-    planned = {key.instance_id for key in (*plan.rollouts, *plan.grades)}
-    require_task_folders([i for i in dataset.instances if i.instance_id in planned])
-    host = choose_host(config, dataset.instances)
+    left = {key.instance_id for key in (*plan.rollouts, *plan.grades)}
+    planned = [instance for instance in dataset.instances if instance.instance_id in left]
+    require_task_folders(planned)
+    host = choose_host(config, planned)
     # where `auto` chooses the kind, earlier sessions may have had another
     others = BACKENDS if config.cluster.sandbox.kind == AUTO else ()
     clean_before_session(paths, host.kind, others, console)
