@@ -103,9 +103,9 @@ class RunPaths:
     def scratch(self) -> Path:
         return self.root / "scratch"
 
-    @property
-    def harness_logs(self) -> Path:
-        return self.root / "logs" / "run_evaluation" / self.run_id
+    def harness_logs(self, run_id: str) -> Path:
+        """Of the run's own id: its folder may have been given another name."""
+        return self.root / "logs" / "run_evaluation" / run_id
 
     def rollout(self, key: RolloutKey) -> Path:
         return self.root / "rollouts" / folder_name(key.instance_id) / str(key.attempt)
@@ -113,9 +113,9 @@ class RunPaths:
     def patch(self, key: RolloutKey) -> Path:
         return self.rollout(key) / "patch.diff"
 
-    def harness_log(self, model: str, instance_id: str) -> Path:
-        model_name = harness_model_name(model, self.run_id)
-        return self.harness_logs / model_name / folder_name(instance_id)
+    def harness_log(self, model: str, key: RolloutKey) -> Path:
+        model_name = harness_model_name(model, key.run_id)
+        return self.harness_logs(key.run_id) / model_name / folder_name(key.instance_id)
 
 
 def user_cache() -> Path:
@@ -136,7 +136,7 @@ def folder_name(name: str, max_bytes: int = FOLDER_NAME_BYTES) -> str:
     if readable == name and fits and not _SHORTENED.search(name):
         return name
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    head = readable.encode("utf-8")[: max_bytes - 17].decode("utf-8", "ignore")
+    head = readable.lstrip(".").encode("utf-8")[: max_bytes - 17].decode("utf-8", "ignore")
     return f"{head}~{digest}"
 
 

@@ -49,7 +49,7 @@ def test_the_run_folder_is_laid_out_as_the_docstring_draws_it() -> None:
 
     assert paths.run_id == "r1"
     assert paths.patch(RolloutKey("r1", "i-1", 2)) == Path("/runs/r1/rollouts/i-1/2/patch.diff")
-    assert paths.harness_log("org/model__mini", "i-1") == Path(
+    assert paths.harness_log("org/model__mini", RolloutKey("r1", "i-1", 2)) == Path(
         "/runs/r1/logs/run_evaluation/r1/org__model__mini/i-1"
     )
 
@@ -95,8 +95,8 @@ def test_any_names_are_folders_of_their_own_inside_of_the_runs(one: str, other: 
     for name in (one, other):
         for path, parent in (
             (paths.rollout(RolloutKey("r1", name, 1)).parent, Path("/runs/r1/rollouts")),
-            (paths.harness_log("model", name), paths.harness_logs / "model"),
-            (paths.harness_log(name, "a__b-1").parent, paths.harness_logs),
+            (paths.harness_log("m", RolloutKey("r1", name, 1)), paths.harness_logs("r1") / "m"),
+            (paths.harness_log(name, RolloutKey("r1", "i", 1)).parent, paths.harness_logs("r1")),
         ):
             assert path.parent == parent
             assert path.name not in ("", ".", "..")

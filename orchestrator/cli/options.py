@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from orchestrator.config import RunRequest
     from orchestrator.run.session import Finished
 
+
+def _possible(runs_dir: Path) -> Path:
+    """Raises ConfigError for a path that can't be looked at, such as one that is too long."""
+    try:
+        runs_dir.exists()
+    except OSError as error:
+        raise ConfigError(f"--runs-dir {runs_dir}: {error.strerror}") from None
+    return runs_dir
+
+
 BenchmarkArg = Annotated[
     str,
     typer.Argument(
@@ -41,7 +51,10 @@ ClusterOption = Annotated[
 RunIdOption = Annotated[
     str | None, typer.Option("--run-id", help="Name of the run; made up if absent.")
 ]
-RunsDirOption = Annotated[Path, typer.Option("--runs-dir", help="Where the runs' folders lie.")]
+RunsDirOption = Annotated[
+    Path,
+    typer.Option("--runs-dir", help="Where the runs' folders lie.", callback=_possible),
+]
 InstancesOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -83,8 +83,8 @@ def _filled(value: str) -> str:
 def _instance_id(value: str) -> str:
     if not _ID.fullmatch(value):
         raise _problem(
-            f"{_shown(value)} can't name a folder and a container: letters, digits, '_', '.' and "
-            "'-' can, and a letter or digit comes first"
+            f"{_shown(value)} can't name a folder and a container: use letters, digits, '_', '.' "
+            "and '-', and begin with a letter or digit"
         )
     if len(value) > FOLDER_NAME_BYTES:
         raise _problem(f"{_shown(value)} has more than {FOLDER_NAME_BYTES} characters")

@@ -45,7 +45,7 @@ def save_rollout(paths: RunPaths, result: RolloutResult) -> None:
 
 def save_grade(config: RunConfig, paths: RunPaths, result: GradeResult) -> None:
     """Put the harness's files where it would have put them; those of an older patch go away."""
-    folder = paths.harness_log(config.model_name_or_path, result.key.instance_id)
+    folder = paths.harness_log(config.model_name_or_path, result.key)
     shutil.rmtree(folder, ignore_errors=True)
     for name, data in sorted(result.files.items(), key=lambda item: item[0] == "report.json"):
         write_atomic(folder / name, data)
@@ -99,7 +99,7 @@ def disk_errors_as_journal_errors(paths: RunPaths) -> Iterator[None]:
         if error.errno not in DISK_ERRORS and error.filename is None:
             raise  # not of a file
         raise JournalError(
-            f"{paths.root}: {error.strerror or error}. "
+            f"{error.filename2 or error.filename or paths.root}: {error.strerror or error}. "
             "Nothing recorded is lost: mend it and resume."
         ) from error
 

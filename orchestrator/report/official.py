@@ -55,7 +55,7 @@ def write_official_report(
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         # it takes for granted what lies there, which a person may have changed
         raise JournalError(
-            f"the official report can't be made of {paths.harness_logs} "
+            f"the official report can't be made of {paths.harness_logs(config.run_id)} "
             f"({one_line(f'{type(error).__name__}: {error}')}): restore what was changed there. "
             f"Our own is {paths.report_md}"
         ) from error

@@ -33,7 +33,7 @@ def hold_driver_lock(paths: RunPaths) -> Iterator[None]:
     """Be the run's one driver. The lock ends with the process, however it ends.
 
     Raises:
-        PrerequisiteError: another driver is at work on this run.
+        PrerequisiteError: another driver is at work on this run, or its lock is no file.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -43,6 +43,8 @@ def hold_driver_lock(paths: RunPaths) -> Iterator[None]:
                 f"run {paths.run_id} is live (driver {error.holder or 'unknown'}).",
                 "Wait for it, or stop it with Ctrl-C where it runs.",
             ) from None
+        except OSError as error:
+            raise PrerequisiteError(f"{paths.driver_lock}: {error.strerror}.") from None
         yield
 
 

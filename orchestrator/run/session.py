@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -281,7 +280,7 @@ def _image_warnings(session: Session, slots: int) -> Sequence[str]:
 
 
 def _require_new(paths: RunPaths) -> None:
-    if os.path.exists(paths.journal):
+    if paths.journal.exists():
         raise ConfigError(
             f"run {paths.run_id!r} exists in {paths.root.parent}: "
             f"`resume {paths.root}` goes on with it, --run-id NAME starts another"

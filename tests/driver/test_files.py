@@ -119,7 +119,7 @@ def test_a_patch_that_is_gone_is_an_error(paths: RunPaths) -> None:
 def test_the_files_of_an_older_patchs_grade_go_away(
     paths: RunPaths, demo_config: RunConfig
 ) -> None:
-    folder = paths.harness_log("scripted__mini", "a")
+    folder = paths.harness_log("scripted__mini", key_of("a"))
     save_grade(demo_config, paths, replace(graded("a", True), files={"old.log": b"1"}))
     save_grade(demo_config, paths, replace(graded("a", True), files={"report.json": b"2"}))
 
