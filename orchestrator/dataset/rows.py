@@ -40,6 +40,8 @@ _IMAGE = re.compile(
 )
 """Docker's grammar of image references: github.com/distribution/reference, reference.go."""
 _IMAGE_NAME_CHARS = 255
+MAX_DEPTH = 100
+"""Of lists and objects within each other, in one value."""
 
 
 @dataclass(frozen=True)
@@ -156,17 +158,20 @@ def _eval_type(value: str) -> str:
 
 
 def _assets(value: Any) -> Any:
-    """Binary files that the harness adds to a patch, as JSON or as its value."""
+    """Binary files that the harness adds to the two patches, as JSON or as its value. What stands
+    there of the problem statement is for others, in forms of their own."""
     if not value:
         return {}
     try:
         found = parse_json(value) if isinstance(value, str) else value
     except ValueError as error:
         raise _problem(f"is {json_problem(error, value)}") from None
-    lists = found.values() if isinstance(found, dict) else [None]
-    entries = [entry for listed in lists for entry in (listed if isinstance(listed, list) else [0])]
-    if not all(isinstance(entry, dict) for entry in entries):
-        raise _problem("is no object of lists of files")
+    if not isinstance(found, dict):
+        raise _problem(f"is {kind_of(found)}, and must be an object")
+    for key in ("patch", "test_patch"):
+        files = found.get(key) or []
+        if not isinstance(files, list) or not all(isinstance(file, dict) for file in files):
+            raise _problem(f"holds no list of files at {key}")
     return found
 
 
@@ -269,8 +274,14 @@ def _ask_harness(values: dict[str, Any]) -> None:
         raise ValueError(f"the harness can't grade it ({words})") from None
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON has it, of what pandas, numpy, Arrow and YAML make. No value is null."""
+def _plain(value: Any, depth: int = 0) -> Any:
+    """A value as JSON has it, of what pandas, numpy, Arrow and YAML make. No value is null.
+
+    Raises:
+        RecursionError: it is nested too deeply to be read again wherever it is read.
+    """
+    if depth > MAX_DEPTH:
+        raise RecursionError
     if hasattr(value, "tolist"):  # numpy's arrays and scalars
         value = value.tolist()
     if value is None or isinstance(value, str | bool | int):
@@ -278,7 +289,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return None if math.isnan(value) else value if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_plain(item, depth + 1) for item in value]
     return None if type(value).__name__ in ("NAType", "NaTType") else str(value)

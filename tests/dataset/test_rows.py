@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from support.benchmark import FORMATS, MARKED, as_jsonl, as_parquet, result_or_line, row
 
 from orchestrator.config.schema import Benchmark, Selection
-from orchestrator.dataset import load_dataset
+from orchestrator.dataset import Dataset, load_dataset
+from orchestrator.dataset.kept import kept_rows
 from orchestrator.dataset.rows import SourceRow, check_rows
 from orchestrator.errors import ConfigError
 from orchestrator.gold_answers import unseal
@@ -93,8 +94,9 @@ CASES = [
     ("version", ["1"], "version is a list, and must be text"),
     ("version", True, "version is true or false, and must be text"),
     ("image_assets", "{", "image_assets is not JSON"),
-    ("image_assets", "[1]", "image_assets is no object of lists of files"),
-    ("image_assets", {"test_patch": ["a.png"]}, "image_assets is no object of lists of files"),
+    ("image_assets", "[1]", "image_assets is a list, and must be an object"),
+    ("image_assets", {"test_patch": ["a.png"]}, "holds no list of files at test_patch"),
+    ("image_assets", {"patch": "a.png"}, "image_assets holds no list of files at patch"),
 ]
 
 
@@ -145,6 +147,8 @@ def test_a_column_that_is_missing_is_told(column: str) -> None:
         ("eval_type", "fail_only", ...),
         ("image_assets", None, {}),
         ("image_assets", '{"test_patch": []}', {"test_patch": []}),
+        ("image_assets", {"test_patch": [{"path": "a"}], "problem_statement": ["url"]}, ...),
+        *[(name, 1, ...) for name in ("model_config", "model_dump", "__class__", "copy", " ", "")],
         ("more", float("nan"), None),
         ("more", [float("inf"), {1: (2, b"x")}], ["inf", {"1": [2, "b'x'"]}]),
     ],
@@ -236,6 +240,21 @@ def test_three_hundred_rows_are_checked_in_a_moment() -> None:
     check_rows(rows, "x")
 
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("depth", [99, 101, 102, 300, 900, 990, 5000])
+def test_any_depth_is_taken_or_told(tmp_path: Path, depth: int) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row(more="X")).replace('"X"', "[" * depth + "]" * depth))
+
+    read = result_or_line(lambda: load_dataset(Benchmark(name="b", source=str(path))))
+
+    if depth > 101:
+        assert isinstance(read, str)
+        assert "nested too deeply" in read
+    else:
+        assert isinstance(read, Dataset)
+        assert kept_rows(read)
 
 
 values = st.recursive(

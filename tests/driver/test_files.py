@@ -78,6 +78,16 @@ def test_a_prediction_has_the_official_keys_and_its_patch_unchanged(
     ]
 
 
+def test_a_prediction_is_one_line_for_readers_that_split_at_any_line_break(
+    paths: RunPaths, demo_config: RunConfig
+) -> None:
+    patch = "a\u2028b\u2029\x85\x0b\x0c\x1c\x1d\x1e\r\n🚀"
+    append_prediction(demo_config, paths, rolled("a", patch=patch))
+
+    (line,) = paths.predictions.read_bytes().decode("ascii").splitlines()
+    assert json.loads(line)["model_patch"] == patch
+
+
 def test_a_line_that_a_kill_cut_short_is_mended(paths: RunPaths, demo_config: RunConfig) -> None:
     save_rollout(paths, rolled("a", patch=PATCH))
     append_prediction(demo_config, paths, rolled("a", patch=PATCH))
