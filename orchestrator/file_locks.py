@@ -32,7 +32,7 @@ def hold_lock(path: Path, *, shared: bool = False) -> Iterator[None]:
         Locked: it is taken.
         OSError: the file can't be opened.
     """
-    with open(path, "a+", encoding="utf-8") as file:
+    with open(path, "a+", encoding="utf-8", errors="replace") as file:
         try:
             fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:

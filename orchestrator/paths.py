@@ -3,6 +3,8 @@
 runs/<run_id>/
     run.yaml                 the merged RunConfig that the run was started with
     lock.json                what the number depends on: versions, digests, serving facts
+    rows.jsonl               the benchmark's rows that the run covers, answers too; sandboxes of
+                             kinds that isolate never see it
     journal.sqlite           the record: one row a rollout, one a grade
     driver.lock              held (flock) by the live driver
     gateway.log              outages and lost requests, one line each
@@ -17,19 +19,30 @@ runs/<run_id>/
     report.{json,md}
     scratch/                 copies that process sandboxes work in; empty between runs
 
+<instance_id> and <model> become folders by `folder_name`, which leaves ordinary names as they are.
+
 <cache>/agents/<kind>/       an agent with an installation of its own; its module draws it
                              (<cache>: $SWE_ORCHESTRATOR_CACHE, or the user's cache folder)
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
 from orchestrator.types import RolloutKey
+
+FILE_NAME_BYTES = 255
+"""What file systems take of one name."""
+FOLDER_NAME_BYTES = 200
+"""Leaves room for what is put behind a name: a number, a temporary file's ending."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_SHORTENED = re.compile(r"~[0-9a-f]{16}\Z")
 
 
 @dataclass(frozen=True)
@@ -53,6 +66,10 @@ class RunPaths:
     @property
     def lock(self) -> Path:
         return self.root / "lock.json"
+
+    @property
+    def rows(self) -> Path:
+        return self.root / "rows.jsonl"
 
     @property
     def journal(self) -> Path:
@@ -86,18 +103,19 @@ class RunPaths:
     def scratch(self) -> Path:
         return self.root / "scratch"
 
-    @property
-    def harness_logs(self) -> Path:
-        return self.root / "logs" / "run_evaluation" / self.run_id
+    def harness_logs(self, run_id: str) -> Path:
+        """Of the run's own id: its folder may have been given another name."""
+        return self.root / "logs" / "run_evaluation" / run_id
 
     def rollout(self, key: RolloutKey) -> Path:
-        return self.root / "rollouts" / key.instance_id / str(key.attempt)
+        return self.root / "rollouts" / folder_name(key.instance_id) / str(key.attempt)
 
     def patch(self, key: RolloutKey) -> Path:
         return self.rollout(key) / "patch.diff"
 
-    def harness_log(self, model: str, instance_id: str) -> Path:
-        return self.harness_logs / harness_model_name(model) / instance_id
+    def harness_log(self, model: str, key: RolloutKey) -> Path:
+        model_name = harness_model_name(model, key.run_id)
+        return self.harness_logs(key.run_id) / model_name / folder_name(key.instance_id)
 
 
 def user_cache() -> Path:
@@ -107,9 +125,28 @@ def user_cache() -> Path:
     return cache.resolve()
 
 
-def harness_model_name(model: str) -> str:
-    """The folder name that the official harness makes of a model's name."""
-    return model.replace("/", "__")
+def folder_name(name: str, max_bytes: int = FOLDER_NAME_BYTES) -> str:
+    """The name of the folder that belongs to somebody's name for something.
+
+    It is one folder's name, whatever it is made from, and differs where the names do: what no
+    folder can be called is written with dashes, cut, and given a digest of the whole name.
+    """
+    readable = _CONTROL.sub("-", name).replace("/", "-")
+    fits = len(readable.encode("utf-8")) <= max_bytes and readable not in ("", ".", "..")
+    if readable == name and fits and not _SHORTENED.search(name):
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    head = readable.lstrip(".").encode("utf-8")[: max_bytes - 17].decode("utf-8", "ignore")
+    return f"{head}~{digest}"
+
+
+def harness_model_name(model: str, run_id: str) -> str:
+    """The model's name that the official harness is given.
+
+    The harness makes a folder of it, `/` written as `__`, and the file `<model>.<run_id>.json`.
+    """
+    room = FILE_NAME_BYTES - len(f".{run_id}.json".encode("utf-8", "surrogatepass"))
+    return folder_name(model.replace("/", "__"), max(room, 40))
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:

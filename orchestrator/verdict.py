@@ -47,7 +47,7 @@ def verdict(instance_id: str, files: Mapping[str, bytes]) -> tuple[bool, GradeRe
             return False, GradeReason.PATCH_DOES_NOT_APPLY
         if TIMED_OUT.search(output):
             return False, GradeReason.TESTS_TIMED_OUT
-        last = [line for line in log.splitlines() if "ERROR" in line or "Error" in line]
+        last = [line for line in log.split("\n") if "ERROR" in line or "Error" in line]
         raise HarnessUnavailable(
             f"{instance_id}: no report: {last[-1][:300] if last else 'no log'}"
         )

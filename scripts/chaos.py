@@ -149,8 +149,8 @@ def check(run_dir: Path, expected: dict[str, str], sandbox: str) -> list[str]:
     state = read_journal(RunPaths(run_dir).journal)
     graded = Counter(row.instance_id for row in state.grades if row.resolved is not None)
     problems += [f"{i} graded {count} times" for i, count in graded.items() if count != 1]
-    lines = (run_dir / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
-    predicted = Counter(json.loads(line)["instance_id"] for line in lines)
+    lines = (run_dir / "predictions.jsonl").read_text(encoding="utf-8").split("\n")
+    predicted = Counter(json.loads(line)["instance_id"] for line in lines if line)
     if set(predicted) != set(expected) or set(predicted.values()) != {1}:
         problems.append(f"predictions.jsonl holds {sum(predicted.values())} lines")
     problems += left_running(run_dir, sandbox)

@@ -15,7 +15,8 @@ TASKS = ("/demo/tasks/", "/smoke/tasks/")
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if not any(t in p.as_posix() for t in TASKS))
 
 ORDER = (
-    *("text", "types", "errors", "paths", "file_locks", "gold_answers", "plugins"),
+    *("text", "types", "errors", "paths", "text_files", "file_locks"),
+    *("predictions", "gold_answers", "plugins"),
     *("proxies", "connections"),
     *("config", "dataset", "verdict"),
     *("endpoint", "backends", "agents", "scripted"),
@@ -28,7 +29,7 @@ BUNDLED = ("demo", "smoke")
 """Folders of data."""
 
 ANSWERS_ARE_OPENED_BY = {
-    "orchestrator.dataset",
+    "orchestrator.dataset.load",
     "orchestrator.agents.gold",
     "orchestrator.backends.grading",
     "orchestrator.scripted.endpoint",
@@ -95,6 +96,13 @@ def test_a_module_imports_only_its_own_part_and_those_before_it(path: Path) -> N
 
 def test_only_those_who_may_see_the_answers_import_them() -> None:
     assert importers_of("orchestrator.gold_answers") == ANSWERS_ARE_OPENED_BY
+
+
+def test_whole_rows_are_given_only_to_who_keeps_them_with_the_run() -> None:
+    assert importers_of("orchestrator.dataset.kept") == {
+        "orchestrator.run.folder",
+        "orchestrator.run.lock",
+    }
 
 
 def test_only_the_ray_executor_imports_ray() -> None:

@@ -3,8 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from orchestrator.paths import RunPaths, harness_model_name, write_atomic
+from orchestrator.paths import RunPaths, folder_name, harness_model_name, write_atomic
 from orchestrator.types import RolloutKey
 
 
@@ -47,10 +49,66 @@ def test_the_run_folder_is_laid_out_as_the_docstring_draws_it() -> None:
 
     assert paths.run_id == "r1"
     assert paths.patch(RolloutKey("r1", "i-1", 2)) == Path("/runs/r1/rollouts/i-1/2/patch.diff")
-    assert paths.harness_log("org/model__mini", "i-1") == Path(
+    assert paths.harness_log("org/model__mini", RolloutKey("r1", "i-1", 2)) == Path(
         "/runs/r1/logs/run_evaluation/r1/org__model__mini/i-1"
     )
 
 
 def test_the_harness_replaces_slashes_in_model_names() -> None:
-    assert harness_model_name("a/b/c") == "a__b__c"
+    assert harness_model_name("a/b/c", "r1") == "a__b__c"
+
+
+ODD_NAMES = (
+    *("", ".", "..", "/", "../../escape", "/etc/passwd", "a/../b", "a\0b", "a\nb", "\x1b[2J"),
+    *("\ud800", "x" * 256, "é" * 128, "🚀" * 64, "a~0123456789abcdef", "a\u2028b", "a\x7f"),
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["django__django-1", "Qwen 3.5 (mine)", "a:b", ".hidden", "-x", "a..b", "é", "a~b", "x" * 200],
+)
+def test_a_name_that_a_folder_can_have_is_the_folders(name: str) -> None:
+    assert folder_name(name) == name
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_what_no_folder_can_be_called_is_told_apart_by_a_digest(name: str, tmp_path: Path) -> None:
+    folder = folder_name(name)
+
+    (tmp_path / folder).mkdir()
+    assert [p.name for p in tmp_path.iterdir()] == [folder]
+    assert folder[-17] == "~"
+
+
+def test_a_folders_name_is_the_same_in_every_version() -> None:
+    assert folder_name("a/b") == "a-b~c14cddc033f64b9d"
+
+
+any_text = st.text(st.characters()) | st.sampled_from(ODD_NAMES) | st.text("./~a\\\0", max_size=8)
+
+
+@pytest.mark.fuzz
+@given(any_text, any_text)
+def test_any_names_are_folders_of_their_own_inside_of_the_runs(one: str, other: str) -> None:
+    paths = RunPaths(Path("/runs/r1"))
+    for name in (one, other):
+        for path, parent in (
+            (paths.rollout(RolloutKey("r1", name, 1)).parent, Path("/runs/r1/rollouts")),
+            (paths.harness_log("m", RolloutKey("r1", name, 1)), paths.harness_logs("r1") / "m"),
+            (paths.harness_log(name, RolloutKey("r1", "i", 1)).parent, paths.harness_logs("r1")),
+        ):
+            assert path.parent == parent
+            assert path.name not in ("", ".", "..")
+            assert len(path.name.encode()) <= 255
+            assert "\0" not in path.name
+    assert (folder_name(one) == folder_name(other)) == (one == other)
+
+
+@pytest.mark.fuzz
+@given(any_text, st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", fullmatch=True))
+def test_the_harness_can_write_its_report_of_any_model(model: str, run_id: str) -> None:
+    name = harness_model_name(model, run_id)
+
+    assert name.replace("/", "__") == name, "the harness makes no other name of it"
+    assert len(f"{name}.{run_id}.json".encode()) <= 255

@@ -9,6 +9,7 @@ import typer
 
 from orchestrator import __version__
 from orchestrator.cli import agents, bench, grading, profiles, runs, start
+from orchestrator.cli.options import require_text_arguments
 
 app = typer.Typer(
     name="orchestrator",
@@ -47,6 +48,7 @@ def main() -> None:
     from orchestrator.errors import EXIT_INTERRUPTED, OrchestratorError
 
     try:
+        require_text_arguments(sys.argv)
         app(prog_name="python -m orchestrator")
     except OrchestratorError as error:
         typer.echo(f"error: {error}", err=True)

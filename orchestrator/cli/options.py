@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from orchestrator.errors import ConfigError
 from orchestrator.plugins import BACKENDS
+from orchestrator.text_files import surrogate_problem
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from orchestrator.config import RunRequest
     from orchestrator.run.session import Finished
+
+
+def _possible(runs_dir: Path) -> Path:
+    """Raises ConfigError for a path that can't be looked at, such as one that is too long."""
+    try:
+        runs_dir.exists()
+    except OSError as error:
+        raise ConfigError(f"--runs-dir {runs_dir}: {error.strerror}") from None
+    return runs_dir
+
 
 BenchmarkArg = Annotated[
     str,
@@ -37,7 +51,10 @@ ClusterOption = Annotated[
 RunIdOption = Annotated[
     str | None, typer.Option("--run-id", help="Name of the run; made up if absent.")
 ]
-RunsDirOption = Annotated[Path, typer.Option("--runs-dir", help="Where the runs' folders lie.")]
+RunsDirOption = Annotated[
+    Path,
+    typer.Option("--runs-dir", help="Where the runs' folders lie.", callback=_possible),
+]
 InstancesOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -126,10 +143,20 @@ def parse_settings(texts: list[str] | None) -> dict[str, Any]:
 
 
 def make_console(*, as_json: bool = False) -> Console:
-    """For people; it keeps off standard output where JSON goes there."""
+    """For people; it keeps off standard output where JSON goes there.
+
+    Names and errors are printed as they are: `[x]` and `:x:` in them are no markup.
+    """
     from rich.console import Console
 
-    return Console(stderr=as_json)
+    return Console(stderr=as_json, markup=False, emoji=False)
+
+
+def require_text_arguments(arguments: Sequence[str]) -> None:
+    """Raises ConfigError where one is no text in UTF-8: nothing could be written of it."""
+    for argument in arguments:
+        if surrogate_problem(argument):
+            raise ConfigError(f"the argument {argument!r} is no text in UTF-8")
 
 
 def print_json(value: object) -> None:
@@ -150,10 +177,9 @@ def report_and_exit(finished: Finished, console: Console, *, as_json: bool) -> N
 def run_folder(run: str, runs_dir: Path) -> Path:
     """The folder of a run given by its id, or by its path."""
     from orchestrator.config.keys import nearest
-    from orchestrator.errors import ConfigError
 
     for folder in (runs_dir / run, Path(run)):
-        if (folder / "run.yaml").is_file():
+        if os.path.isfile(folder / "run.yaml"):
             return folder
     known = sorted(path.parent.name for path in runs_dir.glob("*/run.yaml"))
     hint = nearest(run, known) if known else f"; {runs_dir} holds no runs"

@@ -71,14 +71,19 @@ def _list(kind: str, keys: tuple[str, ...], dirs: list[Path] | None, as_json: bo
 
 
 def list_rows(kind: str, keys: tuple[str, ...], dirs: list[Path] | None) -> list[dict[str, Any]]:
-    """One row a profile: name, description, `keys`, file."""
-    import yaml
-
+    """One row a profile: name, description, `keys`, file. One that can't be read hides no other."""
     from orchestrator.config import list_profiles
+    from orchestrator.config.yaml_files import read_yaml
+    from orchestrator.errors import ConfigError
 
     rows: list[dict[str, Any]] = []
     for name, path in list_profiles(kind, tuple(dirs or ())).items():
-        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        try:
+            data = read_yaml(path, str(path)) or {}
+        except ConfigError as error:
+            data = {"description": f"can't be read: {error}"}
+        if not isinstance(data, dict):
+            data = {"description": f"can't be read: {path} is not a mapping of keys to values"}
         row = {"name": name, "description": data.get("description", "")}
         row |= {key: data.get(key) for key in keys}
         rows.append(row | {"file": str(path)})
@@ -90,8 +95,9 @@ def print_rows(rows: list[dict[str, Any]], keys: tuple[str, ...]) -> None:
 
     table = Table("name", "description", *keys)
     for row in rows:
-        cells = [row[key]["base_url"] if key == "endpoint" else row[key] or "" for key in keys]
-        table.add_row(row["name"], row["description"], *map(str, cells))
+        cells = [row[key] or "" for key in ("description", *keys)]
+        cells = [cell.get("base_url", "") if isinstance(cell, dict) else cell for cell in cells]
+        table.add_row(row["name"], *map(str, cells))
     opt.make_console().print(table)
 
 

@@ -45,6 +45,6 @@ def _place(origin: str, base_url: str) -> str:
     path = Path(origin)
     if not path.is_file():
         return origin
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8").split("\n")
     number = next((n for n, line in enumerate(lines, 1) if base_url in line), 1)
     return f"{path}:{number}"

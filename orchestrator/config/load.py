@@ -7,6 +7,7 @@ the model's, `--set` and flags. A profile holds the keys of its own section, and
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,14 +15,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from pydantic import ValidationError
 
 from orchestrator.config.keys import Keys, nearest
 from orchestrator.config.schema import RUN_ID, AgentSettings, RunConfig, find_agent_kind
+from orchestrator.config.yaml_files import dump_yaml, parse_yaml, read_yaml
 from orchestrator.errors import ConfigError, one_line
 
 KINDS = ("models", "agents", "benchmarks", "clusters")
+DATASET_FILES = (".parquet", ".jsonl", ".json")
+"""How the names of files end that benchmarks are read from."""
 SECTION_OF_KIND = {kind: kind.removesuffix("s") for kind in KINDS}
 RETIRED = (("model.endpoint", "retry_s"),)
 """Settings in the run.yaml of older runs that mean nothing any more: section and key."""
@@ -94,12 +97,9 @@ def provenance(request: RunRequest) -> dict[str, tuple[Any, str]]:
 
 def load_run_config(path: Path) -> RunConfig:
     """The configuration that a run was started with, from its run.yaml."""
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path.parent} is not a run: it has no {path.name}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {one_line(error)}") from None
+    if not os.path.exists(path):
+        raise ConfigError(f"{path.parent} is not a run: it has no {path.name}")
+    data = read_yaml(path, str(path))
     if not isinstance(data, dict):
         raise ConfigError(f"{path} holds no configuration")
     for section, key in RETIRED:
@@ -147,8 +147,7 @@ def flatten(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def dump_run_config(config: RunConfig) -> str:
     """The text of a run.yaml."""
-    data = config.model_dump(mode="json")
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+    return dump_yaml(config.model_dump(mode="json"))
 
 
 def _drop(data: dict[str, Any], section: str, key: str) -> None:
@@ -166,9 +165,9 @@ def parse_setting(text: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise ConfigError(f"--set {text}: write it as key=value, such as rollout.max_steps=50")
     try:
-        return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {text}: the value is not YAML: {one_line(error)}") from None
+        return key.strip(), parse_yaml(value)
+    except ValueError as error:
+        raise ConfigError(f"--set {text}: the value is not YAML: {error}") from None
 
 
 def _layers(request: RunRequest) -> list[Layer]:
@@ -236,10 +235,13 @@ def _benchmark_layer(request: RunRequest) -> Layer:
     profiles = list_profiles("benchmarks", request.config_dirs)
     if name in profiles:
         return _profile("benchmarks", name, request.config_dirs)
-    path = Path(name).expanduser()
-    is_local = path.suffix in (".parquet", ".jsonl", ".json") or path.is_dir()
-    if is_local and not path.exists():
+    path = Path(os.path.expanduser(name))
+    is_local = path.suffix.lower() in DATASET_FILES or os.path.isdir(path)
+    if is_local and not os.path.exists(path):
         raise ConfigError(f"benchmark {name}: no such file")
+    if not is_local and os.path.isfile(path):
+        known = ", ".join(DATASET_FILES)
+        raise ConfigError(f"benchmark {name}: a dataset's file ends in one of {known}")
     if not is_local and (name.count("/") != 1 or name.startswith(("/", "."))):
         raise ConfigError(f"unknown benchmark {name!r}{nearest(name, list(profiles))}")
     source = str(path.resolve()) if is_local else name
@@ -255,12 +257,7 @@ def _profile(kind: str, name: str, extra: tuple[Path, ...]) -> Layer:
     path = Path(name) if name.endswith((".yaml", ".yml")) else profiles.get(name)
     if path is None:
         raise ConfigError(f"unknown {section} {name!r}{nearest(name, list(profiles))}")
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{section} profile {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{section} profile {path} is not YAML: {one_line(error)}") from None
+    data = read_yaml(path, f"{section} profile {path}")
     if not isinstance(data, dict):
         raise ConfigError(f"{section} profile {path} is not a mapping of keys to values")
     overrides = data.pop("overrides", None) or {}
@@ -322,9 +319,10 @@ def _validate(data: dict[str, Any], origins: Mapping[str, str], where: str = "")
             hint = nearest(parts[-1], keys.at(parts[:-1]))
             raise ConfigError(f"unknown key {key!r} in {origin}{hint}") from None
         if not parts:
-            raise ConfigError(f"{first['msg']}, in {origin}") from None
-        got = "" if first["type"] == "missing" else f" (got {_without_login(first['input'])})"
-        raise ConfigError(f"{key}: {first['msg']}{got}, in {origin}") from None
+            raise ConfigError(f"{one_line(first['msg'])}, in {origin}") from None
+        given = one_line(_without_login(first["input"]), 100)
+        got = "" if first["type"] == "missing" else f" (got {given})"
+        raise ConfigError(f"{key}: {one_line(first['msg'])}{got}, in {origin}") from None
 
 
 def _without_login(value: Any) -> str:

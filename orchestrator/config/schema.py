@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -31,11 +32,22 @@ RUN_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
 AUTO = "auto"
 """As a kind of sandbox: the first that this host offers."""
+_CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 IMPORT_PATH = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
 
 
 SCRIPTED = "scripted"
 """As a base URL: the endpoint that ships."""
+
+
+def _one_line(name: str) -> str:
+    if not name.strip() or _CONTROL.search(name):
+        raise ValueError("must be one line of text")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_one_line)]
+"""It stands in tables, and in the names of files."""
 
 
 class Section(BaseModel):
@@ -56,7 +68,7 @@ class Selection(Section):
 
 
 class Benchmark(Section):
-    name: str
+    name: Name
     description: str = ""
     source: str
     """`bundled:NAME` (demo, smoke), a hub dataset id, or a local .parquet, .jsonl, .json file or
@@ -145,7 +157,7 @@ class ServingAdvice(Section):
 
 
 class Model(Section):
-    name: str
+    name: Name
     description: str = ""
     served_name: str
     endpoint: Endpoint
@@ -170,7 +182,7 @@ class Model(Section):
 class AgentSettings(Section):
     """What every agent's section has. The kind's own class (`AgentKind.Settings`) adds its keys."""
 
-    name: str
+    name: Name
     description: str = ""
     kind: str
     """A name of `plugins.AGENTS`, or package.module:Class of somebody else's agent."""
@@ -192,7 +204,7 @@ def find_agent_kind(kind: str) -> type[Any]:
 class Predictions(Section):
     """Whose predictions a run grades that starts no agent of its own."""
 
-    name: str
+    name: Name
     description: str = ""
 
 
@@ -263,7 +275,7 @@ class GatewayAddress(Section):
 
 
 class Cluster(Section):
-    name: str
+    name: Name
     description: str = ""
     workers: int | Literal["auto"] = "auto"
     ray_address: str | None = None

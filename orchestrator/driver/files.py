@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from orchestrator.config.schema import RunConfig
-from orchestrator.errors import JournalError
+from orchestrator.errors import JournalError, one_line
 from orchestrator.journal import Journal, RunState
 from orchestrator.paths import RunPaths, write_atomic
 from orchestrator.types import GradeResult, Prediction, RolloutKey, RolloutResult, patch_sha256
@@ -45,7 +45,7 @@ def save_rollout(paths: RunPaths, result: RolloutResult) -> None:
 
 def save_grade(config: RunConfig, paths: RunPaths, result: GradeResult) -> None:
     """Put the harness's files where it would have put them; those of an older patch go away."""
-    folder = paths.harness_log(config.model_name_or_path, result.key.instance_id)
+    folder = paths.harness_log(config.model_name_or_path, result.key)
     shutil.rmtree(folder, ignore_errors=True)
     for name, data in sorted(result.files.items(), key=lambda item: item[0] == "report.json"):
         write_atomic(folder / name, data)
@@ -71,7 +71,9 @@ def read_patch(paths: RunPaths, key: RolloutKey) -> str:
     try:
         return path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise JournalError(f"the patch {path} can't be read: {error}") from error
+        raise JournalError(
+            f"the patch {path} can't be read ({one_line(error)}): restore it, as text in UTF-8"
+        ) from error
 
 
 def read_patches(paths: RunPaths, state: RunState) -> dict[str, str]:
@@ -97,11 +99,12 @@ def disk_errors_as_journal_errors(paths: RunPaths) -> Iterator[None]:
         if error.errno not in DISK_ERRORS and error.filename is None:
             raise  # not of a file
         raise JournalError(
-            f"{paths.root}: {error.strerror or error}. "
+            f"{error.filename2 or error.filename or paths.root}: {error.strerror or error}. "
             "Nothing recorded is lost: mend it and resume."
         ) from error
 
 
 def _prediction_line(config: RunConfig, instance_id: str, patch: str) -> str:
     prediction = Prediction(instance_id, config.model_name_or_path, patch)
-    return json.dumps(prediction.as_dict(), ensure_ascii=False) + "\n"
+    # in ASCII: readers that split at every line break of Unicode find none but ours
+    return json.dumps(prediction.as_dict()) + "\n"

@@ -109,7 +109,7 @@ def parse_serving_facts(text: str) -> dict[str, str]:
 
 def _samples(text: str) -> list[tuple[str, dict[str, str], float]]:
     wanted = tuple(f"{_PREFIX}{name}" for name in (*_SUMS, *_KV_USAGE, _CONFIG))
-    lines = [line for line in text.splitlines() if line.startswith(wanted)]
+    lines = [line for line in text.split("\n") if line.startswith(wanted)]
     return [
         (sample.name.removeprefix(_PREFIX), sample.labels, sample.value)
         for family in text_string_to_metric_families("\n".join([*lines, ""]))

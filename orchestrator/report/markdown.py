@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from orchestrator.errors import one_line
 from orchestrator.journal.views import RunState
 from orchestrator.report.build import Report
 from orchestrator.report.model_server import model_server_section
 from orchestrator.report.model_usage import rollout_costs
-from orchestrator.report.words import compact, duration
+from orchestrator.report.words import cell, compact, duration
 
 BAR_WIDTH = 20
 
@@ -48,7 +47,7 @@ def bar(part: int, whole: int, width: int = BAR_WIDTH) -> str:
 
 
 def _head(report: Report) -> Iterable[str]:
-    yield f"# {report.run_id}"
+    yield f"# {cell(report.run_id)}"
     yield ""
     yield f"**{headline(report)}**"
     yield ""
@@ -56,9 +55,9 @@ def _head(report: Report) -> Iterable[str]:
     yield ""
     yield "| | |"
     yield "|---|---|"
-    yield f"| benchmark | {report.benchmark} |"
-    yield f"| model | {report.model or 'none'} |"
-    yield f"| agent | {report.agent} |"
+    yield f"| benchmark | {cell(report.benchmark)} |"
+    yield f"| model | {cell(report.model or 'none')} |"
+    yield f"| agent | {cell(report.agent)} |"
     yield f"| valid | {'yes' if report.valid else 'no: some instances have no verdict'} |"
     yield f"| attempted / instances | {report.attempted} / {report.instances} |"
     yield f"| submitted by the agent | {report.submitted} |"
@@ -68,10 +67,10 @@ def _head(report: Report) -> Iterable[str]:
     yield f"| wall clock | {duration(report.wall_s)} |"
     yield f"| tokens | {report.tokens['prompt']:,} in, {report.tokens['completion']:,} out |"
     for change in report.changes:
-        yield f"| changed on resume | {_cell(change)} |"
+        yield f"| changed on resume | {cell(change)} |"
     yield ""
     for warning in report.warnings:
-        yield f"> {warning}"
+        yield f"> {cell(warning, 2000)}"
         yield ""
 
 
@@ -94,7 +93,7 @@ def _repos(report: Report) -> Iterable[str]:
     yield "|---|---|---|"
     for repo, row in report.by_repo.items():
         resolved, instances = row["resolved"], row["instances"]
-        yield f"| {repo} | `{bar(resolved, instances)}` | {resolved} / {instances} |"
+        yield f"| {cell(repo)} | `{bar(resolved, instances)}` | {resolved} / {instances} |"
     yield ""
 
 
@@ -108,23 +107,19 @@ def _instances(report: Report, state: RunState) -> Iterable[str]:
     yield "| instance | verdict | outcome | steps | tokens | why |"
     yield "|---|---|---|---|---:|---|"
     for instance_id in state.instances:
-        outcome = state.outcomes.get(instance_id)
+        name, outcome = cell(instance_id, 300), state.outcomes.get(instance_id)
         verdict = state.verdicts.get(instance_id)
         spent = compact(tokens[instance_id]) if tokens[instance_id] else ""
         if instance_id in report.failure_ids:
             failure = state.failures.get(instance_id)
             unknown = "not graded" if outcome else "not started"
             kind, detail = (failure.kind, failure.detail) if failure else (unknown, "")
-            yield f"| {instance_id} | **failure** | | | {spent} | {kind}: {_cell(detail)} |"
+            yield f"| {name} | **failure** | | | {spent} | {kind}: {cell(detail)} |"
             continue
         assert outcome is not None
         word = "resolved" if instance_id in resolved else "unresolved"
         how = f"{outcome.outcome}{', salvaged' if outcome.salvaged else ''}"
         why = str(verdict.reason) if verdict else "no patch"
         steps = outcome.usage.steps
-        yield f"| {instance_id} | {word} | {how} | {steps} | {spent} | {why} |"
+        yield f"| {name} | {word} | {how} | {steps} | {spent} | {why} |"
     yield ""
-
-
-def _cell(text: str) -> str:
-    return one_line(text).replace("|", "\\|")[:200]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.config.schema import RunConfig
 from orchestrator.dataset import task_repo_of
-from orchestrator.paths import RunPaths
+from orchestrator.errors import JournalError, one_line
+from orchestrator.paths import RunPaths, harness_model_name
 from orchestrator.types import Instance, Prediction
 
 
@@ -20,7 +22,11 @@ def write_official_report(
     instances: Sequence[Instance],
     predictions: Mapping[str, Prediction],
 ) -> Path | None:
-    """Write `<model>.<run_id>.json` in the run's folder; None where nothing was predicted yet."""
+    """Write `<model>.<run_id>.json` in the run's folder; None where nothing was predicted yet.
+
+    Raises:
+        JournalError: the harness can't read its own files in the run's folder.
+    """
     if not predictions:
         return None
     from swebench.harness.reporting import make_run_report
@@ -31,16 +37,26 @@ def write_official_report(
     ]
     benchmark = config.benchmark
     task_repo = task_repo_of(benchmark)
-    # the harness's paths are relative to where it runs
-    with contextlib.chdir(paths.root), contextlib.redirect_stdout(io.StringIO()):
-        write_run_metadata(
-            config.run_id, benchmark.source, benchmark.split, str(task_repo) if task_repo else None
-        )
-        written = make_run_report(
-            {key: prediction.as_dict() for key, prediction in predictions.items()},
-            rows,
-            config.run_id,
-            client=None,
-            report_dir=".",
-        )
+    name = harness_model_name(config.model_name_or_path, config.run_id)
+    named = {
+        key: replace(prediction, model_name_or_path=name).as_dict()
+        for key, prediction in predictions.items()
+    }
+    try:
+        # the harness's paths are relative to where it runs
+        with contextlib.chdir(paths.root), contextlib.redirect_stdout(io.StringIO()):
+            write_run_metadata(
+                config.run_id,
+                benchmark.source,
+                benchmark.split,
+                str(task_repo) if task_repo else None,
+            )
+            written = make_run_report(named, rows, config.run_id, client=None, report_dir=".")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        # it takes for granted what lies there, which a person may have changed
+        raise JournalError(
+            f"the official report can't be made of {paths.harness_logs(config.run_id)} "
+            f"({one_line(f'{type(error).__name__}: {error}')}): restore what was changed there. "
+            f"Our own is {paths.report_md}"
+        ) from error
     return paths.root / str(written)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+from orchestrator.errors import one_line
+
 
 def compact(count: float) -> str:
     """`950`, `12.3 k`, `4.56 M`: three digits and a unit, for tokens."""
@@ -34,3 +38,9 @@ def three_digits(value: float) -> str:
     """`1.23`, `12.3`, `123`, `1234`."""
     decimals = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
     return f"{value:.{decimals}f}"
+
+
+def cell(text: str | None, limit: int = 200) -> str:
+    """Somebody's words for a cell of a Markdown table, or a line: they stay in it, as they are."""
+    escaped = re.sub(r"[\\`|]", r"\\\g<0>", one_line(text or "", limit))
+    return escaped.replace("<", "&lt;")

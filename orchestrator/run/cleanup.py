@@ -7,6 +7,7 @@ is left alone, and so is everything that is not ours.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,13 +24,16 @@ from orchestrator.plugins import BACKENDS
 from orchestrator.run.lock import RunLock
 from orchestrator.types import RolloutKey
 
+_RAY_SESSION = re.compile(r"/.*/session_[\w.-]+")
+"""The name of the folder of a local Ray."""
+
 
 @contextmanager
 def hold_driver_lock(paths: RunPaths) -> Iterator[None]:
     """Be the run's one driver. The lock ends with the process, however it ends.
 
     Raises:
-        PrerequisiteError: another driver is at work on this run.
+        PrerequisiteError: another driver is at work on this run, or its lock is no file.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -39,6 +43,8 @@ def hold_driver_lock(paths: RunPaths) -> Iterator[None]:
                 f"run {paths.run_id} is live (driver {error.holder or 'unknown'}).",
                 "Wait for it, or stop it with Ctrl-C where it runs.",
             ) from None
+        except OSError as error:
+            raise PrerequisiteError(f"{paths.driver_lock}: {error.strerror}.") from None
         yield
 
 
@@ -132,13 +138,16 @@ def _kind_of(paths: RunPaths) -> str:
 def _clean_ray(paths: RunPaths) -> Cleaned:
     """Ray's processes of a dead driver. On Linux they end with it; on macOS nothing ends them."""
     try:
-        session = paths.ray_session.read_text(encoding="utf-8").strip()
+        session = paths.ray_session.read_text(encoding="utf-8", errors="replace").strip()
     except FileNotFoundError:
         return Cleaned()
+    except OSError as error:
+        return Cleaned(problems=(f"{paths.ray_session}: {error.strerror}",))
     killed = 0
-    for process in psutil.process_iter():
+    is_one = _RAY_SESSION.fullmatch(session)  # what else stands there could be in any command line
+    for process in psutil.process_iter() if is_one else ():
         with contextlib.suppress(psutil.Error):
-            if session and any(session in word for word in process.cmdline()):
+            if any(session in word for word in process.cmdline()):
                 process.kill()
                 killed += 1
     paths.ray_session.unlink(missing_ok=True)

@@ -8,13 +8,16 @@ from collections.abc import Sequence
 
 from orchestrator.config import RunConfig, dump_run_config
 from orchestrator.config.changes import Change
-from orchestrator.dataset import Dataset
+from orchestrator.dataset import Dataset, is_local, load_dataset
+from orchestrator.dataset.kept import kept_rows, read_kept_rows
 from orchestrator.driver.files import read_patches, save_rollout
+from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.journal import Journal, RunState
 from orchestrator.paths import RunPaths, write_atomic
 from orchestrator.report.build import Report, build_report
 from orchestrator.report.markdown import render_markdown
 from orchestrator.run.lock import RunLock
+from orchestrator.text_files import read_text
 from orchestrator.types import Outcome, Prediction, RolloutKey, RolloutRecord, RolloutResult
 
 
@@ -25,6 +28,7 @@ def create_run(paths: RunPaths, config: RunConfig, dataset: Dataset, lock: RunLo
     """
     write_atomic(paths.config, dump_run_config(config))
     lock.write(paths)
+    write_atomic(paths.rows, kept_rows(dataset))
     Journal.create(paths.journal, config.run_id, dataset.instances).close()
 
 
@@ -38,6 +42,40 @@ def record_changes(
     lock.write(paths)  # before the change, so that none is ever without a record
     write_atomic(paths.config, dump_run_config(config))
     return lock
+
+
+def open_dataset(paths: RunPaths, config: RunConfig, lock: RunLock) -> tuple[Dataset, str]:
+    """The rows that a run began with, and a remark where its dataset is another one by now.
+
+    They lie in the run's folder, so that neither the hub nor an unchanged dataset is needed. A run
+    of an older version has none there: its dataset is read again, and must be the same.
+
+    Raises:
+        ConfigError: they can't be used, or an older run's dataset has changed.
+        JournalError: somebody has changed the run's own rows.
+        PrerequisiteError: an older run's dataset is on the hub, which can't be reached.
+    """
+    if not paths.rows.exists():
+        dataset = load_dataset(config.benchmark, config.selection)
+        lock.require_same_dataset(dataset, paths)
+        return dataset, ""
+    rows = read_text(paths.rows, str(paths.rows))
+    lock.require_same_rows(rows, paths)
+    dataset = read_kept_rows(rows, str(paths.rows), config.benchmark, lock.dataset.sha256)
+    return dataset, _what_has_changed(config, lock)
+
+
+def _what_has_changed(config: RunConfig, lock: RunLock) -> str:
+    """In the dataset of a run that goes on without it. The hub is not asked."""
+    if not lock.dataset.sha256 or not is_local(config.benchmark):
+        return ""
+    change = "has changed since"
+    try:
+        if load_dataset(config.benchmark, config.selection).sha256 == lock.dataset.sha256:
+            return ""
+    except (ConfigError, PrerequisiteError) as error:
+        change = f"can't be read as it was any more ({error})"
+    return f"the benchmark {change}; the run goes on with the rows that it began with"
 
 
 def as_rollouts(run_id: str, predictions: Sequence[Prediction]) -> list[RolloutResult]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import platform
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from orchestrator.backends import find_backend
 from orchestrator.config.changes import Change
 from orchestrator.config.schema import RunConfig
 from orchestrator.dataset import Dataset
+from orchestrator.dataset.kept import kept_rows
 from orchestrator.endpoint.fields import with_profile
 from orchestrator.errors import ConfigError, JournalError, one_line
 from orchestrator.paths import RunPaths, write_atomic
@@ -35,7 +37,9 @@ class DatasetLock(_Part):
     split: str = ""
     instances: int = 0
     sha256: str = ""
-    """Of the selected rows, in their order."""
+    """Of the selected rows, in their order, as their source had them."""
+    rows_sha256: str = ""
+    """Of the run's own rows.jsonl."""
 
 
 class SandboxLock(_Part):
@@ -127,6 +131,14 @@ class RunLock(_Part):
                 f"(see {paths.lock}); start a new run"
             )
 
+    def require_same_rows(self, rows: str, paths: RunPaths) -> None:
+        """Raises JournalError where somebody has changed the run's rows.jsonl."""
+        if self.dataset.rows_sha256 not in ("", _sha256(rows)):
+            raise JournalError(
+                f"{paths.rows} is not as the run wrote it (see {paths.lock}): restore it, or start "
+                "a new run"
+            )
+
 
 def _identity(facts: Mapping[str, Any]) -> dict[str, Any]:
     """What of a server's facts says which model it serves, and how."""
@@ -153,6 +165,7 @@ def make_lock(
             split=benchmark.split,
             instances=len(dataset.instances),
             sha256=dataset.sha256,
+            rows_sha256=_sha256(kept_rows(dataset)),
         ),
         images=find_backend(host.kind).image_ids(dataset.instances),
         sandbox=SandboxLock(
@@ -167,6 +180,10 @@ def make_lock(
         serving=tuple({"base_url": s.base_url, **s.facts} for s in checked.serving),
         request_fields=with_profile(config.model, {}) if config.model else {},
     )
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def versions() -> dict[str, str]:

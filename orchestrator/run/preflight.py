@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from orchestrator.config.schema import Model, RunConfig
 from orchestrator.connections import require_way
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import ConfigError, PrerequisiteError
+from orchestrator.types import Instance
 
 
 def require_disk(config: RunConfig, runs_dir: Path) -> None:
@@ -31,6 +32,16 @@ def require_disk(config: RunConfig, runs_dir: Path) -> None:
         raise PrerequisiteError(f"{folder} can't be written.", "Choose another --runs-dir.")
 
 
+def require_task_folders(instances: Sequence[Instance]) -> None:
+    """Raises PrerequisiteError where a run has kept a task's row, and the task's folder is gone."""
+    for instance in instances:
+        if instance.task_dir is not None and not os.path.isdir(instance.task_dir):
+            raise PrerequisiteError(
+                f"{instance.task_dir} is gone, from which {instance.instance_id}'s image is made.",
+                "Bring it back.",
+            )
+
+
 def free_disk_gb(folder: Path) -> float:
     """Of the disk that a folder lies on, or would lie on."""
     return shutil.disk_usage(_existing(folder)).free / 1e9
@@ -38,7 +49,7 @@ def free_disk_gb(folder: Path) -> float:
 
 def _existing(folder: Path) -> Path:
     folder = folder.resolve()
-    while not folder.exists():
+    while not os.path.exists(folder):
         folder = folder.parent
     return folder
 

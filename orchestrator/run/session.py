@@ -50,12 +50,18 @@ from orchestrator.run.cleanup import (
 from orchestrator.run.folder import (
     as_rollouts,
     create_run,
+    open_dataset,
     record_changes,
     record_rollouts,
     write_reports,
 )
 from orchestrator.run.lock import RunLock, make_lock
-from orchestrator.run.preflight import Checked, check_prerequisites, free_disk_gb
+from orchestrator.run.preflight import (
+    Checked,
+    check_prerequisites,
+    free_disk_gb,
+    require_task_folders,
+)
 from orchestrator.run.services import Services, start_services
 from orchestrator.types import Prediction
 
@@ -171,8 +177,9 @@ def reopen(
         config = config.model_copy(update={"cluster": cluster})
     lock = RunLock.read(paths)
     with waiting(console, f"reading {config.benchmark.name}"):
-        dataset = load_dataset(config.benchmark, config.selection)
-    lock.require_same_dataset(dataset, paths)
+        dataset, remark = open_dataset(paths, config, lock)
+    if remark:
+        console.print(remark, style="yellow", markup=False, highlight=False, soft_wrap=True)
     agent = load_agent_kind(config.agent, lock.versions) if config.agent else None
     with (
         disk_errors_as_journal_errors(paths),
@@ -197,7 +204,10 @@ def _clean_up_and_check(
     console: Console,
 ) -> Checked:
     """Clean up after dead sessions, which may have filled the disk; then check what is needed."""
-    host = choose_host(config, dataset.instances)
+    left = {key.instance_id for key in (*plan.rollouts, *plan.grades)}
+    planned = [instance for instance in dataset.instances if instance.instance_id in left]
+    require_task_folders(planned)
+    host = choose_host(config, planned)
     # where `auto` chooses the kind, earlier sessions may have had another
     others = BACKENDS if config.cluster.sandbox.kind == AUTO else ()
     clean_before_session(paths, host.kind, others, console)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.benchmark import row
 from support.commands import Ended
 
 from orchestrator.cli import main
@@ -38,6 +39,8 @@ def folders(demo: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         "broken": "{",
         "keys": json.dumps({"instance_id": "x"}),
         "empty": "",
+        "list": f"{json.dumps(GOOD)}\n{json.dumps(GOOD | {'model_patch': ['x']})}",
+        "escape": json.dumps(row("../../escape")),
         "twice": f"{json.dumps(GOOD)}\n{json.dumps(GOOD)}",
         "models": f"{json.dumps(GOOD)}\n"
         + json.dumps(GOOD | {"model_name_or_path": "n", "instance_id": "y"}),
@@ -45,6 +48,7 @@ def folders(demo: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     }
     for name, text in files.items():
         (tmp / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    (tmp / "rows.csv").write_text("instance_id\n", encoding="utf-8")
     nowhere = "--set model.endpoint.base_url=http://127.0.0.1:9/v1"
     return {"tmp": str(tmp), "runs": str(runs), "nowhere": nowhere}
 

@@ -6,6 +6,8 @@ of every exit code runs as `python -m orchestrator`.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +84,25 @@ WRONG = {
     "corrupt journal, report": Wrong("report corrupt --runs-dir {runs}", 3, "can't be used"),
     "corrupt journal, status": Wrong("status corrupt --runs-dir {runs}", 3, "can't be used"),
     "predictions: none": Wrong("grade demo -p {tmp}/none.jsonl", 2, "No such file"),
-    "predictions: no JSON": Wrong("grade demo -p {tmp}/broken.jsonl", 2, "model_patch"),
+    "predictions: no JSON": Wrong("grade demo -p {tmp}/broken.jsonl", 2, "line 1: not JSON"),
+    "predictions: a list for a patch": Wrong(
+        "grade demo -p {tmp}/list.jsonl", 2, "line 2: model_patch is a list"
+    ),
+    "a name too long": Wrong("launch " + "x" * 300, 2, "unknown benchmark"),
+    "a folder of runs too long": Wrong(
+        "launch demo -a nop --runs-dir " + "x" * 300, 2, "File name too long"
+    ),
+    "a folder of runs too long, status": Wrong(
+        "status --runs-dir " + "x" * 300, 2, "File name too long"
+    ),
+    "a run's name too long": Wrong("resume " + "x" * 300, 2, "no run"),
+    "nobody's home": Wrong("launch ~nobody-here/rows.jsonl -a nop", 2, "no such file"),
+    "rows that leave the folder": Wrong(
+        "launch {tmp}/escape.jsonl -a nop", 2, "line 1 (../../escape): instance_id"
+    ),
+    "rows in another kind of file": Wrong(
+        "launch {tmp}/rows.csv -a nop", 2, "ends in one of .parquet, .jsonl, .json"
+    ),
     "predictions: keys": Wrong("grade demo -p {tmp}/keys.jsonl", 2, "model_patch"),
     "predictions: empty": Wrong("grade demo -p {tmp}/empty.jsonl", 2, "holds none"),
     "predictions: twice": Wrong("grade demo -p {tmp}/twice.jsonl", 2, "more than one for"),
@@ -133,3 +153,11 @@ def test_a_wrong_option_is_wrong_usage(say: Say) -> None:
 
 def test_the_version_is_printed(say: Say) -> None:
     assert say("--version").succeeded().strip() == __version__
+
+
+def test_an_argument_that_is_no_text_is_told(folders: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "orchestrator", "launch", b"demo\xff"]
+
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folders["tmp"])
+
+    Ended(done.returncode, done.stdout, done.stderr).assert_one_line(2, "is no text in UTF-8")

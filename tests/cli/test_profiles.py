@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from support.commands import Ended
@@ -26,3 +27,17 @@ def test_the_configuration_is_a_table_for_people(say: Say) -> None:
 def test_profiles_are_listed(kind: str, name: str, say: Say) -> None:
     assert name in [row["name"] for row in json.loads(say(f"{kind} --json").succeeded())]
     assert name in say(kind).succeeded()
+
+
+@pytest.mark.parametrize("text", ["a: [", "- a", "kind: x\nkind: y", "[/x] :smile:", "name: [/x]"])
+def test_a_profile_that_can_not_be_read_hides_no_other(
+    text: str, say: Say, folders: dict[str, str]
+) -> None:
+    folder = Path(folders["tmp"], "mine", "models")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "odd.yaml").write_text(text, encoding="utf-8")
+
+    found = json.loads(say("models --json --config-dir {tmp}/mine").succeeded())
+
+    assert {"odd", "scripted"} <= {row["name"] for row in found}
+    assert "odd" in say("models --config-dir {tmp}/mine").succeeded()

@@ -173,7 +173,7 @@ def test_a_profile_that_is_no_mapping_is_one_clear_line(profiles: Path, text: st
 def test_a_profile_in_bytes_that_are_no_text_is_one_clear_line(profiles: Path) -> None:
     (profiles / "agents" / "a.yaml").write_bytes(b"\xff\xfe\x00kind")
 
-    assert "is not YAML" in error_of(ask(profiles))
+    assert "a.yaml is UTF-16: write it as UTF-8" in error_of(ask(profiles))
 
 
 def test_instance_ids_with_dots_may_be_keys(profiles: Path) -> None:

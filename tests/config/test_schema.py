@@ -12,6 +12,7 @@ from orchestrator.config.schema import (
     Cluster,
     Endpoint,
     GatewayAddress,
+    Predictions,
     RolloutLimits,
     SandboxSettings,
 )
@@ -29,6 +30,10 @@ WRONG: list[tuple[type[BaseModel], dict[str, Any], str]] = [
     (Cluster, {"name": "c", "workers": 0}, "1 or more, or auto"),
     (RolloutLimits, {"retries": {"bad_luck": 1}}, "retries"),
     (RolloutLimits, {"max_step": 3}, "max_step"),
+    (Cluster, {"name": "a\nb"}, "must be one line of text"),
+    (Cluster, {"name": "a\0"}, "must be one line of text"),
+    (Predictions, {"name": " "}, "must be one line of text"),
+    (Predictions, {"name": "\udcff"}, "name"),
 ]
 
 

@@ -78,6 +78,16 @@ def test_a_prediction_has_the_official_keys_and_its_patch_unchanged(
     ]
 
 
+def test_a_prediction_is_one_line_for_readers_that_split_at_any_line_break(
+    paths: RunPaths, demo_config: RunConfig
+) -> None:
+    patch = "a\u2028b\u2029\x85\x0b\x0c\x1c\x1d\x1e\r\n🚀"
+    append_prediction(demo_config, paths, rolled("a", patch=patch))
+
+    (line,) = paths.predictions.read_bytes().decode("ascii").splitlines()
+    assert json.loads(line)["model_patch"] == patch
+
+
 def test_a_line_that_a_kill_cut_short_is_mended(paths: RunPaths, demo_config: RunConfig) -> None:
     save_rollout(paths, rolled("a", patch=PATCH))
     append_prediction(demo_config, paths, rolled("a", patch=PATCH))
@@ -119,7 +129,7 @@ def test_a_patch_that_is_gone_is_an_error(paths: RunPaths) -> None:
 def test_the_files_of_an_older_patchs_grade_go_away(
     paths: RunPaths, demo_config: RunConfig
 ) -> None:
-    folder = paths.harness_log("scripted__mini", "a")
+    folder = paths.harness_log("scripted__mini", key_of("a"))
     save_grade(demo_config, paths, replace(graded("a", True), files={"old.log": b"1"}))
     save_grade(demo_config, paths, replace(graded("a", True), files={"report.json": b"2"}))
 

@@ -152,7 +152,7 @@ def test_when_an_event_is_seen_its_files_and_its_row_are_there(run: Callable[...
             assert event.key.instance_id in it.journal.state().outcomes
             assert event.key.instance_id in it.predicted()
         elif isinstance(event, GradeResult):
-            assert (it.paths.harness_log("scripted__mini", event.key.instance_id)).is_dir()
+            assert it.paths.harness_log("scripted__mini", event.key).is_dir()
             assert event.key.instance_id in it.journal.state().verdicts
 
     it.drive(look)

@@ -1,15 +1,27 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.rows import asked, failed, graded, rolled, sampled, state
+from support.rows import asked, failed, graded, key_of, rolled, sampled, state
 
 from orchestrator.config import RunRequest, load_config
+from orchestrator.config.schema import Predictions
 from orchestrator.journal import RunState, SessionRow
 from orchestrator.report.build import build_report
 from orchestrator.report.markdown import bar, headline, render_markdown
-from orchestrator.types import FailureKind, GradeReason, Outcome, RequestResult, Usage
+from orchestrator.types import (
+    Failure,
+    FailureKind,
+    GradeReason,
+    Outcome,
+    RequestResult,
+    RolloutRecord,
+    Usage,
+)
 
 CONFIG = load_config(RunRequest("demo", run_id="r1"))
 
@@ -160,3 +172,46 @@ def test_a_bar_is_drawn_to_an_eighth_of_a_cell(part: int, whole: int, expected: 
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_a_bar_is_as_wide_as_asked_for(count: tuple[int, int]) -> None:
     assert len(bar(*count, width=20)) == 20
+
+
+ODD_NAMES = (
+    "a|b",
+    "`|`",
+    "a\\",
+    "\\|",
+    "[x](y)",
+    "<script>",
+    "a\nb\r\n| c |",
+    "🚀 *é*",
+    "a\u2028|",
+    "",
+)
+
+
+@pytest.mark.fuzz
+@given(st.sampled_from(ODD_NAMES) | st.text(), st.sampled_from(ODD_NAMES) | st.text())
+def test_any_names_and_words_stay_in_their_cells(name: str, words: str) -> None:
+    config = CONFIG.model_copy(
+        update={
+            "agent": None,
+            "predictions": Predictions.model_construct(name=name),
+            "benchmark": CONFIG.benchmark.model_copy(update={"name": words}),
+        }
+    )
+    record = replace(rolled("a").record, notes=(words,))
+    seen = RunState(
+        "r1",
+        {"a": words, name: name},
+        [record, RolloutRecord(key_of(name), failure=Failure(FailureKind.WORKER_LOST, words))],
+        [],
+        (),
+    )
+
+    text = render_markdown(build_report(config, seen, {}), seen)
+
+    lines = text.split("\n")
+    assert {line[:1] for line in lines} <= set("#*`|>") | {""}, "a line that nobody has begun"
+    assert len(lines) - lines.index("## Instances") == len(seen.instances) + 5
+    widths = [len(re.findall(r"(?:\\.|[^|\\])*\|", line)) for line in lines if line[:1] == "|"]
+    assert set(widths) == {3, 4, 7}
+    assert "<" not in text

@@ -174,6 +174,30 @@ def test_rays_processes_of_a_dead_driver_are_killed(runs_dir: Path) -> None:
     assert not paths.ray_session.exists()
 
 
+@pytest.mark.parametrize("session", ["", "/", "python", "/tmp", "\udcff", "session_", "a\nb"])
+def test_what_is_no_folder_of_ray_names_no_process(runs_dir: Path, session: str) -> None:
+    (runs_dir / "a-run").mkdir(parents=True)
+    paths = RunPaths(runs_dir / "a-run")
+    paths.ray_session.write_bytes(session.encode("utf-8", "surrogateescape"))
+
+    assert clean_dead_runs(runs_dir, []).counts == {"processes": 0}  # this one is alive
+    assert not paths.ray_session.exists()
+
+
+def test_folders_in_the_place_of_files_are_told(runs_dir: Path) -> None:
+    paths = RunPaths(runs_dir / "a-run")
+    paths.ray_session.mkdir(parents=True)
+    (told,) = clean_dead_runs(runs_dir, []).problems
+    assert told == f"{paths.ray_session}: Is a directory"
+
+    paths.driver_lock.mkdir()
+    with (
+        pytest.raises(PrerequisiteError, match=r"driver\.lock: Is a directory"),
+        hold_driver_lock(paths),
+    ):
+        pass
+
+
 def wait_for_command_line(pid: int, word: str) -> None:
     """Until it runs its own program, and not yet ours."""
     for _ in range(200):

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from support.benchmark import as_jsonl, row
 
+from orchestrator.backends import Host
 from orchestrator.config import RunConfig, load_run_config
-from orchestrator.dataset import Dataset
-from orchestrator.errors import JournalError
+from orchestrator.config.schema import Benchmark
+from orchestrator.dataset import Dataset, load_dataset
+from orchestrator.errors import ConfigError, JournalError
 from orchestrator.journal import Journal, read_journal
 from orchestrator.paths import RunPaths
-from orchestrator.run.folder import as_rollouts, create_run, record_rollouts, write_reports
-from orchestrator.run.lock import RunLock
+from orchestrator.run.folder import (
+    as_rollouts,
+    create_run,
+    open_dataset,
+    record_rollouts,
+    write_reports,
+)
+from orchestrator.run.lock import RunLock, make_lock
+from orchestrator.run.preflight import Checked
 from orchestrator.types import (
     GradeReason,
     GradeRecord,
@@ -64,6 +76,8 @@ def test_the_journal_comes_last_so_that_a_half_made_folder_is_no_run(
         create_run(paths, demo_config, demo, LOCK)
     assert paths.config.is_file()
     assert paths.lock.is_file()
+    assert paths.rows.is_file()
+    assert paths.rows.is_file()
 
     paths.journal.rmdir()
     create_run(paths, demo_config, demo, LOCK)
@@ -90,10 +104,10 @@ def test_a_rollouts_files_are_there_before_its_row(created: RunPaths, demo: Data
             record_rollouts(created, journal, twice)
         rows = journal.state().rollouts
 
-    assert [row.key for row in rows] == [result.key for result in made]
-    for row in rows:
-        assert patch_sha256(created.patch(row.key).read_text()) == row.patch_sha256
-        assert (created.rollout(row.key) / "result.json").is_file()
+    assert [record.key for record in rows] == [result.key for result in made]
+    for record in rows:
+        assert patch_sha256(created.patch(record.key).read_text()) == record.patch_sha256
+        assert (created.rollout(record.key) / "result.json").is_file()
 
 
 def test_reports_are_written_from_the_journal_for_people_programs_and_the_harness(
@@ -113,3 +127,72 @@ def test_reports_are_written_from_the_journal_for_people_programs_and_the_harnes
     assert instance.instance_id in created.report_md.read_text()
     official = json.loads((created.root / "scripted__mini.a-run.json").read_text())
     assert official["submitted_ids"] == [instance.instance_id]
+
+
+@pytest.fixture
+def of_rows(tmp_path: Path, demo_config: RunConfig) -> tuple[Path, RunConfig, RunPaths]:
+    """A run of a file's two rows, its configuration and its folder."""
+    source = tmp_path / "rows.jsonl"
+    as_jsonl(source, [row("a__b-1"), row("a__b-2")])
+    config = demo_config.model_copy(update={"benchmark": Benchmark(name="b", source=str(source))})
+    paths = RunPaths(tmp_path / "runs" / "a-run")
+    dataset = load_dataset(config.benchmark)
+    create_run(paths, config, dataset, lock_of(config, dataset))
+    return source, config, paths
+
+
+def lock_of(config: RunConfig, dataset: Dataset) -> RunLock:
+    return make_lock(config, dataset, Checked(Host("process", 8.0, 2)), None)
+
+
+@pytest.mark.parametrize(
+    ("rows", "remark"),
+    [
+        ([row("a__b-1"), row("a__b-2")], ""),
+        ([row("a__b-2"), row("a__b-1")], "the benchmark has changed since; the run goes on"),
+        ([row("a__b-1", patch="x")], "the benchmark has changed since"),
+        ([row("a__b-1", image="Not an image")], "the benchmark can't be read as it was any more"),
+        ([], "has no rows"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_a_run_has_its_own_rows_whatever_becomes_of_its_dataset(
+    of_rows: tuple[Path, RunConfig, RunPaths], rows: list[Any] | None, remark: str
+) -> None:
+    source, config, paths = of_rows
+    began_with = load_dataset(config.benchmark)
+    source.unlink()
+    if rows is not None:
+        as_jsonl(source, rows)
+
+    found, said = open_dataset(paths, config, RunLock.read(paths))
+
+    assert found == began_with
+    assert remark in said
+    assert bool(said) == bool(remark)
+
+
+def test_the_hub_is_not_asked_for_rows_that_the_run_has(
+    of_rows: tuple[Path, RunConfig, RunPaths], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, config, paths = of_rows
+    hub = Benchmark(name="b", source="org/of-the-hub")
+    monkeypatch.setitem(sys.modules, "datasets", None)  # who imports it fails
+
+    found, said = open_dataset(
+        paths, config.model_copy(update={"benchmark": hub}), RunLock.read(paths)
+    )
+
+    assert [i.instance_id for i in found.instances] == ["a__b-1", "a__b-2"]
+    assert said == ""
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"{}\n"])
+def test_rows_that_somebody_has_changed_are_told_in_one_line(
+    of_rows: tuple[Path, RunConfig, RunPaths], data: bytes
+) -> None:
+    _, config, paths = of_rows
+    paths.rows.write_bytes(data)
+
+    with pytest.raises((JournalError, ConfigError), match=r"rows\.jsonl"):
+        open_dataset(paths, config, RunLock.read(paths))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from rich.console import Console
 
 from orchestrator.agents.base import SimpleKind
 from orchestrator.config import RunRequest
-from orchestrator.errors import ConfigError, PrerequisiteError
+from orchestrator.dataset import BUNDLED
+from orchestrator.errors import ConfigError, JournalError, PrerequisiteError
 from orchestrator.paths import RunPaths
 from orchestrator.run.session import reopen, start
 from orchestrator.types import Outcome, Prediction, RolloutRecord, RolloutResult
@@ -109,6 +111,68 @@ def test_a_reopened_run_plans_what_is_left(request_of: Any, run_dir: Path) -> No
         assert session.config.cluster.workers == 3
     with reopen(run_dir, CONSOLE, only_grades=True) as session:
         assert session.plan.is_empty
+
+
+def test_a_run_goes_on_with_its_own_rows_whatever_becomes_of_its_dataset(
+    tmp_path: Path, request_of: Any, run_dir: Path
+) -> None:
+    said = Console(file=io.StringIO(), width=1000)
+    shutil.copytree(BUNDLED["smoke"], tmp_path / "repo")
+    with start(replace(request_of(), benchmark=str(tmp_path / "repo")), CONSOLE) as session:
+        began_with = session.dataset
+    (issue,) = tmp_path.glob("repo/tasks/*/problem_statement.md")
+    issue.write_text("another issue")
+
+    with reopen(run_dir, said) as session:
+        assert session.dataset == began_with
+        assert len(session.plan.rollouts) == 1
+    assert isinstance(said.file, io.StringIO)
+    assert said.file.getvalue() == (
+        "the benchmark has changed since; the run goes on with the rows that it began with\n"
+    )
+
+
+def test_rows_that_somebody_has_changed_are_refused(request_of: Any, run_dir: Path) -> None:
+    with start(request_of(), CONSOLE):
+        pass
+    kept = run_dir / "rows.jsonl"
+    kept.write_text(kept.read_text().replace("orchard", "Orchard"))
+
+    with (
+        pytest.raises(JournalError, match=r"rows\.jsonl is not as the run wrote it"),
+        reopen(run_dir, CONSOLE),
+    ):
+        pass
+
+
+def test_a_task_whose_folder_is_gone_is_told_before_anything_starts(
+    tmp_path: Path, request_of: Any, run_dir: Path
+) -> None:
+    tasks = tmp_path / "repo"
+    shutil.copytree(BUNDLED["smoke"], tasks)
+    with start(replace(request_of(), benchmark=str(tasks)), CONSOLE):
+        pass
+    shutil.rmtree(tasks)
+
+    with pytest.raises(PrerequisiteError, match="is gone, from which"), reopen(run_dir, CONSOLE):
+        pass
+    with reopen(run_dir, CONSOLE, only_grades=True) as session:
+        assert session.plan.is_empty
+
+
+def test_a_run_of_before_without_rows_of_its_own_needs_its_dataset_as_it_was(
+    request_of: Any, run_dir: Path
+) -> None:
+    with start(request_of(), CONSOLE):
+        pass
+    (run_dir / "rows.jsonl").unlink()
+    with reopen(run_dir, CONSOLE) as session:
+        assert len(session.plan.rollouts) == 12
+    lock = run_dir / "lock.json"
+    lock.write_text(lock.read_text().replace(session.lock.dataset.sha256, "another"))
+
+    with pytest.raises(ConfigError, match="is not the one that it"), reopen(run_dir, CONSOLE):
+        pass
 
 
 def test_predictions_are_a_run_of_grades(request_of: Any, run_dir: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from orchestrator.errors import (
     PrerequisiteError,
     one_line,
 )
+from orchestrator.paths import harness_model_name
 from orchestrator.types import GradeResult
 
 ENGINE_TIMEOUT_S = 1800
@@ -55,12 +57,13 @@ def grade_in_docker(request: GradeRequest) -> GradeResult:
 
 def _run_harness(request: GradeRequest, client: docker.DockerClient) -> dict[str, bytes]:
     config = request.assignment.config
+    name = harness_model_name(config.model_name_or_path, config.run_id)
     with tempfile.TemporaryDirectory(prefix="grade-") as folder, contextlib.chdir(folder):
         # the harness prints its own errors; its log holds them too
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             run_instance(
                 harness_spec(request),
-                request.prediction.as_dict(),
+                replace(request.prediction, model_name_or_path=name).as_dict(),
                 _LabellingClient(client, _container_settings(request)),
                 config.run_id,
                 timeout=config.cluster.grading.timeout_s,

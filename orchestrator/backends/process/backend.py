@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from orchestrator.backends.base import (
 from orchestrator.backends.process.sandbox import ProcessSandbox, kill_processes_of, remove_tree
 from orchestrator.config.schema import SandboxSettings
 from orchestrator.errors import ConfigError
-from orchestrator.paths import RunPaths
+from orchestrator.paths import RunPaths, folder_name
 from orchestrator.types import GradeResult, Instance, RolloutKey
 
 
@@ -78,4 +79,7 @@ class ProcessBackend(NeedsNoImages):
 
 
 def _copies_of(key: RolloutKey | None) -> str:
-    return "*" if key is None else f"{key.instance_id}.{key.attempt}.*"
+    """As a pattern; without a rollout, those of all."""
+    if key is None:
+        return "*"
+    return f"{glob.escape(folder_name(key.instance_id))}.{key.attempt}.{'[0-9a-f]' * 6}"

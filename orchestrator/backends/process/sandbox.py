@@ -26,7 +26,7 @@ from orchestrator.backends.base import MAX_OUTPUT_BYTES, ClosesOnExit, ExecResul
 from orchestrator.backends.commands import is_long, refusal
 from orchestrator.backends.output import CappedOutput, drain
 from orchestrator.errors import SandboxUnavailable
-from orchestrator.paths import RunPaths
+from orchestrator.paths import RunPaths, folder_name
 
 MARKER = "SWE_ORCHESTRATOR_SCRATCH"
 """Environment variable of every process in a sandbox: the folder that it belongs to."""
@@ -73,7 +73,8 @@ class ProcessSandbox(ClosesOnExit):
                 f"{spec.key.instance_id}: a process sandbox needs a task folder with a build.sh"
             )
         scratch = RunPaths(Path(spec.run_dir).resolve()).scratch
-        root = scratch / f"{spec.key.instance_id}.{spec.key.attempt}.{secrets.token_hex(3)}"
+        name = folder_name(spec.key.instance_id)
+        root = scratch / f"{name}.{spec.key.attempt}.{secrets.token_hex(3)}"
         sandbox = cls(root, spec.memory_gb, dict(spec.env), spec.mounts)
         try:
             for folder in (root, root / "home", root / "tmp"):

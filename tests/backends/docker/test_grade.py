@@ -17,6 +17,7 @@ from orchestrator.backends import GradeRequest
 from orchestrator.backends.docker.engine import LABEL, connect
 from orchestrator.backends.docker.grade import grade_in_docker
 from orchestrator.config import RunConfig
+from orchestrator.config.schema import Predictions
 from orchestrator.dataset import Dataset
 from orchestrator.gold_answers import unseal
 from orchestrator.types import Instance
@@ -86,3 +87,26 @@ def test_the_harness_works_in_a_container_with_our_labels_and_limits_which_goes_
     assert (limits["Memory"], limits["MemorySwap"]) == (1_500_000_000, 1_500_000_000)
     assert limits["NetworkMode"] == mode
     assert f"{tmp_path}:/certificates:ro" in limits["Binds"]
+
+
+@pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+)
+def test_a_model_whose_name_no_folder_can_have_is_graded(
+    make_config: Callable[..., RunConfig],
+    demo: Dataset,
+    instance: Instance,
+    tmp_path: Path,
+    ensure_image: Callable[[Instance], None],
+) -> None:
+    ensure_image(instance)
+    name = "org/" + "m" * 300
+    config = make_config("gold", run_id=RUN_ID).model_copy(
+        update={"agent": None, "predictions": Predictions(name=name)}
+    )
+    answer = demo.answers[instance.instance_id]
+    assignment = make_assignment(config, instance, "docker", tmp_path, sealed_answer=answer)
+
+    result = grade_in_docker(GradeRequest(assignment, unseal(answer).gold_patch))
+
+    assert result.resolved is True, result.failure

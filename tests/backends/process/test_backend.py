@@ -81,6 +81,20 @@ def test_cleaning_the_first_attempt_leaves_the_eleventh(
     assert RunPaths(runs_dir / "a-run").scratch.is_dir()
 
 
+def test_cleaning_a_rollout_leaves_an_instance_whose_id_goes_on_like_its_folder(
+    runs_dir: Path,
+) -> None:
+    scratch = RunPaths(runs_dir / "a-run").scratch
+    theirs = ("a__b-1.1.2.abcdef", "a__b-1.2.abcdef", "a__b-1.1.notours", "xa__b-1.1.abcdef")
+    for name in (*theirs, "a__b-1.1.abcdef"):
+        (scratch / name).mkdir(parents=True)
+
+    cleaned = PROCESS.clean(runs_dir / "a-run", RolloutKey("a-run", "a__b-1", 1))
+
+    assert cleaned.counts == {"processes": 0, "copies": 1}
+    assert {path.name for path in scratch.iterdir()} == set(theirs)
+
+
 def test_what_an_agent_made_unreadable_is_removed_too(leave: Leave, runs_dir: Path) -> None:
     leave().exec("mkdir -p locked/deep && touch locked/deep/file && chmod -R 0 locked", 30)
 

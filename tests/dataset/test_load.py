@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -9,38 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.benchmark import FORMATS, as_json, as_jsonl, row
 
 import orchestrator
 from orchestrator.config.schema import Benchmark, Selection
-from orchestrator.dataset import BUNDLED, V5_COLUMNS, Dataset, load_dataset
+from orchestrator.dataset import BUNDLED, Dataset, load_dataset
+from orchestrator.dataset.load import V5_COLUMNS
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.gold_answers import unseal
 
 TEST_DATA = os.environ.get("SWE_ORCHESTRATOR_TEST_DATA")
 REAL = Path(TEST_DATA or Path(orchestrator.__file__).parents[2] / "shared" / "data")
-
-
-def row(instance_id: str = "a__b-1", **more: Any) -> dict[str, Any]:
-    columns = ("repo", "base_commit", "problem_statement", "patch", "version", "eval_script")
-    columns += ("image", "log_parser", "eval_type", "FAIL_TO_PASS", "PASS_TO_PASS")
-    return {"instance_id": instance_id, **{c: f"{c} of {instance_id}" for c in columns}, **more}
-
-
-def as_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.write_text("\n".join(map(json.dumps, rows)) + "\n\n", encoding="utf-8")
-
-
-def as_json(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.write_text(json.dumps(rows), encoding="utf-8")
-
-
-def as_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
-    import pandas
-
-    pandas.DataFrame(rows).to_parquet(path)
-
-
-FORMATS = {".jsonl": as_jsonl, ".json": as_json, ".parquet": as_parquet}
 
 
 def load(source: Path | str, **more: Any) -> Dataset:
@@ -125,7 +103,7 @@ def test_rows_are_read_from_a_file(tmp_path: Path, suffix: str) -> None:
     dataset = load(path)
 
     assert [i.instance_id for i in dataset.instances] == ["a__b-1", "a__b-2"]
-    assert dataset.instances[0].image == "image of a__b-1"
+    assert dataset.instances[0].image == "org/image.a__b-1:latest"
     assert dataset.instances[0].version == "3"
     assert dataset.instances[0].task_dir is None
     assert unseal(dataset.answers["a__b-2"]).gold_patch == "patch of a__b-2"
@@ -141,7 +119,7 @@ def test_the_digest_is_of_the_selected_rows_in_their_order(tmp_path: Path) -> No
     assert load(path).sha256 != both
     as_json(path, [row("a"), row("b")])
     assert load(path).sha256 == both
-    as_json(path, [row("a"), row("b", eval_script="another")])
+    as_json(path, [row("a"), row("b", patch="another")])
     assert load(path).sha256 != both
 
 
@@ -154,7 +132,10 @@ def test_a_missing_file_is_reported(tmp_path: Path, suffix: str) -> None:
 def test_a_file_of_anything_else_is_told(tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"rows{suffix}").write_bytes(b"\xff\x00 neither this nor that")
 
-    assert "can't be read" in error_of(tmp_path / f"rows{suffix}")
+    told = error_of(tmp_path / f"rows{suffix}")
+
+    assert f"rows{suffix}" in told
+    assert "can't be read" in told or "not UTF-8 (byte 0xff)" in told
 
 
 @pytest.mark.parametrize("text", ['{"a": 1}', "[1, 2]", "null"])
@@ -192,7 +173,7 @@ def test_a_later_row_that_lacks_a_column_is_told(tmp_path: Path, column: str) ->
     del cut[column]
     as_jsonl(tmp_path / "rows.jsonl", [row(), cut])
 
-    assert column in error_of(tmp_path / "rows.jsonl")
+    assert f"{column} is missing" in error_of(tmp_path / "rows.jsonl")
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.config.schema import Selection
-from orchestrator.dataset import select
+from orchestrator.dataset.selection import select
 from orchestrator.errors import ConfigError
 
 IDS = ["django__django-1", "django__django-12", "astropy__astropy-3", "sympy__sympy-4"]
@@ -43,7 +43,15 @@ def test_a_file_holds_one_a_line_with_comments(tmp_path: Path) -> None:
     assert chosen(f"@{path}") == IDS[2:]
 
 
-@pytest.mark.parametrize("data", [None, b"\xff\xfe\x00"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n", " # a\u2028b\x85c\x0bd\n"])
+def test_a_file_of_any_editor_is_read_by_its_lines(tmp_path: Path, ending: str) -> None:
+    text = "\ufeff" + "".join(f"{instance_id}{ending}" for instance_id in IDS[1:3])
+    (tmp_path / "ids").write_bytes(text.encode())
+
+    assert chosen(f"@{tmp_path}/ids") == IDS[1:3]
+
+
+@pytest.mark.parametrize("data", [None, b"\xff\xfe\x00", b"a\xe9", b"a\0"])
 def test_a_file_that_can_not_be_read_is_reported(tmp_path: Path, data: bytes | None) -> None:
     if data is not None:
         (tmp_path / "ids").write_bytes(data)
