@@ -24,7 +24,7 @@ class AgentContext:
         self,
         instance: Instance,
         sandbox: Sandbox,
-        base_tree: str,
+        diff_command: str,
         output_dir: Path,
         budget: Budget,
         client: ChatClient,
@@ -32,8 +32,9 @@ class AgentContext:
     ) -> None:
         self.instance = instance
         self.sandbox = sandbox
-        self.base_tree = base_tree
-        """Of git: the repository as the agent finds it. A patch is the difference from it."""
+        self.diff_command = diff_command
+        """For the sandbox's shell, to know the patch of now: `Baseline.diff_command` has its form.
+        The patch of the rollout is harvested anyhow."""
         self.output_dir = output_dir
         """Files written here are kept in the rollout's folder, on every way out."""
         self.sealed_answer = sealed_answer

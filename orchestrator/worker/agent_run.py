@@ -114,7 +114,7 @@ class AgentRun:
                 context = AgentContext(
                     request.assignment.instance,
                     self._sandbox,
-                    self._baseline.tree,
+                    self._baseline.diff_command(self._sandbox.workdir),
                     self._output_dir,
                     self.budget,
                     client,

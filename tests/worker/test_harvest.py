@@ -2,80 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from support.specs import sandbox_spec
+from support.repositories import SOURCE, Repository
 
-from orchestrator.backends import Sandbox
-from orchestrator.backends.process.sandbox import ProcessSandbox
+from orchestrator.backends import ExecResult
 from orchestrator.errors import ImageUnavailable, SandboxUnavailable
 from orchestrator.types import Instance
-from orchestrator.worker.harvest import harvest, inspect_repository
+from orchestrator.worker.harvest import Baseline, harvest, inspect_repository
 
-Make = Callable[[], "Repository"]
-SOURCE = "src/ledger/money.py"
-MORE_FILES = r"""
-printf 'one\r\ntwo\r\n' > crlf.txt
-printf 'caf\xe9\n' > latin1.txt
-printf '\x00\x01\x02' > data.bin
-mkdir -p docs && echo doc > docs/guide.txt
-git add -A && git -c user.name=t -c user.email=t@t commit -q --amend -m SWE-bench
-"""
-
-
-class Repository:
-    """A sandbox whose repository was inspected, and what an agent does to it."""
-
-    def __init__(self, sandbox: Sandbox, instance: Instance) -> None:
-        self.sandbox = sandbox
-        self.baseline = inspect_repository(sandbox, instance)
-
-    def run(self, command: str) -> str:
-        result = self.sandbox.exec(command, 60)
-        assert result.exit_code == 0, result.text
-        return result.text
-
-    def harvest(self, command: str) -> tuple[str, tuple[str, ...]]:
-        self.run(command)
-        return harvest(self.sandbox, self.baseline)
-
-    def contents(self) -> str:
-        """Every file's name and digest, but for what is never part of a patch."""
-        return self.run(
-            "find . -path ./.git -prune -o -name '*.pyc' -prune -o -type f -print0 "
-            "| sort -z | xargs -0 sha256sum"
-        )
-
-
-@pytest.fixture(scope="module")
-def template(instance: Instance, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A sandbox's folder that was laid out once, with a few more files in its repository."""
-    with ProcessSandbox.start(sandbox_spec(instance, tmp_path_factory.mktemp("run"))) as sandbox:
-        assert sandbox.exec(MORE_FILES, 60).exit_code == 0
-        yield Path(sandbox.workdir).parent
-
-
-@pytest.fixture
-def make(template: Path, instance: Instance, tmp_path: Path) -> Callable[[], Repository]:
-    """Copies the template: laying out anew takes ten times as long."""
-
-    def copy() -> Repository:
-        root = tmp_path / f"copy-{len(list(tmp_path.iterdir()))}"
-        shutil.copytree(template, root, symlinks=True, ignore=shutil.ignore_patterns("miniconda3"))
-        return Repository(ProcessSandbox(root, 2, {}), instance)
-
-    return copy
-
-
-@pytest.fixture
-def repository(make: Make) -> Repository:
-    return make()
-
-
+Make = Callable[[], Repository]
 CHANGES = {
     "an edit": f"echo '# größer' >> {SOURCE}",
     "a CRLF file": r"printf 'one\r\n2\r\n' > crlf.txt",
@@ -101,8 +39,7 @@ def test_the_patch_of_a_change_makes_a_fresh_repository_the_same(name: str, make
     patch, _ = changed.harvest(CHANGES[name])
     assert patch
 
-    fresh.sandbox.write_file("../the.patch", patch.encode("utf-8"))
-    fresh.run("git apply --verbose ../the.patch")
+    fresh.apply(patch)
 
     assert fresh.contents() == changed.contents()
 
@@ -176,28 +113,44 @@ def test_bytes_that_are_no_text_are_noted_and_still_plain_ascii(repository: Repo
 
 
 @pytest.mark.parametrize(
-    "command",
+    ("command", "seen"),
     [
-        "rm -rf .git",
-        "rm -rf .git && git init -q && git add -A",
-        "rm -rf .git/objects",
-        'rm -rf "$PWD"',
-        'mv "$PWD" "$PWD-2"',
+        ('rm -rf "$PWD"', "{workdir} is gone"),
+        ('mv "$PWD" "$PWD-2"', "{workdir} is gone"),
+        ('rm -rf "$PWD" && touch "$PWD"', "{workdir} is gone"),
+        ("rm -rf {folder}", "{folder}, where the files of the start were kept, is gone"),
+        ("rm -rf {folder}/repository/objects", "what was kept of the start in {folder} is damaged"),
+        ("rm {folder}/repository/HEAD", "what was kept of the start in {folder} is damaged"),
+        ("truncate -s 9 {folder}/repository/objects/pack/*", "in {folder} is damaged"),
+        ("rm {folder}/git", "what was kept of the start in {folder} is damaged"),
     ],
 )
-def test_a_repository_that_the_agent_destroyed_is_an_empty_patch_and_a_remark(
-    command: str, repository: Repository
+def test_what_is_really_gone_is_an_empty_patch_and_says_what_was_seen(
+    command: str, seen: str, repository: Repository
 ) -> None:
+    places = {"folder": repository.baseline.folder, "workdir": repository.sandbox.workdir}
+    command, seen = command.format(**places), seen.format(**places)
+
     patch, (remark,) = repository.harvest(f"echo '# x' >> {SOURCE}; {command}")
 
     assert patch == ""
-    assert ".git was destroyed" in remark
+    assert remark.startswith("there is no patch: ")
+    assert remark.endswith(seen)
 
 
-def test_a_harvest_that_fails_otherwise_is_not_the_agents_doing(repository: Repository) -> None:
-    """No room for git's temporary files, say: the patch is not empty, it is unknown."""
-    with pytest.raises(SandboxUnavailable, match="harvested"):
-        repository.harvest(f"echo '# x' >> {SOURCE}; rm -rf $TMPDIR; touch $TMPDIR")
+class FullDisk:
+    """A sandbox in which nothing more can be written."""
+
+    workdir = "/testbed"
+
+    def exec(self, command: str, timeout_s: float, *, max_bytes: int = 0) -> ExecResult:
+        return ExecResult(b"SNAPSHOT\nerror: No space left on device\n", 128)
+
+
+def test_a_harvest_that_fails_otherwise_is_not_the_agents_doing() -> None:
+    """The patch is not empty, it is unknown."""
+    with pytest.raises(SandboxUnavailable, match="harvested: error: No space left on device"):
+        harvest(FullDisk(), Baseline("1234", "/kept"))  # type: ignore[arg-type]
 
 
 def test_a_patch_that_is_too_large_is_dropped_with_a_remark(repository: Repository) -> None:

@@ -97,7 +97,7 @@ class SweAgent:
             "problem_statement": context.instance.problem_statement,
             "output_dir": str(context.output_dir),
             "workdir": context.sandbox.workdir,
-            "base_tree": context.base_tree,
+            "diff_command": context.diff_command,
             "max_steps": context.max_steps,
             "address": server.address,
             "config": config,

@@ -289,7 +289,7 @@ def serve_rollout(worker: Worker, request: dict[str, Any]) -> None:
     agent.max_steps = request["max_steps"]
     agent.observation_chars = config["observation_chars"]
     environment = Environment(
-        request["workdir"], request["base_tree"], request["address"], worker.another_server
+        request["workdir"], request["diff_command"], request["address"], worker.another_server
     )
     try:
         environment.start()

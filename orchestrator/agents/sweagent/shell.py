@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -88,11 +89,12 @@ class Environment(SWEEnv):
     def __init__(
         self,
         workdir: str,
-        base_tree: str,
+        diff_command: str,
         address: dict[str, Any],
         another_server: Callable[[], dict[str, Any]],
     ) -> None:
-        """`another_server` starts one in the sandbox, and gives its address."""
+        """`diff_command` is for the sandbox's shell, and prints the patch of now. `another_server`
+        starts one in the sandbox, and gives its address."""
         self._another_server = another_server
         self._cwd = workdir
         super().__init__(
@@ -102,7 +104,7 @@ class Environment(SWEEnv):
         )
         self.is_kept = False
         """Whether a shell that ends can be followed by another: it was set up whole."""
-        self._base_tree = base_tree
+        self._diff_command = diff_command
         self._notice = ""
 
     def take_notice(self) -> str:
@@ -115,10 +117,8 @@ class Environment(SWEEnv):
 
         SWE-agent's own method would check a commit out and delete files that git does not know.
         """
-        where = f"ROOT=$(pwd -P) SWE_AGENT_REPOSITORY={self._cwd}"
-        self.communicate(
-            f"{CALM_SHELL}; cd {self._cwd}; export {where} SWE_AGENT_BASE_TREE={self._base_tree}"
-        )
+        state = f"ROOT=$(pwd -P) SWE_AGENT_DIFF={shlex.quote(self._diff_command)}"
+        self.communicate(f"{CALM_SHELL}; cd {self._cwd}; export {state}")
 
     def set_env_variables(self, env_variables: dict[str, str]) -> None:
         """Leave out the issue's text: no tool reads it, and it may be too long for a shell."""

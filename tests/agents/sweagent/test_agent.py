@@ -340,7 +340,7 @@ def test_an_agent_that_destroys_the_repository_has_no_patch_and_a_note_says_so(
     result = roll(commands("echo a > new.txt", lost, "pwd", "submit"))
 
     assert (result.outcome, result.failure, result.patch) == (Outcome.GAVE_UP, None, "")
-    assert any("destroyed" in note for note in result.record.notes)
+    assert "there is no patch: /testbed is gone" in result.record.notes
     assert last_diff(result) == ""
 
 

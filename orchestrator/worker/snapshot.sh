@@ -1,0 +1,188 @@
+# A work tree's files as git would commit them, whatever has been done to the git in the sandbox.
+#
+#   note WORK_TREE NAME
+#       Keep the files of WORK_TREE as they are, in a new folder NAME outside of it. Prints lines:
+#       HEAD, its parent or "none", how many commits lie beside their history, the tree, the folder.
+#   diff WORK_TREE FOLDER TREE READ FORM MAX_BYTES
+#       Print the patch from TREE to the files of now: its size in bytes, the patch, and a line for
+#       each remark. READ is `all`, or `changed`: trust a file whose size and times are those of the
+#       last time. FORM is `text`, or `binary`, which is plain ASCII.
+#
+# What they print follows a line "SNAPSHOT"; what stands before it is somebody else's. They exit with
+# GONE and why, or TOO_LARGE, where there can't be a patch, and otherwise as git does.
+#
+# All is done by a git of our own: its folder, objects, index and settings, and a copy of the program.
+# Of the repository in the sandbox, `note` reads which files it tracks, which its info/exclude leaves
+# out, and the attributes that it begins with; `diff` reads files alone, and .gitignore. An image may
+# have bash 4 and git 2.17; macOS has bash 3.2.
+
+GONE=78
+TOO_LARGE=77
+LARGE_FILE_BYTES=20000000
+
+# mode changes are ignored, as the official harness does
+git() {
+  "$keep/git" -c core.fileMode=false -c core.autocrlf=false -c core.safecrlf=false "$@"
+}
+
+image_git() { # named, git does not ask whose the repository is
+  GIT_DIR=$PWD/.git GIT_NO_REPLACE_OBJECTS=1 git "$@"
+}
+
+gone() {
+  echo "$1"
+  exit $GONE
+}
+
+use_own_git() { # in the folder $keep, on the files here
+  unset ${!GIT_@} LANGUAGE
+  export LC_ALL=C HOME=$keep XDG_CONFIG_HOME=$keep GIT_CONFIG_NOSYSTEM=1 GIT_ATTR_NOSYSTEM=1
+  export GIT_DIR=$keep/repository GIT_WORK_TREE=$PWD
+  # what git warns of must not end up in the patch
+  exec 2>"$keep/$$.errors"
+  trap 'code=$?; [ $code -eq 0 ] || tail -c 300 "$keep/$$.errors"; rm -f "$keep/$$".*' EXIT
+}
+
+remark() { # WORDS [PATH]
+  printf '%s\n' "${2:+$(printf %q "$2") }$1" >>"$keep/$$.remarks"
+}
+
+leave_out() { # PATH WHY
+  git check-ignore -q -- "./$1" || {
+    left_out+=(":(exclude,literal)$1")
+    remark "was left out: $2" "$1"
+  }
+}
+
+show_inside() { # FOLDER: git looks into a repository below where it knows of a file there
+  local empty
+  empty=$(git hash-object -w --stdin </dev/null)
+  git update-index --add --replace --cacheinfo "100644,$empty,$1/.git-was-here" || true
+}
+
+is_in_tree() { # TREE FOLDER
+  [ "$(git cat-file -t "$1:$2")" = tree ]
+}
+
+has_commits() { # FOLDER
+  GIT_DIR=$PWD/$1/.git git rev-parse --quiet --verify HEAD >/dev/null
+}
+
+look_closer() { # PATH BASE: what `git add` would not take for files, or take too long for
+  local path=$1 base=$2 folder=${1%/*}
+  case $path in
+    */.git)
+      if [ -z "$base" ] || is_in_tree "$base" "$folder" || ! has_commits "$folder"; then
+        show_inside "$folder"
+      else
+        leave_out "$folder" "it is a repository of its own"
+      fi
+      ;;
+    */HEAD)
+      [ -z "$base" ] || [ ! -d "$folder/objects" ] || [ ! -d "$folder/refs" ] ||
+        is_in_tree "$base" "$folder" || leave_out "$folder" "it is a folder of git's own"
+      ;;
+  esac
+  if [ -n "$base" ] && [ -n "$(find "./$path" -prune -type f -size +${LARGE_FILE_BYTES}c)" ]; then
+    # one that has been there, and has the size that it had, is read
+    [ "$(git cat-file -s ":0:$path")" -eq "$(wc -c <"./$path")" ] ||
+      leave_out "$path" "it is over $((LARGE_FILE_BYTES / 1000000)) MB"
+  fi
+}
+
+add_files() {
+  local code=0
+  git add -A --ignore-errors -- . "${left_out[@]}" >/dev/null 2>"$keep/$$.add" || code=$?
+  [ $code -le 1 ] || {
+    cat "$keep/$$.add" >&2
+    exit $code
+  }
+}
+
+tree_of_files() { # BASE, the tree that is in the index; empty where all that lies here counts
+  local path left_out=()
+  # git opens these whatever they are, and would wait at a pipe for ever
+  find . \( -name .gitignore -o -name .gitattributes \) ! -type f ! -type l ! -type d \
+    -exec rm -f {} +
+  while IFS= read -r -d '' path; do
+    look_closer "${path#./}" "$1"
+  done < <(find . -path ./.git -prune -o -name .git -prune -print0 -o -type f \
+    \( -name HEAD -o -size +${LARGE_FILE_BYTES}c \) -print0)
+  add_files
+  if grep -q 'ermission denied' "$keep/$$.add"; then
+    chmod -R u+rwX . || true
+    add_files
+  fi
+  grep '^error: ' "$keep/$$.add" | head -n 3 | while IFS= read -r path; do
+    remark "git could not read a file: ${path#error: }"
+  done
+  git write-tree --missing-ok
+}
+
+note() {
+  local head parent beside tree folder program
+  cd "$1"
+  for folder in "$(dirname "$PWD")" "$HOME" /var/tmp; do
+    keep=${folder%/}/$2
+    ! mkdir -m 700 "$keep" 2>/dev/null || break
+  done
+  program=$(type -P git) || gone "there is no git"
+  use_own_git
+  # a copy, as agents install and remove programs; one that does not run elsewhere is linked
+  cp -L "$program" "$keep/git"
+  git --version >/dev/null || ln -sf "$program" "$keep/git"
+  head=$(image_git rev-parse --verify 'HEAD^{commit}')
+  parent=$(image_git rev-parse --quiet --verify 'HEAD^' || echo none)
+  beside=$(image_git rev-list --all --not HEAD | wc -l)
+
+  GIT_DEFAULT_HASH=$(image_git rev-parse --show-object-format) git init -q --template=
+  mkdir -p "$GIT_DIR/info"
+  cat "$(image_git rev-parse --git-path info/exclude)" >"$GIT_DIR/info/exclude" || true
+  {
+    echo '* !ident !filter !working-tree-encoding'
+    [ ! -f .gitattributes ] || cat .gitattributes
+    printf '\n* -text !eol !diff\n'
+  } >"$keep/attributes"
+  cp "$keep/attributes" "$GIT_DIR/info/attributes"
+  # what `add` would do by itself, in half the time
+  echo 'HEAD^{tree}' | image_git -c pack.compression=1 pack-objects -q --revs --window=0 \
+    "$GIT_DIR/objects/pack/pack" >/dev/null || true
+  image_git ls-tree -r -z HEAD | git update-index -z --index-info
+  tree=$(tree_of_files '')
+  printf '%s\n' "$head" "$parent" "$beside" "$tree" "$keep"
+}
+
+diff() {
+  local tree=$3 now patch
+  keep=$2
+  [ -d "$keep/repository" ] || gone "$keep, where the files of the start were kept, is gone"
+  cd "$1" 2>/dev/null || gone "$1 is gone"
+  use_own_git
+  git ls-tree -r -t "$tree" >/dev/null || gone "what was kept of the start in $keep is damaged"
+  cp "$keep/attributes" "$GIT_DIR/info/attributes"
+  if [ "$5" = binary ]; then echo '* -diff' >>"$GIT_DIR/info/attributes"; fi
+  if [ "$4" = all ]; then
+    export GIT_INDEX_FILE=$keep/$$.index
+    git read-tree "$tree"
+  else
+    rm -f "$GIT_DIR/index.lock"
+  fi
+  now=$(tree_of_files "$tree")
+  patch=$keep/$$.patch
+  git diff-tree -r -p --binary --full-index --no-color --no-ext-diff --no-renames \
+    --ignore-submodules=all "$tree" "$now" -- . ':(exclude,glob)**/__pycache__/**' \
+    ':(exclude,glob)**/*.pyc' ':(exclude,glob)**/.pytest_cache/**' >"$patch" || {
+    git rev-list --objects "$tree" >/dev/null || gone "what was kept of the start in $keep is damaged"
+    exit 1
+  }
+  [ "$(wc -c <"$patch")" -le "$6" ] || exit $TOO_LARGE
+  echo $(($(wc -c <"$patch")))
+  cat "$patch"
+  [ ! -f "$keep/$$.remarks" ] || cat "$keep/$$.remarks"
+}
+
+set -e
+unset CDPATH
+echo SNAPSHOT
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$PATH
+"$@"

@@ -1,0 +1,52 @@
+"""Repositories in process sandboxes, and what agents do to them."""
+
+from __future__ import annotations
+
+from orchestrator.backends import Sandbox
+from orchestrator.types import Instance
+from orchestrator.worker.harvest import Baseline, harvest, inspect_repository
+
+SOURCE = "src/ledger/money.py"
+MORE_FILES = r"""
+printf 'one\r\ntwo\r\n' > crlf.txt
+printf 'caf\xe9\n' > latin1.txt
+printf '\x00\x01\x02' > data.bin
+mkdir -p docs && echo doc > docs/guide.txt
+mkdir -p .git/info
+git add -A && git -c user.name=t -c user.email=t@t commit -q --amend -m SWE-bench
+"""
+
+
+class Repository:
+    """A sandbox whose repository was inspected, and what an agent does to it."""
+
+    def __init__(self, sandbox: Sandbox, baseline: Baseline) -> None:
+        self.sandbox, self.baseline = sandbox, baseline
+
+    @classmethod
+    def inspected(cls, sandbox: Sandbox, instance: Instance, prepare: str = "") -> Repository:
+        """`prepare` is what the set-up of its image did."""
+        assert sandbox.exec(prepare, 60).exit_code == 0
+        return cls(sandbox, inspect_repository(sandbox, instance))
+
+    def run(self, command: str) -> str:
+        result = self.sandbox.exec(command, 60)
+        assert result.exit_code == 0, result.text
+        return result.text
+
+    def harvest(self, command: str) -> tuple[str, tuple[str, ...]]:
+        self.run(command)
+        return harvest(self.sandbox, self.baseline)
+
+    def apply(self, patch: str) -> None:
+        """As the grader does it."""
+        self.sandbox.write_file("../the.patch", patch.encode("utf-8"))
+        self.run("git apply --verbose ../the.patch")
+
+    def contents(self) -> str:
+        """Every file's name and digest, and every link, but for what is never part of a patch."""
+        return self.run(
+            "find . -path ./.git -prune -o -name '*.pyc' -prune -o -name .pytest_cache -prune -o "
+            " -type l -printf '%p %l\\n' -o "
+            "-type f -exec sha256sum {} + | sort"
+        )
