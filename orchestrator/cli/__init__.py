@@ -8,7 +8,7 @@ import sys
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import agents, bench, grading, profiles, runs, start
+from orchestrator.cli import agents, bench, decide, grading, profiles, runs, start
 
 app = typer.Typer(
     name="orchestrator",
@@ -22,6 +22,7 @@ app = typer.Typer(
 start.register(app)
 runs.register(app)
 grading.register(app)
+decide.register(app)
 profiles.register(app)
 agents.register(app)
 bench.register(app)

@@ -24,6 +24,7 @@ def announce(
     model = f" with {config.model.name}" if config.model else ""
     grades = f", {len(plan.grades)} patches to grade" if plan.grades else ""
     done = f", {plan.done} done before" if plan.done else ""
+    done += f", {plan.set_aside} set aside (see the report)" if plan.set_aside else ""
     console.print(
         f"{paths.run_id}: {len(plan.rollouts)} rollouts of {config.benchmark.name} by "
         f"{config.agent_name}{model}{grades}{done}; {slots} at once in {host.kind} "
@@ -48,6 +49,8 @@ def summarize(report: Report, paths: RunPaths, exit_code: int, console: Console)
     console.print(
         f"{duration(report.wall_s)}; report: {paths.report_md}", highlight=False, soft_wrap=True
     )
-    if exit_code != EXIT_DONE and not set(report.failures) <= {NO_PREDICTION}:
+    is_hopeless = set(report.failures) <= {NO_PREDICTION}
+    is_hopeless |= set(report.failure_ids) <= set(report.set_aside_ids)
+    if exit_code != EXIT_DONE and not is_hopeless:
         command = f"python -m orchestrator resume {shlex.quote(str(paths.root))}"
         console.print(f"go on with: {command}", highlight=False, soft_wrap=True)

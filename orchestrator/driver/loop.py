@@ -25,6 +25,7 @@ from orchestrator.driver.scheduler import Scheduler, Stage, Start
 from orchestrator.driver.stop import StopSignal
 from orchestrator.errors import JournalError
 from orchestrator.journal import Journal
+from orchestrator.journal.bounds import settle
 from orchestrator.paths import RunPaths
 from orchestrator.types import (
     FailureKind,
@@ -136,8 +137,7 @@ class Driver:
                 self._submit(start)
                 yield start
             for event in self._executor.poll(self._poll_s):
-                self._record(event)
-                yield event
+                yield self._record(event)
             self._journal.heartbeat()
             yield None
         if self._listener:
@@ -160,10 +160,13 @@ class Driver:
         evict = not keep and start.key.instance_id in self._pulled
         self._executor.submit_grade(self._requests.grade_request(start.key, evict))
 
-    def _record(self, event: Event) -> None:
-        """Files first, then the journal's row, then the scheduler."""
+    def _record(self, event: Event) -> Event:
+        """Files first, then the journal's row, then the scheduler. Returns what was recorded."""
         if not isinstance(event, RolloutResult | GradeResult):
-            return
+            return event
+        if isinstance(event, RolloutResult):
+            kind = FailureKind.SANDBOX_BROKEN
+            event = settle(event, self._journal.count_failures(event.key.instance_id, kind))
         config, paths = self._requests.config, self._requests.paths
         failure = event.failure.kind if event.failure else None
         if isinstance(event, RolloutResult):
@@ -181,6 +184,7 @@ class Driver:
             self._scheduler.grade_done(event.key, failure, self._clock())
         if failure in (FailureKind.WORKER_LOST, FailureKind.INTERNAL_ERROR):
             self._clean_up_after(event.key)
+        return event
 
     def _clean_up_after(self, key: RolloutKey) -> None:
         """Do what a worker could not do any more: remove its sandbox, drop its requests."""

@@ -20,6 +20,7 @@ NOT_THE_HOSTS_FAULT = (
     FailureKind.ENDPOINT_UNAVAILABLE,
     FailureKind.INTERRUPTED,
     FailureKind.AGENT_CRASHED,
+    FailureKind.SANDBOX_BROKEN,
     FailureKind.REQUEST_REFUSED,
     FailureKind.INTERNAL_ERROR,
 )
