@@ -181,9 +181,10 @@ class Sandbox(Protocol):
         """Write a file; relative paths are below `workdir`. Raises SandboxUnavailable."""
         ...
 
-    def renew(self) -> None:
+    def renew(self, keep: Sequence[str] = ()) -> None:
         """Make it work again where its commands fail: end all that runs in it, and bring back the
-        tools that it was started with. The repository stays as it is, whatever else is lost.
+        tools that it was started with. `workdir` and the absolute paths in `keep` stay as they are,
+        where they are there; whatever else was changed may be lost.
 
         Raises:
             SandboxUnavailable: the sandbox is gone, or its engine can't do that.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from orchestrator.agents import AgentKind
 from orchestrator.backends import Assignment, GradeRequest
 from orchestrator.config.schema import RunConfig
-from orchestrator.driver.executor import Event, Executor
+from orchestrator.driver.executor import Event, Executor, Remark
 from orchestrator.driver.files import (
     append_prediction,
     read_patch,
@@ -138,6 +138,7 @@ class Driver:
                 yield start
             for event in self._executor.poll(self._poll_s):
                 yield self._record(event)
+            yield from self._end_after_bugs()
             self._journal.heartbeat()
             yield None
         if self._listener:
@@ -199,6 +200,16 @@ class Driver:
         if self._stop.count >= 2 and self._stopped_now_at is None:
             self._stopped_now_at = self._clock()
             self._executor.stop_now()
+
+    def _end_after_bugs(self) -> Iterator[Remark]:
+        """End a run in which our own code fails at one instance after the other, before it has
+        burnt them all."""
+        if self._scheduler.has_met_a_bug and not self._scheduler.stopping:
+            self._scheduler.stopping = True
+            yield Remark(
+                "this program's own code fails at every instance (internal_error): the run ends "
+                "here, and can be resumed with a version that mends it. The report has the details"
+            )
 
     def _stop_is_overdue(self) -> bool:
         since = self._stopped_now_at

@@ -75,6 +75,8 @@ class Scheduler:
     )
     _retries_used: Counter[tuple[str, Stage, FailureKind]] = field(default_factory=Counter)
     _failures_in_a_row: Counter[Stage] = field(default_factory=Counter)
+    _bugs: set[str] = field(default_factory=set)
+    """Instances at whose rollouts our own code failed, since a rollout last ended well."""
     _paused_until: dict[Stage, float] = field(
         default_factory=lambda: {Stage.ROLLOUT: 0.0, Stage.GRADE: 0.0}
     )
@@ -133,6 +135,10 @@ class Scheduler:
     ) -> None:
         """Take in a rollout's end; a failure is queued again under the next attempt, if it may."""
         self._running[Stage.ROLLOUT].discard(key)
+        if failure is FailureKind.INTERNAL_ERROR:
+            self._bugs.add(key.instance_id)
+        elif failure is None:
+            self._bugs.clear()
         if failure not in NOT_THE_HOSTS_FAULT:
             self._count_in_a_row(Stage.ROLLOUT, failure, now)
         if failure is not None:
@@ -157,6 +163,14 @@ class Scheduler:
         if doublings >= 0:
             pause = min(FIRST_PAUSE_S * 2**doublings, MAX_RETRY_DELAY_S)
             self._paused_until[stage] = max(self._paused_until[stage], now + pause)
+
+    @property
+    def has_met_a_bug(self) -> bool:
+        """Our own code failed in rollouts of as many instances in a row as are tolerated.
+
+        No pause mends that. Grades don't count: a patch waits for its verdict.
+        """
+        return len(self._bugs) >= self._tolerated(Stage.ROLLOUT)
 
     @property
     def admitted(self) -> int:

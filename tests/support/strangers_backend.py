@@ -163,7 +163,7 @@ class Box:
         except OSError as error:
             raise SandboxUnavailable(str(error)) from error
 
-    def renew(self) -> None:
+    def renew(self, keep: Sequence[str] = ()) -> None:
         if not self._root.is_dir():
             raise SandboxUnavailable("the box is gone")
         kill_all_of(self._root)

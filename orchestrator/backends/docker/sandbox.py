@@ -7,6 +7,7 @@ import io
 import posixpath
 import re
 import secrets
+import shlex
 import tarfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -211,7 +212,7 @@ class DockerSandbox(ClosesOnExit):
         except ENGINE_ERRORS as error:
             raise SandboxUnavailable(f"{self._container.name}: {error_words(error)}") from error
 
-    def renew(self) -> None:
+    def renew(self, keep: Sequence[str] = ()) -> None:
         """Go on in another container of the image, with the repository of this one.
 
         A command in this one may not start any more: no process is left to it, or its bash is gone.
@@ -224,10 +225,13 @@ class DockerSandbox(ClosesOnExit):
         except ENGINE_ERRORS as error:
             raise SandboxUnavailable(f"{old.name}: {error_words(error)}") from error
         try:
-            fresh.exec(f"cd / && rm -rf {WORKDIR}", timeout_s=ENGINE_GRACE_S)
-            with contextlib.suppress(docker.errors.NotFound):  # then there is none
-                archive, _ = old.get_archive(WORKDIR)
-                fresh._container.put_archive("/", _capped(archive, old.name))
+            for path in (WORKDIR, *keep):
+                fresh.exec(f"cd / && rm -rf {shlex.quote(path)}", timeout_s=ENGINE_GRACE_S)
+                with contextlib.suppress(docker.errors.NotFound):  # then there is none
+                    archive, _ = old.get_archive(path)
+                    fresh._container.put_archive(
+                        posixpath.dirname(path), _capped(archive, old.name)
+                    )
         except BaseException as error:
             fresh.close()
             if isinstance(error, ENGINE_ERRORS):
