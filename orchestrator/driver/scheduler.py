@@ -75,8 +75,10 @@ class Scheduler:
     )
     _retries_used: Counter[tuple[str, Stage, FailureKind]] = field(default_factory=Counter)
     _failures_in_a_row: Counter[Stage] = field(default_factory=Counter)
-    _bugs: set[str] = field(default_factory=set)
-    """Instances at whose rollouts our own code failed, since a rollout last ended well."""
+    _met_bugs: set[str] = field(default_factory=set)
+    """Instances at whose rollouts our own code failed."""
+    _bugs_in_a_row: int = 0
+    """How many of them, each counted once, since a rollout last ended well."""
     _paused_until: dict[Stage, float] = field(
         default_factory=lambda: {Stage.ROLLOUT: 0.0, Stage.GRADE: 0.0}
     )
@@ -136,9 +138,10 @@ class Scheduler:
         """Take in a rollout's end; a failure is queued again under the next attempt, if it may."""
         self._running[Stage.ROLLOUT].discard(key)
         if failure is FailureKind.INTERNAL_ERROR:
-            self._bugs.add(key.instance_id)
+            self._bugs_in_a_row += key.instance_id not in self._met_bugs
+            self._met_bugs.add(key.instance_id)
         elif failure is None:
-            self._bugs.clear()
+            self._bugs_in_a_row = 0
         if failure not in NOT_THE_HOSTS_FAULT:
             self._count_in_a_row(Stage.ROLLOUT, failure, now)
         if failure is not None:
@@ -168,9 +171,10 @@ class Scheduler:
     def has_met_a_bug(self) -> bool:
         """Our own code failed in rollouts of as many instances in a row as are tolerated.
 
-        No pause mends that. Grades don't count: a patch waits for its verdict.
+        No pause mends that. Grades don't count, as a patch can wait for its verdict; nor do
+        retries, which come one after the other at a run's end.
         """
-        return len(self._bugs) >= self._tolerated(Stage.ROLLOUT)
+        return self._bugs_in_a_row >= self._tolerated(Stage.ROLLOUT)
 
     @property
     def admitted(self) -> int:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.rows import asked, failed, graded, rolled, sampled, state
+from support.rows import asked, decision, failed, graded, rolled, sampled, state
 
 from orchestrator.config import RunRequest, load_config
 from orchestrator.journal import RunState, SessionRow
@@ -160,3 +160,20 @@ def test_a_bar_is_drawn_to_an_eighth_of_a_cell(part: int, whole: int, expected: 
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_a_bar_is_as_wide_as_asked_for(count: tuple[int, int]) -> None:
     assert len(bar(*count, width=20)) == 20
+
+
+def test_a_decision_is_shown_as_a_persons() -> None:
+    seen = state(
+        rolled("a"),
+        rolled("b"),
+        grades=[graded("a", True), graded("b", None)],
+        decisions=[decision("b", "diff")],
+        ids=("a", "b"),
+    )
+    text = render(seen)
+
+    assert "1 of 2 resolved" in text
+    assert "; 1 decided by a person)" in text
+    assert "| decided by a person, as unresolved | 1 |" in text
+    assert "*unresolved, by hand*" in row_of(text, "b")
+    assert "decided by ana on 1970-01-01: 30 GB" in row_of(text, "b")
