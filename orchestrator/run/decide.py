@@ -34,10 +34,7 @@ def decide(
     """
     paths = RunPaths(run_dir.resolve())
     config, lock = load_run_config(paths.config), RunLock.read(paths)
-    # a word of the command line may hold bytes that are no text
-    because = one_line(because.encode("utf-8", "replace").decode())
-    if not because:
-        raise ConfigError("--because: say why, for those who read the report")
+    because = reason(because)
     with hold_driver_lock(paths), Journal.open(paths.journal) as journal:
         state = journal.state()
         chosen = tuple(dict.fromkeys(instance_ids)) or tuple(state.set_aside)
@@ -59,6 +56,17 @@ def decide(
             )
         write_our_reports(config, paths, journal.state(), lock)
     return chosen
+
+
+def reason(because: str) -> str:
+    """A reason as it is recorded, in one line. Raises ConfigError where there is none.
+
+    A word of the command line may hold bytes that are no text.
+    """
+    said = one_line(because.encode("utf-8", "replace").decode())
+    if not said:
+        raise ConfigError("--because: say why, for those who read the report")
+    return said
 
 
 def _require_undecided(state: RunState, instance_id: str) -> None:
