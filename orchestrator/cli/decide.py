@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +49,8 @@ def decide(
     if unresolved == again:
         raise ConfigError("decide: say either --unresolved or --again")
     choice = Choice.UNRESOLVED if unresolved else Choice.AGAIN
-    chosen = record(opt.run_folder(run, runs_dir), instances or [], choice, because)
+    folder = opt.run_folder(run, runs_dir).resolve()
+    chosen = record(folder, instances or [], choice, because)
     typer.echo(f"{choice}: {', '.join(chosen)}")
     if again:
-        typer.echo(f"go on with: python -m orchestrator resume {run}")
+        typer.echo(f"go on with: python -m orchestrator resume {shlex.quote(str(folder))}")
