@@ -8,6 +8,7 @@
         ├── EndpointUnavailable   the model server did not answer
         ├── RequestRefused        it answered, and refuses what it is asked (HTTP 4xx)
         ├── SandboxUnavailable    the sandbox could not start, or went away
+        ├── SandboxBroken         it is there, another beside it works, and it does not
         ├── ImageUnavailable      the image could not be pulled or built
         ├── WorkerLost            the process running the rollout or grade died
         ├── HarnessUnavailable    the official harness reached no verdict
@@ -88,6 +89,10 @@ class RequestRefused(InfraError):
 
 class SandboxUnavailable(InfraError):
     kind = FailureKind.SANDBOX_UNAVAILABLE
+
+
+class SandboxBroken(InfraError):
+    kind = FailureKind.SANDBOX_BROKEN
 
 
 class ImageUnavailable(InfraError):

@@ -50,6 +50,8 @@ class FailureKind(StrEnum):
     ENDPOINT_UNAVAILABLE = "endpoint_unavailable"
     REQUEST_REFUSED = "request_refused"
     SANDBOX_UNAVAILABLE = "sandbox_unavailable"
+    SANDBOX_BROKEN = "sandbox_broken"
+    """It runs no commands any more after what was done in it, while another beside it does."""
     IMAGE_UNAVAILABLE = "image_unavailable"
     WORKER_LOST = "worker_lost"
     HARNESS_UNAVAILABLE = "harness_unavailable"
@@ -266,6 +268,33 @@ class GradeRecord:
     @property
     def instance_id(self) -> str:
         return self.key.instance_id
+
+
+class Choice(StrEnum):
+    """What a person may decide about an instance that no harness reaches a verdict on."""
+
+    UNRESOLVED = "unresolved"
+    """Count it as unresolved, and redo it no more."""
+    AGAIN = "again"
+    """Redo it, however often it has failed; takes an earlier decision back."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is recorded of a person's decision. It is never a verdict of the harness."""
+
+    instance_id: str
+    choice: Choice
+    because: str
+    by: str
+    """The person's name at the system."""
+    at: float
+    """Seconds since the epoch."""
+    patch_sha256: str
+    """Of the patch that lay there; empty where there was no outcome. Another patch is another
+    matter."""
+    failures: int
+    """How many failures it had then: they count no more towards `MAX_FAILURES`."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Protocol, Self
 
@@ -83,6 +83,7 @@ class SandboxSpec:
     platform: str
     memory_gb: float
     cpus: float
+    """0: all of the host's."""
     pids: int
     network: bool
     lifetime_s: float
@@ -112,6 +113,19 @@ class SandboxSpec:
             lifetime_s=config.rollout.time_limit_s + max_outage_s,
             mounts=(*settings.mounts, *mounts),
             env=settings.env,
+        )
+
+    @classmethod
+    def of_grade(cls, assignment: Assignment) -> SandboxSpec:
+        """The sandbox of a grade. What is no test in it gets an hour."""
+        grading = assignment.config.cluster.grading
+        return replace(
+            cls.of(assignment),
+            memory_gb=grading.memory_gb,
+            cpus=grading.cpus,
+            pids=grading.pids,
+            network=grading.network,
+            lifetime_s=grading.timeout_s + 3600,
         )
 
 
@@ -166,6 +180,16 @@ class Sandbox(Protocol):
 
     def write_file(self, path: str, data: bytes) -> None:
         """Write a file; relative paths are below `workdir`. Raises SandboxUnavailable."""
+        ...
+
+    def renew(self, keep: Sequence[str] = ()) -> None:
+        """Make it work again where its commands fail: end all that runs in it, and bring back the
+        tools that it was started with. `workdir` and the absolute paths in `keep` stay as they are,
+        where they are there; whatever else was changed may be lost.
+
+        Raises:
+            SandboxUnavailable: the sandbox is gone, or its engine can't do that.
+        """
         ...
 
     def close(self) -> None:

@@ -7,7 +7,6 @@ import shlex
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from orchestrator.backends.base import GradeRequest, Sandbox, SandboxSpec
@@ -34,10 +33,8 @@ def grade_in_sandbox(
     started_at = time.time()
     files: dict[str, bytes] = {}
     error: InfraError | None = None
-    grading = request.assignment.config.cluster.grading
-    spec = SandboxSpec.of(request.assignment)
     try:
-        with start(replace(spec, memory_gb=grading.memory_gb, network=grading.network)) as sandbox:
+        with start(SandboxSpec.of_grade(request.assignment)) as sandbox:
             files = _evaluate(request, sandbox, places(sandbox))
     except InfraError as problem:
         error = problem

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import agents, bench, grading, profiles, runs, start
+from orchestrator.cli import agents, bench, decide, grading, profiles, runs, start
 from orchestrator.cli.options import require_text_arguments
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 start.register(app)
 runs.register(app)
 grading.register(app)
+decide.register(app)
 profiles.register(app)
 agents.register(app)
 bench.register(app)

@@ -249,6 +249,9 @@ class Grading(Section):
     network: bool = True
     """The official harness grades with a network; eval scripts may reinstall the package."""
     memory_gb: float = Field(default=8, gt=0)
+    cpus: float = Field(default=0, ge=0)
+    """0: all of the host's, as the harness gives them. Tests with fewer may reach `timeout_s`."""
+    pids: int = Field(default=4096, gt=0)
 
 
 class Images(Section):
@@ -299,6 +302,7 @@ def _default_retries() -> dict[FailureKind, int]:
         FailureKind.ENDPOINT_UNAVAILABLE: 5,
         FailureKind.REQUEST_REFUSED: 1,
         FailureKind.SANDBOX_UNAVAILABLE: 2,
+        FailureKind.SANDBOX_BROKEN: 2,
         FailureKind.IMAGE_UNAVAILABLE: 2,
         FailureKind.WORKER_LOST: 2,
         FailureKind.HARNESS_UNAVAILABLE: 2,

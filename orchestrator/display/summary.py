@@ -24,6 +24,7 @@ def announce(
     model = f" with {config.model.name}" if config.model else ""
     grades = f", {len(plan.grades)} patches to grade" if plan.grades else ""
     done = f", {plan.done} done before" if plan.done else ""
+    done += f", {plan.set_aside} set aside (see the report)" if plan.set_aside else ""
     console.print(
         f"{paths.run_id}: {len(plan.rollouts)} rollouts of {config.benchmark.name} by "
         f"{config.agent_name}{model}{grades}{done}; {slots} at once in {host.kind} "
@@ -47,7 +48,9 @@ def summarize(report: Report, paths: RunPaths, exit_code: int, console: Console)
     console.print(headline(report), style="bold", markup=False, highlight=False)
     where = f"{duration(report.wall_s)}; report: {paths.report_md}"
     console.print(where, markup=False, highlight=False, soft_wrap=True)
-    if exit_code != EXIT_DONE and not set(report.failures) <= {NO_PREDICTION}:
+    is_hopeless = set(report.failures) <= {NO_PREDICTION}
+    is_hopeless |= set(report.failure_ids) <= set(report.set_aside_ids)
+    if exit_code != EXIT_DONE and not is_hopeless:
         command = f"python -m orchestrator resume {shlex.quote(str(paths.root))}"
         line = f"go on with: {command}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -14,6 +14,7 @@ from orchestrator.errors import JournalError, one_line
 from orchestrator.journal import Journal, RunState
 from orchestrator.paths import RunPaths, write_atomic
 from orchestrator.types import GradeResult, Prediction, RolloutKey, RolloutResult, patch_sha256
+from orchestrator.verdict import REPORT
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
@@ -44,11 +45,16 @@ def save_rollout(paths: RunPaths, result: RolloutResult) -> None:
 
 
 def save_grade(config: RunConfig, paths: RunPaths, result: GradeResult) -> None:
-    """Put the harness's files where it would have put them; those of an older patch go away."""
+    """Put the harness's files where it would have put them; those of an older patch go away.
+
+    Its report of a grade without a verdict, such as of tests that were killed, gets another name:
+    the harness's own final report would count it.
+    """
     folder = paths.harness_log(config.model_name_or_path, result.key)
     shutil.rmtree(folder, ignore_errors=True)
-    for name, data in sorted(result.files.items(), key=lambda item: item[0] == "report.json"):
-        write_atomic(folder / name, data)
+    for name, data in sorted(result.files.items(), key=lambda item: item[0] == REPORT):
+        no_verdict = name == REPORT and result.failure is not None
+        write_atomic(folder / (f"no-verdict.{name}" if no_verdict else name), data)
 
 
 def append_prediction(config: RunConfig, paths: RunPaths, result: RolloutResult) -> None:

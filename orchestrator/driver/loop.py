@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from orchestrator.agents import AgentKind
 from orchestrator.backends import Assignment, GradeRequest
 from orchestrator.config.schema import RunConfig
-from orchestrator.driver.executor import Event, Executor, Notice
+from orchestrator.driver.executor import Event, Executor, Notice, Remark
 from orchestrator.driver.files import (
     append_prediction,
     read_patch,
@@ -25,6 +25,7 @@ from orchestrator.driver.scheduler import Scheduler, Stage, Start
 from orchestrator.driver.stop import StopSignal
 from orchestrator.errors import JournalError
 from orchestrator.journal import Journal
+from orchestrator.journal.bounds import settle
 from orchestrator.paths import RunPaths
 from orchestrator.types import (
     FailureKind,
@@ -140,8 +141,8 @@ class Driver:
                 self._submit(start)
                 yield start
             for event in self._executor.poll(self._poll_s):
-                self._record(event)
-                yield event
+                yield self._record(event)
+            yield from self._end_after_bugs()
             self._journal.heartbeat()
             yield None
         yield from self._listener.end() if self._listener else ()
@@ -171,10 +172,13 @@ class Driver:
         evict = not keep and start.key.instance_id in self._pulled
         self._executor.submit_grade(self._requests.grade_request(start.key, evict))
 
-    def _record(self, event: Event) -> None:
-        """Files first, then the journal's row, then the scheduler."""
+    def _record(self, event: Event) -> Event:
+        """Files first, then the journal's row, then the scheduler. Returns what was recorded."""
         if not isinstance(event, RolloutResult | GradeResult):
-            return
+            return event
+        if isinstance(event, RolloutResult):
+            kind = FailureKind.SANDBOX_BROKEN
+            event = settle(event, self._journal.count_failures(event.key.instance_id, kind))
         config, paths = self._requests.config, self._requests.paths
         failure = event.failure.kind if event.failure else None
         if isinstance(event, RolloutResult):
@@ -192,6 +196,7 @@ class Driver:
             self._scheduler.grade_done(event.key, failure, self._clock())
         if failure in (FailureKind.WORKER_LOST, FailureKind.INTERNAL_ERROR):
             self._clean_up_after(event.key)
+        return event
 
     def _clean_up_after(self, key: RolloutKey) -> None:
         """Do what a worker could not do any more: remove its sandbox, drop its requests."""
@@ -206,6 +211,16 @@ class Driver:
         if self._stop.count >= 2 and self._stopped_now_at is None:
             self._stopped_now_at = self._clock()
             self._executor.stop_now()
+
+    def _end_after_bugs(self) -> Iterator[Remark]:
+        """End a run in which our own code fails at one instance after the other, before it has
+        burnt them all."""
+        if self._scheduler.has_met_a_bug and not self._scheduler.stopping:
+            self._scheduler.stopping = True
+            yield Remark(
+                "this program's own code fails at every instance (internal_error): the run ends "
+                "here, and can be resumed with a version that mends it. The report has the details"
+            )
 
     def _stop_is_overdue(self) -> bool:
         since = self._stopped_now_at

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.config.schema import Cluster, Model, RunConfig
 from orchestrator.journal.views import RunState
@@ -23,6 +23,8 @@ class Plan:
     """Rollouts that are done and whose patch has no verdict."""
     done: int
     """Instances that need nothing more."""
+    set_aside: int = 0
+    """Instances that have failed so often that a person is to decide."""
 
     @property
     def is_empty(self) -> bool:
@@ -31,26 +33,29 @@ class Plan:
     @property
     def without_rollouts(self) -> Plan:
         """The same without its rollouts."""
-        return Plan((), self.grades, self.done)
+        return replace(self, rollouts=())
 
 
 def make_plan(instances: Sequence[Instance], state: RunState) -> Plan:
     """What is left to do, in the run's order.
 
     An instance without an outcome is rolled out, under the next attempt number. An outcome whose
-    patch has no verdict is graded.
+    patch has no verdict is graded. What a person has decided, or is to decide, is left alone.
     """
     ungraded = set(state.ungraded)
     rollouts, grades = [], []
     for instance in instances:
         instance_id = instance.instance_id
         outcome = state.outcomes.get(instance_id)
+        if instance_id in state.decided or instance_id in state.set_aside:
+            continue
         if outcome is None:
             attempt = state.attempts.get(instance_id, 0) + 1
             rollouts.append(RolloutKey(state.run_id, instance_id, attempt))
         elif instance_id in ungraded:
             grades.append(outcome.key)
-    return Plan(tuple(rollouts), tuple(grades), len(instances) - len(rollouts) - len(grades))
+    left, set_aside = len(rollouts) + len(grades), len(state.set_aside)
+    return Plan(tuple(rollouts), tuple(grades), len(instances) - left - set_aside, set_aside)
 
 
 def choose_slots(cluster: Cluster, model: Model | None, memory_gb: float, cpus: int) -> int:

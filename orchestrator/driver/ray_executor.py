@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator import __version__
 from orchestrator.backends import GradeRequest
 from orchestrator.backends.grading import grade_result
 from orchestrator.driver.executor import Event
@@ -39,11 +40,14 @@ os.environ.setdefault("MALLOC_ARENA_MAX", "2")
 import ray
 import ray.exceptions
 from ray.experimental import internal_kv
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 ROLLOUT_SLOT = "rollout_slot"
 GRADE_SLOT = "grade_slot"
 OBJECT_STORE_BYTES = 100 * 2**20
 STOP_POLL_S = 1.0
+NODE_TIMEOUT_S = 60.0
+"""A worker of a node starts, and imports our code."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +82,11 @@ class RayExecutor:
             ray.init(address or "local", **settings)
         except (ConnectionError, RuntimeError, OSError, ValueError) as error:
             raise PrerequisiteError(
-                f"Ray can't start ({one_line(error, 200)}).",
-                "Is there memory and room in /tmp?" if address is None else "Check --ray-address.",
+                f"Ray can't start ({one_line(error)}).", _cure_of(error, address)
             ) from error
-        _require_resources(address)
+        if address is not None:
+            _require_resources(address)
+            _require_same_code(address)
         self._rollout = ray.remote(_rollout_task).options(
             num_cpus=0, resources={ROLLOUT_SLOT: 1}, max_retries=0, num_returns="streaming"
         )
@@ -165,15 +170,66 @@ def _stop_key(run_id: str) -> bytes:
     return f"swe-orchestrator:stop:{run_id}".encode()
 
 
-def _require_resources(address: str | None) -> None:
+def _cure_of(error: Exception, address: str | None) -> str:
+    if address is None:
+        return "Is there memory and room in /tmp?"
+    if "version mismatch" in str(error).lower():
+        return "Start all its nodes with this very Python and Ray, or this command with theirs."
+    return "Check --ray-address."
+
+
+def code_here() -> str:
+    """What nodes must have in common with the driver, beside Python and Ray: Ray checks those."""
+    return f"swe-orchestrator {__version__}"
+
+
+def _require_same_code(address: str) -> None:
+    """Raises PrerequisiteError where a node has not the code of ours, or another version of it."""
+    wanted, problems = code_here(), []
+    nodes = [node for node in ray.nodes() if node["Alive"] and _offers_slots(node)]
+    found = {node["NodeManagerAddress"]: _ask(node["NodeID"]) for node in nodes}
+    for name, answer in found.items():
+        try:
+            code = ray.get(answer, timeout=NODE_TIMEOUT_S)
+        except ray.exceptions.RayError as error:
+            code = _last_line(error)
+        if code != wanted:
+            problems.append(f"{name} ({code})")
+    if problems:
+        ray.shutdown()
+        raise PrerequisiteError(
+            f"of the Ray cluster at {address}, {len(problems)} of {len(found)} nodes can't run "
+            f"{wanted}: {', '.join(problems[:3])}.",
+            "Install this project there, at this version, for the Python that starts Ray.",
+        )
+
+
+def _offers_slots(node: dict[str, Any]) -> bool:
+    return bool({ROLLOUT_SLOT, GRADE_SLOT} & set(node["Resources"]))
+
+
+def _ask(node_id: str) -> Any:
+    """Ask a node for its `code_here`."""
+    there = NodeAffinitySchedulingStrategy(node_id, soft=False)
+    task = ray.remote(code_here).options(num_cpus=0, scheduling_strategy=there, max_retries=0)
+    return task.remote()
+
+
+def _require_resources(address: str) -> None:
     offered = ray.cluster_resources()
-    if address is not None and not {ROLLOUT_SLOT, GRADE_SLOT} <= set(offered):
+    if not {ROLLOUT_SLOT, GRADE_SLOT} <= set(offered):
         ray.shutdown()
         raise PrerequisiteError(
             f"the Ray cluster at {address} offers no {ROLLOUT_SLOT} or no {GRADE_SLOT}.",
             "Start its nodes with `ray start … --resources "
             f'\'{{"{ROLLOUT_SLOT}": 4, "{GRADE_SLOT}": 1}}\'`.',
         )
+
+
+def _last_line(error: ray.exceptions.RayError) -> str:
+    """Of a task's error, with what it raised; its class where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return one_line(lines[-1]) if lines else type(error).__name__
 
 
 def _lost(running: _Running, error: ray.exceptions.RayError) -> RolloutResult | GradeResult:
@@ -183,9 +239,9 @@ def _lost(running: _Running, error: ray.exceptions.RayError) -> RolloutResult | 
     problem: InfraError
     if isinstance(error, ray.exceptions.RayTaskError):
         # its cause is Ray's own error where the worker could not unpack the request
-        last_line = str(error).strip().splitlines()[-1]
+        last_line = _last_line(error)
         lacks_code = last_line.startswith(("ImportError", "ModuleNotFoundError"))
-        problem = (WorkerLost if lacks_code else InternalError)(one_line(last_line))
+        problem = (WorkerLost if lacks_code else InternalError)(last_line)
         files[TRACEBACK] = str(error).encode("utf-8", "replace")
     else:
         problem = WorkerLost(summary_of(error))

@@ -20,6 +20,7 @@ NOT_THE_HOSTS_FAULT = (
     FailureKind.ENDPOINT_UNAVAILABLE,
     FailureKind.INTERRUPTED,
     FailureKind.AGENT_CRASHED,
+    FailureKind.SANDBOX_BROKEN,
     FailureKind.REQUEST_REFUSED,
     FailureKind.INTERNAL_ERROR,
 )
@@ -92,6 +93,10 @@ class Scheduler:
     )
     _retries_used: Counter[tuple[str, Stage, FailureKind]] = field(default_factory=Counter)
     _failures_in_a_row: Counter[Stage] = field(default_factory=Counter)
+    _met_bugs: set[str] = field(default_factory=set)
+    """Instances at whose rollouts our own code failed."""
+    _bugs_in_a_row: int = 0
+    """How many of them, each counted once, since a rollout last ended well."""
     _pauses: dict[Stage, _Pause] = field(
         default_factory=lambda: {Stage.ROLLOUT: _Pause(), Stage.GRADE: _Pause()}
     )
@@ -152,6 +157,11 @@ class Scheduler:
     ) -> None:
         """Take in a rollout's end; a failure is queued again under the next attempt, if it may."""
         self._running[Stage.ROLLOUT].discard(key)
+        if failure is FailureKind.INTERNAL_ERROR:
+            self._bugs_in_a_row += key.instance_id not in self._met_bugs
+            self._met_bugs.add(key.instance_id)
+        elif failure is None:
+            self._bugs_in_a_row = 0
         if failure not in NOT_THE_HOSTS_FAULT:
             self._count_in_a_row(Stage.ROLLOUT, failure, now)
         if failure is not None:
@@ -181,6 +191,15 @@ class Scheduler:
             if pause.until <= now:
                 pause.since = now
             pause.until = max(pause.until, now + seconds)
+
+    @property
+    def has_met_a_bug(self) -> bool:
+        """Our own code failed in rollouts of as many instances in a row as are tolerated.
+
+        No pause mends that. Grades don't count, as a patch can wait for its verdict; nor do
+        retries, which come one after the other at a run's end.
+        """
+        return self._bugs_in_a_row >= self._tolerated(Stage.ROLLOUT)
 
     @property
     def admitted(self) -> int:

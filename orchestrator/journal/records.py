@@ -1,4 +1,4 @@
-"""Rollouts' and grades' records as rows of the journal's tables, and back."""
+"""Rollouts', grades' and decisions' records as rows of the journal's tables, and back."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from orchestrator.types import (
+    Choice,
+    Decision,
     Failure,
     FailureKind,
     GradeReason,
@@ -39,6 +41,19 @@ def grade_row(record: GradeRecord) -> dict[str, Any]:
         "resolved": None if record.resolved is None else int(record.resolved),
         "reason": record.reason,
     }
+
+
+def decision_row(decision: Decision) -> dict[str, Any]:
+    return asdict(decision)
+
+
+def load_decisions(db: sqlite3.Connection) -> tuple[Decision, ...]:
+    """In the order in which they were made."""
+    columns = ", ".join(Decision.__dataclass_fields__)
+    return tuple(
+        Decision(**{**dict(row), "choice": Choice(row["choice"])})
+        for row in db.execute(f"SELECT {columns} FROM decision ORDER BY id")
+    )
 
 
 def load_rollouts(db: sqlite3.Connection, run_id: str) -> tuple[RolloutRecord, ...]:

@@ -6,9 +6,10 @@ an outcome and a failure at once, two outcomes of one instance, two verdicts on 
 
 from orchestrator.journal import model_requests
 
-VERSION = 2
-"""1 had no tables of requests and samples; such a journal gets them when it is written to."""
-READABLE = ("1", str(VERSION))
+VERSION = 3
+"""1 had no tables of requests and samples, 2 none of decisions; an older journal gets them when it
+is written to."""
+READABLE = ("1", "2", str(VERSION))
 
 _DDL_1 = """
 CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -67,5 +68,24 @@ CREATE TABLE grade (
 CREATE UNIQUE INDEX one_verdict ON grade (instance_id, attempt, patch_sha256)
     WHERE resolved IS NOT NULL;
 """
-DDL = _DDL_1 + model_requests.DDL
-MIGRATE_1_TO_2 = f"{model_requests.DDL} UPDATE run SET value = '2' WHERE key = 'version';"
+_DDL_3 = """
+CREATE TABLE decision (
+    id INTEGER PRIMARY KEY,
+    instance_id TEXT NOT NULL REFERENCES instance,
+    choice TEXT NOT NULL,
+    because TEXT NOT NULL,
+    by TEXT NOT NULL,
+    at REAL NOT NULL,
+    patch_sha256 TEXT NOT NULL,     -- empty: there was no outcome
+    failures INTEGER NOT NULL
+) STRICT;
+"""
+DDL = _DDL_1 + model_requests.DDL + _DDL_3
+_ADDED = {2: model_requests.DDL, 3: _DDL_3}
+"""What each version added."""
+
+
+def migration(version: int) -> str:
+    """The statements that bring a journal of this version to today's."""
+    added = "".join(ddl for number, ddl in _ADDED.items() if number > version)
+    return f"{added} UPDATE run SET value = '{VERSION}' WHERE key = 'version';"

@@ -17,10 +17,19 @@ from orchestrator.journal.model_requests import (
     load_requests,
     load_samples,
 )
-from orchestrator.journal.records import grade_row, load_grades, load_rollouts, rollout_row
-from orchestrator.journal.schema import DDL, MIGRATE_1_TO_2, READABLE, VERSION
+from orchestrator.journal.records import (
+    decision_row,
+    grade_row,
+    load_decisions,
+    load_grades,
+    load_rollouts,
+    rollout_row,
+)
+from orchestrator.journal.schema import DDL, READABLE, VERSION, migration
 from orchestrator.journal.views import RunState, SessionRow
 from orchestrator.types import (
+    Decision,
+    FailureKind,
     GradeRecord,
     Instance,
     ModelRequest,
@@ -78,7 +87,7 @@ class Journal:
         with _as_journal_errors(path):
             connection = _connect(path)
             if version != VERSION:
-                connection.executescript(f"BEGIN; {MIGRATE_1_TO_2} COMMIT;")
+                connection.executescript(f"BEGIN; {migration(version)} COMMIT;")
             return cls(path, connection)
 
     def begin_session(self) -> None:
@@ -126,6 +135,16 @@ class Journal:
     def append_grade(self, record: GradeRecord) -> None:
         """Record a grade whose files are in place."""
         self._insert("grade", grade_row(record))
+
+    def append_decision(self, decision: Decision) -> None:
+        """Record what a person decided. Earlier decisions stay, and the last one counts."""
+        self._insert("decision", decision_row(decision))
+
+    def count_failures(self, instance_id: str, kind: FailureKind) -> int:
+        """How many of an instance's rollouts have ended in this failure."""
+        query = "SELECT count(*) FROM rollout WHERE instance_id = ? AND failure = ?"
+        with _as_journal_errors(self._path):
+            return int(self._db.execute(query, (instance_id, kind)).fetchone()[0])
 
     def append_requests(
         self, requests: Sequence[ModelRequest], samples: Sequence[LoadSample] = ()
@@ -218,7 +237,7 @@ def _as_journal_errors(path: Path) -> Iterator[None]:
 
 def _load(db: sqlite3.Connection) -> RunState:
     meta = dict(db.execute("SELECT key, value FROM run").fetchall())
-    run_id, has_requests = meta["run_id"], meta["version"] != "1"
+    run_id, version = meta["run_id"], int(meta["version"])
     return RunState(
         run_id=run_id,
         instances={
@@ -231,6 +250,7 @@ def _load(db: sqlite3.Connection) -> RunState:
             SessionRow(row["started_at"], row["ended_at"], row["last_seen_at"])
             for row in db.execute("SELECT * FROM session ORDER BY id")
         ),
-        requests=load_requests(db, run_id) if has_requests else (),
-        samples=load_samples(db) if has_requests else (),
+        requests=load_requests(db, run_id) if version >= 2 else (),
+        samples=load_samples(db) if version >= 2 else (),
+        decisions=load_decisions(db) if version >= 3 else (),
     )

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from orchestrator.endpoint.load_sample import LoadSample
-from orchestrator.types import Failure, GradeRecord, Instance, ModelRequest, RolloutRecord
+from orchestrator.journal.bounds import MAX_FAILURES, counts
+from orchestrator.types import (
+    Choice,
+    Decision,
+    Failure,
+    GradeRecord,
+    Instance,
+    ModelRequest,
+    RolloutRecord,
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,7 @@ class RunState:
     sessions: Sequence[SessionRow] = ()
     requests: Sequence[ModelRequest] = ()
     samples: Sequence[LoadSample] = ()
+    decisions: Sequence[Decision] = ()
 
     @classmethod
     def of_new(
@@ -84,6 +94,59 @@ class RunState:
             if grade.failure is not None and grade.instance_id not in self.verdicts:
                 found[grade.instance_id] = grade.failure
         return found
+
+    @cached_property
+    def failure_counts(self) -> Mapping[str, int]:
+        """How many failures that count stand between each instance and its verdict: rollouts where
+        it has no outcome, and grades of the patch that counts."""
+        found: dict[str, int] = defaultdict(int)
+        for row in self.rollouts:
+            found[row.instance_id] += row.instance_id not in self.outcomes and counts(row.failure)
+        for grade in self.grades:
+            found[grade.instance_id] += self._is_of_current_patch(grade) and counts(grade.failure)
+        return found
+
+    @cached_property
+    def _standing(self) -> Mapping[str, Decision]:
+        """A person's last decision on every instance, where it is on what lies there now."""
+        last = {decision.instance_id: decision for decision in self.decisions}
+        return {
+            instance_id: decision
+            for instance_id, decision in last.items()
+            if decision.patch_sha256 == self.patch_sha256(instance_id)
+        }
+
+    def patch_sha256(self, instance_id: str) -> str:
+        """Of the patch that counts; empty where there is no outcome."""
+        outcome = self.outcomes.get(instance_id)
+        return outcome.patch_sha256 if outcome is not None else ""
+
+    @cached_property
+    def decided(self) -> Mapping[str, Decision]:
+        """Instances without a verdict that a person counts as unresolved. A verdict goes before."""
+        return {
+            instance_id: decision
+            for instance_id, decision in self._standing.items()
+            if decision.choice is Choice.UNRESOLVED and instance_id in self.without_verdict
+        }
+
+    @cached_property
+    def set_aside(self) -> Mapping[str, int]:
+        """Instances that are not redone before a person decides, and how often each has failed."""
+        found = {}
+        for instance_id in self.without_verdict:
+            decision = self._standing.get(instance_id)
+            failures = self.failure_counts[instance_id]
+            since = failures - (decision.failures if decision else 0)
+            if since >= MAX_FAILURES and instance_id not in self.decided:
+                found[instance_id] = failures
+        return found
+
+    @cached_property
+    def without_verdict(self) -> frozenset[str]:
+        """Instances that need a rollout or a grade still."""
+        ungraded = set(self.ungraded)
+        return frozenset(i for i in self.instances if i not in self.outcomes or i in ungraded)
 
     @property
     def ungraded(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from orchestrator.report.model_usage import (
     rollout_costs,
 )
 from orchestrator.report.stats import wilson
+from orchestrator.report.undecided import undecided_warnings
 from orchestrator.types import FailureKind, Outcome
 
 NO_PREDICTION = "no_prediction"
@@ -27,7 +28,8 @@ class Report:
     """The numbers of a run; its fields are the keys of report.json.
 
     `resolve_rate` is resolved / instances: what failed or never started stays in the denominator.
-    `valid` says that every instance has a verdict, so that the rate may be quoted.
+    `valid` says that every instance has a verdict, or that a person has decided to count it as
+    unresolved, so that the rate may be quoted.
     """
 
     run_id: str
@@ -52,6 +54,11 @@ class Report:
     resolved_ids: tuple[str, ...]
     unresolved_ids: tuple[str, ...]
     failure_ids: tuple[str, ...]
+    set_aside_ids: tuple[str, ...]
+    """Those of the failures that are not redone before a person decides."""
+    decided: Mapping[str, Mapping[str, Any]]
+    """What a person decided to count as unresolved, by instance: because, by, at. It stands in
+    neither of the lists above."""
     salvaged_ids: tuple[str, ...]
     valid: bool
     wall_s: float
@@ -75,8 +82,8 @@ def build_report(
     outcomes, verdicts = state.outcomes, state.verdicts
     resolved = [i for i in state.instances if i in verdicts and verdicts[i].resolved]
     empty = [i for i, row in outcomes.items() if not row.has_patch]
-    decided = set(verdicts) | set(empty)
-    failing = [i for i in state.instances if i not in decided]
+    measured = set(verdicts) | set(empty)
+    failing = [i for i in state.instances if i not in measured and i not in state.decided]
     costs = rollout_costs(state)
     failure_names = [
         str(state.failures[i].kind) if i in state.failures else _why_undecided(i, config, state)
@@ -101,8 +108,13 @@ def build_report(
         failures=dict(sorted(Counter(failure_names).items())),
         by_repo=_by_repo(state, set(resolved)),
         resolved_ids=tuple(sorted(resolved)),
-        unresolved_ids=tuple(sorted(decided - set(resolved))),
+        unresolved_ids=tuple(sorted(measured - set(resolved))),
         failure_ids=tuple(sorted(failing)),
+        set_aside_ids=tuple(sorted(state.set_aside)),
+        decided={
+            i: {"because": decision.because, "by": decision.by, "at": decision.at}
+            for i, decision in sorted(state.decided.items())
+        },
         salvaged_ids=tuple(sorted(i for i, row in outcomes.items() if row.salvaged)),
         valid=not failing,
         wall_s=round(state.wall_s, 1),
@@ -137,10 +149,12 @@ def _tokens(costs: Sequence[RolloutCost]) -> dict[str, int]:
 
 
 def _warnings(state: RunState) -> tuple[str, ...]:
-    """Bugs, what requests show, and the notes of rollouts that count, each with its number."""
+    """Bugs, what is to be decided, what requests show, and the notes of rollouts that count, each
+    with its number."""
     counts = Counter(note for row in state.outcomes.values() for note in row.notes)
     notes = (f"{note} ({count} rollouts)" for note, count in counts.most_common())
-    return (*_bugs(state), *model_usage_warnings(state.requests), *notes)
+    usage = model_usage_warnings(state.requests)
+    return (*_bugs(state), *undecided_warnings(state), *usage, *notes)
 
 
 def _bugs(state: RunState) -> Iterator[str]:

@@ -9,6 +9,7 @@ from orchestrator.journal.views import RunState
 from orchestrator.report.build import Report
 from orchestrator.report.model_server import model_server_section
 from orchestrator.report.model_usage import rollout_costs
+from orchestrator.report.undecided import decision_words
 from orchestrator.report.words import cell, compact, duration
 
 BAR_WIDTH = 20
@@ -33,7 +34,8 @@ def headline(report: Report) -> str:
     rate = f"{report.resolved} of {report.instances} resolved"
     interval = f"{report.resolve_rate:.1%}, 95% interval {low:.1%} to {high:.1%}"
     if report.valid:
-        return f"{rate} ({interval})"
+        by_hand = f"; {len(report.decided)} decided by a person" if report.decided else ""
+        return f"{rate} ({interval}{by_hand})"
     left = len(report.failure_ids)
     return f"{rate} so far; {left} have no verdict yet, so the rate is not valid"
 
@@ -64,6 +66,8 @@ def _head(report: Report) -> Iterable[str]:
     yield f"| salvaged (changed, not submitted) | {report.salvaged} |"
     yield f"| empty (no change) | {report.empty} |"
     yield f"| graded | {report.graded} |"
+    if report.decided:
+        yield f"| decided by a person, as unresolved | {len(report.decided)} |"
     yield f"| wall clock | {duration(report.wall_s)} |"
     yield f"| tokens | {report.tokens['prompt']:,} in, {report.tokens['completion']:,} out |"
     for change in report.changes:
@@ -115,6 +119,10 @@ def _instances(report: Report, state: RunState) -> Iterable[str]:
             unknown = "not graded" if outcome else "not started"
             kind, detail = (failure.kind, failure.detail) if failure else (unknown, "")
             yield f"| {name} | **failure** | | | {spent} | {kind}: {cell(detail)} |"
+            continue
+        if instance_id in state.decided:
+            why = cell(decision_words(state.decided[instance_id]))
+            yield f"| {name} | *unresolved, by hand* | | | {spent} | {why} |"
             continue
         assert outcome is not None
         word = "resolved" if instance_id in resolved else "unresolved"

@@ -102,15 +102,21 @@ def record_rollouts(paths: RunPaths, journal: Journal, results: Sequence[Rollout
         journal.append_rollout(result.record)
 
 
+def write_our_reports(config: RunConfig, paths: RunPaths, state: RunState, lock: RunLock) -> Report:
+    """Write report.json and report.md of a run as its journal stands."""
+    report = build_report(config, state, lock.versions, tuple(map(str, lock.changes)))
+    write_atomic(paths.report_json, json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
+    write_atomic(paths.report_md, render_markdown(report, state))
+    return report
+
+
 def write_reports(
     config: RunConfig, paths: RunPaths, dataset: Dataset, state: RunState, lock: RunLock
 ) -> Report:
     """Write the reports of a run as its journal stands: ours, and the official harness's."""
     from orchestrator.report.official import write_official_report
 
-    report = build_report(config, state, lock.versions, tuple(map(str, lock.changes)))
-    write_atomic(paths.report_json, json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
-    write_atomic(paths.report_md, render_markdown(report, state))
+    report = write_our_reports(config, paths, state, lock)
     name = config.model_name_or_path
     predictions = {
         instance_id: Prediction(instance_id, name, patch)

@@ -18,9 +18,15 @@ from orchestrator.agents.context import AgentContext
 from orchestrator.agents.steps import Step, trajectory_json
 from orchestrator.backends import Sandbox
 from orchestrator.endpoint.client import ChatClient
-from orchestrator.errors import AgentCrashed, InfraError, Interrupted, SandboxUnavailable
+from orchestrator.errors import (
+    AgentCrashed,
+    InfraError,
+    Interrupted,
+    SandboxBroken,
+    SandboxUnavailable,
+)
 from orchestrator.gateway.link import Link
-from orchestrator.types import Failure, Outcome, RolloutRecord, RolloutResult
+from orchestrator.types import Failure, FailureKind, Outcome, RolloutRecord, RolloutResult
 from orchestrator.worker.failures import TRACEBACK, summary_of, traceback_of
 from orchestrator.worker.harvest import Baseline, harvest
 from orchestrator.worker.messages import Progress, RolloutRequest
@@ -30,6 +36,11 @@ OVERTIME_S = 30.0
 """How long past its wall clock an agent may take to notice by itself."""
 QUIET_S = 20.0
 """A server without a sign of life for longer may hang."""
+PROBES = 2
+PROBE_TIMEOUT_S = 10.0
+PROBE_EVERY_S = 2.0
+"""A sandbox is asked so often whether it still runs commands: an engine may be back in a moment."""
+RENEWED = "the sandbox ran no commands any more: its repository was read in another one"
 HELD_EVERY_S = 2.0
 """How often the gateway is asked how long it has held this rollout's requests."""
 
@@ -60,6 +71,7 @@ class AgentRun:
         self._steps_sent = 0
         self._stopped = False
         self._overran = False
+        self._is_renewed = False
 
     def progress(self, phase: str) -> Progress:
         """What the agent does now, and its new steps if they are to be shown."""
@@ -129,7 +141,7 @@ class AgentRun:
 
     def result(self) -> RolloutResult:
         """Harvest; the rollout's result, but for its times. Raises SandboxUnavailable."""
-        failure = self._failure()
+        failure = self._blame(self._failure())
         patch, remarks = self._harvest(failure)
         files = self._files()
         common = RolloutRecord(
@@ -152,17 +164,54 @@ class AgentRun:
     def _harvest(self, failure: Failure | None) -> tuple[str, tuple[str, ...]]:
         """The patch, and notes about it.
 
-        Where the sandbox is gone, the agent's own last diff counts if the agent had ended, and is a
-        partial patch if it had not.
+        Where the sandbox works no longer, it is renewed first. Where it is gone, the agent's own
+        last diff counts if the agent had ended, and is a partial patch if it had not.
         """
         try:
-            return harvest(self._sandbox, self._baseline)
+            try:
+                patch, remarks = harvest(self._sandbox, self._baseline)
+            except SandboxUnavailable:
+                is_broken = failure is not None and failure.kind is FailureKind.SANDBOX_BROKEN
+                if self._is_renewed or not (failure is None or is_broken):
+                    raise
+                self._renew()
+                patch, remarks = harvest(self._sandbox, self._baseline)
+            return patch, (*remarks, RENEWED) if self._is_renewed else remarks
         except SandboxUnavailable:
             last = self._agent.last_patch()
             if failure is None and (self._outcome is None or not last):
                 raise
             note = "the sandbox was gone: the patch is the agent's own last diff"
             return last, (note,) if last else ()
+
+    def _blame(self, failure: Failure | None) -> Failure | None:
+        """A sandbox that fails an agent at work is broken where it is there, runs no commands, and
+        another one does with the same repository: then engine and host are well."""
+        if failure is None or failure.kind is not FailureKind.SANDBOX_UNAVAILABLE:
+            return failure
+        if not self.budget.usage.steps or self._runs_commands():
+            return failure
+        try:
+            self._renew()
+        except SandboxUnavailable:
+            return failure
+        return SandboxBroken(failure.detail).failure if self._runs_commands() else failure
+
+    def _renew(self) -> None:
+        self._sandbox.renew((self._baseline.folder,))
+        self._is_renewed = True
+
+    def _runs_commands(self) -> bool:
+        for probe in range(PROBES):
+            if probe:
+                time.sleep(PROBE_EVERY_S)
+            try:
+                result = self._sandbox.exec("echo it works", PROBE_TIMEOUT_S)
+            except SandboxUnavailable:
+                continue
+            if result.text == "it works\n":
+                return True
+        return False
 
     def _failure(self) -> Failure | None:
         if self._stopped:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.specs import make_assignment
 
-from orchestrator.backends import GradeRequest
+from orchestrator.backends import GradeRequest, SandboxSpec
 from orchestrator.backends.grading import grade_result
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
@@ -47,3 +48,26 @@ def test_an_error_of_the_world_is_a_failure_even_beside_a_report(request_: Grade
     assert result.resolved is None
     assert result.failure is not None
     assert result.failure.kind is FailureKind.SANDBOX_UNAVAILABLE
+
+
+def test_the_sandbox_of_a_grade_has_the_limits_of_grades(
+    make_config: Callable[..., RunConfig], demo: Dataset
+) -> None:
+    settings = {"memory_gb": 16, "cpus": 3, "pids": 77, "timeout_s": 60, "network": False}
+    given = {f"cluster.grading.{key}": value for key, value in settings.items()}
+
+    spec = SandboxSpec.of_grade(
+        make_assignment(make_config("gold", given), demo.instances[0], "process", Path("/nowhere"))
+    )
+
+    assert (spec.memory_gb, spec.cpus, spec.pids, spec.network) == (16, 3, 77, False)
+    assert spec.lifetime_s > 60
+
+
+def test_a_grade_has_all_of_the_hosts_cpus_as_the_harness_gives_them(
+    demo_config: RunConfig, demo: Dataset
+) -> None:
+    """With fewer, tests may run into their time limit, which is a verdict."""
+    assignment = make_assignment(demo_config, demo.instances[0], "process", Path("/nowhere"))
+
+    assert SandboxSpec.of_grade(assignment).cpus == 0

@@ -393,6 +393,51 @@ def test_a_closed_sandbox_is_gone_with_all_that_ran_in_it(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_renewed_sandbox_has_its_repository_and_nothing_that_ran_in_it(
+    kind: str, open_sandbox: Open
+) -> None:
+    sandbox = open_sandbox(kind)
+    beside = f"{sandbox.workdir}/../kept"
+    sandbox.exec(f"mkdir {beside}; echo 1 > {beside}/file; rm README.md", 30)
+    sandbox.exec("echo new > 'a file'; ln -s 'a file' link; chmod +x 'a file'", 30)
+    before = out(sandbox, "git status --short; ls -l 'a file' link")
+    sandbox.exec("setsid sleep 4324 >/dev/null 2>&1 &", 30)
+
+    sandbox.renew((str(Path(beside).resolve()),))
+
+    assert out(sandbox, "git status --short; ls -l 'a file' link") == before
+    assert "D README.md" in before
+    assert out(sandbox, f"cat {beside}/file; echo $CONDA_DEFAULT_ENV") == "1\ntestbed"
+    assert eventually(lambda: out(sandbox, "ps -eo args | grep '[s]leep 4324' || true") == "")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sandbox_that_is_gone_is_not_renewed(kind: str, open_sandbox: Open) -> None:
+    sandbox = open_sandbox(kind)
+    sandbox.close()
+
+    with pytest.raises(SandboxUnavailable):
+        sandbox.renew()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_renewed_sandbox_is_removed_like_any_other(
+    kind: str, open_sandbox: Open, tmp_path: Path
+) -> None:
+    sandbox = open_sandbox(kind)
+    sandbox.renew()
+    sandbox.exec("rm -rf ../kept", 10)
+    sandbox.renew(("/no/such/path",))
+    assert out(sandbox, "echo works") == "works"
+
+    sandbox.close()
+
+    assert not find_backend(kind).clean(tmp_path)
+    with pytest.raises(SandboxUnavailable):
+        sandbox.exec("true", 10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_closed_sandbox_can_not_be_written_to(kind: str, open_sandbox: Open) -> None:
     sandbox = open_sandbox(kind)
     sandbox.close()

@@ -19,7 +19,7 @@ from orchestrator import __version__
 
 Say = Callable[..., Ended]
 ALL_COMMANDS = (
-    *("launch", "resume", "status", "report", "clean", "grade"),
+    *("launch", "resume", "status", "report", "clean", "grade", "decide"),
     *("bench", "benchmarks", "models", "config", "config show"),
     *("agents", "agents list", "agents install"),
 )
@@ -79,6 +79,18 @@ WRONG = {
     ),
     "no disk": Wrong(
         "launch demo --runs-dir {tmp}/new --set cluster.min_free_disk_gb=1e9", 3, "GB free"
+    ),
+    "decide: what": Wrong("decide there x --runs-dir {runs}", 2, "either --unresolved or --again"),
+    "decide: both": Wrong("decide there x --unresolved --again --runs-dir {runs}", 2, "either"),
+    "decide: why": Wrong("decide there x --again --runs-dir {runs}", 2, "--because"),
+    "decide: of what": Wrong(
+        "decide there x --again --because y --runs-dir {runs}", 2, "has no instance 'x'"
+    ),
+    "decide: nothing": Wrong(
+        "decide there --again --because y --runs-dir {runs}", 2, "is set aside"
+    ),
+    "corrupt journal, decide": Wrong(
+        "decide corrupt x --again --because y --runs-dir {runs}", 3, "can't be used"
     ),
     "corrupt journal, resume": Wrong("resume corrupt --runs-dir {runs}", 3, "can't be used"),
     "corrupt journal, report": Wrong("report corrupt --runs-dir {runs}", 3, "can't be used"),

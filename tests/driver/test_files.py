@@ -156,3 +156,20 @@ def test_a_file_that_can_not_be_opened_is_one_clear_line_too(paths: RunPaths) ->
 def test_an_error_of_no_file_is_not_taken_for_a_full_disk(paths: RunPaths) -> None:
     with pytest.raises(ConnectionRefusedError), disk_errors_as_journal_errors(paths):
         raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")
+
+
+def test_the_harnesss_report_of_a_grade_without_a_verdict_is_not_counted_by_it(
+    demo_config: RunConfig, paths: RunPaths
+) -> None:
+    """Tests that were killed leave one, and it may say anything."""
+    files = {"report.json": b"{}", "test_output.txt": b"Killed"}
+    save_grade(demo_config, paths, graded("a", None, files=files))
+    folder = paths.harness_log(demo_config.model_name_or_path, key_of("a"))
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "no-verdict.report.json",
+        "test_output.txt",
+    ]
+
+    save_grade(demo_config, paths, graded("a", False, files=files))
+
+    assert sorted(path.name for path in folder.iterdir()) == ["report.json", "test_output.txt"]

@@ -18,6 +18,7 @@ from orchestrator.agents import load_agent_kind
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.driver.executor import Event, ModelStatus, Notice, Remark
+from orchestrator.driver.files import read_patch
 from orchestrator.driver.gateway_listener import GatewayListener
 from orchestrator.driver.loop import Driver, RequestBuilder
 from orchestrator.driver.plan import make_plan
@@ -30,12 +31,14 @@ from orchestrator.gateway.messages import Availability, Listening, Message, Requ
 from orchestrator.journal import Journal
 from orchestrator.paths import RunPaths
 from orchestrator.types import (
+    Failure,
     FailureKind,
     GradeResult,
     ModelRequest,
     Outcome,
     RequestResult,
     RolloutKey,
+    RolloutRecord,
     RolloutResult,
 )
 
@@ -471,3 +474,65 @@ def test_a_disk_at_its_limit_is_not_full_and_free_in_turns(
     now, disk.free = now + 60, 10.1e9
     driver._watch_disk()
     assert driver.notice() == Notice(), "where nothing runs that could free more, it is enough"
+
+
+def broken(request: Any) -> RolloutResult:
+    failure = Failure(FailureKind.SANDBOX_BROKEN, "no process is left")
+    return RolloutResult(RolloutRecord(request.key, failure=failure), partial_patch="a diff\n")
+
+
+@pytest.mark.parametrize("retries", [0, 1, 2, 5])
+def test_the_third_sandbox_that_an_instance_breaks_is_an_outcome_over_all_sessions(
+    run: Callable[..., Run], retries: int
+) -> None:
+    it = run(2, {"rollout.retries": {"sandbox_broken": retries}})
+    it.executor.script[it.ids[0]] = broken
+    sessions = 0
+    while not make_plan(it.dataset.instances, it.journal.state()).is_empty:
+        sessions += 1
+        it.drive()
+
+    state = it.journal.state()
+    assert sessions == {0: 3, 1: 2}.get(retries, 1)
+    assert [row.failure is None for row in state.rollouts if row.instance_id == it.ids[0]] == [
+        False,
+        False,
+        True,
+    ]
+    assert state.outcomes[it.ids[0]].outcome is Outcome.GAVE_UP
+    assert state.outcomes[it.ids[0]].salvaged
+    assert state.verdicts[it.ids[0]].resolved
+    assert sorted(it.predicted()) == sorted(it.ids)
+    assert read_patch(it.paths, state.outcomes[it.ids[0]].key) == "a diff\n"
+
+
+def test_the_display_is_shown_what_was_recorded(run: Callable[..., Run]) -> None:
+    it = run(1)
+    it.executor.script[it.ids[0]] = broken
+
+    ends = [event for event in it.drive() if isinstance(event, RolloutResult)]
+
+    assert [event.outcome for event in ends] == [None, None, Outcome.GAVE_UP]
+
+
+def test_a_run_ends_where_our_own_code_fails_at_every_instance(run: Callable[..., Run]) -> None:
+    it = run(12, slots=3)
+    for instance_id in it.ids:
+        it.executor.script[instance_id] = fails(FailureKind.INTERNAL_ERROR)
+    (told,) = [event.text for event in it.drive() if isinstance(event, Remark)]
+
+    assert "can be resumed" in told
+    assert len(it.executor.rollout_requests) == 3
+    it.executor.script.clear()
+    it.drive()
+    assert set(it.journal.state().verdicts) == set(it.ids)
+
+
+def test_a_bug_at_some_instances_ends_nothing(run: Callable[..., Run]) -> None:
+    it = run(6, slots=2)
+    for instance_id in it.ids[::2]:
+        it.executor.script[instance_id] = fails(FailureKind.INTERNAL_ERROR)
+    events = it.drive()
+
+    assert not [event for event in events if isinstance(event, Remark)]
+    assert set(it.journal.state().verdicts) == set(it.ids[1::2])

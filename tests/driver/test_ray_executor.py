@@ -16,11 +16,13 @@ import pytest
 from ray.cluster_utils import Cluster
 from support.specs import make_assignment, rollout_request
 
+from orchestrator import __version__
 from orchestrator.backends import GradeRequest
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
+from orchestrator.driver import ray_executor
 from orchestrator.driver.executor import Event
-from orchestrator.driver.ray_executor import ROLLOUT_SLOT, RayExecutor
+from orchestrator.driver.ray_executor import GRADE_SLOT, ROLLOUT_SLOT, RayExecutor
 from orchestrator.errors import PrerequisiteError
 from orchestrator.types import (
     FailureKind,
@@ -217,3 +219,54 @@ def test_a_cluster_without_our_resources_is_one_line_that_says_how_to_start_it()
 
     assert "ray start" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def code_of_the_driver_alone() -> str:
+    """Ray's workers can't import this module, as those of a node without our package can't ours."""
+    return "swe-orchestrator 1"
+
+
+def refused(address: str) -> str:
+    with pytest.raises(PrerequisiteError) as caught:
+        RayExecutor(1, 1, address, "a-run")
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_cluster_whose_nodes_have_other_code_is_one_line_before_the_night(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slots = {"num_cpus": 1, "resources": {ROLLOUT_SLOT: 1, GRADE_SLOT: 1}}
+    cluster = Cluster(initialize_head=True, head_node_args=slots)
+    try:
+        RayExecutor(1, 1, cluster.address, "a-run").close()
+        with monkeypatch.context() as patched:
+            patched.setattr(ray_executor, "__version__", "99.0")
+            assert f"(swe-orchestrator {__version__}). Install" in refused(cluster.address)
+        monkeypatch.setattr(ray_executor, "code_here", code_of_the_driver_alone)
+        said = refused(cluster.address)
+    finally:
+        cluster.shutdown()
+
+    assert "1 of 1 nodes can't run swe-orchestrator 1" in said
+    assert "(ModuleNotFoundError: No module named" in said
+
+
+def test_a_cluster_of_another_python_is_told_in_one_line_with_its_cure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The words are those of Ray."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError(
+            "Version mismatch: The cluster was started with:\n    Ray: 2.60.0\n    Python: 3.12.1\n"
+            "This process on node 10.0.0.1:6379 was started with:\n    Ray: 2.60.0\n"
+            "    Python: 3.11.7\n"
+        )
+
+    monkeypatch.setattr(ray_executor.ray, "init", refuse)
+
+    said = refused("10.0.0.1:6379")
+
+    assert "Python: 3.12.1 This process" in said
+    assert said.endswith("with this very Python and Ray, or this command with theirs.")

@@ -219,3 +219,40 @@ def test_a_stop_admits_nothing_more_and_is_over_when_what_runs_is() -> None:
 def test_nothing_to_do_is_finished() -> None:
     assert make(work=0).is_finished
     assert why_held(make(work=0), 0) == ""
+
+
+def test_a_bug_at_as_many_instances_as_slots_is_met_and_a_success_takes_it_back() -> None:
+    scheduler = make(rollouts=4, work=9)
+    starts = scheduler.admit(0)
+    end(scheduler, starts[:3], FailureKind.INTERNAL_ERROR)
+    assert not scheduler.has_met_a_bug
+    end(scheduler, starts[3:], FailureKind.INTERNAL_ERROR)
+    assert scheduler.has_met_a_bug
+
+    end(scheduler, scheduler.admit(0)[:1], None)
+    assert not scheduler.has_met_a_bug
+
+
+def test_a_bug_at_one_instance_is_none_however_often_it_is_redone() -> None:
+    scheduler = Scheduler(1, 1, {FailureKind.INTERNAL_ERROR: 9}, 0)
+    scheduler.add(Stage.ROLLOUT, [key_of("i0", 1)])
+    for _ in range(10):
+        end(scheduler, scheduler.admit(0), FailureKind.INTERNAL_ERROR)
+
+    assert scheduler.is_finished
+    assert not scheduler.has_met_a_bug
+
+
+def test_a_bug_in_grades_does_not_end_rollouts() -> None:
+    scheduler = make(work=0)
+    for n in range(9):
+        scheduler.grade_done(key_of(f"g{n}"), FailureKind.INTERNAL_ERROR, 0)
+
+    assert not scheduler.has_met_a_bug
+
+
+def test_sandboxes_that_agents_break_are_no_reason_to_pause() -> None:
+    scheduler = make(rollouts=4, work=20, delay_s=0)
+    end(scheduler, scheduler.admit(0), FailureKind.SANDBOX_BROKEN)
+
+    assert len(scheduler.admit(0)) == 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from support.rows import graded, key_of, rolled
 from orchestrator.errors import JournalError
 from orchestrator.journal import Journal, read_journal
 from orchestrator.types import (
+    Choice,
+    Decision,
     Failure,
     FailureKind,
     GradeRecord,
@@ -219,3 +222,49 @@ def test_a_heartbeat_right_after_the_start_writes_nothing(journal: Journal) -> N
     journal.heartbeat()
 
     assert journal.state().sessions == before
+
+
+DECISION = Decision("a", Choice.UNRESOLVED, "größer als 8 GB", "ana", 12.5, "", 3)
+
+
+def test_decisions_are_kept_in_their_order(journal: Journal, path: Path) -> None:
+    again = replace(DECISION, choice=Choice.AGAIN, patch_sha256="c0ffee")
+    journal.append_decision(DECISION)
+    journal.append_decision(again)
+
+    assert read_journal(path).decisions == (DECISION, again)
+
+
+def test_a_decision_on_no_instance_of_the_run_is_refused(journal: Journal) -> None:
+    with pytest.raises(JournalError, match="FOREIGN KEY"):
+        journal.append_decision(replace(DECISION, instance_id="stranger"))
+
+
+def test_failures_are_counted_by_instance_and_kind(journal: Journal) -> None:
+    journal.append_rollout(lost(1))
+    journal.append_rollout(lost(2))
+    journal.append_rollout(submitted(3))
+
+    assert journal.count_failures("a", FailureKind.WORKER_LOST) == 2
+    assert journal.count_failures("a", FailureKind.SANDBOX_BROKEN) == 0
+    assert journal.count_failures("b", FailureKind.WORKER_LOST) == 0
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_journal_of_before_decisions_takes_one(
+    journal: Journal, path: Path, version: int
+) -> None:
+    journal.append_rollout(lost(1))
+    journal.close()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE run SET value = ? WHERE key = 'version'", (str(version),))
+        db.execute("DROP TABLE decision")
+        if version == 1:
+            db.executescript("DROP TABLE request; DROP TABLE sample;")
+    assert read_journal(path).decisions == ()
+
+    with Journal.open(path) as opened:
+        opened.append_decision(DECISION)
+    with Journal.open(path) as opened:
+        assert opened.state().decisions == (DECISION,)
+        assert len(opened.state().rollouts) == 1

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.rows import FAILED, asked, failed, graded, rolled, sampled, state
+from support.rows import FAILED, asked, decision, failed, graded, rolled, sampled, state
 
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.endpoint.fields import SWALLOWED
@@ -166,3 +166,24 @@ def test_a_bug_of_ours_is_reported_first_even_where_a_retry_went_well() -> None:
     )
     assert FAILED in first
     assert second == "careful (1 rollouts)"
+
+
+def test_what_a_person_decided_is_apart_from_what_the_harness_measured() -> None:
+    found = report(
+        state(
+            rolled("a"),
+            rolled("b"),
+            failed("c"),
+            grades=[graded("a", True), graded("b", None)],
+            decisions=[decision("b", "diff"), decision("c")],
+        )
+    )
+
+    assert found.valid
+    assert (found.resolved_ids, found.unresolved_ids, found.failure_ids) == (("a",), (), ())
+    assert list(found.decided) == ["b", "c"]
+    assert found.decided["b"] == {"because": "30 GB", "by": "ana", "at": 1.0}
+    assert (found.graded, found.resolve_rate) == (1, pytest.approx(1 / 3))
+    (warning,) = found.warnings
+    assert warning.startswith("2 instances count as unresolved because a person said so")
+    assert json.loads(json.dumps(found.as_dict()))["decided"]["c"]["by"] == "ana"

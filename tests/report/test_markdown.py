@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.rows import asked, failed, graded, key_of, rolled, sampled, state
+from support.rows import asked, decision, failed, graded, key_of, rolled, sampled, state
 
 from orchestrator.config import RunRequest, load_config
 from orchestrator.config.schema import Predictions
@@ -215,3 +215,20 @@ def test_any_names_and_words_stay_in_their_cells(name: str, words: str) -> None:
     widths = [len(re.findall(r"(?:\\.|[^|\\])*\|", line)) for line in lines if line[:1] == "|"]
     assert set(widths) == {3, 4, 7}
     assert "<" not in text
+
+
+def test_a_decision_is_shown_as_a_persons() -> None:
+    seen = state(
+        rolled("a"),
+        rolled("b"),
+        grades=[graded("a", True), graded("b", None)],
+        decisions=[decision("b", "diff")],
+        ids=("a", "b"),
+    )
+    text = render(seen)
+
+    assert "1 of 2 resolved" in text
+    assert "; 1 decided by a person)" in text
+    assert "| decided by a person, as unresolved | 1 |" in text
+    assert "*unresolved, by hand*" in row_of(text, "b")
+    assert "decided by ana on 1970-01-01: 30 GB" in row_of(text, "b")

@@ -8,6 +8,8 @@ from typing import Any
 from orchestrator.endpoint.load_sample import LoadSample
 from orchestrator.journal import RunState, SessionRow
 from orchestrator.types import (
+    Choice,
+    Decision,
     Failure,
     FailureKind,
     GradeReason,
@@ -90,6 +92,14 @@ def graded(
     return GradeResult(record, files or {})
 
 
+def decision(
+    instance_id: str, patch: str | None = None, choice: Choice = Choice.UNRESOLVED
+) -> Decision:
+    """What ana decided about an instance with this patch, or without an outcome."""
+    digest = "" if patch is None else patch_sha256(patch)
+    return Decision(instance_id, choice, "30 GB", "ana", 1.0, digest, 1)
+
+
 def asked(
     instance_id: str = "a",
     result: RequestResult = RequestResult.ANSWERED,
@@ -127,6 +137,7 @@ def state(
     ids: Sequence[str] = ("a", "b", "c"),
     requests: Sequence[ModelRequest] = (),
     samples: Sequence[LoadSample] = (),
+    decisions: Sequence[Decision] = (),
 ) -> RunState:
     """What a journal says that holds these results."""
     return RunState(
@@ -137,4 +148,5 @@ def state(
         tuple(sessions),
         tuple(requests),
         tuple(samples),
+        tuple(decisions),
     )

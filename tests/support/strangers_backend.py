@@ -169,6 +169,11 @@ class Box:
         except OSError as error:
             raise SandboxUnavailable(str(error)) from error
 
+    def renew(self, keep: Sequence[str] = ()) -> None:
+        if not self._root.is_dir():
+            raise SandboxUnavailable("the box is gone")
+        kill_all_of(self._root)
+
     def close(self) -> None:
         remove(self._root)
 
@@ -220,11 +225,15 @@ def boxes() -> Iterator[tuple[Path, dict[str, Any]]]:
             yield label.parent, json.loads(label.read_text())
 
 
-def remove(box: Path) -> None:
+def kill_all_of(box: Path) -> None:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             if process.environ().get(MARK) == str(box):
                 process.kill()
+
+
+def remove(box: Path) -> None:
+    kill_all_of(box)
     subprocess.run(["chmod", "-R", "u+rwX", str(box)], stderr=subprocess.DEVNULL)
     shutil.rmtree(box, ignore_errors=True)
 

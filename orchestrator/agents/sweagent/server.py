@@ -9,7 +9,7 @@ from typing import Any, Self
 from orchestrator.agents.sweagent.installation import SANDBOX_PYTHON
 from orchestrator.backends import Sandbox
 from orchestrator.backends.tunnel import HOST, Tunnel
-from orchestrator.errors import ImageUnavailable, SandboxUnavailable
+from orchestrator.errors import ImageUnavailable, SandboxBroken, SandboxUnavailable
 
 RUNTIME_PATH = "/opt/swe-orchestrator/runtime"
 SERVER = (
@@ -57,16 +57,17 @@ class SandboxServer:
         """Start another one: an agent may have killed it.
 
         Raises:
-            SandboxUnavailable: the sandbox is gone, or no server stays up in it.
+            SandboxUnavailable: the sandbox is gone.
+            SandboxBroken: it runs commands, and no server stays up in it.
         """
         self._tunnel.close()
         for tries in range(1, MAX_TRIES + 1):
             try:
                 self._tunnel = self._start()
                 return
-            except SandboxUnavailable:
+            except SandboxUnavailable as error:
                 if tries == MAX_TRIES:
-                    raise
+                    raise SandboxBroken(str(error)) from error
                 self._sandbox.exec("true", timeout_s=60)  # is it there?
                 time.sleep(tries)  # what kills servers may be about to end
 

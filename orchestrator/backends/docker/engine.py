@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -129,6 +131,18 @@ def remove_container(container: Container) -> bool:
         log.warning("container %s could not be removed: %s", container.name, error_words(error))
         return False
     return True
+
+
+def ran_out_of_memory(client: docker.DockerClient, container_id: str, since: float) -> bool:
+    """Whether the kernel killed something in a container, which may be gone, for its memory limit.
+
+    `since` is in seconds since the epoch. An engine that can't say leaves it open: False.
+    """
+    span: dict[str, Any] = {"since": f"{since:.3f}", "until": f"{time.time():.3f}"}
+    wanted = {"container": container_id, "event": "oom"}
+    with contextlib.suppress(*ENGINE_ERRORS):
+        return any(client.events(**span, filters=wanted, decode=True))
+    return False
 
 
 def error_words(error: BaseException) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,14 @@ import docker
 from swebench.harness.run_evaluation import run_instance
 
 from orchestrator.backends.base import GradeRequest, SandboxSpec
-from orchestrator.backends.docker.engine import ENGINE_ERRORS, connect_for_harness, labels
+from orchestrator.backends.docker.engine import (
+    ENGINE_ERRORS,
+    connect_for_harness,
+    labels,
+    ran_out_of_memory,
+)
 from orchestrator.backends.docker.images import ensure_image, evict_image
+from orchestrator.backends.docker.sandbox import container_limits
 from orchestrator.backends.grading import grade_result, harness_spec
 from orchestrator.errors import (
     HarnessUnavailable,
@@ -25,7 +32,8 @@ from orchestrator.errors import (
     one_line,
 )
 from orchestrator.paths import harness_model_name
-from orchestrator.types import GradeResult
+from orchestrator.types import FailureKind, GradeResult
+from orchestrator.verdict import verdict
 
 ENGINE_TIMEOUT_S = 1800
 
@@ -37,12 +45,18 @@ def grade_in_docker(request: GradeRequest) -> GradeResult:
     phases_s: dict[str, float] = {}
     files: dict[str, bytes] = {}
     error: InfraError | None = None
+    out_of_memory = False
     instance, cluster = request.assignment.instance, request.assignment.config.cluster
     try:
         with contextlib.closing(connect_for_harness(ENGINE_TIMEOUT_S)) as client:
             ensure_image(client, instance, cluster.images, cluster.sandbox.platform)
             phases_s["image"] = time.monotonic() - started
-            files = _run_harness(request, client)
+            labelling = _LabellingClient(client, _container_settings(request))
+            files = _run_harness(request, labelling)
+            out_of_memory = _lacks_verdict(request, files) and any(
+                ran_out_of_memory(client, container_id, started_at)
+                for container_id in labelling.containers.created
+            )
             phases_s["harness"] = time.monotonic() - started - phases_s["image"]
             if request.evict_image:
                 evict_image(client, instance.image)
@@ -52,10 +66,30 @@ def grade_in_docker(request: GradeRequest) -> GradeResult:
         error = problem
     except ENGINE_ERRORS as problem:  # of the harness's own clean-up, say
         error = HarnessUnavailable(f"{instance.instance_id}: {one_line(problem)}")
-    return grade_result(request, started_at, files, phases_s, error)
+    result = grade_result(request, started_at, files, phases_s, error)
+    return _naming_memory(request, result) if out_of_memory else result
 
 
-def _run_harness(request: GradeRequest, client: docker.DockerClient) -> dict[str, bytes]:
+def _lacks_verdict(request: GradeRequest, files: Mapping[str, bytes]) -> bool:
+    try:
+        verdict(request.key.instance_id, files)
+    except HarnessUnavailable:
+        return True
+    return False
+
+
+def _naming_memory(request: GradeRequest, result: GradeResult) -> GradeResult:
+    """A failure of tests that ran out of memory, in words that say what to raise."""
+    failure = result.failure
+    if failure is None or failure.kind is not FailureKind.HARNESS_UNAVAILABLE:
+        return result
+    memory_gb = request.assignment.config.cluster.grading.memory_gb
+    detail = f"out of memory at {memory_gb:g} GB (cluster.grading.memory_gb): {failure.detail}"
+    record = replace(result.record, failure=replace(failure, detail=detail))
+    return replace(result, record=record)
+
+
+def _run_harness(request: GradeRequest, client: _LabellingClient) -> dict[str, bytes]:
     config = request.assignment.config
     name = harness_model_name(config.model_name_or_path, config.run_id)
     with tempfile.TemporaryDirectory(prefix="grade-") as folder, contextlib.chdir(folder):
@@ -64,7 +98,7 @@ def _run_harness(request: GradeRequest, client: docker.DockerClient) -> dict[str
             run_instance(
                 harness_spec(request),
                 replace(request.prediction, model_name_or_path=name).as_dict(),
-                _LabellingClient(client, _container_settings(request)),
+                client,
                 config.run_id,
                 timeout=config.cluster.grading.timeout_s,
             )
@@ -74,19 +108,19 @@ def _run_harness(request: GradeRequest, client: docker.DockerClient) -> dict[str
 
 def _container_settings(request: GradeRequest) -> dict[str, Any]:
     """What our containers have on top of the harness's own settings."""
-    cluster = request.assignment.config.cluster
-    memory = int(cluster.grading.memory_gb * 1e9)
+    spec = SandboxSpec.of_grade(request.assignment)
     return {
-        "labels": labels(SandboxSpec.of(request.assignment), "grade"),
-        "platform": cluster.sandbox.platform,
-        "network_mode": "bridge" if cluster.grading.network else "none",
-        "use_config_proxy": cluster.grading.network,
-        "mem_limit": memory,
-        "memswap_limit": memory,
-        "volumes": list(cluster.sandbox.mounts),
-        "environment": dict(cluster.sandbox.env),
-        # the harness's idle command ignores SIGTERM, and `docker stop` would wait 15 s for it
+        "labels": labels(spec, "grade"),
+        "platform": spec.platform,
+        "network_mode": "bridge" if spec.network else "none",
+        "use_config_proxy": spec.network,
+        "volumes": list(spec.mounts),
+        "environment": dict(spec.env),
+        # its own would idle for ever; no signal from inside ends process 1 as it handles none
+        "command": ["sleep", str(int(spec.lifetime_s))],
+        # an idle command ignores SIGTERM, and `docker stop` would wait 15 s for it
         "stop_signal": "SIGKILL",
+        **container_limits(spec.memory_gb, spec.cpus, spec.pids),
     }
 
 
@@ -105,9 +139,13 @@ class _Containers:
     def __init__(self, containers: Any, settings: dict[str, Any]) -> None:
         self._containers = containers
         self._settings = settings
+        self.created: list[str] = []
+        """Their ids."""
 
     def create(self, **given: Any) -> Any:
-        return self._containers.create(**(given | self._settings))
+        container = self._containers.create(**(given | self._settings))
+        self.created.append(str(container.id))
+        return container
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._containers, name)

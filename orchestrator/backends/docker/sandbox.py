@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import posixpath
 import re
 import secrets
+import shlex
 import tarfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import docker
+import docker.errors
 from docker.models.containers import Container
 
 from orchestrator.backends.base import MAX_OUTPUT_BYTES, ClosesOnExit, ExecResult, SandboxSpec
@@ -28,6 +31,8 @@ from orchestrator.backends.output import CappedOutput
 from orchestrator.errors import PrerequisiteError, SandboxUnavailable
 
 WORKDIR = "/testbed"
+KILLED = 137
+MAX_REPOSITORY_BYTES = 10 * 10**9
 ENGINE_GRACE_S = 60
 """How long past a command's own limit the engine may take to say that it is over."""
 
@@ -52,6 +57,9 @@ what agents leave behind. A `sleep` below Docker's own init would end with the f
 and the sandbox with it. `read` is in a shell of its own, as it makes its shell handle signals, and
 the kernel keeps from process 1 only those that it does not handle."""
 
+KILL_ALL = ["bash", "-c", "kill -KILL -1"]
+KILL_ALL_S = 30
+
 IN_WORKDIR = f'cd {WORKDIR} 2>/dev/null || cd /; exec "$@"'
 """The engine itself refuses to run anything in a folder that an agent has removed."""
 
@@ -74,9 +82,10 @@ class DockerSandbox(ClosesOnExit):
 
     workdir = WORKDIR
 
-    def __init__(self, container: Container, environment: dict[str, str]) -> None:
+    def __init__(self, container: Container, spec: SandboxSpec) -> None:
         self._container = container
-        self._environment = environment
+        self._spec = spec
+        self._environment = dict(spec.env)
 
     @classmethod
     def start(cls, spec: SandboxSpec, client: docker.DockerClient | None = None) -> DockerSandbox:
@@ -104,7 +113,7 @@ class DockerSandbox(ClosesOnExit):
             )
         except (PrerequisiteError, *ENGINE_ERRORS) as error:
             raise SandboxUnavailable(f"{spec.key.instance_id}: {error_words(error)}") from error
-        sandbox = cls(container, dict(spec.env))
+        sandbox = cls(container, spec)
         try:
             container.start()
             sandbox._environment = sandbox._activate() | dict(spec.env)
@@ -141,29 +150,41 @@ class DockerSandbox(ClosesOnExit):
         output = CappedOutput(max_bytes)
         started = time.monotonic()
         try:
-            api = self._container.client.api  # type: ignore[union-attr]
-            exec_id = api.exec_create(
-                self._container.id,
-                [*one_stream, *limited],
-                workdir="/",
-                environment=self._environment,
-                user="root",
-            )["Id"]
-            if not read_output(api, exec_id, output.add, started + timeout_s + ENGINE_GRACE_S):
+            exit_code = self._run([*one_stream, *limited], output, timeout_s + ENGINE_GRACE_S)
+            # what stops all processes stops `timeout` too
+            if exit_code is None and self._run(KILL_ALL, CappedOutput(0), KILL_ALL_S) is None:
                 raise SandboxUnavailable(f"{self._container.name}: the engine hangs on a command")
-            exit_code = self._exit_code(exec_id)
         except ENGINE_ERRORS as error:
             raise SandboxUnavailable(f"{self._container.name}: {error_words(error)}") from error
-        timed_out = exit_code == 137 and time.monotonic() - started >= timeout_s
+        if exit_code is None:
+            exit_code = KILLED
+        timed_out = exit_code == KILLED and time.monotonic() - started >= timeout_s
         return ExecResult(output.value(), exit_code, timed_out)
+
+    def _run(self, command: list[str], output: CappedOutput, patience_s: float) -> int | None:
+        """Run a program and read what it prints. Returns its exit code; None where it is not over
+        in time. Raises one of ENGINE_ERRORS, or SandboxUnavailable."""
+        exec_id = self._api.exec_create(
+            self._container.id,
+            command,
+            workdir="/",
+            environment=self._environment,
+            user="root",
+        )["Id"]
+        if not read_output(self._api, exec_id, output.add, time.monotonic() + patience_s):
+            return None
+        return self._exit_code(exec_id)
+
+    @property
+    def _api(self) -> Any:
+        return self._container.client.api  # type: ignore[union-attr]
 
     def _exit_code(self, exec_id: str) -> int:
         """The engine may close the stream a moment before it knows the exit code."""
-        api = self._container.client.api  # type: ignore[union-attr]
         for _ in range(100):
-            code = api.exec_inspect(exec_id)["ExitCode"]
+            code = self._api.exec_inspect(exec_id)["ExitCode"]
             if code is not None:
-                if code in (126, 137) and not self._is_alive():
+                if code in (126, KILLED) and not self._is_alive():
                     raise SandboxUnavailable(f"{self._container.name} is gone")
                 return int(code)
             time.sleep(0.05)
@@ -178,8 +199,7 @@ class DockerSandbox(ClosesOnExit):
 
     def attach(self, command: Sequence[str]) -> ExecStream:
         try:
-            api = self._container.client.api  # type: ignore[union-attr]
-            exec_id = api.exec_create(
+            exec_id = self._api.exec_create(
                 self._container.id,
                 ["bash", "-c", f"{WAIT_FOR_GO}; {IN_WORKDIR}", "bash", *command],
                 stdin=True,
@@ -188,7 +208,7 @@ class DockerSandbox(ClosesOnExit):
                 environment=self._environment,
                 user="root",
             )["Id"]
-            return ExecStream(api, exec_id)
+            return ExecStream(self._api, exec_id)
         except ENGINE_ERRORS as error:
             raise SandboxUnavailable(f"{self._container.name}: {error_words(error)}") from error
 
@@ -204,8 +224,49 @@ class DockerSandbox(ClosesOnExit):
         except ENGINE_ERRORS as error:
             raise SandboxUnavailable(f"{self._container.name}: {error_words(error)}") from error
 
+    def renew(self, keep: Sequence[str] = ()) -> None:
+        """Go on in another container of the image, with the repository of this one.
+
+        A command in this one may not start any more: no process is left to it, or its bash is gone.
+        So it is frozen, and the engine reads the repository from outside.
+        """
+        old = self._container
+        try:
+            old.pause()
+            fresh = DockerSandbox.start(self._spec)
+        except ENGINE_ERRORS as error:
+            raise SandboxUnavailable(f"{old.name}: {error_words(error)}") from error
+        try:
+            for path in (WORKDIR, *keep):
+                fresh.exec(f"cd / && rm -rf {shlex.quote(path)}", timeout_s=ENGINE_GRACE_S)
+                with contextlib.suppress(docker.errors.NotFound):  # then there is none
+                    archive, _ = old.get_archive(path)
+                    fresh._container.put_archive(
+                        posixpath.dirname(path), _capped(archive, old.name)
+                    )
+        except BaseException as error:
+            fresh.close()
+            if isinstance(error, ENGINE_ERRORS):
+                raise SandboxUnavailable(f"{old.name}: {error_words(error)}") from error
+            raise
+        self._container, self._environment = fresh._container, fresh._environment
+        remove_container(old)
+
     def close(self) -> None:
         remove_container(self._container)
+
+
+def _capped(archive: Iterable[bytes], name: str | None) -> Iterator[bytes]:
+    """Raises SandboxUnavailable once it is larger than any repository: holes in files fill a disk
+    where they are copied."""
+    size = 0
+    for chunk in archive:
+        size += len(chunk)
+        if size > MAX_REPOSITORY_BYTES:
+            raise SandboxUnavailable(
+                f"{name}: over {MAX_REPOSITORY_BYTES // 10**9} GB lie in the repository's folder"
+            )
+        yield chunk
 
 
 def _container_name(spec: SandboxSpec) -> str:

@@ -197,6 +197,12 @@ class ProcessSandbox(ClosesOnExit):
         except OSError as error:
             raise SandboxUnavailable(f"{self._root.name}: {error}") from error
 
+    def renew(self, keep: Sequence[str] = ()) -> None:
+        """The tools are the host's: no command has changed them."""
+        if not self._root.is_dir():
+            raise SandboxUnavailable(f"{self._root.name} is gone")
+        kill_processes_of(self._root)
+
     def close(self) -> None:
         kill_processes_of(self._root)
         remove_tree(self._root)

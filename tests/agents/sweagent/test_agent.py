@@ -420,6 +420,18 @@ def test_a_server_that_is_killed_at_every_step_costs_steps_alone(
     assert (result.outcome, result.record.usage.steps) == (Outcome.SUBMITTED, 8)
 
 
+def test_a_sandbox_in_which_no_server_stays_up_is_broken_and_its_patch_is_read(
+    roll: Say, commands: Callable[..., str]
+) -> None:
+    kills = "setsid bash -c 'while :; do pkill -9 python; done' >/dev/null 2>&1 </dev/null &"
+
+    result = roll(commands("echo a > new.txt", kills, "echo on", "submit"))
+
+    assert result.failure is not None
+    assert result.failure.kind is FailureKind.SANDBOX_BROKEN
+    assert "new.txt" in result.partial_patch
+
+
 def test_a_sandbox_that_dies_is_a_failure_with_the_last_diff_to_look_at(
     roll: Say, commands: Callable[..., str], tmp_path: Path, endpoints: list[ScriptedEndpoint]
 ) -> None:

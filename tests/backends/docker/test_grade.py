@@ -20,7 +20,7 @@ from orchestrator.config import RunConfig
 from orchestrator.config.schema import Predictions
 from orchestrator.dataset import Dataset
 from orchestrator.gold_answers import unseal
-from orchestrator.types import Instance
+from orchestrator.types import FailureKind, Instance
 
 pytestmark = pytest.mark.docker
 RUN_ID = f"grade-{os.getpid()}"
@@ -85,6 +85,8 @@ def test_the_harness_works_in_a_container_with_our_labels_and_limits_which_goes_
     assert "A_PROXY=http://10.0.0.1" in container["Config"]["Env"]
     limits = container["HostConfig"]
     assert (limits["Memory"], limits["MemorySwap"]) == (1_500_000_000, 1_500_000_000)
+    assert (limits["NanoCpus"], limits["PidsLimit"]) == (0, 4096)
+    assert container["Config"]["Cmd"] == ["sleep", "3660"]
     assert limits["NetworkMode"] == mode
     assert f"{tmp_path}:/certificates:ro" in limits["Binds"]
 
@@ -110,3 +112,36 @@ def test_a_model_whose_name_no_folder_can_have_is_graded(
     result = grade_in_docker(GradeRequest(assignment, unseal(answer).gold_patch))
 
     assert result.resolved is True, result.failure
+
+
+EATS = """
+diff --git a/src/ledger/__init__.py b/src/ledger/__init__.py
+--- a/src/ledger/__init__.py
++++ b/src/ledger/__init__.py
+@@ -1,1 +1,2 @@
+{first}
++eaten = bytearray(10**9)
+"""
+
+
+def test_tests_that_run_out_of_memory_are_no_verdict_and_say_what_to_raise(
+    make_config: Callable[..., RunConfig],
+    demo: Dataset,
+    instance: Instance,
+    tmp_path: Path,
+    ensure_image: Callable[[Instance], None],
+) -> None:
+    ensure_image(instance)
+    config = make_config("gold", {"cluster.grading.memory_gb": 0.2}, run_id=f"{RUN_ID}-m")
+    answer = demo.answers[instance.instance_id]
+    assignment = make_assignment(config, instance, "docker", tmp_path, sealed_answer=answer)
+    task = Path(str(instance.task_dir))
+    first = (task / "repo/src/ledger/__init__.py").read_text(encoding="utf-8").splitlines()[0]
+    patch = EATS.format(first=f" {first}").lstrip()
+
+    result = grade_in_docker(GradeRequest(assignment, patch))
+
+    assert result.resolved is None
+    assert result.failure is not None
+    assert result.failure.kind is FailureKind.HARNESS_UNAVAILABLE
+    assert "out of memory at 0.2 GB (cluster.grading.memory_gb)" in result.failure.detail

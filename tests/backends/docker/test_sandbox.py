@@ -131,6 +131,82 @@ def test_processes_are_limited(open_sandbox: Open) -> None:
     assert "BlockingIOError" in sandbox.exec(f'python -c "{many}"', 10).text
 
 
+KILL_OTHERS = "p=${p#/proc/}; [ $p != 1 ] && [ $p != $$ ] && kill -9 $p"
+BREAKS = {
+    "processes": "python - <<'X'\nimport os, time\n"
+    "if os.fork(): os._exit(0)\nos.setsid()\nfor n in range(3): os.close(n)\n"
+    "while True:\n  try: os.fork()\n  except OSError: time.sleep(0.001)\nX",
+    "no bash": "chmod 000 /bin/bash",
+    "another bash": "cp /bin/true /tmp/b; mv -f /tmp/b /bin/bash",
+    "no programs": "rm -rf /usr /bin",
+    "no timeout": "rm -f $(command -v timeout)",
+    "no loader": "rm -f /lib64/ld-linux-*",
+    "kills": f"setsid bash -c 'while :; do for p in /proc/[0-9]*; do {KILL_OTHERS}; done; done' "
+    ">/dev/null 2>&1 & sleep 1",
+    "memory": "python - <<'X'\nimport os\nif os.fork(): os._exit(0)\nos.setsid()\n"
+    "for n in range(3): os.close(n)\n"
+    "while True:\n  if os.fork() == 0:\n    x = []\n    while True: x.append(bytearray(10**6))\n"
+    "  os.wait()\nX",
+}
+"""What an agent may do to its sandbox. After most of it no command starts any more."""
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("how", BREAKS)
+def test_a_sandbox_works_again_when_it_is_renewed_whatever_was_done_in_it(
+    how: str, open_sandbox: Open
+) -> None:
+    sandbox = open_sandbox("docker", pids=100, memory_gb=0.3)
+    sandbox.exec(f"echo mine > mine.txt; {BREAKS[how]}", 10)
+
+    sandbox.renew()
+
+    result = sandbox.exec("cat mine.txt; git status --short; ps -eo stat= | wc -l", 20)
+    assert result.text.split()[:3] == ["mine", "??", "mine.txt"]
+    assert int(result.text.split()[3]) < 10, "nothing of the agent's runs on"
+
+
+@pytest.mark.docker
+def test_a_repository_that_an_agent_has_removed_is_not_there_when_its_sandbox_is_renewed(
+    open_sandbox: Open,
+) -> None:
+    sandbox = open_sandbox("docker")
+    sandbox.exec("rm -rf /testbed", 10)
+
+    sandbox.renew()
+
+    assert sandbox.exec("pwd; ls /testbed", 10).text.startswith("/\nls: ")
+
+
+@pytest.mark.docker
+def test_a_folder_that_holds_more_than_any_repository_is_not_copied(
+    open_sandbox: Open, monkeypatch: pytest.MonkeyPatch, engine: sdk.DockerClient
+) -> None:
+    monkeypatch.setattr("orchestrator.backends.docker.sandbox.MAX_REPOSITORY_BYTES", 10**8)
+    before = set(ours(engine))
+    sandbox = open_sandbox("docker")
+    sandbox.exec("truncate -s 100T hole || truncate -s 10T hole", 10)
+
+    with pytest.raises(SandboxUnavailable, match="GB lie in"):
+        sandbox.renew()
+
+    assert len(set(ours(engine)) - before) == 1
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+def test_a_command_that_stops_all_processes_has_run_out_of_time(
+    open_sandbox: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.backends.docker.sandbox.ENGINE_GRACE_S", 2)
+    sandbox = open_sandbox("docker")
+
+    result = sandbox.exec("echo before; kill -STOP -1; kill -STOP $$", 1)
+
+    assert (result.text, result.exit_code, result.timed_out) == ("before\n", 137, True)
+    assert sandbox.exec("echo alive", 10).text == "alive\n"
+
+
 @pytest.mark.docker
 def test_an_image_that_is_not_there_is_unavailable(instance: Instance, tmp_path: Path) -> None:
     other = dataclasses.replace(instance, image="swe-orchestrator/no-such-image:none")
