@@ -142,7 +142,7 @@ class Completion:
         why = "the stream ended without a finish_reason"
         try:
             async for event in stream.events():
-                if (error := stream_error(event)) is not None:
+                if not tally.finished and (error := stream_error(event)) is not None:
                     return answer_of_error(error)
                 self._turns.alive(self._exchange.ticket.server)
                 await response.write(tally.take(event))

@@ -173,7 +173,7 @@ def test_sandboxes_have_no_route_out_and_nothing_installed(
     assert "Network is unreachable" in reached
     assert "Read-only" in writable
     assert mounts == {"/opt/swe-orchestrator/runtime": False, "/opt/swe-orchestrator/tools": False}
-    ours = ("/root", "/tmp", "/testbed", "/opt/swe-orchestrator", "/run", "/var/tmp")
+    ours = ("/root", "/tmp", "/testbed", "/opt/swe-orchestrator", "/run", "/var/tmp", "/.swe-")
     foreign = {path for path in changed if not path.startswith(ours)}
     assert foreign <= {"/opt", "/var"}, "folders that hold the mounts"
     assert not any("site-packages" in path or path.endswith(".whl") for path in changed)

@@ -225,7 +225,10 @@ class _PipeStream:
             raise BrokenPipeError(str(error)) from error
 
     def read(self) -> bytes:
-        return os.read(self._output.fileno(), 65536)
+        try:
+            return os.read(self._output.fileno(), 65536)
+        except ValueError:  # closed meanwhile
+            return b""
 
     def close(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
