@@ -189,6 +189,7 @@ class Sandbox(Protocol):
 
         Raises:
             SandboxUnavailable: the sandbox is gone, or its engine can't do that.
+            SandboxBroken: it can't be done for what lies in there.
         """
         ...
 

@@ -111,4 +111,4 @@ def resume(
 
 def _workers(text: str | None) -> int | str | None:
     """As a number where it is one; the schema says what else is wrong with it."""
-    return int(text) if text and text.isdigit() else text
+    return int(text) if text and text.isdecimal() else text

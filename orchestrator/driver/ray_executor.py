@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -79,7 +80,8 @@ class RayExecutor:
             }
         try:
             # the driver's own address space in Ray is quiet; what Ray prints is for its users
-            ray.init(address or "local", **settings)
+            with _terminal_kept_from_children():
+                ray.init(address or "local", **settings)
         except (ConnectionError, RuntimeError, OSError, ValueError) as error:
             raise PrerequisiteError(
                 f"Ray can't start ({one_line(error)}).", _cure_of(error, address)
@@ -168,6 +170,17 @@ def _stop_flag(run_id: str) -> Callable[[], bool]:
 
 def _stop_key(run_id: str) -> bytes:
     return f"swe-orchestrator:stop:{run_id}".encode()
+
+
+@contextlib.contextmanager
+def _terminal_kept_from_children() -> Iterator[None]:
+    """Processes that are started within it do not end with the terminal: the driver does so by
+    itself, once it has harvested what runs, and that needs its Ray. (Ray does so for Ctrl-C.)"""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _cure_of(error: Exception, address: str | None) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.config.schema import Model
-from orchestrator.text import writable
+from orchestrator.text import printable
 
 MAX_TOKENS = 2**53
 INTERNAL_ERROR = "gateway_internal_error"
@@ -128,14 +128,14 @@ def is_swallowed(answer: Mapping[str, Any]) -> bool:
 def error_text(answer: object) -> str:
     """The words of an error body: OpenAI's shape, vLLM's older flat one, or whatever came."""
     if not isinstance(answer, Mapping):
-        return writable(str(answer))
+        return printable(str(answer))
     error = answer.get("error", answer)
     if not isinstance(error, Mapping):
-        return writable(str(error))
+        return printable(str(error))
     message, code = str(error.get("message") or error), error.get("code")
     # a code that is a word says more than the message
     told = isinstance(code, str) and code not in message
-    return writable(f"{message} ({code})" if told else message)
+    return printable(f"{message} ({code})" if told else message)
 
 
 def error_type(answer: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from orchestrator.errors import one_line
+from orchestrator.text import printable
 
 
 def compact(count: float) -> str:
@@ -42,5 +43,6 @@ def three_digits(value: float) -> str:
 
 def cell(text: str | None, limit: int = 200) -> str:
     """Somebody's words for a cell of a Markdown table, or a line: they stay in it, as they are."""
-    escaped = re.sub(r"[\\`|]", r"\\\g<0>", one_line(text or "", limit))
+    line = one_line(printable(text or ""), limit)
+    escaped = re.sub(r"[\\`|]", r"\\\g<0>", line)
     return escaped.replace("<", "&lt;")

@@ -16,6 +16,7 @@ from orchestrator.paths import RunPaths
 from orchestrator.run.cleanup import hold_driver_lock
 from orchestrator.run.folder import write_our_reports
 from orchestrator.run.lock import RunLock
+from orchestrator.text import printable
 from orchestrator.types import Choice, Decision
 
 
@@ -41,7 +42,7 @@ def decide(
         if not chosen:
             raise ConfigError(f"no instance of {state.run_id} is set aside: name those you mean")
         for instance_id in chosen:
-            _require_undecided(state, instance_id)
+            _require_undecided(state, instance_id, config.agent is not None)
         for instance_id in chosen:
             journal.append_decision(
                 Decision(
@@ -63,13 +64,13 @@ def reason(because: str) -> str:
 
     A word of the command line may hold bytes that are no text.
     """
-    said = one_line(because.encode("utf-8", "replace").decode())
+    said = one_line(printable(because.encode("utf-8", "replace").decode()))
     if not said:
         raise ConfigError("--because: say why, for those who read the report")
     return said
 
 
-def _require_undecided(state: RunState, instance_id: str) -> None:
+def _require_undecided(state: RunState, instance_id: str, has_agent: bool) -> None:
     """Raises ConfigError where a person has nothing to decide."""
     if instance_id not in state.instances:
         hint = nearest(instance_id, list(state.instances))
@@ -80,6 +81,10 @@ def _require_undecided(state: RunState, instance_id: str) -> None:
         raise ConfigError(f"{instance_id} is {word} by the harness: nobody decides otherwise")
     if instance_id not in state.without_verdict:
         raise ConfigError(f"{instance_id} is unresolved: its rollout left no patch")
+    if instance_id not in state.failures and not has_agent:
+        raise ConfigError(
+            f"{instance_id}: no prediction was given; grade again with a file that has one"
+        )
     if instance_id not in state.failures:
         raise ConfigError(f"{instance_id} has not failed yet: `resume {state.run_id}` first")
 

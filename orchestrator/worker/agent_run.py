@@ -177,7 +177,7 @@ class AgentRun:
                 self._renew()
                 patch, remarks = harvest(self._sandbox, self._baseline)
             return patch, (*remarks, RENEWED) if self._is_renewed else remarks
-        except SandboxUnavailable:
+        except (SandboxUnavailable, SandboxBroken):
             last = self._agent.last_patch()
             if failure is None and (self._outcome is None or not last):
                 raise
@@ -195,6 +195,8 @@ class AgentRun:
             self._renew()
         except SandboxUnavailable:
             return failure
+        except SandboxBroken as error:
+            return error.failure
         return SandboxBroken(failure.detail).failure if self._runs_commands() else failure
 
     def _renew(self) -> None:

@@ -168,6 +168,7 @@ diff() {
     rm -f "$GIT_DIR/index.lock"
   fi
   now=$(tree_of_files "$tree")
+  case $now in '' | *[!0-9a-f]*) gone "the git that was kept in $keep is damaged" ;; esac
   patch=$keep/$$.patch
   git diff-tree -r -p --binary --full-index --no-color --no-ext-diff --no-renames \
     --ignore-submodules=all "$tree" "$now" -- . ':(exclude,glob)**/__pycache__/**' \

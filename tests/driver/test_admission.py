@@ -284,10 +284,11 @@ def best_fixed_s(kv_tokens: int) -> float:
     [
         (350_000, True, 0.9),
         (350_000, False, 0.75),
-        pytest.param(80_000, True, 0.9, marks=pytest.mark.slow),
-        pytest.param(80_000, False, 0.8, marks=pytest.mark.slow),
+        (80_000, True, 0.9),
+        (80_000, False, 0.8),
     ],
 )
+@pytest.mark.slow
 def test_it_comes_near_the_best_fixed_number(
     kv_tokens: int, sees_metrics: bool, share: float
 ) -> None:
@@ -296,6 +297,7 @@ def test_it_comes_near_the_best_fixed_number(
     assert night.run().finished_s[-1] <= best_fixed_s(kv_tokens) / share
 
 
+@pytest.mark.slow
 def test_it_does_not_swing_wildly() -> None:
     night = make_night(350_000, 200, 6, 32, admission=Admission(32))
     limits = []

@@ -108,6 +108,7 @@ def test_a_gateway_that_is_started_again_is_waited_for(demo: Dataset) -> None:
         assert len(answers) == 1
 
 
+@pytest.mark.slow
 def test_a_request_that_was_held_for_long_waits_for_a_new_gateway_as_long_as_any(
     demo: Dataset,
 ) -> None:

@@ -130,6 +130,7 @@ def test_an_answer_of_reasoning_alone_is_swallowed() -> None:
         ({"message": "older vLLM", "object": "error"}, "older vLLM"),
         ({"error": "plain"}, "plain"),
         ("a page", "a page"),
+        ("red \x1b[31m and \u202eback", "red  and back"),
         ({"error": {"message": "half \ud83d"}}, "half \ufffd"),
         ({"error": None}, "None"),
         ("\0", "\ufffd"),

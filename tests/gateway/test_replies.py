@@ -155,6 +155,7 @@ def test_an_event_that_strict_parsers_refuse_is_written_anew() -> None:
     assert json.loads(got[6:]) == delta(content="a\tgr\ufffd\ufffde")
 
 
+@pytest.mark.slow
 def test_an_answer_of_ten_megabytes_goes_through() -> None:
     assert len(whole("<think>" + "x" * 10_000_000 + "</think>\ud83d" + "y" * 100, True)) == 101
     assert len(contents(*["<think>" + "x" * 40] * 50_000, "</think>y")) == 1

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.config import RunConfig
+from orchestrator.config import RunConfig, dump_run_config
+from orchestrator.config.schema import Predictions
 from orchestrator.dataset import Dataset
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.journal import Journal, RunState, read_journal
@@ -22,6 +23,7 @@ from orchestrator.run.cleanup import hold_driver_lock
 from orchestrator.run.decide import decide, reason
 from orchestrator.run.folder import create_run
 from orchestrator.run.lock import RunLock
+from orchestrator.text import printable
 from orchestrator.types import (
     Choice,
     Failure,
@@ -123,13 +125,25 @@ def test_there_is_nothing_to_decide_where_the_harness_or_nobody_has_failed(run: 
     assert run.state.decisions == (), "all or none"
 
 
-@pytest.mark.parametrize("because", ["", " \n\t"])
+def test_an_instance_without_a_prediction_is_decided_by_giving_one(
+    run: Run, demo_config: RunConfig
+) -> None:
+    of_others = {"agent": None, "predictions": Predictions(name="theirs")}
+    run.paths.config.write_text(dump_run_config(demo_config.model_copy(update=of_others)))
+
+    with pytest.raises(ConfigError, match="no prediction was given; grade again with a file"):
+        run.decide(Choice.UNRESOLVED, run.fresh)
+
+
+@pytest.mark.parametrize("because", ["", " \n\t", "\x1b[31m"])
 def test_a_decision_has_a_reason(run: Run, because: str) -> None:
     with pytest.raises(ConfigError, match="--because"):
         run.decide(Choice.UNRESOLVED, run.ungraded, because=because)
 
 
-@pytest.mark.parametrize("because", ["größer", "a | b", "\udcff\ud800", "x\n" * 1000, "'\";--"])
+@pytest.mark.parametrize(
+    "because", ["größer", "a | b", "\udcff\ud800", "x\n" * 1000, "'\";--", "\x1b[31mred \u202e"]
+)
 def test_a_reason_may_be_anything(run: Run, because: str) -> None:
     run.decide(Choice.UNRESOLVED, run.ungraded, because=because)
 
@@ -142,7 +156,7 @@ def test_any_reason_is_one_line_that_can_be_written_or_refused(because: str) -> 
     try:
         said = reason(because)
     except ConfigError:
-        assert not because.split()
+        assert not printable(because).split()
     else:
         assert said.encode("utf-8").decode().splitlines() == [said]
 

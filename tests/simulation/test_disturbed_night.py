@@ -66,9 +66,8 @@ def assert_as_if_nothing_had_been(night: NightLog, undisturbed: NightLog) -> Non
     assert len(night.results) == len(undisturbed.results)
 
 
-@pytest.mark.parametrize(
-    "seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (6, 17))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 6, 17])
 def test_a_night_with_outages_loses_their_time_and_nothing_else(seed: int) -> None:
     undisturbed = calm(WHOLE, seed)
     outages = draw_outages(undisturbed.ended_s, seed)

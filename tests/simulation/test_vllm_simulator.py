@@ -121,6 +121,7 @@ def test_too_many_trajectories_for_the_cache_find_nothing_and_take_longer() -> N
     assert few.log.ended_s < 0.7 * many.log.ended_s
 
 
+@pytest.mark.slow
 def test_with_room_more_at_once_are_faster() -> None:
     hours = [night_of(LARGE, limit, count=40).log.ended_s for limit in (2, 4, 8, 16)]
 

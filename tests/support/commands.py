@@ -58,7 +58,12 @@ class CommandLine:
     def start(self, *words: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "orchestrator", *words, "--runs-dir", str(self.runs_dir)]
         return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
         )
 
     def launch(self, sandbox: str, run_id: str, *words: str) -> Ended:

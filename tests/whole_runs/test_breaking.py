@@ -51,7 +51,8 @@ def test_one_interrupt_lets_the_running_finish_and_resume_does_the_rest(
     assert set(attempts.values()) == {1}
 
 
-def test_two_interrupts_harvest_what_runs_and_resume_redoes_it(orchestrate: CommandLine) -> None:
+@pytest.mark.parametrize("signals", ["two interrupts", "the terminal closes"])
+def test_a_stop_at_once_harvests_what_runs(orchestrate: CommandLine, signals: str) -> None:
     # the second answer mends the bug, and the third one takes long
     flags = personas(orchard__ledger_12="never_submits")
     more = ["--instances", "orchard__ledger-12", "--set", "rollout.max_steps=100000"]
@@ -59,11 +60,15 @@ def test_two_interrupts_harvest_what_runs_and_resume_redoes_it(orchestrate: Comm
     scratch = orchestrate.runs_dir / "stopped" / "scratch"
     wait_until(lambda: any(scratch.glob("*/testbed/.git")), "a sandbox")
     wait_until(lambda: changed(scratch), "the agent's change")
-    process.send_signal(signal.SIGINT)
-    time.sleep(1)  # two signals at the very same moment may be delivered as one
-    process.send_signal(signal.SIGINT)
+    if signals == "two interrupts":
+        process.send_signal(signal.SIGINT)
+        time.sleep(1)  # two signals at the very same moment may be delivered as one
+        process.send_signal(signal.SIGINT)
+    else:
+        os.killpg(process.pid, signal.SIGHUP)
     process.communicate(timeout=120)
     assert process.returncode == 130
+    assert (orchestrate.runs_dir / "stopped" / "report.md").exists()
     assert not scratch.exists()
     (rollout,) = rollouts(orchestrate)
     assert rollout.failure is not None

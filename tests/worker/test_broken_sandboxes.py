@@ -68,6 +68,8 @@ class Trouble:
     fails: int = 0
     """How many commands more fail by themselves."""
     can_renew: bool = True
+    is_too_large: bool = False
+    """What lies in it can't be moved."""
     mends: bool = True
     renewed: list[Sequence[str]] = field(default_factory=list)
 
@@ -94,6 +96,8 @@ def trouble(monkeypatch: pytest.MonkeyPatch) -> Trouble:
         trouble.renewed.append(keep)
         if not trouble.can_renew:
             raise SandboxUnavailable("gone")
+        if trouble.is_too_large:
+            raise SandboxBroken("over 10 GB lie there")
         renew_of(self, keep)
         trouble.broken = not trouble.mends
 
@@ -138,6 +142,17 @@ def test_one_that_can_not_be_renewed_is_the_worlds_doing(roll_with: Roll, troubl
     trouble.can_renew = False
 
     assert failure_of(roll_with(Breaks(trouble.starts)))[0] is FailureKind.SANDBOX_UNAVAILABLE
+
+
+@pytest.mark.parametrize("end", [None, Outcome.SUBMITTED])
+def test_what_an_agent_leaves_that_can_not_be_moved_is_its_own_doing(
+    roll_with: Roll, trouble: Trouble, end: Outcome | None
+) -> None:
+    trouble.is_too_large = True
+
+    result = roll_with(Breaks(trouble.starts, end))
+
+    assert failure_of(result) == (FailureKind.SANDBOX_BROKEN, "over 10 GB lie there")
 
 
 def test_where_another_one_works_no_better_it_is_the_worlds_doing(

@@ -145,6 +145,7 @@ def plain(make: Make) -> str:
     return patch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VANDALISM)
 def test_the_patch_is_the_same_whatever_is_done_to_git(name: str, make: Make, plain: str) -> None:
     repository = make()
@@ -153,6 +154,7 @@ def test_the_patch_is_the_same_whatever_is_done_to_git(name: str, make: Make, pl
     assert repository.harvest(VANDALISM[name]) == (plain, ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_the_patch_is_the_same_whatever_the_environment_says(
     name: str, make: Make, plain: str
@@ -206,6 +208,7 @@ INSIDE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INSIDE)
 def test_files_in_a_repository_inside_are_files(name: str, make: Make, plain: str) -> None:
     command, wanted = INSIDE[name]
@@ -241,6 +244,7 @@ LEFT_OUT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LEFT_OUT)
 def test_what_is_no_part_of_a_patch_is_left_out_and_named(
     name: str, make: Make, plain: str
@@ -304,6 +308,7 @@ SET_UP = {
 """What may be wrong with an image's repository, and does not matter."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SET_UP)
 def test_the_patch_is_the_same_however_the_image_was_set_up(
     name: str, make: Make, plain: str
@@ -388,6 +393,7 @@ def test_attributes_of_the_agents_change_no_byte_of_other_files(line: str, make:
     assert fresh.contents() == changed.contents()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ATTRIBUTES)
 def test_patches_apply_where_the_repository_has_attributes(line: str, make: Make) -> None:
     """Git itself writes another line `$Id$` as it applies one; the rest must be the same."""

@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -100,21 +100,29 @@ def our_containers(client: docker.DockerClient) -> Iterator[tuple[Path, Containe
         PrerequisiteError: the engine can't list them.
     """
     try:
-        found = client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True)
+        # sparse: what is listed already, as a container that is being copied can't be inspected
+        found = client.containers.list(all=True, filters={"label": LABEL}, sparse=True)
     except ENGINE_ERRORS as error:
         raise PrerequisiteError(
             f"the Docker engine can't list its containers ({type(error).__name__}).",
             "Check `docker ps`.",
         ) from error
     for container in found:
-        if container.labels.get(f"{LABEL}.driver-host") == socket.gethostname():
-            yield Path(container.labels.get(f"{LABEL}.run-dir", "")), container
+        known = _labels_of(container)
+        if known.get(f"{LABEL}.driver-host") == socket.gethostname():
+            yield Path(known.get(f"{LABEL}.run-dir", "")), container
 
 
 def is_of(container: Container, key: RolloutKey) -> bool:
     """Whether a container of the key's run belongs to the key's rollout, or to its grade."""
     wanted = {"instance": key.instance_id, "attempt": str(key.attempt)}
-    return all(container.labels.get(f"{LABEL}.{name}") == value for name, value in wanted.items())
+    known = _labels_of(container)
+    return all(known.get(f"{LABEL}.{name}") == value for name, value in wanted.items())
+
+
+def _labels_of(container: Container) -> Mapping[str, str]:
+    """Of a container that was listed, and not inspected."""
+    return container.attrs.get("Labels") or {}
 
 
 def remove_container(container: Container) -> bool:

@@ -10,8 +10,8 @@ import secrets
 import shlex
 import tarfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from typing import Any, cast
 
 import docker
 import docker.errors
@@ -28,7 +28,7 @@ from orchestrator.backends.docker.engine import (
 )
 from orchestrator.backends.docker.streams import WAIT_FOR_GO, ExecStream, read_output
 from orchestrator.backends.output import CappedOutput
-from orchestrator.errors import PrerequisiteError, SandboxUnavailable
+from orchestrator.errors import PrerequisiteError, SandboxBroken, SandboxUnavailable
 
 WORKDIR = "/testbed"
 KILLED = 137
@@ -241,9 +241,10 @@ class DockerSandbox(ClosesOnExit):
                 fresh.exec(f"cd / && rm -rf {shlex.quote(path)}", timeout_s=ENGINE_GRACE_S)
                 with contextlib.suppress(docker.errors.NotFound):  # then there is none
                     archive, _ = old.get_archive(path)
-                    fresh._container.put_archive(
-                        posixpath.dirname(path), _capped(archive, old.name)
-                    )
+                    # else the engine goes on reading, and can't remove it meanwhile
+                    with contextlib.closing(cast("Generator[bytes]", archive)):
+                        folder = posixpath.dirname(path)
+                        fresh._container.put_archive(folder, _capped(archive, old.name))
         except BaseException as error:
             fresh.close()
             if isinstance(error, ENGINE_ERRORS):
@@ -257,13 +258,13 @@ class DockerSandbox(ClosesOnExit):
 
 
 def _capped(archive: Iterable[bytes], name: str | None) -> Iterator[bytes]:
-    """Raises SandboxUnavailable once it is larger than any repository: holes in files fill a disk
-    where they are copied."""
+    """Raises SandboxBroken once it is larger than any repository: holes in files fill a disk where
+    they are copied."""
     size = 0
     for chunk in archive:
         size += len(chunk)
         if size > MAX_REPOSITORY_BYTES:
-            raise SandboxUnavailable(
+            raise SandboxBroken(
                 f"{name}: over {MAX_REPOSITORY_BYTES // 10**9} GB lie in the repository's folder"
             )
         yield chunk

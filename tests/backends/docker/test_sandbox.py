@@ -16,7 +16,7 @@ from support.specs import sandbox_spec
 from orchestrator.backends import Sandbox, find_backend
 from orchestrator.backends.docker.address import find_engine
 from orchestrator.backends.docker.engine import connect
-from orchestrator.errors import SandboxUnavailable
+from orchestrator.errors import SandboxBroken, SandboxUnavailable
 from orchestrator.types import Instance
 
 Open = Callable[..., Sandbox]
@@ -187,10 +187,12 @@ def test_a_folder_that_holds_more_than_any_repository_is_not_copied(
     sandbox = open_sandbox("docker")
     sandbox.exec("truncate -s 100T hole || truncate -s 10T hole", 10)
 
-    with pytest.raises(SandboxUnavailable, match="GB lie in"):
+    with pytest.raises(SandboxBroken, match="GB lie in"):
         sandbox.renew()
 
     assert len(set(ours(engine)) - before) == 1
+    sandbox.close()
+    assert set(ours(engine)) == before, "the engine has stopped reading it"
 
 
 @pytest.mark.docker
