@@ -47,7 +47,7 @@ def decide(
     from orchestrator.types import Choice
 
     if unresolved == again:
-        both = "and not both" if again else "one of them is needed"
+        both = "not both" if again else "one of them is needed"
         raise ConfigError(f"decide: say --unresolved or --again; {both}")
     choice = Choice.UNRESOLVED if unresolved else Choice.AGAIN
     folder = opt.run_folder(run, runs_dir).resolve()

@@ -80,8 +80,8 @@ WRONG = {
     "no disk": Wrong(
         "launch demo --runs-dir {tmp}/new --set cluster.min_free_disk_gb=1e9", 3, "GB free"
     ),
-    "decide: what": Wrong("decide there x --runs-dir {runs}", 2, "either --unresolved or --again"),
-    "decide: both": Wrong("decide there x --unresolved --again --runs-dir {runs}", 2, "either"),
+    "decide: what": Wrong("decide there x --runs-dir {runs}", 2, "one of them is needed"),
+    "decide: both": Wrong("decide there x --unresolved --again --runs-dir {runs}", 2, "not both"),
     "decide: why": Wrong("decide there x --again --runs-dir {runs}", 2, "--because"),
     "decide: of what": Wrong(
         "decide there x --again --because y --runs-dir {runs}", 2, "has no instance 'x'"
