@@ -85,7 +85,7 @@ def parse_json_lines(text: str, name: str) -> Iterator[tuple[int, Any]]:
             value = parse_json(line)
         except ValueError as error:
             problem = json_problem(error, line)
-            if number == len(lines):
+            if number == len(lines) and isinstance(error, json.JSONDecodeError):
                 problem += "; the file ends in this line: was it cut off?"
             raise ConfigError(f"{name}, line {number}: {problem}") from None
         yield number, value
@@ -102,7 +102,8 @@ def parse_json(text: str) -> Any:
 def json_problem(error: ValueError, text: str) -> str:
     """What is wrong with a text that is no JSON, for people."""
     if not isinstance(error, json.JSONDecodeError):
-        return one_line(error)
+        is_huge = "integer string conversion" in str(error)
+        return "a number of more digits than any has" if is_huge else one_line(error)
     if not text.strip():
         return "it is empty"
     return f"not JSON: {error.msg} (column {error.colno})"

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from support.rows import RUN_ID, decision, failed, graded, rolled, state
 
+from orchestrator.config.changes import FREE
 from orchestrator.journal import RunState
 from orchestrator.journal.bounds import MAX_FAILURES
 from orchestrator.report.undecided import GRADES_TO_WARN, SHOWN, undecided_warnings
@@ -27,7 +28,8 @@ def test_a_grade_that_fails_again_and_again_is_told_with_all_that_can_be_done() 
     (warning,) = warnings(seen)
 
     assert warning.startswith("a: 3 grades of its patch failed; last harness_unavailable: out of")
-    assert "cluster.grading.memory_gb=N" in warning
+    assert "resume --set cluster.grading.memory_gb=N" in warning
+    assert "cluster.grading.memory_gb" in FREE, "else it would be refused"
     assert "--agent gold -i a" in warning
     assert f"orchestrator decide {RUN_ID} a --unresolved --because" in warning
     assert "--again" not in warning, "it is redone as it is"
