@@ -17,7 +17,7 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py") if not any(t in p.as_posix() f
 ORDER = (
     *("text", "types", "errors", "paths", "text_files", "file_locks"),
     *("predictions", "gold_answers", "plugins"),
-    *("proxies", "connections"),
+    "network",
     *("config", "dataset", "verdict"),
     *("endpoint", "backends", "agents", "scripted"),
     *("gateway", "journal", "report", "bench"),

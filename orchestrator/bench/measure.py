@@ -22,9 +22,9 @@ import aiohttp
 from orchestrator.bench.conversations import Conversation
 from orchestrator.bench.levels import Level, MeasuredAnswer
 from orchestrator.bench.target import Target
-from orchestrator.connections import network_errors, open_session
 from orchestrator.endpoint.fields import TOO_BUSY, Tokens, read_tokens
 from orchestrator.endpoint.metrics import ServerMetrics, parse_metrics
+from orchestrator.network.connections import network_errors, open_session
 
 TICK_S = 0.1
 WARM_UP_FACTOR = 4

@@ -11,12 +11,12 @@ import httpx
 
 from orchestrator.bench.conversations import Shape, code_text, shape_for
 from orchestrator.config.schema import Model
-from orchestrator.connections import open_client, problem_words, way_to
 from orchestrator.endpoint.client import authorization
 from orchestrator.endpoint.fields import TOO_BUSY, with_profile
 from orchestrator.endpoint.metrics import ServerMetrics, metrics_url, parse_metrics
 from orchestrator.endpoint.serving import require_endpoint
 from orchestrator.errors import PrerequisiteError, one_line
+from orchestrator.network.connections import open_client, problem_words, way_to
 
 UNKNOWN_CONTEXT = 32768
 """Tokens, where neither server nor profile says."""

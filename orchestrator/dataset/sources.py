@@ -12,9 +12,9 @@ import yaml
 from orchestrator.config.keys import nearest
 from orchestrator.config.load import DATASET_FILES
 from orchestrator.config.schema import Benchmark
-from orchestrator.connections import environment_for, problem_words, way_to
 from orchestrator.dataset.rows import SourceRow
 from orchestrator.errors import ConfigError, PrerequisiteError, one_line
+from orchestrator.network.connections import environment_for, problem_words, way_to
 from orchestrator.text_files import kind_of, read_json, read_json_lines
 
 BUNDLED = {name: Path(__file__).parents[1] / name for name in ("demo", "smoke")}

@@ -10,7 +10,6 @@ import httpx
 
 from orchestrator.config.address import server_root
 from orchestrator.config.schema import Endpoint, Model
-from orchestrator.connections import open_client, problem_words, way_to
 from orchestrator.endpoint.answers import normalise, read_json
 from orchestrator.endpoint.client import authorization
 from orchestrator.endpoint.fields import (
@@ -24,6 +23,7 @@ from orchestrator.endpoint.fields import (
 )
 from orchestrator.endpoint.metrics import metrics_url, parse_serving_facts
 from orchestrator.errors import PrerequisiteError, one_line
+from orchestrator.network.connections import open_client, problem_words, way_to
 
 CANARY = "What is 17 * 23? Answer with the number alone."
 CANARY_TOKENS = 1024

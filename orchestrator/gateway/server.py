@@ -27,7 +27,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from orchestrator.endpoint.answers import mend_strings
 from orchestrator.endpoint.fields import INTERNAL_ERROR
 from orchestrator.endpoint.metrics import ServerMetrics
-from orchestrator.gateway.completion import Completion
+from orchestrator.gateway.agent_request import AgentRequest
 from orchestrator.gateway.exchange import Exchange, RequestFailed
 from orchestrator.gateway.lengths import Lengths
 from orchestrator.gateway.messages import (
@@ -163,13 +163,13 @@ class Gateway:
             return _error(410, "the rollout has ended", "rollout_over")
         exchange = Exchange(key, self._turns)
         rollout = self._rollouts[key]
-        completion = Completion(
+        agent_request = AgentRequest(
             asked, exchange, self._settings.model, self._upstreams, rollout, self._lengths
         )
         record = exchange.record(RequestResult.ABANDONED, 0)
         try:
             with rollout.under_way(exchange):
-                response, record = await completion.serve(request)
+                response, record = await agent_request.serve(request)
         except OutageTooLong:
             limit_h = self._settings.model.endpoint.max_outage_s / 3600
             problem = f"no model server was up for {limit_h:.3g} h (endpoint.max_outage_s)"

@@ -14,13 +14,6 @@ from typing import Any, Self
 import aiohttp
 
 from orchestrator.config.schema import Model
-from orchestrator.connections import (
-    network_errors,
-    no_connection,
-    open_session,
-    problem_words,
-    way_to,
-)
 from orchestrator.endpoint.answers import read_json
 from orchestrator.endpoint.fields import (
     TOO_BUSY,
@@ -39,6 +32,13 @@ from orchestrator.gateway.events import (
     stream_error,
 )
 from orchestrator.gateway.states import Probed
+from orchestrator.network.connections import (
+    network_errors,
+    no_connection,
+    open_session,
+    problem_words,
+    way_to,
+)
 
 LARGE_BODY_BYTES = 2**20
 CONNECT_TIMEOUT_S = 10.0

@@ -12,9 +12,9 @@ from typing import Any
 from orchestrator.agents import AgentKind
 from orchestrator.backends import Host
 from orchestrator.config.schema import Model, RunConfig
-from orchestrator.connections import require_way
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import ConfigError, PrerequisiteError
+from orchestrator.network.connections import require_way
 from orchestrator.types import Instance
 
 

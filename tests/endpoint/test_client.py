@@ -150,7 +150,7 @@ def test_a_bug_of_the_gateway_is_called_so(
     def buggy(*_: object) -> None:
         raise KeyError("choices")
 
-    monkeypatch.setattr("orchestrator.gateway.completion.make_reply", buggy)
+    monkeypatch.setattr("orchestrator.gateway.agent_request.make_reply", buggy)
 
     with pytest.raises(InternalError, match=r"^the gateway: KeyError: 'choices' \(gateway\.log"):
         ask("solves")

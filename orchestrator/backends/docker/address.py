@@ -20,7 +20,7 @@ import docker
 from docker.tls import TLSConfig
 
 from orchestrator.errors import PrerequisiteError, one_line
-from orchestrator.proxies import find_proxy
+from orchestrator.network.proxies import find_proxy
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 DEFAULT_CONTEXT = "default"

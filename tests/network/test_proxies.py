@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import proxies
 from orchestrator.errors import PrerequisiteError
-from orchestrator.proxies import find_proxy, is_this_host, without_login
+from orchestrator.network import proxies
+from orchestrator.network.proxies import find_proxy, is_this_host, without_login
 
 PROXY = "http://proxy:3128"
 

@@ -17,7 +17,8 @@ import httpx
 import pytest
 from support.fake_proxy import FakeProxy
 
-from orchestrator.connections import (
+from orchestrator.errors import PrerequisiteError
+from orchestrator.network.connections import (
     environment_for,
     network_errors,
     open_client,
@@ -26,7 +27,6 @@ from orchestrator.connections import (
     require_way,
     way_to,
 )
-from orchestrator.errors import PrerequisiteError
 
 PAGE = b"here I am"
 NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")

@@ -35,7 +35,7 @@ Served = tuple[web.StreamResponse, ModelRequest]
 """What the agent got, and the record of it."""
 
 
-class Completion:
+class AgentRequest:
     """Serves one request, whole or as a stream."""
 
     def __init__(

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import PrerequisiteError, one_line
-from orchestrator.proxies import find_proxy
+from orchestrator.network.proxies import find_proxy
 
 if TYPE_CHECKING:
     import aiohttp
