@@ -121,8 +121,9 @@ def is_of(container: Container, key: RolloutKey) -> bool:
 
 
 def _labels_of(container: Container) -> Mapping[str, str]:
-    """Of a container that was listed, and not inspected."""
-    return container.attrs.get("Labels") or {}
+    """Of a container that was only listed, or inspected: there they lie deeper."""
+    listed: Mapping[str, str] | None = container.attrs.get("Labels")
+    return container.labels if listed is None else listed
 
 
 def remove_container(container: Container) -> bool:
