@@ -6,7 +6,6 @@ import codecs
 import json
 import re
 from collections.abc import AsyncIterator
-from typing import Any
 
 from orchestrator.endpoint.answers import read_json
 
@@ -30,11 +29,6 @@ def stream_error(event: bytes) -> bytes | None:
     if data.get("error"):
         return json.dumps({"error": data["error"]}).encode()
     return json.dumps({"error": data}).encode() if is_flat else None
-
-
-def read_event(event: bytes) -> Any:
-    """The JSON of a `data:` event; None for `[DONE]`, comments and what is no JSON."""
-    return read_json(event_data(event))[0]
 
 
 def event_data(event: bytes) -> bytes:

@@ -92,19 +92,26 @@ class Lengths:
         by_text = prompt.fills_context or words_alone
         if not (by_middle or by_text):
             return False
-        if refusal.status >= 500:
-            # servers fail over what they generate, too: then they take the whole for one token
-            asked = {**asked, "max_tokens": 1}
-            if await self._is_taken(asked, messages, ask):
-                return False
-        if by_middle and shorter is not None and await self._is_taken(asked, shorter, ask):
+        # servers fail over what they generate, too: then they take the whole for one token
+        one_token = refusal.status >= 500
+        if one_token and await self._is_taken(asked, messages, ask, one_token):
+            return False
+        if (
+            by_middle
+            and shorter is not None
+            and await self._is_taken(asked, shorter, ask, one_token)
+        ):
             return True
-        return by_text and await self._is_taken(asked, cut_to_the_bone(shorter or messages), ask)
+        bare = cut_to_the_bone(shorter or messages)
+        return by_text and await self._is_taken(asked, bare, ask, one_token)
 
-    async def _is_taken(self, asked: Mapping[str, Any], messages: list[Any], ask: Ask) -> bool:
+    async def _is_taken(
+        self, asked: Mapping[str, Any], messages: list[Any], ask: Ask, one_token: bool
+    ) -> bool:
+        """Whether servers answer the request with these messages, with a token or as it is."""
         body = with_profile(self._model, {**asked, "messages": messages, "stream": False})
         body.pop("stream_options", None)
-        if asked.get("max_tokens") == 1:
+        if one_token:
             body["max_tokens"] = max(1, body.get("min_tokens") or 1)
             body.pop("max_completion_tokens", None)
         try:

@@ -148,7 +148,6 @@ class Policy:
         suspicion, server.suspected = server.suspected, None
         if not probed.problem:
             server.alive_at = now
-            server.stalled = False
             self._mark_up(server, now)
             return
         if server.away_since is None:

@@ -16,7 +16,8 @@ from support.fake_model import EVENT_STREAM, FakeModelServer, Reply, completion,
 from support.fake_proxy import FakeProxy
 from support.local_gateway import model_at
 
-from orchestrator.gateway.events import read_event, stream_error
+from orchestrator.endpoint.answers import read_json
+from orchestrator.gateway.events import event_data, stream_error
 from orchestrator.gateway.replies import StreamTally, make_reply, too_long_answer
 from orchestrator.gateway.upstreams import (
     Busy,
@@ -219,7 +220,7 @@ def test_metrics_are_read_where_there_are_any(server: FakeModelServer) -> None:
     ],
 )
 def test_an_event_is_read(event: bytes, data: object) -> None:
-    assert read_event(event) == data
+    assert read_json(event_data(event))[0] == data
 
 
 def test_the_word_error_in_an_answer_is_no_error() -> None:
