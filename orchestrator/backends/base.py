@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar, Protocol, Self
 
@@ -49,6 +50,8 @@ class Assignment:
     driver_host: str = ""
     sealed_answer: SealedAnswer | None = None
     """The gold answer; only for grades, and for agents that need the gold patch."""
+    emulated: bool = False
+    """Whether the sandboxes' processors are emulated (`Host.emulated`)."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class SandboxSpec:
     """The sandbox ends by itself after this, even where nobody is left to remove it."""
     mounts: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    emulated: bool = False
 
     @classmethod
     def of(cls, assignment: Assignment, mounts: tuple[str, ...] = ()) -> SandboxSpec:
@@ -113,6 +117,7 @@ class SandboxSpec:
             lifetime_s=config.rollout.time_limit_s + max_outage_s,
             mounts=(*settings.mounts, *mounts),
             env=settings.env,
+            emulated=assignment.emulated,
         )
 
     @classmethod
@@ -215,6 +220,17 @@ class ClosesOnExit:
         self.close()
 
 
+class Place(StrEnum):
+    """Whose memory and cores sandboxes take."""
+
+    HERE = "here"
+    """This system's, as everything else on it."""
+    VIRTUAL_MACHINE = "virtual_machine"
+    """A virtual machine's on this host, which has a part of its memory."""
+    ELSEWHERE = "elsewhere"
+    """Another host's."""
+
+
 @dataclass(frozen=True)
 class Host:
     """What the sandboxes' host offers."""
@@ -222,12 +238,28 @@ class Host:
     kind: str
     """Of its sandboxes; `find_backend` takes it."""
     memory_gb: float
+    """What all sandboxes may take together; of the virtual machine where they are in one."""
     cpus: int
     engine_version: str = ""
     isolates: bool = True
     """Whether its sandboxes do; the backend's own word."""
     platform: str = "linux/amd64"
     """Of the images that its sandboxes are started from."""
+    engine_name: str = ""
+    """For people, such as OrbStack; empty where there is no engine."""
+    architecture: str = ""
+    """The platform of its processors, such as linux/arm64; empty where images have none."""
+    place: Place = Place.HERE
+
+    @property
+    def emulated(self) -> bool:
+        """Whether images of `platform` are emulated (by Rosetta, qemu): several times slower."""
+        return self.architecture != "" and not same_platform(self.architecture, self.platform)
+
+
+def same_platform(one: str, other: str) -> bool:
+    """Whether system and architecture are the same; a variant, as in linux/arm64/v8, may differ."""
+    return one.split("/")[:2] == other.split("/")[:2]
 
 
 @dataclass(frozen=True)

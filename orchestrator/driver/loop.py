@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from orchestrator.agents import AgentKind
-from orchestrator.backends import Assignment, GradeRequest
+from orchestrator.backends import Assignment, GradeRequest, Host
 from orchestrator.config.schema import RunConfig
 from orchestrator.driver.executor import Event, Executor, Notice, Remark
 from orchestrator.driver.files import (
@@ -52,8 +52,8 @@ class RequestBuilder:
     paths: RunPaths
     instances: Mapping[str, Instance]
     answers: Mapping[str, SealedAnswer]
-    backend: str
-    """The kind of the sandboxes."""
+    host: Host
+    """Of the sandboxes."""
     gateway: GatewayHandle | None = None
     """None for agents that ask no model."""
     token: str = ""
@@ -81,7 +81,8 @@ class RequestBuilder:
             config=self.config,
             instance=self.instances[key.instance_id],
             key=key,
-            backend=self.backend,
+            backend=self.host.kind,
+            emulated=self.host.emulated,
             run_dir=str(self.paths.root),
             driver_host=socket.gethostname(),
             sealed_answer=self.answers[key.instance_id] if with_answer else None,

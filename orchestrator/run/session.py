@@ -263,13 +263,13 @@ def _run_plan(session: Session, stop: StopSignal, console: Console) -> None:
 def make_driver(session: Session, services: Services, slots: int, stop: StopSignal) -> Driver:
     """The driver, with its scheduler, and with a listener where there is a gateway."""
     config, gateway, listener = session.config, services.gateway, None
-    kind = session.checked.host.kind
+    host = session.checked.host
     requests = RequestBuilder(
         config,
         session.paths,
         {instance.instance_id: instance for instance in session.dataset.instances},
         session.dataset.answers,
-        kind,
+        host,
         gateway,
         token=gateway.token if gateway else "",
         agent=session.agent,
@@ -282,7 +282,7 @@ def make_driver(session: Session, services: Services, slots: int, stop: StopSign
         listener = GatewayListener(
             gateway, session.journal, scheduler, admission, endpoint.max_outage_s
         )
-    clean = partial(clean_attempt, session.paths, kind)
+    clean = partial(clean_attempt, session.paths, host.kind)
     return Driver(requests, services.executor, scheduler, session.journal, stop, listener, clean)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from support.fake_executor import FakeExecutor, ends, fails, solves
+from support.specs import PROCESSES
 
 from orchestrator.agents import load_agent_kind
 from orchestrator.config import RunConfig
@@ -89,7 +90,7 @@ class Run:
             self.paths,
             instances,
             self.dataset.answers,
-            "process",
+            PROCESSES,
             self.gateway,
             agent=load_agent_kind(self.config.agent, {}),
         )

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from support.specs import PROCESSES
+
 from orchestrator.agents import load_agent_kind
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.config.schema import RolloutLimits
@@ -139,7 +141,7 @@ class SimulatedNight:
         assert self._config.agent is not None
         agent = load_agent_kind(self._config.agent, {})
         requests = RequestBuilder(
-            self._config, paths, self._instances, answers, "process", self.gateway, agent=agent
+            self._config, paths, self._instances, answers, PROCESSES, self.gateway, agent=agent
         )
         listener = GatewayListener(
             self.gateway,

@@ -14,7 +14,9 @@ from orchestrator.backends.base import (
     SandboxSpec,
     require_tools,
 )
+from orchestrator.backends.docker.address import find_engine
 from orchestrator.backends.docker.engine import connect, is_of, our_containers, remove_container
+from orchestrator.backends.docker.facts import host_of
 from orchestrator.backends.docker.images import Source, ensure_image, evict_image
 from orchestrator.backends.docker.sandbox import DockerSandbox
 from orchestrator.config.schema import Cluster, SandboxSettings
@@ -36,14 +38,7 @@ class DockerBackend:
         with contextlib.closing(connect(HOST_TIMEOUT_S)) as client:
             info = client.info()
         require_tools("docker")  # the harness stops its containers with the command line client
-        return Host(
-            settings.kind,
-            memory_gb=info["MemTotal"] / 1e9,
-            cpus=int(info["NCPU"]),
-            engine_version=str(info["ServerVersion"]),
-            isolates=self.isolates,
-            platform=settings.platform,
-        )
+        return host_of(info, find_engine().url, settings)
 
     def require_runnable(self, instances: Sequence[Instance]) -> None:
         """Every instance has an image, or the Dockerfile of one."""

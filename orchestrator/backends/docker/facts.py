@@ -1,0 +1,80 @@
+"""What an engine says of itself (`docker info`), as the host of sandboxes."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import psutil
+
+from orchestrator.backends.base import Host, Place
+from orchestrator.config.schema import SandboxSettings
+from orchestrator.network.proxies import is_this_host
+
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "i686": "386"}
+"""The kernel's names to those of images' platforms; others are the same (riscv64, s390x)."""
+SAME_MEMORY = 0.05
+"""Two readings of one machine's memory differ by less than this part of it."""
+
+
+@dataclass(frozen=True)
+class System:
+    """What this process runs on."""
+
+    kernel: str
+    """`uname -r`."""
+    memory_gb: float
+
+    @classmethod
+    def here(cls) -> Self:
+        return cls(platform.release(), psutil.virtual_memory().total / 1e9)
+
+
+def host_of(
+    info: Mapping[str, Any], url: str, settings: SandboxSettings, here: System | None = None
+) -> Host:
+    """The host that an engine at this address gives to sandboxes.
+
+    `info` is the engine's answer to `GET /info`.
+    """
+    memory_gb = int(info["MemTotal"]) / 1e9
+    return Host(
+        settings.kind,
+        memory_gb=memory_gb,
+        cpus=int(info["NCPU"]),
+        engine_version=str(info["ServerVersion"]),
+        platform=settings.platform,
+        engine_name=engine_name(info),
+        architecture=architecture(info),
+        place=_place(str(info.get("KernelVersion", "")), memory_gb, url, here or System.here()),
+    )
+
+
+def architecture(info: Mapping[str, Any]) -> str:
+    """The platform that the engine's own processors run, such as linux/arm64."""
+    machine = str(info.get("Architecture", ""))
+    system = str(info.get("OSType") or "linux")
+    return f"{system}/{ARCHITECTURES.get(machine, machine)}" if machine else ""
+
+
+def engine_name(info: Mapping[str, Any]) -> str:
+    """As its users call it: OrbStack and Docker Desktop give their name for their system's, colima
+    for its machine's."""
+    system, machine = str(info.get("OperatingSystem", "")), str(info.get("Name", ""))
+    for name in ("OrbStack", "Docker Desktop"):
+        if name.lower() in (system.lower(), machine.lower().replace("-", " ")):
+            return name
+    return "Colima" if machine.startswith("colima") else "Docker"
+
+
+def _place(kernel: str, memory_gb: float, url: str, here: System) -> Place:
+    """An engine under our own kernel, with our own memory, is here. Another one is in a virtual
+    machine where it is reached by way of this host, else on another host."""
+    if kernel == here.kernel and abs(memory_gb - here.memory_gb) < SAME_MEMORY * here.memory_gb:
+        return Place.HERE
+    parts = urlsplit(url)
+    is_near = parts.scheme in ("unix", "npipe") or is_this_host(parts.hostname or "")
+    return Place.VIRTUAL_MACHINE if is_near else Place.ELSEWHERE
