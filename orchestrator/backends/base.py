@@ -250,6 +250,8 @@ class Host:
     architecture: str = ""
     """The platform of its processors, such as linux/arm64; empty where images have none."""
     place: Place = Place.HERE
+    enlarge: str = ""
+    """How it is given more memory and cores, for people; empty where that takes hardware."""
 
     @property
     def emulated(self) -> bool:

@@ -47,7 +47,7 @@ def list_agents(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption
                 row["installed"] = facts[row["kind"]]
         opt.print_json(rows)
         return
-    print_rows(rows, ("kind", "protocol"))
+    print_rows(rows, {"kind": "kind", "protocol": "protocol"})
     for found in installed.values():
         typer.echo(found.installed_line())
 

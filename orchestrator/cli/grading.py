@@ -30,7 +30,7 @@ def grade(
             help="A .jsonl or .json file of one model's, with the official keys.",
         ),
     ] = None,
-    cluster: opt.ClusterOption = "local",
+    cluster: opt.ClusterOption = "auto",
     run_id: opt.RunIdOption = None,
     runs_dir: opt.RunsDirOption = Path("runs"),
     instances: opt.InstancesOption = None,

@@ -46,7 +46,13 @@ AgentOption = Annotated[
     typer.Option("--agent", "-a", help="An agent profile (see `agents`) or a YAML file."),
 ]
 ClusterOption = Annotated[
-    str, typer.Option("--cluster", "-c", help="A cluster profile: where and how sandboxes run.")
+    str,
+    typer.Option(
+        "--cluster",
+        "-c",
+        help="A cluster profile (see `clusters`): where and how sandboxes run; auto takes what "
+        "suits this system.",
+    ),
 ]
 RunIdOption = Annotated[
     str | None, typer.Option("--run-id", help="Name of the run; made up if absent.")
@@ -94,7 +100,7 @@ def make_request(
     *,
     model: str | None = None,
     agent: str | None = None,
-    cluster: str = "local",
+    cluster: str = "auto",
     run_id: str | None = None,
     runs_dir: Path = Path("runs"),
     instances: list[str] | None = None,

@@ -1,7 +1,8 @@
-"""`config show`, `benchmarks` and `models`: what there is to choose from."""
+"""`config show`, `benchmarks`, `models` and `clusters`: what there is to choose from."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ def register(app: typer.Typer) -> None:
     app.add_typer(config, name="config")
     app.command("benchmarks")(benchmarks)
     app.command("models")(models)
+    app.command("clusters")(clusters)
 
 
 def show(
     benchmark: opt.BenchmarkArg,
     model: opt.ModelOption = None,
     agent: opt.AgentOption = None,
-    cluster: opt.ClusterOption = "local",
+    cluster: opt.ClusterOption = "auto",
     settings: opt.SetOption = None,
     config_dirs: opt.ConfigDirOption = None,
     as_json: opt.JsonOption = False,
@@ -62,12 +64,34 @@ def models(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption = Fa
     _list("models", ("served_name", "endpoint"), config_dirs, as_json)
 
 
+CLUSTER_KEYS = {
+    "sandbox.memory_request_gb": "GB each",
+    "sandbox.memory_gb": "at most",
+    "grading.slots": "grades",
+    "images.keep": "images stay",
+}
+"""In which clusters differ most, and how a table says that."""
+
+
+def clusters(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption = False) -> None:
+    """The clusters that have a profile: where sandboxes run. Says which one `auto` takes here."""
+    from orchestrator.config.cluster_choice import choose_cluster
+
+    choice = choose_cluster()
+    rows = list_rows("clusters", tuple(CLUSTER_KEYS), config_dirs)
+    if as_json:
+        opt.print_json([row | {"auto": row["name"] == choice.name} for row in rows])
+        return
+    print_rows(rows, CLUSTER_KEYS)
+    opt.make_console().print(f"--cluster auto takes {choice.name} here, as {choice.because}")
+
+
 def _list(kind: str, keys: tuple[str, ...], dirs: list[Path] | None, as_json: bool) -> None:
     rows = list_rows(kind, keys, dirs)
     if as_json:
         opt.print_json(rows)
     else:
-        print_rows(rows, keys)
+        print_rows(rows, dict(zip(keys, keys, strict=True)))
 
 
 def list_rows(kind: str, keys: tuple[str, ...], dirs: list[Path] | None) -> list[dict[str, Any]]:
@@ -85,17 +109,26 @@ def list_rows(kind: str, keys: tuple[str, ...], dirs: list[Path] | None) -> list
         if not isinstance(data, dict):
             data = {"description": f"can't be read: {path} is not a mapping of keys to values"}
         row = {"name": name, "description": data.get("description", "")}
-        row |= {key: data.get(key) for key in keys}
+        row |= {key: _value_at(data, key) for key in keys}
         rows.append(row | {"file": str(path)})
     return rows
 
 
-def print_rows(rows: list[dict[str, Any]], keys: tuple[str, ...]) -> None:
-    from rich.table import Table
+def _value_at(data: dict[str, Any], key: str) -> Any:
+    """Of a dotted key; None where the profile leaves it to the default."""
+    found: Any = data
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
 
-    table = Table("name", "description", *keys)
+
+def print_rows(rows: list[dict[str, Any]], titles: Mapping[str, str]) -> None:
+    """`titles` are those of columns, by key."""
+    from rich.table import Column, Table
+
+    table = Table(Column("name", no_wrap=True), "description", *titles.values())
     for row in rows:
-        cells = [row[key] or "" for key in ("description", *keys)]
+        cells = ["" if row[key] is None else row[key] for key in ("description", *titles)]
         cells = [cell.get("base_url", "") if isinstance(cell, dict) else cell for cell in cells]
         table.add_row(row["name"], *map(str, cells))
     opt.make_console().print(table)

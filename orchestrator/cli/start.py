@@ -23,7 +23,7 @@ def launch(
     benchmark: opt.BenchmarkArg,
     model: opt.ModelOption = None,
     agent: opt.AgentOption = None,
-    cluster: opt.ClusterOption = "local",
+    cluster: opt.ClusterOption = "auto",
     run_id: opt.RunIdOption = None,
     runs_dir: opt.RunsDirOption = Path("runs"),
     instances: opt.InstancesOption = None,

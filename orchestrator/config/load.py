@@ -17,8 +17,9 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from orchestrator.config.cluster_choice import choose_cluster
 from orchestrator.config.keys import Keys, nearest
-from orchestrator.config.schema import RUN_ID, AgentSettings, RunConfig, find_agent_kind
+from orchestrator.config.schema import AUTO, RUN_ID, AgentSettings, RunConfig, find_agent_kind
 from orchestrator.config.yaml_files import dump_yaml, parse_yaml, read_yaml
 from orchestrator.errors import ConfigError, one_line
 
@@ -43,7 +44,7 @@ class RunRequest:
     benchmark: str
     model: str | None = None
     agent: str | None = None
-    cluster: str = "local"
+    cluster: str = AUTO
     run_id: str | None = None
     runs_dir: str = "runs"
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -171,12 +172,22 @@ def parse_setting(text: str) -> tuple[str, Any]:
 
 
 def _layers(request: RunRequest) -> list[Layer]:
-    layers = [_profile("clusters", request.cluster, request.config_dirs)]
+    layers = list(_cluster_layers(request))
     layers += _author_layers(request, _benchmark_layer(request))
     keys = Keys(_agent_section(_merge(layers)[0]))
     for key, value in request.settings.items():
         layers.append(Layer(f"--set {key}", _unflatten(keys.split(key), value)))
     return layers
+
+
+def _cluster_layers(request: RunRequest) -> Iterator[Layer]:
+    """The profile that was named, or the one that suits this system, and why."""
+    if request.cluster != AUTO:
+        yield _profile("clusters", request.cluster, request.config_dirs)
+        return
+    choice = choose_cluster()
+    yield _profile("clusters", choice.name, request.config_dirs)
+    yield Layer("chosen", {"cluster": {"because": choice.because}})
 
 
 def _author_layers(request: RunRequest, benchmark: Layer) -> Iterator[Layer]:

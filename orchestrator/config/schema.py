@@ -30,8 +30,8 @@ RUN_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 """A folder's name, and part of a container's."""
 
 
-AUTO = "auto"
-"""As a kind of sandbox: the first that this host offers."""
+AUTO: Literal["auto"] = "auto"
+"""As a kind of sandbox: the first that this host offers. As a cluster's name: what suits it."""
 _CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 IMPORT_PATH = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
 
@@ -257,8 +257,9 @@ class Grading(Section):
 class Images(Section):
     base: str | None = None
     """Base image for task repos whose Dockerfile has `ARG BASE`; None: the Dockerfile's own."""
-    keep: bool = True
-    """False: an image that this run pulled is removed once its instance is graded."""
+    keep: bool | Literal["auto"] = AUTO
+    """False: an image that this run pulled is removed once its instance is graded. auto: they stay
+    where all that are missing fit on the engine's disk."""
     pull_timeout_s: float = Field(default=1800, gt=0)
 
 
@@ -280,6 +281,8 @@ class GatewayAddress(Section):
 class Cluster(Section):
     name: Name
     description: str = ""
+    because: str = ""
+    """Why it was chosen, where nobody named one."""
     workers: int | Literal["auto"] = "auto"
     ray_address: str | None = None
     min_free_disk_gb: float = Field(default=2, ge=0)
@@ -288,6 +291,10 @@ class Cluster(Section):
     grading: Grading = Grading()
     images: Images = Images()
     gateway: GatewayAddress = GatewayAddress()
+
+    def with_images(self, keep: bool) -> Self:
+        """The same, where it is decided whether images stay."""
+        return self.model_copy(update={"images": self.images.model_copy(update={"keep": keep})})
 
     @field_validator("workers")
     @classmethod

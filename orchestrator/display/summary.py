@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 
 from rich.console import Console
 
 from orchestrator.backends import Host
 from orchestrator.config import RunConfig
+from orchestrator.driver.budget import Budget
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import EXIT_DONE
 from orchestrator.paths import RunPaths
@@ -18,7 +20,7 @@ from orchestrator.report.words import duration
 
 
 def announce(
-    config: RunConfig, plan: Plan, slots: int, host: Host, paths: RunPaths, console: Console
+    config: RunConfig, plan: Plan, budget: Budget, host: Host, paths: RunPaths, console: Console
 ) -> None:
     """What is going to happen, and where."""
     model = f" with {config.model.name}" if config.model else ""
@@ -27,17 +29,29 @@ def announce(
     done += f", {plan.set_aside} set aside (see the report)" if plan.set_aside else ""
     console.print(
         f"{paths.run_id}: {len(plan.rollouts)} rollouts of {config.benchmark.name} by "
-        f"{config.agent_name}{model}{grades}{done}; {slots} at once in {host.kind} "
-        f"sandboxes; everything goes to {paths.root}",
+        f"{config.agent_name}{model}{grades}{done}; everything goes to {paths.root}",
         markup=False,
         highlight=False,
         soft_wrap=True,
     )
+    for line in host_lines(config, budget, host):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     if not host.isolates:
         console.print(
             f"{host.kind} sandboxes isolate nothing: what the agent does, it does on this machine",
             style="yellow",
         )
+
+
+def host_lines(config: RunConfig, budget: Budget, host: Host) -> Iterator[str]:
+    """Where the sandboxes are, how many at once and why, and what becomes of images."""
+    cluster, slots = config.cluster, budget.slots
+    because = f", as {cluster.because} (--cluster NAME takes another)" if cluster.because else ""
+    engine = f" of {host.engine_name} {host.engine_version}" if host.engine_name else ""
+    yield f"cluster {cluster.name}{because}; {host.kind} sandboxes{engine}"
+    yield f"{slots.count} at once: {slots.bound}"
+    if budget.images.missing:
+        yield str(budget.images)
 
 
 def summarize(report: Report, paths: RunPaths, exit_code: int, console: Console) -> None:

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from orchestrator.config.schema import Cluster, Model, RunConfig
 from orchestrator.journal.views import RunState
 from orchestrator.types import Instance, RolloutKey
-
-RESERVED_GB = 4.0
-"""Memory that stays with the host, Ray and the driver when slots are chosen automatically."""
-MAX_AUTO_SLOTS_PER_CPU = 4
-"""A rollout waits for its model most of the time; its commands want a core now and then."""
 
 
 @dataclass(frozen=True)
@@ -56,47 +49,3 @@ def make_plan(instances: Sequence[Instance], state: RunState) -> Plan:
             grades.append(outcome.key)
     left, set_aside = len(rollouts) + len(grades), len(state.set_aside)
     return Plan(tuple(rollouts), tuple(grades), len(instances) - left - set_aside, set_aside)
-
-
-def choose_slots(cluster: Cluster, model: Model | None, memory_gb: float, cpus: int) -> int:
-    """How many rollouts at once: as configured, or what memory, cores and the model allow."""
-    if isinstance(cluster.workers, int):
-        return cluster.workers
-    grading_gb = cluster.grading.slots * cluster.sandbox.memory_request_gb
-    by_memory = math.floor(
-        (memory_gb - RESERVED_GB - grading_gb) / cluster.sandbox.memory_request_gb
-    )
-    by_model = model.max_concurrency if model else cpus
-    return max(1, min(by_memory, by_model, MAX_AUTO_SLOTS_PER_CPU * cpus))
-
-
-def disk_warnings(
-    config: RunConfig, missing: int, need_gb: float, free_gb: float
-) -> tuple[str, ...]:
-    """Where the missing images may not fit on the disk: that they may not, and the cure."""
-    if not missing or need_gb <= free_gb - config.cluster.min_free_disk_gb:
-        return ()
-    return (
-        f"about {need_gb:.0f} GB of images may not fit into {free_gb:.0f} GB: "
-        "--set cluster.images.keep=false removes each once it is graded",
-    )
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """How long the run will take, and what the disk must hold. Rough."""
-
-    wall_s: float
-    disk_gb: float
-
-
-def estimate(config: RunConfig, plan: Plan, slots: int, missing_images: int) -> Estimate:
-    per_rollout_s = config.model.seconds_per_rollout if config.model else 5.0
-    grading_s = 3.0 if config.benchmark.is_bundled else 40.0
-    rolling = len(plan.rollouts) * per_rollout_s / slots
-    graded = len(plan.rollouts) + len(plan.grades)
-    grading = graded * grading_s / config.cluster.grading.slots
-    at_once = missing_images
-    if not config.cluster.images.keep:
-        at_once = min(missing_images, slots + 2 * config.cluster.grading.slots)
-    return Estimate(max(rolling, grading), at_once * config.benchmark.image_gb)

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from orchestrator.agents import AgentKind
 from orchestrator.backends import Host
-from orchestrator.config.schema import Model, RunConfig
+from orchestrator.config.schema import Cluster, Model, RunConfig
+from orchestrator.driver.budget import limit_problem
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.network.connections import require_way
@@ -45,6 +48,19 @@ def require_task_folders(instances: Sequence[Instance]) -> None:
 def free_disk_gb(folder: Path) -> float:
     """Of the disk that a folder lies on, or would lie on."""
     return shutil.disk_usage(_existing(folder)).free / 1e9
+
+
+def memory_gb() -> float:
+    """Of this host, all of it."""
+    return psutil.virtual_memory().total / 1e9
+
+
+def require_limits(cluster: Cluster, host: Host) -> None:
+    """Raises PrerequisiteError where the engine would refuse every sandbox, or every grade."""
+    problem = limit_problem(cluster, host)
+    if problem is not None:
+        more = f", or give it more: {host.enlarge}" if host.enlarge else ""
+        raise PrerequisiteError(problem, f"Set it to {host.cpus}{more}.")
 
 
 def _existing(folder: Path) -> Path:
@@ -164,6 +180,7 @@ def check_prerequisites(
     if plan.is_empty:
         return Checked(host)
     require_disk(config, run_dir)
+    require_limits(config.cluster, host)
     if not plan.rollouts:
         return Checked(host)
     assert agent is not None, "who plans rollouts has an agent"

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -20,19 +19,21 @@ from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.config.address import require_address
 from orchestrator.config.schema import AUTO
 from orchestrator.dataset import Dataset, load_dataset
-from orchestrator.driver.plan import (
-    Estimate,
-    Plan,
-    choose_slots,
-    disk_warnings,
-    estimate,
-    make_plan,
-)
+from orchestrator.display.summary import host_lines
+from orchestrator.driver.budget import Budget, grades, make_budget
+from orchestrator.driver.plan import Plan, make_plan
 from orchestrator.errors import PrerequisiteError
 from orchestrator.journal import RunState
 from orchestrator.plugins import BACKENDS
 from orchestrator.report.words import duration
-from orchestrator.run.preflight import api_key, free_disk_gb, require_disk, require_personas
+from orchestrator.run.preflight import (
+    api_key,
+    free_disk_gb,
+    memory_gb,
+    require_disk,
+    require_limits,
+    require_personas,
+)
 
 ROWS_SHOWN = 12
 
@@ -45,9 +46,8 @@ class Preview:
     dataset: Dataset
     plan: Plan
     host: Host
-    slots: int
+    budget: Budget
     missing_images: tuple[str, ...]
-    estimate: Estimate
     free_gb: float
     image_warnings: tuple[str, ...]
     problems: tuple[str, ...]
@@ -61,14 +61,31 @@ class Preview:
             "benchmark": self.config.benchmark.name,
             "model": self.config.model.name if self.config.model else None,
             "agent": self.config.agent_name,
+            "cluster": self.config.cluster.name,
             "sandbox": self.host.kind,
-            "slots": {"rollout": self.slots, "grade": self.config.cluster.grading.slots},
+            "engine": {
+                "name": self.host.engine_name,
+                "version": self.host.engine_version,
+                "platform": self.host.architecture,
+                "emulated": self.host.emulated,
+                "memory_gb": round(self.host.memory_gb, 1),
+                "cpus": self.host.cpus,
+            },
+            "slots": {
+                "rollout": self.budget.slots.count,
+                "grade": self.config.cluster.grading.slots,
+                "bound": self.budget.slots.bound,
+            },
+            "images_stay": self.budget.images.keep,
             "rollouts": [
                 {"instance_id": work.instance_id, "image": images[work.instance_id]}
                 for work in self.plan.rollouts
             ],
             "missing_images": list(self.missing_images),
-            "estimate": {"wall_s": round(self.estimate.wall_s), "disk_gb": self.estimate.disk_gb},
+            "estimate": {
+                "wall_s": round(self.budget.estimate.wall_s),
+                "disk_gb": self.budget.estimate.disk_gb,
+            },
             "free_gb": round(self.free_gb, 1),
             "problems": list(self.problems),
         }
@@ -88,27 +105,25 @@ def make_preview(request: RunRequest) -> Preview:
         api_key(config)
     wanted = config.cluster.sandbox.kind
     kind = next(iter(BACKENDS)) if wanted == AUTO else wanted
-    memory_gb, cpus = psutil.virtual_memory().total / 1e9, os.cpu_count() or 1
-    host = Host(f"{kind} (not there)", memory_gb, cpus)
+    host = Host(f"{kind} (not there)", memory_gb(), os.cpu_count() or 1)
     missing = tuple(dict.fromkeys(instance.image for instance in dataset.instances))
     with _noted_in(problems):
         found = choose_host(config, dataset.instances)
         missing = find_backend(found.kind).missing_images(dataset.instances)
         host, kind = found, found.kind
+        require_limits(config.cluster, host)
         if config.agent is not None:
             load_agent_kind(config.agent, {}).check(host)
     plan = make_plan(dataset.instances, RunState.of_new(config.run_id, dataset.instances))
-    slots = choose_slots(config.cluster, config.model, host.memory_gb, host.cpus)
-    slots = min(slots, len(plan.rollouts))
+    free_gb = free_disk_gb(Path(config.runs_dir))
     return Preview(
         config=config,
         dataset=dataset,
         plan=plan,
         host=host,
-        slots=slots,
+        budget=make_budget(config, plan, host, memory_gb(), len(missing), free_gb),
         missing_images=missing,
-        estimate=estimate(config, plan, slots, len(missing)),
-        free_gb=free_disk_gb(Path(config.runs_dir)),
+        free_gb=free_gb,
         image_warnings=find_backend(kind).image_warnings(len(missing)),
         problems=tuple(problems),
     )
@@ -136,21 +151,18 @@ def render_preview(preview: Preview) -> RenderableType:
         more = len(plan.rollouts) - ROWS_SHOWN
         table.add_row("", f"and {more} more (--json names all, and their images)", "")
     model = f" with {config.model.name}" if config.model else ""
-    kept = "kept" if config.cluster.images.keep else "evicted after grading"
+    budget, guess = preview.budget, preview.budget.estimate
     lines = [
         f"{len(plan.rollouts)} rollouts of {config.benchmark.name} by {config.agent_name}{model}",
-        f"{preview.slots} at once in {preview.host.kind} sandboxes "
-        f"({preview.host.memory_gb:.0f} GB, {preview.host.cpus} cores), "
-        f"{config.cluster.grading.slots} grading slots beside them",
-        f"images: {len(preview.missing_images)} to get, "
-        f"about {preview.estimate.disk_gb:.0f} GB at once, "
-        f"{kept}; {preview.free_gb:.0f} GB are free where the runs lie",
-        f"time: about {duration(preview.estimate.wall_s)}, a guess from the model's profile",
+        *host_lines(config, budget, preview.host),
+        f"{grades(config.cluster)} at once beside them; {preview.host.memory_gb:.0f} GB and "
+        f"{preview.host.cpus} cores for all",
+        f"disk: about {guess.disk_gb:.0f} GB of images at once; {preview.free_gb:.0f} GB are free "
+        "where the runs lie",
+        f"time: about {duration(guess.wall_s)}, a guess from the model's profile",
     ]
     parts: list[RenderableType] = [table, Text("\n".join(lines))]
-    need_gb, free_gb = preview.estimate.disk_gb, preview.free_gb
-    warnings = disk_warnings(config, len(preview.missing_images), need_gb, free_gb)
-    warnings += preview.image_warnings
+    warnings = budget.warnings + preview.image_warnings
     parts += [Text(warning, style="bold yellow") for warning in warnings]
     parts += [
         Text(f"launch would stop: {problem}", style="bold red") for problem in preview.problems

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from orchestrator.display.summary import announce
 from orchestrator.display.terminal import make_display, waiting
 from orchestrator.display.view import View
 from orchestrator.driver.admission import Admission
+from orchestrator.driver.budget import make_budget
 from orchestrator.driver.files import (
     disk_errors_as_journal_errors,
     follow_changed_patches,
@@ -33,7 +34,7 @@ from orchestrator.driver.files import (
 )
 from orchestrator.driver.gateway_listener import GatewayListener
 from orchestrator.driver.loop import Driver, RequestBuilder
-from orchestrator.driver.plan import Plan, choose_slots, disk_warnings, estimate, make_plan
+from orchestrator.driver.plan import Plan, make_plan
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.driver.stop import StopSignal, stop_on_signals
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED, ConfigError
@@ -60,6 +61,7 @@ from orchestrator.run.preflight import (
     Checked,
     check_prerequisites,
     free_disk_gb,
+    memory_gb,
     require_task_folders,
 )
 from orchestrator.run.services import Services, start_services
@@ -232,12 +234,19 @@ def run_session(session: Session, console: Console) -> Finished:
 
 def _run_plan(session: Session, stop: StopSignal, console: Console) -> None:
     """Run the plan's rollouts and grades, show what happens, and leave nothing behind."""
-    config, paths, plan, checked = session.config, session.paths, session.plan, session.checked
-    slots = choose_slots(config.cluster, config.model, checked.host.memory_gb, checked.host.cpus)
-    slots = max(1, min(slots, len(plan.rollouts)))
-    announce(config, plan, slots, checked.host, paths, console)
+    paths, plan, checked = session.paths, session.plan, session.checked
+    missing = _count_missing_images(session)
+    budget = make_budget(
+        session.config, plan, checked.host, memory_gb(), missing, free_disk_gb(paths.root)
+    )
+    config = session.config.model_copy(
+        update={"cluster": session.config.cluster.with_images(budget.images.keep)}
+    )
+    session, slots = replace(session, config=config), budget.slots.count
+    announce(config, plan, budget, checked.host, paths, console)
     of_servers = session.lock.serving_warnings(checked.serving)
-    for warning in (*checked.warnings, *of_servers, *_image_warnings(session, slots)):
+    of_images = find_backend(checked.host.kind).image_warnings(missing)
+    for warning in (*checked.warnings, *of_servers, *budget.warnings, *of_images):
         console.print(warning, style="yellow", markup=False, highlight=False)
 
     agent = session.agent if plan.rollouts else None
@@ -286,17 +295,10 @@ def make_driver(session: Session, services: Services, slots: int, stop: StopSign
     return Driver(requests, services.executor, scheduler, session.journal, stop, listener, clean)
 
 
-def _image_warnings(session: Session, slots: int) -> Sequence[str]:
+def _count_missing_images(session: Session) -> int:
     planned = {key.instance_id for key in session.plan.rollouts}
     wanted = [i for i in session.dataset.instances if i.instance_id in planned]
-    backend = find_backend(session.checked.host.kind)
-    missing = len(backend.missing_images(wanted))
-    need_gb = estimate(session.config, session.plan, slots, missing).disk_gb
-    free_gb = free_disk_gb(session.paths.root)
-    return (
-        *disk_warnings(session.config, missing, need_gb, free_gb),
-        *backend.image_warnings(missing),
-    )
+    return len(find_backend(session.checked.host.kind).missing_images(wanted))
 
 
 def _require_new(paths: RunPaths) -> None:

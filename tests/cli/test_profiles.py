@@ -1,8 +1,9 @@
-"""`config show`, `benchmarks` and `models` as people meet them."""
+"""`config show`, `benchmarks`, `models` and `clusters` as people meet them."""
 
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,10 +24,25 @@ def test_the_configuration_is_a_table_for_people(say: Say) -> None:
     assert say("config show demo").succeeded()
 
 
-@pytest.mark.parametrize(("kind", "name"), [("models", "scripted"), ("benchmarks", "lite")])
+@pytest.mark.parametrize(
+    ("kind", "name"), [("models", "scripted"), ("benchmarks", "lite"), ("clusters", "mac-mini")]
+)
 def test_profiles_are_listed(kind: str, name: str, say: Say) -> None:
     assert name in [row["name"] for row in json.loads(say(f"{kind} --json").succeeded())]
     assert name in say(kind).succeeded()
+
+
+def test_clusters_are_listed_with_what_they_differ_in_and_which_one_suits(
+    say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+
+    rows = {row["name"]: row for row in json.loads(say("clusters --json").succeeded())}
+
+    assert (rows["mac-mini"]["images.keep"], rows["mac-mini"]["auto"]) == (False, True)
+    assert (rows["local"]["images.keep"], rows["local"]["auto"]) == ("auto", False)
+    said = " ".join(say("clusters").succeeded().split())
+    assert "--cluster auto takes mac-mini here, as this is macOS" in said
 
 
 @pytest.mark.parametrize("text", ["a: [", "- a", "kind: x\nkind: y", "[/x] :smile:", "name: [/x]"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import platform
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from support.specs import CONTAINERS, PROCESSES
 from orchestrator.backends import Host
 from orchestrator.config import RunConfig
 from orchestrator.display.summary import announce, summarize
+from orchestrator.driver.budget import make_budget
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED
 from orchestrator.journal import RunState
@@ -24,9 +27,10 @@ MakeConfig = Callable[..., RunConfig]
 PATHS = RunPaths(Path("/runs/r1"))
 
 
-def announced(config: RunConfig, plan: Plan, host: Host = CONTAINERS) -> str:
+def announced(config: RunConfig, plan: Plan, host: Host = CONTAINERS, missing: int = 0) -> str:
     console = Console(file=io.StringIO(), width=80)
-    announce(config, plan, 2, host, PATHS, console)
+    budget = make_budget(config, plan, host, here_gb=16, missing=missing, free_gb=100)
+    announce(config, plan, budget, host, PATHS, console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -38,13 +42,28 @@ def summarized(config: RunConfig, run: RunState, exit_code: int) -> str:
     return console.file.getvalue()
 
 
-def test_a_new_run_says_in_one_line_what_it_does_and_where(make_config: MakeConfig) -> None:
+def test_a_new_run_says_what_it_does_and_where(make_config: MakeConfig) -> None:
     plan = Plan((key_of("a"), key_of("b")), (), 0)
+    config = make_config("mini", {"cluster.workers": 1}, cluster="local")
 
-    assert announced(make_config("mini"), plan) == (
-        "r1: 2 rollouts of demo by mini with scripted; 2 at once in docker sandboxes; "
-        "everything goes to /runs/r1\n"
+    assert announced(config, plan) == (
+        "r1: 2 rollouts of demo by mini with scripted; everything goes to /runs/r1\n"
+        "cluster local; docker sandboxes\n"
+        "1 at once: as cluster.workers (--workers) says\n"
     )
+
+
+def test_a_run_says_why_it_has_this_cluster_and_what_becomes_of_images(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    host = replace(CONTAINERS, engine_name="OrbStack", engine_version="28.5.2")
+
+    said = announced(make_config("mini"), Plan((key_of("a"),), (), 0), host, missing=1)
+
+    assert "cluster mac-mini, as this is macOS" in said
+    assert "docker sandboxes of OrbStack 28.5.2\n" in said
+    assert "1 image to get, evicted once graded: as cluster.images.keep says\n" in said
 
 
 def test_a_run_that_goes_on_says_what_is_done_and_what_is_to_be_graded(

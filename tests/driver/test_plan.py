@@ -2,15 +2,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.rows import RUN_ID, failed, graded, instances, key_of, rolled, state
 
-from orchestrator.config.schema import Cluster, Endpoint, Model
-from orchestrator.driver.plan import Plan, choose_slots, estimate, make_plan
+from orchestrator.driver.plan import Plan, make_plan
 from orchestrator.journal import Journal
 from orchestrator.types import GradeResult, RolloutResult
 
@@ -125,55 +122,3 @@ def test_every_instance_is_rolled_out_or_graded_or_done_and_only_one_of_them(
     ]
     assert all(key.attempt == attempts[key.instance_id] for key in found.grades)
     assert found.done == len(IDS) - len(rolling) - len(grading)
-
-
-def cluster(workers: int | str = "auto", **more: Any) -> Cluster:
-    return Cluster.model_validate({"name": "c", "workers": workers, **more})
-
-
-def model(max_concurrency: int) -> Model:
-    endpoint = Endpoint(base_url="http://h/v1")
-    return Model(name="m", served_name="m", endpoint=endpoint, max_concurrency=max_concurrency)
-
-
-def test_as_many_slots_as_asked_for() -> None:
-    assert choose_slots(cluster(7), model(2), 1, 1) == 7
-
-
-def test_memory_bounds_the_slots() -> None:
-    small = cluster(sandbox={"memory_request_gb": 2}, grading={"slots": 1})
-
-    assert choose_slots(small, model(100), 16, 64) == 5  # (16 - 4 reserved - 2 for a grade) / 2
-
-
-def test_the_model_bounds_the_slots() -> None:
-    assert choose_slots(cluster(), model(3), 1000, 64) == 3
-
-
-def test_cores_bound_the_slots() -> None:
-    assert choose_slots(cluster(), model(100), 1000, 2) == 8
-    assert choose_slots(cluster(), None, 1000, 2) == 2
-
-
-@given(st.floats(0.5, 2000), st.integers(1, 256), st.integers(1, 64))
-def test_there_is_always_a_slot_and_never_more_than_the_model_wants(
-    memory_gb: float, cpus: int, concurrency: int
-) -> None:
-    slots = choose_slots(cluster(), model(concurrency), memory_gb, cpus)
-
-    assert 1 <= slots <= concurrency
-    more = choose_slots(cluster(), model(concurrency), memory_gb + 8, cpus)
-    assert slots <= more
-
-
-@pytest.mark.parametrize(("keep", "at_once"), [(True, 30), (False, 3)])
-def test_an_estimate_knows_that_images_are_evicted(
-    keep: bool, at_once: int, make_config: Any
-) -> None:
-    config = make_config("mini", {"cluster.images.keep": keep})
-    work = Plan(tuple(key_of(str(n), 1) for n in range(30)), (), 0)
-
-    guess = estimate(config, work, slots=1, missing_images=30)
-
-    assert guess.disk_gb == pytest.approx(at_once * config.benchmark.image_gb)
-    assert guess.wall_s == 150

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.fake_model import FakeModelServer, completion
 from support.rows import key_of
+from support.specs import CONTAINERS
 
 from orchestrator.agents import AgentKind, load_agent_kind
 from orchestrator.agents.nop import NopKind
 from orchestrator.backends import Host, choose_host
 from orchestrator.config import RunConfig
+from orchestrator.config.schema import Cluster
 from orchestrator.dataset import Dataset
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import ConfigError, PrerequisiteError
@@ -25,6 +27,7 @@ from orchestrator.run.preflight import (
     check_prerequisites,
     free_disk_gb,
     require_disk,
+    require_limits,
 )
 
 MakeConfig = Callable[..., RunConfig]
@@ -58,6 +61,15 @@ def check_run(make_config: MakeConfig, demo: Dataset, tmp_path: Path) -> Check:
         return check_prerequisites(config, host, plan, agent, tmp_path / "runs" / "a-run")
 
     return run
+
+
+def test_an_engine_with_fewer_cores_than_a_sandbox_wants_is_told_of_before_the_night() -> None:
+    host = replace(CONTAINERS, cpus=1, engine_name="Colima", enlarge="`colima start --cpu 4`")
+    cluster = Cluster(name="c")
+
+    with pytest.raises(PrerequisiteError, match=r"cpus is 2, and Colima has 1 core.*Set it to 1"):
+        require_limits(cluster, host)
+    require_limits(cluster, replace(host, cpus=2))
 
 
 @dataclass(frozen=True)

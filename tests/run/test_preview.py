@@ -41,13 +41,13 @@ def test_it_plans_every_instance_and_writes_nothing(runs_dir: Path) -> None:
     seen = seen_of(runs_dir, cluster__workers=3)
 
     assert [key.attempt for key in seen.plan.rollouts] == [1] * 12
-    assert (seen.host.kind, seen.slots, seen.problems) == ("process", 3, ())
+    assert (seen.host.kind, seen.budget.slots.count, seen.problems) == ("process", 3, ())
     assert seen.missing_images == ()
     assert not runs_dir.exists()
 
 
 def test_there_are_no_more_slots_than_rollouts(runs_dir: Path) -> None:
-    assert seen_of(runs_dir, selection__slice="0:2", cluster__workers=8).slots == 2
+    assert seen_of(runs_dir, selection__slice="0:2", cluster__workers=8).budget.slots.count == 2
 
 
 def test_an_engine_that_is_missing_is_a_problem_and_the_plan_is_shown_all_the_same(
@@ -103,7 +103,9 @@ def test_programs_get_every_rollout_with_its_image(runs_dir: Path) -> None:
         {"instance_id": instance_id, "image": image} for instance_id, image in images.items()
     ]
     assert (found["benchmark"], found["model"], found["agent"]) == ("demo", "scripted", "mini")
-    assert (found["sandbox"], found["slots"]) == ("process", {"rollout": 2, "grade": 3})
+    slots = {"rollout": 2, "grade": 3, "bound": "as cluster.workers (--workers) says"}
+    assert (found["cluster"], found["sandbox"]) == ("local", "process")
+    assert found["slots"] == slots
     assert found["estimate"]["disk_gb"] == 0
     assert found["problems"] == []
 
@@ -129,10 +131,10 @@ def test_people_see_which_images_are_to_be_fetched_and_what_becomes_of_them(runs
         "cluster__images__keep": False,
     }
 
-    assert "images: 0 to get" in text_of(seen_of(runs_dir))
+    assert "to get" not in text_of(seen_of(runs_dir))
     said = text_of(seen_of(runs_dir, **in_containers))
     assert said.count("to get") == 13, "one a row, and one for all"
-    assert "evicted after grading" in said
+    assert "12 images to get, evicted once graded" in said
 
 
 def test_images_that_may_not_fit_are_warned_of(runs_dir: Path) -> None:

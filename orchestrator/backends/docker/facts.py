@@ -16,6 +16,13 @@ from orchestrator.network.proxies import is_this_host
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "i686": "386"}
 """The kernel's names to those of images' platforms; others are the same (riscv64, s390x)."""
+ENLARGE = {
+    "OrbStack": "`orb config set memory_mib 12288`, then `orb stop`",
+    "Docker Desktop": "Docker Desktop's Settings, Resources",
+    "Colima": "`colima stop`, then `colima start --cpu 4 --memory 12 --disk 200`",
+}
+"""How an engine's virtual machine is given more of this host. OrbStack's has a quarter of the
+memory unless told otherwise, Colima's 2 GiB and 2 cores."""
 SAME_MEMORY = 0.05
 """Two readings of one machine's memory differ by less than this part of it."""
 
@@ -40,16 +47,17 @@ def host_of(
 
     `info` is the engine's answer to `GET /info`.
     """
-    memory_gb = int(info["MemTotal"]) / 1e9
+    memory_gb, name = int(info["MemTotal"]) / 1e9, engine_name(info)
     return Host(
         settings.kind,
         memory_gb=memory_gb,
         cpus=int(info["NCPU"]),
         engine_version=str(info["ServerVersion"]),
         platform=settings.platform,
-        engine_name=engine_name(info),
+        engine_name=name,
         architecture=architecture(info),
         place=_place(str(info.get("KernelVersion", "")), memory_gb, url, here or System.here()),
+        enlarge=ENLARGE.get(name, ""),
     )
 
 

@@ -1,0 +1,229 @@
+"""What the host is worth: rollouts at once, limits that it can keep, and room for images. Pure.
+
+Where sandboxes are in a virtual machine, there are two budgets of memory. The machine's holds the
+sandboxes. This host's holds Ray, the driver and the workers too, and what the machine takes of it.
+Under Linux with an engine of its own, both are one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from orchestrator.backends.base import Host, Place
+from orchestrator.config.schema import AUTO, Cluster, Model, RunConfig
+from orchestrator.driver.plan import Plan
+
+SYSTEM_GB = 2.0
+"""Stays with this host's system."""
+DRIVER_GB = 1.0
+"""Ray, the driver, the gateway and the graders' own processes."""
+WORKER_GB = 0.2
+"""The process of a rollout slot, and its agent's, beside its sandbox."""
+ENGINE_GB = 0.5
+"""Stays with the system and the engine of a virtual machine."""
+MAX_AUTO_SLOTS_PER_CPU = 4
+"""A rollout waits for its model most of the time; its commands want a core now and then."""
+SMALL_GB = 20
+"""Images together that any engine's disk is expected to hold."""
+EMULATION_SLOWDOWN = 4
+"""Times that tests take where processors are emulated; a guess, and for the estimate only."""
+
+
+@dataclass(frozen=True)
+class Slots:
+    """How many rollouts run at once, and why not more."""
+
+    count: int
+    bound: str
+    """What binds, and what would loosen it: the end of a sentence."""
+
+
+@dataclass(frozen=True)
+class ImageRoom:
+    """Whether images that the run brings stay on the host, and why."""
+
+    keep: bool
+    why: str
+    missing: int
+    """How many it brings."""
+
+    def __str__(self) -> str:
+        images = "1 image" if self.missing == 1 else f"{self.missing} images"
+        becomes = "kept" if self.keep else "evicted once graded"
+        return f"{images} to get, {becomes}: {self.why}"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How long the run will take, and what the disk must hold. Rough."""
+
+    wall_s: float
+    disk_gb: float
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a session can do at once on its host, and what that takes."""
+
+    slots: Slots
+    images: ImageRoom
+    estimate: Estimate
+    warnings: tuple[str, ...]
+
+
+def make_budget(
+    config: RunConfig, plan: Plan, host: Host, here_gb: float, missing: int, free_gb: float
+) -> Budget:
+    """The budget of a session.
+
+    `here_gb` is this host's memory, `missing` counts the images that are to be brought, `free_gb`
+    is free where the runs lie.
+    """
+    slots = choose_slots(config.cluster, config.model, host, here_gb, len(plan.rollouts))
+    images = decide_images(config, missing, free_gb, host)
+    at_once = missing
+    if not images.keep:
+        at_once = min(missing, slots.count + 2 * config.cluster.grading.slots)
+    disk_gb = at_once * config.benchmark.image_gb
+    return Budget(
+        slots,
+        images,
+        Estimate(estimate_wall_s(config, plan, slots.count, host), disk_gb),
+        (*limit_warnings(config.cluster, host), *_disk_warnings(config, disk_gb, free_gb, host)),
+    )
+
+
+def estimate_wall_s(config: RunConfig, plan: Plan, slots: int, host: Host) -> float:
+    """Rollouts and grades beside each other, from the model's profile and past grades."""
+    per_rollout_s = config.model.seconds_per_rollout if config.model else 5.0
+    grading_s = 3.0 if config.benchmark.is_bundled else 40.0
+    grading_s *= EMULATION_SLOWDOWN if host.emulated else 1
+    rolling = len(plan.rollouts) * per_rollout_s / slots
+    graded = len(plan.rollouts) + len(plan.grades)
+    return max(rolling, graded * grading_s / config.cluster.grading.slots)
+
+
+def _disk_warnings(config: RunConfig, disk_gb: float, free_gb: float, host: Host) -> Iterator[str]:
+    """Where the missing images may not fit on this host's disk: that they may not, and the cure."""
+    is_known = host.place is Place.HERE and disk_gb > 0
+    if not is_known or disk_gb <= free_gb - config.cluster.min_free_disk_gb:
+        return
+    words = f"about {disk_gb:.0f} GB of images may not fit into {free_gb:.0f} GB: "
+    if config.cluster.images.keep is True:
+        yield words + "--set cluster.images.keep=false removes each once it is graded"
+    else:
+        yield words + "fewer --workers and cluster.grading.slots need fewer at once"
+
+
+def choose_slots(
+    cluster: Cluster, model: Model | None, host: Host, here_gb: float, rollouts: int
+) -> Slots:
+    """As many as configured, or as memory, cores, the model and the work allow; at least one.
+
+    `here_gb` is this host's memory, `rollouts` how many are left to do.
+    """
+    if isinstance(cluster.workers, int):
+        bounds = [Slots(cluster.workers, "as cluster.workers (--workers) says")]
+    else:
+        bounds = list(_bounds(cluster, model, host, here_gb))
+    bounds.append(Slots(rollouts, "no more are left to do"))
+    least = min(bounds, key=lambda bound: bound.count)
+    return Slots(max(1, least.count), least.bound)
+
+
+def _bounds(cluster: Cluster, model: Model | None, host: Host, here_gb: float) -> Iterator[Slots]:
+    request_gb = cluster.sandbox.memory_request_gb
+    grading_gb = cluster.grading.slots * request_gb
+    each = f"{request_gb:g} GB a rollout (cluster.sandbox.memory_request_gb)"
+    if host.place is not Place.HERE:
+        room_gb = host.memory_gb - ENGINE_GB - grading_gb
+        more = f"; more: {host.enlarge}" if host.enlarge else ""
+        yield Slots(
+            math.floor(room_gb / request_gb),
+            f"{_owner(host)} {host.memory_gb:.1f} GB of memory bind, at {each} and as much for "
+            f"each of {grades(cluster)}{more}",
+        )
+    room_gb, taken_gb = here_gb - SYSTEM_GB - DRIVER_GB, WORKER_GB
+    if host.place is not Place.ELSEWHERE:
+        room_gb, taken_gb = room_gb - grading_gb, taken_gb + request_gb
+    yield Slots(
+        math.floor(room_gb / taken_gb), f"this host's {here_gb:.1f} GB of memory bind, at {each}"
+    )
+    if model is not None:
+        yield Slots(
+            model.max_concurrency,
+            f"what {model.name} is worth binds (model.max_concurrency; `bench` measures it)",
+        )
+    yield Slots(
+        MAX_AUTO_SLOTS_PER_CPU * host.cpus if model else host.cpus,
+        f"{_owner(host)} {host.cpus} cores bind; --workers N takes more",
+    )
+
+
+def grades(cluster: Cluster) -> str:
+    """How many at once, for people."""
+    slots = cluster.grading.slots
+    return "1 grade" if slots == 1 else f"{slots} grades"
+
+
+def _owner(host: Host) -> str:
+    return f"{host.engine_name}'s" if host.engine_name else "the host's"
+
+
+def limit_problem(cluster: Cluster, host: Host) -> str | None:
+    """Why the engine would refuse every sandbox or grade; None where it would not."""
+    if not host.engine_name:
+        return None
+    asked = {
+        "cluster.sandbox.cpus": cluster.sandbox.cpus,
+        "cluster.grading.cpus": cluster.grading.cpus,
+    }
+    for key, cpus in asked.items():
+        if cpus > host.cpus:
+            return (
+                f"{key} is {cpus:g}, and {host.engine_name} has {host.cpus} "
+                f"{'core' if host.cpus == 1 else 'cores'}: it would refuse them all."
+            )
+    return None
+
+
+def limit_warnings(cluster: Cluster, host: Host) -> Iterator[str]:
+    """Limits of memory that the engine can't keep, as it has less."""
+    if not host.engine_name:
+        return
+    more = f" More: {host.enlarge}." if host.enlarge else ""
+    asked = {
+        "cluster.sandbox.memory_gb": ("a rollout", cluster.sandbox.memory_gb),
+        "cluster.grading.memory_gb": ("a grade", cluster.grading.memory_gb),
+    }
+    for key, (who, memory_gb) in asked.items():
+        if memory_gb > host.memory_gb:
+            yield (
+                f"{who} may take {memory_gb:g} GB ({key}), and {host.engine_name} has "
+                f"{host.memory_gb:.1f} in all: what needs more ends as a failure there.{more}"
+            )
+    smallest = ENGINE_GB + (1 + cluster.grading.slots) * cluster.sandbox.memory_request_gb
+    if host.place is not Place.HERE and host.memory_gb < smallest:
+        yield (
+            f"one rollout and {grades(cluster)} beside it want {smallest:.1f} GB, and "
+            f"{host.engine_name} has {host.memory_gb:.1f}.{more}"
+        )
+
+
+def decide_images(config: RunConfig, missing: int, free_gb: float, host: Host) -> ImageRoom:
+    """As configured; `auto` keeps them where all that are missing fit on the disk.
+
+    `free_gb` is free on the runs' disk. An engine that is not here has another.
+    """
+    keep, need_gb = config.cluster.images.keep, missing * config.benchmark.image_gb
+    if keep != AUTO:
+        why = "as cluster.images.keep says"
+    elif host.place is not Place.HERE:
+        keep = need_gb <= SMALL_GB
+        why = f"{need_gb:.0f} GB {'' if keep else 'may not '}fit on {_owner(host)} own disk"
+    else:
+        keep = need_gb <= free_gb - config.cluster.min_free_disk_gb
+        why = f"{need_gb:.0f} GB {'' if keep else 'do not '}fit into {free_gb:.0f} GB"
+    return ImageRoom(keep, why, missing)

@@ -1,0 +1,222 @@
+"""What a host is worth: slots and what binds them, limits that an engine can't keep, images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.backends.base import Host, Place
+from orchestrator.config import RunRequest, load_config
+from orchestrator.config.schema import Cluster, Endpoint, Model
+from orchestrator.driver.budget import (
+    Slots,
+    choose_slots,
+    decide_images,
+    limit_problem,
+    limit_warnings,
+    make_budget,
+)
+from orchestrator.driver.plan import Plan
+from orchestrator.types import RolloutKey
+
+MANY = 300
+GIB = 2**30 / 1e9
+MAC_MINI_GB = 16 * GIB
+
+
+def cluster(workers: int | str = "auto", **more: Any) -> Cluster:
+    return Cluster.model_validate({"name": "c", "workers": workers, **more})
+
+
+def model(max_concurrency: int) -> Model:
+    endpoint = Endpoint(base_url="http://h/v1")
+    return Model(name="m", served_name="m", endpoint=endpoint, max_concurrency=max_concurrency)
+
+
+def engine(memory_gb: float, cpus: int, place: Place = Place.HERE, name: str = "Docker") -> Host:
+    return Host("docker", memory_gb, cpus, engine_name=name, place=place)
+
+
+def machine(gib: float, cpus: int = 10, name: str = "OrbStack") -> Host:
+    """An engine in a virtual machine of this host."""
+    return engine(gib * GIB, cpus, Place.VIRTUAL_MACHINE, name)
+
+
+def slots(
+    cluster: Cluster, model: Model | None, host: Host, here_gb: float = 1000, rollouts: int = MANY
+) -> Slots:
+    return choose_slots(cluster, model, host, here_gb, rollouts)
+
+
+def test_as_many_slots_as_asked_for() -> None:
+    assert slots(cluster(7), model(2), engine(1, 1), 1).count == 7
+    assert "--workers" in slots(cluster(7), model(2), engine(1, 1), 1).bound
+
+
+def test_no_more_slots_than_rollouts_are_left() -> None:
+    assert slots(cluster(7), model(2), engine(1, 1), rollouts=3) == Slots(
+        3, "no more are left to do"
+    )
+    assert slots(cluster(7), model(2), engine(1, 1), rollouts=0).count == 1
+
+
+def test_the_memory_of_a_host_with_its_own_engine_is_one_budget() -> None:
+    small = cluster(sandbox={"memory_request_gb": 2}, grading={"slots": 1})
+
+    found = slots(small, model(100), engine(16, 64), here_gb=16)
+
+    assert found.count == 5  # (16 - 2 system - 1 driver - 2 for a grade) / (2 + 0.2 worker)
+    assert "this host's 16.0 GB of memory" in found.bound
+    assert "memory_request_gb" in found.bound
+
+
+def test_the_model_binds() -> None:
+    found = slots(cluster(), model(3), engine(1000, 64))
+
+    assert found.count == 3
+    assert "model.max_concurrency" in found.bound
+
+
+def test_cores_bind() -> None:
+    assert slots(cluster(), model(100), engine(1000, 2)).count == 8
+    assert slots(cluster(), None, engine(1000, 2)).count == 2
+    assert "2 cores" in slots(cluster(), model(100), engine(1000, 2)).bound
+
+
+def mac_mini() -> Cluster:
+    """The shipped profile."""
+    return load_config(RunRequest("lite", agent="gold", cluster="mac-mini")).cluster
+
+
+@pytest.mark.parametrize(("gib", "count"), [(8, 3), (12, 6), (16, 6)])
+def test_a_mac_mini_has_slots_by_its_virtual_machine_and_by_itself(gib: int, count: int) -> None:
+    found = slots(mac_mini(), model(100), machine(gib), here_gb=MAC_MINI_GB)
+
+    assert found.count == count
+    assert ("OrbStack's" if gib < 16 else "this host's") in found.bound
+
+
+def test_what_binds_in_a_virtual_machine_names_how_it_gets_more() -> None:
+    host = replace(machine(8), enlarge="`orb config set memory_mib 12288`")
+
+    assert "orb config set memory_mib" in slots(mac_mini(), model(9), host, MAC_MINI_GB).bound
+
+
+def test_an_engine_on_another_host_takes_no_memory_of_this_one() -> None:
+    host = engine(64, 32, Place.ELSEWHERE)
+
+    assert slots(cluster(), model(100), host, here_gb=8).count == 25  # (8 - 2 - 1) / 0.2
+    assert slots(cluster(), model(100), replace(host, place=Place.HERE), here_gb=8).count == 2
+
+
+places = st.sampled_from(list(Place))
+
+
+@given(st.floats(0.5, 2000), st.floats(1, 2000), st.integers(1, 256), st.integers(1, 64), places)
+def test_there_is_always_a_slot_and_never_more_than_the_model_wants(
+    engine_gb: float, here_gb: float, cpus: int, concurrency: int, place: Place
+) -> None:
+    found = slots(cluster(), model(concurrency), engine(engine_gb, cpus, place), here_gb).count
+
+    assert 1 <= found <= concurrency
+    larger = engine(engine_gb + 8, cpus, place)
+    assert found <= slots(cluster(), model(concurrency), larger, here_gb + 8).count
+
+
+def test_more_cores_than_the_engine_has_are_refused_before_the_night() -> None:
+    problem = limit_problem(cluster(), machine(2, cpus=1, name="Colima"))
+
+    assert problem is not None
+    assert "cluster.sandbox.cpus is 2" in problem
+    assert "Colima has 1 core:" in problem
+    grading = cluster(sandbox={"cpus": 1}, grading={"cpus": 4})
+    assert "cluster.grading.cpus" in (limit_problem(grading, machine(2, cpus=2)) or "")
+    assert limit_problem(cluster(), machine(2, cpus=2)) is None
+    assert limit_problem(cluster(), Host("process", 2, 1)) is None, "nothing refuses it"
+
+
+def test_limits_that_a_small_engine_cannot_keep_are_told() -> None:
+    host = replace(machine(2, cpus=2, name="Colima"), enlarge="`colima start --memory 12`")
+
+    rollouts, grades, both = limit_warnings(cluster(), host)
+
+    assert "may take 4 GB (cluster.sandbox.memory_gb), and Colima has 2.1" in rollouts
+    assert "may take 8 GB (cluster.grading.memory_gb)" in grades
+    assert "want 2.9 GB" in both
+    assert all("colima start --memory 12" in warning for warning in (rollouts, grades, both))
+    assert list(limit_warnings(cluster(), engine(16, 4))) == []
+    assert list(limit_warnings(cluster(), Host("process", 2, 1))) == []
+
+
+def lite(**settings: Any) -> Any:
+    given = {key.replace("__", "."): value for key, value in settings.items()}
+    return load_config(RunRequest("lite", agent="gold", cluster="local", settings=given))
+
+
+@pytest.mark.parametrize(
+    ("missing", "free_gb", "place", "keep"),
+    [
+        (300, 1000, Place.HERE, True),
+        (300, 100, Place.HERE, False),
+        (30, 100, Place.HERE, True),
+        (0, 1, Place.HERE, False),
+        (300, 1000, Place.VIRTUAL_MACHINE, False),
+        (300, 1000, Place.ELSEWHERE, False),
+        (10, 1, Place.VIRTUAL_MACHINE, True),
+    ],
+)
+def test_images_stay_where_they_fit(missing: int, free_gb: float, place: Place, keep: bool) -> None:
+    found = decide_images(lite(), missing, free_gb, engine(16, 8, place))
+
+    assert found.keep == keep
+    assert "GB" in found.why
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_who_says_whether_images_stay_is_obeyed(keep: bool) -> None:
+    config = lite(cluster__images__keep=keep)
+
+    assert decide_images(config, 300, 1, engine(16, 8)).keep is keep
+
+
+def keys(count: int) -> Plan:
+    return Plan(tuple(RolloutKey("r", str(n), 1) for n in range(count)), (), 0)
+
+
+@pytest.mark.parametrize(("keep", "at_once"), [(True, 30), (False, 3)])
+def test_an_estimate_knows_that_images_are_evicted(
+    keep: bool, at_once: int, make_config: Any
+) -> None:
+    config = make_config("mini", {"cluster.images.keep": keep, "cluster.workers": 1})
+
+    found = make_budget(config, keys(30), engine(16, 8), 16, missing=30, free_gb=1000)
+
+    assert found.estimate.disk_gb == pytest.approx(at_once * config.benchmark.image_gb)
+    assert found.estimate.wall_s == 150
+    assert found.warnings == ()
+
+
+def test_an_emulated_host_is_expected_to_grade_more_slowly() -> None:
+    config, plan = lite(cluster__workers=300), keys(100)
+    native = engine(16, 8)
+    emulated = replace(native, architecture="linux/arm64")
+
+    quick, slow = (
+        make_budget(config, plan, host, 16, 0, 1000).estimate.wall_s for host in (native, emulated)
+    )
+
+    assert slow == 4 * quick
+
+
+def test_images_that_may_not_fit_are_told_with_what_helps() -> None:
+    host = engine(16, 8)
+
+    (keeps,) = make_budget(lite(cluster__images__keep=True), keys(300), host, 64, 300, 90).warnings
+    (evicts,) = make_budget(lite(cluster__workers=8), keys(300), host, 64, 300, 4).warnings
+
+    assert "cluster.images.keep=false" in keeps
+    assert "fewer --workers" in evicts
