@@ -151,7 +151,9 @@ def _start_where_none_is(path: Path, installation: Installation) -> subprocess.P
         environment |= {
             "SWE_AGENT_LOG_STREAM_LEVEL": "WARNING",
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # no price list from the network
-            # macOS forbids forking to those who have used some of its libraries; it has not
+            # a child that asks macOS for its proxies dies (CPython's issue 104578), and all that
+            # it speaks to is on this host
+            "no_proxy": "*",
             "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
         }
         words = [FORKSERVER, path, lock.fileno(), RUNNER]

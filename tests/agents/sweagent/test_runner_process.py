@@ -284,6 +284,22 @@ def test_a_runner_has_nothing_of_our_python_or_ray_in_its_environment(
     assert environment["SOMETHING_ELSE"] == "is kept"
 
 
+def test_a_forked_process_never_asks_the_system_for_proxies(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On macOS a child that was forked without exec dies of it."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:3128")
+
+    runner = start("""
+        import urllib.request as r
+
+        asked = bool(r.getproxies_environment()), bool(r.proxy_bypass_environment("server"))
+        print(json.dumps({"kind": "ready", "asked": asked}), flush=True)
+    """)
+
+    assert runner.receive()["asked"] == [True, True], "the environment answers both"
+
+
 def test_a_runner_that_was_given_back_is_taken_again(start: Start) -> None:
     first = start(ECHO)
     give_back(first)
