@@ -6,6 +6,7 @@ Gateway and scripted model are the real ones; a fake engine stands in for Ray.
 from __future__ import annotations
 
 import io
+import resource
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -110,6 +111,33 @@ def models_of(gateway: GatewayProcess) -> list[str]:
     url = f"{gateway.base_url(key_of('orchard__ledger-12'))}/models"
     reply = httpx.get(url, headers={"Authorization": f"Bearer {gateway.token}"})
     return [entry["id"] for entry in reply.json()["data"]]
+
+
+def test_a_system_that_allows_a_program_256_open_files_is_asked_for_more(
+    serve: Serve, make_config: MakeConfig
+) -> None:
+    """As macOS does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        with serve(make_config("gold"), held=False):
+            assert resource.getrlimit(resource.RLIMIT_NOFILE) == (min(8192, hard), hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("refused", [ValueError("above the maximum"), OSError("not allowed")])
+def test_a_limit_that_the_system_keeps_stops_nothing(
+    refused: Exception, serve: Serve, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise refused
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+
+    with serve(make_config("gold"), held=False):
+        pass
 
 
 def test_all_are_up_while_the_run_lasts_and_gone_afterwards(
