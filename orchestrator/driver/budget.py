@@ -32,6 +32,15 @@ EMULATION_SLOWDOWN = 4
 
 
 @dataclass(frozen=True)
+class Memory:
+    """This host's."""
+
+    total_gb: float
+    available_gb: float
+    """What nobody uses: a model server on this host may have taken most of it."""
+
+
+@dataclass(frozen=True)
 class Slots:
     """How many rollouts run at once, and why not more."""
 
@@ -74,14 +83,14 @@ class Budget:
 
 
 def make_budget(
-    config: RunConfig, plan: Plan, host: Host, here_gb: float, missing: int, free_gb: float
+    config: RunConfig, plan: Plan, host: Host, here: Memory, missing: int, free_gb: float
 ) -> Budget:
     """The budget of a session.
 
-    `here_gb` is this host's memory, `missing` counts the images that are to be brought, `free_gb`
-    is free where the runs lie.
+    `missing` counts the images that are to be brought, `free_gb` is free where the runs
+    lie.
     """
-    slots = choose_slots(config.cluster, config.model, host, here_gb, len(plan.rollouts))
+    slots = choose_slots(config.cluster, config.model, host, here, len(plan.rollouts))
     images = decide_images(config, missing, free_gb, host)
     at_once = missing
     if not images.keep:
@@ -118,22 +127,22 @@ def _disk_warnings(config: RunConfig, disk_gb: float, free_gb: float, host: Host
 
 
 def choose_slots(
-    cluster: Cluster, model: Model | None, host: Host, here_gb: float, rollouts: int
+    cluster: Cluster, model: Model | None, host: Host, here: Memory, rollouts: int
 ) -> Slots:
     """As many as configured, or as memory, cores, the model and the work allow; at least one.
 
-    `here_gb` is this host's memory, `rollouts` how many are left to do.
+    `rollouts` is how many are left to do.
     """
     if isinstance(cluster.workers, int):
         bounds = [Slots(cluster.workers, "as cluster.workers (--workers) says")]
     else:
-        bounds = list(_bounds(cluster, model, host, here_gb))
+        bounds = list(_bounds(cluster, model, host, here))
     bounds.append(Slots(rollouts, "no more are left to do"))
     least = min(bounds, key=lambda bound: bound.count)
     return Slots(max(1, least.count), least.bound)
 
 
-def _bounds(cluster: Cluster, model: Model | None, host: Host, here_gb: float) -> Iterator[Slots]:
+def _bounds(cluster: Cluster, model: Model | None, host: Host, here: Memory) -> Iterator[Slots]:
     request_gb = cluster.sandbox.memory_request_gb
     grading_gb = cluster.grading.slots * request_gb
     each = f"{request_gb:g} GB a rollout (cluster.sandbox.memory_request_gb)"
@@ -145,11 +154,15 @@ def _bounds(cluster: Cluster, model: Model | None, host: Host, here_gb: float) -
             f"{_owner(host)} {host.memory_gb:.1f} GB of memory bind, at {each} and as much for "
             f"each of {grades(cluster)}{more}",
         )
-    room_gb, taken_gb = here_gb - SYSTEM_GB - DRIVER_GB, WORKER_GB
+    room_gb, taken_gb = here.total_gb - SYSTEM_GB, WORKER_GB
+    if host.place is not Place.VIRTUAL_MACHINE:  # whose memory is in use, and ours all the same
+        room_gb = min(room_gb, here.available_gb)
     if host.place is not Place.ELSEWHERE:
         room_gb, taken_gb = room_gb - grading_gb, taken_gb + request_gb
     yield Slots(
-        math.floor(room_gb / taken_gb), f"this host's {here_gb:.1f} GB of memory bind, at {each}"
+        math.floor((room_gb - DRIVER_GB) / taken_gb),
+        f"this host's memory binds ({here.total_gb:.1f} GB, {here.available_gb:.1f} of them "
+        f"available), at {each}",
     )
     if model is not None:
         yield Slots(

@@ -14,7 +14,7 @@ import psutil
 from orchestrator.agents import AgentKind
 from orchestrator.backends import Host
 from orchestrator.config.schema import Cluster, Model, RunConfig
-from orchestrator.driver.budget import limit_problem
+from orchestrator.driver.budget import Memory, limit_problem
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.network.connections import require_way
@@ -50,9 +50,9 @@ def free_disk_gb(folder: Path) -> float:
     return shutil.disk_usage(_existing(folder)).free / 1e9
 
 
-def memory_gb() -> float:
-    """Of this host, all of it."""
-    return psutil.virtual_memory().total / 1e9
+def memory_here() -> Memory:
+    memory = psutil.virtual_memory()
+    return Memory(memory.total / 1e9, memory.available / 1e9)
 
 
 def require_limits(cluster: Cluster, host: Host) -> None:

@@ -29,7 +29,7 @@ from orchestrator.report.words import duration
 from orchestrator.run.preflight import (
     api_key,
     free_disk_gb,
-    memory_gb,
+    memory_here,
     require_disk,
     require_limits,
     require_personas,
@@ -105,7 +105,8 @@ def make_preview(request: RunRequest) -> Preview:
         api_key(config)
     wanted = config.cluster.sandbox.kind
     kind = next(iter(BACKENDS)) if wanted == AUTO else wanted
-    host = Host(f"{kind} (not there)", memory_gb(), os.cpu_count() or 1)
+    here = memory_here()
+    host = Host(f"{kind} (not there)", here.total_gb, os.cpu_count() or 1)
     missing = tuple(dict.fromkeys(instance.image for instance in dataset.instances))
     with _noted_in(problems):
         found = choose_host(config, dataset.instances)
@@ -121,7 +122,7 @@ def make_preview(request: RunRequest) -> Preview:
         dataset=dataset,
         plan=plan,
         host=host,
-        budget=make_budget(config, plan, host, memory_gb(), len(missing), free_gb),
+        budget=make_budget(config, plan, host, here, len(missing), free_gb),
         missing_images=missing,
         free_gb=free_gb,
         image_warnings=find_backend(kind).image_warnings(len(missing)),

@@ -61,7 +61,7 @@ from orchestrator.run.preflight import (
     Checked,
     check_prerequisites,
     free_disk_gb,
-    memory_gb,
+    memory_here,
     require_task_folders,
 )
 from orchestrator.run.services import Services, start_services
@@ -237,7 +237,7 @@ def _run_plan(session: Session, stop: StopSignal, console: Console) -> None:
     paths, plan, checked = session.paths, session.plan, session.checked
     missing = _count_missing_images(session)
     budget = make_budget(
-        session.config, plan, checked.host, memory_gb(), missing, free_disk_gb(paths.root)
+        session.config, plan, checked.host, memory_here(), missing, free_disk_gb(paths.root)
     )
     config = session.config.model_copy(
         update={"cluster": session.config.cluster.with_images(budget.images.keep)}

@@ -16,7 +16,7 @@ from support.specs import CONTAINERS, PROCESSES
 from orchestrator.backends import Host
 from orchestrator.config import RunConfig
 from orchestrator.display.summary import announce, summarize
-from orchestrator.driver.budget import make_budget
+from orchestrator.driver.budget import Memory, make_budget
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED
 from orchestrator.journal import RunState
@@ -29,7 +29,7 @@ PATHS = RunPaths(Path("/runs/r1"))
 
 def announced(config: RunConfig, plan: Plan, host: Host = CONTAINERS, missing: int = 0) -> str:
     console = Console(file=io.StringIO(), width=80)
-    budget = make_budget(config, plan, host, here_gb=16, missing=missing, free_gb=100)
+    budget = make_budget(config, plan, host, Memory(16, 16), missing, free_gb=100)
     announce(config, plan, budget, host, PATHS, console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()

@@ -13,6 +13,7 @@ from orchestrator.backends.base import Host, Place
 from orchestrator.config import RunRequest, load_config
 from orchestrator.config.schema import Cluster, Endpoint, Model
 from orchestrator.driver.budget import (
+    Memory,
     Slots,
     choose_slots,
     decide_images,
@@ -26,6 +27,7 @@ from orchestrator.types import RolloutKey
 MANY = 300
 GIB = 2**30 / 1e9
 MAC_MINI_GB = 16 * GIB
+HERE = Memory(64, 64)
 
 
 def cluster(workers: int | str = "auto", **more: Any) -> Cluster:
@@ -49,7 +51,7 @@ def machine(gib: float, cpus: int = 10, name: str = "OrbStack") -> Host:
 def slots(
     cluster: Cluster, model: Model | None, host: Host, here_gb: float = 1000, rollouts: int = MANY
 ) -> Slots:
-    return choose_slots(cluster, model, host, here_gb, rollouts)
+    return choose_slots(cluster, model, host, Memory(here_gb, here_gb), rollouts)
 
 
 def test_as_many_slots_as_asked_for() -> None:
@@ -70,7 +72,7 @@ def test_the_memory_of_a_host_with_its_own_engine_is_one_budget() -> None:
     found = slots(small, model(100), engine(16, 64), here_gb=16)
 
     assert found.count == 5  # (16 - 2 system - 1 driver - 2 for a grade) / (2 + 0.2 worker)
-    assert "this host's 16.0 GB of memory" in found.bound
+    assert "this host's memory binds (16.0 GB" in found.bound
     assert "memory_request_gb" in found.bound
 
 
@@ -104,6 +106,18 @@ def test_what_binds_in_a_virtual_machine_names_how_it_gets_more() -> None:
     host = replace(machine(8), enlarge="`orb config set memory_mib 12288`")
 
     assert "orb config set memory_mib" in slots(mac_mini(), model(9), host, MAC_MINI_GB).bound
+
+
+def test_a_model_server_on_the_same_host_leaves_less_for_sandboxes() -> None:
+    """As on a Spark alone, whose GPU has the memory of all."""
+    spark, here = engine(128, 20), Memory(total_gb=128, available_gb=13)
+
+    found = choose_slots(cluster(), model(100), spark, here, MANY)
+
+    assert found.count == 7  # (13 - 1 driver - 1.2 for a grade) / (1.2 + 0.2 worker)
+    assert "13.0 of them available" in found.bound
+    machine = replace(spark, place=Place.VIRTUAL_MACHINE)
+    assert choose_slots(cluster(), model(100), machine, here, MANY).count == 80, "cores bind"
 
 
 def test_an_engine_on_another_host_takes_no_memory_of_this_one() -> None:
@@ -193,7 +207,7 @@ def test_an_estimate_knows_that_images_are_evicted(
 ) -> None:
     config = make_config("mini", {"cluster.images.keep": keep, "cluster.workers": 1})
 
-    found = make_budget(config, keys(30), engine(16, 8), 16, missing=30, free_gb=1000)
+    found = make_budget(config, keys(30), engine(16, 8), Memory(16, 16), missing=30, free_gb=1000)
 
     assert found.estimate.disk_gb == pytest.approx(at_once * config.benchmark.image_gb)
     assert found.estimate.wall_s == 150
@@ -206,7 +220,8 @@ def test_an_emulated_host_is_expected_to_grade_more_slowly() -> None:
     emulated = replace(native, architecture="linux/arm64")
 
     quick, slow = (
-        make_budget(config, plan, host, 16, 0, 1000).estimate.wall_s for host in (native, emulated)
+        make_budget(config, plan, host, Memory(16, 16), 0, 1000).estimate.wall_s
+        for host in (native, emulated)
     )
 
     assert slow == 4 * quick
@@ -215,8 +230,10 @@ def test_an_emulated_host_is_expected_to_grade_more_slowly() -> None:
 def test_images_that_may_not_fit_are_told_with_what_helps() -> None:
     host = engine(16, 8)
 
-    (keeps,) = make_budget(lite(cluster__images__keep=True), keys(300), host, 64, 300, 90).warnings
-    (evicts,) = make_budget(lite(cluster__workers=8), keys(300), host, 64, 300, 4).warnings
+    (keeps,) = make_budget(
+        lite(cluster__images__keep=True), keys(300), host, HERE, 300, 90
+    ).warnings
+    (evicts,) = make_budget(lite(cluster__workers=8), keys(300), host, HERE, 300, 4).warnings
 
     assert "cluster.images.keep=false" in keeps
     assert "fewer --workers" in evicts
