@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import platform
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from orchestrator.backends.base import Host, Place
+from orchestrator.backends.docker.backend import DockerBackend
 from orchestrator.config import RunRequest
+from orchestrator.driver.budget import Memory
 from orchestrator.errors import ConfigError
 from orchestrator.run.preview import ROWS_SHOWN, Preview, make_preview, render_preview
 
@@ -148,3 +152,34 @@ def test_an_agent_without_a_model_is_shown_without_one(runs_dir: Path) -> None:
 
     assert seen.as_dict()["model"] is None
     assert "12 rollouts of demo by gold\n" in text_of(seen).replace(" \n", "\n")
+
+
+def test_on_a_mac_mini_the_plan_says_which_profile_it_takes_and_what_binds(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """macOS with 16 GiB, of which OrbStack's virtual machine has 8; nobody names a cluster."""
+    orbstack = Host(
+        "docker",
+        memory_gb=8.6,
+        cpus=10,
+        engine_version="28.5.2",
+        engine_name="OrbStack",
+        architecture="linux/arm64",
+        place=Place.VIRTUAL_MACHINE,
+        enlarge="`orb config set memory_mib 12288`",
+    )
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    monkeypatch.setattr("orchestrator.run.preview.choose_host", lambda *_: orbstack)
+    monkeypatch.setattr("orchestrator.run.preview.memory_here", lambda: Memory(17.2, 9.0))
+    images = tuple(f"image-{n}" for n in range(300))
+    monkeypatch.setattr(DockerBackend, "missing_images", lambda *_: images)
+
+    seen = seen_of(runs_dir, model__endpoint__base_url="http://spark:8000/v1")
+
+    assert (seen.config.cluster.name, seen.budget.slots.count) == ("mac-mini", 3)
+    said = " ".join(text_of(seen).split())
+    assert "cluster mac-mini, as this is macOS" in said
+    assert "docker sandboxes of OrbStack 28.5.2" in said
+    assert "3 at once: OrbStack's 8.6 GB of memory bind" in said
+    assert "more: `orb config set memory_mib 12288`" in said
+    assert "300 images to get, evicted once graded" in said
