@@ -7,6 +7,7 @@ import shlex
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from orchestrator.backends.base import GradeRequest, Sandbox, SandboxSpec
@@ -72,6 +73,21 @@ def grade_result(
     return GradeResult(record, files)
 
 
+def failed_grade(
+    result: GradeResult, failure: Failure, files: Mapping[str, bytes] | None = None
+) -> GradeResult:
+    """The same grade, with a failure instead of its verdict, and with further files."""
+    record = replace(result.record, resolved=None, reason=None, failure=failure)
+    return GradeResult(record, {**result.files, **(files or {})})
+
+
+def of_gold_patch(request: GradeRequest) -> GradeRequest:
+    """A request to grade the instance's gold patch in the same way."""
+    answer = request.assignment.sealed_answer
+    assert answer is not None, "who grades is given the answer"
+    return replace(request, patch=unseal(answer).gold_patch)
+
+
 def harness_spec(request: GradeRequest) -> Any:
     """The harness's own description of the instance: its eval script, parser and tests."""
     from swebench.harness.utils import make_test_spec
@@ -95,7 +111,7 @@ def _evaluate(
         return files
 
     sandbox.write_file("../eval.sh", files["eval.sh"])
-    timeout_s = request.assignment.config.cluster.grading.timeout_s
+    timeout_s = request.assignment.tests_limit_s
     result = sandbox.exec("bash ../eval.sh", timeout_s, max_bytes=MAX_TEST_OUTPUT_BYTES)
     files[TEST_OUTPUT] = result.text.encode("utf-8")
     if result.timed_out:

@@ -1,0 +1,158 @@
+"""Whether tests that ran too long under emulation are the patch's doing or the host's.
+
+Emulated processors are several times slower, so there a time-out alone is no verdict. The gold
+patch of the instance is graded in the same place with the same limit: where its tests end in time,
+those of any other patch had time enough. What was found is kept in the user's cache, so that the
+next time-out of the instance on this host costs no second grade. A file there that can't be read
+counts as none, and one that can't be written is done without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from orchestrator.backends import Backend, GradeRequest, Host
+from orchestrator.backends.grading import failed_grade, of_gold_patch
+from orchestrator.errors import TestsTooSlow
+from orchestrator.paths import gold_control_file, write_atomic
+from orchestrator.types import GradeReason, GradeResult
+from orchestrator.verdict import TEST_OUTPUT
+
+RECORD = "gold_control.json"
+"""Among a grade's files: what the verdict, or the failure, rests on."""
+OUTPUT = f"gold_control.{TEST_OUTPUT}"
+PHASE = "gold_control"
+
+
+class End(StrEnum):
+    """How the gold patch's grade ended."""
+
+    RESOLVED = "resolved"
+    TIMED_OUT = "timed_out"
+    UNRESOLVED = "unresolved"
+
+
+WORDS = {
+    End.TIMED_OUT: "and so did its gold patch's",
+    End.UNRESOLVED: "and its gold patch does not resolve it here",
+}
+
+
+class GoldControl(BaseModel):
+    """What the gold patch of an instance has shown on this host."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    instance_id: str
+    platform: str
+    """Of the images."""
+    architecture: str
+    """Of the processors."""
+    end: End
+    seconds: float
+    limit_s: int
+    at: str
+    """Local time, ISO 8601."""
+
+    def holds_for(self, limit_s: int) -> bool:
+        """Whether nothing else is to be expected with another limit. Tests that fail may pass the
+        next time, so that is never taken for granted."""
+        if self.end is End.RESOLVED:
+            return limit_s >= min(self.seconds, self.limit_s)
+        return self.end is End.TIMED_OUT and limit_s <= self.limit_s
+
+
+@dataclass(frozen=True)
+class ControlledGrade:
+    """A grade on a host whose sandboxes are emulated, and the gold control of its instance."""
+
+    request: GradeRequest
+    host: Host
+
+    @property
+    def limit_s(self) -> int:
+        return self.request.assignment.tests_limit_s
+
+    def learn_from(self, result: GradeResult) -> None:
+        """A patch that resolves the instance shows what the gold patch would."""
+        if result.resolved:
+            self._keep(self._control_of(result))
+
+    def judge(self, backend: Backend, result: GradeResult) -> GradeResult:
+        """The same result, or a failure instead of a verdict that nobody could have passed."""
+        if result.record.reason is not GradeReason.TESTS_TIMED_OUT:
+            return result
+        gold, files, phases_s = of_gold_patch(self.request), dict(result.files), {}
+        control = self._known()
+        if control is None:
+            is_gold = gold.patch == self.request.patch
+            graded = result if is_gold else backend.grade(gold)
+            if graded.failure is not None:
+                return self._without_control(result, graded)
+            control = self._control_of(graded)
+            self._keep(control)
+            if not is_gold:
+                files[OUTPUT] = graded.files.get(TEST_OUTPUT, b"")
+                phases_s[PHASE] = control.seconds
+        files[RECORD] = control.model_dump_json(indent=1).encode()
+        record = replace(
+            result.record, phases_s={**result.record.phases_s, **phases_s}, ended_at=time.time()
+        )
+        result = replace(result, record=record, files=files)
+        if control.end is End.RESOLVED:
+            return result
+        return failed_grade(result, TestsTooSlow(self._words(control)).failure)
+
+    def _without_control(self, result: GradeResult, graded: GradeResult) -> GradeResult:
+        """The failure of a gold patch's grade is the whole grade's."""
+        failure = graded.failure
+        assert failure is not None
+        detail = f"after a time-out under emulation, of the gold patch's grade: {failure.detail}"
+        files = {f"{PHASE}.{name}": data for name, data in graded.files.items()}
+        return failed_grade(result, replace(failure, detail=detail), files)
+
+    def _words(self, control: GoldControl) -> str:
+        return (
+            f"{control.instance_id}: its tests ran past {self.limit_s} s under emulation "
+            f"({self.host.emulation}), {WORDS[control.end]} ({control.at}): not gradable on this "
+            "host. Raise cluster.grading.emulated_timeout_s (`resume --set`), or have the patch "
+            f"graded where processors are {self.host.platform} (`grade RUN` there)"
+        )
+
+    def _control_of(self, graded: GradeResult) -> GoldControl:
+        timed_out = graded.record.reason is GradeReason.TESTS_TIMED_OUT
+        end = End.RESOLVED if graded.resolved else End.TIMED_OUT if timed_out else End.UNRESOLVED
+        return GoldControl(
+            instance_id=graded.record.instance_id,
+            platform=self.host.platform,
+            architecture=self.host.architecture,
+            end=end,
+            seconds=round(graded.record.phases_s.get("harness", 0.0), 1),
+            limit_s=self.limit_s,
+            at=time.strftime("%Y-%m-%d %H:%M:%S"),
+        )
+
+    def _known(self) -> GoldControl | None:
+        """What was found earlier, where that answers for this limit."""
+        try:
+            found = GoldControl.model_validate_json(self._file.read_bytes())
+        except (OSError, ValidationError):
+            return None
+        wanted = (self.request.key.instance_id, self.host.platform, self.host.architecture)
+        is_ours = wanted == (found.instance_id, found.platform, found.architecture)
+        return found if is_ours and found.holds_for(self.limit_s) else None
+
+    def _keep(self, control: GoldControl) -> None:
+        with contextlib.suppress(OSError):
+            write_atomic(self._file, control.model_dump_json(indent=1))
+
+    @property
+    def _file(self) -> Path:
+        ids = (self.request.key.instance_id, self.host.platform, self.host.architecture)
+        return gold_control_file(*ids)
