@@ -20,6 +20,7 @@ from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.config.address import require_address
 from orchestrator.config.schema import AUTO
 from orchestrator.dataset import Dataset, load_dataset
+from orchestrator.display.summary import emulation_notice
 from orchestrator.driver.plan import (
     Estimate,
     Plan,
@@ -62,6 +63,7 @@ class Preview:
             "model": self.config.model.name if self.config.model else None,
             "agent": self.config.agent_name,
             "sandbox": self.host.kind,
+            "emulation": self.host.emulation,
             "slots": {"rollout": self.slots, "grade": self.config.cluster.grading.slots},
             "rollouts": [
                 {"instance_id": work.instance_id, "image": images[work.instance_id]}
@@ -151,6 +153,7 @@ def render_preview(preview: Preview) -> RenderableType:
     need_gb, free_gb = preview.estimate.disk_gb, preview.free_gb
     warnings = disk_warnings(config, len(preview.missing_images), need_gb, free_gb)
     warnings += preview.image_warnings
+    warnings += tuple(filter(None, [emulation_notice(config, preview.host)]))
     parts += [Text(warning, style="bold yellow") for warning in warnings]
     parts += [
         Text(f"launch would stop: {problem}", style="bold red") for problem in preview.problems

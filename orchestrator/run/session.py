@@ -236,8 +236,11 @@ def _run_plan(session: Session, stop: StopSignal, console: Console) -> None:
     slots = choose_slots(config.cluster, config.model, checked.host.memory_gb, checked.host.cpus)
     slots = max(1, min(slots, len(plan.rollouts)))
     announce(config, plan, slots, checked.host, paths, console)
-    of_servers = session.lock.serving_warnings(checked.serving)
-    for warning in (*checked.warnings, *of_servers, *_image_warnings(session, slots)):
+    changed = (
+        *session.lock.serving_warnings(checked.serving),
+        *session.lock.sandbox.host_warnings(checked.host),
+    )
+    for warning in (*checked.warnings, *changed, *_image_warnings(session, slots)):
         console.print(warning, style="yellow", markup=False, highlight=False)
 
     agent = session.agent if plan.rollouts else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,16 @@ def test_the_sandbox_of_a_grade_has_the_limits_of_grades(
 
     assert (spec.memory_gb, spec.cpus, spec.pids, spec.network) == (16, 3, 77, False)
     assert spec.lifetime_s > 60
+
+
+def test_the_sandbox_of_an_emulated_grade_outlives_its_longer_limit(
+    make_config: Callable[..., RunConfig], demo: Dataset
+) -> None:
+    config = make_config("gold", {"cluster.grading.emulated_timeout_s": 20_000})
+    assignment = make_assignment(config, demo.instances[0], "process", Path("/nowhere"))
+
+    assert SandboxSpec.of_grade(replace(assignment, emulated=True)).lifetime_s > 20_000
+    assert SandboxSpec.of_grade(assignment).lifetime_s < 20_000
 
 
 def test_a_grade_has_all_of_the_hosts_cpus_as_the_harness_gives_them(

@@ -146,3 +146,13 @@ def test_an_agent_without_a_model_is_shown_without_one(runs_dir: Path) -> None:
 
     assert seen.as_dict()["model"] is None
     assert "12 rollouts of demo by gold\n" in text_of(seen).replace(" \n", "\n")
+
+
+def test_emulated_sandboxes_are_told_of_before_the_night(runs_dir: Path) -> None:
+    kind = "support.strangers_backend:EmulatedFolderBackend"
+
+    seen = seen_of(runs_dir, agent="gold", cluster__sandbox__kind=kind)
+
+    assert seen.as_dict()["emulation"] == "linux/amd64 images on a linux/riscv64 engine"
+    assert "on a linux/riscv64 engine: emulated, several times slower" in text_of(seen)
+    assert seen_of(runs_dir, agent="gold").as_dict()["emulation"] == ""
