@@ -263,10 +263,10 @@ class Host:
 
     @property
     def emulation(self) -> str:
-        """`linux/amd64 images on a linux/arm64 engine (OrbStack)`; empty where they are native."""
+        """`linux/amd64 images on a linux/arm64 engine, OrbStack`; empty where they are native."""
         if not self.emulated:
             return ""
-        name = f" ({self.engine_name})" if self.engine_name else ""
+        name = f", {self.engine_name}" if self.engine_name else ""
         return f"{self.platform} images on a {self.architecture} engine{name}"
 
 

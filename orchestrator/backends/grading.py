@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from orchestrator.backends.base import GradeRequest, Sandbox, SandboxSpec
-from orchestrator.errors import InfraError
+from orchestrator.backends.base import ExecResult, GradeRequest, Sandbox, SandboxSpec
+from orchestrator.errors import HarnessUnavailable, InfraError
 from orchestrator.gold_answers import unseal
 from orchestrator.types import Failure, GradeReason, GradeRecord, GradeResult, patch_sha256
 from orchestrator.verdict import INSTANCE_LOG, PATCH_APPLY_FAILED, REPORT, TEST_OUTPUT, verdict
@@ -122,19 +122,30 @@ def _evaluate(
 
 
 def _apply(sandbox: Sandbox, patch: bytes) -> tuple[bool, str]:
-    """Try the harness's commands in its order, each on a pristine tree."""
+    """Try the harness's commands in its order, each on a pristine tree.
+
+    Raises:
+        HarnessUnavailable: one of them hangs, which says nothing about the patch.
+    """
     from swebench.harness.run_evaluation import GIT_APPLY_CMDS
 
     sandbox.write_file("../patch.diff", patch)
     log = []
     for attempt, command in enumerate(GIT_APPLY_CMDS):
         if attempt:
-            sandbox.exec("git checkout -- . ; git clean -fd", APPLY_TIMEOUT_S)
-        result = sandbox.exec(f"{command} ../patch.diff", APPLY_TIMEOUT_S)
+            _run(sandbox, "git checkout -- . ; git clean -fd")
+        result = _run(sandbox, f"{command} ../patch.diff")
         log.append(f"{command}: exit {result.exit_code}\n{result.text}")
         if result.exit_code == 0:
             return True, "\n".join(log)
     return False, "\n".join([*log, PATCH_APPLY_FAILED])
+
+
+def _run(sandbox: Sandbox, command: str) -> ExecResult:
+    result = sandbox.exec(command, APPLY_TIMEOUT_S)
+    if result.timed_out:
+        raise HarnessUnavailable(f"`{command}` took over {APPLY_TIMEOUT_S} s")
+    return result
 
 
 def _report(request: GradeRequest, test_spec: Any, output: bytes) -> bytes:

@@ -168,7 +168,7 @@ def _emulation_warnings(state: RunState, emulation: str) -> Iterator[str]:
     """What slow processors may have had a part in, where they were emulated."""
     if not emulation:
         return
-    yield f"the sandboxes were emulated ({emulation}): several times slower"
+    yield f"{emulation}: the sandboxes were emulated, several times slower"
     in_time = sum(v.reason is GradeReason.TESTS_TIMED_OUT for v in state.verdicts.values())
     if in_time:
         yield (

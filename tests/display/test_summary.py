@@ -96,7 +96,7 @@ def test_emulation_is_told_with_the_limit_of_tests(make_config: MakeConfig) -> N
     said = announced(config, plan, EMULATED)
 
     assert (
-        "linux/amd64 images on a linux/arm64 engine (OrbStack): emulated, several times slower; "
+        "linux/amd64 images on a linux/arm64 engine, OrbStack: emulated, several times slower; "
         "the tests of a grade get 7200 s"
     ) in said
     assert "emulated" not in announced(config, plan, CONTAINERS)

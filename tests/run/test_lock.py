@@ -114,7 +114,7 @@ def test_a_lock_says_on_which_engine_and_processors_the_sandboxes_were(
     sandbox = RunLock.read(paths).sandbox
 
     assert (sandbox.engine_name, sandbox.architecture) == ("OrbStack", "linux/arm64")
-    assert sandbox.emulation == "linux/amd64 images on a linux/arm64 engine (OrbStack)"
+    assert sandbox.emulation == "linux/amd64 images on a linux/arm64 engine, OrbStack"
     assert RunLock.model_validate(OLDER).sandbox.emulation == ""
 
 

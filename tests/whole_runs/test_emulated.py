@@ -43,7 +43,7 @@ SETTINGS = {
     "cluster.sandbox.platform": "linux/arm64",
     "cluster.images.base": os.environ.get("SWE_ORCHESTRATOR_EMULATED_BASE"),
 }
-EMULATION = "linux/arm64 images on a linux/amd64 engine (Docker)"
+EMULATION = "linux/arm64 images on a linux/amd64 engine, Docker"
 
 
 @pytest.fixture(scope="module")
