@@ -17,7 +17,7 @@ from orchestrator.config import RunConfig
 from orchestrator.config.schema import SandboxSettings
 from orchestrator.dataset import Dataset
 from orchestrator.errors import HarnessUnavailable, ImageUnavailable, InfraError, PrerequisiteError
-from orchestrator.gold_answers import unseal
+from orchestrator.gold_answers import seal, unseal
 from orchestrator.types import FailureKind, GradeReason, GradeResult, Instance, SealedAnswer
 from orchestrator.verdict import END_OF_TESTS, REPORT, START_OF_TESTS, TEST_OUTPUT
 from orchestrator.worker.gold_control import OUTPUT, RECORD, End, GoldControl
@@ -333,3 +333,28 @@ def test_what_was_shown_holds_for_other_limits_as_far_as_it_goes(
     )  # fmt: skip
 
     assert shown.holds_for(limit_s) is holds
+
+
+def test_in_a_real_sandbox_tests_that_sleep_are_too_slow_for_gold_as_well(
+    scene: Scene, make_config: Callable[..., RunConfig], answer: SealedAnswer, tmp_path: Path
+) -> None:
+    opened = unseal(answer)
+    row = dict(opened.row)
+    row["eval_script"] = row["eval_script"].replace("\n", "\nsleep 600\n", 1)
+    limits = {"cluster.grading.timeout_s": 1, "cluster.grading.emulated_timeout_s": 1}
+    assignment = make_assignment(
+        make_config("gold", limits),
+        scene.instance,
+        "support.strangers_backend:EmulatedFolderBackend",
+        tmp_path,
+        sealed_answer=seal(replace(opened, row=row)),
+    )
+    patch = "diff --git a/n b/n\nnew file mode 100644\n--- /dev/null\n+++ b/n\n@@ -0,0 +1 @@\n+a\n"
+
+    result = grade(GradeRequest(assignment, patch))
+
+    assert "(linux/amd64 images on a linux/riscv64 engine), and so did its gold patch's" in (
+        too_slow(result)
+    )
+    for output in (TEST_OUTPUT, OUTPUT):
+        assert result.files[output].endswith(b"Timeout error: 1 seconds exceeded.")
