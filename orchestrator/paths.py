@@ -22,7 +22,7 @@ runs/<run_id>/
 <instance_id> and <model> become folders by `folder_name`, which leaves ordinary names as they are.
 
 <cache>/gold-controls/<instance_id>@<platform>@<architecture>.json
-                             how long an instance's tests take where processors are emulated
+                             whether its gold patch is resolved where processors are emulated
 <cache>/agents/<kind>/       an agent with an installation of its own; its module draws it
                              (<cache>: $SWE_ORCHESTRATOR_CACHE, or the user's cache folder)
 """
@@ -129,7 +129,7 @@ def user_cache() -> Path:
 
 def gold_control_file(instance_id: str, platform: str, architecture: str) -> Path:
     """Of an instance whose images are of `platform`, on processors of `architecture`."""
-    name = folder_name(f"{instance_id}@{platform}@{architecture}")
+    name = folder_name(f"{instance_id}@{platform}@{architecture}".replace("/", "-"))
     return user_cache() / "gold-controls" / f"{name}.json"
 
 

@@ -47,7 +47,7 @@ def emulation_notice(config: RunConfig, host: Host) -> str:
     limit_s = config.cluster.grading.limit_s(host.emulated)
     return (
         f"{host.emulation}: emulated, several times slower; the tests of a grade get {limit_s} s, "
-        "and where they run longer the gold patch's are run too"
+        "and where they run longer the gold patch's show whether that was enough"
         if host.emulated
         else ""
     )

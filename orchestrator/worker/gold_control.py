@@ -1,16 +1,19 @@
-"""Whether tests that ran too long under emulation are the patch's doing or the host's.
+"""Whether tests that failed under emulation show what the patch does, or what the host does.
 
-Emulated processors are several times slower, so there a time-out alone is no verdict. The gold
-patch of the instance is graded in the same place with the same limit: where its tests end in time,
-those of any other patch had time enough. What was found is kept in the user's cache, so that the
-next time-out of the instance on this host costs no second grade. A file there that can't be read
-counts as none, and one that can't be written is done without.
+Emulated processors are several times slower, and emulators have bugs: there a time-out alone is no
+verdict, nor is a program that the emulator ended. The gold patch of the instance is graded in the
+same place with the same limit: where that is resolved, any other patch could have been. What was
+found is kept in the user's cache, so that the next doubt about the instance on this host costs no
+second grade. A file there that can't be read counts as none, and one that can't be written is done
+without.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -19,9 +22,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator.backends import Backend, GradeRequest, Host
 from orchestrator.backends.grading import failed_grade, of_gold_patch
-from orchestrator.errors import TestsTooSlow
+from orchestrator.errors import HarnessUnavailable, InfraError, TestsTooSlow, one_line
 from orchestrator.paths import gold_control_file, write_atomic
-from orchestrator.types import GradeReason, GradeResult
+from orchestrator.types import Failure, GradeReason, GradeResult
 from orchestrator.verdict import TEST_OUTPUT
 
 RECORD = "gold_control.json"
@@ -38,10 +41,44 @@ class End(StrEnum):
     UNRESOLVED = "unresolved"
 
 
-WORDS = {
-    End.TIMED_OUT: "and so did its gold patch's",
-    End.UNRESOLVED: "and its gold patch does not resolve it here",
-}
+CRASH = re.compile(
+    rb"^(?:qemu: (?:uncaught target signal|unhandled|fatal)|rosetta error:).*", re.MULTILINE
+)
+"""What emulators print where a program has ended by a signal, or they could not go on."""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Why a verdict may be the host's doing, and what the grade is where it seems to be."""
+
+    words: str
+    error: type[InfraError]
+    gold: Mapping[End, str]
+    """The same of the gold patch."""
+    cure: str
+
+
+def doubt_about(result: GradeResult, limit_s: int) -> Doubt | None:
+    """None where the verdict stands, or there is none."""
+    if result.record.reason is GradeReason.TESTS_TIMED_OUT:
+        return Doubt(
+            f"its tests ran past {limit_s} s",
+            TestsTooSlow,
+            {End.TIMED_OUT: "so did its gold patch's", End.UNRESOLVED: UNRESOLVED},
+            "Raise cluster.grading.emulated_timeout_s (`resume --set`), or have",
+        )
+    crash = CRASH.search(result.files.get(TEST_OUTPUT, b""))
+    if result.resolved is not False or crash is None:
+        return None
+    return Doubt(
+        f"the emulator ended a program in its tests ({one_line(crash.group().decode(errors='replace'), 100)})",
+        HarnessUnavailable,
+        {End.TIMED_OUT: "its gold patch's tests ran too long", End.UNRESOLVED: UNRESOLVED},
+        "Have",
+    )
+
+
+UNRESOLVED = "its gold patch does not resolve it here"
 
 
 class GoldControl(BaseModel):
@@ -86,7 +123,8 @@ class ControlledGrade:
 
     def judge(self, backend: Backend, result: GradeResult) -> GradeResult:
         """The same result, or a failure instead of a verdict that nobody could have passed."""
-        if result.record.reason is not GradeReason.TESTS_TIMED_OUT:
+        doubt = doubt_about(result, self.limit_s)
+        if doubt is None:
             return result
         gold, files, phases_s = of_gold_patch(self.request), dict(result.files), {}
         control = self._known()
@@ -94,7 +132,7 @@ class ControlledGrade:
             is_gold = gold.patch == self.request.patch
             graded = result if is_gold else backend.grade(gold)
             if graded.failure is not None:
-                return self._without_control(result, graded)
+                return _without_control(result, graded.failure, graded.files)
             control = self._control_of(graded)
             self._keep(control)
             if not is_gold:
@@ -107,22 +145,13 @@ class ControlledGrade:
         result = replace(result, record=record, files=files)
         if control.end is End.RESOLVED:
             return result
-        return failed_grade(result, TestsTooSlow(self._words(control)).failure)
+        return failed_grade(result, doubt.error(self._words(doubt, control)).failure)
 
-    def _without_control(self, result: GradeResult, graded: GradeResult) -> GradeResult:
-        """The failure of a gold patch's grade is the whole grade's."""
-        failure = graded.failure
-        assert failure is not None
-        detail = f"after a time-out under emulation, of the gold patch's grade: {failure.detail}"
-        files = {f"{PHASE}.{name}": data for name, data in graded.files.items()}
-        return failed_grade(result, replace(failure, detail=detail), files)
-
-    def _words(self, control: GoldControl) -> str:
+    def _words(self, doubt: Doubt, control: GoldControl) -> str:
         return (
-            f"{control.instance_id}: its tests ran past {self.limit_s} s under emulation "
-            f"({self.host.emulation}), {WORDS[control.end]} ({control.at}): not gradable on this "
-            "host. Raise cluster.grading.emulated_timeout_s (`resume --set`), or have the patch "
-            f"graded where processors are {self.host.platform} (`grade RUN` there)"
+            f"{control.instance_id}: {doubt.words} under emulation ({self.host.emulation}), and "
+            f"{doubt.gold[control.end]} ({control.at}): not gradable on this host. {doubt.cure} "
+            f"the patch graded where processors are {self.host.platform} (`grade RUN` there)"
         )
 
     def _control_of(self, graded: GradeResult) -> GoldControl:
@@ -156,3 +185,12 @@ class ControlledGrade:
     def _file(self) -> Path:
         ids = (self.request.key.instance_id, self.host.platform, self.host.architecture)
         return gold_control_file(*ids)
+
+
+def _without_control(
+    result: GradeResult, failure: Failure, files: Mapping[str, bytes]
+) -> GradeResult:
+    """The failure of the gold patch's grade is the whole grade's."""
+    detail = f"of the gold patch's grade, as the patch's own was in doubt: {failure.detail}"
+    named = {f"{PHASE}.{name}": data for name, data in files.items()}
+    return failed_grade(result, replace(failure, detail=detail), named)

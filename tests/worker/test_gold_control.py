@@ -162,6 +162,52 @@ def test_tests_that_emulation_slows_past_their_limit_as_gold_shows_are_no_verdic
     assert json.loads(result.files[RECORD])["end"] == "timed_out"
 
 
+CRASHES = (
+    "qemu: uncaught target signal 11 (Segmentation fault) - core dumped",
+    "qemu: uncaught target signal 4 (Illegal instruction) - core dumped",
+    "qemu: unhandled CPU exception 0x10001 - aborting",
+    "rosetta error: failed to allocate vm space",
+)
+
+
+def crashed(instance_id: str, words: str) -> Mapping[str, bytes]:
+    """Tests that an emulator ended."""
+    files = ended(instance_id, False)
+    return {**files, TEST_OUTPUT: f"{words}\n".encode() + files[TEST_OUTPUT]}
+
+
+@pytest.mark.parametrize("words", CRASHES)
+def test_a_program_that_the_emulator_ends_as_it_does_golds_is_no_verdict(
+    scene: Scene, words: str
+) -> None:
+    files = crashed(scene.instance.instance_id, words)
+
+    result = scene.grade(gold=files, others=files)
+
+    assert scene.done == ["patch", "gold"]
+    assert result.failure is not None
+    assert result.failure.kind is FailureKind.HARNESS_UNAVAILABLE
+    assert f"the emulator ended a program in its tests ({words})" in result.failure.detail
+    assert "and its gold patch does not resolve it here" in result.failure.detail
+
+
+def test_a_program_that_ends_with_this_patch_alone_is_the_patchs_doing(scene: Scene) -> None:
+    files = crashed(scene.instance.instance_id, CRASHES[0])
+
+    result = scene.grade(gold=scene.resolved, others=files)
+
+    assert (result.resolved, result.record.reason) == (False, GradeReason.TESTS)
+    assert scene.done == ["patch", "gold"]
+    assert scene.grade(gold=files, others=files, sees=NATIVE).resolved is False
+
+
+def test_an_emulator_that_complains_in_tests_which_pass_is_let_be(scene: Scene) -> None:
+    files = {**scene.resolved, TEST_OUTPUT: CRASHES[0].encode() + scene.resolved[TEST_OUTPUT]}
+
+    assert scene.grade(gold=TIMED_OUT, others=files).resolved
+    assert scene.done == ["patch"]
+
+
 def test_where_gold_was_in_time_a_timeout_is_the_patchs_and_a_verdict(scene: Scene) -> None:
     result = scene.grade(gold=scene.resolved)
 
@@ -188,7 +234,7 @@ def test_where_golds_own_grade_fails_the_grade_fails_as_that_did(
 
     assert result.failure is not None
     assert result.failure.kind is error.kind
-    assert result.failure.detail.endswith(f"of the gold patch's grade: {error}")
+    assert result.failure.detail.endswith(f"own was in doubt: {error}")
     assert result.files[TEST_OUTPUT] == TIMED_OUT[TEST_OUTPUT]
 
 
