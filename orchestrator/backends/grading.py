@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 import tempfile
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 
 from orchestrator.backends.base import ExecResult, GradeRequest, Sandbox, SandboxSpec
 from orchestrator.errors import HarnessUnavailable, InfraError
-from orchestrator.gold_answers import unseal
+from orchestrator.gold_answers import GoldAnswer, unseal
 from orchestrator.types import Failure, GradeReason, GradeRecord, GradeResult, patch_sha256
 from orchestrator.verdict import INSTANCE_LOG, PATCH_APPLY_FAILED, REPORT, TEST_OUTPUT, verdict
 
@@ -83,18 +84,26 @@ def failed_grade(
 
 def of_gold_patch(request: GradeRequest) -> GradeRequest:
     """A request to grade the instance's gold patch in the same way."""
-    answer = request.assignment.sealed_answer
-    assert answer is not None, "who grades is given the answer"
-    return replace(request, patch=unseal(answer).gold_patch)
+    return replace(request, patch=_answer(request).gold_patch)
+
+
+def row_sha256(request: GradeRequest) -> str:
+    """Of all that a verdict on the instance depends on: tests, eval script, gold patch."""
+    row = json.dumps(dict(_answer(request).row), sort_keys=True, default=str)
+    return hashlib.sha256(row.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def harness_spec(request: GradeRequest) -> Any:
     """The harness's own description of the instance: its eval script, parser and tests."""
     from swebench.harness.utils import make_test_spec
 
+    return make_test_spec(dict(_answer(request).row))
+
+
+def _answer(request: GradeRequest) -> GoldAnswer:
     answer = request.assignment.sealed_answer
     assert answer is not None, "who grades is given the answer"
-    return make_test_spec(dict(unseal(answer).row))
+    return unseal(answer)
 
 
 def _evaluate(

@@ -21,7 +21,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator.backends import Backend, GradeRequest, Host
-from orchestrator.backends.grading import failed_grade, of_gold_patch
+from orchestrator.backends.grading import failed_grade, of_gold_patch, row_sha256
 from orchestrator.errors import HarnessUnavailable, InfraError, TestsTooSlow, one_line
 from orchestrator.paths import gold_control_file, write_atomic
 from orchestrator.types import Failure, GradeReason, GradeResult
@@ -41,6 +41,7 @@ class End(StrEnum):
     UNRESOLVED = "unresolved"
 
 
+NO_BETTER = "its gold patch does not resolve it here"
 CRASH = re.compile(
     rb"^(?:qemu: (?:uncaught target signal|unhandled|fatal)|rosetta error:).*", re.MULTILINE
 )
@@ -64,21 +65,19 @@ def doubt_about(result: GradeResult, limit_s: int) -> Doubt | None:
         return Doubt(
             f"its tests ran past {limit_s} s",
             TestsTooSlow,
-            {End.TIMED_OUT: "so did its gold patch's", End.UNRESOLVED: UNRESOLVED},
+            {End.TIMED_OUT: "so did its gold patch's", End.UNRESOLVED: NO_BETTER},
             "Raise cluster.grading.emulated_timeout_s (`resume --set`), or have",
         )
     crash = CRASH.search(result.files.get(TEST_OUTPUT, b""))
     if result.resolved is not False or crash is None:
         return None
+    said = one_line(crash.group().decode(errors="replace"), 100)
     return Doubt(
-        f"the emulator ended a program in its tests ({one_line(crash.group().decode(errors='replace'), 100)})",
+        f"the emulator ended a program in its tests ({said})",
         HarnessUnavailable,
-        {End.TIMED_OUT: "its gold patch's tests ran too long", End.UNRESOLVED: UNRESOLVED},
+        {End.TIMED_OUT: "its gold patch's tests ran too long", End.UNRESOLVED: NO_BETTER},
         "Have",
     )
-
-
-UNRESOLVED = "its gold patch does not resolve it here"
 
 
 class GoldControl(BaseModel):
@@ -87,6 +86,8 @@ class GoldControl(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     instance_id: str
+    row_sha256: str
+    """Of the instance's row, tests and all: another benchmark may have an instance of that name."""
     platform: str
     """Of the images."""
     architecture: str
@@ -159,6 +160,7 @@ class ControlledGrade:
         end = End.RESOLVED if graded.resolved else End.TIMED_OUT if timed_out else End.UNRESOLVED
         return GoldControl(
             instance_id=graded.record.instance_id,
+            row_sha256=row_sha256(self.request),
             platform=self.host.platform,
             architecture=self.host.architecture,
             end=end,
@@ -173,8 +175,7 @@ class ControlledGrade:
             found = GoldControl.model_validate_json(self._file.read_bytes())
         except (OSError, ValidationError):
             return None
-        wanted = (self.request.key.instance_id, self.host.platform, self.host.architecture)
-        is_ours = wanted == (found.instance_id, found.platform, found.architecture)
+        is_ours = found.row_sha256 == row_sha256(self.request)
         return found if is_ours and found.holds_for(self.limit_s) else None
 
     def _keep(self, control: GoldControl) -> None:

@@ -332,8 +332,6 @@ def _folder(path: Path) -> None:
         lambda path: path.write_bytes(b"\xff\x00"),
         lambda path: path.write_text("[]"),
         lambda path: path.write_text('{"end": "won"}'),
-        lambda path: path.write_text(path.read_text().replace("orchard", "another")),
-        lambda path: path.write_text(path.read_text().replace("linux/arm64", "linux/riscv64")),
         _folder,
     ],
 )
@@ -343,6 +341,19 @@ def test_a_memory_that_cannot_be_read_is_none(
     scene.grade(gold=scene.resolved)
     (memory,) = cache.rglob("*.json")
     spoil(memory)
+
+    too_slow(scene.grade(gold=TIMED_OUT))
+
+    assert scene.done == ["patch", "gold"]
+
+
+@pytest.mark.parametrize("changed", ["eval_script", "patch", "FAIL_TO_PASS"])
+def test_an_instance_of_that_name_in_another_benchmark_is_another_matter(
+    scene: Scene, changed: str
+) -> None:
+    scene.grade(gold=scene.resolved)
+    opened = unseal(scene.answer)
+    scene.answer = seal(replace(opened, row={**opened.row, changed: "of another version"}))
 
     too_slow(scene.grade(gold=TIMED_OUT))
 
@@ -374,7 +385,7 @@ def test_what_was_shown_holds_for_other_limits_as_far_as_it_goes(
     end: End, seconds: float, limit_s: int, holds: bool
 ) -> None:
     shown = GoldControl(
-        instance_id="a", platform="p", architecture="q", end=end, seconds=seconds, limit_s=7200,
+        instance_id="a", row_sha256="", platform="p", architecture="q", end=end, seconds=seconds, limit_s=7200,
         at="",
     )  # fmt: skip
 
