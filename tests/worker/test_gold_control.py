@@ -385,8 +385,8 @@ def test_what_was_shown_holds_for_other_limits_as_far_as_it_goes(
     end: End, seconds: float, limit_s: int, holds: bool
 ) -> None:
     shown = GoldControl(
-        instance_id="a", row_sha256="", platform="p", architecture="q", end=end, seconds=seconds, limit_s=7200,
-        at="",
+        instance_id="a", row_sha256="", platform="p", architecture="q", at="",
+        end=end, seconds=seconds, limit_s=7200,
     )  # fmt: skip
 
     assert shown.holds_for(limit_s) is holds
