@@ -172,8 +172,8 @@ def _emulation_warnings(state: RunState, emulation: str) -> Iterator[str]:
     in_time = sum(v.reason is GradeReason.TESTS_TIMED_OUT for v in state.verdicts.values())
     if in_time:
         yield (
-            f"{in_time} verdicts are of tests that ran too long although they were emulated: the "
-            f"gold patch's tests ended in time there (gold_control.json beside them)"
+            f"{in_time} verdicts are of emulated tests that ran too long (tests_timed_out): they "
+            "stand, as the gold patches were resolved in time there (gold_control.json)"
         )
     late = sum(row.outcome is Outcome.TIME_LIMIT for row in state.outcomes.values())
     if late:

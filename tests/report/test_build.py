@@ -205,7 +205,7 @@ def test_a_run_on_emulated_processors_says_so_and_what_they_may_have_had_a_part_
     said = emulated.warnings[len(native.warnings) :]
     assert emulated.as_dict()["emulation"] == ON_ARM
     assert said[0] == f"{ON_ARM}: the sandboxes were emulated, several times slower"
-    assert said[1].startswith("1 verdicts are of tests that ran too long although")
+    assert said[1].startswith("1 verdicts are of emulated tests that ran too long")
     assert said[2].startswith("2 rollouts ended at time_limit, and emulated commands")
     assert "emulated" not in " ".join(native.warnings)
     assert f"| emulated | {ON_ARM} |" in render_markdown(emulated, seen)
