@@ -12,6 +12,7 @@
         ├── ImageUnavailable      the image could not be pulled or built
         ├── WorkerLost            the process running the rollout or grade died
         ├── HarnessUnavailable    the official harness reached no verdict
+        ├── TestsTooSlow          emulated tests ran too long, and the gold patch did no better
         ├── AgentCrashed          the agent's own code raised
         ├── Interrupted           a person said stop
         └── InternalError         our own code raised: a bug of this program
@@ -105,6 +106,10 @@ class WorkerLost(InfraError):
 
 class HarnessUnavailable(InfraError):
     kind = FailureKind.HARNESS_UNAVAILABLE
+
+
+class TestsTooSlow(InfraError):
+    kind = FailureKind.TESTS_TOO_SLOW
 
 
 class AgentCrashed(InfraError):

@@ -21,6 +21,8 @@ runs/<run_id>/
 
 <instance_id> and <model> become folders by `folder_name`, which leaves ordinary names as they are.
 
+<cache>/gold-controls/<instance_id>@<platform>@<architecture>.json
+                             whether its gold patch is resolved where processors are emulated
 <cache>/agents/<kind>/       an agent with an installation of its own; its module draws it
                              (<cache>: $SWE_ORCHESTRATOR_CACHE, or the user's cache folder)
 """
@@ -123,6 +125,12 @@ def user_cache() -> Path:
     given = os.environ.get("SWE_ORCHESTRATOR_CACHE")
     cache = Path(given) if given else platformdirs.user_cache_path("swe-orchestrator")
     return cache.resolve()
+
+
+def gold_control_file(instance_id: str, platform: str, architecture: str) -> Path:
+    """Of an instance whose images are of `platform`, on processors of `architecture`."""
+    name = folder_name(f"{instance_id}@{platform}@{architecture}".replace("/", "-"))
+    return user_cache() / "gold-controls" / f"{name}.json"
 
 
 def folder_name(name: str, max_bytes: int = FOLDER_NAME_BYTES) -> str:

@@ -55,6 +55,9 @@ class FailureKind(StrEnum):
     IMAGE_UNAVAILABLE = "image_unavailable"
     WORKER_LOST = "worker_lost"
     HARNESS_UNAVAILABLE = "harness_unavailable"
+    TESTS_TOO_SLOW = "tests_too_slow"
+    """The tests ran past their limit where processors are emulated, and the gold patch did no
+    better there."""
     AGENT_CRASHED = "agent_crashed"
     INTERRUPTED = "interrupted"
     INTERNAL_ERROR = "internal_error"

@@ -52,27 +52,40 @@ def _vllm_problem() -> str:
     return "SWE_ORCHESTRATOR_VLLM names no folder of scripts/vllm-for-tests"
 
 
+def _emulation_problem() -> str:
+    if os.environ.get("SWE_ORCHESTRATOR_EMULATED_BASE"):
+        return ""
+    return "SWE_ORCHESTRATOR_EMULATED_BASE names no image of scripts/emulation-for-tests"
+
+
 @functools.cache
-def _sweagent_problem() -> str:
+def _sweagent_problem(platform: str = "linux/amd64") -> str:
     from orchestrator.agents.sweagent.installation import require_installation
 
     try:
-        require_installation("linux/amd64")
+        require_installation(platform)
     except PrerequisiteError as error:
         return str(error)
     return ""
 
 
-_GATES = {"docker": ("Docker", _docker_problem), "vllm": ("vLLM", _vllm_problem)}
+_GATES = {
+    "docker": ("Docker", _docker_problem),
+    "emulated": ("emulated sandboxes", _emulation_problem),
+    "vllm": ("vLLM", _vllm_problem),
+}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests marked docker or vllm are skipped without it, but not in CI, where it must be there.
+    """Tests marked docker, emulated or vllm are skipped without it, but not in CI, where it must be
+    there.
 
-    Those marked sweagent are skipped wherever a person has not installed it.
+    Those marked sweagent are skipped wherever a person has not installed it, for the platform of
+    their sandboxes.
     """
-    if item.get_closest_marker("sweagent") and (problem := _sweagent_problem()):
+    platform = "linux/arm64" if item.get_closest_marker("emulated") else "linux/amd64"
+    if item.get_closest_marker("sweagent") and (problem := _sweagent_problem(platform)):
         pytest.skip(problem)
     for marker, (name, find_problem) in _GATES.items():
         if item.get_closest_marker(marker) is None or not (problem := find_problem()):

@@ -53,6 +53,11 @@ class Assignment:
     emulated: bool = False
     """Whether the sandboxes' processors are emulated (`Host.emulated`)."""
 
+    @property
+    def tests_limit_s(self) -> int:
+        """How long the tests may run in a grade."""
+        return self.config.cluster.grading.limit_s(self.emulated)
+
 
 @dataclass(frozen=True)
 class GradeRequest:
@@ -130,7 +135,7 @@ class SandboxSpec:
             cpus=grading.cpus,
             pids=grading.pids,
             network=grading.network,
-            lifetime_s=grading.timeout_s + 3600,
+            lifetime_s=assignment.tests_limit_s + 3600,
         )
 
 
@@ -257,6 +262,14 @@ class Host:
     def emulated(self) -> bool:
         """Whether images of `platform` are emulated (by Rosetta, qemu): several times slower."""
         return self.architecture != "" and not same_platform(self.architecture, self.platform)
+
+    @property
+    def emulation(self) -> str:
+        """`linux/amd64 images on a linux/arm64 engine, OrbStack`; empty where they are native."""
+        if not self.emulated:
+            return ""
+        name = f", {self.engine_name}" if self.engine_name else ""
+        return f"{self.platform} images on a {self.architecture} engine{name}"
 
 
 def same_platform(one: str, other: str) -> bool:

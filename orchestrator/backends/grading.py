@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from orchestrator.backends.base import GradeRequest, Sandbox, SandboxSpec
-from orchestrator.errors import InfraError
-from orchestrator.gold_answers import unseal
+from orchestrator.backends.base import ExecResult, GradeRequest, Sandbox, SandboxSpec
+from orchestrator.errors import HarnessUnavailable, InfraError
+from orchestrator.gold_answers import GoldAnswer, unseal
 from orchestrator.types import Failure, GradeReason, GradeRecord, GradeResult, patch_sha256
 from orchestrator.verdict import INSTANCE_LOG, PATCH_APPLY_FAILED, REPORT, TEST_OUTPUT, verdict
 
@@ -72,13 +74,36 @@ def grade_result(
     return GradeResult(record, files)
 
 
+def failed_grade(
+    result: GradeResult, failure: Failure, files: Mapping[str, bytes] | None = None
+) -> GradeResult:
+    """The same grade, with a failure instead of its verdict, and with further files."""
+    record = replace(result.record, resolved=None, reason=None, failure=failure)
+    return GradeResult(record, {**result.files, **(files or {})})
+
+
+def of_gold_patch(request: GradeRequest) -> GradeRequest:
+    """A request to grade the instance's gold patch in the same way."""
+    return replace(request, patch=_answer(request).gold_patch)
+
+
+def row_sha256(request: GradeRequest) -> str:
+    """Of all that a verdict on the instance depends on: tests, eval script, gold patch."""
+    row = json.dumps(dict(_answer(request).row), sort_keys=True, default=str)
+    return hashlib.sha256(row.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def harness_spec(request: GradeRequest) -> Any:
     """The harness's own description of the instance: its eval script, parser and tests."""
     from swebench.harness.utils import make_test_spec
 
+    return make_test_spec(dict(_answer(request).row))
+
+
+def _answer(request: GradeRequest) -> GoldAnswer:
     answer = request.assignment.sealed_answer
     assert answer is not None, "who grades is given the answer"
-    return make_test_spec(dict(unseal(answer).row))
+    return unseal(answer)
 
 
 def _evaluate(
@@ -95,7 +120,7 @@ def _evaluate(
         return files
 
     sandbox.write_file("../eval.sh", files["eval.sh"])
-    timeout_s = request.assignment.config.cluster.grading.timeout_s
+    timeout_s = request.assignment.tests_limit_s
     result = sandbox.exec("bash ../eval.sh", timeout_s, max_bytes=MAX_TEST_OUTPUT_BYTES)
     files[TEST_OUTPUT] = result.text.encode("utf-8")
     if result.timed_out:
@@ -106,19 +131,30 @@ def _evaluate(
 
 
 def _apply(sandbox: Sandbox, patch: bytes) -> tuple[bool, str]:
-    """Try the harness's commands in its order, each on a pristine tree."""
+    """Try the harness's commands in its order, each on a pristine tree.
+
+    Raises:
+        HarnessUnavailable: one of them hangs, which says nothing about the patch.
+    """
     from swebench.harness.run_evaluation import GIT_APPLY_CMDS
 
     sandbox.write_file("../patch.diff", patch)
     log = []
     for attempt, command in enumerate(GIT_APPLY_CMDS):
         if attempt:
-            sandbox.exec("git checkout -- . ; git clean -fd", APPLY_TIMEOUT_S)
-        result = sandbox.exec(f"{command} ../patch.diff", APPLY_TIMEOUT_S)
+            _run(sandbox, "git checkout -- . ; git clean -fd")
+        result = _run(sandbox, f"{command} ../patch.diff")
         log.append(f"{command}: exit {result.exit_code}\n{result.text}")
         if result.exit_code == 0:
             return True, "\n".join(log)
     return False, "\n".join([*log, PATCH_APPLY_FAILED])
+
+
+def _run(sandbox: Sandbox, command: str) -> ExecResult:
+    result = sandbox.exec(command, APPLY_TIMEOUT_S)
+    if result.timed_out:
+        raise HarnessUnavailable(f"`{command}` took over {APPLY_TIMEOUT_S} s")
+    return result
 
 
 def _report(request: GradeRequest, test_spec: Any, output: bytes) -> bytes:

@@ -115,7 +115,8 @@ def _read_report(folder: Path) -> Report:
     paths = RunPaths(folder.resolve())
     lock, state = RunLock.read(paths), read_journal(paths.journal)
     changes = tuple(map(str, lock.changes))
-    return build_report(load_run_config(paths.config), state, lock.versions, changes)
+    emulation = lock.sandbox.emulation
+    return build_report(load_run_config(paths.config), state, lock.versions, changes, emulation)
 
 
 def _row_or_problem(folder: Path) -> dict[str, Any]:

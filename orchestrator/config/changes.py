@@ -15,14 +15,15 @@ FREE = (
     "benchmark.image_gb",
     *("model.endpoint", "model.max_concurrency", "model.seconds_per_rollout"),
     *("cluster.workers", "cluster.ray_address", "cluster.gateway", "cluster.min_free_disk_gb"),
-    *("cluster.grading.slots", "cluster.grading.memory_gb"),
+    *("cluster.grading.slots", "cluster.grading.memory_gb", "cluster.grading.emulated_timeout_s"),
     *("cluster.images.keep", "cluster.images.pull_timeout_s"),
     "cluster.sandbox.memory_request_gb",
     *("rollout.retries", "rollout.retry_delay_s", "rollout.show_steps"),
 )
 """Keys, and sections with all that is in them: where the same rows and the same model are found,
 how much is done at once, how long is waited and how often tried. The rows' digest and the served
-model's name are checked at every start. Tests that run out of memory have no result."""
+model's name are checked at every start. Tests that run out of memory have no result, nor have
+emulated ones that run too long."""
 
 
 @dataclass(frozen=True)

@@ -246,12 +246,18 @@ class Grading(Section):
     slots: int = Field(default=1, gt=0)
     timeout_s: int = Field(default=1800, gt=0)
     """Of the tests of one instance; the official default."""
+    emulated_timeout_s: int = Field(default=7200, gt=0)
+    """Of the tests where the sandboxes' processors are emulated; never less than `timeout_s`."""
     network: bool = True
     """The official harness grades with a network; eval scripts may reinstall the package."""
     memory_gb: float = Field(default=8, gt=0)
     cpus: float = Field(default=0, ge=0)
     """0: all of the host's, as the harness gives them. Tests with fewer may reach `timeout_s`."""
     pids: int = Field(default=4096, gt=0)
+
+    def limit_s(self, emulated: bool) -> int:
+        """How long the tests of one instance may run, in seconds."""
+        return max(self.timeout_s, self.emulated_timeout_s) if emulated else self.timeout_s
 
 
 class Images(Section):
@@ -313,6 +319,7 @@ def _default_retries() -> dict[FailureKind, int]:
         FailureKind.IMAGE_UNAVAILABLE: 2,
         FailureKind.WORKER_LOST: 2,
         FailureKind.HARNESS_UNAVAILABLE: 2,
+        FailureKind.TESTS_TOO_SLOW: 0,
         FailureKind.AGENT_CRASHED: 1,
         FailureKind.INTERRUPTED: 0,
         FailureKind.INTERNAL_ERROR: 1,

@@ -36,6 +36,8 @@ def announce(
     )
     for line in host_lines(config, budget, host):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if emulation := emulation_notice(config, host):
+        console.print(emulation, style="yellow", markup=False, highlight=False, soft_wrap=True)
     if not host.isolates:
         console.print(
             f"{host.kind} sandboxes isolate nothing: what the agent does, it does on this machine",
@@ -52,6 +54,17 @@ def host_lines(config: RunConfig, budget: Budget, host: Host) -> Iterator[str]:
     yield f"{slots.count} at once: {slots.bound}"
     if budget.images.missing:
         yield str(budget.images)
+
+
+def emulation_notice(config: RunConfig, host: Host) -> str:
+    """What a person should know of sandboxes whose processors are emulated; else empty."""
+    limit_s = config.cluster.grading.limit_s(host.emulated)
+    return (
+        f"{host.emulation}: emulated, several times slower; the tests of a grade get {limit_s} s, "
+        "and where they run longer the gold patch's show whether that was enough"
+        if host.emulated
+        else ""
+    )
 
 
 def summarize(report: Report, paths: RunPaths, exit_code: int, console: Console) -> None:

@@ -16,15 +16,16 @@ from orchestrator.types import FailureKind, RolloutKey
 
 MAX_RETRY_DELAY_S = 600.0
 FIRST_PAUSE_S = 30.0
-NOT_THE_HOSTS_FAULT = (
+NO_REASON_TO_PAUSE = (
     FailureKind.ENDPOINT_UNAVAILABLE,
     FailureKind.INTERRUPTED,
     FailureKind.AGENT_CRASHED,
     FailureKind.SANDBOX_BROKEN,
     FailureKind.REQUEST_REFUSED,
+    FailureKind.TESTS_TOO_SLOW,
     FailureKind.INTERNAL_ERROR,
 )
-"""Failures that don't count towards a pause."""
+"""Failures that don't count towards a pause: not the host's fault, or not mended by waiting."""
 
 
 class Stage(StrEnum):
@@ -162,7 +163,7 @@ class Scheduler:
             self._met_bugs.add(key.instance_id)
         elif failure is None:
             self._bugs_in_a_row = 0
-        if failure not in NOT_THE_HOSTS_FAULT:
+        if failure not in NO_REASON_TO_PAUSE:
             self._count_in_a_row(Stage.ROLLOUT, failure, now)
         if failure is not None:
             self._retry(Stage.ROLLOUT, key.next_attempt, failure, now)
@@ -171,7 +172,7 @@ class Scheduler:
 
     def grade_done(self, key: RolloutKey, failure: FailureKind | None, now: float) -> None:
         self._running[Stage.GRADE].discard(key)
-        if failure not in NOT_THE_HOSTS_FAULT:
+        if failure not in NO_REASON_TO_PAUSE:
             self._count_in_a_row(Stage.GRADE, failure, now)
         if failure is not None:
             self._retry(Stage.GRADE, key, failure, now)

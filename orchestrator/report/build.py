@@ -18,7 +18,7 @@ from orchestrator.report.model_usage import (
 )
 from orchestrator.report.stats import wilson
 from orchestrator.report.undecided import undecided_warnings
-from orchestrator.types import FailureKind, Outcome
+from orchestrator.types import FailureKind, GradeReason, Outcome
 
 NO_PREDICTION = "no_prediction"
 
@@ -69,6 +69,8 @@ class Report:
     versions: Mapping[str, str]
     changes: tuple[str, ...]
     """Of the configuration, made by `resume --set`."""
+    emulation: str
+    """`linux/amd64 images on a linux/arm64 engine`; empty where nothing was emulated."""
     warnings: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -76,9 +78,13 @@ class Report:
 
 
 def build_report(
-    config: RunConfig, state: RunState, versions: Mapping[str, str], changes: tuple[str, ...] = ()
+    config: RunConfig,
+    state: RunState,
+    versions: Mapping[str, str],
+    changes: tuple[str, ...] = (),
+    emulation: str = "",
 ) -> Report:
-    """Count what the journal holds. `versions` and `changes` are those of the run's lock."""
+    """Count what the journal holds. The rest is what the run's lock says."""
     outcomes, verdicts = state.outcomes, state.verdicts
     resolved = [i for i in state.instances if i in verdicts and verdicts[i].resolved]
     empty = [i for i, row in outcomes.items() if not row.has_patch]
@@ -122,7 +128,8 @@ def build_report(
         model_traffic=build_model_usage(state, costs, len(resolved)),
         versions=dict(versions),
         changes=changes,
-        warnings=_warnings(state),
+        emulation=emulation,
+        warnings=(*_warnings(state), *_emulation_warnings(state, emulation)),
     )
 
 
@@ -155,6 +162,25 @@ def _warnings(state: RunState) -> tuple[str, ...]:
     notes = (f"{note} ({count} rollouts)" for note, count in counts.most_common())
     usage = model_usage_warnings(state.requests)
     return (*_bugs(state), *undecided_warnings(state), *usage, *notes)
+
+
+def _emulation_warnings(state: RunState, emulation: str) -> Iterator[str]:
+    """What slow processors may have had a part in, where they were emulated."""
+    if not emulation:
+        return
+    yield f"{emulation}: the sandboxes were emulated, several times slower"
+    in_time = sum(v.reason is GradeReason.TESTS_TIMED_OUT for v in state.verdicts.values())
+    if in_time:
+        yield (
+            f"{in_time} verdicts are of emulated tests that ran too long (tests_timed_out): they "
+            "stand, as the gold patches were resolved in time there (gold_control.json)"
+        )
+    late = sum(row.outcome is Outcome.TIME_LIMIT for row in state.outcomes.values())
+    if late:
+        yield (
+            f"{late} rollouts ended at time_limit, and emulated commands have taken a part of "
+            "their time: a higher rollout.time_limit_s, in a run of its own, shows how much"
+        )
 
 
 def _bugs(state: RunState) -> Iterator[str]:

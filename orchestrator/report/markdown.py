@@ -70,6 +70,8 @@ def _head(report: Report) -> Iterable[str]:
         yield f"| decided by a person, as unresolved | {len(report.decided)} |"
     yield f"| wall clock | {duration(report.wall_s)} |"
     yield f"| tokens | {report.tokens['prompt']:,} in, {report.tokens['completion']:,} out |"
+    if report.emulation:
+        yield f"| emulated | {cell(report.emulation)} |"
     for change in report.changes:
         yield f"| changed on resume | {cell(change)} |"
     yield ""

@@ -11,6 +11,17 @@ from orchestrator.types import Decision, FailureKind
 
 GRADES_TO_WARN = 3
 """So many grades of one patch that failed are more than bad luck."""
+WAYS = {
+    FailureKind.HARNESS_UNAVAILABLE: (
+        "more memory (`resume --set cluster.grading.memory_gb=N`)",
+        "a look whether its gold patch is graded (`--agent gold -i {instance_id}`)",
+    ),
+    FailureKind.TESTS_TOO_SLOW: (
+        "more time (`resume --set cluster.grading.emulated_timeout_s=N`)",
+        "`grade {run_id}` on a host whose processors are those of its images",
+    ),
+}
+"""What can be done about a grade that failed so."""
 SHOWN = 5
 """Instances that are named in one warning each; of more there is their number."""
 
@@ -45,10 +56,10 @@ def _stuck(state: RunState, instance_id: str) -> str:
     is_grade = instance_id in state.outcomes
     what = "grades of its patch" if is_grade else "rollouts"
     decide = f"python -m orchestrator decide {state.run_id} {instance_id}"
-    ways = []
-    if is_grade and failure.kind is FailureKind.HARNESS_UNAVAILABLE:
-        ways.append("more memory (`resume --set cluster.grading.memory_gb=N`)")
-        ways.append(f"a look whether its gold patch is graded (`--agent gold -i {instance_id}`)")
+    ways = [
+        way.format(run_id=state.run_id, instance_id=instance_id)
+        for way in (WAYS.get(failure.kind, ()) if is_grade else ())
+    ]
     if instance_id in state.set_aside:
         ways.append(f"`{decide} --again --because WHY` to have it redone")
     ways.append(f"`{decide} --unresolved --because WHY` to count it as unresolved")

@@ -104,7 +104,8 @@ def record_rollouts(paths: RunPaths, journal: Journal, results: Sequence[Rollout
 
 def write_our_reports(config: RunConfig, paths: RunPaths, state: RunState, lock: RunLock) -> Report:
     """Write report.json and report.md of a run as its journal stands."""
-    report = build_report(config, state, lock.versions, tuple(map(str, lock.changes)))
+    changes = tuple(map(str, lock.changes))
+    report = build_report(config, state, lock.versions, changes, lock.sandbox.emulation)
     write_atomic(paths.report_json, json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
     write_atomic(paths.report_md, render_markdown(report, state))
     return report

@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator.agents import AgentKind
-from orchestrator.backends import find_backend
+from orchestrator.backends import Host, find_backend
+from orchestrator.backends.base import same_platform
 from orchestrator.config.changes import Change
 from orchestrator.config.schema import RunConfig
 from orchestrator.dataset import Dataset
@@ -45,12 +46,39 @@ class DatasetLock(_Part):
 class SandboxLock(_Part):
     kind: str = ""
     engine: str = ""
+    """Its version."""
+    engine_name: str = ""
     platform: str = ""
+    architecture: str = ""
+    """The platform of the engine's own processors; where it is another than the images', they were
+    emulated."""
     network: bool = False
     """Whether sandboxes have a route out."""
     grading_network: bool = True
     host_memory_gb: float = 0.0
     host_cpus: int = 0
+
+    @property
+    def emulation(self) -> str:
+        """As a host says it (`Host.emulation`)."""
+        return Host(
+            self.kind,
+            self.host_memory_gb,
+            self.host_cpus,
+            platform=self.platform,
+            engine_name=self.engine_name,
+            architecture=self.architecture,
+        ).emulation
+
+    def host_warnings(self, host: Host) -> Iterator[str]:
+        """Where a later session has processors of another kind."""
+        if "" in (self.architecture, host.architecture):
+            return
+        if not same_platform(self.architecture, host.architecture):
+            yield (
+                f"the engine's processors are {host.architecture} here, and the run began on "
+                f"{self.architecture}: its results will be of both"
+            )
 
 
 class ChangeLock(_Part):
@@ -171,7 +199,9 @@ def make_lock(
         sandbox=SandboxLock(
             kind=host.kind,
             engine=host.engine_version,
+            engine_name=host.engine_name,
             platform=sandbox.platform,
+            architecture=host.architecture,
             network=sandbox.network or not host.isolates,
             grading_network=config.cluster.grading.network,
             host_memory_gb=round(host.memory_gb, 1),

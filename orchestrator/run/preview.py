@@ -19,7 +19,7 @@ from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.config.address import require_address
 from orchestrator.config.schema import AUTO
 from orchestrator.dataset import Dataset, load_dataset
-from orchestrator.display.summary import host_lines
+from orchestrator.display.summary import emulation_notice, host_lines
 from orchestrator.driver.budget import Budget, grades, make_budget
 from orchestrator.driver.plan import Plan, make_plan
 from orchestrator.errors import PrerequisiteError
@@ -67,10 +67,10 @@ class Preview:
                 "name": self.host.engine_name,
                 "version": self.host.engine_version,
                 "platform": self.host.architecture,
-                "emulated": self.host.emulated,
                 "memory_gb": round(self.host.memory_gb, 1),
                 "cpus": self.host.cpus,
             },
+            "emulation": self.host.emulation,
             "slots": {
                 "rollout": self.budget.slots.count,
                 "grade": self.config.cluster.grading.slots,
@@ -164,6 +164,7 @@ def render_preview(preview: Preview) -> RenderableType:
     ]
     parts: list[RenderableType] = [table, Text("\n".join(lines))]
     warnings = budget.warnings + preview.image_warnings
+    warnings += tuple(filter(None, [emulation_notice(config, preview.host)]))
     parts += [Text(warning, style="bold yellow") for warning in warnings]
     parts += [
         Text(f"launch would stop: {problem}", style="bold red") for problem in preview.problems

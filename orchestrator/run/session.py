@@ -244,9 +244,12 @@ def _run_plan(session: Session, stop: StopSignal, console: Console) -> None:
     )
     session, slots = replace(session, config=config), budget.slots.count
     announce(config, plan, budget, checked.host, paths, console)
-    of_servers = session.lock.serving_warnings(checked.serving)
+    changed = (
+        *session.lock.serving_warnings(checked.serving),
+        *session.lock.sandbox.host_warnings(checked.host),
+    )
     of_images = find_backend(checked.host.kind).image_warnings(missing)
-    for warning in (*checked.warnings, *of_servers, *budget.warnings, *of_images):
+    for warning in (*checked.warnings, *changed, *budget.warnings, *of_images):
         console.print(warning, style="yellow", markup=False, highlight=False)
 
     agent = session.agent if plan.rollouts else None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
-from orchestrator.backends import GradeRequest
+from orchestrator.backends import Backend, GradeRequest, Host
 from orchestrator.backends.grading import grade_result
-from orchestrator.errors import InfraError
+from orchestrator.errors import InfraError, PrerequisiteError, SandboxUnavailable
 from orchestrator.types import GradeResult
 from orchestrator.worker.backend import backend_of
 from orchestrator.worker.failures import unforeseen
+from orchestrator.worker.gold_control import ControlledGrade
 
 
 def grade(request: GradeRequest) -> GradeResult:
@@ -19,9 +21,33 @@ def grade(request: GradeRequest) -> GradeResult:
     """
     started_at = time.time()
     try:
-        return backend_of(request.assignment).grade(request)
+        return _grade(backend_of(request.assignment), request)
     except InfraError as error:
         return grade_result(request, started_at, {}, {}, error)
     except Exception as error:  # noqa: BLE001 - the boundary of the worker: it ends as a failure
         failure, files = unforeseen(error)
         return grade_result(request, started_at, files, {}, failure)
+
+
+def _grade(backend: Backend, request: GradeRequest) -> GradeResult:
+    host = _this_host(backend, request)
+    # the driver may see another one
+    assignment = replace(request.assignment, emulated=host.emulated)
+    request = replace(request, assignment=assignment)
+    result = backend.grade(request)
+    if host.emulated:
+        control = ControlledGrade(request, host)
+        control.learn_from(result)
+        result = control.judge(backend, result)
+    if request.evict_image:
+        backend.evict_image(assignment.instance)
+    return result
+
+
+def _this_host(backend: Backend, request: GradeRequest) -> Host:
+    assignment = request.assignment
+    settings = assignment.config.cluster.sandbox.model_copy(update={"kind": assignment.backend})
+    try:
+        return backend.host(settings)
+    except PrerequisiteError as error:
+        raise SandboxUnavailable(str(error)) from error

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.specs import make_assignment
 
 from orchestrator.backends import GradeRequest, SandboxSpec
-from orchestrator.backends.grading import grade_result
+from orchestrator.backends.base import ExecResult
+from orchestrator.backends.grading import grade_in_sandbox, grade_result
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.errors import SandboxUnavailable
@@ -64,6 +67,16 @@ def test_the_sandbox_of_a_grade_has_the_limits_of_grades(
     assert spec.lifetime_s > 60
 
 
+def test_the_sandbox_of_an_emulated_grade_outlives_its_longer_limit(
+    make_config: Callable[..., RunConfig], demo: Dataset
+) -> None:
+    config = make_config("gold", {"cluster.grading.emulated_timeout_s": 20_000})
+    assignment = make_assignment(config, demo.instances[0], "process", Path("/nowhere"))
+
+    assert SandboxSpec.of_grade(replace(assignment, emulated=True)).lifetime_s > 20_000
+    assert SandboxSpec.of_grade(assignment).lifetime_s < 20_000
+
+
 def test_a_grade_has_all_of_the_hosts_cpus_as_the_harness_gives_them(
     demo_config: RunConfig, demo: Dataset
 ) -> None:
@@ -71,3 +84,34 @@ def test_a_grade_has_all_of_the_hosts_cpus_as_the_harness_gives_them(
     assignment = make_assignment(demo_config, demo.instances[0], "process", Path("/nowhere"))
 
     assert SandboxSpec.of_grade(assignment).cpus == 0
+
+
+class Hangs:
+    """A sandbox in which a command takes too long."""
+
+    def __init__(self, command: str) -> None:
+        self._command = command
+
+    def __enter__(self) -> Hangs:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def write_file(self, path: str, data: bytes) -> None: ...
+
+    def exec(self, command: str, timeout_s: float, **_: Any) -> ExecResult:
+        hangs = command.startswith(self._command)
+        return ExecResult(b"", 137 if hangs else 1, timed_out=hangs)
+
+
+@pytest.mark.parametrize("command", ["git apply --verbose ../patch.diff", "git checkout", "patch "])
+def test_a_patch_whose_applying_hangs_has_no_verdict(request_: GradeRequest, command: str) -> None:
+    """A busy or emulated host takes long; that it does not apply is another matter."""
+    hanging: Any = Hangs(command)
+
+    result = grade_in_sandbox(request_, lambda spec: hanging)
+
+    assert result.failure is not None, result.record
+    assert result.failure.kind is FailureKind.HARNESS_UNAVAILABLE
+    assert f"`{command}" in result.failure.detail
+    assert "took over 60 s" in result.failure.detail

@@ -12,6 +12,7 @@ from orchestrator.config.schema import (
     Cluster,
     Endpoint,
     GatewayAddress,
+    Grading,
     Predictions,
     RolloutLimits,
     SandboxSettings,
@@ -104,6 +105,18 @@ def test_mounts_may_have_a_mode() -> None:
     mounts = ("/a:/b", "/a:/b:ro", "/a:/b:rw")
 
     assert SandboxSettings(mounts=mounts).mounts == mounts
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "emulated_timeout_s", "emulated", "limit_s"),
+    [(1800, 7200, False, 1800), (1800, 7200, True, 7200), (9000, 7200, True, 9000)],
+)
+def test_emulated_tests_have_a_limit_of_their_own_which_is_never_the_shorter_one(
+    timeout_s: int, emulated_timeout_s: int, emulated: bool, limit_s: int
+) -> None:
+    grading = Grading(timeout_s=timeout_s, emulated_timeout_s=emulated_timeout_s)
+
+    assert grading.limit_s(emulated) == limit_s
 
 
 def test_retries_that_are_not_named_keep_their_defaults() -> None:

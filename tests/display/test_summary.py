@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from support.rows import failed, graded, key_of, rolled, state
-from support.specs import CONTAINERS, PROCESSES
+from support.specs import CONTAINERS, EMULATED, PROCESSES
 
 from orchestrator.backends import Host
 from orchestrator.config import RunConfig
@@ -106,3 +106,16 @@ def test_instances_without_a_prediction_are_nothing_to_go_on_with(make_config: M
     one_missing = state(rolled("a"), grades=[graded("a", True)], ids=("a", "b"))
 
     assert "go on with" not in summarized(config, one_missing, EXIT_FAILURES_LEFT)
+
+
+def test_emulation_is_told_with_the_limit_of_tests(make_config: MakeConfig) -> None:
+    config = make_config("nop", {"cluster.grading.emulated_timeout_s": 7200})
+    plan = Plan((key_of("a"),), (), 0)
+
+    said = announced(config, plan, EMULATED)
+
+    assert (
+        "linux/amd64 images on a linux/arm64 engine, OrbStack: emulated, several times slower; "
+        "the tests of a grade get 7200 s"
+    ) in said
+    assert "emulated" not in announced(config, plan, CONTAINERS)

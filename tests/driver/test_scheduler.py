@@ -182,6 +182,17 @@ def test_grades_that_fail_in_a_row_pause_too_and_lose_nothing() -> None:
     assert [s for s in scheduler.admit(FIRST_PAUSE_S) if s.stage is Stage.GRADE]
 
 
+def test_grades_that_are_too_slow_on_this_host_are_no_reason_to_pause() -> None:
+    """It is no faster after a pause; and the next instance's tests may be short."""
+    scheduler = make(delay_s=0)
+    scheduler.add(Stage.GRADE, [key_of(f"g{n}", 1) for n in range(5)])
+    for _ in range(5):
+        (start,) = [s for s in scheduler.admit(0) if s.stage is Stage.GRADE]
+        scheduler.grade_done(start.key, FailureKind.TESTS_TOO_SLOW, 0)
+
+    assert why_held(scheduler, 0) == ""
+
+
 def test_the_pause_doubles_while_it_goes_on_and_a_success_ends_it() -> None:
     scheduler = make(rollouts=3, work=20, delay_s=0)
     end(scheduler, scheduler.admit(0), FailureKind.SANDBOX_UNAVAILABLE, now=0)

@@ -13,7 +13,8 @@ from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.endpoint.fields import SWALLOWED
 from orchestrator.journal import RunState, SessionRow
 from orchestrator.report.build import Report, build_report
-from orchestrator.types import FailureKind, Outcome, RequestResult, Usage
+from orchestrator.report.markdown import render_markdown
+from orchestrator.types import FailureKind, GradeReason, Outcome, RequestResult, Usage
 
 CONFIG = load_config(RunRequest("demo", run_id="r1"))
 
@@ -187,3 +188,31 @@ def test_what_a_person_decided_is_apart_from_what_the_harness_measured() -> None
     (warning,) = found.warnings
     assert warning.startswith("2 instances count as unresolved because a person said so")
     assert json.loads(json.dumps(found.as_dict()))["decided"]["c"]["by"] == "ana"
+
+
+ON_ARM = "linux/amd64 images on a linux/arm64 engine"
+
+
+def test_a_run_on_emulated_processors_says_so_and_what_they_may_have_had_a_part_in() -> None:
+    seen = state(
+        *(rolled(i, outcome=Outcome.TIME_LIMIT) for i in ("a", "b")),
+        rolled("c"),
+        grades=[graded("a", False, reason=GradeReason.TESTS_TIMED_OUT), graded("b", True)],
+    )
+
+    emulated, native = build_report(CONFIG, seen, {}, emulation=ON_ARM), report(seen)
+
+    said = emulated.warnings[len(native.warnings) :]
+    assert emulated.as_dict()["emulation"] == ON_ARM
+    assert said[0] == f"{ON_ARM}: the sandboxes were emulated, several times slower"
+    assert said[1].startswith("1 verdicts are of emulated tests that ran too long")
+    assert said[2].startswith("2 rollouts ended at time_limit, and emulated commands")
+    assert "emulated" not in " ".join(native.warnings)
+    assert f"| emulated | {ON_ARM} |" in render_markdown(emulated, seen)
+    assert "| emulated |" not in render_markdown(native, seen)
+
+
+def test_a_run_that_was_emulated_and_met_nothing_slow_says_just_that() -> None:
+    found = build_report(CONFIG, DONE, {}, emulation=ON_ARM)
+
+    assert len(found.warnings) == len(report(DONE).warnings) + 1

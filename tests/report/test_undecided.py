@@ -13,9 +13,12 @@ from orchestrator.types import Choice, Failure, FailureKind, GradeResult
 OOM = Failure(FailureKind.HARNESS_UNAVAILABLE, "out of memory at 8 GB")
 
 
-def killed(instance_id: str = "a") -> GradeResult:
+SLOW = Failure(FailureKind.TESTS_TOO_SLOW, "ran past 7200 s")
+
+
+def killed(instance_id: str = "a", failure: Failure = OOM) -> GradeResult:
     lost = graded(instance_id, None)
-    return replace(lost, record=replace(lost.record, failure=OOM))
+    return replace(lost, record=replace(lost.record, failure=failure))
 
 
 def warnings(seen: RunState) -> list[str]:
@@ -33,6 +36,17 @@ def test_a_grade_that_fails_again_and_again_is_told_with_all_that_can_be_done() 
     assert "--agent gold -i a" in warning
     assert f"orchestrator decide {RUN_ID} a --unresolved --because" in warning
     assert "--again" not in warning, "it is redone as it is"
+
+
+def test_emulated_tests_that_are_too_slow_again_and_again_need_time_or_another_host() -> None:
+    seen = state(rolled("a"), grades=[killed(failure=SLOW)] * GRADES_TO_WARN)
+
+    (warning,) = warnings(seen)
+
+    assert "resume --set cluster.grading.emulated_timeout_s=N" in warning
+    assert "cluster.grading.emulated_timeout_s" in FREE, "else it would be refused"
+    assert f"`grade {RUN_ID}` on a host" in warning
+    assert "memory_gb" not in warning
 
 
 def test_fewer_failed_grades_are_bad_luck() -> None:

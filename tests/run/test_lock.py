@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.specs import EMULATED
 
 from orchestrator.agents import load_agent_kind
 from orchestrator.backends import Host
@@ -14,7 +15,7 @@ from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.errors import ConfigError, JournalError
 from orchestrator.paths import RunPaths
-from orchestrator.run.lock import RunLock, make_lock
+from orchestrator.run.lock import RunLock, SandboxLock, make_lock
 from orchestrator.run.preflight import Checked, Serving
 
 OLDER = {
@@ -102,3 +103,37 @@ def test_a_server_that_shows_itself_as_another_is_warned_of() -> None:
     assert "http://b/v1 shows version 0.33, and the run began with 0.32" in said
     assert "the model of n" in said
     assert "a context of 8192" in said
+
+
+def test_a_lock_says_on_which_engine_and_processors_the_sandboxes_were(
+    demo_config: RunConfig, demo: Dataset, paths: RunPaths
+) -> None:
+    host = replace(EMULATED, kind="process")
+    make_lock(demo_config, demo, Checked(host), None).write(paths)
+
+    sandbox = RunLock.read(paths).sandbox
+
+    assert (sandbox.engine_name, sandbox.architecture) == ("OrbStack", "linux/arm64")
+    assert sandbox.emulation == "linux/amd64 images on a linux/arm64 engine, OrbStack"
+    assert RunLock.model_validate(OLDER).sandbox.emulation == ""
+
+
+@pytest.mark.parametrize(
+    ("began", "goes_on", "warned"),
+    [
+        ("linux/amd64", "linux/arm64", True),
+        ("linux/arm64", "linux/amd64", True),
+        ("linux/arm64", "linux/arm64/v8", False),
+        ("", "linux/arm64", False),
+        ("linux/arm64", "", False),
+    ],
+)
+def test_a_run_that_goes_on_with_other_processors_is_told_so(
+    began: str, goes_on: str, warned: bool
+) -> None:
+    lock = SandboxLock(kind="docker", platform="linux/amd64", architecture=began)
+
+    said = list(lock.host_warnings(replace(EMULATED, architecture=goes_on)))
+
+    assert len(said) == warned
+    assert all(began in warning and goes_on in warning for warning in said)

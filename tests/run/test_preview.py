@@ -183,3 +183,13 @@ def test_on_a_mac_mini_the_plan_says_which_profile_it_takes_and_what_binds(
     assert "3 at once: OrbStack's 8.6 GB of memory bind" in said
     assert "more: `orb config set memory_mib 12288`" in said
     assert "300 images to get, evicted once graded" in said
+
+
+def test_emulated_sandboxes_are_told_of_before_the_night(runs_dir: Path) -> None:
+    kind = "support.strangers_backend:EmulatedFolderBackend"
+
+    seen = seen_of(runs_dir, agent="gold", cluster__sandbox__kind=kind)
+
+    assert seen.as_dict()["emulation"] == "linux/amd64 images on a linux/riscv64 engine"
+    assert "on a linux/riscv64 engine: emulated, several times slower" in text_of(seen)
+    assert seen_of(runs_dir, agent="gold").as_dict()["emulation"] == ""

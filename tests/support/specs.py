@@ -20,6 +20,7 @@ STRANGER = "support.strangers_backend:FolderBackend"
 KINDS = ["process", pytest.param("docker", marks=pytest.mark.docker), STRANGER]
 """Every backend that the contract suites are held against."""
 CONTAINERS, PROCESSES = Host("docker", 8.0, 2), Host("process", 8.0, 2, isolates=False)
+EMULATED = Host("docker", 8.0, 2, engine_name="OrbStack", architecture="linux/arm64")
 """Hosts for what only asks what a host offers."""
 
 

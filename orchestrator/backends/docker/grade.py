@@ -21,7 +21,7 @@ from orchestrator.backends.docker.engine import (
     labels,
     ran_out_of_memory,
 )
-from orchestrator.backends.docker.images import ensure_image, evict_image
+from orchestrator.backends.docker.images import ensure_image
 from orchestrator.backends.docker.sandbox import container_limits
 from orchestrator.backends.grading import grade_result, harness_spec
 from orchestrator.errors import (
@@ -58,8 +58,6 @@ def grade_in_docker(request: GradeRequest) -> GradeResult:
                 for container_id in labelling.containers.created
             )
             phases_s["harness"] = time.monotonic() - started - phases_s["image"]
-            if request.evict_image:
-                evict_image(client, instance.image)
     except PrerequisiteError as problem:
         error = ImageUnavailable(problem.what)
     except InfraError as problem:
@@ -100,7 +98,7 @@ def _run_harness(request: GradeRequest, client: _LabellingClient) -> dict[str, b
                 replace(request.prediction, model_name_or_path=name).as_dict(),
                 client,
                 config.run_id,
-                timeout=config.cluster.grading.timeout_s,
+                timeout=request.assignment.tests_limit_s,
             )
         logs = sorted(Path("logs").rglob("*"))
         return {path.name: path.read_bytes() for path in logs if path.is_file()}
