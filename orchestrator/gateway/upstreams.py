@@ -36,9 +36,10 @@ from orchestrator.network.connections import (
     network_errors,
     no_connection,
     open_session,
-    problem_words,
+    problem_of,
     way_to,
 )
+from orchestrator.network.problems import answer_words
 
 LARGE_BODY_BYTES = 2**20
 CONNECT_TIMEOUT_S = 10.0
@@ -100,16 +101,16 @@ class EventStream:
     """A streamed answer whose first event is there already."""
 
     def __init__(
-        self, response: aiohttp.ClientResponse, events: AsyncIterator[bytes], way: str
+        self, response: aiohttp.ClientResponse, events: AsyncIterator[bytes], url: str
     ) -> None:
-        """`way` stands behind problems: which proxy they came through."""
+        """`url` is its server's."""
         self._response = response
         self._events = events
-        self._way = way
+        self._url = url
 
     async def events(self) -> AsyncIterator[bytes]:
         """Server-sent events, each with its closing blank line. Raises Lost where it breaks off."""
-        with _network_errors_as_lost(self._way):
+        with _network_errors_as_lost(self._url):
             async for event in self._events:
                 yield event
 
@@ -125,7 +126,6 @@ class Upstreams:
         self._headers = {"Content-Type": "application/json"}
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
-        self._ways = {url: way_to(url) for url in model.endpoint.base_urls}
         self._sessions: dict[str, aiohttp.ClientSession] = {}
         """One a server, as each may be behind another proxy."""
 
@@ -140,7 +140,7 @@ class Upstreams:
             sock_connect=CONNECT_TIMEOUT_S,
             sock_read=self._model.endpoint.request_timeout_s,
         )
-        for url in self._ways:
+        for url in self._model.endpoint.base_urls:
             self._sessions[url] = open_session(
                 url, settings, timeout=timeout, headers=self._headers
             )
@@ -152,9 +152,9 @@ class Upstreams:
 
     async def ask(self, url: str, body: bytes) -> UpstreamAnswer:
         """One chat completion, or a refusal. Raises Lost or Busy."""
-        with _network_errors_as_lost(self._ways[url]):
+        with _network_errors_as_lost(url):
             async with await self._post(url, data=_payload(body)) as response:
-                return answer_of(response.status, await _read(response))
+                return await _answer_of(response)
 
     async def stream(self, url: str, body: bytes) -> EventStream | UpstreamAnswer:
         """One streamed chat completion, or a refusal in its place. Raises Lost or Busy.
@@ -162,11 +162,11 @@ class Upstreams:
         Before the first event has come, nothing was sent to the agent: an attempt that fails by
         then is lost, and the request can be tried again.
         """
-        with _network_errors_as_lost(self._ways[url]):
+        with _network_errors_as_lost(url):
             response = await self._post(url, data=_payload(body))
             try:
                 if response.status != 200:
-                    return answer_of(response.status, await _read(response))
+                    return await _answer_of(response)
                 events = split_events(response.content.iter_any())
                 first = await after_comments(events)
                 if not is_event(first):
@@ -178,7 +178,7 @@ class Upstreams:
             except BaseException:
                 response.close()
                 raise
-        return EventStream(response, chain(first, events), self._ways[url])
+        return EventStream(response, chain(first, events), url)
 
     async def probe(self, url: str) -> Probed:
         """Ask for one real token.
@@ -191,13 +191,13 @@ class Upstreams:
         try:
             timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
             async with await self._post(url, json=body, timeout=timeout) as response:
-                probed = _probed(response.status, await _read(response))
+                probed = _probed(response, await _read(response))
         except network_errors(Lost, ValueError) as error:
             is_late = isinstance(error, TimeoutError) and not isinstance(error, no_connection())
-            probed = Probed(problem_words(error), is_clear=not is_late)
+            probed = Probed(problem_of(error, url).what, is_clear=not is_late)
         if not probed.problem:
             return probed
-        return replace(probed, problem=probed.problem + self._ways[url])
+        return replace(probed, problem=probed.problem + way_to(url))
 
     async def metrics(self, url: str) -> ServerMetrics | None:
         """What the server's /metrics say; None where it has none of vLLM's, or does not answer."""
@@ -212,7 +212,7 @@ class Upstreams:
     async def models(self, url: str) -> UpstreamAnswer:
         """`GET /v1/models`. Raises Lost."""
         timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
-        with _network_errors_as_lost(self._ways[url]):
+        with _network_errors_as_lost(url):
             async with self._sessions[url].get(f"{url}/models", timeout=timeout) as response:
                 return UpstreamAnswer(response.status, await response.read(), None)
 
@@ -228,14 +228,17 @@ def answer_of_error(body: bytes) -> UpstreamAnswer:
     return UpstreamAnswer(_own_status(data), body, data)
 
 
-def answer_of(status: int, raw: bytes, otherwise: str = "") -> UpstreamAnswer:
+def answer_of(
+    status: int, raw: bytes, otherwise: str = "", location: str | None = None
+) -> UpstreamAnswer:
     """A completion or a refusal. Raises Lost or Busy, for errors that may pass.
 
-    `otherwise` says what is wrong with an answer of HTTP 200 that is a completion.
+    `otherwise` says what is wrong with an answer of HTTP 200 that is a completion, `location` where
+    to another one redirects.
     """
     data, is_strict = read_json(raw)
     answer = UpstreamAnswer(status, raw if is_strict else json.dumps(data).encode(), data)
-    why = f"HTTP {status}: {answer.words[:200]}"
+    why = answer_words(status, answer.words[:200], location)
     if status == 200:
         why = why_no_completion(answer.data) or otherwise
         if not why:
@@ -259,6 +262,11 @@ def _own_status(data: Any) -> int:
     return code if isinstance(code, int) and 400 <= code < 600 else 502
 
 
+async def _answer_of(response: aiohttp.ClientResponse) -> UpstreamAnswer:
+    where = response.headers.get("Location")
+    return answer_of(response.status, await _read(response), location=where)
+
+
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     """The whole body. Raises Lost where it does not end."""
     body = bytearray()
@@ -270,24 +278,23 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 
 @contextlib.contextmanager
-def _network_errors_as_lost(way: str) -> Iterator[None]:
+def _network_errors_as_lost(url: str) -> Iterator[None]:
     """Errors of the network as Lost; behind every problem stands the way to the server."""
     try:
         yield
     except no_connection() as error:
-        raise Unreachable(problem_words(error) + way) from error
+        raise Unreachable(problem_of(error, url).what + way_to(url)) from error
     except (Lost, Busy) as error:
-        if not way:
-            raise
-        raise type(error)(f"{error}{way}", error.answer) from error
+        raise type(error)(f"{error}{way_to(url)}", error.answer) from error
     except network_errors(ValueError) as error:  # ValueError: redirected to what is no address
-        raise Lost(problem_words(error) + way) from error
+        raise Lost(problem_of(error, url).what + way_to(url)) from error
 
 
-def _probed(status: int, raw: bytes) -> Probed:
-    if status == 200:
+def _probed(response: aiohttp.ClientResponse, raw: bytes) -> Probed:
+    if response.status == 200:
         return Probed(why_no_completion(read_json(raw)[0]))
-    return Probed(f"HTTP {status}", is_clear=status not in TOO_BUSY)
+    words = answer_words(response.status, location=response.headers.get("Location"))
+    return Probed(words, is_clear=response.status not in TOO_BUSY)
 
 
 def _payload(body: bytes) -> bytes | io.BytesIO:

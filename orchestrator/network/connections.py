@@ -13,18 +13,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import PrerequisiteError, one_line
+from orchestrator.network.problems import WANTS_LOGIN, Problem, explain
 from orchestrator.network.proxies import find_proxy
 
 if TYPE_CHECKING:
     import aiohttp
     import httpx
-
-UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
-NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
-"""What OpenSSL says where the other side speaks no TLS."""
-WANTS_LOGIN = "the proxy wants a login (HTTP 407): http://USER:PASSWORD@HOST:PORT"
-NO_SUCH_NAME = ("Name or service not known", "nodename nor servname", "No address associated")
-NAME_SERVER = "Temporary failure in name resolution"
 
 
 def open_client(url: str, **settings: Any) -> httpx.Client:
@@ -155,22 +149,10 @@ def trusted() -> ssl.SSLContext:
         ) from None
 
 
-def problem_words(error: BaseException) -> str:
-    """What kept an answer away, in one line: `no answer in time`, `ConnectError: …`."""
-    words = one_line(error, 200)
-    if "Proxy Authentication Required" in words or WANTS_LOGIN in words:
-        return WANTS_LOGIN
-    if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
-        return "no answer in time"
-    if UNTRUSTED in words:
-        return "its certificate is not trusted here; SSL_CERT_FILE names a file with those that are"
-    if any(sign in words for sign in NO_TLS):
-        return "it speaks no TLS: http:// is wanted, not https://"
-    if any(sign in words for sign in NO_SUCH_NAME):
-        return "there is no host of this name"
-    if NAME_SERVER in words:
-        return "no name server answers"
-    return f"{type(error).__name__}: {words}".removesuffix(": ")
+def problem_of(error: BaseException, url: str) -> Problem:
+    """What kept the answer of a URL away, by the way that it is asked."""
+    proxy = find_proxy(url)
+    return explain(error, proxy.url if proxy else url, is_proxy=proxy is not None)
 
 
 def _require_no_login(response: httpx.Response) -> None:

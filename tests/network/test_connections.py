@@ -23,7 +23,7 @@ from orchestrator.network.connections import (
     network_errors,
     open_client,
     open_session,
-    problem_words,
+    problem_of,
     require_way,
     way_to,
 )
@@ -90,7 +90,7 @@ def problem(kind: str, url: str) -> str:
     """What keeps the page at a URL away."""
     with pytest.raises(network_errors(httpx.HTTPError)) as caught:
         get(kind, url)
-    return problem_words(caught.value)
+    return problem_of(caught.value, url).what
 
 
 @Kinds
