@@ -30,6 +30,8 @@ TLS_ALERT = r"\x15\x03"
 """How an answer begins that is TLS and no HTTP, as clients quote it."""
 HTTPS_WANTED = ("https port", "https server")
 """In what nginx and Go's servers answer to plain HTTP at a port for HTTPS."""
+HUNG_UP = ("Server disconnected", "Remote end closed connection")
+"""What clients say of a connection that ended in place of an answer."""
 MAX_CHAIN = 20
 
 
@@ -63,7 +65,7 @@ def explain(
 ) -> Problem:
     """What an error of the network means for somebody who wants a connection to a URL's host."""
     asked = _asked(url, is_proxy, system)
-    chain = list(_chain(error))
+    chain = list(causes(error))
     text = " ".join(one_line(found, 500) for found in chain)
     if "Proxy Authentication Required" in text or WANTS_LOGIN in text:
         return Problem(WANTS_LOGIN)
@@ -85,7 +87,7 @@ def explain(
     if any(isinstance(found, TimeoutError) for found in chain) or "Timeout" in "".join(names):
         no_connection = any(name.startswith("Connect") and "Timeout" in name for name in names)
         return Problem("no answer in time", _cure_of_silence(asked) if no_connection else "")
-    if "Server disconnected" in text:
+    if any(sign in text for sign in HUNG_UP):
         return Problem("it hung up without an answer", BROKEN_OFF)
     return Problem(f"{type(error).__name__}: {one_line(error, 200)}".removesuffix(": "))
 
@@ -210,7 +212,7 @@ def _asked(url: str, is_proxy: bool, system: str) -> _Asked:
     return _Asked(host, port or {"http": 80, "https": 443}.get(scheme), is_proxy, system)
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
     """An error, and those that it was raised from or holds, the outermost first."""
     waiting, seen = [error], set[int]()
     while waiting and len(seen) < MAX_CHAIN:

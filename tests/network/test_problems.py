@@ -193,7 +193,7 @@ def test_http_to_a_port_for_https_is_told(kind: str, port: int) -> None:
     assert found.what == "it speaks TLS: https:// is wanted, not http://"
 
 
-@pytest.mark.parametrize("kind", ["httpx", "aiohttp"])
+@Kinds
 @pytest.mark.parametrize("port", [_HangsUp], indirect=True)
 def test_a_server_that_hangs_up_is_told(kind: str, port: int) -> None:
     found = problem(kind, f"http://127.0.0.1:{port}/v1")
