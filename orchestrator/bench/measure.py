@@ -24,7 +24,7 @@ from orchestrator.bench.levels import Level, MeasuredAnswer
 from orchestrator.bench.target import Target
 from orchestrator.endpoint.fields import TOO_BUSY, Tokens, read_tokens
 from orchestrator.endpoint.metrics import ServerMetrics, parse_metrics
-from orchestrator.network.connections import network_errors, open_session, problem_of
+from orchestrator.network.connections import network_errors, open_session, way_to
 from orchestrator.network.problems import answer_words
 
 TICK_S = 0.1
@@ -293,7 +293,7 @@ async def ask(
     except TimeoutError:
         raise NoAnswer("timed out") from None
     except network_errors() as error:
-        raise NoAnswer(problem_of(error, target.base_url).what) from None
+        raise NoAnswer(way_to(target.base_url).problem(error).what) from None
 
 
 async def _read(stream: aiohttp.StreamReader, sent: float) -> StreamedAnswer:

@@ -16,7 +16,7 @@ from orchestrator.endpoint.fields import TOO_BUSY, with_profile
 from orchestrator.endpoint.metrics import ServerMetrics, metrics_url, parse_metrics
 from orchestrator.endpoint.serving import require_endpoint
 from orchestrator.errors import PrerequisiteError
-from orchestrator.network.connections import open_client, problem_of, way_to
+from orchestrator.network.connections import open_client, way_to
 from orchestrator.network.problems import answer_words
 
 UNKNOWN_CONTEXT = 32768
@@ -121,9 +121,9 @@ def _complete(client: httpx.Client, base_url: str, body: dict[str, Any]) -> http
         try:
             reply = client.post(f"{base_url}/chat/completions", json=body, timeout=PROBE_TIMEOUT_S)
         except httpx.HTTPError as error:
-            problem = problem_of(error, base_url).what
+            way = way_to(base_url)
             raise PrerequisiteError(
-                f"{base_url} does not complete a chat{way_to(base_url)} ({problem}).",
+                f"{base_url} does not complete a chat{way} ({way.problem(error).what}).",
                 "Look at the server's log; a hung engine still lists its models.",
             ) from None
         if reply.status_code == 200:

@@ -23,7 +23,7 @@ from orchestrator.endpoint.fields import (
 )
 from orchestrator.endpoint.metrics import metrics_url, parse_serving_facts
 from orchestrator.errors import PrerequisiteError, one_line
-from orchestrator.network.connections import open_client, problem_of, way_to
+from orchestrator.network.connections import open_client, way_to
 from orchestrator.network.problems import answer_words, wants_https
 
 CANARY = "What is 17 * 23? Answer with the number alone."
@@ -44,12 +44,12 @@ def require_endpoint(model: Model, base_url: str, api_key: str = "") -> dict[str
         with open_client(base_url, timeout=SHORT_TIMEOUT_S) as client:
             reply = client.get(f"{base_url.rstrip('/')}/models", headers=authorization(api_key))
     except httpx.HTTPError as error:
-        problem = problem_of(error, base_url)
+        problem = way.problem(error)
         raise PrerequisiteError(
             f"the model server at {base_url} does not answer{way} ({problem.what}).",
             f"{problem.cure or 'Start it.'} Another is named by "
             "--set model.endpoint.base_url=http://HOST:PORT/v1"
-            + ("; NO_PROXY names hosts that need no proxy." if way else "."),
+            + ("; NO_PROXY names hosts that need no proxy." if way.proxy else "."),
         ) from None
     if reply.status_code != 200:
         words = answer_words(reply.status_code, location=reply.headers.get("Location"))
@@ -103,7 +103,7 @@ def require_an_answer(model: Model, base_url: str, api_key: str = "") -> dict[st
             )
     except httpx.HTTPError as error:
         raise PrerequisiteError(
-            f"{base_url} does not complete a chat{way} ({problem_of(error, base_url).what}).", cure
+            f"{base_url} does not complete a chat{way} ({way.problem(error).what}).", cure
         ) from None
     answer, _ = read_json(reply.content)
     words = error_text(answer) if answer is not None else reply.text

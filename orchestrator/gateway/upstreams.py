@@ -33,10 +33,10 @@ from orchestrator.gateway.events import (
 )
 from orchestrator.gateway.states import Probed
 from orchestrator.network.connections import (
+    Way,
     network_errors,
     no_connection,
     open_session,
-    problem_of,
     way_to,
 )
 from orchestrator.network.problems import answer_words
@@ -101,16 +101,16 @@ class EventStream:
     """A streamed answer whose first event is there already."""
 
     def __init__(
-        self, response: aiohttp.ClientResponse, events: AsyncIterator[bytes], url: str
+        self, response: aiohttp.ClientResponse, events: AsyncIterator[bytes], way: Way
     ) -> None:
-        """`url` is its server's."""
+        """`way` leads to its server."""
         self._response = response
         self._events = events
-        self._url = url
+        self._way = way
 
     async def events(self) -> AsyncIterator[bytes]:
         """Server-sent events, each with its closing blank line. Raises Lost where it breaks off."""
-        with _network_errors_as_lost(self._url):
+        with _network_errors_as_lost(self._way):
             async for event in self._events:
                 yield event
 
@@ -126,6 +126,7 @@ class Upstreams:
         self._headers = {"Content-Type": "application/json"}
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
+        self._ways = {url: way_to(url) for url in model.endpoint.base_urls}
         self._sessions: dict[str, aiohttp.ClientSession] = {}
         """One a server, as each may be behind another proxy."""
 
@@ -140,7 +141,7 @@ class Upstreams:
             sock_connect=CONNECT_TIMEOUT_S,
             sock_read=self._model.endpoint.request_timeout_s,
         )
-        for url in self._model.endpoint.base_urls:
+        for url in self._ways:
             self._sessions[url] = open_session(
                 url, settings, timeout=timeout, headers=self._headers
             )
@@ -152,7 +153,7 @@ class Upstreams:
 
     async def ask(self, url: str, body: bytes) -> UpstreamAnswer:
         """One chat completion, or a refusal. Raises Lost or Busy."""
-        with _network_errors_as_lost(url):
+        with _network_errors_as_lost(self._ways[url]):
             async with await self._post(url, data=_payload(body)) as response:
                 return await _answer_of(response)
 
@@ -162,7 +163,7 @@ class Upstreams:
         Before the first event has come, nothing was sent to the agent: an attempt that fails by
         then is lost, and the request can be tried again.
         """
-        with _network_errors_as_lost(url):
+        with _network_errors_as_lost(self._ways[url]):
             response = await self._post(url, data=_payload(body))
             try:
                 if response.status != 200:
@@ -178,7 +179,7 @@ class Upstreams:
             except BaseException:
                 response.close()
                 raise
-        return EventStream(response, chain(first, events), url)
+        return EventStream(response, chain(first, events), self._ways[url])
 
     async def probe(self, url: str) -> Probed:
         """Ask for one real token.
@@ -194,10 +195,10 @@ class Upstreams:
                 probed = _probed(response, await _read(response))
         except network_errors(Lost, ValueError) as error:
             is_late = isinstance(error, TimeoutError) and not isinstance(error, no_connection())
-            probed = Probed(problem_of(error, url).what, is_clear=not is_late)
+            probed = Probed(self._ways[url].problem(error).what, is_clear=not is_late)
         if not probed.problem:
             return probed
-        return replace(probed, problem=probed.problem + way_to(url))
+        return replace(probed, problem=f"{probed.problem}{self._ways[url]}")
 
     async def metrics(self, url: str) -> ServerMetrics | None:
         """What the server's /metrics say; None where it has none of vLLM's, or does not answer."""
@@ -212,7 +213,7 @@ class Upstreams:
     async def models(self, url: str) -> UpstreamAnswer:
         """`GET /v1/models`. Raises Lost."""
         timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
-        with _network_errors_as_lost(url):
+        with _network_errors_as_lost(self._ways[url]):
             async with self._sessions[url].get(f"{url}/models", timeout=timeout) as response:
                 return UpstreamAnswer(response.status, await response.read(), None)
 
@@ -278,16 +279,16 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 
 @contextlib.contextmanager
-def _network_errors_as_lost(url: str) -> Iterator[None]:
+def _network_errors_as_lost(way: Way) -> Iterator[None]:
     """Errors of the network as Lost; behind every problem stands the way to the server."""
     try:
         yield
     except no_connection() as error:
-        raise Unreachable(problem_of(error, url).what + way_to(url)) from error
+        raise Unreachable(f"{way.problem(error).what}{way}") from error
     except (Lost, Busy) as error:
-        raise type(error)(f"{error}{way_to(url)}", error.answer) from error
+        raise type(error)(f"{error}{way}", error.answer) from error
     except network_errors(ValueError) as error:  # ValueError: redirected to what is no address
-        raise Lost(problem_of(error, url).what + way_to(url)) from error
+        raise Lost(f"{way.problem(error).what}{way}") from error
 
 
 def _probed(response: aiohttp.ClientResponse, raw: bytes) -> Probed:

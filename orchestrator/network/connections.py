@@ -10,11 +10,12 @@ import os
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import PrerequisiteError, one_line
 from orchestrator.network.problems import WANTS_LOGIN, Problem, explain
-from orchestrator.network.proxies import find_proxy
+from orchestrator.network.proxies import Proxy, find_proxy
 
 if TYPE_CHECKING:
     import aiohttp
@@ -84,10 +85,26 @@ def no_connection() -> tuple[type[Exception], ...]:
     return (*refused, *of_socks)
 
 
-def way_to(url: str) -> str:
-    """` through the proxy … of HTTP_PROXY`, to stand behind a problem; empty without a proxy."""
-    proxy = find_proxy(url)
-    return f" through {proxy}" if proxy else ""
+@dataclass(frozen=True)
+class Way:
+    """How a URL is asked. As text: ` through the proxy … of HTTP_PROXY`, to stand behind a problem;
+    empty without a proxy."""
+
+    url: str
+    proxy: Proxy | None
+
+    def __str__(self) -> str:
+        return f" through {self.proxy}" if self.proxy else ""
+
+    def problem(self, error: BaseException) -> Problem:
+        """What kept an answer away."""
+        asked = self.proxy.url if self.proxy else self.url
+        return explain(error, asked, is_proxy=self.proxy is not None)
+
+
+def way_to(url: str) -> Way:
+    """Raises PrerequisiteError where the environment's proxy can't be used."""
+    return Way(url, find_proxy(url))
 
 
 @contextmanager
@@ -104,14 +121,14 @@ def environment_for(url: str) -> Iterator[None]:
     for name in before:
         if name.lower() in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
             del os.environ[name]
-    if proxy is not None:
-        os.environ["ALL_PROXY"] = proxy.url
+    # one of them is set in any case, or libraries would read the system's settings (macOS)
+    name, value = ("ALL_PROXY", proxy.url) if proxy else ("NO_PROXY", "*")
+    os.environ[name] = value
     try:
         yield
     finally:
+        del os.environ[name]
         os.environ.update(before)
-        if "ALL_PROXY" not in before:
-            os.environ.pop("ALL_PROXY", None)
 
 
 def require_way(url: str) -> None:
@@ -147,12 +164,6 @@ def trusted() -> ssl.SSLContext:
             f"({one_line(error.strerror or error, 80)}).",
             "Correct the path, or unset it.",
         ) from None
-
-
-def problem_of(error: BaseException, url: str) -> Problem:
-    """What kept the answer of a URL away, by the way that it is asked."""
-    proxy = find_proxy(url)
-    return explain(error, proxy.url if proxy else url, is_proxy=proxy is not None)
 
 
 def _require_no_login(response: httpx.Response) -> None:

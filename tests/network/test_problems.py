@@ -16,7 +16,7 @@ import httpx
 import pytest
 import requests
 
-from orchestrator.network.connections import network_errors, open_client, open_session, problem_of
+from orchestrator.network.connections import network_errors, open_client, open_session, way_to
 from orchestrator.network.problems import (
     CAUSES,
     Problem,
@@ -54,7 +54,7 @@ def problem(kind: str, url: str, timeout_s: float = 10) -> Problem:
     }
     with pytest.raises(network_errors(httpx.HTTPError)) as caught:
         ways[kind]()
-    return problem_of(caught.value, url)
+    return way_to(url).problem(caught.value)
 
 
 @pytest.fixture
