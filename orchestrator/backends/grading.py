@@ -110,11 +110,12 @@ def _apply(sandbox: Sandbox, patch: bytes) -> tuple[bool, str]:
     from swebench.harness.run_evaluation import GIT_APPLY_CMDS
 
     sandbox.write_file("../patch.diff", patch)
+    limit_s = sandbox.patience(APPLY_TIMEOUT_S)
     log = []
     for attempt, command in enumerate(GIT_APPLY_CMDS):
         if attempt:
-            sandbox.exec("git checkout -- . ; git clean -fd", APPLY_TIMEOUT_S)
-        result = sandbox.exec(f"{command} ../patch.diff", APPLY_TIMEOUT_S)
+            sandbox.exec("git checkout -- . ; git clean -fd", limit_s)
+        result = sandbox.exec(f"{command} ../patch.diff", limit_s)
         log.append(f"{command}: exit {result.exit_code}\n{result.text}")
         if result.exit_code == 0:
             return True, "\n".join(log)
