@@ -6,7 +6,7 @@ import secrets
 import time
 from typing import Any, Self
 
-from orchestrator.agents.sweagent.installation import SANDBOX_PYTHON
+from orchestrator.agents.sweagent.bytecode import SANDBOX_PYTHON
 from orchestrator.backends import Sandbox
 from orchestrator.backends.tunnel import HOST, Tunnel
 from orchestrator.errors import ImageUnavailable, SandboxBroken, SandboxUnavailable
