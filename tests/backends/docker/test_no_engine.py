@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import gc
+import hashlib
+import json
 import os
 import socket
 import tempfile
@@ -68,6 +70,31 @@ def test_a_dead_sockets_engine_is_gone(folder: Path, refused: Callable[..., Exce
 
     assert "Connection refused: the engine that made this socket is gone" in said
     assert "`colima start`" in said
+
+
+def test_a_dead_socket_of_the_context_that_is_in_use(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after `docker context use orbstack`, with OrbStack not started."""
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(folder))
+    path = leave_socket(folder / "docker.sock")
+    meta = folder / "contexts" / "meta" / hashlib.sha256(b"orbstack").hexdigest() / "meta.json"
+    meta.parent.mkdir(parents=True)
+    endpoints = {"docker": {"Host": f"unix://{path}"}}
+    meta.write_text(json.dumps({"Name": "orbstack", "Endpoints": endpoints}))
+    (folder / "config.json").write_text(json.dumps({"currentContext": "orbstack"}))
+
+    with pytest.raises(PrerequisiteError) as caught:
+        connect(5)
+    gc.collect()
+
+    assert caught.value.what == (
+        f"no Docker engine answers at unix://{path} (context 'orbstack' of {folder}/config.json) "
+        "(Connection refused: the engine that made this socket is gone)."
+    )
+    assert "`orb start`" in caught.value.cure
 
 
 def test_a_link_to_the_socket_of_an_engine_that_was_removed(
