@@ -23,6 +23,7 @@ from orchestrator.agents.sweagent.paths import SweAgentFolder, SweAgentPaths
 from orchestrator.agents.sweagent.programs import run_program
 from orchestrator.errors import ConfigError, PrerequisiteError, one_line
 from orchestrator.file_locks import Locked, hold_lock
+from orchestrator.network.connections import environment_for
 from orchestrator.paths import write_atomic
 
 SOURCE = "https://github.com/SWE-agent/SWE-agent"
@@ -192,8 +193,9 @@ def _check_out(checkout: Path, source: str, ref: str) -> str:
         shallow = [*clone, "--depth", "1", "--filter", "blob:none"]
         fetch = [*git, "fetch", "--quiet", "--depth", "1", "origin", ref]
         try:
-            run_program([*shallow, source, str(checkout)], "")
-            run_program(fetch, "")
+            with environment_for(source):  # git knows no settings of macOS
+                run_program([*shallow, source, str(checkout)], "")
+                run_program(fetch, "")
         except PrerequisiteError as error:
             raise PrerequisiteError(
                 f"can't get {ref} of {source}: {error}.",

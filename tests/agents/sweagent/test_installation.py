@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import subprocess
 import textwrap
 import zipfile
@@ -33,6 +34,8 @@ from orchestrator.errors import (
     OrchestratorError,
     PrerequisiteError,
 )
+from orchestrator.network import connections
+from orchestrator.network.proxies import SYSTEM, Proxy
 
 AMD64, ARM64 = "linux/amd64", "linux/arm64"
 FOUND = Installation(
@@ -223,6 +226,24 @@ def test_a_repository_of_something_else_is_refused(form: str, repository: Path) 
     said = refused(source, "main")
 
     assert said == f"{source} at main is not SWE-agent: it holds no folder sweagent"
+
+
+def test_git_goes_through_the_proxy_that_all_others_go_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a Mac that has one in its settings, which git does not read."""
+    seen: list[str] = []
+
+    def note(command: list[str], *_: object) -> str:
+        seen.append(os.environ.get("ALL_PROXY", "none"))
+        raise PrerequisiteError("no network")
+
+    proxy = Proxy("http://proxy:3128", SYSTEM)
+    monkeypatch.setattr(connections, "find_proxy", lambda url: proxy)
+    monkeypatch.setattr(installation, "run_program", note)
+
+    assert "no network" in refused("https://forge.example/SWE-agent", "v1", PrerequisiteError)
+    assert seen == ["http://proxy:3128"]
 
 
 def test_a_missing_git_is_reported(
