@@ -29,6 +29,8 @@ runs/<run_id>/
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import os
 import re
@@ -43,6 +45,8 @@ FILE_NAME_BYTES = 255
 """What file systems take of one name."""
 FOLDER_NAME_BYTES = 200
 """Leaves room for what is put behind a name: a number, a temporary file's ending."""
+NO_FULL_SYNC = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTTY, errno.ENOSYS)
+"""What a file system says that does not know the call."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _SHORTENED = re.compile(r"~[0-9a-f]{16}\Z")
 
@@ -158,15 +162,62 @@ def harness_model_name(model: str, run_id: str) -> str:
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write to a temporary file beside `path`, fsync, rename: readers see all of it or nothing."""
+    """Write to a temporary file beside `path`, flush, rename, flush the folder: readers see all of
+    it or nothing, and what is written is still there after a power cut."""
     raw = data.encode("utf-8") if isinstance(data, str) else data
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
             file.write(raw)
             file.flush()
-            os.fsync(file.fileno())
+            flush_to_drive(file.fileno())
         os.replace(temporary, path)
+        flush_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def flush_to_drive(descriptor: int) -> None:
+    """Wait until what was written to a file, or a folder's entries, lies on the drive itself.
+
+    On macOS `fsync` leaves it in the drive's own memory, which a power cut empties; F_FULLFSYNC
+    asks the drive to write that down (Apple's manual page fsync(2)). A file system that can't pass
+    this on, such as a network share, gets an `fsync`, as SQLite does it.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    full_sync: int | None = getattr(fcntl, "F_FULLFSYNC", None)
+    if full_sync is not None:
+        try:
+            fcntl.fcntl(descriptor, full_sync)
+            return
+        except OSError as error:
+            if error.errno not in NO_FULL_SYNC:
+                raise
+    os.fsync(descriptor)
+
+
+def flush_folder(folder: Path) -> None:
+    """The same for the names in a folder: a file that was made or renamed is found there. Where a
+    file system, or the folder's mode, does not allow it, nothing better can be done."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:
+        return
+    try:
+        flush_to_drive(descriptor)
+    except OSError as error:
+        if error.errno not in NO_FULL_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make it and what it lies in, each of which is then on the drive."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in reversed(missing):
+        flush_folder(made.parent)

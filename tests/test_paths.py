@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
+import stat
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -112,3 +117,100 @@ def test_the_harness_can_write_its_report_of_any_model(model: str, run_id: str) 
 
     assert name.replace("/", "__") == name, "the harness makes no other name of it"
     assert len(f"{name}.{run_id}.json".encode()) <= 255
+
+
+FULL_SYNC = 51
+
+
+@dataclass
+class Drive:
+    """What reaches the drive itself, in order: inodes, and whether by F_FULLFSYNC."""
+
+    refuses: int = 0
+    """The error number with which F_FULLFSYNC ends; 0 where it works."""
+    written: list[tuple[int, str]] = field(default_factory=list)
+
+    def fcntl(self, descriptor: int, command: int, *_: object) -> int:
+        assert command == FULL_SYNC
+        if self.refuses:
+            raise OSError(self.refuses, os.strerror(self.refuses))
+        self.written.append((os.fstat(descriptor).st_ino, "F_FULLFSYNC"))
+        return 0
+
+    def fsync(self, descriptor: int) -> None:
+        self.written.append((os.fstat(descriptor).st_ino, "fsync"))
+
+
+@pytest.fixture
+def drive(monkeypatch: pytest.MonkeyPatch) -> Drive:
+    """As macOS has it."""
+    drive = Drive()
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", FULL_SYNC, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", drive.fcntl)
+    monkeypatch.setattr(os, "fsync", drive.fsync)
+    return drive
+
+
+def test_a_power_cut_on_a_mac_takes_no_file_that_was_written(tmp_path: Path, drive: Drive) -> None:
+    path = tmp_path / "rollouts" / "i-1" / "result.json"
+
+    write_atomic(path, "done")
+
+    folders = [tmp_path, tmp_path / "rollouts", path.parent]
+    made = [(folder.stat().st_ino, "F_FULLFSYNC") for folder in folders]
+    assert drive.written == [
+        *made[:2],  # the new folders, each in the one that it lies in
+        (path.stat().st_ino, "F_FULLFSYNC"),
+        made[2],  # and last the file's name
+    ]
+
+
+def test_a_power_cut_on_linux_takes_no_new_name_either(
+    tmp_path: Path, drive: Drive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(fcntl, "F_FULLFSYNC")
+
+    write_atomic(tmp_path / "f", "done")
+
+    inodes = (tmp_path / "f").stat().st_ino, tmp_path.stat().st_ino
+    assert drive.written == [(inode, "fsync") for inode in inodes]
+
+
+@pytest.mark.parametrize("number", [errno.ENOTSUP, errno.EINVAL, errno.ENOTTY, errno.ENOSYS])
+def test_a_network_share_that_knows_no_full_sync_gets_the_plain_one(
+    tmp_path: Path, drive: Drive, number: int
+) -> None:
+    drive.refuses = number
+
+    write_atomic(tmp_path / "f", "done")
+
+    assert [how for _, how in drive.written] == ["fsync", "fsync"]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+def test_a_drive_that_fails_is_no_file_that_was_written(
+    tmp_path: Path, drive: Drive, number: int
+) -> None:
+    write_atomic(tmp_path / "f", "old")
+    drive.refuses = number
+
+    with pytest.raises(OSError):
+        write_atomic(tmp_path / "f", "new")
+
+    assert (tmp_path / "f").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_share_whose_folders_can_not_be_flushed_is_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse_folders(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+
+    write_atomic(tmp_path / "f", "done")
+
+    assert (tmp_path / "f").read_text() == "done"

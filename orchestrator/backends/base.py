@@ -16,10 +16,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar, Protocol, Self
 
-from orchestrator.config.schema import Cluster, RunConfig, SandboxSettings
+from orchestrator.config.schema import Cluster, RolloutLimits, RunConfig, SandboxSettings
 from orchestrator.errors import PrerequisiteError
 from orchestrator.types import GradeResult, Instance, Prediction, RolloutKey, SealedAnswer
 
+PATIENCE_EMULATED = 4.0
+"""How many times as long all that runs in an emulated sandbox may take."""
+BEFORE_AND_AFTER_S = 1800.0
+"""Of a rollout's sandbox: until its agent starts, and for its harvest."""
 MAX_OUTPUT_BYTES = 2_000_000
 """Kept of one command's output: half of it from the start, half from the end."""
 
@@ -51,12 +55,37 @@ class Assignment:
     sealed_answer: SealedAnswer | None = None
     """The gold answer; only for grades, and for agents that need the gold patch."""
     emulated: bool = False
-    """Whether the sandboxes' processors are emulated (`Host.emulated`)."""
+    """Its sandbox's platform is none of the host's own (`Host.emulated`): every program in it runs
+    slower."""
 
     @property
     def tests_limit_s(self) -> int:
         """How long the tests may run in a grade."""
         return self.config.cluster.grading.limit_s(self.emulated)
+
+    @property
+    def limits(self) -> RolloutLimits:
+        """The rollout's, as they hold on this host."""
+        return limits_on_host(self.config.rollout, self.emulated)
+
+
+def patience(seconds: float, emulated: bool) -> float:
+    """How long to wait in a sandbox for what takes `seconds` at most where nothing is emulated.
+
+    Every limit on what runs in a sandbox is written for a host of the sandbox's own architecture,
+    and goes through here. Emulated, the same commands take two to ten times as long, and a limit
+    that is met is a failure, or an agent's command that is killed, for no doing of the agent's.
+    """
+    return seconds * PATIENCE_EMULATED if emulated else seconds
+
+
+def limits_on_host(limits: RolloutLimits, emulated: bool) -> RolloutLimits:
+    """A command's limit is stretched where sandboxes are emulated: it is a bound on what a program
+    does, and a test suite that an agent could run natively must not be killed there. Steps and
+    tokens are the same everywhere, and so is the wall clock of the whole rollout, which is the
+    model's time for the most part."""
+    command_s = patience(limits.command_timeout_s, emulated)
+    return limits.model_copy(update={"command_timeout_s": command_s})
 
 
 @dataclass(frozen=True)
@@ -100,6 +129,10 @@ class SandboxSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     emulated: bool = False
 
+    def patience(self, seconds: float) -> float:
+        """`patience` in this sandbox."""
+        return patience(seconds, self.emulated)
+
     @classmethod
     def of(cls, assignment: Assignment, mounts: tuple[str, ...] = ()) -> SandboxSpec:
         """The sandbox of a rollout, with an agent's mounts beside the configuration's."""
@@ -119,7 +152,9 @@ class SandboxSpec:
             pids=settings.pids,
             network=settings.network,
             # an outage of the model server counts against no limit, and the sandbox outlives it
-            lifetime_s=config.rollout.time_limit_s + max_outage_s,
+            lifetime_s=config.rollout.time_limit_s
+            + max_outage_s
+            + patience(BEFORE_AND_AFTER_S, assignment.emulated),
             mounts=(*settings.mounts, *mounts),
             env=settings.env,
             emulated=assignment.emulated,
@@ -135,7 +170,7 @@ class SandboxSpec:
             cpus=grading.cpus,
             pids=grading.pids,
             network=grading.network,
-            lifetime_s=assignment.tests_limit_s + 3600,
+            lifetime_s=assignment.tests_limit_s + patience(3600, assignment.emulated),
         )
 
 
@@ -160,6 +195,10 @@ class Sandbox(Protocol):
 
     workdir: str
     """Absolute path of the repository inside the sandbox."""
+
+    def patience(self, seconds: float) -> float:
+        """How long to wait here for what takes `seconds` at most where nothing is emulated."""
+        ...
 
     def exec(
         self, command: str, timeout_s: float, *, max_bytes: int = MAX_OUTPUT_BYTES

@@ -151,9 +151,10 @@ def _apply(sandbox: Sandbox, patch: bytes) -> tuple[bool, str]:
 
 
 def _run(sandbox: Sandbox, command: str) -> ExecResult:
-    result = sandbox.exec(command, APPLY_TIMEOUT_S)
+    limit_s = sandbox.patience(APPLY_TIMEOUT_S)
+    result = sandbox.exec(command, limit_s)
     if result.timed_out:
-        raise HarnessUnavailable(f"`{command}` took over {APPLY_TIMEOUT_S} s")
+        raise HarnessUnavailable(f"`{command}` took over {limit_s:g} s")
     return result
 
 

@@ -32,13 +32,15 @@ class Tunnel(ClosesOnExit):
     def __init__(
         self, sandbox: Sandbox, python: str, command: Sequence[str], patience_s: float = 60.0
     ) -> None:
-        """Start `command` in the sandbox, with {port} where it wants its port, and wait for it.
+        """Start `command` in the sandbox, with {port} where it wants its port, and wait for it, for
+        `patience_s` where the sandbox is not emulated.
 
         `python` is an interpreter there, 3.7 or newer, that carries the bytes.
 
         Raises:
             SandboxUnavailable: the sandbox is gone, or the server did not start.
         """
+        patience_s, grace_s = sandbox.patience(patience_s), sandbox.patience(ENGINE_GRACE_S)
         source = Path(str(relay.__file__)).read_text(encoding="utf-8")
         self._stream: Stream = sandbox.attach(
             [python, "-I", "-c", source, str(patience_s), *command]
@@ -48,7 +50,7 @@ class Tunnel(ClosesOnExit):
         self._opened = 0
         self._lock = threading.Lock()  # several connections write into the one stream
         # an engine may take a command and never run it
-        patience = threading.Timer(patience_s + ENGINE_GRACE_S, self._stream.close)
+        patience = threading.Timer(patience_s + grace_s, self._stream.close)
         patience.start()
         try:
             _, kind, data = self._next_frame()

@@ -24,7 +24,8 @@ from orchestrator.bench.levels import Level, MeasuredAnswer
 from orchestrator.bench.target import Target
 from orchestrator.endpoint.fields import TOO_BUSY, Tokens, read_tokens
 from orchestrator.endpoint.metrics import ServerMetrics, parse_metrics
-from orchestrator.network.connections import network_errors, open_session
+from orchestrator.network.connections import network_errors, open_session, way_to
+from orchestrator.network.problems import answer_words
 
 TICK_S = 0.1
 WARM_UP_FACTOR = 4
@@ -287,12 +288,12 @@ async def ask(
             if reply.status in TOO_BUSY:
                 raise TooBusy
             if reply.status != 200:
-                raise NoAnswer(f"HTTP {reply.status}")
+                raise NoAnswer(answer_words(reply.status, location=reply.headers.get("Location")))
             return await _read(reply.content, sent)
     except TimeoutError:
         raise NoAnswer("timed out") from None
     except network_errors() as error:
-        raise NoAnswer(type(error).__name__) from None
+        raise NoAnswer(way_to(target.base_url).problem(error).what) from None
 
 
 async def _read(stream: aiohttp.StreamReader, sent: float) -> StreamedAnswer:

@@ -15,8 +15,9 @@ from orchestrator.endpoint.client import authorization
 from orchestrator.endpoint.fields import TOO_BUSY, with_profile
 from orchestrator.endpoint.metrics import ServerMetrics, metrics_url, parse_metrics
 from orchestrator.endpoint.serving import require_endpoint
-from orchestrator.errors import PrerequisiteError, one_line
-from orchestrator.network.connections import open_client, problem_words, way_to
+from orchestrator.errors import PrerequisiteError
+from orchestrator.network.connections import open_client, way_to
+from orchestrator.network.problems import answer_words
 
 UNKNOWN_CONTEXT = 32768
 """Tokens, where neither server nor profile says."""
@@ -120,14 +121,16 @@ def _complete(client: httpx.Client, base_url: str, body: dict[str, Any]) -> http
         try:
             reply = client.post(f"{base_url}/chat/completions", json=body, timeout=PROBE_TIMEOUT_S)
         except httpx.HTTPError as error:
+            way = way_to(base_url)
             raise PrerequisiteError(
-                f"{base_url} does not complete a chat{way_to(base_url)} ({problem_words(error)}).",
+                f"{base_url} does not complete a chat{way} ({way.problem(error).what}).",
                 "Look at the server's log; a hung engine still lists its models.",
             ) from None
         if reply.status_code == 200:
             return reply
         if reply.status_code not in TOO_BUSY:
-            problem = f"HTTP {reply.status_code}: {one_line(reply.text, 200)}"
+            where = reply.headers.get("Location")
+            problem = answer_words(reply.status_code, reply.text[:200], where)
             raise PrerequisiteError(f"{base_url} does not complete a chat ({problem}).")
         time.sleep(PROBE_DELAY_S)
     raise PrerequisiteError(

@@ -127,6 +127,10 @@ def _server_url(text: str) -> str:
         host, port = parts.hostname, parts.port
     except ValueError as error:  # brackets that don't close, a port that is no number
         raise ValueError(f"is no URL ({error}): write http://HOST:PORT/v1") from None
+    try:
+        (host or "").encode("idna").decode("idna")
+    except UnicodeError:  # a label that is empty, over 63 letters, or no Punycode
+        raise ValueError(f"{host!r} can be no host's name") from None
     if "@" in parts.netloc:
         raise ValueError("URLs stand in logs: put a key into api_key_env's variable")
     if parts.scheme not in ("http", "https") or not host or port == 0 or re.search(r"\s", url):

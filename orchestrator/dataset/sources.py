@@ -14,11 +14,13 @@ from orchestrator.config.load import DATASET_FILES
 from orchestrator.config.schema import Benchmark
 from orchestrator.dataset.rows import SourceRow
 from orchestrator.errors import ConfigError, PrerequisiteError, one_line
-from orchestrator.network.connections import environment_for, problem_words, way_to
+from orchestrator.network.connections import Way, environment_for, open_client, way_to
+from orchestrator.network.problems import Problem
 from orchestrator.text_files import kind_of, read_json, read_json_lines
 
 BUNDLED = {name: Path(__file__).parents[1] / name for name in ("demo", "smoke")}
 """The task repos that ship with this project, by the NAME of `bundled:NAME`."""
+HUB_TIMEOUT_S = 10.0
 
 
 def task_repo_of(benchmark: Benchmark) -> Path | None:
@@ -168,8 +170,23 @@ def _read_hub(benchmark: Benchmark) -> list[dict[str, Any]]:
     except (OSError, RuntimeError) as error:
         # the hub's client raises both its own errors and plain ones for "no network"
         name = benchmark.data_file or f"{benchmark.source.split('/')[-1]}-{benchmark.split}.parquet"
+        way = way_to(ENDPOINT)
+        problem = _why_no_hub(error, way)
         raise PrerequisiteError(
-            f"can't load {benchmark.source} from the Hugging Face hub{way_to(ENDPOINT)} "
-            f"({problem_words(error)}).",
-            f"Check the network, or pass --dataset-dir DIR with a folder that holds {name}.",
+            f"can't load {benchmark.source} from the Hugging Face hub, {ENDPOINT}{way} "
+            f"({problem.what}).",
+            f"{problem.cure or 'Check the network.'} Or pass --dataset-dir DIR with a folder that "
+            f"holds {name}.",
         ) from None
+
+
+def _why_no_hub(error: Exception, way: Way) -> Problem:
+    """What keeps the hub away. `datasets` drops the system's own error, so it is asked for anew."""
+    import httpx
+
+    try:
+        with open_client(way.url, timeout=HUB_TIMEOUT_S) as client:
+            client.head(way.url)
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as own:
+        return way.problem(own)
+    return way.problem(error)

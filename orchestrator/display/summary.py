@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
-from orchestrator.backends import Host
+from orchestrator.backends.base import Host, limits_on_host
 from orchestrator.config import RunConfig
 from orchestrator.driver.budget import Budget
 from orchestrator.driver.plan import Plan
@@ -58,12 +58,13 @@ def host_lines(config: RunConfig, budget: Budget, host: Host) -> Iterator[str]:
 
 def emulation_notice(config: RunConfig, host: Host) -> str:
     """What a person should know of sandboxes whose processors are emulated; else empty."""
-    limit_s = config.cluster.grading.limit_s(host.emulated)
+    if not host.emulated:
+        return ""
+    command_s = limits_on_host(config.rollout, host.emulated).command_timeout_s
     return (
-        f"{host.emulation}: emulated, several times slower; the tests of a grade get {limit_s} s, "
-        "and where they run longer the gold patch's show whether that was enough"
-        if host.emulated
-        else ""
+        f"{host.emulation}: emulated, several times slower. A command of the agent's gets "
+        f"{command_s:g} s, the tests of a grade {config.cluster.grading.limit_s(host.emulated)} s; "
+        "where they run longer, the gold patch's show whether that was enough"
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from contextlib import contextmanager
 from orchestrator.config.schema import RunConfig
 from orchestrator.errors import JournalError, one_line
 from orchestrator.journal import Journal, RunState
-from orchestrator.paths import RunPaths, write_atomic
+from orchestrator.paths import RunPaths, flush_to_drive, write_atomic
 from orchestrator.types import GradeResult, Prediction, RolloutKey, RolloutResult, patch_sha256
 from orchestrator.verdict import REPORT
 
@@ -61,7 +60,7 @@ def append_prediction(config: RunConfig, paths: RunPaths, result: RolloutResult)
     with open(paths.predictions, "a", encoding="utf-8", newline="") as file:
         file.write(_prediction_line(config, result.key.instance_id, result.patch))
         file.flush()
-        os.fsync(file.fileno())
+        flush_to_drive(file.fileno())
 
 
 def rewrite_predictions(config: RunConfig, paths: RunPaths, state: RunState) -> None:

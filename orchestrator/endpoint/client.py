@@ -26,6 +26,7 @@ from orchestrator.endpoint.fields import (
 )
 from orchestrator.endpoint.overflow import OVERFLOW_CODE
 from orchestrator.errors import EndpointUnavailable, InternalError, RequestRefused, one_line
+from orchestrator.network.problems import explain
 
 RESTART_S = 120.0
 """How long the gateway may be gone; its driver starts it again within seconds."""
@@ -101,7 +102,7 @@ class ChatClient:
                 if gone_since is None or not refused:
                     gone_since = time.monotonic()  # it was there until now
                 if time.monotonic() - gone_since > self._restart_s:
-                    problem = f"the gateway is gone ({type(error).__name__})"
+                    problem = f"the gateway is gone ({explain(error, url).what})"
                     raise EndpointUnavailable(problem) from error
                 self._sleep(POLL_S)
                 continue

@@ -23,7 +23,8 @@ from orchestrator.endpoint.fields import (
 )
 from orchestrator.endpoint.metrics import metrics_url, parse_serving_facts
 from orchestrator.errors import PrerequisiteError, one_line
-from orchestrator.network.connections import open_client, problem_words, way_to
+from orchestrator.network.connections import open_client, way_to
+from orchestrator.network.problems import answer_words, wants_https
 
 CANARY = "What is 17 * 23? Answer with the number alone."
 CANARY_TOKENS = 1024
@@ -43,15 +44,16 @@ def require_endpoint(model: Model, base_url: str, api_key: str = "") -> dict[str
         with open_client(base_url, timeout=SHORT_TIMEOUT_S) as client:
             reply = client.get(f"{base_url.rstrip('/')}/models", headers=authorization(api_key))
     except httpx.HTTPError as error:
+        problem = way.problem(error)
         raise PrerequisiteError(
-            f"the model server at {base_url} does not answer{way} ({problem_words(error)}).",
-            "Start it, or name another with --set model.endpoint.base_url=http://HOST:PORT/v1"
-            + ("; NO_PROXY names hosts that need no proxy." if way else "."),
+            f"the model server at {base_url} does not answer{way} ({problem.what}).",
+            f"{problem.cure or 'Start it.'} Another is named by "
+            "--set model.endpoint.base_url=http://HOST:PORT/v1"
+            + ("; NO_PROXY names hosts that need no proxy." if way.proxy else "."),
         ) from None
     if reply.status_code != 200:
-        raise PrerequisiteError(
-            f"{base_url} answers HTTP {reply.status_code}{way}.", _cure(reply, endpoint)
-        )
+        words = answer_words(reply.status_code, location=reply.headers.get("Location"))
+        raise PrerequisiteError(f"{base_url} answers {words}{way}.", _cure(reply, endpoint))
     try:
         served = {str(entry["id"]): entry for entry in reply.json()["data"]}
     except (ValueError, KeyError, TypeError):
@@ -72,8 +74,10 @@ def _cure(reply: httpx.Response, endpoint: Endpoint) -> str:
     if reply.status_code in (401, 403):
         return f"Put the key into ${endpoint.api_key_env or 'NAME'} (endpoint.api_key_env)."
     if reply.is_redirect:
-        target = reply.headers["Location"].removesuffix("/models")
+        target = str(reply.url.join(reply.headers["Location"])).removesuffix("/models")
         return f"It says that it is at {one_line(target)}: is that the base_url?"
+    if wants_https(reply.status_code, reply.text):
+        return "It is a port for HTTPS: write https:// in the base_url."
     return "Is it an OpenAI-compatible server, and does the URL end in /v1?"
 
 
@@ -99,11 +103,11 @@ def require_an_answer(model: Model, base_url: str, api_key: str = "") -> dict[st
             )
     except httpx.HTTPError as error:
         raise PrerequisiteError(
-            f"{base_url} does not complete a chat{way} ({problem_words(error)}).", cure
+            f"{base_url} does not complete a chat{way} ({way.problem(error).what}).", cure
         ) from None
     answer, _ = read_json(reply.content)
     words = error_text(answer) if answer is not None else reply.text
-    problem = f"HTTP {reply.status_code}: {one_line(words)}"
+    problem = answer_words(reply.status_code, words, reply.headers.get("Location"))
     if reply.status_code == 200:
         problem = why_no_completion(answer)
     if problem:

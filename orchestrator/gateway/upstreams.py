@@ -33,12 +33,13 @@ from orchestrator.gateway.events import (
 )
 from orchestrator.gateway.states import Probed
 from orchestrator.network.connections import (
+    Way,
     network_errors,
     no_connection,
     open_session,
-    problem_words,
     way_to,
 )
+from orchestrator.network.problems import answer_words
 
 LARGE_BODY_BYTES = 2**20
 CONNECT_TIMEOUT_S = 10.0
@@ -100,9 +101,9 @@ class EventStream:
     """A streamed answer whose first event is there already."""
 
     def __init__(
-        self, response: aiohttp.ClientResponse, events: AsyncIterator[bytes], way: str
+        self, response: aiohttp.ClientResponse, events: AsyncIterator[bytes], way: Way
     ) -> None:
-        """`way` stands behind problems: which proxy they came through."""
+        """`way` leads to its server."""
         self._response = response
         self._events = events
         self._way = way
@@ -154,7 +155,7 @@ class Upstreams:
         """One chat completion, or a refusal. Raises Lost or Busy."""
         with _network_errors_as_lost(self._ways[url]):
             async with await self._post(url, data=_payload(body)) as response:
-                return answer_of(response.status, await _read(response))
+                return await _answer_of(response)
 
     async def stream(self, url: str, body: bytes) -> EventStream | UpstreamAnswer:
         """One streamed chat completion, or a refusal in its place. Raises Lost or Busy.
@@ -166,7 +167,7 @@ class Upstreams:
             response = await self._post(url, data=_payload(body))
             try:
                 if response.status != 200:
-                    return answer_of(response.status, await _read(response))
+                    return await _answer_of(response)
                 events = split_events(response.content.iter_any())
                 first = await after_comments(events)
                 if not is_event(first):
@@ -191,13 +192,13 @@ class Upstreams:
         try:
             timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
             async with await self._post(url, json=body, timeout=timeout) as response:
-                probed = _probed(response.status, await _read(response))
+                probed = _probed(response, await _read(response))
         except network_errors(Lost, ValueError) as error:
             is_late = isinstance(error, TimeoutError) and not isinstance(error, no_connection())
-            probed = Probed(problem_words(error), is_clear=not is_late)
+            probed = Probed(self._ways[url].problem(error).what, is_clear=not is_late)
         if not probed.problem:
             return probed
-        return replace(probed, problem=probed.problem + self._ways[url])
+        return replace(probed, problem=f"{probed.problem}{self._ways[url]}")
 
     async def metrics(self, url: str) -> ServerMetrics | None:
         """What the server's /metrics say; None where it has none of vLLM's, or does not answer."""
@@ -228,14 +229,17 @@ def answer_of_error(body: bytes) -> UpstreamAnswer:
     return UpstreamAnswer(_own_status(data), body, data)
 
 
-def answer_of(status: int, raw: bytes, otherwise: str = "") -> UpstreamAnswer:
+def answer_of(
+    status: int, raw: bytes, otherwise: str = "", location: str | None = None
+) -> UpstreamAnswer:
     """A completion or a refusal. Raises Lost or Busy, for errors that may pass.
 
-    `otherwise` says what is wrong with an answer of HTTP 200 that is a completion.
+    `otherwise` says what is wrong with an answer of HTTP 200 that is a completion, `location` where
+    to another one redirects.
     """
     data, is_strict = read_json(raw)
     answer = UpstreamAnswer(status, raw if is_strict else json.dumps(data).encode(), data)
-    why = f"HTTP {status}: {answer.words[:200]}"
+    why = answer_words(status, answer.words[:200], location)
     if status == 200:
         why = why_no_completion(answer.data) or otherwise
         if not why:
@@ -259,6 +263,11 @@ def _own_status(data: Any) -> int:
     return code if isinstance(code, int) and 400 <= code < 600 else 502
 
 
+async def _answer_of(response: aiohttp.ClientResponse) -> UpstreamAnswer:
+    where = response.headers.get("Location")
+    return answer_of(response.status, await _read(response), location=where)
+
+
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     """The whole body. Raises Lost where it does not end."""
     body = bytearray()
@@ -270,24 +279,23 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 
 @contextlib.contextmanager
-def _network_errors_as_lost(way: str) -> Iterator[None]:
+def _network_errors_as_lost(way: Way) -> Iterator[None]:
     """Errors of the network as Lost; behind every problem stands the way to the server."""
     try:
         yield
     except no_connection() as error:
-        raise Unreachable(problem_words(error) + way) from error
+        raise Unreachable(f"{way.problem(error).what}{way}") from error
     except (Lost, Busy) as error:
-        if not way:
-            raise
         raise type(error)(f"{error}{way}", error.answer) from error
     except network_errors(ValueError) as error:  # ValueError: redirected to what is no address
-        raise Lost(problem_words(error) + way) from error
+        raise Lost(f"{way.problem(error).what}{way}") from error
 
 
-def _probed(status: int, raw: bytes) -> Probed:
-    if status == 200:
+def _probed(response: aiohttp.ClientResponse, raw: bytes) -> Probed:
+    if response.status == 200:
         return Probed(why_no_completion(read_json(raw)[0]))
-    return Probed(f"HTTP {status}", is_clear=status not in TOO_BUSY)
+    words = answer_words(response.status, location=response.headers.get("Location"))
+    return Probed(words, is_clear=response.status not in TOO_BUSY)
 
 
 def _payload(body: bytes) -> bytes | io.BytesIO:

@@ -27,6 +27,7 @@ from orchestrator.journal.records import (
 )
 from orchestrator.journal.schema import DDL, READABLE, VERSION, migration
 from orchestrator.journal.views import RunState, SessionRow
+from orchestrator.paths import flush_folder
 from orchestrator.types import (
     Decision,
     FailureKind,
@@ -66,6 +67,7 @@ class Journal:
             with closing(_connect(unfinished)) as connection, connection:
                 _lay_out(connection, run_id, instances)
             unfinished.rename(path)
+            flush_folder(path.parent)
             return cls(path, _connect(path))
 
     @classmethod
@@ -190,6 +192,9 @@ def _connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
     if not read_only:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        # on macOS alone these do something: `flush_to_drive` says what
+        connection.execute("PRAGMA fullfsync = ON")
+        connection.execute("PRAGMA checkpoint_fullfsync = ON")
         connection.execute("PRAGMA foreign_keys = ON")
     return connection
 

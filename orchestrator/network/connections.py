@@ -10,21 +10,16 @@ import os
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import PrerequisiteError, one_line
-from orchestrator.network.proxies import find_proxy
+from orchestrator.network.problems import WANTS_LOGIN, Problem, explain
+from orchestrator.network.proxies import Proxy, find_proxy
 
 if TYPE_CHECKING:
     import aiohttp
     import httpx
-
-UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
-NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
-"""What OpenSSL says where the other side speaks no TLS."""
-WANTS_LOGIN = "the proxy wants a login (HTTP 407): http://USER:PASSWORD@HOST:PORT"
-NO_SUCH_NAME = ("Name or service not known", "nodename nor servname", "No address associated")
-NAME_SERVER = "Temporary failure in name resolution"
 
 
 def open_client(url: str, **settings: Any) -> httpx.Client:
@@ -90,10 +85,26 @@ def no_connection() -> tuple[type[Exception], ...]:
     return (*refused, *of_socks)
 
 
-def way_to(url: str) -> str:
-    """` through the proxy … of HTTP_PROXY`, to stand behind a problem; empty without a proxy."""
-    proxy = find_proxy(url)
-    return f" through {proxy}" if proxy else ""
+@dataclass(frozen=True)
+class Way:
+    """How a URL is asked. As text: ` through the proxy … of HTTP_PROXY`, to stand behind a problem;
+    empty without a proxy."""
+
+    url: str
+    proxy: Proxy | None
+
+    def __str__(self) -> str:
+        return f" through {self.proxy}" if self.proxy else ""
+
+    def problem(self, error: BaseException) -> Problem:
+        """What kept an answer away."""
+        asked = self.proxy.url if self.proxy else self.url
+        return explain(error, asked, is_proxy=self.proxy is not None)
+
+
+def way_to(url: str) -> Way:
+    """Raises PrerequisiteError where the environment's proxy can't be used."""
+    return Way(url, find_proxy(url))
 
 
 @contextmanager
@@ -110,14 +121,14 @@ def environment_for(url: str) -> Iterator[None]:
     for name in before:
         if name.lower() in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
             del os.environ[name]
-    if proxy is not None:
-        os.environ["ALL_PROXY"] = proxy.url
+    # one of them is set in any case, or libraries would read the system's settings (macOS)
+    name, value = ("ALL_PROXY", proxy.url) if proxy else ("NO_PROXY", "*")
+    os.environ[name] = value
     try:
         yield
     finally:
+        del os.environ[name]
         os.environ.update(before)
-        if "ALL_PROXY" not in before:
-            os.environ.pop("ALL_PROXY", None)
 
 
 def require_way(url: str) -> None:
@@ -153,24 +164,6 @@ def trusted() -> ssl.SSLContext:
             f"({one_line(error.strerror or error, 80)}).",
             "Correct the path, or unset it.",
         ) from None
-
-
-def problem_words(error: BaseException) -> str:
-    """What kept an answer away, in one line: `no answer in time`, `ConnectError: …`."""
-    words = one_line(error, 200)
-    if "Proxy Authentication Required" in words or WANTS_LOGIN in words:
-        return WANTS_LOGIN
-    if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
-        return "no answer in time"
-    if UNTRUSTED in words:
-        return "its certificate is not trusted here; SSL_CERT_FILE names a file with those that are"
-    if any(sign in words for sign in NO_TLS):
-        return "it speaks no TLS: http:// is wanted, not https://"
-    if any(sign in words for sign in NO_SUCH_NAME):
-        return "there is no host of this name"
-    if NAME_SERVER in words:
-        return "no name server answers"
-    return f"{type(error).__name__}: {words}".removesuffix(": ")
 
 
 def _require_no_login(response: httpx.Response) -> None:

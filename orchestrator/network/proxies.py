@@ -2,7 +2,8 @@
 
 The environment says, by curl's conventions: `http_proxy`, `https_proxy`, else `all_proxy`, and the
 exceptions in `no_proxy`; the lower-case name goes first. Where it names no proxy, the system's own
-settings count (macOS). What is on this host never goes through a proxy.
+settings count (macOS), with the exceptions of both. What is on this host never goes through a
+proxy.
 
 An entry of NO_PROXY is a host (which covers names below it), `.suffix`, a pattern with `*`, an
 address or a range of them (`10.0.0.0/8`, `fd00::/8`), each with `:PORT` where only that is meant.
@@ -16,11 +17,11 @@ import ipaddress
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from urllib import request
 from urllib.parse import quote, unquote, urlsplit
-from urllib.request import getproxies, getproxies_environment, proxy_bypass
 
 from orchestrator.errors import PrerequisiteError, one_line
 
@@ -70,7 +71,8 @@ def find_proxy(url: str, environment: Mapping[str, str] | None = None) -> Proxy 
         variable, value = _setting(given, name)
         if value:
             return _parse(value, variable)
-    if environment is None and not getproxies_environment():
+    names_one = any(_setting(given, f"{kind}_proxy")[1] for kind in DEFAULT_PORTS)
+    if environment is None and not names_one:
         return _system_proxy(scheme, host)
     return None
 
@@ -158,11 +160,15 @@ def _addresses(host: str) -> tuple[IpAddress, ...]:
 
 
 def _system_proxy(scheme: str, host: str) -> Proxy | None:
-    settings = getproxies()
+    """By the settings of macOS, its exceptions too. No other system has any that Python reads."""
+    read: Callable[[], dict[str, str]] | None = getattr(request, "getproxies_macosx_sysconf", None)
+    if read is None:
+        return None
+    settings = read()
     value = settings.get(scheme)
     if not value and "socks" in settings:  # written there as if it were an HTTP proxy
         value = f"socks5://{settings['socks'].rpartition('://')[2]}"
-    if not value or proxy_bypass(host):
+    if not value or request.proxy_bypass_macosx_sysconf(host):  # type: ignore[attr-defined]
         return None
     return _parse(value, SYSTEM)
 

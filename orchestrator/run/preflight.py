@@ -75,9 +75,11 @@ def api_key(config: RunConfig) -> str:
     name = config.model.endpoint.api_key_env if config.model else None
     if not name:
         return ""
-    key = os.environ.get(name)
+    key = os.environ.get(name, "").strip()  # a file's line break comes along easily
     if not key:
         raise PrerequisiteError(f"${name} is not set.", "Put the endpoint's key there.")
+    if not (key.isascii() and key.isprintable()):
+        raise PrerequisiteError(f"${name} holds what no header of HTTP can.", "Copy the key anew.")
     return key
 
 

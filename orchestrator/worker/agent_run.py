@@ -62,10 +62,9 @@ class AgentRun:
         self._output_dir = output_dir
         self._agent = agent
         self._link = Link(request.base_url, request.api_key)
-        config = request.assignment.config
-        model = config.model
+        model = request.assignment.config.model
         context_length = model.context_length if model else None
-        self.budget = Budget(config.rollout, self._link.held_s, context_length)
+        self.budget = Budget(request.assignment.limits, self._link.held_s, context_length)
         self._outcome: Outcome | None = None
         self._error: BaseException | None = None
         self._steps_sent = 0
@@ -204,11 +203,12 @@ class AgentRun:
         self._is_renewed = True
 
     def _runs_commands(self) -> bool:
+        limit_s = self._sandbox.patience(PROBE_TIMEOUT_S)
         for probe in range(PROBES):
             if probe:
                 time.sleep(PROBE_EVERY_S)
             try:
-                result = self._sandbox.exec("echo it works", PROBE_TIMEOUT_S)
+                result = self._sandbox.exec("echo it works", limit_s)
             except SandboxUnavailable:
                 continue
             if result.text == "it works\n":

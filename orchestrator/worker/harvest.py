@@ -110,6 +110,6 @@ def _diff(sandbox: Sandbox, baseline: Baseline, form: str) -> tuple[bytes, tuple
 def _run(sandbox: Sandbox, arguments: list[str], max_bytes: int = 100_000) -> ExecResult:
     """What the script prints. It comes from here: the one in the sandbox is within reach there."""
     command = f"set -- {shlex.join(arguments)}\n{SNAPSHOT.read_text(encoding='utf-8')}"
-    result = sandbox.exec(command, GIT_TIMEOUT_S, max_bytes=max_bytes)
+    result = sandbox.exec(command, sandbox.patience(GIT_TIMEOUT_S), max_bytes=max_bytes)
     before, mark, said = result.output.partition(MARK)
     return replace(result, output=said if mark else before)

@@ -99,6 +99,9 @@ class Hangs:
 
     def write_file(self, path: str, data: bytes) -> None: ...
 
+    def patience(self, seconds: float) -> float:
+        return seconds
+
     def exec(self, command: str, timeout_s: float, **_: Any) -> ExecResult:
         hangs = command.startswith(self._command)
         return ExecResult(b"", 137 if hangs else 1, timed_out=hangs)

@@ -234,3 +234,32 @@ def test_a_proxy_that_can_not_be_meant_is_named_and_the_hub_not_asked(
 
     with pytest.raises(PrerequisiteError, match="https_proxy is 'nonsense://"):
         load("SWE-bench/of-the-hub")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("hub", "says"),
+    [
+        ("http://127.0.0.1:9", "nothing listens at 127.0.0.1, port 9"),
+        ("http://no-such-hub.invalid", "there is no host of this name, 'no-such-hub.invalid'"),
+        ("https://hub..org", "UnicodeError"),
+        ("hub.org", "UnsupportedProtocol"),
+    ],
+)
+def test_a_hub_that_does_not_answer_is_told_with_its_address_and_the_systems_words(
+    hub: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    def fail(*_: object, **__: object) -> None:
+        raise ConnectionError("Couldn't reach 'a/b' on the Hub (ConnectError)") from None
+
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub)
+
+    with pytest.raises(PrerequisiteError, match="--dataset-dir") as caught:
+        load("SWE-bench/of-the-hub")
+
+    assert f"hub, {hub} (" in caught.value.what
+    assert says in caught.value.what
+    assert "ConnectError" not in str(caught.value)

@@ -108,14 +108,15 @@ def test_instances_without_a_prediction_are_nothing_to_go_on_with(make_config: M
     assert "go on with" not in summarized(config, one_missing, EXIT_FAILURES_LEFT)
 
 
-def test_emulation_is_told_with_the_limit_of_tests(make_config: MakeConfig) -> None:
+def test_emulation_is_told_with_the_limits_that_hold_there(make_config: MakeConfig) -> None:
     config = make_config("nop", {"cluster.grading.emulated_timeout_s": 7200})
     plan = Plan((key_of("a"),), (), 0)
 
     said = announced(config, plan, EMULATED)
 
     assert (
-        "linux/amd64 images on a linux/arm64 engine, OrbStack: emulated, several times slower; "
-        "the tests of a grade get 7200 s"
+        "linux/amd64 images on a linux/arm64 engine, OrbStack: emulated, several times slower. "
+        f"A command of the agent's gets {4 * config.rollout.command_timeout_s:g} s, the tests of a "
+        "grade 7200 s"
     ) in said
     assert "emulated" not in announced(config, plan, CONTAINERS)

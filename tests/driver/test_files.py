@@ -10,6 +10,7 @@ import pytest
 from support.rows import failed, graded, instances, key_of, rolled, state
 
 from orchestrator.config import RunConfig
+from orchestrator.driver import files
 from orchestrator.driver.files import (
     append_prediction,
     disk_errors_as_journal_errors,
@@ -60,6 +61,17 @@ def test_a_failures_folder_holds_no_patch_that_could_be_graded(paths: RunPaths) 
     assert {p.name for p in folder.iterdir()} == {"partial.diff", "result.json"}
     summary = json.loads((folder / "result.json").read_bytes())
     assert summary["failure"]["kind"] == "interrupted"
+
+
+def test_a_power_cut_on_a_mac_takes_no_prediction(
+    paths: RunPaths, demo_config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[int] = []
+    monkeypatch.setattr(files, "flush_to_drive", lambda fd: flushed.append(os.fstat(fd).st_size))
+
+    append_prediction(demo_config, paths, rolled("a", patch=PATCH))
+
+    assert flushed == [paths.predictions.stat().st_size], "after its whole line is written"
 
 
 def test_a_prediction_has_the_official_keys_and_its_patch_unchanged(

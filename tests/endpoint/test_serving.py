@@ -48,7 +48,7 @@ def test_another_model_there_is_named(start: Start) -> None:
 @pytest.mark.parametrize(
     ("base_url", "says"),
     [
-        (NOWHERE, "Connection refused"),
+        (NOWHERE, "Connection refused: nothing listens at 127.0.0.1, port 9"),
         ("http://[::1]:9/v1", ""),
         ("http://no-such-host.invalid/v1", "no host of this name"),
     ],
@@ -100,13 +100,29 @@ def test_a_server_that_is_no_api_is_a_prerequisite_with_its_cure(
         require_endpoint(model_at(NOWHERE), web_page(status))
 
 
-def test_a_server_that_has_moved_says_where_to(web_page: Callable[..., str]) -> None:
-    moved = web_page("301 Moved\r\nLocation: https://gpu:8000/v1/models")
+@pytest.mark.parametrize("status", ["301 Moved", "307 Temporary Redirect", "308 For Good"])
+def test_a_server_that_has_moved_says_where_to(web_page: Callable[..., str], status: str) -> None:
+    moved = web_page(f"{status}\r\nLocation: https://gpu:8000/v1/models")
+    words = f"HTTP {status[:3]} to https://gpu:8000/v1/models"
 
-    with pytest.raises(PrerequisiteError, match=r"HTTP 301.* at https://gpu:8000/v1: "):
+    with pytest.raises(PrerequisiteError, match=rf"{words}\. .* at https://gpu:8000/v1: "):
         require_endpoint(model_at(NOWHERE), moved)
-    with pytest.raises(PrerequisiteError, match="HTTP 301"):
+    with pytest.raises(PrerequisiteError, match=words):
         require_an_answer(model_at(NOWHERE), moved)
+
+
+def test_a_redirect_to_a_path_alone_names_the_whole_address(web_page: Callable[..., str]) -> None:
+    moved = web_page("307 Temporary Redirect\r\nLocation: /api/v1/models")
+
+    with pytest.raises(PrerequisiteError, match=r"at http://127\.0\.0\.1:\d+/api/v1: "):
+        require_endpoint(model_at(NOWHERE), moved)
+
+
+def test_http_to_a_port_that_wants_https_is_told_so(web_page: Callable[..., str]) -> None:
+    page = web_page("400 Bad Request", "The plain HTTP request was sent to HTTPS port")
+
+    with pytest.raises(PrerequisiteError, match="write https:// in the base_url"):
+        require_endpoint(model_at(NOWHERE), page)
 
 
 PAGES = [

@@ -12,7 +12,7 @@ import pytest
 from support.rows import graded, key_of, rolled
 
 from orchestrator.errors import JournalError
-from orchestrator.journal import Journal, read_journal
+from orchestrator.journal import Journal, read_journal, store
 from orchestrator.types import (
     Choice,
     Decision,
@@ -268,3 +268,16 @@ def test_a_journal_of_before_decisions_takes_one(
     with Journal.open(path) as opened:
         assert opened.state().decisions == (DECISION,)
         assert len(opened.state().rollouts) == 1
+
+
+def test_a_power_cut_on_a_mac_takes_no_row(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[Path] = []
+    monkeypatch.setattr(store, "flush_folder", flushed.append)
+    path.parent.mkdir()
+
+    with Journal.create(path, "r1", INSTANCES) as journal:
+        pragmas = ("synchronous", "fullfsync", "checkpoint_fullfsync")
+        held = [journal._db.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas]
+
+    assert held == [2, 1, 1]  # 2 is FULL
+    assert flushed == [path.parent], "its name is on the drive when it exists"

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
+from urllib import request
 
 import aiohttp
 import httpx
 import pytest
+import requests
 from support.fake_proxy import FakeProxy
 
+import orchestrator
 from orchestrator.errors import PrerequisiteError
 from orchestrator.network.connections import (
     environment_for,
     network_errors,
     open_client,
     open_session,
-    problem_words,
     require_way,
     way_to,
 )
@@ -90,7 +95,7 @@ def problem(kind: str, url: str) -> str:
     """What keeps the page at a URL away."""
     with pytest.raises(network_errors(httpx.HTTPError)) as caught:
         get(kind, url)
-    return problem_words(caught.value)
+    return way_to(url).problem(caught.value).what
 
 
 @Kinds
@@ -118,7 +123,59 @@ def test_a_server_is_asked_through_the_proxy_that_the_environment_names(
         assert get(kind, "http://gpu:8000/v1") == PAGE
         assert proxy.asked == [asked], "the name goes to the proxy as it is"
         assert proxy.logins == ["me:s@crt" if "socks" in scheme else "Basic bWU6c0BjcnQ="]
-        assert way_to("http://gpu:8000/v1").endswith(f"***@{proxy.place} of {variable}")
+        assert str(way_to("http://gpu:8000/v1")).endswith(f"***@{proxy.place} of {variable}")
+
+
+@Kinds
+def test_preflight_and_gateway_take_a_macs_proxy_and_its_exceptions_alike(
+    kind: str, server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeProxy(server.server_port) as proxy:
+        settings = {"http": f"http://{proxy.place}"}
+        monkeypatch.setattr(request, "getproxies_macosx_sysconf", lambda: settings, raising=False)
+        monkeypatch.setattr(
+            request,
+            "proxy_bypass_macosx_sysconf",
+            lambda host: host == "spark.local",
+            raising=False,
+        )
+        monkeypatch.setattr(socket, "getaddrinfo", _no_name)
+
+        assert get(kind, "http://gpu:8000/v1") == PAGE
+        assert proxy.asked == ["http gpu:8000"]
+        assert "no host of this name, 'spark.local'" in problem(kind, "http://spark.local:8000/v1")
+        assert proxy.asked == ["http gpu:8000"]
+
+
+_getaddrinfo = socket.getaddrinfo
+
+
+def _no_name(host: str, *given: Any, **more: Any) -> Any:
+    if host == "spark.local":
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+    return _getaddrinfo(host, *given, **more)
+
+
+OWN_CLIENTS = {
+    "network/connections.py": "chooses the way",
+    "endpoint/client.py": "asks the gateway, which no proxy lies before",
+    "gateway/link.py": "asks the gateway",
+}
+
+
+def test_nobody_else_makes_a_client_that_would_find_its_own_way() -> None:
+    makes = re.compile(
+        r"\b(httpx\.(Async)?Client|aiohttp\.ClientSession|requests\.(get|post|Session)|urlopen|"
+        r"httpx\.(get|post|head|stream))\("
+    )
+    package = Path(orchestrator.__file__).parent
+    found = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if makes.search(path.read_text(encoding="utf-8"))
+    }
+
+    assert found == set(OWN_CLIENTS)
 
 
 @Kinds
@@ -130,7 +187,7 @@ def test_this_host_is_asked_directly_whatever_the_environment_says(
 
     for host in ("127.0.0.1", "localhost"):
         assert get(kind, f"http://{host}:{server.server_port}") == PAGE
-    assert way_to("http://localhost") == ""
+    assert str(way_to("http://localhost")) == ""
 
 
 @Kinds
@@ -218,5 +275,6 @@ def test_others_who_read_the_environment_find_one_proxy_and_no_exceptions(
     with environment_for("https://hub"):
         assert seen() == {"ALL_PROXY": "http://proxy:1"}
     with environment_for("https://inside"):
-        assert seen() == {}
+        assert seen() == {"NO_PROXY": "*"}, "or they would read a Mac's settings"
+        assert requests.utils.should_bypass_proxies("https://inside", None)
     assert dict(os.environ) == before

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
+from collections.abc import Callable
+from urllib import request
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -12,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import PrerequisiteError
-from orchestrator.network import proxies
 from orchestrator.network.proxies import find_proxy, is_this_host, without_login
 
 PROXY = "http://proxy:3128"
@@ -195,15 +196,31 @@ def test_an_exception_covers_nothing_else(place: str, no_proxy: str) -> None:
     assert url_of(f"http://{place}/v1", http_proxy=PROXY, no_proxy=no_proxy) == PROXY
 
 
-def test_where_the_environment_names_none_the_systems_settings_count(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def mac(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`mac(proxies, exceptions)`: the network settings of a Mac, as Python reads them there."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    # as urllib reads macOS's: SOCKS too is written with http there
-    monkeypatch.setattr(proxies, "getproxies", lambda: {"https": PROXY, "socks": "http://s:1080"})
-    monkeypatch.setattr(proxies, "proxy_bypass", lambda host: host == "inside")
+
+    def set_up(settings: dict[str, str], *exceptions: str, simple: bool = False) -> None:
+        def is_bypassed(host: str) -> bool:
+            excepted = {"exclude_simple": simple, "exceptions": exceptions}
+            return bool(request._proxy_bypass_macosx_sysconf(host, excepted))  # type: ignore[attr-defined]
+
+        monkeypatch.setattr(
+            request, "getproxies_macosx_sysconf", lambda: dict(settings), raising=False
+        )
+        monkeypatch.setattr(request, "proxy_bypass_macosx_sysconf", is_bypassed, raising=False)
+
+    return set_up
+
+
+def test_where_the_environment_names_none_the_systems_settings_count(
+    mac: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # SOCKS too is written with http there
+    mac({"https": PROXY, "socks": "http://s:1080"}, "inside")
 
     assert str(find_proxy("https://gpu/v1")) == f"the proxy {PROXY} of the system's settings"
     assert str(find_proxy("http://gpu/v1")).startswith("the proxy socks5://s:1080 of ")
@@ -212,6 +229,54 @@ def test_where_the_environment_names_none_the_systems_settings_count(
     monkeypatch.setenv("HTTPS_PROXY", "http://mine:1")
     assert str(find_proxy("https://gpu/v1")) == "the proxy http://mine:1 of HTTPS_PROXY"
     assert find_proxy("http://gpu/v1") is None
+
+
+@pytest.mark.parametrize(
+    ("host", "exception"),
+    [
+        ("spark.local", "*.local"),
+        ("spark.tail1234.ts.net", "*.ts.net"),
+        ("169.254.7.7", "169.254/16"),
+        ("100.100.1.2", "100.64.0.0/10"),
+        ("192.168.1.5", "192.168.1.5"),
+        ("10.1.2.3", "10"),
+    ],
+)
+def test_a_server_among_a_macs_exceptions_is_asked_directly(
+    mac: Callable[..., None], host: str, exception: str
+) -> None:
+    mac({"http": PROXY, "https": PROXY}, "nothing.else", exception)
+
+    for scheme in ("http", "https"):
+        assert find_proxy(f"{scheme}://{host}:8000/v1") is None
+        assert find_proxy(f"{scheme}://gpu.example.invalid:8000/v1") is not None
+
+
+def test_a_mac_may_except_all_names_without_a_dot(mac: Callable[..., None]) -> None:
+    mac({"http": PROXY}, simple=True)
+
+    assert find_proxy("http://spark:8000/v1") is None
+    assert find_proxy("http://spark.lan:8000/v1") is not None
+
+
+def test_exceptions_in_the_environment_and_a_macs_settings_add_up(
+    mac: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mac({"http": PROXY}, "*.local")
+    monkeypatch.setenv("NO_PROXY", "spark")
+
+    assert find_proxy("http://spark:8000/v1") is None
+    assert find_proxy("http://gpu.local:8000/v1") is None
+    assert str(find_proxy("http://gpu:8000/v1")) == f"the proxy {PROXY} of the system's settings"
+
+
+def test_no_other_system_has_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.delattr(request, "getproxies_macosx_sysconf", raising=False)
+
+    assert find_proxy("http://gpu:8000/v1") is None
 
 
 def test_a_proxy_as_text_names_its_variable_and_no_login() -> None:

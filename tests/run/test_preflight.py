@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.run.preflight import (
     Checked,
     Serving,
+    api_key,
     check_prerequisites,
     free_disk_gb,
     require_disk,
@@ -245,3 +247,25 @@ def test_the_disk_is_that_of_the_nearest_folder_that_exists(
     with pytest.raises(PrerequisiteError, match=rf"{tmp_path} has .* GB free"):
         require_disk(make_config("nop", NO_DISK), deep)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("given", [" sk-1 ", "sk-1\n", "sk-1\r\n"])
+def test_a_line_break_of_a_file_is_no_part_of_the_key(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv("KEY_OF_THIS_TEST", given)
+    config = make_config("mini", {"model.endpoint.api_key_env": "KEY_OF_THIS_TEST"})
+
+    assert api_key(config) == "sk-1"
+
+
+@pytest.mark.parametrize("given", ["schlüssel", "ключ", "sk\n1", "sk-1\x7f", "sk\ud8001", "sk’1"])
+def test_a_key_that_no_header_can_hold_is_told_before_the_night(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setattr(os, "environ", os.environ.copy() | {"KEY_OF_THIS_TEST": given})
+    config = make_config("mini", {"model.endpoint.api_key_env": "KEY_OF_THIS_TEST"})
+
+    with pytest.raises(PrerequisiteError, match="KEY_OF_THIS_TEST holds what no header") as caught:
+        api_key(config)
+    assert given not in str(caught.value)

@@ -121,6 +121,9 @@ class Box:
             self.close()
             raise SandboxUnavailable(f"{spec.key.instance_id}: {done.stderr[-300:]}")
 
+    def patience(self, seconds: float) -> float:
+        return seconds
+
     def exec(
         self, command: str, timeout_s: float, *, max_bytes: int = MAX_OUTPUT_BYTES
     ) -> ExecResult:

@@ -6,9 +6,9 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from support.local_gateway import LocalGateway, model_at
@@ -19,12 +19,15 @@ from orchestrator.agents import Agent
 from orchestrator.agents.base import SimpleAgent
 from orchestrator.agents.context import AgentContext
 from orchestrator.agents.nop import NopKind
+from orchestrator.backends import Sandbox
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.errors import AgentCrashed, EndpointUnavailable, SandboxUnavailable
 from orchestrator.gateway.messages import Requested
 from orchestrator.scripted.endpoint import ScriptedEndpoint
 from orchestrator.types import FailureKind, Instance, Outcome, RequestResult, RolloutResult
+from orchestrator.worker.agent_run import AgentRun
+from orchestrator.worker.harvest import Baseline
 from orchestrator.worker.messages import Progress
 from orchestrator.worker.rollout import roll_out
 
@@ -123,6 +126,22 @@ def test_a_model_that_is_too_slow_ends_the_rollout_at_its_time_limit(
     assert not result.record.salvaged
     (asked,) = server.gateway.wait_for(Requested)
     assert asked.request.result is RequestResult.ABANDONED
+
+
+def test_an_agents_commands_have_longer_in_an_emulated_sandbox(
+    make_config: MakeConfig, instance: Instance, tmp_path: Path
+) -> None:
+    config = make_config("mini", {"rollout.command_timeout_s": 30})
+    request = rollout_request(config, instance, "docker", tmp_path, base_url="http://gateway")
+
+    def limits(emulated: bool) -> tuple[float, float]:
+        assignment = replace(request.assignment, emulated=emulated)
+        asked = replace(request, assignment=assignment)
+        run = AgentRun(asked, cast(Agent, None), cast(Sandbox, None), Baseline("", ""), tmp_path)
+        return run.budget.command_timeout_s(), run.budget.limits.time_limit_s
+
+    assert limits(False) == (30, config.rollout.time_limit_s)
+    assert limits(True) == (120, config.rollout.time_limit_s)
 
 
 @pytest.mark.slow

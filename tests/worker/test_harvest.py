@@ -143,6 +143,9 @@ class FullDisk:
 
     workdir = "/testbed"
 
+    def patience(self, seconds: float) -> float:
+        return seconds
+
     def exec(self, command: str, timeout_s: float, *, max_bytes: int = 0) -> ExecResult:
         return ExecResult(b"SNAPSHOT\nerror: No space left on device\n", 128)
 

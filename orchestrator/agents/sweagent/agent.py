@@ -23,7 +23,8 @@ from orchestrator.text import writable
 from orchestrator.types import Outcome
 
 MAX_COMMAND_S = 240.0
-"""SWE-ReX's client gives up on an answer after five minutes."""
+"""SWE-ReX's client gives up on an answer after five minutes (`shell.ANSWER_S`), four times as
+many where the sandbox is emulated."""
 
 
 class SweAgent:
@@ -88,9 +89,10 @@ class SweAgent:
     def _request(self, context: AgentContext, server: SandboxServer) -> dict[str, Any]:
         assert self._installation is not None
         tools, settings = self._installation.paths.tools, self._settings
+        most_s = context.sandbox.patience(MAX_COMMAND_S)
         config = settings.model_dump(mode="json") | {
             "bundles": [str(find_bundle(name, tools)) for name in settings.bundles],
-            "command_timeout_s": int(min(context.command_limit_s, MAX_COMMAND_S)),
+            "command_timeout_s": int(min(context.command_limit_s, most_s)),
         }
         return {
             "instance_id": context.instance.instance_id,
@@ -100,6 +102,7 @@ class SweAgent:
             "diff_command": context.diff_command,
             "max_steps": context.max_steps,
             "address": server.address,
+            "patience": context.sandbox.patience(1.0),
             "config": config,
         }
 

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from orchestrator.agents.base import Say
+from orchestrator.agents.sweagent.bytecode import SANDBOX_PYTHON, compile_packages, is_compiled
 from orchestrator.agents.sweagent.paths import SweAgentFolder, SweAgentPaths
+from orchestrator.agents.sweagent.programs import run_program
 from orchestrator.errors import ConfigError, PrerequisiteError, one_line
 from orchestrator.file_locks import Locked, hold_lock
+from orchestrator.network.connections import environment_for
 from orchestrator.paths import write_atomic
 
 SOURCE = "https://github.com/SWE-agent/SWE-agent"
@@ -31,10 +32,9 @@ FOLDERS = ("sweagent", "config", "tools", "trajectories")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
 WHEELS = {"linux/amd64": "manylinux2014_x86_64", "linux/arm64": "manylinux2014_aarch64"}
 """Platform of a sandbox to that of its wheels."""
-SANDBOX_PYTHON = "3.11"
-"""Of official images, under /opt/miniconda3."""
 CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 """The versions that all of this was tried with."""
+NOT_COMPILED = f"its server is not compiled for Python {SANDBOX_PYTHON} and starts slowly"
 INSTALL = "python -m orchestrator agents install sweagent"
 
 
@@ -54,6 +54,10 @@ class Installation:
     @property
     def paths(self) -> SweAgentPaths:
         return SweAgentFolder.of_user().installation(self.folder)
+
+    def is_compiled(self, platform: str) -> bool:
+        """Whether the runtime for a platform is, for the Python in its sandboxes."""
+        return is_compiled(self.paths.runtime(platform))
 
 
 def find_installation() -> Installation | None:
@@ -126,6 +130,8 @@ def install(source: str, ref: str, platform: str, say: Say, detail: Say) -> Inst
             say(f"installing its server for sandboxes of {platform}")
             _install_runtime(found.paths, platform, detail)
             found = replace(found, platforms=(*found.platforms, platform))
+        if not found.is_compiled(platform):
+            _compile_runtime(found.paths, platform, say, detail)
         write_atomic(folder.manifest, json.dumps(asdict(found), indent=1))
         for other in folder.root.glob("*/"):
             if other.name != found.folder:
@@ -150,7 +156,7 @@ def _install_agent(
     paths.root.mkdir()
     folder.fetched.rename(paths.checkout)
     say("making its environment")
-    _run([sys.executable, "-m", "venv", str(paths.venv)], "Python can't make an environment")
+    run_program([sys.executable, "-m", "venv", str(paths.venv)], "Python can't make an environment")
     say("installing it and about 110 packages: a minute or more")
     _pip(
         paths,
@@ -179,15 +185,17 @@ def _check_out(checkout: Path, source: str, ref: str) -> str:
     if path.exists():
         name = ref
         try:
-            _run([*clone, str(path.resolve()), str(checkout)], "")
+            run_program([*clone, str(path.resolve()), str(checkout)], "")
         except PrerequisiteError as error:
             raise ConfigError(f"--source {source} is no git repository: {error}") from error
     else:
         name = "FETCH_HEAD"  # also a commit comes alone, without history
+        shallow = [*clone, "--depth", "1", "--filter", "blob:none"]
         fetch = [*git, "fetch", "--quiet", "--depth", "1", "origin", ref]
         try:
-            _run([*clone, "--depth", "1", "--filter", "blob:none", source, str(checkout)], "")
-            _run(fetch, "")
+            with environment_for(source):  # git knows no settings of macOS
+                run_program([*shallow, source, str(checkout)], "")
+                run_program(fetch, "")
         except PrerequisiteError as error:
             raise PrerequisiteError(
                 f"can't get {ref} of {source}: {error}.",
@@ -195,13 +203,13 @@ def _check_out(checkout: Path, source: str, ref: str) -> str:
                 "commit of it.",
             ) from error
     try:
-        commit = _run([*git, "rev-parse", "--verify", f"{name}^{{commit}}"], "").strip()
+        commit = run_program([*git, "rev-parse", "--verify", f"{name}^{{commit}}"], "").strip()
     except PrerequisiteError as error:
         raise ConfigError(f"{source} has no tag, branch or commit {ref!r} (--ref)") from error
     wanted = [f"/{entry}" for entry in (*FOLDERS, *FILES)]
-    _run([*git, "update-ref", "--no-deref", "HEAD", commit], "")
-    _run([*git, "sparse-checkout", "set", "--no-cone", *wanted], "")
-    _run([*git, "read-tree", "-mu", "HEAD"], f"{source} can't be checked out")
+    run_program([*git, "update-ref", "--no-deref", "HEAD", commit], "")
+    run_program([*git, "sparse-checkout", "set", "--no-cone", *wanted], "")
+    run_program([*git, "read-tree", "-mu", "HEAD"], f"{source} can't be checked out")
     if not (checkout / "sweagent").is_dir():
         raise ConfigError(f"{source} at {ref} is not SWE-agent: it holds no folder sweagent")
     return commit
@@ -221,10 +229,27 @@ def _install_runtime(paths: SweAgentPaths, platform: str, detail: Say) -> None:
         "--python-version",
         SANDBOX_PYTHON,
         "--only-binary=:all:",
+        "--no-compile",  # this Python may be another than the sandboxes'
         "--constraint",
         str(CONSTRAINTS),
         "swe-rex",
     )
+
+
+def _compile_runtime(paths: SweAgentPaths, platform: str, say: Say, detail: Say) -> None:
+    """Where that can't be done, its server starts more slowly, and that is said."""
+
+    def install_uv(target: Path) -> None:
+        _pip(paths, detail, "install", "--target", str(target), "uv")
+
+    say(f"compiling its server for Python {SANDBOX_PYTHON}")
+    try:
+        compile_packages(paths.runtime(platform), paths.python, install_uv, detail)
+    except PrerequisiteError as error:
+        say(
+            f"{NOT_COMPILED}: {one_line(error)}. With a Python {SANDBOX_PYTHON} on this host, "
+            f"`{INSTALL}` mends that"
+        )
 
 
 def _versions(paths: SweAgentPaths) -> dict[str, str]:
@@ -233,7 +258,8 @@ def _versions(paths: SweAgentPaths) -> dict[str, str]:
         "import sys, json, importlib.metadata as m; "
         f"print(json.dumps({{p: m.version(p) for p in {packages!r}}}))"
     )
-    found: dict[str, str] = json.loads(_run([str(paths.python), "-c", code], "it does not start"))
+    said = run_program([str(paths.python), "-c", code], "it does not start")
+    found: dict[str, str] = json.loads(said)
     return found | {"constraints": _constraints_version()}
 
 
@@ -243,34 +269,7 @@ def _constraints_version() -> str:
 
 def _pip(paths: SweAgentPaths, detail: Say, *arguments: str) -> None:
     command = [str(paths.python), "-m", "pip", "--disable-pip-version-check", *arguments]
-    _run([*command, "--progress-bar", "off"], "pip can't install it", detail)
-
-
-def _run(command: Sequence[str], problem: str, detail: Say | None = None) -> str:
-    """The command's output; `detail` gets each line as it comes. Raises PrerequisiteError."""
-    lines: list[str] = []
-    try:
-        with subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env=os.environ | {"GIT_TERMINAL_PROMPT": "0", "PYTHONPATH": ""},
-        ) as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                lines.append(line)
-                if detail is not None:
-                    detail(line.strip())
-    except OSError as error:
-        raise PrerequisiteError(f"{command[0]} can't be run ({error.strerror}).") from error
-    if process.returncode != 0:
-        errors = [line for line in lines if line.startswith(("ERROR", "error", "fatal"))]
-        tail = one_line("".join(errors[:5] or lines[-5:]), 400)
-        raise PrerequisiteError(": ".join(filter(None, [problem, tail or "it failed"])))
-    return "".join(lines)
+    run_program([*command, "--progress-bar", "off"], "pip can't install it", detail)
 
 
 def _hold_install_lock(folder: SweAgentFolder) -> AbstractContextManager[None]:

@@ -84,10 +84,12 @@ class SweAgentKind(SimpleKind[SweAgentSettings]):
         found = installation.find_installation()
         if found is None:
             return f"SWE-agent is not installed; `{installation.INSTALL}` does that."
+        slow = [platform for platform in found.platforms if not found.is_compiled(platform)]
+        remark = f"; {installation.NOT_COMPILED} ({', '.join(slow)})" if slow else ""
         return (
             f"SWE-agent {found.ref} ({found.commit[:12]}) with SWE-ReX "
             f"{found.versions['swe-rex']}, for sandboxes of {', '.join(found.platforms)}, in "
-            f"{found.paths.root}"
+            f"{found.paths.root}{remark}"
         )
 
     @staticmethod

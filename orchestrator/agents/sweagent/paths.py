@@ -5,7 +5,8 @@
     lock, in-use             held (flock) by who installs, and by runs that work with it
     <folder>/checkout/       SWE-agent's repository at the installed commit
     <folder>/venv/           its own Python environment
-    <folder>/runtime/linux-amd64/    SWE-ReX for sandboxes of that platform, mounted read-only
+    <folder>/runtime/linux-amd64/    SWE-ReX for sandboxes of that platform, compiled for their
+                             Python, mounted read-only
 """
 
 from __future__ import annotations

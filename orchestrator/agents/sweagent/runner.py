@@ -38,6 +38,8 @@ from swerex.exceptions import CommandTimeoutError, SwerexException
 from .shell import GONE, Environment
 
 UNLIMITED = 10**7
+INSTALL_S = 300
+"""SWE-agent's own limit on setting up one bundle of tools."""
 STRINGS_ONLY = ("bash", "edit")
 MAX_SENT_CHARS = 90_000
 """Of a command's output, to the worker, who keeps a little more."""
@@ -263,6 +265,7 @@ def serve_rollout(worker: Worker, request: dict[str, Any]) -> None:
         parse_function={"type": config["protocol"]},
         format_error_template=config["format_error_template"],
         execution_timeout=config["command_timeout_s"],
+        install_timeout=int(INSTALL_S * request["patience"]),
         # the worker's limits hold
         total_execution_timeout=UNLIMITED,
         max_consecutive_execution_timeouts=UNLIMITED,
@@ -289,7 +292,11 @@ def serve_rollout(worker: Worker, request: dict[str, Any]) -> None:
     agent.max_steps = request["max_steps"]
     agent.observation_chars = config["observation_chars"]
     environment = Environment(
-        request["workdir"], request["diff_command"], request["address"], worker.another_server
+        request["workdir"],
+        request["diff_command"],
+        request["address"],
+        worker.another_server,
+        request["patience"],
     )
     try:
         environment.start()

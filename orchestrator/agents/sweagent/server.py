@@ -6,17 +6,33 @@ import secrets
 import time
 from typing import Any, Self
 
-from orchestrator.agents.sweagent.installation import SANDBOX_PYTHON
+from orchestrator.agents.sweagent.bytecode import SANDBOX_PYTHON
 from orchestrator.backends import Sandbox
 from orchestrator.backends.tunnel import HOST, Tunnel
 from orchestrator.errors import ImageUnavailable, SandboxBroken, SandboxUnavailable
 
 RUNTIME_PATH = "/opt/swe-orchestrator/runtime"
-SERVER = (
-    "import sys, runpy; sys.path.insert(0, sys.argv.pop(1)); "
-    "runpy.run_module('swerex.server', run_name='__main__')"
-)
-"""Not by PYTHONPATH, which every command of the agent would inherit."""
+SERVER = """
+import runpy, sys
+sys.path.insert(0, sys.argv.pop(1))
+least_s = float(sys.argv.pop(1))
+from pexpect.spawnbase import SpawnBase
+expect = SpawnBase.expect
+def expect_patiently(self, pattern, timeout=-1, **more):
+    if timeout is not None and 0 <= timeout < least_s:
+        timeout = least_s
+    return expect(self, pattern, timeout, **more)
+SpawnBase.expect = expect_patiently
+runpy.run_module("swerex.server", run_name="__main__")
+"""
+"""Takes the folder of its packages: not by PYTHONPATH, which every command of the agent would
+inherit. And the seconds that a shell has at least to answer: SWE-ReX itself gives it one for its
+exit code and a tenth for its prompt, which is too little for an emulated one."""
+SHELL_S = 1.0
+START_S = 60.0
+"""The server takes a second, and several where the host is busy."""
+LOOK_S = 60.0
+SIGN_OF_LIFE_S = 10.0
 MAX_TRIES = 5
 """To start another server, where an agent may just have killed one."""
 FIND_PYTHON = f"""
@@ -51,7 +67,8 @@ class SandboxServer:
     def address(self) -> dict[str, Any]:
         """Where it is, in the words of SWE-ReX's client."""
         token, port = self._token, self._tunnel.port
-        return {"host": f"http://{HOST}", "port": port, "auth_token": token, "timeout": 10}
+        timeout_s = self._sandbox.patience(SIGN_OF_LIFE_S)
+        return {"host": f"http://{HOST}", "port": port, "auth_token": token, "timeout": timeout_s}
 
     def restart(self) -> None:
         """Start another one: an agent may have killed it.
@@ -68,13 +85,15 @@ class SandboxServer:
             except SandboxUnavailable as error:
                 if tries == MAX_TRIES:
                     raise SandboxBroken(str(error)) from error
-                self._sandbox.exec("true", timeout_s=60)  # is it there?
+                self._sandbox.exec("true", self._sandbox.patience(LOOK_S))  # is it there?
                 time.sleep(tries)  # what kills servers may be about to end
 
     def _start(self) -> Tunnel:
-        where = [self._runtime, "--host", "127.0.0.1", "--port", "{port}"]
+        patience = self._sandbox.patience(SHELL_S)
+        least_s = patience if patience > SHELL_S else 0.0
+        where = [self._runtime, str(least_s), "--host", "127.0.0.1", "--port", "{port}"]
         command = [self._python, "-I", "-c", SERVER, *where, "--auth-token", self._token]
-        return Tunnel(self._sandbox, self._python, command)
+        return Tunnel(self._sandbox, self._python, command, START_S)
 
     def __enter__(self) -> Self:
         return self
@@ -85,11 +104,12 @@ class SandboxServer:
 
 def _find_python(sandbox: Sandbox) -> str:
     """Raises SandboxUnavailable or ImageUnavailable where SWE-ReX's server can't be started."""
-    found = sandbox.exec(FIND_PYTHON, timeout_s=60)
+    limit_s = sandbox.patience(LOOK_S)
+    found = sandbox.exec(FIND_PYTHON, limit_s)
     if found.timed_out:
-        raise SandboxUnavailable("the sandbox does not answer in a minute")
+        raise SandboxUnavailable(f"the sandbox does not answer in {limit_s:.0f} s")
     runtime = sandbox.resolve(RUNTIME_PATH)
-    if sandbox.exec(f"test -e {runtime}/swerex", timeout_s=60).exit_code != 0:
+    if sandbox.exec(f"test -e {runtime}/swerex", limit_s).exit_code != 0:
         raise SandboxUnavailable(
             "the Docker engine does not see this host's cache folder, which SWE-agent's server is "
             "mounted from: is it on another machine?"

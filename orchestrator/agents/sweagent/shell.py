@@ -26,6 +26,10 @@ from swerex.runtime.remote import RemoteRuntime
 
 GONE = (aiohttp.ClientError, ConnectionError, asyncio.TimeoutError)
 SESSION_START_S = 60.0
+COMMAND_S = 25.0
+"""For what SWE-agent itself runs in the shell, unless it says more."""
+ANSWER_S = 300.0
+"""What aiohttp gives an answer of SWE-ReX's server by default, and with it every command."""
 MAX_TRIES = 3
 RESTARTED = """
 (the shell ended, and the last command may not have run to its end; this is a new one, in {cwd}: \
@@ -55,7 +59,17 @@ BROKEN = (SwerexException, pexpect.ExceptionPexpect, OSError)
 
 
 class Runtime(RemoteRuntime):
-    """SWE-ReX's client; it raises ServerGone where its server does not answer."""
+    """SWE-ReX's client; it raises ServerGone where its server does not answer.
+
+    `patience` is how many times as long everything may take as on a host that emulates nothing.
+    """
+
+    def __init__(self, patience: float, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._patience = patience
+        # SWE-ReX makes a session for each request, without a limit of its own
+        limit = aiohttp.ClientTimeout(total=ANSWER_S * patience, sock_connect=30)
+        aiohttp.client.DEFAULT_TIMEOUT = limit  # type: ignore[misc]
 
     async def _request(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -67,17 +81,23 @@ class Runtime(RemoteRuntime):
 
     async def create_session(self, request: CreateBashSessionRequest) -> Any:
         """The default, one second, is little for a shell that activates Conda on a busy host."""
-        request.startup_timeout = SESSION_START_S
+        request.startup_timeout = SESSION_START_S * self._patience
         return await super().create_session(request)
 
 
 class SandboxDeployment(RemoteDeployment):
+    def __init__(self, patience: float, **address: Any) -> None:
+        super().__init__(**address)
+        self._patience = patience
+
     async def start(self) -> None:
-        self._runtime = Runtime(**self._config.model_dump(exclude={"type"}), logger=self.logger)
+        settings = self._config.model_dump(exclude={"type"})
+        self._runtime = Runtime(self._patience, **settings, logger=self.logger)
 
     async def is_alive(self, *, timeout: float | None = None) -> IsAliveResponse:
         """SWE-agent gives a timeout, which SWE-ReX 1.4's own method does not take."""
-        return await self.runtime.is_alive(timeout=timeout)
+        limit = None if timeout is None else timeout * self._patience
+        return await self.runtime.is_alive(timeout=limit)
 
 
 class Environment(SWEEnv):
@@ -92,13 +112,15 @@ class Environment(SWEEnv):
         diff_command: str,
         address: dict[str, Any],
         another_server: Callable[[], dict[str, Any]],
+        patience: float = 1.0,
     ) -> None:
         """`diff_command` is for the sandbox's shell, and prints the patch of now. `another_server`
         starts one in the sandbox, and gives its address."""
         self._another_server = another_server
+        self._patience = patience
         self._cwd = workdir
         super().__init__(
-            deployment=SandboxDeployment(**address),
+            deployment=SandboxDeployment(patience, **address),
             repo=PreExistingRepoConfig(repo_name=workdir.strip("/")),
             post_startup_commands=[],
         )
@@ -142,6 +164,8 @@ class Environment(SWEEnv):
 
         SWE-ReX types a command into a terminal; one that can't be typed is read from a file.
         """
+        if not args:
+            kwargs.setdefault("timeout", COMMAND_S * self._patience)
         try:
             if not can_be_typed(input):
                 self.write_file(COMMAND_FILE, input)
@@ -177,7 +201,7 @@ class Environment(SWEEnv):
         if not self.is_kept:
             raise why
         for tries in range(MAX_TRIES):
-            self.deployment = SandboxDeployment(**self._another_server())
+            self.deployment = SandboxDeployment(self._patience, **self._another_server())
             asyncio.run(self.deployment.start())
             try:
                 if tries:  # every shell reads it, and the agent may have broken it
@@ -194,5 +218,6 @@ class Environment(SWEEnv):
         asyncio.run(
             self.deployment.runtime.create_session(CreateBashSessionRequest(startup_source=files))
         )
-        super().communicate(f"{CALM_SHELL}; cd {self._cwd}")
+        limit_s = COMMAND_S * self._patience
+        super().communicate(f"{CALM_SHELL}; cd {self._cwd}", limit_s)
         self._notice = RESTARTED.format(cwd=self._cwd)

@@ -25,6 +25,7 @@ from orchestrator.backends.docker.address import (
     find_engine,
     unreadable,
 )
+from orchestrator.backends.docker.no_engine import no_engine
 from orchestrator.backends.docker.streams import WholeOutputs
 from orchestrator.errors import PrerequisiteError, one_line
 from orchestrator.types import RolloutKey
@@ -73,11 +74,9 @@ def _connect(kind: type[EngineClient], timeout_s: int) -> docker.DockerClient:
         # the SDK reads logins and proxies there, and takes them to be of the right form
         raise unreadable(config_dir(os.environ) / "config.json", error) from None
     except (*ENGINE_ERRORS, ValueError) as error:
-        raise PrerequisiteError(
-            f"no Docker engine answers at {engine} ({type(error).__name__}).",
-            "Start Docker (or OrbStack), or set DOCKER_HOST; `docker info` shows whether it runs, "
-            "`docker context ls` where else one may.",
-        ) from None
+        path = engine.url.removeprefix("unix://")
+        target = os.path.realpath(path) if os.path.islink(path) else ""
+        raise no_engine(error, engine, target=target) from None
     return client
 
 
@@ -104,7 +103,7 @@ def our_containers(client: docker.DockerClient) -> Iterator[tuple[Path, Containe
         found = client.containers.list(all=True, filters={"label": LABEL}, sparse=True)
     except ENGINE_ERRORS as error:
         raise PrerequisiteError(
-            f"the Docker engine can't list its containers ({type(error).__name__}).",
+            f"the Docker engine can't list its containers ({error_words(error)}).",
             "Check `docker ps`.",
         ) from error
     for container in found:

@@ -33,6 +33,8 @@ from orchestrator.errors import PrerequisiteError, SandboxBroken, SandboxUnavail
 WORKDIR = "/testbed"
 KILLED = 137
 MAX_REPOSITORY_BYTES = 10 * 10**9
+ACTIVATION_S = 120
+REMOVAL_S = 60
 ENGINE_GRACE_S = 60
 """How long past a command's own limit the engine may take to say that it is over."""
 
@@ -124,8 +126,11 @@ class DockerSandbox(ClosesOnExit):
             raise
         return sandbox
 
+    def patience(self, seconds: float) -> float:
+        return self._spec.patience(seconds)
+
     def _activate(self) -> dict[str, str]:
-        result = self.exec(ACTIVATED_ENVIRONMENT, timeout_s=120)
+        result = self.exec(ACTIVATED_ENVIRONMENT, self.patience(ACTIVATION_S))
         if result.exit_code != 0:
             raise SandboxUnavailable(
                 f"`conda activate testbed` failed in {self._container.name}: {result.text[-300:]}"
@@ -148,11 +153,12 @@ class DockerSandbox(ClosesOnExit):
         one_stream = ["bash", "-c", f"{IN_WORKDIR} 2>&1", "bash"]
         limited = ["timeout", "--signal=KILL", f"{timeout_s:.2f}", "bash", *given]
         output = CappedOutput(max_bytes)
+        grace_s, kill_s = self.patience(ENGINE_GRACE_S), self.patience(KILL_ALL_S)
         started = time.monotonic()
         try:
-            exit_code = self._run([*one_stream, *limited], output, timeout_s + ENGINE_GRACE_S)
+            exit_code = self._run([*one_stream, *limited], output, timeout_s + grace_s)
             # what stops all processes stops `timeout` too
-            if exit_code is None and self._run(KILL_ALL, CappedOutput(0), KILL_ALL_S) is None:
+            if exit_code is None and self._run(KILL_ALL, CappedOutput(0), kill_s) is None:
                 raise SandboxUnavailable(f"{self._container.name}: the engine hangs on a command")
         except ENGINE_ERRORS as error:
             raise SandboxUnavailable(f"{self._container.name}: {error_words(error)}") from error
@@ -238,7 +244,8 @@ class DockerSandbox(ClosesOnExit):
             raise SandboxUnavailable(f"{old.name}: {error_words(error)}") from error
         try:
             for path in (WORKDIR, *keep):
-                fresh.exec(f"cd / && rm -rf {shlex.quote(path)}", timeout_s=ENGINE_GRACE_S)
+                limit_s = fresh.patience(REMOVAL_S)
+                fresh.exec(f"cd / && rm -rf {shlex.quote(path)}", limit_s)
                 with contextlib.suppress(docker.errors.NotFound):  # then there is none
                     archive, _ = old.get_archive(path)
                     # else the engine goes on reading, and can't remove it meanwhile

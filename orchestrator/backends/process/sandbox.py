@@ -107,6 +107,9 @@ class ProcessSandbox(ClosesOnExit):
             raise
         return sandbox
 
+    def patience(self, seconds: float) -> float:
+        return seconds  # it runs the host's own programs
+
     @property
     def _cwd(self) -> str:
         """Nothing can be run in a folder that an agent has removed. The other one lies below what

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import subprocess
 import textwrap
 import zipfile
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.agents.sweagent import installation
+from orchestrator.agents.sweagent.bytecode import TAG
 from orchestrator.agents.sweagent.installation import (
     CONSTRAINTS,
     Installation,
@@ -24,6 +26,7 @@ from orchestrator.agents.sweagent.installation import (
     install,
     require_installation,
 )
+from orchestrator.agents.sweagent.kind import SweAgentKind
 from orchestrator.agents.sweagent.paths import SweAgentFolder
 from orchestrator.errors import (
     EXIT_PREREQUISITE,
@@ -31,6 +34,8 @@ from orchestrator.errors import (
     OrchestratorError,
     PrerequisiteError,
 )
+from orchestrator.network import connections
+from orchestrator.network.proxies import SYSTEM, Proxy
 
 AMD64, ARM64 = "linux/amd64", "linux/arm64"
 FOUND = Installation(
@@ -223,6 +228,24 @@ def test_a_repository_of_something_else_is_refused(form: str, repository: Path) 
     assert said == f"{source} at main is not SWE-agent: it holds no folder sweagent"
 
 
+def test_git_goes_through_the_proxy_that_all_others_go_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a Mac that has one in its settings, which git does not read."""
+    seen: list[str] = []
+
+    def note(command: list[str], *_: object) -> str:
+        seen.append(os.environ.get("ALL_PROXY", "none"))
+        raise PrerequisiteError("no network")
+
+    proxy = Proxy("http://proxy:3128", SYSTEM)
+    monkeypatch.setattr(connections, "find_proxy", lambda url: proxy)
+    monkeypatch.setattr(installation, "run_program", note)
+
+    assert "no network" in refused("https://forge.example/SWE-agent", "v1", PrerequisiteError)
+    assert seen == ["http://proxy:3128"]
+
+
 def test_a_missing_git_is_reported(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +279,8 @@ def test_what_a_run_works_with_is_not_replaced(repository: Path, folder: SweAgen
 def test_what_fits_is_found_while_a_run_works_with_it(folder: SweAgentFolder) -> None:
     fits = replace(FOUND, versions=FOUND.versions | {"constraints": _constraints_version()})
     write_manifest(folder, json.dumps(asdict(fits)))
+    (fits.paths.runtime(AMD64) / "swerex").mkdir(parents=True)
+    pretend_to_compile(fits.paths.runtime(AMD64))
     with hold_installation():
         assert install(FOUND.source, FOUND.ref, AMD64, lambda _: None, lambda _: None) == fits
 
@@ -363,7 +388,15 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_wheel(folder, "swe-rex", "0.9", "too_old")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setattr(installation, "compile_packages", pretend_to_compile)
     return folder
+
+
+def pretend_to_compile(packages: Path, *_: object) -> None:
+    """As a Python of the sandboxes' version does, which this host may not have."""
+    made = packages / "swerex" / "__pycache__" / f"__init__.{TAG}.pyc"
+    made.parent.mkdir(exist_ok=True)
+    made.touch()
 
 
 @pytest.fixture
@@ -409,7 +442,9 @@ def test_an_installation_is_whole_and_is_kept_until_something_else_is_asked_for(
         "making its environment",
         "installing it and about 110 packages: a minute or more",
         "installing its server for sandboxes of linux/amd64",
+        "compiling its server for Python 3.11",
     ]
+    assert first.is_compiled(AMD64)
     assert any("Successfully installed" in line for line in details)
     where = "import sweagent, swerex; print(sweagent.__file__)"
     found = subprocess.run([paths.python, "-I", "-c", where], capture_output=True, text=True)
@@ -423,7 +458,10 @@ def test_an_installation_is_whole_and_is_kept_until_something_else_is_asked_for(
 
     second = ask("v1.1.0", ARM64)
     assert second == replace(first, platforms=(AMD64, ARM64)) == find_installation()
-    assert steps == ["installing its server for sandboxes of linux/arm64"]
+    assert steps == [
+        "installing its server for sandboxes of linux/arm64",
+        "compiling its server for Python 3.11",
+    ]
     assert (paths.runtime(ARM64) / "swerex").is_dir()
 
     newest = commit(sweagent, {"sweagent/new.py": ""})
@@ -432,6 +470,39 @@ def test_an_installation_is_whole_and_is_kept_until_something_else_is_asked_for(
     assert other.folder != first.folder
     assert (other.paths.runtime(ARM64) / "swerex").is_dir()
     assert not paths.root.exists(), "nobody needs it any more"
+
+
+def test_a_host_that_can_not_compile_is_told_and_works(
+    folder: SweAgentFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise PrerequisiteError("no Python 3.11 is on this host, and uv can't bring one: offline")
+
+    monkeypatch.setattr(installation, "compile_packages", fail)
+    fits = replace(FOUND, versions=FOUND.versions | {"constraints": _constraints_version()})
+    write_manifest(folder, json.dumps(asdict(fits)))
+    steps: list[str] = []
+
+    assert install(FOUND.source, FOUND.ref, AMD64, steps.append, lambda _: None) == fits
+
+    assert steps[-1].startswith("its server is not compiled for Python 3.11 and starts slowly: no ")
+    assert "starts slowly (linux/amd64)" in SweAgentKind.installed_line()
+    assert require_installation(AMD64) == fits
+
+
+def test_what_an_older_version_installed_is_compiled_by_another_call(
+    folder: SweAgentFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installation, "compile_packages", pretend_to_compile)
+    fits = replace(FOUND, versions=FOUND.versions | {"constraints": _constraints_version()})
+    write_manifest(folder, json.dumps(asdict(fits)))
+    (fits.paths.runtime(AMD64) / "swerex").mkdir(parents=True)
+
+    with hold_installation():  # a run works with it, and finds more
+        install(FOUND.source, FOUND.ref, AMD64, lambda _: None, lambda _: None)
+
+    assert fits.is_compiled(AMD64)
+    assert "slowly" not in SweAgentKind.installed_line()
 
 
 @pytest.mark.slow

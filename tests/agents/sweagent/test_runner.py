@@ -133,6 +133,51 @@ ENVIRONMENT = """
 """
 
 
+def test_everything_that_swe_agent_waits_for_has_longer_in_an_emulated_sandbox() -> None:
+    waited = ask("""
+        waited = []
+
+        async def create_session(self, request):
+            waited.append(["session", request.startup_timeout])
+
+        async def run(self, action):
+            waited.append([action.command.partition(";")[0], action.timeout])
+            return BashObservation(output="", exit_code=0)
+
+        async def is_alive(self, *, timeout=None):
+            waited.append(["alive", timeout])
+
+        from swerex.runtime.abstract import BashObservation, CreateBashSessionRequest
+        RemoteRuntime.create_session = create_session
+        RemoteRuntime.run_in_session = run
+        RemoteRuntime.is_alive = is_alive
+        address = dict(host="http://127.0.0.1", port=1, auth_token="")
+        environment = Environment("/testbed", "a-tree", address, None, 4.0)
+        environment._init_deployment()
+        environment._open_session()
+        environment.communicate("ls")
+        environment.communicate("make", timeout=480)
+        asyncio.run(environment.deployment.is_alive(timeout=10))
+
+        async def answers():
+            async with aiohttp.ClientSession() as session:
+                return session.timeout.total
+
+        answer = [*waited, ["answer", asyncio.run(answers())]]
+        SandboxDeployment.__del__ = lambda self: None  # it would print something
+    """)
+
+    assert [limit for what, limit in waited if what == "session"] == [240, 240]
+    assert dict(waited)["make"] == 480, "the agent's own limit is stretched already"
+    assert {what: limit for what, limit in waited if what in ("ls", "alive", "answer")} == {
+        "ls": 100,
+        "alive": 40,
+        "answer": 1200,
+    }
+    others = [limit for what, limit in waited if what not in ("session", "make", "alive", "answer")]
+    assert set(others) == {100}
+
+
 @pytest.mark.parametrize(
     ("method", "error", "name"),
     [

@@ -26,6 +26,9 @@ class Box:
     def resolve(self, path: str) -> str:
         return path
 
+    def patience(self, seconds: float) -> float:
+        return seconds
+
 
 class Line:
     """In place of a tunnel."""

@@ -80,7 +80,8 @@ def test_an_engine_that_does_not_answer_is_named_with_the_cure(
     with pytest.raises(PrerequisiteError, match="no Docker engine answers at tcp://") as caught:
         open_client(5)
 
-    assert "`docker info`" in caught.value.cure
+    assert "Connection refused: nothing listens at 127.0.0.1, port 9" in caught.value.what
+    assert "`docker context ls`" in caught.value.cure
     assert "\n" not in str(caught.value)
 
 
