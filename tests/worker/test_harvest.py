@@ -17,7 +17,7 @@ Make = Callable[[], Repository]
 CHANGES = {
     "an edit": f"echo '# größer' >> {SOURCE}",
     "a CRLF file": r"printf 'one\r\n2\r\n' > crlf.txt",
-    "a file that becomes CRLF": rf"sed -i 's/$/\r/' {SOURCE}",
+    "a file that becomes CRLF": rf"perl -pi -e 's/$/\r/' {SOURCE}",
     "latin-1 bytes": r"printf 'caf\xe9 cr\xe8me\n' > latin1.txt",
     "latin-1 in a new file": r"printf 'na\xefve\n' > new-latin1.txt",
     "a new file": "mkdir -p a/b && echo new > a/b/new.txt",

@@ -378,7 +378,7 @@ ATTRIBUTES = (
     "[attr]noise text\n* noise",
 )
 ODD_ENDS = rf"""
-printf 'one\r\n2\r\n' > crlf.txt; printf 'a\r\nb\n' > mixed.txt; sed -i 's/$/\r/' {SOURCE}
+printf 'one\r\n2\r\n' > crlf.txt; printf 'a\r\nb\n' > mixed.txt; perl -pi -e 's/$/\r/' {SOURCE}
 printf '$Id: me $\n' > id.txt; printf 'caf\xe9\n' > latin1.txt; printf '\x00\r\n' > data.bin
 """
 
@@ -404,11 +404,13 @@ def test_patches_apply_where_the_repository_has_attributes(line: str, make: Make
     """
     changed, fresh = make(prepare=add), make(prepare=add)
 
-    patch, _ = changed.harvest(f"sed -i 's/^1/2/' src/id.py; sed -i 's/import/import  /' {SOURCE}")
+    patch, _ = changed.harvest(
+        f"perl -pi -e 's/^1/2/' src/id.py; perl -pi -e 's/import/import  /' {SOURCE}"
+    )
     fresh.apply(patch)
 
     for repository in (changed, fresh):
-        repository.run("sed -i 's/Id: [0-9a-f]* /Id/' src/id.py")
+        repository.run("perl -pi -e 's/Id: [0-9a-f]* /Id/' src/id.py")
     assert fresh.contents() == changed.contents()
 
 
