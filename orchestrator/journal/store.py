@@ -73,7 +73,7 @@ class Journal:
     def in_memory(
         cls, run_id: str, instances: Sequence[Instance], clock: Callable[[], float] = time.time
     ) -> Journal:
-        """A journal without a file, for runs that nobody wants to keep; closed when it is dropped."""
+        """A journal without a file, for runs that nobody keeps; it closes as it is dropped."""
         connection = sqlite3.connect(":memory:", check_same_thread=False)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA foreign_keys = ON")
