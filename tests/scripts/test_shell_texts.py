@@ -56,7 +56,7 @@ GNU_ALONE = {
         "timeout 5 make"
     ),
     "/proc/": "cat /proc/1/comm",
-    rf"{COREUTILS}[^|;&\n]*\s--[a-z]": "sort --unique names",
+    rf"{COREUTILS}[^|;&(\n]*\s--[a-z]": "sort --unique names",
     r"\bsed\b[^|;\n]*\s-\w*[ir]": "sed -i s/a/b/ file",
     r"\bgrep\b[^|;\n]*\s-\w*P": "grep -oP '\\d' file",
     r"\breadlink\s+-[fem]": "readlink -f file",
