@@ -116,10 +116,11 @@ class Journal:
         self._seen_at = now
 
     def end_session(self) -> None:
+        now = self._clock()
         with _as_journal_errors(self._path), self._db:
             self._db.execute(
-                "UPDATE session SET ended_at = ?1, last_seen_at = ?1 WHERE id = ?2",
-                (self._clock(), self._session),
+                "UPDATE session SET ended_at = ?, last_seen_at = ? WHERE id = ?",
+                (now, now, self._session),
             )
 
     def append_rollout(self, record: RolloutRecord) -> None:
