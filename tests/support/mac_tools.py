@@ -22,11 +22,11 @@ SHORT_OPTIONS = {
     "tr": "Ccdsu", "uname": "amnoprsv", "uniq": "cdDuif:s:", "wc": "cLlmw",
     "xargs": "0oprtE:I:J:L:n:P:R:S:s:",
 }  # fmt: skip
-FIND_WORDS = """
--H -L -P -E -X -d -s -x -name -iname -path -ipath -type -size -newer -mtime -mmin -perm -user -group
--empty -maxdepth -mindepth -depth -prune -print -print0 -delete -exec -execdir -ok -ls -o -or -a -and
--not -true -false -quit -regex
-""".split()
+FIND_WORDS = {
+    *("-H", "-L", "-P", "-name", "-iname", "-path", "-type", "-size", "-newer", "-mtime", "-perm"),
+    *("-user", "-group", "-empty", "-maxdepth", "-mindepth", "-depth", "-prune", "-print", "-o"),
+    *("-print0", "-delete", "-exec", "-execdir", "-not", "-true", "-false", "-quit", "-a"),
+}
 AS_THEY_ARE = ("awk", "bash", "git", "patch", "perl", "sh")
 STAND_IN = """#!{python} -IS
 import getopt, os, sys
