@@ -34,11 +34,13 @@ need() {
     command -v "$1" >/dev/null || apt_install "${2:-$1}" || say "$1 is missing here: install it"
 }
 
-# Places where a Python may lie that are not on every PATH; they go behind what PATH has.
+# Places where a Python may lie that are not on every PATH, such as that of an ssh login on a Mac;
+# they go behind what PATH has.
 with_more_pythons() {
     local bin more=
     for bin in "${PYENV_ROOT:-${HOME:-/root}/.pyenv}"/versions/3.1[123].*/bin \
-        /opt/homebrew/bin /usr/local/bin; do
+        /opt/homebrew/bin /usr/local/bin /opt/local/bin \
+        /Library/Frameworks/Python.framework/Versions/3.1[123]/bin; do
         [ -d "$bin" ] && more=$more:$bin
     done
     PATH=$PATH$more "$@"
@@ -48,6 +50,10 @@ find_uv() {
     local candidate
     # trust whom git and curl trust, such as a company's proxy
     [ ! -e /etc/ssl/certs/ca-certificates.crt ] || export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}"
+    # a service's user has a home that is not there, and some homes can't be written
+    mkdir -p "${UV_CACHE_DIR:=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/uv}" 2>/dev/null &&
+        [ -w "$UV_CACHE_DIR" ] || UV_CACHE_DIR=$PWD/.venv-uv/cache
+    export UV_CACHE_DIR
     for candidate in uv "${HOME:-/root}/.local/bin/uv" .venv-uv/bin/uv; do
         # asked for its version, as a pyenv shim may stand there for a uv that is not
         UV=$candidate && "$UV" --version >/dev/null 2>&1 && return
@@ -60,12 +66,12 @@ find_uv() {
 
 # uv into .venv-uv, by whatever Python can do that; the last try needs a pip only.
 make_uv() {
-    local python
+    local python quietly=(--quiet --disable-pip-version-check)
     for python in python3 python3.13 python3.12 python3.11; do
         with_more_pythons "$python" -m venv --clear .venv-uv >/dev/null 2>&1 &&
-            .venv-uv/bin/python -m pip install --quiet uv >&2 && break
-    done || with_more_pythons python3 -m pip install --quiet --target .venv-uv uv 2>/dev/null >&2 ||
-        return
+            .venv-uv/bin/python -m pip install "${quietly[@]}" uv >&2 && break
+    done || with_more_pythons python3 -m pip install "${quietly[@]}" --target .venv-uv uv \
+        2>/dev/null >&2 || return
     echo '*' >.venv-uv/.gitignore
 }
 
@@ -78,6 +84,7 @@ venv_is_usable() {
 
 setup_venv() {
     local wanted quiet
+    need git
     # written last: its existence means that everything before it was done
     wanted=$(pwd && cat requirements.lock pyproject.toml | git hash-object --stdin)
     if venv_is_usable && [ "$(cat .venv/.set-up 2>/dev/null)" = "$wanted" ]; then
@@ -89,7 +96,7 @@ setup_venv() {
     [ ! -t 2 ] || quiet= # someone watches: uv shows its progress
     # uv takes any Python that suits pyproject.toml, and downloads one only where there is none
     venv_is_usable || with_more_pythons "$UV" venv --quiet --clear .venv ||
-        die "no Python 3.11 to 3.13 here, and uv could not download one"
+        die "uv made no .venv; it takes Python 3.11 to 3.13, or downloads one"
     rm -f .venv/.set-up
     # compiled once, here: a run starts a dozen processes at the same moment, and where
     # PYTHONDONTWRITEBYTECODE is set each of them would compile everything for itself, every time

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import psutil
 import pytest
 from support.processes import fork_servers
 from support.specs import make_assignment, sandbox_spec
@@ -162,9 +163,11 @@ def sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setattr(runner_process, "_idle", idle)
         yield folder
         idle.kill()
-        for server in fork_servers(folder):
+        servers = fork_servers(folder)
+        for server in servers:
             server.kill()
-            server.wait()
+        # no longer than that: in a container whose first process reaps nobody, they never go
+        psutil.wait_procs(servers, timeout=10)
 
 
 @pytest.fixture

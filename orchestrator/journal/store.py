@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -74,13 +75,15 @@ class Journal:
     def in_memory(
         cls, run_id: str, instances: Sequence[Instance], clock: Callable[[], float] = time.time
     ) -> Journal:
-        """A journal without a file, for runs that nobody wants to keep."""
-        connection = sqlite3.connect(":memory:")
+        """A journal without a file, for runs that nobody keeps; it closes as it is dropped."""
+        connection = sqlite3.connect(":memory:", check_same_thread=False)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA foreign_keys = ON")
         with connection:
             _lay_out(connection, run_id, instances)
-        return cls(Path(":memory:"), connection, clock)
+        journal = cls(Path(":memory:"), connection, clock)
+        weakref.finalize(journal, connection.close)
+        return journal
 
     @classmethod
     def open(cls, path: Path) -> Journal:
@@ -115,10 +118,11 @@ class Journal:
         self._seen_at = now
 
     def end_session(self) -> None:
+        now = self._clock()
         with _as_journal_errors(self._path), self._db:
             self._db.execute(
-                "UPDATE session SET ended_at = ?1, last_seen_at = ?1 WHERE id = ?2",
-                (self._clock(), self._session),
+                "UPDATE session SET ended_at = ?, last_seen_at = ? WHERE id = ?",
+                (now, now, self._session),
             )
 
     def append_rollout(self, record: RolloutRecord) -> None:

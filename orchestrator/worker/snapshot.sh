@@ -16,6 +16,9 @@
 # out, and the attributes that it begins with; `diff` reads files alone, and .gitignore. An image may
 # have bash 4 and git 2.17; macOS has bash 3.2.
 
+# with POSIXLY_CORRECT in its environment, bash 3.2 takes no `<(`, and later ones another `set -e`
+set +o posix
+
 GONE=78
 TOO_LARGE=77
 LARGE_FILE_BYTES=20000000

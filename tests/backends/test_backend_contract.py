@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.processes import SETSID
 from support.specs import KINDS, make_assignment, sandbox_spec
 
 from orchestrator.backends import Backend, GradeRequest, SandboxSpec, find_backend
@@ -137,7 +138,7 @@ class Leftovers:
         )
         sandbox = self.backend.start(spec)
         self._open.callback(sandbox.close)
-        sandbox.exec("setsid sleep 4999 >/dev/null 2>&1 &", 30)
+        sandbox.exec(f"{SETSID} sleep 4999 >/dev/null 2>&1 &", 30)
 
         def is_there() -> bool:
             try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.processes import SETSID
 from support.specs import KINDS, sandbox_spec
 
 from orchestrator.backends import Sandbox, Stream, find_backend
@@ -380,7 +381,7 @@ def test_a_closed_sandbox_is_gone_with_all_that_ran_in_it(
     kind: str, open_sandbox: Open, tmp_path: Path
 ) -> None:
     sandbox = open_sandbox(kind)
-    sandbox.exec("setsid sleep 4322 >/dev/null 2>&1 & mkdir -p sub && chmod 500 sub", 30)
+    sandbox.exec(f"{SETSID} sleep 4322 >/dev/null 2>&1 & mkdir -p sub && chmod 500 sub", 30)
 
     sandbox.close()
     sandbox.close()
@@ -401,7 +402,7 @@ def test_a_renewed_sandbox_has_its_repository_and_nothing_that_ran_in_it(
     sandbox.exec(f"mkdir {beside}; echo 1 > {beside}/file; rm README.md", 30)
     sandbox.exec("echo new > 'a file'; ln -s 'a file' link; chmod +x 'a file'", 30)
     before = out(sandbox, "git status --short; ls -l 'a file' link")
-    sandbox.exec("setsid sleep 4324 >/dev/null 2>&1 &", 30)
+    sandbox.exec(f"{SETSID} sleep 4324 >/dev/null 2>&1 &", 30)
 
     sandbox.renew((str(Path(beside).resolve()),))
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from support.commands import CommandLine
 from support.specs import STRANGER, sandbox_spec
@@ -201,7 +202,7 @@ def test_folders_in_the_place_of_files_are_told(runs_dir: Path) -> None:
 def wait_for_command_line(pid: int, word: str) -> None:
     """Until it runs its own program, and not yet ours."""
     for _ in range(200):
-        if word in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8"):
+        if word in " ".join(psutil.Process(pid).cmdline()):
             return
         time.sleep(0.05)
 

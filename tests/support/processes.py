@@ -6,6 +6,9 @@ import contextlib
 
 import psutil
 
+SETSID = "python3 -c 'import os, sys; os.setsid(); os.execvp(sys.argv[1], sys.argv[1:])'"
+"""For a shell, before a command that gets a session of its own; macOS has no program for it."""
+
 
 def fork_servers(folder: str) -> list[psutil.Process]:
     """SWE-agent's fork servers with their socket in this folder."""

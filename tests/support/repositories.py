@@ -44,9 +44,9 @@ class Repository:
         self.run("git apply --verbose ../the.patch")
 
     def contents(self) -> str:
-        """Every file's name and digest, and every link, but for what is never part of a patch."""
+        """Every file's name and checksum, and every link, but for what is never part of a patch."""
         return self.run(
             "find . -path ./.git -prune -o -name '*.pyc' -prune -o -name .pytest_cache -prune -o "
-            " -type l -printf '%p %l\\n' -o "
-            "-type f -exec sha256sum {} + | sort"
+            """-type l -exec sh -c 'for f; do echo "$f $(readlink "$f")"; done' sh {} + -o """
+            "-type f -exec cksum {} + | sort"
         )

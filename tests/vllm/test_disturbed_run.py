@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,7 @@ class Launched:
     def rows(self, query: str) -> list[tuple[object, ...]]:
         if not self._journal.exists():
             return []
-        with sqlite3.connect(f"file:{self._journal}?mode=ro", uri=True) as db:
+        with closing(sqlite3.connect(f"file:{self._journal}?mode=ro", uri=True)) as db:
             return db.execute(query).fetchall()
 
     def wait_for_answers(self, count: int) -> None:

@@ -17,7 +17,7 @@ Make = Callable[[], Repository]
 CHANGES = {
     "an edit": f"echo '# größer' >> {SOURCE}",
     "a CRLF file": r"printf 'one\r\n2\r\n' > crlf.txt",
-    "a file that becomes CRLF": rf"sed -i 's/$/\r/' {SOURCE}",
+    "a file that becomes CRLF": rf"perl -pi -e 's/$/\r/' {SOURCE}",
     "latin-1 bytes": r"printf 'caf\xe9 cr\xe8me\n' > latin1.txt",
     "latin-1 in a new file": r"printf 'na\xefve\n' > new-latin1.txt",
     "a new file": "mkdir -p a/b && echo new > a/b/new.txt",
@@ -121,7 +121,10 @@ def test_bytes_that_are_no_text_are_noted_and_still_plain_ascii(repository: Repo
         ("rm -rf {folder}", "{folder}, where the files of the start were kept, is gone"),
         ("rm -rf {folder}/repository/objects", "what was kept of the start in {folder} is damaged"),
         ("rm {folder}/repository/HEAD", "what was kept of the start in {folder} is damaged"),
-        ("truncate -s 9 {folder}/repository/objects/pack/*", "in {folder} is damaged"),
+        (
+            "cd {folder}/repository/objects/pack; chmod u+w *; for f in *; do echo 1 > $f; done",
+            "in {folder} is damaged",
+        ),
         ("rm {folder}/git", "what was kept of the start in {folder} is damaged"),
     ],
 )

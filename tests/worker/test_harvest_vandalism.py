@@ -19,6 +19,13 @@ Make = Callable[..., Repository]
 BIN = "../miniconda3/envs/testbed/bin"
 COMMIT = "git -c user.name=a -c user.email=a@a commit -q"
 EDIT = f"echo '# x' >> {SOURCE}; echo new > new.txt"
+
+
+def grow(path: str, size_mb: int) -> str:
+    """Makes a file of that size, most of which is a hole."""
+    return f"dd if=/dev/zero of={path} bs=1000000 count=0 seek={size_mb} 2>/dev/null"
+
+
 VANDALISM = {
     # settings
     "a broken line in the settings": "echo '[broken' >> .git/config",
@@ -70,7 +77,7 @@ VANDALISM = {
     "shallow": "git rev-parse HEAD > .git/shallow",
     "pruned": "git update-ref -d HEAD; git reflog expire --expire=now --all; git gc -q --prune=now",
     "no objects": "rm -rf .git/objects",
-    "objects of noise": "chmod -R u+w .git && find .git/objects -type f -exec truncate -s 5 {} +",
+    "objects of noise": "chmod -R u+w .git && find .git/objects -type f -exec cp .git/HEAD {} \\;",
     "objects elsewhere": "echo /nowhere > .git/objects/info/alternates",
     # the repository
     "no repository": "rm -rf .git",
@@ -84,11 +91,11 @@ VANDALISM = {
     "a file in its place": "rm -rf .git && echo noise > .git",
     "a pipe in its place": "rm -rf .git && mkfifo .git",
     "a repository that can't be written": "chmod -R a-w .git",
-    "a repository that can't be read": "chmod -R 000 .git",
+    "a repository that can't be read": "find .git -depth -exec chmod 000 {} +",
     "a repository with a work tree beside": "git worktree add -q ../beside",
     # files
-    "files of the same size and time": f"touch -d @1 {SOURCE}",
-    "times of the future": "find . -path ./.git -prune -o -type f -exec touch -d @4000000000 {} +",
+    "files of the same size and time": f"touch -t 197001020000 {SOURCE}",
+    "times of the future": "find . -path ./.git -prune -o -type f -exec touch -t 209601010000 {} +",
     "pipes": "mkfifo pipe docs/pipe",
     "a pipe that git would open": "mkdir -p p/q && mkfifo p/.gitignore p/q/.gitattributes",
     "modes": f"chmod 755 {SOURCE} && find . -type d -exec chmod 777 {{}} +",
@@ -233,10 +240,10 @@ LEFT_OUT = {
     ),
     "another name": ("mv .git .git.bak", ".git.bak was left out: it is a folder of git's own"),
     "a copy": ("mkdir a && cp -r .git a/b", "a/b was left out: it is a folder of git's own"),
-    "a large file": ("truncate -s 21M core", "core was left out: it is over 20 MB"),
-    "a huge file": ("truncate -s 1T core", "core was left out: it is over 20 MB"),
-    "a file that grew": ("truncate -s 1T data.bin", "data.bin was left out: it is over 20 MB"),
-    "an odd name": ("truncate -s 21M $'a\\nb*'", "$'a\\nb*' was left out: it is over 20 MB"),
+    "a large file": (grow("core", 21), "core was left out: it is over 20 MB"),
+    "a huge file": (grow("core", 1_000_000), "core was left out: it is over 20 MB"),
+    "a file that grew": (grow("data.bin", 1_000_000), "data.bin was left out: it is over 20 MB"),
+    "an odd name": (grow("$'a\\nb*'", 21), "$'a\\nb*' was left out: it is over 20 MB"),
     "a pipe in place of a file": (
         "rm data.bin && mkfifo data.bin",
         "git could not read a file: data.bin: can only add regular files",
@@ -258,7 +265,7 @@ def test_what_is_no_part_of_a_patch_is_left_out_and_named(
 
 
 @pytest.mark.parametrize(
-    "command", ["git clone -q . out/copy", "cp -r .git out", "truncate -s 21M out/core"]
+    "command", ["git clone -q . out/copy", "cp -r .git out", grow("out/core", 21)]
 )
 def test_what_is_ignored_is_left_out_without_a_word(command: str, make: Make, plain: str) -> None:
     repository = make()
@@ -348,7 +355,7 @@ def test_files_of_a_submodule_that_is_there_are_files(make: Make) -> None:
 
 
 def test_a_large_file_that_was_there_is_read(make: Make) -> None:
-    repository = make(prepare="truncate -s 21M large")
+    repository = make(prepare=grow("large", 21))
 
     assert repository.harvest("true") == ("", ())
     patch, _ = repository.harvest("printf x | dd of=large bs=1 seek=9 conv=notrunc status=none")
@@ -378,7 +385,7 @@ ATTRIBUTES = (
     "[attr]noise text\n* noise",
 )
 ODD_ENDS = rf"""
-printf 'one\r\n2\r\n' > crlf.txt; printf 'a\r\nb\n' > mixed.txt; sed -i 's/$/\r/' {SOURCE}
+printf 'one\r\n2\r\n' > crlf.txt; printf 'a\r\nb\n' > mixed.txt; perl -pi -e 's/$/\r/' {SOURCE}
 printf '$Id: me $\n' > id.txt; printf 'caf\xe9\n' > latin1.txt; printf '\x00\r\n' > data.bin
 """
 
@@ -404,11 +411,13 @@ def test_patches_apply_where_the_repository_has_attributes(line: str, make: Make
     """
     changed, fresh = make(prepare=add), make(prepare=add)
 
-    patch, _ = changed.harvest(f"sed -i 's/^1/2/' src/id.py; sed -i 's/import/import  /' {SOURCE}")
+    patch, _ = changed.harvest(
+        f"perl -pi -e 's/^1/2/' src/id.py; perl -pi -e 's/import/import  /' {SOURCE}"
+    )
     fresh.apply(patch)
 
     for repository in (changed, fresh):
-        repository.run("sed -i 's/Id: [0-9a-f]* /Id/' src/id.py")
+        repository.run("perl -pi -e 's/Id: [0-9a-f]* /Id/' src/id.py")
     assert fresh.contents() == changed.contents()
 
 

@@ -13,12 +13,10 @@ import shutil
 import signal
 import stat
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -254,23 +252,20 @@ def kill_processes_of(scratch: Path) -> int:
     return killed
 
 
+def _folders_of(path: Path) -> Iterator[Path]:
+    """It and the folders below, each before one looks into it; what links lead to is not ours."""
+    yield path
+    for folder, names, _ in os.walk(path):
+        yield from (inner for name in names if not (inner := Path(folder, name)).is_symlink())
+
+
 def remove_tree(path: Path) -> None:
-    """Delete a folder even where an agent took write permission from parts of it."""
-
-    def make_writable_and_retry(
-        function: Callable[..., Any], name: str, _error: BaseException
-    ) -> None:
+    """Delete a folder even where an agent took permissions from folders in it."""
+    shutil.rmtree(path, ignore_errors=True)
+    for folder in _folders_of(path):
         with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(name), stat.S_IRWXU)
-            os.chmod(name, stat.S_IRWXU)
-            function(name)
-
-    if sys.version_info >= (3, 12):
-        shutil.rmtree(path, onexc=make_writable_and_retry)
-    else:
-        shutil.rmtree(
-            path, onerror=lambda f, name, _info: make_writable_and_retry(f, name, OSError())
-        )
+            folder.chmod(stat.S_IRWXU)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _build_environment(root: Path) -> dict[str, str]:

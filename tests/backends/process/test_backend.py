@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.processes import SETSID
 from support.specs import sandbox_spec
 
 from orchestrator.backends import Sandbox, find_backend
@@ -59,7 +60,7 @@ def test_runs_with_copies_are_found_in_their_folder(leave: Leave, runs_dir: Path
 def test_cleaning_a_run_removes_its_scratch_folder_and_counts(leave: Leave, runs_dir: Path) -> None:
     one, two = leave(), leave(attempt=2)
     for sandbox in (one, two):
-        sandbox.exec("setsid sleep 4999 >/dev/null 2>&1 &", 30)
+        sandbox.exec(f"{SETSID} sleep 4999 >/dev/null 2>&1 &", 30)
 
     cleaned = PROCESS.clean(runs_dir / "a-run")
 
@@ -72,7 +73,7 @@ def test_cleaning_the_first_attempt_leaves_the_eleventh(
     leave: Leave, runs_dir: Path, instance: Instance
 ) -> None:
     first, eleventh = leave(attempt=1), leave(attempt=11)
-    first.exec("setsid sleep 4999 >/dev/null 2>&1 &", 30)
+    first.exec(f"{SETSID} sleep 4999 >/dev/null 2>&1 &", 30)
 
     cleaned = PROCESS.clean(runs_dir / "a-run", RolloutKey("a-run", instance.instance_id, 1))
 
