@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator.agents import AgentKind
 from orchestrator.backends import Host
 from orchestrator.config.schema import Model, RunConfig
+from orchestrator.driver.local_ray import require_ray
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.network.connections import require_way
@@ -164,6 +165,7 @@ def check_prerequisites(
     if plan.is_empty:
         return Checked(host)
     require_disk(config, run_dir)
+    require_ray(config.cluster.ray_address)
     if not plan.rollouts:
         return Checked(host)
     assert agent is not None, "who plans rollouts has an agent"

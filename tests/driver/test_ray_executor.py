@@ -20,9 +20,10 @@ from orchestrator import __version__
 from orchestrator.backends import GradeRequest
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
-from orchestrator.driver import ray_executor
+from orchestrator.driver import ray_connection
 from orchestrator.driver.executor import Event
-from orchestrator.driver.ray_executor import GRADE_SLOT, ROLLOUT_SLOT, RayExecutor
+from orchestrator.driver.ray_connection import GRADE_SLOT, ROLLOUT_SLOT
+from orchestrator.driver.ray_executor import RayExecutor
 from orchestrator.errors import PrerequisiteError
 from orchestrator.types import (
     FailureKind,
@@ -241,9 +242,9 @@ def test_a_cluster_whose_nodes_have_other_code_is_one_line_before_the_night(
     try:
         RayExecutor(1, 1, cluster.address, "a-run").close()
         with monkeypatch.context() as patched:
-            patched.setattr(ray_executor, "__version__", "99.0")
+            patched.setattr(ray_connection, "__version__", "99.0")
             assert f"(swe-orchestrator {__version__}). Install" in refused(cluster.address)
-        monkeypatch.setattr(ray_executor, "code_here", code_of_the_driver_alone)
+        monkeypatch.setattr(ray_connection, "code_here", code_of_the_driver_alone)
         said = refused(cluster.address)
     finally:
         cluster.shutdown()
@@ -264,7 +265,7 @@ def test_a_cluster_of_another_python_is_told_in_one_line_with_its_cure(
             "    Python: 3.11.7\n"
         )
 
-    monkeypatch.setattr(ray_executor.ray, "init", refuse)
+    monkeypatch.setattr(ray_connection.ray, "init", refuse)
 
     said = refused("10.0.0.1:6379")
 
