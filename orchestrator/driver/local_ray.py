@@ -62,23 +62,31 @@ _CURES = {
 def temporary_folder() -> Path:
     """Where Ray keeps sockets and logs: $RAY_TMPDIR, else $TMPDIR on Linux, else /tmp.
 
-    One that people chose for all programs is passed over where it is too long for sockets.
+    One that a person chose for all programs is passed over where Ray could not use it.
 
     Raises:
-        PrerequisiteError: RAY_TMPDIR is too long for sockets.
+        PrerequisiteError: Ray can't use RAY_TMPDIR.
     """
-    room = SOCKET_BYTES - len(LONGEST_SOCKET)
     chosen = os.environ.get("RAY_TMPDIR")
     if chosen:
-        if (length := len(os.fsencode(chosen))) > room:
+        if (problem := _unfit(chosen)) is not None:
             raise PrerequisiteError(
-                f"RAY_TMPDIR is too long for Ray's sockets: {length} bytes, of at most {room}.",
-                "Set it to a folder with a shorter name, such as /tmp.",
+                f"Ray can't keep its sockets in RAY_TMPDIR: {problem}.",
+                "Set it to a folder with another name, such as /tmp.",
             )
         return Path(chosen)
     folder = os.environ.get("TMPDIR") if sys.platform.startswith("linux") else None
-    fits = folder and os.path.isabs(folder) and len(os.fsencode(folder)) <= room
-    return Path(folder if folder and fits else "/tmp")
+    return Path(folder if folder and _unfit(folder) is None else "/tmp")
+
+
+def _unfit(folder: str) -> str | None:
+    """Why Ray can't keep its sockets in a folder of this name; None where it can."""
+    room, length = SOCKET_BYTES - len(LONGEST_SOCKET), len(os.fsencode(folder))
+    if length > room:
+        return f"its name has {length} bytes, more than {room}"
+    if not folder.isascii():
+        return "its name has other letters than ASCII's"
+    return None if os.path.isabs(folder) else "its name does not begin at /"
 
 
 def require_ray(address: str | None) -> None:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import subprocess
 import sys
 from typing import Any
 
@@ -24,6 +26,9 @@ from orchestrator.driver.local_ray import kill_session
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever Ray prints
+    # Ray quotes commands as Windows reads them, and reads them as a shell does: with this Python's
+    # path in them, which may hold quotes
+    subprocess.list2cmdline = lambda seq: shlex.join(map(os.fsdecode, seq))
     answer = _start(json.loads(sys.stdin.readline()))
     print(json.dumps(answer), file=answers, flush=True)
     sys.stdin.read()
