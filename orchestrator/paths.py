@@ -1,4 +1,4 @@
-"""Every path of a run, and of the user's cache, spelled once.
+"""Every path of a run, and of the user's cache and data, spelled once.
 
 runs/<run_id>/
     run.yaml                 the merged RunConfig that the run was started with
@@ -23,6 +23,9 @@ runs/<run_id>/
 
 <cache>/agents/<kind>/       an agent with an installation of its own; its module draws it
                              (<cache>: $SWE_ORCHESTRATOR_CACHE, or the user's cache folder)
+
+<data>/host-id               what tells this host from others, whatever its name is
+                             (<data>: $SWE_ORCHESTRATOR_DATA, or the user's data folder)
 """
 
 from __future__ import annotations
@@ -123,6 +126,12 @@ def user_cache() -> Path:
     given = os.environ.get("SWE_ORCHESTRATOR_CACHE")
     cache = Path(given) if given else platformdirs.user_cache_path("swe-orchestrator")
     return cache.resolve()
+
+
+def host_id_file() -> Path:
+    given = os.environ.get("SWE_ORCHESTRATOR_DATA")
+    data = Path(given) if given else platformdirs.user_data_path("swe-orchestrator")
+    return data.resolve() / "host-id"
 
 
 def folder_name(name: str, max_bytes: int = FOLDER_NAME_BYTES) -> str:

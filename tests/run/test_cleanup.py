@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from support.specs import STRANGER, sandbox_spec
 
 from orchestrator.backends import Sandbox, find_backend
 from orchestrator.errors import PrerequisiteError, SandboxUnavailable
+from orchestrator.host_id import host_id
 from orchestrator.paths import RunPaths
 from orchestrator.plugins import BACKENDS
 from orchestrator.run.cleanup import (
@@ -69,7 +69,7 @@ def leave(instance: Instance, runs_dir: Path) -> Iterator[Leave]:
             run_dir.mkdir(parents=True, exist_ok=True)
             write_lock(run_dir, kind)
             key = RolloutKey(run_id, instance.instance_id, attempt)
-            host = socket.gethostname()
+            host = host_id()
             spec = sandbox_spec(instance, run_dir, key=key, driver_host=host)
             return stack.enter_context(find_backend(kind).start(spec))
 
