@@ -14,7 +14,7 @@ import psutil
 import pytest
 from support.commands import CommandLine, personas, wait_until
 
-from orchestrator.backends.process.sandbox import MARKER
+from orchestrator.backends.process.processes import MARKER
 from orchestrator.journal import read_journal
 from orchestrator.types import RolloutRecord
 
