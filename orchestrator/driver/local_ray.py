@@ -12,6 +12,7 @@ import platform
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from orchestrator.config.schema import AUTO
 from orchestrator.errors import PrerequisiteError, one_line
 from orchestrator.network.proxies import is_this_host
 from orchestrator.stop_signals import kept_from_children
@@ -40,6 +42,7 @@ SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
 """Of a socket's path; the system's limit, less the zero at its end."""
 LONGEST_SOCKET = "/ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store"
 """Of Ray's, below its temporary folder."""
+ANSWER_S = 10.0
 MAC_CLUSTER = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 _CURES = {
@@ -90,26 +93,49 @@ def _unfit(folder: str) -> str | None:
 
 
 def require_ray(address: str | None) -> None:
-    """Raises PrerequisiteError where it is clear before the night that Ray can't start, or join.
-
-    Ray supports clusters on Linux only: a Mac's Ray hears nobody but itself.
-    """
+    """Raises PrerequisiteError where it is clear before the night that Ray can't start, or join."""
     if address is None:
         temporary_folder()
-        return
-    is_allowed = os.environ.get(MAC_CLUSTER, "").lower() in ("1", "true")
-    if platform.system() != "Darwin" or is_allowed or _is_here(address):
-        return
+    elif address != AUTO:  # the Ray that this host is a node of
+        host, port = _host_and_port(address)
+        _require_no_mac(address, host)
+        _require_answer(address, host, port)
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(f"//{address}")
+        if "/" not in address and parts.hostname and parts.port:
+            return parts.hostname, parts.port
+    except ValueError:  # no port, or no address of IPv6
+        pass
     raise PrerequisiteError(
-        f"a Mac can't be a node of the Ray cluster at {address}: Ray joins Linux hosts only.",
-        "Start this command on a Linux node of it, or without --ray-address: then the Mac works by "
-        "itself, and its model server may be any host.",
+        f"--ray-address {address!r} is not HOST:PORT of a Ray head.",
+        "`ray start --head` prints it; its port is 6379 unless it was told another.",
     )
 
 
-def _is_here(address: str) -> bool:
-    host = urlsplit(f"//{address.rpartition('://')[2]}").hostname or ""
-    return address == "auto" or is_this_host(host)
+def _require_no_mac(address: str, host: str) -> None:
+    """Ray supports clusters on Linux only: a Mac's hears nobody but itself."""
+    is_allowed = os.environ.get(MAC_CLUSTER, "").lower() in ("1", "true")
+    if platform.system() != "Darwin" or is_allowed or is_this_host(host):
+        return
+    raise PrerequisiteError(
+        f"a Mac can't be a node of the Ray cluster at {address}: Ray joins Linux hosts only.",
+        "Start this command on a Linux node of it, or here without --ray-address: the Mac works by "
+        "itself then, and its model server may be any host.",
+    )
+
+
+def _require_answer(address: str, host: str, port: int) -> None:
+    """Ray itself would try for many minutes."""
+    try:
+        socket.create_connection((host, port), ANSWER_S).close()
+    except OSError as error:
+        raise PrerequisiteError(
+            f"no Ray answers at {address} ({one_line(error)}).",
+            "Start its head with `ray start --head`, or check --ray-address.",
+        ) from None
 
 
 class LocalRay:

@@ -1,7 +1,7 @@
 """This driver's connection to Ray: one of its own on this host, or a cluster that is up.
 
-A local one has a token of its own that nobody else is told. For a cluster the token is sent that
-this user has, as `ray start` asks for it wherever there is one.
+A local one has a token of its own that nobody else is told. To a cluster that asks for one, the
+token is sent that this user has: `ray start` asks for it wherever there is one.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from ray._private.authentication.authentication_token_setup import (
     enable_token_auth_by_default,
     maybe_enable_token_auth_if_token_available,
 )
+from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator import __version__
+from orchestrator.config.schema import AUTO
 from orchestrator.driver.local_ray import LocalRay
 from orchestrator.errors import PrerequisiteError, one_line
 
@@ -88,7 +90,8 @@ def join(address: str) -> RayConnection:
         PrerequisiteError: they do not, or there is none.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
-    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    if address != AUTO and "RAY_AUTH_MODE" not in os.environ and _asks_for_token(address):
+        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     try:
         _connect(address)
     except _CONNECTION_ERRORS as error:
@@ -105,6 +108,18 @@ def join(address: str) -> RayConnection:
 
 
 _CONNECTION_ERRORS = (ConnectionError, RuntimeError, OSError, ValueError, ray.exceptions.RayError)
+
+
+def _asks_for_token(address: str) -> bool:
+    """Whether a cluster does, asked without one. To send one where none is asked for is no way:
+    this driver would ask the cluster's workers for it, and they have none."""
+    try:
+        GcsClient(address=address)
+    except ray.exceptions.AuthenticationError:
+        return True
+    except (ray.exceptions.RayError, ValueError):
+        return False  # there is none: who joins it says so
+    return False
 
 
 def _connect(address: str) -> None:
