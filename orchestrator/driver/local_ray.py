@@ -36,6 +36,7 @@ ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "2",
 }
 """Of Ray's processes here, unless a person says otherwise."""
+HEAD = ("-m", "orchestrator.driver.ray_head")
 START_S = 180.0
 END_S = 10.0
 SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
@@ -181,7 +182,7 @@ class LocalRay:
         try:
             with kept_from_children():
                 return subprocess.Popen(
-                    [sys.executable, "-m", "orchestrator.driver.ray_head"],
+                    [sys.executable, *HEAD],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=errors,
@@ -203,7 +204,10 @@ class LocalRay:
         if not select.select([stdout], [], [], START_S)[0]:
             return {"error": f"nothing after {START_S:.0f} s"}
         line = stdout.readline()
-        answer: dict[str, str] = json.loads(line) if line else {}
+        try:
+            answer: dict[str, str] = json.loads(line) if line else {}
+        except ValueError as error:
+            return {"error": str(error)}
         return answer
 
 

@@ -136,7 +136,7 @@ def _kind_of(paths: RunPaths) -> str:
 
 
 def _clean_ray(paths: RunPaths) -> Cleaned:
-    """Ray's processes of a dead driver. On Linux they end with it; on macOS nothing ends them."""
+    """Ray's processes of a dead driver. They end with it, unless what ends them was killed too."""
     try:
         session = paths.ray_session.read_text(encoding="utf-8", errors="replace").strip()
     except FileNotFoundError:
