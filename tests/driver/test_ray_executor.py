@@ -109,11 +109,18 @@ def test_a_rollout_streams_its_progress_and_then_its_result(
     assert executor.poll(0.0) == []
 
 
-def test_a_grade_ends_in_one_result(
+def graders() -> set[int]:
+    """Processes of ours that grade, or wait for the next grade."""
+    children = psutil.Process().children(recursive=True)
+    return {p.pid for p in children if "ray::_Grader" in " ".join(p.cmdline())}
+
+
+def test_grades_have_a_worker_that_no_rollout_runs_on_and_another_when_it_dies(
     executor: RayExecutor,
     make_config: MakeConfig,
     instance: Instance,
     demo: Dataset,
+    silent_server: str,
     tmp_path: Path,
 ) -> None:
     answer = demo.answers[instance.instance_id]
@@ -121,11 +128,32 @@ def test_a_grade_ends_in_one_result(
         make_config("nop"), instance, "process", tmp_path, sealed_answer=answer
     )
     request = GradeRequest(assignment, "no patch")
-    executor.submit_grade(request)
-    (result,) = events_until(executor, is_result)
 
-    assert isinstance(result, GradeResult)
-    assert (result.key, result.resolved) == (request.key, False)
+    def result_of_a_grade() -> GradeResult:
+        executor.submit_grade(request)
+        *_, result = events_until(executor, is_result)
+        assert isinstance(result, GradeResult)
+        assert result.key == request.key
+        return result
+
+    executor.submit_rollout(rollout(make_config("nop"), instance, tmp_path))
+    events_until(executor, is_result)
+    assert result_of_a_grade().resolved is False
+    (grader,) = graders()
+
+    asking = rollout(make_config("mini"), instance, tmp_path, base_url=silent_server)
+    executor.submit_rollout(asking)
+    events_until(executor, agent_works)
+    (worker,) = rollout_workers()
+    assert (worker.pid != grader, graders()) == (True, {grader})
+    assert result_of_a_grade().resolved is False
+    assert graders() == {grader}
+    os.kill(grader, signal.SIGKILL)
+    failure = result_of_a_grade().failure
+    assert failure is not None
+    assert failure.kind is FailureKind.WORKER_LOST
+    assert result_of_a_grade().resolved is False
+    assert grader not in graders()
 
 
 def test_a_worker_that_is_killed_is_a_failure_and_the_next_rollout_has_another(
