@@ -24,6 +24,9 @@ runs/<run_id>/
 <cache>/agents/<kind>/       an agent with an installation of its own; its module draws it
                              (<cache>: $SWE_ORCHESTRATOR_CACHE, or the user's cache folder)
 
+<temporary>/swe-orchestrator-<uid>/<digest of the run's folder>/
+    {rollout,grade}-*        what one works with; on each host that it runs on
+
 <data>/host-id               what tells this host from others, whatever its name is
                              (<data>: $SWE_ORCHESTRATOR_DATA, or the user's data folder)
 """
@@ -33,6 +36,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,6 +125,23 @@ class RunPaths:
     def harness_log(self, model: str, key: RolloutKey) -> Path:
         model_name = harness_model_name(model, key.run_id)
         return self.harness_logs(key.run_id) / model_name / folder_name(key.instance_id)
+
+
+def temporary_folder(run_dir: str) -> Path:
+    """Of a run, on this host: `clean` finds what is left there."""
+    digest = hashlib.sha256(os.fsencode(run_dir)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"swe-orchestrator-{os.getuid()}" / digest
+
+
+@contextmanager
+def working_folder(run_dir: str, purpose: str) -> Iterator[Path]:
+    """An empty folder of a rollout's or a grade's own, for as long as it lasts. Raises OSError."""
+    parent = temporary_folder(run_dir)
+    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix=f"{purpose}-", dir=parent, ignore_cleanup_errors=True
+    ) as folder:
+        yield Path(folder)
 
 
 def user_cache() -> Path:

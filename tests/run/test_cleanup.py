@@ -18,7 +18,7 @@ from support.specs import STRANGER, sandbox_spec
 from orchestrator.backends import Sandbox, find_backend
 from orchestrator.errors import PrerequisiteError, SandboxUnavailable
 from orchestrator.host_id import host_id
-from orchestrator.paths import RunPaths
+from orchestrator.paths import RunPaths, working_folder
 from orchestrator.plugins import BACKENDS
 from orchestrator.run.cleanup import (
     clean_attempt,
@@ -156,6 +156,25 @@ def test_an_engine_that_is_away_does_not_keep_other_kinds_from_being_cleaned(
     engine, stranger = cleaned.problems
     assert "no Docker engine answers" in engine
     assert "no.such:Backend" in stranger
+
+
+def test_what_a_killed_worker_had_in_the_temporary_folder_goes(
+    drive: Callable[[str], object], runs_dir: Path
+) -> None:
+    left = {}
+    for run_id in ("dead", "live"):
+        (runs_dir / run_id).mkdir(parents=True, exist_ok=True)
+        with working_folder(str(runs_dir / run_id), "rollout") as folder:
+            left[run_id] = folder.parent
+        (left[run_id] / "grade-killed").mkdir()
+        assert not folder.exists()
+    drive("live")
+
+    assert clean_dead_runs(runs_dir, []).counts == {"temporary folders": 1}
+
+    assert not left["dead"].exists()
+    assert (left["live"] / "grade-killed").is_dir()
+    assert left["live"].stat().st_mode & 0o077 == 0
 
 
 def test_rays_processes_of_a_dead_driver_are_killed(runs_dir: Path) -> None:
