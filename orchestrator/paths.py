@@ -1,4 +1,4 @@
-"""Every path of a run, and of the user's cache, spelled once.
+"""Every path of a run, and of the user's cache and data, spelled once.
 
 runs/<run_id>/
     run.yaml                 the merged RunConfig that the run was started with
@@ -25,6 +25,12 @@ runs/<run_id>/
                              whether its gold patch is resolved where processors are emulated
 <cache>/agents/<kind>/       an agent with an installation of its own; its module draws it
                              (<cache>: $SWE_ORCHESTRATOR_CACHE, or the user's cache folder)
+
+<temporary>/swe-orchestrator-<uid>/<digest of the run's folder>/
+    {rollout,grade}-*        what one works with; on each host that it runs on
+
+<data>/host-id               what tells this host from others, whatever its name is
+                             (<data>: $SWE_ORCHESTRATOR_DATA, or the user's data folder)
 """
 
 from __future__ import annotations
@@ -34,6 +40,9 @@ import fcntl
 import hashlib
 import os
 import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,6 +133,23 @@ class RunPaths:
         return self.harness_logs(key.run_id) / model_name / folder_name(key.instance_id)
 
 
+def temporary_folder(run_dir: str) -> Path:
+    """Of a run, on this host: `clean` finds what is left there."""
+    digest = hashlib.sha256(os.fsencode(run_dir)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"swe-orchestrator-{os.getuid()}" / digest
+
+
+@contextmanager
+def working_folder(run_dir: str, purpose: str) -> Iterator[Path]:
+    """An empty folder of a rollout's or a grade's own, for as long as it lasts. Raises OSError."""
+    parent = temporary_folder(run_dir)
+    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix=f"{purpose}-", dir=parent, ignore_cleanup_errors=True
+    ) as folder:
+        yield Path(folder)
+
+
 def user_cache() -> Path:
     """Where what is kept between runs lies; each agent that is installed has a folder in it."""
     given = os.environ.get("SWE_ORCHESTRATOR_CACHE")
@@ -135,6 +161,12 @@ def gold_control_file(instance_id: str, platform: str, architecture: str) -> Pat
     """Of an instance whose images are of `platform`, on processors of `architecture`."""
     name = folder_name(f"{instance_id}@{platform}@{architecture}".replace("/", "-"))
     return user_cache() / "gold-controls" / f"{name}.json"
+
+
+def host_id_file() -> Path:
+    given = os.environ.get("SWE_ORCHESTRATOR_DATA")
+    data = Path(given) if given else platformdirs.user_data_path("swe-orchestrator")
+    return data.resolve() / "host-id"
 
 
 def folder_name(name: str, max_bytes: int = FOLDER_NAME_BYTES) -> str:

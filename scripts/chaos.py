@@ -24,7 +24,7 @@ from pathlib import Path
 import psutil
 
 from orchestrator.backends.docker.engine import LABEL, connect
-from orchestrator.backends.process.sandbox import MARKER
+from orchestrator.backends.process.processes import MARKER
 from orchestrator.config import load_run_config
 from orchestrator.dataset import load_dataset
 from orchestrator.journal import RunState, read_journal

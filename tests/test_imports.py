@@ -15,7 +15,7 @@ TASKS = ("/demo/tasks/", "/smoke/tasks/")
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if not any(t in p.as_posix() for t in TASKS))
 
 ORDER = (
-    *("text", "types", "errors", "paths", "text_files", "file_locks"),
+    *("text", "types", "errors", "paths", "text_files", "file_locks", "stop_signals", "host_id"),
     *("predictions", "gold_answers", "plugins"),
     "network",
     *("config", "dataset", "verdict"),
@@ -105,8 +105,10 @@ def test_whole_rows_are_given_only_to_who_keeps_them_with_the_run() -> None:
     }
 
 
-def test_only_the_ray_executor_imports_ray() -> None:
-    assert importers_of("ray") == {"orchestrator.driver.ray_executor"}
+def test_only_the_ray_executor_and_what_connects_it_import_ray() -> None:
+    assert importers_of("ray") == {
+        f"orchestrator.driver.{name}" for name in ("ray_executor", "ray_connection", "ray_head")
+    }
 
 
 @pytest.mark.parametrize("room", ["agents", "backends"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from orchestrator.backends.base import Host
 from orchestrator.config.schema import AgentSettings
+from orchestrator.errors import PrerequisiteError
 from orchestrator.types import Outcome
 
 if TYPE_CHECKING:
@@ -18,8 +19,27 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 """Takes a line for people."""
 TOOLS_PATH = "/opt/swe-orchestrator/tools"
-"""Where our own tools are, in sandboxes whose agent asked for TOOLS_MOUNT."""
-TOOLS_MOUNT = f"{Path(__file__).parent / 'tools'}:{TOOLS_PATH}:ro"
+"""Where our own tools are, in sandboxes whose agent asked for `tools_mount`."""
+TOOLS = Path(__file__).parent / "tools"
+
+
+def tools_mount() -> str:
+    """Raises as `read_only_mount`."""
+    return read_only_mount(TOOLS, TOOLS_PATH)
+
+
+def read_only_mount(folder: Path, sandbox_path: str) -> str:
+    """A mount as `Agent.prepare` names it.
+
+    Raises:
+        PrerequisiteError: the folder's name can't be written in one.
+    """
+    if ":" in str(folder):
+        raise PrerequisiteError(
+            f"{folder} can't be mounted into sandboxes, as its name holds a colon.",
+            "Move it to a folder without one.",
+        )
+    return f"{folder}:{sandbox_path}:ro"
 
 
 class Agent(Protocol):

@@ -52,6 +52,7 @@ class Assignment:
     """The kind of its sandbox; never `auto`."""
     run_dir: str
     driver_host: str = ""
+    """The driver's `host_id`: backends that label what they start write it there."""
     sealed_answer: SealedAnswer | None = None
     """The gold answer; only for grades, and for agents that need the gold patch."""
     emulated: bool = False

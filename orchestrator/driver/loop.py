@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from orchestrator.driver.plan import Plan
 from orchestrator.driver.scheduler import Scheduler, Stage, Start
 from orchestrator.driver.stop import StopSignal
 from orchestrator.errors import JournalError
+from orchestrator.host_id import host_id
 from orchestrator.journal import Journal
 from orchestrator.journal.bounds import settle
 from orchestrator.paths import RunPaths
@@ -84,7 +84,7 @@ class RequestBuilder:
             backend=self.host.kind,
             emulated=self.host.emulated,
             run_dir=str(self.paths.root),
-            driver_host=socket.gethostname(),
+            driver_host=host_id(),
             sealed_answer=self.answers[key.instance_id] if with_answer else None,
         )
 

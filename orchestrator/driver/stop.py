@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from orchestrator.stop_signals import STOP_SIGNALS
 
 
 @dataclass
@@ -31,7 +31,7 @@ def stop_on_signals(stop: StopSignal) -> Iterator[None]:
         if stop.count > 2 and number == signal.SIGINT:
             raise KeyboardInterrupt
 
-    previous = {number: signal.signal(number, count) for number in SIGNALS}
+    previous = {number: signal.signal(number, count) for number in STOP_SIGNALS}
     try:
         yield
     finally:

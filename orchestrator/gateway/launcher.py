@@ -23,6 +23,7 @@ from orchestrator.gateway.messages import (
     from_line,
     rollout_segment,
 )
+from orchestrator.stop_signals import kept_from_children
 from orchestrator.types import RolloutKey
 
 START_S = 60.0
@@ -113,15 +114,16 @@ class GatewayProcess:
                 stamp = time.strftime("%Y-%m-%d %H:%M:%S")
                 errors.write(f"{stamp} the gateway {why_again}: it is started again\n")
                 errors.flush()
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "orchestrator.gateway"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                encoding="utf-8",
-                start_new_session=True,  # a person's Ctrl-C is for the driver
-            )
+            with kept_from_children():
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "orchestrator.gateway"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    text=True,
+                    encoding="utf-8",
+                    start_new_session=True,
+                )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):  # it died at once: the next poll sees that

@@ -82,7 +82,14 @@ def is_this_host(host: str) -> bool:
     name = _plain(host)
     if addresses := _addresses(name):
         return any(address.is_loopback or address.is_unspecified for address in addresses)
-    return name in THIS_HOST or name.endswith(".localhost") or name == _plain(socket.gethostname())
+    return name in THIS_HOST or name.endswith(".localhost") or name in _own_names()
+
+
+def _own_names() -> set[str]:
+    """The host's name, which may carry a network's domain, without that, and by mDNS."""
+    whole = _plain(socket.gethostname())
+    label = whole.partition(".")[0]
+    return {whole, label, f"{label}.local"}
 
 
 def without_login(proxy: str) -> str:

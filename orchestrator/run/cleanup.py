@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from orchestrator.backends import Backend, find_backend
 from orchestrator.backends.base import Cleaned
 from orchestrator.errors import ConfigError, JournalError, PrerequisiteError, one_line
 from orchestrator.file_locks import Locked, hold_lock, is_held
-from orchestrator.paths import RunPaths
+from orchestrator.paths import RunPaths, temporary_folder
 from orchestrator.plugins import BACKENDS
 from orchestrator.run.lock import RunLock
 from orchestrator.types import RolloutKey
@@ -80,7 +81,7 @@ def clean_dead_runs(runs_dir: Path, kinds: Iterable[str]) -> Cleaned:
     cleaned = _for_each_backend(kinds, clean)
     for run_dir in sorted(runs_dir.glob("*/")):
         if not is_live(run_dir):
-            cleaned += _clean_ray(RunPaths(run_dir))
+            cleaned += _clean_host(RunPaths(run_dir))
     return cleaned
 
 
@@ -104,7 +105,7 @@ def clean_before_session(
 
 def clean_run(paths: RunPaths, kinds: Iterable[str]) -> Cleaned:
     """Remove what one run left; the caller holds its lock, or knows that it is dead."""
-    return _for_each_backend(kinds, lambda backend: backend.clean(paths.root)) + _clean_ray(paths)
+    return _for_each_backend(kinds, lambda backend: backend.clean(paths.root)) + _clean_host(paths)
 
 
 def clean_attempt(paths: RunPaths, kind: str, key: RolloutKey) -> None:
@@ -135,8 +136,16 @@ def _kind_of(paths: RunPaths) -> str:
         return ""
 
 
+def _clean_host(paths: RunPaths) -> Cleaned:
+    """What a run leaves on this host beside its sandboxes."""
+    folder = temporary_folder(str(paths.root.resolve()))
+    left = len(list(folder.glob("*")))
+    shutil.rmtree(folder, ignore_errors=True)
+    return _clean_ray(paths) + (Cleaned({"temporary folders": left}) if left else Cleaned())
+
+
 def _clean_ray(paths: RunPaths) -> Cleaned:
-    """Ray's processes of a dead driver. On Linux they end with it; on macOS nothing ends them."""
+    """Ray's processes of a dead driver. They end with it, unless what ends them was killed too."""
     try:
         session = paths.ray_session.read_text(encoding="utf-8", errors="replace").strip()
     except FileNotFoundError:

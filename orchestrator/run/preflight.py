@@ -15,8 +15,10 @@ from orchestrator.agents import AgentKind
 from orchestrator.backends import Host
 from orchestrator.config.schema import Cluster, Model, RunConfig
 from orchestrator.driver.budget import Memory, limit_problem
+from orchestrator.driver.local_ray import require_ray
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import ConfigError, PrerequisiteError
+from orchestrator.host_id import host_id
 from orchestrator.network.connections import require_way
 from orchestrator.types import Instance
 
@@ -183,6 +185,8 @@ def check_prerequisites(
         return Checked(host)
     require_disk(config, run_dir)
     require_limits(config.cluster, host)
+    require_ray(config.cluster.ray_address)
+    host_id()
     if not plan.rollouts:
         return Checked(host)
     assert agent is not None, "who plans rollouts has an agent"

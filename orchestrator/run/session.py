@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -221,19 +221,26 @@ def run_session(session: Session, console: Console) -> Finished:
     """Run what is planned, and write the reports."""
     paths, journal, stop = session.paths, session.journal, StopSignal()
     rewrite_predictions(session.config, paths, journal.state())
-    if not session.plan.is_empty:
-        _run_plan(session, stop, console)
-    with waiting(console, "writing the reports"):
-        report = write_reports(
-            session.config, paths, session.dataset, journal.state(), session.lock
-        )
+    with ExitStack() as until_reported:
+        if not session.plan.is_empty:
+            _run_plan(session, stop, until_reported, console)
+        with waiting(console, "writing the reports"):
+            report = write_reports(
+                session.config, paths, session.dataset, journal.state(), session.lock
+            )
     if stop.count:
         return Finished(report, paths, EXIT_INTERRUPTED)
     return Finished(report, paths, EXIT_DONE if report.valid else EXIT_FAILURES_LEFT)
 
 
-def _run_plan(session: Session, stop: StopSignal, console: Console) -> None:
-    """Run the plan's rollouts and grades, show what happens, and leave nothing behind."""
+def _run_plan(
+    session: Session, stop: StopSignal, until_reported: ExitStack, console: Console
+) -> None:
+    """Run the plan's rollouts and grades, show what happens, and leave nothing behind.
+
+    A closed terminal may say so twice: from the first event on, until the reports are written,
+    signals are counted and end nothing by themselves.
+    """
     paths, plan, checked = session.paths, session.plan, session.checked
     missing = _count_missing_images(session)
     budget = make_budget(
@@ -260,7 +267,8 @@ def _run_plan(session: Session, stop: StopSignal, console: Console) -> None:
         ) as services:
             driver = make_driver(session, services, slots, stop)
             view = View.of(session.journal.state(), time.monotonic())
-            with stop_on_signals(stop), make_display(console, view) as display:
+            until_reported.enter_context(stop_on_signals(stop))
+            with make_display(console, view) as display:
                 for event in driver.events(plan):
                     display.notice(driver.notice())
                     if event is not None:

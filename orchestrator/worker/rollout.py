@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from orchestrator.agents import Agent
 from orchestrator.backends import SandboxSpec
 from orchestrator.errors import AgentCrashed, InfraError
+from orchestrator.paths import working_folder
 from orchestrator.types import RolloutRecord, RolloutResult
 from orchestrator.worker.agent_run import AgentRun
 from orchestrator.worker.backend import backend_of
@@ -118,8 +117,8 @@ def _in_sandbox(
     try:
         with account.phase("sandbox"):
             baseline = inspect_repository(sandbox, assignment.instance)
-        with tempfile.TemporaryDirectory(prefix="rollout-", ignore_cleanup_errors=True) as folder:
-            run = AgentRun(request, agent, sandbox, baseline, Path(folder))
+        with working_folder(assignment.run_dir, "rollout") as folder:
+            run = AgentRun(request, agent, sandbox, baseline, folder)
             with account.phase("agent"):
                 for _ in run.watch(should_stop):
                     yield run.progress("agent")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from orchestrator.dataset import Dataset
 from orchestrator.errors import SandboxUnavailable
 from orchestrator.file_locks import hold_lock
 from orchestrator.gold_answers import unseal
+from orchestrator.host_id import host_id
 from orchestrator.paths import RunPaths
 from orchestrator.types import GradeReason, GradeResult, Instance, RolloutKey, patch_sha256
 
@@ -133,7 +133,7 @@ class Leftovers:
         spec: SandboxSpec = sandbox_spec(
             self._instance,
             self.run_dir(run_id),
-            driver_host=socket.gethostname(),
+            driver_host=host_id(),
             key=self.key(run_id, attempt),
         )
         sandbox = self.backend.start(spec)

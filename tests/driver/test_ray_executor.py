@@ -20,9 +20,10 @@ from orchestrator import __version__
 from orchestrator.backends import GradeRequest
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
-from orchestrator.driver import ray_executor
+from orchestrator.driver import ray_connection
 from orchestrator.driver.executor import Event
-from orchestrator.driver.ray_executor import GRADE_SLOT, ROLLOUT_SLOT, RayExecutor
+from orchestrator.driver.ray_connection import GRADE_SLOT, ROLLOUT_SLOT
+from orchestrator.driver.ray_executor import RayExecutor
 from orchestrator.errors import PrerequisiteError
 from orchestrator.types import (
     FailureKind,
@@ -108,11 +109,18 @@ def test_a_rollout_streams_its_progress_and_then_its_result(
     assert executor.poll(0.0) == []
 
 
-def test_a_grade_ends_in_one_result(
+def graders() -> set[int]:
+    """Processes of ours that grade, or wait for the next grade."""
+    children = psutil.Process().children(recursive=True)
+    return {p.pid for p in children if "ray::_Grader" in " ".join(p.cmdline())}
+
+
+def test_grades_have_a_worker_that_no_rollout_runs_on_and_another_when_it_dies(
     executor: RayExecutor,
     make_config: MakeConfig,
     instance: Instance,
     demo: Dataset,
+    silent_server: str,
     tmp_path: Path,
 ) -> None:
     answer = demo.answers[instance.instance_id]
@@ -120,11 +128,32 @@ def test_a_grade_ends_in_one_result(
         make_config("nop"), instance, "process", tmp_path, sealed_answer=answer
     )
     request = GradeRequest(assignment, "no patch")
-    executor.submit_grade(request)
-    (result,) = events_until(executor, is_result)
 
-    assert isinstance(result, GradeResult)
-    assert (result.key, result.resolved) == (request.key, False)
+    def result_of_a_grade() -> GradeResult:
+        executor.submit_grade(request)
+        *_, result = events_until(executor, is_result)
+        assert isinstance(result, GradeResult)
+        assert result.key == request.key
+        return result
+
+    executor.submit_rollout(rollout(make_config("nop"), instance, tmp_path))
+    events_until(executor, is_result)
+    assert result_of_a_grade().resolved is False
+    (grader,) = graders()
+
+    asking = rollout(make_config("mini"), instance, tmp_path, base_url=silent_server)
+    executor.submit_rollout(asking)
+    events_until(executor, agent_works)
+    (worker,) = rollout_workers()
+    assert (worker.pid != grader, graders()) == (True, {grader})
+    assert result_of_a_grade().resolved is False
+    assert graders() == {grader}
+    os.kill(grader, signal.SIGKILL)
+    failure = result_of_a_grade().failure
+    assert failure is not None
+    assert failure.kind is FailureKind.WORKER_LOST
+    assert result_of_a_grade().resolved is False
+    assert grader not in graders()
 
 
 def test_a_worker_that_is_killed_is_a_failure_and_the_next_rollout_has_another(
@@ -241,9 +270,9 @@ def test_a_cluster_whose_nodes_have_other_code_is_one_line_before_the_night(
     try:
         RayExecutor(1, 1, cluster.address, "a-run").close()
         with monkeypatch.context() as patched:
-            patched.setattr(ray_executor, "__version__", "99.0")
+            patched.setattr(ray_connection, "__version__", "99.0")
             assert f"(swe-orchestrator {__version__}). Install" in refused(cluster.address)
-        monkeypatch.setattr(ray_executor, "code_here", code_of_the_driver_alone)
+        monkeypatch.setattr(ray_connection, "code_here", code_of_the_driver_alone)
         said = refused(cluster.address)
     finally:
         cluster.shutdown()
@@ -264,7 +293,7 @@ def test_a_cluster_of_another_python_is_told_in_one_line_with_its_cure(
             "    Python: 3.11.7\n"
         )
 
-    monkeypatch.setattr(ray_executor.ray, "init", refuse)
+    monkeypatch.setattr(ray_connection.ray, "init", refuse)
 
     said = refused("10.0.0.1:6379")
 

@@ -6,11 +6,12 @@ import signal
 
 import pytest
 
-from orchestrator.driver.stop import SIGNALS, StopSignal, stop_on_signals
+from orchestrator.driver.stop import StopSignal, stop_on_signals
+from orchestrator.stop_signals import STOP_SIGNALS
 
 
 def handlers() -> list[object]:
-    return [signal.getsignal(number) for number in SIGNALS]
+    return [signal.getsignal(number) for number in STOP_SIGNALS]
 
 
 def test_ctrl_c_counts_once_and_a_second_time() -> None:

@@ -124,6 +124,15 @@ def test_this_host_is_never_asked_through_a_proxy(host: str) -> None:
     assert url_of(f"https://{host}/v1", **everything) is None
 
 
+@pytest.mark.parametrize("host", ["mini.fritz.box", "mini", "Mini.local", "MINI.local."])
+def test_a_host_is_itself_by_each_of_its_names(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "Mini.fritz.box")
+
+    assert is_this_host(host)
+    assert not is_this_host(f"x{host}")
+    assert not is_this_host("mini.firm.com")
+
+
 @pytest.mark.parametrize(
     "host",
     ["128.0.0.1", "10.0.0.1", "[::2]", "localhost.firm.com", "mylocalhost", "127.0.0.1.nip.io"],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,8 @@ from support.specs import STRANGER, sandbox_spec
 
 from orchestrator.backends import Sandbox, find_backend
 from orchestrator.errors import PrerequisiteError, SandboxUnavailable
-from orchestrator.paths import RunPaths
+from orchestrator.host_id import host_id
+from orchestrator.paths import RunPaths, working_folder
 from orchestrator.plugins import BACKENDS
 from orchestrator.run.cleanup import (
     clean_attempt,
@@ -70,7 +70,7 @@ def leave(instance: Instance, runs_dir: Path) -> Iterator[Leave]:
             run_dir.mkdir(parents=True, exist_ok=True)
             write_lock(run_dir, kind)
             key = RolloutKey(run_id, instance.instance_id, attempt)
-            host = socket.gethostname()
+            host = host_id()
             spec = sandbox_spec(instance, run_dir, key=key, driver_host=host)
             return stack.enter_context(find_backend(kind).start(spec))
 
@@ -157,6 +157,25 @@ def test_an_engine_that_is_away_does_not_keep_other_kinds_from_being_cleaned(
     engine, stranger = cleaned.problems
     assert "no Docker engine answers" in engine
     assert "no.such:Backend" in stranger
+
+
+def test_what_a_killed_worker_had_in_the_temporary_folder_goes(
+    drive: Callable[[str], object], runs_dir: Path
+) -> None:
+    left = {}
+    for run_id in ("dead", "live"):
+        (runs_dir / run_id).mkdir(parents=True, exist_ok=True)
+        with working_folder(str(runs_dir / run_id), "rollout") as folder:
+            left[run_id] = folder.parent
+        (left[run_id] / "grade-killed").mkdir()
+        assert not folder.exists()
+    drive("live")
+
+    assert clean_dead_runs(runs_dir, []).counts == {"temporary folders": 1}
+
+    assert not left["dead"].exists()
+    assert (left["live"] / "grade-killed").is_dir()
+    assert left["live"].stat().st_mode & 0o077 == 0
 
 
 def test_rays_processes_of_a_dead_driver_are_killed(runs_dir: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -204,30 +205,40 @@ def test_a_model_that_thinks_although_it_was_told_not_to_is_a_warning(
     assert "the model thinks although the profile turns thinking off" in warning
 
 
+@pytest.fixture
+def ray_address() -> Iterator[str]:
+    """Of something that answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_ray_that_does_not_answer_is_told_before_the_night(check_run: Check) -> None:
+    with pytest.raises(PrerequisiteError, match=r"no Ray answers at 127\.0\.0\.1:9"):
+        check_run({"cluster.ray_address": "127.0.0.1:9"}, GRADES)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
-def test_a_gateway_that_other_nodes_can_not_reach_is_a_warning(check_run: Check, host: str) -> None:
-    on_a_cluster = {"cluster.ray_address": "10.0.0.1:6379", "cluster.gateway.host": host}
+def test_a_gateway_that_other_nodes_can_not_reach_is_a_warning(
+    check_run: Check, ray_address: str, host: str
+) -> None:
+    on_a_cluster = {"cluster.ray_address": ray_address, "cluster.gateway.host": host}
 
     (warning,) = check_run(on_a_cluster).warnings
 
     assert f"workers on other nodes can't reach the gateway at {host}" in warning
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"cluster.gateway.host": "127.0.0.1"},
-        {"cluster.ray_address": "10.0.0.1:6379", "cluster.gateway.host": "10.0.0.7"},
-    ],
-)
-def test_a_gateway_that_workers_can_reach_is_none(
-    check_run: Check, settings: dict[str, Any]
+def test_a_gateway_that_workers_can_reach_is_none(check_run: Check, ray_address: str) -> None:
+    on_a_cluster = {"cluster.ray_address": ray_address, "cluster.gateway.host": "10.0.0.7"}
+
+    assert check_run({"cluster.gateway.host": "127.0.0.1"}).warnings == ()
+    assert check_run(on_a_cluster).warnings == ()
+
+
+def test_without_a_model_there_is_no_gateway_to_be_reached(
+    check_run: Check, ray_address: str
 ) -> None:
-    assert check_run(settings).warnings == ()
-
-
-def test_without_a_model_there_is_no_gateway_to_be_reached(check_run: Check) -> None:
-    assert check_run({"cluster.ray_address": "10.0.0.1:6379"}, name="nop").warnings == ()
+    assert check_run({"cluster.ray_address": ray_address}, name="nop").warnings == ()
 
 
 def test_warnings_of_the_cluster_come_before_those_of_servers() -> None:

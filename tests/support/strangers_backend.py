@@ -35,6 +35,7 @@ from orchestrator.backends.commands import refusal
 from orchestrator.backends.grading import grade_in_sandbox
 from orchestrator.config.schema import SandboxSettings
 from orchestrator.errors import ConfigError, SandboxUnavailable
+from orchestrator.host_id import is_this_hosts
 from orchestrator.types import GradeResult, Instance, RolloutKey
 
 MARK = "STRANGERS_BOX"
@@ -62,8 +63,7 @@ class FolderBackend(NeedsNoImages):
         return grade_in_sandbox(request, Box, lambda box: box.places)
 
     def find_run_dirs(self, runs_dir: Path) -> Iterator[Path]:
-        here = socket.gethostname()
-        yield from {Path(label["run_dir"]) for _, label in boxes() if label["host"] == here}
+        yield from {Path(label["run_dir"]) for _, label in boxes() if is_this_hosts(label["host"])}
 
     def clean(self, run_dir: Path, key: RolloutKey | None = None) -> Cleaned:
         wanted = [key.instance_id, key.attempt] if key else None

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 from support.commands import CommandLine, personas, wait_until
 
+from orchestrator.backends.process.processes import MARKER
 from orchestrator.journal import read_journal
 from orchestrator.types import RolloutRecord
 
@@ -51,8 +53,33 @@ def test_one_interrupt_lets_the_running_finish_and_resume_does_the_rest(
     assert set(attempts.values()) == {1}
 
 
-@pytest.mark.parametrize("signals", ["two interrupts", "the terminal closes"])
-def test_a_stop_at_once_harvests_what_runs(orchestrate: CommandLine, signals: str) -> None:
+def interrupt_twice(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGINT)
+    time.sleep(1)  # two signals at the very same moment may be delivered as one
+    process.send_signal(signal.SIGINT)
+
+
+def close_terminal(process: subprocess.Popen[str]) -> None:
+    """Its shell says so as well, and so may a multiplexer."""
+    os.killpg(process.pid, signal.SIGHUP)
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGHUP)
+
+
+def end_the_host(process: subprocess.Popen[str]) -> None:
+    """As a stopped service or a shut-down does: each process is told, whatever its group; and as
+    `timeout` does: first the one that it started, then its group. Sandboxes are left out, as those
+    of an engine live on."""
+    for one in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
+        if MARKER not in one.environ():
+            one.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)
+
+
+@pytest.mark.parametrize("stop", [interrupt_twice, close_terminal, end_the_host])
+def test_a_stop_at_once_harvests_what_runs_and_reports(
+    orchestrate: CommandLine, stop: Callable[[subprocess.Popen[str]], None]
+) -> None:
     # the second answer mends the bug, and the third one takes long
     flags = personas(orchard__ledger_12="never_submits")
     more = ["--instances", "orchard__ledger-12", "--set", "rollout.max_steps=100000"]
@@ -60,14 +87,10 @@ def test_a_stop_at_once_harvests_what_runs(orchestrate: CommandLine, signals: st
     scratch = orchestrate.runs_dir / "stopped" / "scratch"
     wait_until(lambda: any(scratch.glob("*/testbed/.git")), "a sandbox")
     wait_until(lambda: changed(scratch), "the agent's change")
-    if signals == "two interrupts":
-        process.send_signal(signal.SIGINT)
-        time.sleep(1)  # two signals at the very same moment may be delivered as one
-        process.send_signal(signal.SIGINT)
-    else:
-        os.killpg(process.pid, signal.SIGHUP)
-    process.communicate(timeout=120)
-    assert process.returncode == 130
+    stop(process)
+    stdout, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stderr) == (130, "")
+    assert f"resume {orchestrate.runs_dir / 'stopped'}" in stdout
     assert (orchestrate.runs_dir / "stopped" / "report.md").exists()
     assert not scratch.exists()
     (rollout,) = rollouts(orchestrate)

@@ -11,7 +11,7 @@ import tempfile
 import time
 from typing import Any
 
-from orchestrator.agents.base import TOOLS_MOUNT, TOOLS_PATH, SimpleAgent
+from orchestrator.agents.base import TOOLS_PATH, SimpleAgent, tools_mount
 from orchestrator.agents.context import AgentContext, LimitReached
 from orchestrator.agents.steps import shorten
 from orchestrator.agents.templates import TemplateSettings
@@ -54,7 +54,7 @@ class MiniAgent(SimpleAgent):
         self._settings = settings
 
     def prepare(self, platform: str) -> tuple[str, ...]:
-        return (TOOLS_MOUNT,) if self._settings.bundles else ()
+        return (tools_mount(),) if self._settings.bundles else ()
 
     def run(self, context: AgentContext) -> Outcome:
         settings = self._settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from orchestrator.agents.base import SimpleKind
+from orchestrator.agents.base import SimpleKind, tools_mount
 from orchestrator.agents.templates import TemplateSettings, require_templates
 from orchestrator.backends.base import Host
 from orchestrator.config.schema import AgentSettings
@@ -27,6 +27,8 @@ class MiniKind(SimpleKind[TemplateSettings]):
         require_templates(self.settings)
         if not set(self.settings.bundles) <= BUNDLES:
             raise ConfigError("agent.bundles: mini knows only `edit`")
+        if self.settings.bundles:
+            tools_mount()
 
     def create(self) -> MiniAgent:
         from orchestrator.agents.mini.agent import MiniAgent

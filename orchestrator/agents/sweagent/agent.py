@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from orchestrator.agents.base import TOOLS_MOUNT
+from orchestrator.agents.base import read_only_mount, tools_mount
 from orchestrator.agents.context import AgentContext, LimitReached
 from orchestrator.agents.sweagent.bundles import find_bundle
 from orchestrator.agents.sweagent.installation import Installation, require_installation
@@ -49,7 +49,7 @@ class SweAgent:
             raise AgentCrashed(str(error)) from error
         warm_up(self._installation)
         runtime = self._installation.paths.runtime(platform)
-        return (f"{runtime}:{RUNTIME_PATH}:ro", TOOLS_MOUNT)
+        return (read_only_mount(runtime, RUNTIME_PATH), tools_mount())
 
     def run(self, context: AgentContext) -> Outcome:
         assert self._installation is not None, "prepare comes first"

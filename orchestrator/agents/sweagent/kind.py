@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from orchestrator.agents.base import Say, SimpleKind
+from orchestrator.agents.base import TOOLS, Say, SimpleKind, read_only_mount
 from orchestrator.agents.sweagent import installation
 from orchestrator.agents.sweagent.bundles import find_bundle
 from orchestrator.agents.sweagent.settings import SweAgentSettings
@@ -41,6 +41,8 @@ class SweAgentKind(SimpleKind[SweAgentSettings]):
                 "containers only: use --sandbox docker, or --agent mini"
             )
         found = installation.require_installation(host.platform, self._commit)
+        for folder in (TOOLS, found.paths.runtime(host.platform)):
+            read_only_mount(folder, "/")
         for bundle in self.settings.bundles:
             find_bundle(bundle, found.paths.tools)
 

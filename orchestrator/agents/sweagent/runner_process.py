@@ -19,6 +19,7 @@ from typing import Any
 
 from orchestrator.agents.sweagent.installation import Installation
 from orchestrator.errors import AgentCrashed
+from orchestrator.stop_signals import kept_from_children
 
 RUNNER = Path(__file__).with_name("runner.py")
 SHELL = Path(__file__).with_name("shell.py")
@@ -158,15 +159,16 @@ def _start_where_none_is(path: Path, installation: Installation) -> subprocess.P
         }
         words = [FORKSERVER, path, lock.fileno(), RUNNER]
         log.truncate(0)
-        return subprocess.Popen(
-            [str(installation.paths.python), *map(str, words)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=environment,
-            start_new_session=True,
-            pass_fds=[lock.fileno()],
-        )
+        with kept_from_children():
+            return subprocess.Popen(
+                [str(installation.paths.python), *map(str, words)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+                pass_fds=[lock.fileno()],
+            )
 
 
 def _socket_path(installation: Installation) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,6 +27,7 @@ from orchestrator.backends.docker.address import (
 from orchestrator.backends.docker.no_engine import no_engine
 from orchestrator.backends.docker.streams import WholeOutputs
 from orchestrator.errors import PrerequisiteError, one_line
+from orchestrator.host_id import is_this_hosts
 from orchestrator.types import RolloutKey
 
 log = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ def our_containers(client: docker.DockerClient) -> Iterator[tuple[Path, Containe
         ) from error
     for container in found:
         known = _labels_of(container)
-        if known.get(f"{LABEL}.driver-host") == socket.gethostname():
+        if is_this_hosts(known.get(f"{LABEL}.driver-host")):
             yield Path(known.get(f"{LABEL}.run-dir", "")), container
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -31,7 +30,7 @@ from orchestrator.errors import (
     PrerequisiteError,
     one_line,
 )
-from orchestrator.paths import harness_model_name
+from orchestrator.paths import harness_model_name, working_folder
 from orchestrator.types import FailureKind, GradeResult
 from orchestrator.verdict import verdict
 
@@ -90,7 +89,8 @@ def _naming_memory(request: GradeRequest, result: GradeResult) -> GradeResult:
 def _run_harness(request: GradeRequest, client: _LabellingClient) -> dict[str, bytes]:
     config = request.assignment.config
     name = harness_model_name(config.model_name_or_path, config.run_id)
-    with tempfile.TemporaryDirectory(prefix="grade-") as folder, contextlib.chdir(folder):
+    run_dir = request.assignment.run_dir
+    with working_folder(run_dir, "grade") as folder, contextlib.chdir(folder):
         # the harness prints its own errors; its log holds them too
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             run_instance(

@@ -19,7 +19,8 @@ from orchestrator.backends.base import (
     SandboxSpec,
     require_tools,
 )
-from orchestrator.backends.process.sandbox import ProcessSandbox, kill_processes_of, remove_tree
+from orchestrator.backends.process.processes import kill_processes_of
+from orchestrator.backends.process.sandbox import ProcessSandbox, remove_tree
 from orchestrator.config.schema import SandboxSettings
 from orchestrator.errors import ConfigError
 from orchestrator.paths import RunPaths, folder_name

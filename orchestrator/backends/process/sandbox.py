@@ -18,16 +18,13 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import psutil
-
 from orchestrator.backends.base import MAX_OUTPUT_BYTES, ClosesOnExit, ExecResult, SandboxSpec
 from orchestrator.backends.commands import is_long, refusal
 from orchestrator.backends.output import CappedOutput, drain
+from orchestrator.backends.process.processes import MARKER, kill_processes_of, note_session
 from orchestrator.errors import SandboxUnavailable
 from orchestrator.paths import RunPaths, folder_name
 
-MARKER = "SWE_ORCHESTRATOR_SCRATCH"
-"""Environment variable of every process in a sandbox: the folder that it belongs to."""
 BUILD_TIMEOUT_S = 120
 
 
@@ -85,18 +82,9 @@ class ProcessSandbox(ClosesOnExit):
                 sandbox.places["/opt/miniconda3"],
                 spec.base_commit,
             ]
-            done = subprocess.run(
-                build,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=BUILD_TIMEOUT_S,
-                env=_build_environment(root),
-            )
-            if done.returncode != 0:
-                raise SandboxUnavailable(
-                    f"{spec.key.instance_id}: build.sh: {done.stderr.strip()[-300:]}"
-                )
+            problem = _build(root, build)
+            if problem is not None:
+                raise SandboxUnavailable(f"{spec.key.instance_id}: build.sh: {problem}")
         except (OSError, subprocess.SubprocessError) as error:
             sandbox.close()
             raise SandboxUnavailable(f"{spec.key.instance_id}: {error}") from error
@@ -156,7 +144,7 @@ class ProcessSandbox(ClosesOnExit):
                 script.write(command.encode())
                 script.seek(0)
                 given, files = [f"/dev/fd/{script.fileno()}"], [script.fileno()]
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 ["bash", "-c", limited, "bash", *given],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -166,6 +154,8 @@ class ProcessSandbox(ClosesOnExit):
                 start_new_session=True,
                 pass_fds=files,
             )
+        note_session(self._root, process.pid)
+        return process
 
     def resolve(self, path: str) -> str:
         for mount in self._mounts:
@@ -176,19 +166,19 @@ class ProcessSandbox(ClosesOnExit):
 
     def attach(self, command: Sequence[str]) -> _PipeStream:
         try:
-            return _PipeStream(
-                subprocess.Popen(
-                    command,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    cwd=self._cwd,
-                    env=self._environment,
-                    start_new_session=True,
-                )
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                cwd=self._cwd,
+                env=self._environment,
+                start_new_session=True,
             )
         except OSError as error:
             raise SandboxUnavailable(f"{self._root.name}: {error}") from error
+        note_session(self._root, process.pid)
+        return _PipeStream(process)
 
     def write_file(self, path: str, data: bytes) -> None:
         full = Path(self.workdir, path)
@@ -240,18 +230,6 @@ class _PipeStream:
         self._output.close()
 
 
-def kill_processes_of(scratch: Path) -> int:
-    """Kill every process of ours whose marker names this folder or one below it; how many."""
-    killed = 0
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            owner = process.environ().get(MARKER)
-            if owner and Path(owner).is_relative_to(scratch):
-                process.kill()
-                killed += 1
-    return killed
-
-
 def _folders_of(path: Path) -> Iterator[Path]:
     """It and the folders below, each before one looks into it; what links lead to is not ours."""
     yield path
@@ -266,6 +244,26 @@ def remove_tree(path: Path) -> None:
         with contextlib.suppress(OSError):
             folder.chmod(stat.S_IRWXU)
     shutil.rmtree(path, ignore_errors=True)
+
+
+def _build(root: Path, command: Sequence[str]) -> str | None:
+    """Lay a copy out; what went wrong. Raises OSError, or TimeoutExpired."""
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=_build_environment(root),
+        start_new_session=True,
+    ) as process:
+        note_session(root, process.pid)
+        try:
+            _, stderr = process.communicate(timeout=BUILD_TIMEOUT_S)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return None if process.returncode == 0 else stderr.decode("utf-8", "replace").strip()[-300:]
 
 
 def _build_environment(root: Path) -> dict[str, str]:

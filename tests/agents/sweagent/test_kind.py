@@ -71,6 +71,19 @@ def test_its_bundles_are_looked_for_in_its_checkout(
     assert str(installed_sweagent.paths.tools) in str(caught.value)
 
 
+def test_a_colon_in_the_path_of_the_cache_is_told_before_the_night(
+    check_agent: Check,
+    sweagent_folder: SweAgentFolder,
+    installed_sweagent: Installation,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runtime = sweagent_folder.root / "a:b" / "runtime"
+    monkeypatch.setattr(type(installed_sweagent.paths), "runtime", lambda *_: runtime)
+
+    with pytest.raises(PrerequisiteError, match=r"a:b/runtime can't be mounted"):
+        check_agent("sweagent", CONTAINERS)
+
+
 def test_a_run_goes_on_with_the_commit_that_it_began_with(
     check_agent: Check, installed_sweagent: Installation
 ) -> None:

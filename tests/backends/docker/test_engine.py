@@ -26,6 +26,7 @@ from orchestrator.backends.docker.engine import (
 )
 from orchestrator.errors import PrerequisiteError
 from orchestrator.file_locks import hold_lock
+from orchestrator.host_id import host_id
 from orchestrator.paths import RunPaths
 from orchestrator.types import Instance, RolloutKey
 
@@ -60,7 +61,7 @@ def create(
     with ExitStack() as stack:
 
         def make(ours: bool = True, **settings: Any) -> Container:
-            given = {"key": KEY, "driver_host": socket.gethostname()} | settings
+            given = {"key": KEY, "driver_host": host_id()} | settings
             spec = sandbox_spec(instance, run_dir, **given)
             container = client.containers.create(
                 instance.image, "true", labels=labels(spec, "rollout") if ours else {}
@@ -101,11 +102,12 @@ def test_containers_are_ours_that_a_driver_on_this_host_has_started(
     client: docker.DockerClient, create: Create, run_dir: Path
 ) -> None:
     mine, another_hosts = create(), create(driver_host="another-host")
+    older_versions = create(driver_host=socket.gethostname())
     strangers = create(ours=False)
 
     found = {container.id: owner for owner, container in our_containers(client)}
 
-    assert found[mine.id] == run_dir
+    assert found[mine.id] == found[older_versions.id] == run_dir
     assert another_hosts.id not in found
     assert strangers.id not in found
 

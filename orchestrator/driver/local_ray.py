@@ -1,0 +1,237 @@
+"""Ray on this host for this driver alone: its process started, what keeps it from starting told.
+
+Imports no Ray: it is asked before the night too, when nobody needs that yet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+import psutil
+
+from orchestrator.config.schema import AUTO
+from orchestrator.errors import PrerequisiteError, one_line
+from orchestrator.network.proxies import is_this_host
+from orchestrator.stop_signals import kept_from_children
+
+ENVIRONMENT = {
+    # no reports to its makers, no advice meant for GPU users
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "0",
+    # glibc would give every thread of a worker an arena of its own, and keep what each once held
+    "MALLOC_ARENA_MAX": "2",
+}
+"""Of Ray's processes here, unless a person says otherwise."""
+HEAD = ("-m", "orchestrator.driver.ray_head")
+START_S = 180.0
+END_S = 10.0
+SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
+"""Of a socket's path; the system's limit, less the zero at its end."""
+LONGEST_SOCKET = "/ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store"
+"""Of Ray's, below its temporary folder."""
+ANSWER_S = 10.0
+MAC_CLUSTER = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+
+_CURES = {
+    r"no space left|disk quota": "Make room in {folder}, or set RAY_TMPDIR to another folder.",
+    r"permission denied|read-only|not permitted|not a directory|file exists": (
+        "Ray keeps its files in {folder}: set RAY_TMPDIR to a folder that can be written."
+    ),
+    r"too many open files": "Raise the limit on open files: `ulimit -n 65536`.",
+    r"resource temporarily unavailable|can't start new thread|pthread_create": (
+        "Raise the limit on processes (`ulimit -u`), or end some."
+    ),
+    r"cannot allocate|out of memory|memoryerror|memory available|not enough memory": (
+        "Free some memory, or take fewer --workers."
+    ),
+    r"address already in use": "End what has its port, or unset RAY_GCS_SERVER_PORT.",
+}
+"""What Ray says when it can't start, as a pattern, and what mends it."""
+
+
+def temporary_folder() -> Path:
+    """Where Ray keeps sockets and logs: $RAY_TMPDIR, else $TMPDIR on Linux, else /tmp.
+
+    One that a person chose for all programs is passed over where Ray could not use it.
+
+    Raises:
+        PrerequisiteError: Ray can't use RAY_TMPDIR.
+    """
+    chosen = os.environ.get("RAY_TMPDIR")
+    if chosen:
+        if (problem := _unfit(chosen)) is not None:
+            raise PrerequisiteError(
+                f"Ray can't keep its sockets in RAY_TMPDIR: {problem}.",
+                "Set it to a folder with another name, such as /tmp.",
+            )
+        return Path(chosen)
+    folder = os.environ.get("TMPDIR") if sys.platform.startswith("linux") else None
+    return Path(folder if folder and _unfit(folder) is None else "/tmp")
+
+
+def _unfit(folder: str) -> str | None:
+    """Why Ray can't keep its sockets in a folder of this name; None where it can."""
+    room, length = SOCKET_BYTES - len(LONGEST_SOCKET), len(os.fsencode(folder))
+    if length > room:
+        return f"its name has {length} bytes, more than {room}"
+    if not folder.isascii():
+        return "its name has other letters than ASCII's"
+    return None if os.path.isabs(folder) else "its name does not begin at /"
+
+
+def require_ray(address: str | None) -> None:
+    """Raises PrerequisiteError where it is clear before the night that Ray can't start, or join."""
+    if address is None:
+        temporary_folder()
+    elif address != AUTO:  # the Ray that this host is a node of
+        host, port = _host_and_port(address)
+        _require_no_mac(address, host)
+        _require_answer(address, host, port)
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(f"//{address}")
+        if "/" not in address and parts.hostname and parts.port:
+            return parts.hostname, parts.port
+    except ValueError:  # no port, or no address of IPv6
+        pass
+    raise PrerequisiteError(
+        f"--ray-address {address!r} is not HOST:PORT of a Ray head.",
+        "`ray start --head` prints it; its port is 6379 unless it was told another.",
+    )
+
+
+def _require_no_mac(address: str, host: str) -> None:
+    """Ray supports clusters on Linux only: a Mac's hears nobody but itself."""
+    is_allowed = os.environ.get(MAC_CLUSTER, "").lower() in ("1", "true")
+    if platform.system() != "Darwin" or is_allowed or is_this_host(host):
+        return
+    raise PrerequisiteError(
+        f"a Mac can't be a node of the Ray cluster at {address}: Ray joins Linux hosts only.",
+        "Start this command on a Linux node of it, or here without --ray-address: the Mac works by "
+        "itself then, and its model server may be any host.",
+    )
+
+
+def _require_answer(address: str, host: str, port: int) -> None:
+    """Ray itself would try for many minutes."""
+    try:
+        socket.create_connection((host, port), ANSWER_S).close()
+    except OSError as error:
+        raise PrerequisiteError(
+            f"no Ray answers at {address} ({one_line(error)}).",
+            "Start its head with `ray start --head`, or check --ray-address.",
+        ) from None
+
+
+class LocalRay:
+    """Ray's processes on this host, from their start to `close`."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        """Start it with these settings of `ray.init`.
+
+        Raises:
+            PrerequisiteError: it does not start.
+        """
+        self._folder = temporary_folder()
+        with tempfile.TemporaryFile() as errors:
+            self._process = self._start(errors)
+            try:
+                answer = self._ask(settings) or {"error": _last_line(errors)}
+                if "error" in answer:
+                    raise PrerequisiteError(
+                        f"Ray can't start ({one_line(answer['error'])}).",
+                        cure_of(answer["error"], self._folder),
+                    )
+            except BaseException:
+                self.close()
+                raise
+        self.address = answer["address"]
+        self.session_dir = answer["session_dir"]
+        """Its folder on this host; it stands in the command lines of all its processes."""
+
+    def close(self) -> None:
+        """End all its processes. Safe to call twice."""
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(END_S)
+        process.stdout.close()
+        kill_session(process.pid)  # what is left where the process was killed
+        process.wait()
+
+    def _start(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+        try:
+            with kept_from_children():
+                return subprocess.Popen(
+                    [sys.executable, *HEAD],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    env={**ENVIRONMENT, **os.environ, "RAY_TMPDIR": str(self._folder)},
+                    start_new_session=True,
+                )
+        except OSError as error:
+            cure = cure_of(str(error), self._folder)
+            raise PrerequisiteError(f"Ray can't start ({one_line(error)}).", cure) from None
+
+    def _ask(self, settings: dict[str, Any]) -> dict[str, str]:
+        """Its answer; empty where it died before it had one."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            stdin.write(json.dumps(settings).encode() + b"\n")
+            stdin.flush()
+        if not select.select([stdout], [], [], START_S)[0]:
+            return {"error": f"nothing after {START_S:.0f} s"}
+        line = stdout.readline()
+        try:
+            answer: dict[str, str] = json.loads(line) if line else {}
+        except ValueError as error:
+            return {"error": str(error)}
+        return answer
+
+
+def cure_of(error: str, folder: Path) -> str:
+    """What mends it that Ray can't start here, by what it says."""
+    for pattern, cure in _CURES.items():
+        if re.search(pattern, error, re.IGNORECASE):
+            return cure.format(folder=folder)
+    logs = folder / "ray" / "session_latest" / "logs"
+    return f"Is there memory, and room in {folder}? Ray's own words are in {logs}."
+
+
+def kill_session(session: int) -> None:
+    """Kill every process of a session of ours; its leader, who may be this one, last."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid != session and os.getsid(process.pid) == session:
+                process.kill()
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if os.getsid(session) == session:
+            os.kill(session, signal.SIGKILL)
+
+
+def _last_line(errors: IO[bytes]) -> str:
+    errors.seek(0)
+    lines = errors.read().decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else "it ended at once"

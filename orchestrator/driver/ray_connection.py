@@ -1,0 +1,207 @@
+"""This driver's connection to Ray: one of its own on this host, or a cluster that is up.
+
+A local one has a token of its own that nobody else is told. To a cluster that asks for one, the
+token is sent that this user has: `ray start` asks for it wherever there is one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import ray.exceptions
+from ray._private.authentication.authentication_token_setup import (
+    enable_token_auth_by_default,
+    maybe_enable_token_auth_if_token_available,
+)
+from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from orchestrator import __version__
+from orchestrator.config.schema import AUTO
+from orchestrator.driver.local_ray import LocalRay
+from orchestrator.errors import PrerequisiteError, one_line
+
+ROLLOUT_SLOT = "rollout_slot"
+GRADE_SLOT = "grade_slot"
+OBJECT_STORE_BYTES = 100 * 2**20
+NODE_TIMEOUT_S = 120.0
+"""A worker of a node starts, and imports our code."""
+
+
+@dataclass(frozen=True)
+class RayConnection:
+    """A connection that stands. `local` is None for a cluster that is somebody else's."""
+
+    local: LocalRay | None
+
+    @property
+    def session_dir(self) -> str:
+        return self.local.session_dir if self.local else ""
+
+    def close(self) -> None:
+        ray.shutdown()
+        if self.local is not None:
+            self.local.close()
+
+
+def start_local(rollout_slots: int, grade_slots: int) -> RayConnection:
+    """Start Ray on this host.
+
+    Raises:
+        PrerequisiteError: it can't start, or no worker does.
+    """
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    if "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    enable_token_auth_by_default()
+    local = LocalRay(
+        {
+            "include_dashboard": False,
+            # Ray starts, and keeps, about as many workers as it has CPUs: one a rollout slot;
+            # grades have workers of their own
+            "num_cpus": rollout_slots,
+            "object_store_memory": OBJECT_STORE_BYTES,
+            "resources": {ROLLOUT_SLOT: rollout_slots, GRADE_SLOT: grade_slots},
+            "logging_level": "ERROR",
+            "log_to_driver": False,
+        }
+    )
+    connection = RayConnection(local)
+    try:
+        _connect(local.address)
+        _require_workers(local)
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, _CONNECTION_ERRORS):
+            raise PrerequisiteError(f"Ray can't start ({one_line(error)}).") from error
+        raise
+    return connection
+
+
+def join(address: str) -> RayConnection:
+    """Join a cluster whose nodes offer our resources and have our code.
+
+    Raises:
+        PrerequisiteError: they do not, or there is none.
+    """
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    if address != AUTO and "RAY_AUTH_MODE" not in os.environ and _asks_for_token(address):
+        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    try:
+        _connect(address)
+    except _CONNECTION_ERRORS as error:
+        raise PrerequisiteError(
+            f"Ray can't join the cluster at {address} ({one_line(error)}).", _cure_of_join(error)
+        ) from error
+    try:
+        _require_resources(address)
+        _require_same_code(address)
+    except BaseException:
+        ray.shutdown()
+        raise
+    return RayConnection(None)
+
+
+_CONNECTION_ERRORS = (ConnectionError, RuntimeError, OSError, ValueError, ray.exceptions.RayError)
+
+
+def _asks_for_token(address: str) -> bool:
+    """Whether a cluster does, asked without one. To send one where none is asked for is no way:
+    this driver would ask the cluster's workers for it, and they have none."""
+    try:
+        GcsClient(address=address)
+    except ray.exceptions.AuthenticationError:
+        return True
+    except (ray.exceptions.RayError, ValueError):
+        return False  # there is none: who joins it says so
+    return False
+
+
+def _connect(address: str) -> None:
+    ray.init(address, logging_level="ERROR", log_to_driver=False)
+
+
+_JOIN_CURES = {
+    "version mismatch": "Start all its nodes with this very Python and Ray, or this command with "
+    "theirs.",
+    "invalidauthtoken": "It asks for another token: bring its head's ~/.ray/auth_token here, or "
+    "name it in RAY_AUTH_TOKEN_PATH.",
+    "no authentication token": "Bring its head's ~/.ray/auth_token here, or name it in "
+    "RAY_AUTH_TOKEN_PATH.",
+    "expects this ip address": "Start this command on one of its nodes.",
+}
+"""What Ray says when it can't join a cluster, in lower case, and what mends it."""
+
+
+def _cure_of_join(error: BaseException) -> str:
+    words = f"{error} {error.__cause__}".lower()
+    cures = [cure for said, cure in _JOIN_CURES.items() if said in words]
+    return cures[0] if cures else "Check --ray-address, and `ray status` there."
+
+
+def _require_workers(local: LocalRay) -> None:
+    """Raises PrerequisiteError where no worker starts: every task would wait for one for ever."""
+    try:
+        ray.get(ray.remote(code_here).options(num_cpus=0).remote(), timeout=NODE_TIMEOUT_S)
+    except ray.exceptions.RayError as error:
+        raise PrerequisiteError(
+            f"no worker of Ray starts ({last_line(error)}).",
+            f"See the newest files in {local.session_dir}/logs.",
+        ) from error
+
+
+def code_here() -> str:
+    """What nodes must have in common with the driver, beside Python and Ray: Ray checks those."""
+    return f"swe-orchestrator {__version__}"
+
+
+def _require_same_code(address: str) -> None:
+    """Raises PrerequisiteError where a node has not the code of ours, or another version of it."""
+    wanted, problems = code_here(), []
+    nodes = [node for node in ray.nodes() if node["Alive"] and _offers_slots(node)]
+    found = {node["NodeManagerAddress"]: _ask(node["NodeID"]) for node in nodes}
+    for name, answer in found.items():
+        try:
+            code = ray.get(answer, timeout=NODE_TIMEOUT_S)
+        except ray.exceptions.RayError as error:
+            code = last_line(error)
+        if code != wanted:
+            problems.append(f"{name} ({code})")
+    if problems:
+        raise PrerequisiteError(
+            f"of the Ray cluster at {address}, {len(problems)} of {len(found)} nodes can't run "
+            f"{wanted}: {', '.join(problems[:3])}.",
+            "Install this project there, at this version, for the Python that starts Ray.",
+        )
+
+
+def _offers_slots(node: dict[str, Any]) -> bool:
+    return bool({ROLLOUT_SLOT, GRADE_SLOT} & set(node["Resources"]))
+
+
+def _ask(node_id: str) -> Any:
+    """Ask a node for its `code_here`."""
+    there = NodeAffinitySchedulingStrategy(node_id, soft=False)
+    task = ray.remote(code_here).options(num_cpus=0, scheduling_strategy=there, max_retries=0)
+    return task.remote()
+
+
+def _require_resources(address: str) -> None:
+    offered = ray.cluster_resources()
+    if not {ROLLOUT_SLOT, GRADE_SLOT} <= set(offered):
+        raise PrerequisiteError(
+            f"the Ray cluster at {address} offers no {ROLLOUT_SLOT} or no {GRADE_SLOT}.",
+            "Start its nodes with `ray start … --resources "
+            f'\'{{"{ROLLOUT_SLOT}": 4, "{GRADE_SLOT}": 1}}\'`.',
+        )
+
+
+def last_line(error: ray.exceptions.RayError) -> str:
+    """Of a task's error, with what it raised; its class where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return one_line(lines[-1]) if lines else type(error).__name__
