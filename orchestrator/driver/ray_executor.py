@@ -28,7 +28,14 @@ from orchestrator.errors import (
 from orchestrator.types import GradeResult, RolloutRecord, RolloutResult
 from orchestrator.worker.failures import TRACEBACK, summary_of
 from orchestrator.worker.grade import grade
-from orchestrator.worker.messages import Progress, RolloutRequest
+from orchestrator.worker.images import evict
+from orchestrator.worker.messages import (
+    Eviction,
+    EvictionRequest,
+    Progress,
+    PullBegins,
+    RolloutRequest,
+)
 from orchestrator.worker.rollout import roll_out
 
 # Ray reads these when it is imported: no reports to its makers, no advice meant for GPU users
@@ -46,6 +53,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 ROLLOUT_SLOT = "rollout_slot"
 GRADE_SLOT = "grade_slot"
 OBJECT_STORE_BYTES = 100 * 2**20
+_GRADE_WORKERS = {"env_vars": {"SWE_ORCHESTRATOR_WORKER": "grade"}}
 STOP_POLL_S = 1.0
 NODE_TIMEOUT_S = 60.0
 """A worker of a node starts, and imports our code."""
@@ -55,7 +63,7 @@ NODE_TIMEOUT_S = 60.0
 class _Running:
     """A task under way: what it was asked, and since when."""
 
-    request: RolloutRequest | GradeRequest
+    request: RolloutRequest | GradeRequest | EvictionRequest
     started_at: float
 
 
@@ -68,6 +76,8 @@ class RayExecutor:
         """Raises PrerequisiteError where Ray can't start, or the cluster lacks our resources."""
         self._run_id = run_id
         self._tasks: dict[Any, _Running] = {}
+        self._refused: list[Event] = []
+        """What `poll` says next without any task."""
         settings: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
         if address is None:
             settings |= {
@@ -97,7 +107,11 @@ class RayExecutor:
             num_cpus=0,
             resources={GRADE_SLOT: 1},
             max_retries=0,
-            runtime_env={"env_vars": {"SWE_ORCHESTRATOR_WORKER": "grade"}},
+            num_returns="streaming",
+            runtime_env=_GRADE_WORKERS,
+        )
+        self._evict = ray.remote(evict).options(
+            num_cpus=0, max_retries=0, runtime_env=_GRADE_WORKERS
         )
 
     @property
@@ -112,7 +126,19 @@ class RayExecutor:
     def submit_grade(self, request: GradeRequest) -> None:
         self._tasks[self._grade.remote(request)] = _Running(request, time.time())
 
+    def submit_eviction(self, request: EvictionRequest) -> None:
+        node_id = _node_id(request.image.node)
+        if node_id is None:
+            self._refused.append(Eviction(request.image, gone=False))
+            return
+        there = NodeAffinitySchedulingStrategy(node_id, soft=False)
+        task = self._evict.options(scheduling_strategy=there).remote(request)
+        self._tasks[task] = _Running(request, time.time())
+
     def poll(self, timeout_s: float) -> list[Event]:
+        if self._refused:
+            refused, self._refused = self._refused, []
+            return refused
         if not self._tasks:
             time.sleep(timeout_s)
             return []
@@ -135,7 +161,7 @@ class RayExecutor:
         """One value of a task that has one; a task that died becomes a failure."""
         running = self._tasks[task]
         try:
-            ref = next(task) if isinstance(running.request, RolloutRequest) else task
+            ref = task if isinstance(running.request, EvictionRequest) else next(task)
             value = ray.get(ref)
         except StopIteration:
             del self._tasks[task]
@@ -144,12 +170,20 @@ class RayExecutor:
             del self._tasks[task]
             yield _lost(running, error)
             return
-        if not isinstance(value, Progress):
+        if not isinstance(value, Progress | PullBegins):
             del self._tasks[task]
         yield value
 
 
-def _rollout_task(request: RolloutRequest) -> Iterator[Progress | RolloutResult]:
+def _node_id(name: str) -> str | None:
+    """Ray's id of a host by its name, of this one by an empty name; None where it is not there."""
+    if not name:
+        return str(ray.get_runtime_context().get_node_id())
+    alive = (node for node in ray.nodes() if node["Alive"])
+    return next((n["NodeID"] for n in alive if n["NodeManagerHostname"] == name), None)
+
+
+def _rollout_task(request: RolloutRequest) -> Iterator[Progress | PullBegins | RolloutResult]:
     yield from roll_out(request, _stop_flag(request.assignment.key.run_id))
 
 
@@ -245,10 +279,14 @@ def _last_line(error: ray.exceptions.RayError) -> str:
     return one_line(lines[-1]) if lines else type(error).__name__
 
 
-def _lost(running: _Running, error: ray.exceptions.RayError) -> RolloutResult | GradeResult:
+def _lost(
+    running: _Running, error: ray.exceptions.RayError
+) -> RolloutResult | GradeResult | Eviction:
     """A task that died is a lost worker, as is one that its node has not the code for; one that
     raised otherwise, though it never should, is our bug."""
     request, files = running.request, dict[str, bytes]()
+    if isinstance(request, EvictionRequest):
+        return Eviction(request.image, gone=False)
     problem: InfraError
     if isinstance(error, ray.exceptions.RayTaskError):
         # its cause is Ray's own error where the worker could not unpack the request

@@ -32,7 +32,13 @@ from orchestrator.errors import PrerequisiteError
 from orchestrator.journal import RunState
 from orchestrator.plugins import BACKENDS
 from orchestrator.report.words import duration
-from orchestrator.run.preflight import api_key, free_disk_gb, require_disk, require_personas
+from orchestrator.run.preflight import (
+    api_key,
+    free_disk_gb,
+    require_disk,
+    require_mounts,
+    require_personas,
+)
 
 ROWS_SHOWN = 12
 
@@ -49,7 +55,8 @@ class Preview:
     missing_images: tuple[str, ...]
     estimate: Estimate
     free_gb: float
-    image_warnings: tuple[str, ...]
+    warnings: tuple[str, ...]
+    """What may go wrong at night, as the backend found it."""
     problems: tuple[str, ...]
     """Prerequisites that a launch would stop at; the model's server is not asked."""
 
@@ -91,12 +98,16 @@ def make_preview(request: RunRequest) -> Preview:
     memory_gb, cpus = psutil.virtual_memory().total / 1e9, os.cpu_count() or 1
     host = Host(f"{kind} (not there)", memory_gb, cpus)
     missing = tuple(dict.fromkeys(instance.image for instance in dataset.instances))
+    warnings: tuple[str, ...] = ()
+    agent = load_agent_kind(config.agent, {}) if config.agent is not None else None
     with _noted_in(problems):
-        found = choose_host(config, dataset.instances)
-        missing = find_backend(found.kind).missing_images(dataset.instances)
-        host, kind = found, found.kind
-        if config.agent is not None:
-            load_agent_kind(config.agent, {}).check(host)
+        host = choose_host(config, dataset.instances, agent.check if agent else None)
+        backend, cluster = find_backend(host.kind), config.cluster
+        missing = backend.missing_images(dataset.instances, cluster.sandbox.platform)
+        if agent is not None:
+            agent.check(host)
+        require_mounts(config, host)
+        warnings = backend.check(dataset.instances, cluster, host)
     plan = make_plan(dataset.instances, RunState.of_new(config.run_id, dataset.instances))
     slots = choose_slots(config.cluster, config.model, host.memory_gb, host.cpus)
     slots = min(slots, len(plan.rollouts))
@@ -109,7 +120,7 @@ def make_preview(request: RunRequest) -> Preview:
         missing_images=missing,
         estimate=estimate(config, plan, slots, len(missing)),
         free_gb=free_disk_gb(Path(config.runs_dir)),
-        image_warnings=find_backend(kind).image_warnings(len(missing)),
+        warnings=warnings,
         problems=tuple(problems),
     )
 
@@ -150,7 +161,7 @@ def render_preview(preview: Preview) -> RenderableType:
     parts: list[RenderableType] = [table, Text("\n".join(lines))]
     need_gb, free_gb = preview.estimate.disk_gb, preview.free_gb
     warnings = disk_warnings(config, len(preview.missing_images), need_gb, free_gb)
-    warnings += preview.image_warnings
+    warnings += preview.warnings
     parts += [Text(warning, style="bold yellow") for warning in warnings]
     parts += [
         Text(f"launch would stop: {problem}", style="bold red") for problem in preview.problems

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ from orchestrator.run.cleanup import (
     clean_attempt,
     clean_before_session,
     clean_run,
+    evict_left_images,
     hold_driver_lock,
 )
 from orchestrator.run.folder import (
@@ -190,7 +191,7 @@ def reopen(
         plan = make_plan(dataset.instances, journal.state())
         if only_grades or agent is None:
             plan = plan.without_rollouts
-        checked = _clean_up_and_check(config, dataset, paths, plan, agent, console)
+        checked = _clean_up_and_check(config, dataset, paths, plan, agent, console, journal)
         lock = record_changes(paths, kept, lock, changes)
         yield Session(config, dataset, paths, lock, agent, plan, checked, journal)
 
@@ -202,17 +203,27 @@ def _clean_up_and_check(
     plan: Plan,
     agent: AgentKind | None,
     console: Console,
+    journal: Journal | None = None,
 ) -> Checked:
-    """Clean up after dead sessions, which may have filled the disk; then check what is needed."""
+    """Clean up after dead sessions, which may have filled the disk; then check what is needed.
+
+    `journal` is that of a run that goes on.
+    """
     left = {key.instance_id for key in (*plan.rollouts, *plan.grades)}
     planned = [instance for instance in dataset.instances if instance.instance_id in left]
     require_task_folders(planned)
-    host = choose_host(config, planned)
+    host = choose_host(config, planned, agent.check if agent and plan.rollouts else None)
     # where `auto` chooses the kind, earlier sessions may have had another
     others = BACKENDS if config.cluster.sandbox.kind == AUTO else ()
     clean_before_session(paths, host.kind, others, console)
+    if journal is not None:
+        evict_left_images(config, dataset.instances, journal, host.kind)
     with waiting(console, "checking what the run needs"):
-        return check_prerequisites(config, host, plan, agent, paths.root)
+        checked = check_prerequisites(config, host, plan, agent, paths.root)
+        if plan.is_empty:
+            return checked
+        warnings = find_backend(host.kind).check(planned, config.cluster, host)
+        return replace(checked, cluster_warnings=(*checked.cluster_warnings, *warnings))
 
 
 def run_session(session: Session, console: Console) -> Finished:
@@ -290,13 +301,10 @@ def _image_warnings(session: Session, slots: int) -> Sequence[str]:
     planned = {key.instance_id for key in session.plan.rollouts}
     wanted = [i for i in session.dataset.instances if i.instance_id in planned]
     backend = find_backend(session.checked.host.kind)
-    missing = len(backend.missing_images(wanted))
+    missing = len(backend.missing_images(wanted, session.config.cluster.sandbox.platform))
     need_gb = estimate(session.config, session.plan, slots, missing).disk_gb
     free_gb = free_disk_gb(session.paths.root)
-    return (
-        *disk_warnings(session.config, missing, need_gb, free_gb),
-        *backend.image_warnings(missing),
-    )
+    return disk_warnings(session.config, missing, need_gb, free_gb)
 
 
 def _require_new(paths: RunPaths) -> None:

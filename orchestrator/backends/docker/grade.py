@@ -21,8 +21,8 @@ from orchestrator.backends.docker.engine import (
     labels,
     ran_out_of_memory,
 )
-from orchestrator.backends.docker.images import ensure_image, evict_image
-from orchestrator.backends.docker.sandbox import container_limits, stay
+from orchestrator.backends.docker.images import ensure_image
+from orchestrator.backends.docker.sandbox import bind_mounts, container_limits, stay
 from orchestrator.backends.grading import grade_result, harness_spec
 from orchestrator.errors import (
     HarnessUnavailable,
@@ -58,8 +58,6 @@ def grade_in_docker(request: GradeRequest) -> GradeResult:
                 for container_id in labelling.containers.created
             )
             phases_s["harness"] = time.monotonic() - started - phases_s["image"]
-            if request.evict_image:
-                evict_image(client, instance.image)
     except PrerequisiteError as problem:
         error = ImageUnavailable(problem.what)
     except InfraError as problem:
@@ -114,7 +112,7 @@ def _container_settings(request: GradeRequest) -> dict[str, Any]:
         "platform": spec.platform,
         "network_mode": "bridge" if spec.network else "none",
         "use_config_proxy": spec.network,
-        "volumes": list(spec.mounts),
+        "mounts": bind_mounts(spec.mounts),
         "environment": dict(spec.env),
         "command": stay(spec.lifetime_s),  # the harness's own would idle for ever
         "stop_signal": "SIGKILL",  # it ignores SIGTERM, and `docker stop` would wait 15 s for it

@@ -16,6 +16,7 @@ from typing import Any, cast
 import docker
 import docker.errors
 from docker.models.containers import Container
+from docker.types import Mount
 
 from orchestrator.backends.base import MAX_OUTPUT_BYTES, ClosesOnExit, ExecResult, SandboxSpec
 from orchestrator.backends.commands import is_long, refusal
@@ -74,6 +75,16 @@ def stay(lifetime_s: float) -> list[str]:
     return ["bash", "-c", STAY, str(int(lifetime_s))]
 
 
+def bind_mounts(mounts: Sequence[str]) -> list[Mount]:
+    """Mounts as the engine takes them. Of a source that is not there it makes no folder, as it does
+    with `-v`: it refuses."""
+    parts = [mount.split(":") for mount in mounts]
+    return [
+        Mount(target, source, type="bind", read_only=mode == ["ro"])
+        for source, target, *mode in parts
+    ]
+
+
 def container_limits(memory_gb: float, cpus: float, pids: int) -> dict[str, Any]:
     memory = int(memory_gb * 1e9)
     return {
@@ -113,7 +124,7 @@ class DockerSandbox(ClosesOnExit):
                 working_dir=WORKDIR,
                 platform=spec.platform,
                 network_mode="bridge" if spec.network else "none",
-                volumes=list(spec.mounts),
+                mounts=bind_mounts(spec.mounts),
                 auto_remove=True,
                 use_config_proxy=spec.network,  # config.json's; without a way out they mislead
                 **container_limits(spec.memory_gb, spec.cpus, spec.pids),

@@ -140,8 +140,8 @@ def test_process_1_holds_whatever_it_is_sent_reaps_orphans_and_ends_by_itself(
         return str(idle.exec_run(["bash", "-c", script]).output.decode())
 
     sh("until grep -q 'SigIgn:.*[1-9a-f]' /proc/1/status; do sleep 0.1; done")
-    # not 11: of one SIGSEGV after the other qemu 7 dies itself, ignored or not; nor 32 and 33, which
-    # libc keeps for its threads
+    # not 11: of one SIGSEGV after the other qemu 7 dies itself, ignored or not
+    # nor 32 and 33, which libc keeps for its threads
     sh("for s in {1..10} {12..31} {34..64}; do kill -$s 1; done 2>/dev/null; kill -TERM -1")
     sh("kill -9 -1")
     sh("(sleep 0.1 &); (sleep 0.1 & sleep 0.2 &); sleep 1")
