@@ -375,28 +375,6 @@ class Backend(Protocol):
         ...
 
 
-class NeedsNoImages:
-    """The image half of a `Backend` whose sandboxes are started from none."""
-
-    def check(self, instances: Sequence[Instance], cluster: Cluster, host: Host) -> tuple[str, ...]:
-        return ()
-
-    def missing_images(self, instances: Sequence[Instance], platform: str) -> tuple[str, ...]:
-        return ()
-
-    def image_ids(self, instances: Sequence[Instance], platform: str) -> Mapping[str, str]:
-        return {}
-
-    def needs_pull(self, instance: Instance, cluster: Cluster) -> bool:
-        return False
-
-    def bring_image(self, instance: Instance, cluster: Cluster) -> None:
-        """It needs none."""
-
-    def evict_image(self, name: str) -> bool:
-        return False  # it may be another backend's, of an earlier session
-
-
 class NamedEngineAway(PrerequisiteError):
     """The engine that a person has named can't be used: nothing else is taken for it."""
 

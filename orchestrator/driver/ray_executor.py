@@ -110,9 +110,6 @@ class RayExecutor:
             num_returns="streaming",
             runtime_env=_GRADE_WORKERS,
         )
-        self._evict = ray.remote(evict).options(
-            num_cpus=0, max_retries=0, runtime_env=_GRADE_WORKERS
-        )
 
     @property
     def session_dir(self) -> str:
@@ -132,8 +129,10 @@ class RayExecutor:
             self._refused.append(Eviction(request.image, gone=False))
             return
         there = NodeAffinitySchedulingStrategy(node_id, soft=False)
-        task = self._evict.options(scheduling_strategy=there).remote(request)
-        self._tasks[task] = _Running(request, time.time())
+        task = ray.remote(evict).options(
+            num_cpus=0, max_retries=0, runtime_env=_GRADE_WORKERS, scheduling_strategy=there
+        )
+        self._tasks[task.remote(request)] = _Running(request, time.time())
 
     def poll(self, timeout_s: float) -> list[Event]:
         if self._refused:

@@ -29,10 +29,11 @@ from orchestrator.types import (
     GradeResult,
     Instance,
     Outcome,
+    PulledImage,
     RolloutResult,
     patch_sha256,
 )
-from orchestrator.worker.messages import Progress, RolloutRequest
+from orchestrator.worker.messages import Eviction, EvictionRequest, Progress, RolloutRequest
 
 LIMIT_S = 120.0
 MakeConfig = Callable[..., RunConfig]
@@ -125,6 +126,19 @@ def test_a_grade_ends_in_one_result(
 
     assert isinstance(result, GradeResult)
     assert (result.key, result.resolved) == (request.key, False)
+
+
+def test_an_eviction_ends_in_one_word_also_for_a_host_that_is_in_no_cluster(
+    executor: RayExecutor,
+) -> None:
+    here, away = PulledImage("no/such:image"), PulledImage("an/image", "no-such-node")
+    for image in (here, away):
+        executor.submit_eviction(EvictionRequest(image, "process"))
+    events: list[Event] = []
+    while len(events) < 2:
+        events += events_until(executor, lambda event: isinstance(event, Eviction))
+
+    assert set(events) == {Eviction(here, gone=False), Eviction(away, gone=False)}
 
 
 def test_a_worker_that_is_killed_is_a_failure_and_the_next_rollout_has_another(

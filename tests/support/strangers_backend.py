@@ -26,12 +26,12 @@ from orchestrator.backends.base import (
     ExecResult,
     GradeRequest,
     Host,
-    NeedsNoImages,
     SandboxSpec,
     require_tools,
 )
 from orchestrator.backends.commands import refusal
 from orchestrator.backends.grading import grade_in_sandbox
+from orchestrator.backends.imageless import NeedsNoImages
 from orchestrator.config.schema import SandboxSettings
 from orchestrator.errors import ConfigError, SandboxUnavailable
 from orchestrator.types import GradeResult, Instance, RolloutKey

@@ -15,10 +15,10 @@ from orchestrator.backends.base import (
     Cleaned,
     GradeRequest,
     Host,
-    NeedsNoImages,
     SandboxSpec,
     require_tools,
 )
+from orchestrator.backends.imageless import NeedsNoImages
 from orchestrator.backends.process.sandbox import ProcessSandbox, kill_processes_of, remove_tree
 from orchestrator.config.schema import SandboxSettings
 from orchestrator.errors import ConfigError
