@@ -26,7 +26,7 @@ BUILDX = (
     "Docker's buildx is needed here: `docker buildx version` shows whether it is installed "
     "(docker-buildx-plugin; `brew install docker-buildx`)."
 )
-_ARG = re.compile(r"^\s*ARG\s+(\w+)=(\S*)", re.IGNORECASE)
+_ARG = re.compile(r"^\s*ARG\s+(\w+)(?:=(\S*))?", re.IGNORECASE)
 _FROM = re.compile(
     r"^\s*FROM\s+(?:--\S+\s+)*(?P<image>\S+)(?:\s+AS\s+(?P<stage>\S+))?", re.IGNORECASE
 )
@@ -49,11 +49,12 @@ class Build:
         text = (self.folder / "Dockerfile").read_text(encoding="utf-8", errors="replace")
         for line in text.splitlines():
             if arg := _ARG.match(line):
-                given.setdefault(arg[1], self.args.get(arg[1], arg[2].strip("\"'")))
+                default = (arg[2] or "").strip("\"'")
+                given.setdefault(arg[1], self.args.get(arg[1], default))
             elif match := _FROM.match(line):
                 found.add(Template(match["image"]).safe_substitute(given))
                 stages.add(match["stage"] or "scratch")
-        return frozenset(image for image in found - stages if "$" not in image)
+        return frozenset(image for image in found - stages if image and "$" not in image)
 
 
 def build_image(build: Build, timeout_s: float) -> None:

@@ -77,7 +77,7 @@ def loaded_image(client: docker.DockerClient, platform: str) -> Iterator[str | N
         yield None
         return
     name = _new_name()
-    client.images.load(_archive(program, platform, name))
+    client.images.load(image_archive(program, platform, name))
     with _removed_later(client, name):
         yield name
 
@@ -149,7 +149,7 @@ def _new_name() -> str:
     return f"{NAME}:{secrets.token_hex(6)}"
 
 
-def _archive(program: bytes, platform: str, name: str) -> bytes:
+def image_archive(program: bytes, platform: str, name: str) -> bytes:
     """An image as `docker save` writes it: every engine loads it, whatever its image store."""
     layer = _tar({"trial": program})
     system, architecture, *variant = platform.split("/")
