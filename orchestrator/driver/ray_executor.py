@@ -53,6 +53,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 ROLLOUT_SLOT = "rollout_slot"
 GRADE_SLOT = "grade_slot"
 OBJECT_STORE_BYTES = 100 * 2**20
+_STREAMING: dict[str, Any] = {
+    "num_returns": "streaming",
+    "_generator_backpressure_num_objects": 1,
+}
+"""A worker goes on when the driver has taken what it said last: that it will pull an image, say."""
 _GRADE_WORKERS = {"env_vars": {"SWE_ORCHESTRATOR_WORKER": "grade"}}
 STOP_POLL_S = 1.0
 NODE_TIMEOUT_S = 60.0
@@ -100,15 +105,15 @@ class RayExecutor:
             _require_resources(address)
             _require_same_code(address)
         self._rollout = ray.remote(_rollout_task).options(
-            num_cpus=0, resources={ROLLOUT_SLOT: 1}, max_retries=0, num_returns="streaming"
+            num_cpus=0, resources={ROLLOUT_SLOT: 1}, max_retries=0, **_STREAMING
         )
         # workers of their own: the harness takes 100 MB that a rollout's worker need not carry
         self._grade = ray.remote(grade).options(
             num_cpus=0,
             resources={GRADE_SLOT: 1},
             max_retries=0,
-            num_returns="streaming",
             runtime_env=_GRADE_WORKERS,
+            **_STREAMING,
         )
 
     @property

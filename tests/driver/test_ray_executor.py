@@ -33,7 +33,13 @@ from orchestrator.types import (
     RolloutResult,
     patch_sha256,
 )
-from orchestrator.worker.messages import Eviction, EvictionRequest, Progress, RolloutRequest
+from orchestrator.worker.messages import (
+    Eviction,
+    EvictionRequest,
+    Progress,
+    PullBegins,
+    RolloutRequest,
+)
 
 LIMIT_S = 120.0
 MakeConfig = Callable[..., RunConfig]
@@ -45,6 +51,13 @@ def executor() -> Iterator[RayExecutor]:
     executor = RayExecutor(2, 1, None, "a-run")
     yield executor
     executor.close()
+
+
+@pytest.fixture
+def with_tests_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers find what is in tests/support."""
+    tests = str(Path(__file__).parents[1])
+    monkeypatch.setenv("PYTHONPATH", f"{tests}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
 
 
 @pytest.fixture
@@ -126,6 +139,28 @@ def test_a_grade_ends_in_one_result(
 
     assert isinstance(result, GradeResult)
     assert (result.key, result.resolved) == (request.key, False)
+
+
+def test_a_worker_pulls_nothing_before_the_driver_has_taken_that_it_will(
+    with_tests_path: None,
+    executor: RayExecutor,
+    make_config: MakeConfig,
+    instance: Instance,
+    tmp_path: Path,
+) -> None:
+    """However slow the driver is: it is killed at any moment, and the journal is to know of it."""
+    pulled = tmp_path / "pulled"
+    config = make_config("nop", {"cluster.description": str(pulled)})
+    kind = "support.strangers_backend:PullingBackend"
+    executor.submit_rollout(rollout_request(config, instance, kind, tmp_path))
+    events_until(executor, lambda event: isinstance(event, Progress))
+    time.sleep(1.0)
+    assert not pulled.exists()
+
+    taken = events_until(executor, lambda event: isinstance(event, PullBegins))
+    assert taken[-1] == PullBegins(PulledImage(instance.image))
+    events_until(executor, is_result)
+    assert pulled.exists()
 
 
 def test_an_eviction_ends_in_one_word_also_for_a_host_that_is_in_no_cluster(

@@ -210,7 +210,7 @@ def test_builder_that_loses_the_platform_is_a_failure_that_names_buildx(
     of_task = replace(instance, image=name, task_dir=str(tmp_path))
     monkeypatch.setattr(images, "build_image", lambda *_: load(client, name, "linux/arm64"))
 
-    with pytest.raises(ImageUnavailable, match="built for linux/arm64, not linux/amd64.*buildx"):
+    with pytest.raises(ImageUnavailable, match=r"for linux/arm64, not linux/amd64\. .*buildx"):
         ensure_image(client, of_task, SETTINGS, PLATFORM)
 
 
