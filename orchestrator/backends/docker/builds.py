@@ -82,4 +82,4 @@ def build_image(build: Build, timeout_s: float) -> None:
     if done.exit_code is None:
         raise ImageUnavailable(f"{build.tag}: not built in {timeout_s:g} s")
     without = f" (without login: {next(filter(None, problems))})" if any(problems) else ""
-    raise ImageUnavailable(f"{build.tag}: {one_line(done.output[-600:], 400)}{without}")
+    raise ImageUnavailable(f"{build.tag}: {one_line(done.output[-400:], 400)}{without}")
