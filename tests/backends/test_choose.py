@@ -76,6 +76,7 @@ def test_docker_that_is_not_on_path_is_said_to_who_has_an_agent_that_needs_it(
         (tmp_path / name).symlink_to(str(shutil.which(name)))
     monkeypatch.setattr("orchestrator.backends.docker.backend.connect", lambda *_: Client())
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
 
     with pytest.raises(PrerequisiteError, match="docker is not on PATH") as caught:
         choose_host(config_of(make_config, "auto"), demo.instances, refuses)

@@ -57,15 +57,15 @@ class DockerBackend:
         try:
             with contextlib.closing(connect(HOST_TIMEOUT_S)) as client:
                 info = client.info()
+            # the harness stops its containers with the command line client
+            if shutil.which("docker") is None:
+                raise PrerequisiteError("docker is not on PATH.", path_advice("docker"))
         except PrerequisiteError as error:
             named_by = [name for name in NAMED_BY if os.environ.get(name, "").strip()]
             if not named_by:
                 raise
             other = f"Without {named_by[0]}, Docker's own choice is taken."
             raise NamedEngineAway(error.what, f"{error.cure} {other}") from None
-        # the harness stops its containers with the command line client
-        if shutil.which("docker") is None:
-            raise PrerequisiteError("docker is not on PATH.", path_advice("docker"))
         return host_of(info, find_engine().url, settings)
 
     def require_runnable(self, instances: Sequence[Instance]) -> None:
