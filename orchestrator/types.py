@@ -206,8 +206,6 @@ class RolloutResult:
     partial_patch: str = ""
     files: Mapping[str, bytes] = field(default_factory=dict)
     """What goes into the rollout's folder beside the patch: trajectories and logs, by file name."""
-    image_pulled: bool = False
-    """The image came onto the host for this rollout, and may leave it again."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "record", self.record.with_patch(self.patch))
@@ -223,6 +221,15 @@ class RolloutResult:
     @property
     def failure(self) -> Failure | None:
         return self.record.failure
+
+
+@dataclass(frozen=True, order=True)
+class PulledImage:
+    """An image that a run has pulled onto a host, or has begun to pull."""
+
+    name: str
+    node: str = ""
+    """The host's name in a Ray cluster; empty: the run's only host."""
 
 
 @dataclass(frozen=True)

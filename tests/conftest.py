@@ -130,6 +130,17 @@ def demo_config(make_config: Callable[..., RunConfig]) -> RunConfig:
     return make_config("mini")
 
 
+@pytest.fixture
+def no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has started Docker, or named an engine; this process sees none."""
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "no-docker-config"))
+    # not a file's name: the SDK leaves the socket open that finds none there
+    address = "tcp://127.0.0.1:9"
+    monkeypatch.setattr("orchestrator.backends.docker.address.DEFAULT_SOCKET", address)
+
+
 @pytest.fixture(scope="session")
 def bring_image() -> Callable[[str, Instance], None]:
     """Brings an instance's image for a kind of sandbox, once a session."""

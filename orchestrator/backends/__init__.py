@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from orchestrator.backends.base import (
     Assignment,
@@ -10,6 +10,8 @@ from orchestrator.backends.base import (
     ExecResult,
     GradeRequest,
     Host,
+    NamedEngineAway,
+    Place,
     Sandbox,
     SandboxSpec,
     Stream,
@@ -25,6 +27,7 @@ __all__ = [
     "ExecResult",
     "GradeRequest",
     "Host",
+    "Place",
     "Sandbox",
     "SandboxSpec",
     "Stream",
@@ -47,27 +50,36 @@ def find_backend(kind: str) -> Backend:
     return backend
 
 
-def choose_host(config: RunConfig, instances: Sequence[Instance]) -> Host:
+def choose_host(
+    config: RunConfig, instances: Sequence[Instance], suits: Callable[[Host], None] | None = None
+) -> Host:
     """The host of the sandboxes that were asked for.
 
     `auto` takes the first kind that is there. One that isolates nothing is taken for a bundled
-    benchmark only: everybody else asks for it by name.
+    benchmark only, and where the agent can work there (`suits` raises ConfigError or
+    PrerequisiteError where it can't): everybody else asks for it by name. Where a person has named
+    an engine, nothing else is taken.
 
     Raises:
-        PrerequisiteError: what they need is missing.
+        PrerequisiteError: what they need is missing; of several kinds, what the first one needs.
         ConfigError: there is no such kind, or these instances can't have it.
     """
     if config.cluster.sandbox.kind != AUTO:
         return _host_of_kind(config, config.cluster.sandbox.kind, instances)
-    problem: OrchestratorError = ConfigError("no kind of sandbox isolates")
+    problems: list[OrchestratorError] = []
     for kind in BACKENDS:
         if not find_backend(kind).isolates and not config.benchmark.is_bundled:
             continue
         try:
-            return _host_of_kind(config, kind, instances)
+            host = _host_of_kind(config, kind, instances)
+            if problems and suits is not None:
+                suits(host)
+            return host
+        except NamedEngineAway:
+            raise
         except (PrerequisiteError, ConfigError) as error:
-            problem = error
-    raise problem
+            problems.append(error)
+    raise problems[0]
 
 
 def _host_of_kind(config: RunConfig, kind: str, instances: Sequence[Instance]) -> Host:

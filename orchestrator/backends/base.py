@@ -95,8 +95,6 @@ class GradeRequest:
 
     assignment: Assignment
     patch: str
-    evict_image: bool = False
-    """Remove the instance's image from this host afterwards."""
 
     @property
     def key(self) -> RolloutKey:
@@ -363,20 +361,35 @@ class Backend(Protocol):
         """Raises ConfigError where these instances can't be run in such sandboxes."""
         ...
 
-    def missing_images(self, instances: Sequence[Instance]) -> tuple[str, ...]:
-        """The images that are to be brought onto this host, in the run's order."""
+    def check(self, instances: Sequence[Instance], cluster: Cluster, host: Host) -> tuple[str, ...]:
+        """Before the night: try what a session on these instances needs of this host.
+
+        Returns what may go wrong at night, and the cure, a line each.
+
+        Raises:
+            PrerequisiteError: what will go wrong.
+        """
         ...
 
-    def image_ids(self, instances: Sequence[Instance]) -> Mapping[str, str]:
+    def missing_images(self, instances: Sequence[Instance], platform: str) -> tuple[str, ...]:
+        """The images that are to be brought onto this host, in the run's order. One that is here
+        for another platform is missing."""
+        ...
+
+    def image_ids(self, instances: Sequence[Instance], platform: str) -> Mapping[str, str]:
         """Ids of the images that are on this host already, by name: what the lock holds of them."""
         ...
 
-    def image_warnings(self, missing: int) -> tuple[str, ...]:
-        """What may go wrong at night where so many images are missing, and the cure."""
+    def needs_pull(self, instance: Instance, cluster: Cluster) -> bool:
+        """Whether `bring_image` would pull the instance's image onto this host.
+
+        Raises:
+            SandboxUnavailable: no engine answers.
+        """
         ...
 
-    def bring_image(self, instance: Instance, cluster: Cluster) -> bool:
-        """Bring the instance's image onto this host; whether it had to be pulled for that.
+    def bring_image(self, instance: Instance, cluster: Cluster) -> None:
+        """Bring the instance's image onto this host.
 
         Raises:
             ImageUnavailable: it can't be pulled or built.
@@ -384,8 +397,9 @@ class Backend(Protocol):
         """
         ...
 
-    def evict_image(self, instance: Instance) -> None:
-        """Remove the instance's image; one that is gone, or in use, is left alone. Never raises."""
+    def evict_image(self, name: str) -> bool:
+        """Remove an image; one that is in use is left alone. Returns whether it is gone. Never
+        raises."""
         ...
 
     def start(self, spec: SandboxSpec) -> Sandbox:
@@ -416,23 +430,8 @@ class Backend(Protocol):
         ...
 
 
-class NeedsNoImages:
-    """The image half of a `Backend` whose sandboxes are started from none."""
-
-    def missing_images(self, instances: Sequence[Instance]) -> tuple[str, ...]:
-        return ()
-
-    def image_ids(self, instances: Sequence[Instance]) -> Mapping[str, str]:
-        return {}
-
-    def image_warnings(self, missing: int) -> tuple[str, ...]:
-        return ()
-
-    def bring_image(self, instance: Instance, cluster: Cluster) -> bool:
-        return False
-
-    def evict_image(self, instance: Instance) -> None:
-        """There is none."""
+class NamedEngineAway(PrerequisiteError):
+    """The engine that a person has named can't be used: nothing else is taken for it."""
 
 
 def require_tools(*names: str) -> None:

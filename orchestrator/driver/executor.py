@@ -7,7 +7,13 @@ from typing import Protocol
 
 from orchestrator.backends import GradeRequest
 from orchestrator.types import GradeResult, RolloutResult
-from orchestrator.worker.messages import Progress, RolloutRequest
+from orchestrator.worker.messages import (
+    Eviction,
+    EvictionRequest,
+    Progress,
+    PullBegins,
+    RolloutRequest,
+)
 
 
 @dataclass(frozen=True)
@@ -33,15 +39,20 @@ class Notice:
     """What a log has one line about, however often the text changes; empty where remarks tell."""
 
 
-Event = Progress | RolloutResult | GradeResult | Remark | ModelStatus
+Event = Progress | RolloutResult | GradeResult | PullBegins | Eviction | Remark | ModelStatus
 
 
 class Executor(Protocol):
-    """Runs rollouts and grades somewhere. Whatever is submitted ends in exactly one result."""
+    """Runs rollouts, grades and evictions somewhere. Whatever is submitted ends in exactly one
+    result."""
 
     def submit_rollout(self, request: RolloutRequest) -> None: ...
 
     def submit_grade(self, request: GradeRequest) -> None: ...
+
+    def submit_eviction(self, request: EvictionRequest) -> None:
+        """Where the host is in no cluster any more, nothing is gone."""
+        ...
 
     def poll(self, timeout_s: float) -> list[Event]:
         """What happened; waits up to `timeout_s` for something. A worker that died is a result

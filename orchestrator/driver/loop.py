@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from orchestrator.agents import AgentKind
 from orchestrator.backends import Assignment, GradeRequest, Host
 from orchestrator.config.schema import RunConfig
+from orchestrator.driver.evictions import Evictions
 from orchestrator.driver.executor import Event, Executor, Notice, Remark
 from orchestrator.driver.files import (
     append_prediction,
@@ -35,7 +36,7 @@ from orchestrator.types import (
     RolloutResult,
     SealedAnswer,
 )
-from orchestrator.worker.messages import RolloutRequest
+from orchestrator.worker.messages import Eviction, EvictionRequest, PullBegins, RolloutRequest
 
 POLL_S = 0.25
 DISK_EVERY_S = 10.0
@@ -69,11 +70,9 @@ class RequestBuilder:
             agent=self.agent,
         )
 
-    def grade_request(self, key: RolloutKey, evict_image: bool) -> GradeRequest:
+    def grade_request(self, key: RolloutKey) -> GradeRequest:
         return GradeRequest(
-            self._assignment(key, with_answer=True),
-            patch=read_patch(self.paths, key),
-            evict_image=evict_image,
+            self._assignment(key, with_answer=True), patch=read_patch(self.paths, key)
         )
 
     def _assignment(self, key: RolloutKey, *, with_answer: bool) -> Assignment:
@@ -116,8 +115,7 @@ class Driver:
         self._on_worker_lost = on_worker_lost
         self._clock = clock
         self._poll_s = poll_s
-        self._pulled: set[str] = set()
-        """Instances whose image came onto a host for this run."""
+        self._evictions = Evictions(requests.instances, set(journal.pulled()), set())
         self._disk_checked_at = -math.inf
         self._stopped_now_at: float | None = None
         self._hold_until = (-math.inf, "")
@@ -132,7 +130,9 @@ class Driver:
         """
         self._scheduler.add(Stage.ROLLOUT, plan.rollouts)
         self._scheduler.add(Stage.GRADE, plan.grades)
-        while not self._scheduler.is_finished:
+        self._evictions.unfinished = set(self._journal.state().unfinished)
+        self._evict_idle_images()  # of earlier sessions
+        while not self._scheduler.is_finished or self._waits_for_evictions:
             self._obey_stop()
             self._watch_disk()
             if self._stop_is_overdue():
@@ -169,12 +169,12 @@ class Driver:
         if start.stage is Stage.ROLLOUT:
             self._executor.submit_rollout(self._requests.rollout_request(start.key))
             return
-        keep = self._requests.config.cluster.images.keep
-        evict = not keep and start.key.instance_id in self._pulled
-        self._executor.submit_grade(self._requests.grade_request(start.key, evict))
+        self._executor.submit_grade(self._requests.grade_request(start.key))
 
     def _record(self, event: Event) -> Event:
         """Files first, then the journal's row, then the scheduler. Returns what was recorded."""
+        if isinstance(event, PullBegins | Eviction):
+            self._record_image(event)
         if not isinstance(event, RolloutResult | GradeResult):
             return event
         if isinstance(event, RolloutResult):
@@ -187,17 +187,41 @@ class Driver:
             self._journal.append_rollout(event.record)
             if event.outcome is not None:
                 append_prediction(config, paths, event)
-            if event.image_pulled:
-                self._pulled.add(event.key.instance_id)
             wants_grade = event.record.has_patch
             self._scheduler.rollout_done(event.key, failure, wants_grade, self._clock())
+            is_done = event.outcome is not None and not wants_grade
         else:
             save_grade(config, paths, event)
             self._journal.append_grade(event.record)
             self._scheduler.grade_done(event.key, failure, self._clock())
+            is_done = event.resolved is not None
+        if is_done:
+            self._evictions.unfinished.discard(event.key.instance_id)
+            self._evict_idle_images()
         if failure in (FailureKind.WORKER_LOST, FailureKind.INTERNAL_ERROR):
             self._clean_up_after(event.key)
         return event
+
+    def _record_image(self, event: PullBegins | Eviction) -> None:
+        if isinstance(event, PullBegins):
+            self._journal.add_pulled(event.image)
+            self._evictions.pulled.add(event.image)
+            return
+        self._evictions.end(event.image, event.gone)
+        if event.gone:
+            self._journal.remove_pulled(event.image)
+
+    def _evict_idle_images(self) -> None:
+        if self._requests.config.cluster.images.keep:
+            return
+        images = self._evictions.may_go()
+        self._evictions.begin(images)
+        for image in images:
+            self._executor.submit_eviction(EvictionRequest(image, self._requests.host.kind))
+
+    @property
+    def _waits_for_evictions(self) -> bool:
+        return bool(self._evictions.under_way) and self._stop.count < 2
 
     def _clean_up_after(self, key: RolloutKey) -> None:
         """Do what a worker could not do any more: remove its sandbox, drop its requests."""
@@ -240,7 +264,8 @@ class Driver:
         minimum_gb = self._requests.config.cluster.min_free_disk_gb
         root = self._requests.paths.root
         free_gb = shutil.disk_usage(root).free / 1e9
-        since, idle = self._scheduler.disk_low_since, self._scheduler.is_idle
+        since = self._scheduler.disk_low_since
+        idle = self._scheduler.is_idle and not self._evictions.under_way
         # at the very limit it would be full and not full in turns
         enough_gb = minimum_gb if since is None or idle else ENOUGH_AGAIN * minimum_gb
         is_low = free_gb < enough_gb

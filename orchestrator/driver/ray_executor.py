@@ -16,6 +16,7 @@ from typing import Any
 import ray
 import ray.exceptions
 from ray.experimental import internal_kv
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.backends import GradeRequest
 from orchestrator.backends.grading import grade_result
@@ -32,9 +33,21 @@ from orchestrator.stop_signals import sit_out
 from orchestrator.types import GradeResult, RolloutRecord, RolloutResult
 from orchestrator.worker.failures import TRACEBACK, summary_of
 from orchestrator.worker.grade import grade
-from orchestrator.worker.messages import Progress, RolloutRequest
+from orchestrator.worker.images import evict
+from orchestrator.worker.messages import (
+    Eviction,
+    EvictionRequest,
+    Progress,
+    PullBegins,
+    RolloutRequest,
+)
 from orchestrator.worker.rollout import roll_out
 
+_STREAMING: dict[str, Any] = {
+    "num_returns": "streaming",
+    "_generator_backpressure_num_objects": 1,
+}
+"""A worker goes on when the driver has taken what it said last: that it will pull an image, say."""
 STOP_POLL_S = 1.0
 
 
@@ -42,7 +55,7 @@ STOP_POLL_S = 1.0
 class _Running:
     """A task under way: what it was asked, and since when."""
 
-    request: RolloutRequest | GradeRequest
+    request: RolloutRequest | GradeRequest | EvictionRequest
     started_at: float
     grader: Any = None
     """The actor that a grade runs on."""
@@ -57,12 +70,14 @@ class RayExecutor:
         """Raises PrerequisiteError where Ray can't start, or the cluster lacks our resources."""
         self._run_id = run_id
         self._tasks: dict[Any, _Running] = {}
+        self._refused: list[Event] = []
+        """What `poll` says next without any task."""
         if address is None:
             self._connection = start_local(rollout_slots, grade_slots)
         else:
             self._connection = join(address)
         self._rollout = ray.remote(_rollout_task).options(
-            num_cpus=0, resources={ROLLOUT_SLOT: 1}, max_retries=0, num_returns="streaming"
+            num_cpus=0, resources={ROLLOUT_SLOT: 1}, max_retries=0, **_STREAMING
         )
         self._grader = ray.remote(_Grader).options(num_cpus=0, resources={GRADE_SLOT: 1})
         self._idle_graders: list[Any] = []
@@ -77,9 +92,22 @@ class RayExecutor:
 
     def submit_grade(self, request: GradeRequest) -> None:
         grader = self._idle_graders.pop() if self._idle_graders else self._grader.remote()
-        self._tasks[grader.grade.remote(request)] = _Running(request, time.time(), grader)
+        task = grader.grade.options(**_STREAMING).remote(request)
+        self._tasks[task] = _Running(request, time.time(), grader)
+
+    def submit_eviction(self, request: EvictionRequest) -> None:
+        node_id = _node_id(request.image.node)
+        if node_id is None:
+            self._refused.append(Eviction(request.image, gone=False))
+            return
+        there = NodeAffinitySchedulingStrategy(node_id, soft=False)
+        task = ray.remote(evict).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
+        self._tasks[task.remote(request)] = _Running(request, time.time())
 
     def poll(self, timeout_s: float) -> list[Event]:
+        if self._refused:
+            refused, self._refused = self._refused, []
+            return refused
         if not self._tasks:
             time.sleep(timeout_s)
             return []
@@ -103,7 +131,7 @@ class RayExecutor:
         """One value of a task that has one; a task that died becomes a failure."""
         running = self._tasks[task]
         try:
-            ref = next(task) if isinstance(running.request, RolloutRequest) else task
+            ref = task if isinstance(running.request, EvictionRequest) else next(task)
             value = ray.get(ref)
         except StopIteration:
             del self._tasks[task]
@@ -112,10 +140,10 @@ class RayExecutor:
             del self._tasks[task]
             yield _lost(running, error)
             return
-        if not isinstance(value, Progress):
+        if not isinstance(value, Progress | PullBegins):
             del self._tasks[task]
-        if running.grader is not None:
-            self._idle_graders.append(running.grader)
+            if running.grader is not None:
+                self._idle_graders.append(running.grader)
         yield value
 
 
@@ -123,12 +151,20 @@ class _Grader:
     """A worker of its own for grades, one after the other, as an actor shares its process with no
     task: the harness takes 100 MB that a rollout's worker need not carry."""
 
-    def grade(self, request: GradeRequest) -> GradeResult:
+    def grade(self, request: GradeRequest) -> Iterator[PullBegins | GradeResult]:
         sit_out()
-        return grade(request)
+        yield from grade(request)
 
 
-def _rollout_task(request: RolloutRequest) -> Iterator[Progress | RolloutResult]:
+def _node_id(name: str) -> str | None:
+    """Ray's id of a host by its name, of this one by an empty name; None where it is not there."""
+    if not name:
+        return str(ray.get_runtime_context().get_node_id())
+    alive = (node for node in ray.nodes() if node["Alive"])
+    return next((n["NodeID"] for n in alive if n["NodeManagerHostname"] == name), None)
+
+
+def _rollout_task(request: RolloutRequest) -> Iterator[Progress | PullBegins | RolloutResult]:
     sit_out()
     yield from roll_out(request, _stop_flag(request.assignment.key.run_id))
 
@@ -152,10 +188,14 @@ def _stop_key(run_id: str) -> bytes:
     return f"swe-orchestrator:stop:{run_id}".encode()
 
 
-def _lost(running: _Running, error: ray.exceptions.RayError) -> RolloutResult | GradeResult:
+def _lost(
+    running: _Running, error: ray.exceptions.RayError
+) -> RolloutResult | GradeResult | Eviction:
     """A task that died is a lost worker, as is one that its node has not the code for; one that
     raised otherwise, though it never should, is our bug."""
     request, files = running.request, dict[str, bytes]()
+    if isinstance(request, EvictionRequest):
+        return Eviction(request.image, gone=False)
     problem: InfraError
     if isinstance(error, ray.exceptions.RayTaskError):
         # its cause is Ray's own error where the worker could not unpack the request

@@ -6,10 +6,10 @@ an outcome and a failure at once, two outcomes of one instance, two verdicts on 
 
 from orchestrator.journal import model_requests
 
-VERSION = 3
-"""1 had no tables of requests and samples, 2 none of decisions; an older journal gets them when it
-is written to."""
-READABLE = ("1", "2", str(VERSION))
+VERSION = 4
+"""1 had no tables of requests and samples, 2 none of decisions, 3 none of pulled images; an older
+journal gets them when it is written to."""
+READABLE = ("1", "2", "3", str(VERSION))
 
 _DDL_1 = """
 CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -80,8 +80,16 @@ CREATE TABLE decision (
     failures INTEGER NOT NULL
 ) STRICT;
 """
-DDL = _DDL_1 + model_requests.DDL + _DDL_3
-_ADDED = {2: model_requests.DDL, 3: _DDL_3}
+_DDL_4 = """
+CREATE TABLE pulled_image (         -- written before the pull begins, taken out when it is evicted
+    name TEXT NOT NULL,
+    node TEXT NOT NULL,             -- empty: the run's only host
+    at REAL NOT NULL,
+    PRIMARY KEY (name, node)
+) STRICT;
+"""
+DDL = _DDL_1 + model_requests.DDL + _DDL_3 + _DDL_4
+_ADDED = {2: model_requests.DDL, 3: _DDL_3, 4: _DDL_4}
 """What each version added."""
 
 

@@ -35,6 +35,7 @@ from orchestrator.types import (
     GradeRecord,
     Instance,
     ModelRequest,
+    PulledImage,
     RolloutKey,
     RolloutRecord,
     patch_sha256,
@@ -145,6 +146,28 @@ class Journal:
     def append_decision(self, decision: Decision) -> None:
         """Record what a person decided. Earlier decisions stay, and the last one counts."""
         self._insert("decision", decision_row(decision))
+
+    def add_pulled(self, image: PulledImage) -> None:
+        """Record that the run is about to pull an image: no kill leaves one unknown."""
+        with _as_journal_errors(self._path), self._db:
+            self._db.execute(
+                "INSERT OR IGNORE INTO pulled_image (name, node, at) VALUES (?, ?, ?)",
+                (image.name, image.node, self._clock()),
+            )
+
+    def remove_pulled(self, image: PulledImage) -> None:
+        """Record that an image which the run had pulled has been evicted."""
+        with _as_journal_errors(self._path), self._db:
+            self._db.execute(
+                "DELETE FROM pulled_image WHERE name = ? AND node = ?", (image.name, image.node)
+            )
+
+    def pulled(self) -> tuple[PulledImage, ...]:
+        """The images that the run has pulled, whoever did it in whichever session, and that were
+        not evicted; in the order in which they came."""
+        query = "SELECT name, node FROM pulled_image ORDER BY at, name"
+        with _as_journal_errors(self._path):
+            return tuple(PulledImage(row["name"], row["node"]) for row in self._db.execute(query))
 
     def count_failures(self, instance_id: str, kind: FailureKind) -> int:
         """How many of an instance's rollouts have ended in this failure."""

@@ -148,6 +148,11 @@ class RunState:
         ungraded = set(self.ungraded)
         return frozenset(i for i in self.instances if i not in self.outcomes or i in ungraded)
 
+    @cached_property
+    def unfinished(self) -> frozenset[str]:
+        """Instances that are left to do: without verdict, and neither decided nor set aside."""
+        return self.without_verdict - self.decided.keys() - self.set_aside.keys()
+
     @property
     def ungraded(self) -> tuple[str, ...]:
         """Instances with a patch and no verdict on their rollout."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,12 +18,15 @@ from rich.console import Console
 
 from orchestrator.backends import Backend, find_backend
 from orchestrator.backends.base import Cleaned
+from orchestrator.config import RunConfig
+from orchestrator.driver.evictions import Evictions
 from orchestrator.errors import ConfigError, JournalError, PrerequisiteError, one_line
 from orchestrator.file_locks import Locked, hold_lock, is_held
+from orchestrator.journal import Journal
 from orchestrator.paths import RunPaths, temporary_folder
 from orchestrator.plugins import BACKENDS
 from orchestrator.run.lock import RunLock
-from orchestrator.types import RolloutKey
+from orchestrator.types import Instance, RolloutKey
 
 _RAY_SESSION = re.compile(r"/.*/session_[\w.-]+")
 """The name of the folder of a local Ray."""
@@ -63,6 +66,20 @@ def kinds_used(runs_dir: Path) -> tuple[str, ...]:
 def known_kinds(runs_dir: Path) -> tuple[str, ...]:
     """Our kinds, and other people's that runs in this folder used."""
     return tuple(dict.fromkeys((*BACKENDS, *kinds_used(runs_dir))))
+
+
+def evict_left_images(
+    config: RunConfig, instances: Sequence[Instance], journal: Journal, kind: str
+) -> None:
+    """Remove the images that earlier sessions of a run pulled onto this host and left here, though
+    nothing that is left to do needs them: they may fill the disk that this session is to have."""
+    if config.cluster.images.keep:
+        return
+    here = {image for image in journal.pulled() if not image.node}
+    by_id = {instance.instance_id: instance for instance in instances}
+    for image in Evictions(by_id, here, set(journal.state().unfinished)).may_go():
+        if find_backend(kind).evict_image(image.name):
+            journal.remove_pulled(image)
 
 
 def clean_dead_runs(runs_dir: Path, kinds: Iterable[str]) -> Cleaned:

@@ -195,7 +195,7 @@ def make_lock(
             sha256=dataset.sha256,
             rows_sha256=_sha256(kept_rows(dataset)),
         ),
-        images=find_backend(host.kind).image_ids(dataset.instances),
+        images=find_backend(host.kind).image_ids(dataset.instances, sandbox.platform),
         sandbox=SandboxLock(
             kind=host.kind,
             engine=host.engine_version,

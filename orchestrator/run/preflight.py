@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from orchestrator.agents import AgentKind
-from orchestrator.backends import Host
+from orchestrator.backends import Host, Place
 from orchestrator.config.schema import Cluster, Model, RunConfig
 from orchestrator.driver.budget import Memory, limit_problem
 from orchestrator.driver.local_ray import require_ray
@@ -21,6 +21,14 @@ from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.host_id import host_id
 from orchestrator.network.connections import require_way
 from orchestrator.types import Instance
+
+CA_BUNDLES = (
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+)
+"""Where systems have the certificates that they trust: macOS first, then Linux's families."""
 
 
 def require_disk(config: RunConfig, runs_dir: Path) -> None:
@@ -35,6 +43,42 @@ def require_disk(config: RunConfig, runs_dir: Path) -> None:
         )
     if not os.access(folder, os.W_OK):
         raise PrerequisiteError(f"{folder} can't be written.", "Choose another --runs-dir.")
+
+
+def require_mounts(config: RunConfig, host: Host) -> None:
+    """Raises ConfigError where a source of `cluster.sandbox.mounts` is not on this system.
+
+    An engine elsewhere has other files: there `Backend.check` asks it.
+    """
+    if host.place is Place.ELSEWHERE:
+        return
+    for mount in config.cluster.sandbox.mounts:
+        source = Path(mount.split(":")[0])
+        if not os.path.exists(source):
+            raise ConfigError(
+                f"cluster.sandbox.mounts: there is no {source} on this host.{_bundle_here(source)}"
+            )
+        if source.suffix and _is_empty_folder(source):
+            raise ConfigError(
+                f"cluster.sandbox.mounts: {source} is an empty folder, and by its name a file was "
+                "meant: Docker makes such folders where there is no file. Remove it, and name the "
+                f"file that you mean.{_bundle_here(source)}"
+            )
+
+
+def _is_empty_folder(path: Path) -> bool:
+    try:
+        return path.is_dir() and not os.listdir(path)
+    except PermissionError:  # its engine may see more
+        return False
+
+
+def _bundle_here(source: Path) -> str:
+    """Where this system has its certificates, for who has named those of another."""
+    if source.suffix not in (".crt", ".pem"):
+        return ""
+    found = [bundle for bundle in CA_BUNDLES if os.path.isfile(bundle)]
+    return f" The certificates of this system are in {found[0]}." if found else ""
 
 
 def require_task_folders(instances: Sequence[Instance]) -> None:
@@ -187,6 +231,7 @@ def check_prerequisites(
     require_limits(config.cluster, host)
     require_ray(config.cluster.ray_address)
     host_id()
+    require_mounts(config, host)
     if not plan.rollouts:
         return Checked(host)
     assert agent is not None, "who plans rollouts has an agent"

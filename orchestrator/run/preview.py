@@ -32,6 +32,7 @@ from orchestrator.run.preflight import (
     memory_here,
     require_disk,
     require_limits,
+    require_mounts,
     require_personas,
 )
 
@@ -49,7 +50,8 @@ class Preview:
     budget: Budget
     missing_images: tuple[str, ...]
     free_gb: float
-    image_warnings: tuple[str, ...]
+    warnings: tuple[str, ...]
+    """What may go wrong at night, as the backend found it."""
     problems: tuple[str, ...]
     """Prerequisites that a launch would stop at; the model's server is not asked."""
 
@@ -108,13 +110,17 @@ def make_preview(request: RunRequest) -> Preview:
     here = memory_here()
     host = Host(f"{kind} (not there)", here.total_gb, os.cpu_count() or 1)
     missing = tuple(dict.fromkeys(instance.image for instance in dataset.instances))
+    warnings: tuple[str, ...] = ()
+    agent = load_agent_kind(config.agent, {}) if config.agent is not None else None
     with _noted_in(problems):
-        found = choose_host(config, dataset.instances)
-        missing = find_backend(found.kind).missing_images(dataset.instances)
-        host, kind = found, found.kind
-        require_limits(config.cluster, host)
-        if config.agent is not None:
-            load_agent_kind(config.agent, {}).check(host)
+        host = choose_host(config, dataset.instances, agent.check if agent else None)
+        backend, cluster = find_backend(host.kind), config.cluster
+        missing = backend.missing_images(dataset.instances, cluster.sandbox.platform)
+        require_limits(cluster, host)
+        if agent is not None:
+            agent.check(host)
+        require_mounts(config, host)
+        warnings = backend.check(dataset.instances, cluster, host)
     plan = make_plan(dataset.instances, RunState.of_new(config.run_id, dataset.instances))
     free_gb = free_disk_gb(Path(config.runs_dir))
     return Preview(
@@ -125,7 +131,7 @@ def make_preview(request: RunRequest) -> Preview:
         budget=make_budget(config, plan, host, here, len(missing), free_gb),
         missing_images=missing,
         free_gb=free_gb,
-        image_warnings=find_backend(kind).image_warnings(len(missing)),
+        warnings=warnings,
         problems=tuple(problems),
     )
 
@@ -163,7 +169,7 @@ def render_preview(preview: Preview) -> RenderableType:
         f"time: about {duration(guess.wall_s)}, a guess from the model's profile",
     ]
     parts: list[RenderableType] = [table, Text("\n".join(lines))]
-    warnings = budget.warnings + preview.image_warnings
+    warnings = budget.warnings + preview.warnings
     warnings += tuple(filter(None, [emulation_notice(config, preview.host)]))
     parts += [Text(warning, style="bold yellow") for warning in warnings]
     parts += [

@@ -46,6 +46,7 @@ from orchestrator.run.cleanup import (
     clean_attempt,
     clean_before_session,
     clean_run,
+    evict_left_images,
     hold_driver_lock,
 )
 from orchestrator.run.folder import (
@@ -192,7 +193,7 @@ def reopen(
         plan = make_plan(dataset.instances, journal.state())
         if only_grades or agent is None:
             plan = plan.without_rollouts
-        checked = _clean_up_and_check(config, dataset, paths, plan, agent, console)
+        checked = _clean_up_and_check(config, dataset, paths, plan, agent, console, journal)
         lock = record_changes(paths, kept, lock, changes)
         yield Session(config, dataset, paths, lock, agent, plan, checked, journal)
 
@@ -204,17 +205,27 @@ def _clean_up_and_check(
     plan: Plan,
     agent: AgentKind | None,
     console: Console,
+    journal: Journal | None = None,
 ) -> Checked:
-    """Clean up after dead sessions, which may have filled the disk; then check what is needed."""
+    """Clean up after dead sessions, which may have filled the disk; then check what is needed.
+
+    `journal` is that of a run that goes on.
+    """
     left = {key.instance_id for key in (*plan.rollouts, *plan.grades)}
     planned = [instance for instance in dataset.instances if instance.instance_id in left]
     require_task_folders(planned)
-    host = choose_host(config, planned)
+    host = choose_host(config, planned, agent.check if agent and plan.rollouts else None)
     # where `auto` chooses the kind, earlier sessions may have had another
     others = BACKENDS if config.cluster.sandbox.kind == AUTO else ()
     clean_before_session(paths, host.kind, others, console)
+    if journal is not None:
+        evict_left_images(config, dataset.instances, journal, host.kind)
     with waiting(console, "checking what the run needs"):
-        return check_prerequisites(config, host, plan, agent, paths.root)
+        checked = check_prerequisites(config, host, plan, agent, paths.root)
+        if plan.is_empty:
+            return checked
+        warnings = find_backend(host.kind).check(planned, config.cluster, host)
+        return replace(checked, cluster_warnings=(*checked.cluster_warnings, *warnings))
 
 
 def run_session(session: Session, console: Console) -> Finished:
@@ -255,8 +266,7 @@ def _run_plan(
         *session.lock.serving_warnings(checked.serving),
         *session.lock.sandbox.host_warnings(checked.host),
     )
-    of_images = find_backend(checked.host.kind).image_warnings(missing)
-    for warning in (*checked.warnings, *changed, *budget.warnings, *of_images):
+    for warning in (*checked.warnings, *changed, *budget.warnings):
         console.print(warning, style="yellow", markup=False, highlight=False)
 
     agent = session.agent if plan.rollouts else None
@@ -309,7 +319,8 @@ def make_driver(session: Session, services: Services, slots: int, stop: StopSign
 def _count_missing_images(session: Session) -> int:
     planned = {key.instance_id for key in session.plan.rollouts}
     wanted = [i for i in session.dataset.instances if i.instance_id in planned]
-    return len(find_backend(session.checked.host.kind).missing_images(wanted))
+    backend = find_backend(session.checked.host.kind)
+    return len(backend.missing_images(wanted, session.config.cluster.sandbox.platform))
 
 
 def _require_new(paths: RunPaths) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 from orchestrator.backends import Backend, GradeRequest, Host
@@ -12,21 +13,25 @@ from orchestrator.types import GradeResult
 from orchestrator.worker.backend import backend_of
 from orchestrator.worker.failures import unforeseen
 from orchestrator.worker.gold_control import ControlledGrade
+from orchestrator.worker.images import announce_pull
+from orchestrator.worker.messages import PullBegins
 
 
-def grade(request: GradeRequest) -> GradeResult:
-    """Grade one patch.
+def grade(request: GradeRequest) -> Iterator[PullBegins | GradeResult]:
+    """Grade one patch; yields the result as its last value.
 
     Never raises: what the world does, or a bug of ours, is in the result.
     """
     started_at = time.time()
     try:
-        return _grade(backend_of(request.assignment), request)
+        yield from announce_pull(request.assignment)
+        result = _grade(backend_of(request.assignment), request)
     except InfraError as error:
-        return grade_result(request, started_at, {}, {}, error)
+        result = grade_result(request, started_at, {}, {}, error)
     except Exception as error:  # noqa: BLE001 - the boundary of the worker: it ends as a failure
         failure, files = unforeseen(error)
-        return grade_result(request, started_at, files, {}, failure)
+        result = grade_result(request, started_at, files, {}, failure)
+    yield result
 
 
 def _grade(backend: Backend, request: GradeRequest) -> GradeResult:
@@ -39,8 +44,6 @@ def _grade(backend: Backend, request: GradeRequest) -> GradeResult:
         control = ControlledGrade(request, host)
         control.learn_from(result)
         result = control.judge(backend, result)
-    if request.evict_image:
-        backend.evict_image(assignment.instance)
     return result
 
 

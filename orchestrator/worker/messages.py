@@ -1,4 +1,4 @@
-"""What passes between the driver and a worker while a rollout goes on."""
+"""What passes between the driver and workers, beside the requests for grades and the results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from orchestrator.agents import AgentKind
 from orchestrator.agents.steps import Step
 from orchestrator.backends import Assignment
-from orchestrator.types import RolloutKey
+from orchestrator.types import PulledImage, RolloutKey
 
 
 @dataclass(frozen=True)
@@ -37,3 +37,27 @@ class Progress:
     """What the agent did since the last Progress; empty without `rollout.show_steps`."""
     steps_sent: int = 0
     """How many steps this and earlier ones have brought."""
+
+
+@dataclass(frozen=True)
+class PullBegins:
+    """A rollout or grade pulls an image which was not on its host."""
+
+    image: PulledImage
+
+
+@dataclass(frozen=True)
+class EvictionRequest:
+    """An image to remove from the host that it was pulled onto."""
+
+    image: PulledImage
+    backend: str
+    """A kind of sandbox."""
+
+
+@dataclass(frozen=True)
+class Eviction:
+    """What came of an `EvictionRequest`."""
+
+    image: PulledImage
+    gone: bool

@@ -16,7 +16,8 @@ from orchestrator.worker.agent_run import AgentRun
 from orchestrator.worker.backend import backend_of
 from orchestrator.worker.failures import summary_of, unforeseen
 from orchestrator.worker.harvest import inspect_repository
-from orchestrator.worker.messages import Progress, RolloutRequest
+from orchestrator.worker.images import announce_pull
+from orchestrator.worker.messages import Progress, PullBegins, RolloutRequest
 
 ShouldStop = Callable[[], bool]
 
@@ -27,7 +28,6 @@ class _Account:
 
     seconds: dict[str, float] = field(default_factory=dict)
     """By phase."""
-    pulled: bool = False
     result: RolloutResult | None = None
     """Once there is one, it stays, whatever goes wrong while the rollout is cleaned up."""
 
@@ -42,7 +42,7 @@ class _Account:
 
 def roll_out(
     request: RolloutRequest, should_stop: ShouldStop = lambda: False
-) -> Iterator[Progress | RolloutResult]:
+) -> Iterator[Progress | PullBegins | RolloutResult]:
     """Run one rollout; yields progress now and then, and as its last value the result.
 
     Never raises: what the world does, the agent, or a bug of ours, is in the result.
@@ -50,7 +50,6 @@ def roll_out(
     started_at, account = time.time(), _Account()
     try:
         yield from _with_agent(request, account, should_stop)
-        _evict_if_useless(request, account)
     except InfraError as error:
         result = _failed(request, account, error, {})
     except Exception as error:  # noqa: BLE001 - the boundary of the worker: it ends as a failure
@@ -61,7 +60,7 @@ def roll_out(
     record = replace(
         result.record, started_at=started_at, ended_at=time.time(), phases_s=account.seconds
     )
-    yield replace(result, record=record, image_pulled=account.pulled)
+    yield replace(result, record=record)
 
 
 def _failed(
@@ -76,18 +75,9 @@ def _failed(
     return replace(earlier, record=record, files={**earlier.files, **files})
 
 
-def _evict_if_useless(request: RolloutRequest, account: _Account) -> None:
-    """Remove an image that was pulled for a rollout without a patch: no grade will."""
-    assert account.result is not None
-    assignment, record = request.assignment, account.result.record
-    has_no_grade = record.outcome is not None and not record.has_patch
-    if account.pulled and has_no_grade and not assignment.config.cluster.images.keep:
-        backend_of(assignment).evict_image(assignment.instance)
-
-
 def _with_agent(
     request: RolloutRequest, account: _Account, should_stop: ShouldStop
-) -> Iterator[Progress]:
+) -> Iterator[Progress | PullBegins]:
     """Make the agent before the sandbox, so that what it needs starts meanwhile."""
     yield Progress(request.key, "image")
     with _agent_errors_as_crashes():
@@ -106,11 +96,12 @@ def _in_sandbox(
     mounts: tuple[str, ...],
     account: _Account,
     should_stop: ShouldStop,
-) -> Iterator[Progress]:
+) -> Iterator[Progress | PullBegins]:
     assignment = request.assignment
     with account.phase("image"):
         backend = backend_of(assignment)
-        account.pulled = backend.bring_image(assignment.instance, assignment.config.cluster)
+        yield from announce_pull(assignment)
+        backend.bring_image(assignment.instance, assignment.config.cluster)
     yield Progress(request.key, "sandbox")
     with account.phase("sandbox"):
         sandbox = backend.start(SandboxSpec.of(assignment, mounts))

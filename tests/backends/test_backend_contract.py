@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +27,7 @@ pytestmark = pytest.mark.parametrize("kind", KINDS)
 HARNESS_LEAVES_SOCKETS = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
 )
+PLATFORM = "linux/amd64"
 Grade = Callable[[str], GradeResult]
 NO_SUCH_FILE = "diff --git a/no b/no\n--- a/no\n+++ b/no\n@@ -1 +1 @@\n-old\n+new\n"
 NEW_FILE = "diff --git a/n b/n\nnew file mode 100644\n--- /dev/null\n+++ b/n\n@@ -0,0 +1 @@\n+a\n"
@@ -51,25 +51,29 @@ def test_instances_of_a_task_repo_can_be_run(backend: Backend, demo: Dataset) ->
 
 
 def test_an_image_that_was_brought_is_not_missing(backend: Backend, instance: Instance) -> None:
-    assert backend.bring_image(instance, CLUSTER) is False, "built, or not needed"
+    assert not backend.needs_pull(instance, CLUSTER), "built, or not needed"
+    backend.bring_image(instance, CLUSTER)
 
-    assert backend.bring_image(instance, CLUSTER) is False
-    assert backend.missing_images([instance, instance]) == ()
-    assert set(backend.image_ids([instance])) <= {instance.image}
+    assert not backend.needs_pull(instance, CLUSTER)
+    assert backend.missing_images([instance, instance], PLATFORM) == ()
+    assert set(backend.image_ids([instance], PLATFORM)) <= {instance.image}
 
 
-def test_few_missing_images_are_no_reason_to_warn(backend: Backend) -> None:
-    assert backend.image_warnings(0) == ()
-    assert backend.image_warnings(12) == ()
+def test_a_host_that_has_what_it_needs_is_no_reason_to_warn(
+    kind: str, backend: Backend, instance: Instance
+) -> None:
+    backend.bring_image(instance, CLUSTER)
+    host = backend.host(SandboxSettings(kind=kind))
+
+    assert backend.check([], CLUSTER, host) == ()
+    assert backend.check([instance], CLUSTER, host) == ()
 
 
 def test_evicting_an_image_that_is_not_there_does_nothing(
     backend: Backend, instance: Instance
 ) -> None:
-    other = replace(instance, image="swe-orchestrator-test/not-there:v1")
-
-    backend.evict_image(other)
-    backend.evict_image(other)
+    backend.evict_image("swe-orchestrator-test/not-there:v1")
+    backend.evict_image("swe-orchestrator-test/not-there:v1")
 
 
 @pytest.fixture

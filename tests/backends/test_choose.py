@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from support.specs import STRANGER
 
-from orchestrator.backends import choose_host, find_backend
+from orchestrator.backends import Host, choose_host, find_backend
+from orchestrator.backends.docker.backend import DockerBackend
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.errors import ConfigError, PrerequisiteError
 
 MakeConfig = Callable[..., RunConfig]
-
-
-@pytest.fixture
-def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
 
 
 def config_of(make_config: MakeConfig, kind: str, source: str | None = None) -> RunConfig:
@@ -53,6 +51,75 @@ def test_a_bundled_benchmark_does_without_an_engine(
     host = choose_host(config_of(make_config, "auto"), demo.instances)
 
     assert (host.kind, host.isolates) == ("process", False)
+
+
+def refuses(host: Host) -> None:
+    raise ConfigError(f"agent 'a' can't work in {host.kind} sandboxes")
+
+
+def test_an_engine_that_is_not_started_is_said_to_who_has_an_agent_that_needs_one(
+    make_config: MakeConfig, demo: Dataset, no_engine: None
+) -> None:
+    with pytest.raises(PrerequisiteError, match="no Docker engine answers") as caught:
+        choose_host(config_of(make_config, "auto"), demo.instances, refuses)
+
+    assert "Start Docker" in caught.value.cure
+
+
+def test_docker_that_is_not_on_path_is_said_to_who_has_an_agent_that_needs_it(
+    make_config: MakeConfig, demo: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Client:
+        info = close = dict
+
+    for name in ("bash", "git", "patch"):
+        (tmp_path / name).symlink_to(str(shutil.which(name)))
+    monkeypatch.setattr("orchestrator.backends.docker.backend.connect", lambda *_: Client())
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+
+    with pytest.raises(PrerequisiteError, match="docker is not on PATH") as caught:
+        choose_host(config_of(make_config, "auto"), demo.instances, refuses)
+    assert "PATH" in caught.value.cure
+
+    host = choose_host(config_of(make_config, "auto"), demo.instances, lambda host: None)
+    assert host.kind == "process"
+
+
+def test_an_agent_that_an_engine_does_not_suit_is_told_so_by_its_own_check(
+    make_config: MakeConfig, demo: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by a sandbox that isolates less."""
+    engine = Host("docker", 8.0, 2)
+    monkeypatch.setattr(DockerBackend, "host", lambda *_: engine)
+
+    assert choose_host(config_of(make_config, "auto"), demo.instances, refuses) is engine
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DOCKER_HOST", "tcp://127.0.0.1:9"),
+        ("DOCKER_HOST", "ssh://somewhere"),
+        ("DOCKER_HOST", "no address at all"),
+        ("DOCKER_CONTEXT", "misspelt"),
+    ],
+)
+def test_nothing_takes_the_place_of_an_engine_that_a_person_has_named(
+    name: str,
+    value: str,
+    make_config: MakeConfig,
+    demo: Dataset,
+    no_engine: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(PrerequisiteError, match=name) as caught:
+        choose_host(config_of(make_config, "auto"), demo.instances)
+
+    assert f"Without {name}" in caught.value.cure
+    assert choose_host(config_of(make_config, "process"), demo.instances).kind == "process"
 
 
 def test_what_isolates_nothing_is_not_taken_for_others_benchmarks(

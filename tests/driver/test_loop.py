@@ -34,13 +34,16 @@ from orchestrator.paths import RunPaths
 from orchestrator.types import (
     Failure,
     FailureKind,
+    GradeRecord,
     GradeResult,
     ModelRequest,
     Outcome,
+    PulledImage,
     RequestResult,
     RolloutKey,
     RolloutRecord,
     RolloutResult,
+    patch_sha256,
 )
 
 
@@ -414,15 +417,120 @@ def test_samples_are_kept_as_the_trace_of_the_night(run: Callable[..., Run]) -> 
     assert (row.answers, row.server, row.admitted) == (3, server, 2)
 
 
+EVICTS = {"cluster.images.keep": False}
+
+
+def evicted(it: Run) -> list[str]:
+    return [request.image.name for request in it.executor.evictions]
+
+
+def image_of(it: Run, number: int) -> str:
+    return it.dataset.instances[number].image
+
+
 def test_only_an_image_that_this_run_pulled_is_evicted(run: Callable[..., Run]) -> None:
-    it = run(2, {"cluster.images.keep": False})
-    it.executor.script[it.ids[1]] = lambda request: replace(
-        ends(request, Outcome.SUBMITTED, "p"), image_pulled=True
-    )
+    it = run(3, EVICTS)
+    it.executor.pulls = {it.ids[1]: PulledImage(image_of(it, 1))}
     it.drive()
 
-    evicted = {r.assignment.key.instance_id: r.evict_image for r in it.executor.grade_requests}
-    assert evicted == {it.ids[0]: False, it.ids[1]: True}
+    assert evicted(it) == [image_of(it, 1)]
+    assert it.journal.pulled() == ()
+
+
+def test_an_image_that_a_grade_pulled_is_evicted_after_it(run: Callable[..., Run]) -> None:
+    """As with `grade --predictions`, where there are no rollouts."""
+    it = run(2, EVICTS)
+    it.executor.pulls = {f"{it.ids[0]} grade": PulledImage(image_of(it, 0))}
+    it.drive()
+
+    assert evicted(it) == [image_of(it, 0)]
+
+
+@pytest.mark.parametrize(
+    ("ends_as", "grade_kind", "is_evicted"),
+    [
+        (Outcome.GAVE_UP, None, True),
+        (FailureKind.AGENT_CRASHED, None, False),
+        (Outcome.SUBMITTED, FailureKind.HARNESS_UNAVAILABLE, False),
+    ],
+)
+def test_an_image_goes_once_its_instance_is_done_and_not_before(
+    run: Callable[..., Run],
+    ends_as: Outcome | FailureKind,
+    grade_kind: FailureKind | None,
+    is_evicted: bool,
+) -> None:
+    it = run(1, EVICTS)
+    it.executor.pulls = {it.ids[0]: PulledImage(image_of(it, 0))}
+    if isinstance(ends_as, FailureKind):
+        it.executor.script[it.ids[0]] = fails(ends_as)
+    elif ends_as is Outcome.GAVE_UP:
+        it.executor.script[it.ids[0]] = lambda request: ends(request, Outcome.GAVE_UP)
+    if grade_kind is not None:
+        failure = Failure(grade_kind, "gone")
+        it.executor.grades[it.ids[0]] = lambda request: GradeResult(
+            GradeRecord(request.key, patch_sha256(request.patch), failure=failure)
+        )
+    it.drive()
+
+    assert evicted(it) == ([image_of(it, 0)] if is_evicted else [])
+    assert bool(it.journal.pulled()) is not is_evicted
+
+
+def test_an_image_of_two_instances_goes_with_the_second_one(run: Callable[..., Run]) -> None:
+    it = run(2, EVICTS)
+    shared = [replace(instance, image="shared") for instance in it.dataset.instances]
+    it.dataset = replace(it.dataset, instances=tuple(shared))
+    it.executor.pulls = {name: PulledImage("shared") for name in it.ids}
+    seen: list[int] = []
+    it.drive(lambda event: seen.append(len(it.journal.state().verdicts) * len(evicted(it))))
+
+    assert evicted(it) == ["shared"]
+    assert 1 not in seen, "not while the other one had no verdict"
+
+
+def test_an_image_in_use_stays_known_and_is_tried_again(run: Callable[..., Run]) -> None:
+    it = run(3, EVICTS, slots=1)
+    it.executor.pulls = {it.ids[0]: PulledImage(image_of(it, 0))}
+    it.executor.in_use = {image_of(it, 0)}
+    it.drive()
+
+    assert len(evicted(it)) > 1
+    assert it.journal.pulled() == (PulledImage(image_of(it, 0)),)
+
+
+def test_what_an_earlier_session_pulled_is_evicted_when_the_run_goes_on(
+    run: Callable[..., Run],
+) -> None:
+    it = run(2, EVICTS)
+    it.executor.script[it.ids[1]] = fails(FailureKind.AGENT_CRASHED)
+    it.executor.pulls = {it.ids[0]: PulledImage(image_of(it, 0), "a-node")}
+    it.executor.in_use = {image_of(it, 0)}
+    it.drive()
+    it.executor = FakeExecutor()  # another session
+    it.drive()
+
+    assert evicted(it) == [image_of(it, 0)]
+    assert it.executor.evictions[0].image.node == "a-node"
+    assert it.journal.pulled() == ()
+
+
+def test_kept_images_are_known_all_the_same_and_evicted_by_a_later_session_that_keeps_none(
+    run: Callable[..., Run],
+) -> None:
+    it = run(2)
+    it.executor.script[it.ids[1]] = fails(FailureKind.AGENT_CRASHED)
+    it.executor.pulls = {it.ids[0]: PulledImage(image_of(it, 0))}
+    it.drive()
+    assert evicted(it) == []
+    assert it.journal.pulled() == (PulledImage(image_of(it, 0)),)
+
+    images = it.config.cluster.images.model_copy(update={"keep": False})
+    cluster = it.config.cluster.model_copy(update={"images": images})
+    it.config = it.config.model_copy(update={"cluster": cluster})
+    it.drive()
+
+    assert evicted(it) == [image_of(it, 0)]
 
 
 def test_the_display_shows_why_nothing_moves(run: Callable[..., Run]) -> None:

@@ -30,10 +30,17 @@ from orchestrator.types import (
     GradeResult,
     Instance,
     Outcome,
+    PulledImage,
     RolloutResult,
     patch_sha256,
 )
-from orchestrator.worker.messages import Progress, RolloutRequest
+from orchestrator.worker.messages import (
+    Eviction,
+    EvictionRequest,
+    Progress,
+    PullBegins,
+    RolloutRequest,
+)
 
 LIMIT_S = 120.0
 MakeConfig = Callable[..., RunConfig]
@@ -45,6 +52,13 @@ def executor() -> Iterator[RayExecutor]:
     executor = RayExecutor(2, 1, None, "a-run")
     yield executor
     executor.close()
+
+
+@pytest.fixture
+def with_tests_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers find what is in tests/support."""
+    tests = str(Path(__file__).parents[1])
+    monkeypatch.setenv("PYTHONPATH", f"{tests}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
 
 
 @pytest.fixture
@@ -154,6 +168,41 @@ def test_grades_have_a_worker_that_no_rollout_runs_on_and_another_when_it_dies(
     assert failure.kind is FailureKind.WORKER_LOST
     assert result_of_a_grade().resolved is False
     assert grader not in graders()
+
+
+def test_a_worker_pulls_nothing_before_the_driver_has_taken_that_it_will(
+    with_tests_path: None,
+    executor: RayExecutor,
+    make_config: MakeConfig,
+    instance: Instance,
+    tmp_path: Path,
+) -> None:
+    """However slow the driver is: it is killed at any moment, and the journal is to know of it."""
+    pulled = tmp_path / "pulled"
+    config = make_config("nop", {"cluster.description": str(pulled)})
+    kind = "support.strangers_backend:PullingBackend"
+    executor.submit_rollout(rollout_request(config, instance, kind, tmp_path))
+    events_until(executor, lambda event: isinstance(event, Progress))
+    time.sleep(1.0)
+    assert not pulled.exists()
+
+    taken = events_until(executor, lambda event: isinstance(event, PullBegins))
+    assert taken[-1] == PullBegins(PulledImage(instance.image))
+    events_until(executor, is_result)
+    assert pulled.exists()
+
+
+def test_an_eviction_ends_in_one_word_also_for_a_host_that_is_in_no_cluster(
+    executor: RayExecutor,
+) -> None:
+    here, away = PulledImage("no/such:image"), PulledImage("an/image", "no-such-node")
+    for image in (here, away):
+        executor.submit_eviction(EvictionRequest(image, "process"))
+    events: list[Event] = []
+    while len(events) < 2:
+        events += events_until(executor, lambda event: isinstance(event, Eviction))
+
+    assert set(events) == {Eviction(here, gone=False), Eviction(away, gone=False)}
 
 
 def test_a_worker_that_is_killed_is_a_failure_and_the_next_rollout_has_another(

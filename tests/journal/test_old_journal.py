@@ -20,6 +20,7 @@ from orchestrator.types import (
     Failure,
     FailureKind,
     Outcome,
+    PulledImage,
     RolloutKey,
     RolloutRecord,
     patch_sha256,
@@ -69,6 +70,8 @@ def test_it_takes_new_records_beside_the_old_ones(folder: Path) -> None:
     done = RolloutRecord(RolloutKey(RUN_ID, STOPPED[0], 2), outcome=Outcome.SUBMITTED)
     with Journal.open(folder / "journal.sqlite") as journal:
         journal.append_rollout(done)
+        assert journal.pulled() == (), "it kept no record of that"
+        journal.add_pulled(PulledImage("an/image"))
         after = journal.state()
 
     assert after.rollouts == (*before.rollouts, done)

@@ -21,6 +21,7 @@ from orchestrator.types import (
     GradeRecord,
     Instance,
     Outcome,
+    PulledImage,
     RolloutRecord,
 )
 
@@ -258,7 +259,7 @@ def test_a_journal_of_before_decisions_takes_one(
     journal.close()
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE run SET value = ? WHERE key = 'version'", (str(version),))
-        db.execute("DROP TABLE decision")
+        db.executescript("DROP TABLE decision; DROP TABLE pulled_image;")
         if version == 1:
             db.executescript("DROP TABLE request; DROP TABLE sample;")
     assert read_journal(path).decisions == ()
@@ -281,3 +282,15 @@ def test_a_power_cut_on_a_mac_takes_no_row(path: Path, monkeypatch: pytest.Monke
 
     assert held == [2, 1, 1]  # 2 is FULL
     assert flushed == [path.parent], "its name is on the drive when it exists"
+
+
+def test_what_a_run_pulls_is_known_until_it_is_evicted(journal: Journal, path: Path) -> None:
+    here, there = PulledImage("an/image"), PulledImage("an/image", "a-node")
+    for image in (here, there, here):
+        journal.add_pulled(image)
+    assert set(journal.pulled()) == {here, there}
+
+    journal.remove_pulled(here)
+    journal.remove_pulled(here)
+    with Journal.open(path) as another:
+        assert another.pulled() == (there,)

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -17,20 +18,23 @@ from support.commands import CommandLine
 from support.specs import STRANGER, sandbox_spec
 
 from orchestrator.backends import Sandbox, find_backend
+from orchestrator.config import RunConfig
 from orchestrator.errors import PrerequisiteError, SandboxUnavailable
 from orchestrator.host_id import host_id
+from orchestrator.journal import Journal
 from orchestrator.paths import RunPaths, working_folder
 from orchestrator.plugins import BACKENDS
 from orchestrator.run.cleanup import (
     clean_attempt,
     clean_dead_runs,
     clean_run,
+    evict_left_images,
     hold_driver_lock,
     is_live,
     kinds_used,
     known_kinds,
 )
-from orchestrator.types import Instance, RolloutKey
+from orchestrator.types import Instance, Outcome, PulledImage, RolloutKey, RolloutRecord
 
 Leave = Callable[..., Sandbox]
 KINDS = ["process", STRANGER]
@@ -290,3 +294,46 @@ def test_clean_removes_what_every_kind_left_and_counts_it(
     assert (works(ours), works(strangers)) == (False, False)
     counts = json.loads(CommandLine(runs_dir)("clean", "--json").stdout)
     assert counts == {"containers": 0, "processes": 0, "copies": 0, "boxes": 0}
+
+
+class Evicting:
+    """A backend, as far as images go from it; those in use stay."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def evict_image(self, name: str) -> bool:
+        self.asked.append(name)
+        return name != "in-use"
+
+
+def test_images_that_a_killed_session_left_make_room_before_the_disk_is_looked_at(
+    demo_config: RunConfig, instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them are done but one, whose image is needed still."""
+    images = ("done", "in-use", "needed")
+    of_run = [replace(instance, instance_id=f"i-{image}", image=image) for image in images]
+    backend = Evicting()
+    monkeypatch.setattr("orchestrator.run.cleanup.find_backend", lambda kind: backend)
+    with Journal.in_memory("r1", of_run) as journal:
+        for image in images:
+            journal.add_pulled(PulledImage(image))
+        journal.add_pulled(PulledImage("done", "another-node"))
+        for name in ("i-done", "i-in-use"):
+            key = RolloutKey("r1", name, 1)
+            journal.append_rollout(RolloutRecord(key, outcome=Outcome.GAVE_UP))
+
+        evict_left_images(demo_config, of_run, journal, "docker")
+        assert backend.asked == [], "they are kept"
+
+        images_kept = demo_config.cluster.images.model_copy(update={"keep": False})
+        cluster = demo_config.cluster.model_copy(update={"images": images_kept})
+        config = demo_config.model_copy(update={"cluster": cluster})
+        evict_left_images(config, of_run, journal, "docker")
+
+        assert backend.asked == ["done", "in-use"]
+        assert {(image.name, image.node) for image in journal.pulled()} == {
+            ("done", "another-node"),
+            ("in-use", ""),
+            ("needed", ""),
+        }

@@ -17,12 +17,13 @@ from support.specs import CONTAINERS
 
 from orchestrator.agents import AgentKind, load_agent_kind
 from orchestrator.agents.nop import NopKind
-from orchestrator.backends import Host, choose_host
+from orchestrator.backends import Host, Place, choose_host
 from orchestrator.config import RunConfig
 from orchestrator.config.schema import Cluster
 from orchestrator.dataset import Dataset
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import ConfigError, PrerequisiteError
+from orchestrator.run import preflight
 from orchestrator.run.preflight import (
     Checked,
     Serving,
@@ -31,6 +32,7 @@ from orchestrator.run.preflight import (
     free_disk_gb,
     require_disk,
     require_limits,
+    require_mounts,
 )
 
 MakeConfig = Callable[..., RunConfig]
@@ -280,3 +282,53 @@ def test_a_key_that_no_header_can_hold_is_told_before_the_night(
     with pytest.raises(PrerequisiteError, match="KEY_OF_THIS_TEST holds what no header") as caught:
         api_key(config)
     assert given not in str(caught.value)
+
+
+def mounting(make_config: MakeConfig, *mounts: str) -> RunConfig:
+    return make_config("nop", {"cluster.sandbox.mounts": list(mounts)})
+
+
+def test_a_mount_of_what_is_not_here_is_refused_before_docker_makes_a_folder_of_it(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guide's bundle, on a Mac: it has its certificates elsewhere."""
+    of_mac = tmp_path / "cert.pem"
+    of_mac.write_text("certificates")
+    monkeypatch.setattr(preflight, "CA_BUNDLES", ("/no/such.pem", str(of_mac)))
+    config = mounting(make_config, "/etc/no-such/ca-certificates.crt:/etc/ssl/ca.crt:ro")
+
+    for place in (Place.HERE, Place.VIRTUAL_MACHINE):
+        with pytest.raises(ConfigError, match=r"no /etc/no-such/ca-certificates\.crt") as caught:
+            require_mounts(config, replace(CONTAINERS, place=place))
+        assert str(of_mac) in str(caught.value)
+    require_mounts(config, replace(CONTAINERS, place=Place.ELSEWHERE))
+
+
+@pytest.mark.parametrize("name", ["ca.crt", "config.json", "bundle.pem"])
+def test_an_empty_folder_that_docker_made_in_place_of_a_file_is_told(
+    make_config: MakeConfig, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).mkdir()
+
+    with pytest.raises(ConfigError, match="is an empty folder"):
+        require_mounts(mounting(make_config, f"{tmp_path / name}:/x"), CONTAINERS)
+
+
+@pytest.mark.parametrize("name", ["tools", "python3.11", "a.crt"])
+def test_a_mount_of_what_is_here_is_taken(
+    make_config: MakeConfig, tmp_path: Path, name: str
+) -> None:
+    """An empty folder too, unless its name is a file's; and a folder with such a name that holds
+    something."""
+    (tmp_path / name).mkdir()
+    if "." in name:
+        (tmp_path / name / "x").write_text("")
+
+    require_mounts(mounting(make_config, f"{tmp_path / name}:/x:ro"), CONTAINERS)
+
+
+def test_a_dangling_link_is_not_here(make_config: MakeConfig, tmp_path: Path) -> None:
+    (tmp_path / "ca.crt").symlink_to(tmp_path / "gone")
+
+    with pytest.raises(ConfigError, match="there is no"):
+        require_mounts(mounting(make_config, f"{tmp_path / 'ca.crt'}:/x"), CONTAINERS)

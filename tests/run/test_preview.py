@@ -17,10 +17,7 @@ from orchestrator.driver.budget import Memory
 from orchestrator.errors import ConfigError
 from orchestrator.run.preview import ROWS_SHOWN, Preview, make_preview, render_preview
 
-
-@pytest.fixture(autouse=True)
-def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+pytestmark = pytest.mark.usefixtures("no_engine")
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from orchestrator.types import (
     patch_sha256,
 )
 from orchestrator.worker.agent_run import OVERTIME_S, QUIET_S
-from orchestrator.worker.messages import RolloutRequest
+from orchestrator.worker.messages import EvictionRequest, RolloutRequest
 from simulation.planned_rollouts import PlannedRollout, PlannedStep
 from simulation.simulated_gateway import SimulatedGateway
 from simulation.simulated_outages import Timeline
@@ -74,6 +74,9 @@ class SimulatedWorkers:
         digest = patch_sha256(request.patch)
         record = GradeRecord(request.key, digest, resolved=True, reason=GradeReason.TESTS)
         self._ended.append(GradeResult(record))
+
+    def submit_eviction(self, request: EvictionRequest) -> None:
+        raise AssertionError("simulated rollouts pull nothing")
 
     def poll(self, timeout_s: float) -> list[Event]:
         """Returns sooner where the gateway has more to say than that requests have ended."""

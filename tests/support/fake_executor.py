@@ -15,11 +15,17 @@ from orchestrator.types import (
     GradeRecord,
     GradeResult,
     Outcome,
+    PulledImage,
     RolloutRecord,
     RolloutResult,
     patch_sha256,
 )
-from orchestrator.worker.messages import RolloutRequest
+from orchestrator.worker.messages import (
+    Eviction,
+    EvictionRequest,
+    PullBegins,
+    RolloutRequest,
+)
 
 
 def solves(request: RolloutRequest) -> RolloutResult:
@@ -61,7 +67,13 @@ class FakeExecutor:
     stopped: int = 0
     closed: bool = False
     _running: list[RolloutRequest] = field(default_factory=list)
+    evictions: list[EvictionRequest] = field(default_factory=list)
+    pulls: dict[str, PulledImage] = field(default_factory=dict)
+    """What is pulled first for an instance's rollout, or for its grade, as `ID grade`."""
+    in_use: set[str] = field(default_factory=set)
+    """Names of images that can't be evicted."""
     _grading: list[GradeRequest] = field(default_factory=list)
+    _evicting: list[EvictionRequest] = field(default_factory=list)
 
     def submit_rollout(self, request: RolloutRequest) -> None:
         self.rollout_requests.append(request)
@@ -71,11 +83,21 @@ class FakeExecutor:
         self.grade_requests.append(request)
         self._grading.append(request)
 
+    def submit_eviction(self, request: EvictionRequest) -> None:
+        self.evictions.append(request)
+        self._evicting.append(request)
+
     def poll(self, timeout_s: float) -> list[Event]:
-        events: list[Event] = [self._grade(request) for request in self._grading]
+        evicting, self._evicting = self._evicting, []
+        events: list[Event] = [
+            Eviction(request.image, request.image.name not in self.in_use) for request in evicting
+        ]
+        for request in self._grading:
+            events += [*self._pull(f"{request.key.instance_id} grade"), self._grade(request)]
         self._grading.clear()
         if not self.holding:
-            events += [self._roll_out(request) for request in self._running]
+            for rollout in self._running:
+                events += [*self._pull(rollout.key.instance_id), self._roll_out(rollout)]
             self._running.clear()
         if not events:
             time.sleep(min(timeout_s, 0.002))
@@ -92,6 +114,9 @@ class FakeExecutor:
 
     def close(self) -> None:
         self.closed = True
+
+    def _pull(self, key: str) -> list[Event]:
+        return [PullBegins(self.pulls[key])] if key in self.pulls else []
 
     def _roll_out(self, request: RolloutRequest) -> RolloutResult:
         instance_id = request.key.instance_id

@@ -10,7 +10,7 @@ from support.specs import make_assignment
 from orchestrator.backends import GradeRequest
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
-from orchestrator.types import FailureKind, Instance, RolloutResult, patch_sha256
+from orchestrator.types import FailureKind, GradeResult, Instance, RolloutResult, patch_sha256
 from orchestrator.worker.grade import grade
 
 NOT_HERE = "no.such.module:Backend"
@@ -36,8 +36,9 @@ def test_a_backend_that_this_node_can_not_import_is_a_failure_of_the_grade(
         demo_config, instance, NOT_HERE, tmp_path, attempt=2, sealed_answer=answer
     )
 
-    result = grade(GradeRequest(assignment, "a patch"))
+    *_, result = grade(GradeRequest(assignment, "a patch"))
 
+    assert isinstance(result, GradeResult)
     assert result.failure is not None
     assert result.failure.kind is FailureKind.SANDBOX_UNAVAILABLE
     assert NOT_HERE in result.failure.detail

@@ -15,6 +15,7 @@ from orchestrator.errors import HarnessUnavailable, InfraError, SandboxUnavailab
 from orchestrator.types import (
     Failure,
     FailureKind,
+    GradeResult,
     Instance,
     Outcome,
     RolloutResult,
@@ -33,9 +34,10 @@ def test_a_backend_grades_the_patch(
     rolled = play(config, instance, "process", tmp_path, sealed_answer=answer)
     assignment = make_assignment(config, instance, "process", tmp_path, sealed_answer=answer)
 
-    result = grade(GradeRequest(assignment, rolled.patch))
+    *_, result = grade(GradeRequest(assignment, rolled.patch))
 
     assert rolled.outcome is Outcome.SUBMITTED
+    assert isinstance(result, GradeResult)
     assert result.resolved is True, result.failure
 
 
@@ -53,8 +55,9 @@ def test_what_a_backend_calls_the_worlds_doing_is_no_bug(
     monkeypatch.setattr("orchestrator.worker.grade.backend_of", broken)
     assignment = make_assignment(demo_config, instance, "process", tmp_path)
 
-    result = grade(GradeRequest(assignment, "a patch"))
+    *_, result = grade(GradeRequest(assignment, "a patch"))
 
+    assert isinstance(result, GradeResult)
     assert result.failure == Failure(trouble.kind, "gone")
     assert not result.files
 
@@ -72,7 +75,8 @@ def test_a_bug_in_our_code_is_an_internal_error_with_its_traceback(
     monkeypatch.setattr("orchestrator.worker.grade.backend_of", buggy)
     assignment = make_assignment(demo_config, instance, "process", tmp_path)
 
-    result = grade(GradeRequest(assignment, "a patch"))
+    *_, result = grade(GradeRequest(assignment, "a patch"))
 
+    assert isinstance(result, GradeResult)
     assert result.failure == Failure(FailureKind.INTERNAL_ERROR, "ZeroDivisionError: no")
     assert b"in buggy" in result.files["traceback.txt"]

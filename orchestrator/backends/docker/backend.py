@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
+
+import docker
 
 from orchestrator.backends.base import (
     Cleaned,
     GradeRequest,
     Host,
+    NamedEngineAway,
     SandboxSpec,
-    require_tools,
 )
 from orchestrator.backends.docker.address import find_engine
-from orchestrator.backends.docker.engine import connect, is_of, our_containers, remove_container
+from orchestrator.backends.docker.checks import check_session
+from orchestrator.backends.docker.engine import (
+    ENGINE_ERRORS,
+    connect,
+    error_words,
+    is_of,
+    our_containers,
+    remove_container,
+)
 from orchestrator.backends.docker.facts import host_of
-from orchestrator.backends.docker.images import Source, ensure_image, evict_image
+from orchestrator.backends.docker.images import (
+    ensure_image,
+    evict_image,
+    find_image,
+    is_built_here,
+    names_of,
+)
+from orchestrator.backends.docker.programs import path_advice
 from orchestrator.backends.docker.sandbox import DockerSandbox
 from orchestrator.config.schema import Cluster, SandboxSettings
 from orchestrator.errors import PrerequisiteError, SandboxUnavailable
 from orchestrator.types import GradeResult, Instance, RolloutKey
 
 HOST_TIMEOUT_S = 15
-HUB_PULLS = 90
-"""Docker Hub lets those who are not logged in pull about a hundred images in six hours."""
+NAMED_BY = ("DOCKER_HOST", "DOCKER_CONTEXT")
+"""Variables by which a person names an engine; config.json is mostly written by installers."""
 
 
 class DockerBackend:
@@ -35,45 +54,52 @@ class DockerBackend:
     leftovers: ClassVar[tuple[str, ...]] = ("containers",)
 
     def host(self, settings: SandboxSettings) -> Host:
-        with contextlib.closing(connect(HOST_TIMEOUT_S)) as client:
-            info = client.info()
-        require_tools("docker")  # the harness stops its containers with the command line client
+        try:
+            with contextlib.closing(connect(HOST_TIMEOUT_S)) as client:
+                info = client.info()
+            # the harness stops its containers with the command line client
+            if shutil.which("docker") is None:
+                raise PrerequisiteError("docker is not on PATH.", path_advice("docker"))
+        except PrerequisiteError as error:
+            named_by = [name for name in NAMED_BY if os.environ.get(name, "").strip()]
+            if not named_by:
+                raise
+            other = f"Without {named_by[0]}, Docker's own choice is taken."
+            raise NamedEngineAway(error.what, f"{error.cure} {other}") from None
         return host_of(info, find_engine().url, settings)
 
     def require_runnable(self, instances: Sequence[Instance]) -> None:
         """Every instance has an image, or the Dockerfile of one."""
 
-    def missing_images(self, instances: Sequence[Instance]) -> tuple[str, ...]:
-        here = self.image_ids(instances)
-        wanted = dict.fromkeys(instance.image for instance in instances)
-        return tuple(image for image in wanted if image not in here)
+    def check(self, instances: Sequence[Instance], cluster: Cluster, host: Host) -> tuple[str, ...]:
+        with _client() as client:
+            return tuple(check_session(client, instances, cluster, host))
 
-    def image_ids(self, instances: Sequence[Instance]) -> Mapping[str, str]:
-        with contextlib.closing(connect()) as client:
-            by_tag = {tag: str(image.id) for image in client.images.list() for tag in image.tags}
-        wanted = {instance.image for instance in instances}
-        return {name: by_tag[name] for name in sorted(wanted & set(by_tag))}
+    def missing_images(self, instances: Sequence[Instance], platform: str) -> tuple[str, ...]:
+        here = self.image_ids(instances, platform)
+        return tuple(name for name in names_of(instances) if name not in here)
 
-    def image_warnings(self, missing: int) -> tuple[str, ...]:
-        if missing <= HUB_PULLS:
-            return ()
-        return (
-            f"{missing} images are to be pulled, and Docker Hub stops those who are not logged in "
-            "after about 100 in 6 hours: `docker login` first",
-        )
+    def image_ids(self, instances: Sequence[Instance], platform: str) -> Mapping[str, str]:
+        with _client() as client:
+            found = {n: find_image(client, n, platform) for n in sorted(names_of(instances))}
+        return {name: image_id for name, image_id in found.items() if image_id is not None}
 
-    def bring_image(self, instance: Instance, cluster: Cluster) -> bool:
+    def needs_pull(self, instance: Instance, cluster: Cluster) -> bool:
+        if is_built_here(instance):
+            return False
+        with _workers_client() as client:
+            return find_image(client, instance.image, cluster.sandbox.platform) is None
+
+    def bring_image(self, instance: Instance, cluster: Cluster) -> None:
+        with _workers_client() as client:
+            ensure_image(client, instance, cluster.images, cluster.sandbox.platform)
+
+    def evict_image(self, name: str) -> bool:
         try:
-            client = connect()
-        except PrerequisiteError as error:
-            raise SandboxUnavailable(error.what) from error
-        with contextlib.closing(client):
-            source = ensure_image(client, instance, cluster.images, cluster.sandbox.platform)
-        return source is Source.PULLED
-
-    def evict_image(self, instance: Instance) -> None:
-        with contextlib.suppress(PrerequisiteError), contextlib.closing(connect()) as client:
-            evict_image(client, instance.image)
+            with contextlib.closing(connect()) as client:
+                return evict_image(client, name)
+        except PrerequisiteError:
+            return False
 
     def start(self, spec: SandboxSpec) -> DockerSandbox:
         return DockerSandbox.start(spec)
@@ -94,3 +120,28 @@ class DockerBackend:
                 if owner == run_dir and (key is None or is_of(container, key)):
                     removed += remove_container(container)
         return Cleaned({"containers": removed})
+
+
+@contextlib.contextmanager
+def _client() -> Iterator[docker.DockerClient]:
+    """Before a run. Raises PrerequisiteError where the engine does not answer, or no more."""
+    with contextlib.closing(connect()) as client:
+        try:
+            yield client
+        except ENGINE_ERRORS as error:
+            raise PrerequisiteError(
+                f"the Docker engine fails at its images ({error_words(error)}).",
+                "Check `docker images`.",
+            ) from error
+
+
+@contextlib.contextmanager
+def _workers_client() -> Iterator[docker.DockerClient]:
+    """On a worker. Raises SandboxUnavailable where the engine does not answer, or no more."""
+    try:
+        with contextlib.closing(connect()) as client:
+            yield client
+    except PrerequisiteError as error:
+        raise SandboxUnavailable(error.what) from error
+    except ENGINE_ERRORS as error:
+        raise SandboxUnavailable(error_words(error)) from error

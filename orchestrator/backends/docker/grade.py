@@ -21,7 +21,7 @@ from orchestrator.backends.docker.engine import (
     ran_out_of_memory,
 )
 from orchestrator.backends.docker.images import ensure_image
-from orchestrator.backends.docker.sandbox import container_limits
+from orchestrator.backends.docker.sandbox import bind_mounts, container_limits, stay
 from orchestrator.backends.grading import grade_result, harness_spec
 from orchestrator.errors import (
     HarnessUnavailable,
@@ -112,12 +112,10 @@ def _container_settings(request: GradeRequest) -> dict[str, Any]:
         "platform": spec.platform,
         "network_mode": "bridge" if spec.network else "none",
         "use_config_proxy": spec.network,
-        "volumes": list(spec.mounts),
+        "mounts": bind_mounts(spec.mounts),
         "environment": dict(spec.env),
-        # its own would idle for ever; no signal from inside ends process 1 as it handles none
-        "command": ["sleep", str(int(spec.lifetime_s))],
-        # an idle command ignores SIGTERM, and `docker stop` would wait 15 s for it
-        "stop_signal": "SIGKILL",
+        "command": stay(spec.lifetime_s),  # the harness's own would idle for ever
+        "stop_signal": "SIGKILL",  # it ignores SIGTERM, and `docker stop` would wait 15 s for it
         **container_limits(spec.memory_gb, spec.cpus, spec.pids),
     }
 

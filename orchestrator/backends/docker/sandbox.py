@@ -16,6 +16,7 @@ from typing import Any, cast
 import docker
 import docker.errors
 from docker.models.containers import Container
+from docker.types import Mount
 
 from orchestrator.backends.base import MAX_OUTPUT_BYTES, ClosesOnExit, ExecResult, SandboxSpec
 from orchestrator.backends.commands import is_long, refusal
@@ -49,6 +50,7 @@ env -0
 """
 
 STAY = """
+trap '' {1..64} 2>/dev/null; trap - CHLD
 end=$((SECONDS + $0))
 while ((SECONDS < end)); do
   sleep $((end - SECONDS)) & wait $! || (read -rt 1 <> <(:))
@@ -56,8 +58,9 @@ done
 """
 """Process 1 of a container: no signal from inside ends it, whatever an agent kills, and it reaps
 what agents leave behind. A `sleep` below Docker's own init would end with the first `pkill sleep`,
-and the sandbox with it. `read` is in a shell of its own, as it makes its shell handle signals, and
-the kernel keeps from process 1 only those that it does not handle."""
+and the sandbox with it. It ignores all signals but those of its children's ends. Natively the
+kernel would keep from process 1 those that it does not handle; under emulation qemu handles them,
+and is left wedged or dead. `read` is in a shell of its own, as it makes its shell handle them."""
 
 KILL_ALL = ["bash", "-c", "kill -KILL -1"]
 KILL_ALL_S = 30
@@ -67,6 +70,21 @@ IN_WORKDIR = f'cd {WORKDIR} 2>/dev/null || cd /; exec "$@"'
 
 FROM_FILE = 'exec {script}<"$0" && rm -f "$0" && exec bash "/dev/fd/$script"'
 """Runs a file, which is gone by then: no agent sees it."""
+
+
+def stay(lifetime_s: float) -> list[str]:
+    """The command of process 1 in a container that lives for so long, and does nothing."""
+    return ["bash", "-c", STAY, str(int(lifetime_s))]
+
+
+def bind_mounts(mounts: Sequence[str]) -> list[Mount]:
+    """Mounts as the engine takes them. Of a source that is not there it makes no folder, as it does
+    with `-v`: it refuses."""
+    parts = [mount.split(":") for mount in mounts]
+    return [
+        Mount(target, source, type="bind", read_only=mode == ["ro"])
+        for source, target, *mode in parts
+    ]
 
 
 def container_limits(memory_gb: float, cpus: float, pids: int) -> dict[str, Any]:
@@ -102,13 +120,13 @@ class DockerSandbox(ClosesOnExit):
                 spec.image,
                 name=_container_name(spec),
                 labels=labels(spec, "rollout"),
-                entrypoint=["bash", "-c", STAY],
-                command=[str(int(spec.lifetime_s))],
+                entrypoint=stay(spec.lifetime_s),
+                stop_signal="SIGKILL",  # it ignores others
                 user="root",
                 working_dir=WORKDIR,
                 platform=spec.platform,
                 network_mode="bridge" if spec.network else "none",
-                volumes=list(spec.mounts),
+                mounts=bind_mounts(spec.mounts),
                 auto_remove=True,
                 use_config_proxy=spec.network,  # config.json's; without a way out they mislead
                 **container_limits(spec.memory_gb, spec.cpus, spec.pids),

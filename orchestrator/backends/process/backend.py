@@ -15,10 +15,10 @@ from orchestrator.backends.base import (
     Cleaned,
     GradeRequest,
     Host,
-    NeedsNoImages,
     SandboxSpec,
     require_tools,
 )
+from orchestrator.backends.imageless import NeedsNoImages
 from orchestrator.backends.process.processes import kill_processes_of
 from orchestrator.backends.process.sandbox import ProcessSandbox, remove_tree
 from orchestrator.config.schema import SandboxSettings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,22 +18,10 @@ from orchestrator.types import FailureKind, Instance
 DOCKER = find_backend("docker")
 
 
-@pytest.fixture
-def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
-
-
-def test_more_images_than_the_hub_gives_in_a_night_are_warned_of() -> None:
-    assert DOCKER.image_warnings(90) == ()
-    (warning,) = DOCKER.image_warnings(300)
-    assert warning.startswith("300 images are to be pulled")
-    assert "`docker login` first" in warning
-
-
 def test_without_an_engine_nothing_is_known_of_images(no_engine: None, demo: Dataset) -> None:
     for ask in (DOCKER.missing_images, DOCKER.image_ids):
         with pytest.raises(PrerequisiteError, match="no Docker engine answers"):
-            ask(demo.instances)
+            ask(demo.instances, "linux/amd64")
 
 
 def test_without_an_engine_no_image_comes_and_none_goes(
@@ -40,7 +29,9 @@ def test_without_an_engine_no_image_comes_and_none_goes(
 ) -> None:
     with pytest.raises(SandboxUnavailable, match="no Docker engine answers"):
         DOCKER.bring_image(instance, Cluster(name="c"))
-    DOCKER.evict_image(instance)
+    with pytest.raises(SandboxUnavailable, match="no Docker engine answers"):
+        DOCKER.needs_pull(replace(instance, task_dir=None), Cluster(name="c"))
+    assert DOCKER.evict_image(instance.image) is False
 
 
 def test_without_an_engine_nothing_can_be_cleaned(no_engine: None, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from support.specs import DRIVER_HOST, make_assignment
 from orchestrator.backends import GradeRequest
 from orchestrator.backends.docker.engine import LABEL, connect
 from orchestrator.backends.docker.grade import grade_in_docker
+from orchestrator.backends.docker.sandbox import stay
 from orchestrator.config import RunConfig
 from orchestrator.config.schema import Predictions
 from orchestrator.dataset import Dataset
@@ -86,9 +87,11 @@ def test_the_harness_works_in_a_container_with_our_labels_and_limits_which_goes_
     limits = container["HostConfig"]
     assert (limits["Memory"], limits["MemorySwap"]) == (1_500_000_000, 1_500_000_000)
     assert (limits["NanoCpus"], limits["PidsLimit"]) == (0, 4096)
-    assert container["Config"]["Cmd"] == ["sleep", "3660"]
+    assert container["Config"]["Cmd"] == stay(3660)
     assert limits["NetworkMode"] == mode
-    assert f"{tmp_path}:/certificates:ro" in limits["Binds"]
+    (mount,) = limits["Mounts"]
+    assert (mount["Source"], mount["Target"]) == (str(tmp_path), "/certificates")
+    assert mount["ReadOnly"] is True
 
 
 @pytest.mark.filterwarnings(

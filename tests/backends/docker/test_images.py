@@ -15,8 +15,10 @@ import docker
 import docker.errors
 import pytest
 
+from orchestrator.backends.docker import images
 from orchestrator.backends.docker.engine import connect
-from orchestrator.backends.docker.images import Source, ensure_image, evict_image
+from orchestrator.backends.docker.images import Source, ensure_image, evict_image, find_image
+from orchestrator.backends.docker.trial import image_archive, tiny_program
 from orchestrator.config.schema import Images
 from orchestrator.errors import ImageUnavailable
 from orchestrator.types import Instance
@@ -96,6 +98,145 @@ def test_image_is_pulled_from_a_registry(
     assert ensure_image(client, remote, SETTINGS, PLATFORM) is Source.PULLED
     assert ensure_image(client, remote, SETTINGS, PLATFORM) is Source.PRESENT
     evict_image(client, image)
+
+
+def load(client: docker.DockerClient, name: str, platform: str) -> str:
+    """Put an image of a platform there, of a few bytes; gives its id."""
+    program = tiny_program("linux/amd64")
+    assert program is not None
+    client.images.load(image_archive(program, platform, name))
+    return str(client.images.get(name).id)
+
+
+@pytest.fixture
+def name(client: docker.DockerClient) -> Iterator[str]:
+    """Of an image of the test's own; in the end there is none of its repository."""
+    repository = f"swe-orchestrator-test/of-{os.getpid()}"
+    yield f"{repository}:v1"
+    for image in client.images.list(repository):
+        client.images.remove(image.id, force=True)
+
+
+@pytest.mark.parametrize(
+    ("of", "wanted", "is_there"),
+    [
+        ("linux/amd64", "linux/amd64", True),
+        ("linux/arm64", "linux/amd64", False),
+        ("linux/amd64", "linux/arm64", False),
+        ("linux/arm64/v8", "linux/arm64", True),
+        ("linux/arm64", "linux/arm64/v8", True),
+        ("linux/s390x", "linux/amd64", False),
+    ],
+)
+def test_image_is_there_for_its_own_platform_alone(
+    client: docker.DockerClient, name: str, of: str, wanted: str, is_there: bool
+) -> None:
+    image_id = load(client, name, of)
+
+    assert find_image(client, name, wanted) == (image_id if is_there else None)
+
+
+def test_image_of_several_platforms_is_what_the_engine_starts_of_it(
+    client: docker.DockerClient, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The containerd store shows the host's of them; and an image may name none."""
+    load(client, name, "linux/amd64")
+    for shown in ({"Os": "linux", "Architecture": "arm64"}, {"Os": "", "Architecture": ""}, {}):
+        monkeypatch.setattr(client.api, "inspect_image", lambda _, s=shown: {"Id": "it"} | s)
+
+        assert find_image(client, name, "linux/amd64") == "it"
+        assert find_image(client, name, "linux/s390x") is None
+
+
+def test_asking_for_a_platform_leaves_no_container(client: docker.DockerClient, name: str) -> None:
+    load(client, name, "linux/arm64")
+    find_image(client, name, "linux/amd64")
+
+    assert client.containers.list(all=True, filters={"ancestor": name}) == []
+
+
+def test_image_of_another_platform_is_pulled_anew_and_the_other_stays_under_a_longer_name(
+    client: docker.DockerClient, instance: Instance, registry: str
+) -> None:
+    image = f"{registry}/swebench/two:v1"
+    right = load(client, image, "linux/amd64")
+    client.images.push(f"{registry}/swebench/two", tag="v1")
+    client.images.remove(image)
+    other = load(client, image, "linux/arm64")
+    remote = replace(instance, image=image, task_dir=None)
+
+    assert ensure_image(client, remote, SETTINGS, PLATFORM) is Source.PULLED
+
+    assert client.images.get(image).id == right
+    assert client.images.get(f"{image}-linux-arm64").id == other
+    for each in (image, f"{image}-linux-arm64"):
+        assert evict_image(client, each)
+
+
+def test_image_that_the_registry_has_for_another_platform_is_a_failure_that_says_so(
+    client: docker.DockerClient, instance: Instance, registry: str
+) -> None:
+    image = f"{registry}/swebench/arm:v1"
+    load(client, image, "linux/arm64")
+    client.images.push(f"{registry}/swebench/arm", tag="v1")
+    client.images.remove(image)
+    remote = replace(instance, image=image, task_dir=None)
+
+    with pytest.raises(ImageUnavailable, match=r"arm64|platform"):
+        ensure_image(client, remote, SETTINGS, PLATFORM)
+    for each in (image, f"{image}-linux-arm64"):
+        evict_image(client, each)
+
+
+def test_image_that_was_built_for_another_platform_is_built_anew(
+    client: docker.DockerClient, instance: Instance, name: str, tmp_path: Path
+) -> None:
+    load(client, name, "linux/arm64")
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\nENV A=1\n")
+    of_task = replace(instance, image=name, task_dir=str(tmp_path))
+
+    assert ensure_image(client, of_task, SETTINGS, PLATFORM) is Source.BUILT
+    assert client.images.get(name).attrs["Architecture"] == "amd64"
+
+
+def test_builder_that_loses_the_platform_is_a_failure_that_names_buildx(
+    client: docker.DockerClient, instance: Instance, name: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """As the classic one over the containerd store."""
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    of_task = replace(instance, image=name, task_dir=str(tmp_path))
+    monkeypatch.setattr(images, "build_image", lambda *_: load(client, name, "linux/arm64"))
+
+    with pytest.raises(ImageUnavailable, match=r"for linux/arm64, not linux/amd64\. .*buildx"):
+        ensure_image(client, of_task, SETTINGS, PLATFORM)
+
+
+@pytest.mark.parametrize("script", ["exit 1", "sleep 60", "echo rubbish", None])
+def test_public_image_is_pulled_though_the_credential_helper_fails(
+    client: docker.DockerClient, instance: Instance, registry: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, script: str | None,
+) -> None:  # fmt: skip
+    image = f"{registry}/swebench/public:v1"
+    load(client, image, "linux/amd64")
+    client.images.push(f"{registry}/swebench/public", tag="v1")
+    client.images.remove(image)
+    (tmp_path / "config.json").write_text('{"credsStore": "broken"}')
+    if script is not None:
+        helper = tmp_path / "docker-credential-broken"
+        helper.write_text(f"#!/bin/sh\n{script}\n")
+        helper.chmod(0o755)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("orchestrator.backends.docker.credentials.HELPER_TIMEOUT_S", 0.3)
+
+    remote = replace(instance, image=image, task_dir=None)
+    assert ensure_image(client, remote, SETTINGS, PLATFORM) is Source.PULLED
+
+    evict_image(client, image)
+    absent = replace(instance, image=f"{registry}/swebench/private:v1", task_dir=None)
+    with pytest.raises(ImageUnavailable, match=r"without login: docker-credential-broken"):
+        ensure_image(client, absent, SETTINGS, PLATFORM)
 
 
 def test_image_that_the_registry_lacks_is_a_failure(

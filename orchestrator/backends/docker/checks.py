@@ -1,0 +1,163 @@
+"""What a session needs of the engine, of its images and of registries, tried before the night."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import docker
+import docker.errors
+
+from orchestrator.backends.base import Host, Place
+from orchestrator.backends.docker.builds import BUILDX
+from orchestrator.backends.docker.credentials import Login, find_login, registry_of
+from orchestrator.backends.docker.engine import ENGINE_ERRORS, error_words
+from orchestrator.backends.docker.images import (
+    build_of,
+    find_image,
+    is_built_here,
+    names_of,
+    platform_of,
+)
+from orchestrator.backends.docker.sandbox import bind_mounts
+from orchestrator.backends.docker.trial import (
+    CAN_NOT_RUN,
+    built_image,
+    loaded_image,
+    run_trial,
+    try_mounts,
+)
+from orchestrator.config.schema import Cluster
+from orchestrator.errors import ImageUnavailable, PrerequisiteError
+from orchestrator.types import Instance
+
+HUB_PULLS = 90
+"""Docker Hub lets those who are not logged in pull about a hundred images in six hours."""
+REFUSED = ("unauthorized", "denied", "authentication required", "no basic auth")
+EMULATION = {
+    "OrbStack": "Switch Rosetta on: `orb config set rosetta true`.",
+    "Docker Desktop": "Switch Rosetta on: Settings, General, Use Rosetta for x86_64/amd64.",
+    "Colima": "Start it with `colima start --vm-type vz --vz-rosetta`.",
+}
+"""By the engine's name; for any other `_binfmt` has the cure."""
+
+
+def check_session(
+    client: docker.DockerClient, instances: Sequence[Instance], cluster: Cluster, host: Host
+) -> Iterator[str]:
+    """Try what a session on these instances needs; gives warnings.
+
+    Raises:
+        PrerequisiteError: every rollout would fail, or every one of a registry's images.
+        ENGINE_ERRORS: the engine does not answer.
+    """
+    platform = cluster.sandbox.platform
+    missing = [i for i in instances if find_image(client, i.image, platform) is None]
+    built = [instance for instance in missing if is_built_here(instance)]
+    pulled = names_of(instance for instance in missing if not is_built_here(instance))
+    yield from _try_containers(client, cluster, host)
+    if built and host.emulated:
+        _require_built_platform(client, platform)
+    yield from _of_other_platforms(client, names_of(missing), platform)
+    bases = {base for i in built for base in build_of(i, cluster.images, platform).bases}
+    bases = {base for base in bases if find_image(client, base, platform) is None}
+    yield from _check_logins(client, (*pulled, *sorted(bases)))
+    if len(pulled) > HUB_PULLS:
+        yield (
+            f"{len(pulled)} images are to be pulled, and Docker Hub stops those who are not logged "
+            "in after about 100 in 6 hours: `docker login` first"
+        )
+
+
+def _try_containers(client: docker.DockerClient, cluster: Cluster, host: Host) -> Iterator[str]:
+    """Run one of the platform where it is emulated, and show the engine the mounts where it has
+    other files than this system."""
+    platform, mounts = cluster.sandbox.platform, cluster.sandbox.mounts
+    has_other_files = bool(mounts) and host.place is not Place.HERE
+    if not host.emulated and not has_other_files:
+        return
+    with loaded_image(client, platform) as image:
+        if image is None:
+            return
+        if has_other_files and (
+            problem := try_mounts(client, image, platform, bind_mounts(mounts))
+        ):
+            raise PrerequisiteError(
+                f"the Docker engine can't take cluster.sandbox.mounts ({problem}).",
+                "Its virtual machine, or host, sees only folders that are shared with it: your "
+                "home, mostly. Put the file there, or share its folder.",
+            )
+        problem = run_trial(client, image, platform) if host.emulated else ""
+    if CAN_NOT_RUN.search(problem):
+        raise PrerequisiteError(
+            f"the Docker engine runs no containers of {platform} on {host.architecture}: "
+            f"{problem}.",
+            EMULATION.get(host.engine_name, _binfmt(platform)),
+        )
+    if problem:
+        yield f"a container of {platform} that only ends did not, as it should: {problem}"
+
+
+def _binfmt(platform: str) -> str:
+    architecture = platform.split("/")[1]
+    return (
+        "Have it emulated on the engine's host: `sudo apt install qemu-user-static`, or `docker "
+        f"run --privileged --rm tonistiigi/binfmt --install {architecture}` (until it reboots)."
+    )
+
+
+def _require_built_platform(client: docker.DockerClient, platform: str) -> None:
+    """Raises PrerequisiteError where images that are built are not of the platform."""
+    try:
+        with built_image(client, platform) as image:
+            if image is None or find_image(client, image, platform) is not None:
+                return
+            found = platform_of(client, image)
+    except ImageUnavailable as error:
+        raise PrerequisiteError(f"no image of {platform} can be built: {error}.", BUILDX) from error
+    raise PrerequisiteError(f"`docker build --platform {platform}` made one of {found}.", BUILDX)
+
+
+def _of_other_platforms(
+    client: docker.DockerClient, missing: Sequence[str], platform: str
+) -> Iterator[str]:
+    others = {name: platform_of(client, name) for name in missing}
+    others = {name: found for name, found in others.items() if found}
+    for name, found in list(others.items())[:1]:
+        yield (
+            f"{len(others)} images are here for another platform than {platform}, such as {name} "
+            f"for {found}: they are brought anew, and those of now keep a name that ends in "
+            f"-{found.replace('/', '-')}"
+        )
+
+
+def _check_logins(client: docker.DockerClient, images: Sequence[str]) -> Iterator[str]:
+    """Ask for the login of every registry as pulling does, and once whether it does without."""
+    first_of = {registry_of(image): image for image in reversed(images)}
+    for registry, image in first_of.items():
+        login = find_login(registry)
+        if not login.problem:
+            continue
+        refusal = _refusal(client, image)
+        if refusal:
+            raise PrerequisiteError(
+                f"{registry} refuses {image} without login ({refusal}), and {login.problem}.",
+                login.cure,
+            )
+        yield _without_login(registry, login)
+
+
+def _refusal(client: docker.DockerClient, image: str) -> str:
+    """Why a registry does not give an image to who is not logged in; empty where it does, or can't
+    be asked now."""
+    try:
+        client.images.get_registry_data(image, auth_config={})
+    except docker.errors.APIError as error:
+        said = error_words(error)
+        return said if any(word in said.lower() for word in REFUSED) else ""
+    except ENGINE_ERRORS:
+        return ""
+    return ""
+
+
+def _without_login(registry: str, login: Login) -> str:
+    return f"images of {registry} are pulled without login: {login.problem}. {login.cure}"
