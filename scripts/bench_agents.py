@@ -56,8 +56,9 @@ from orchestrator.agents.sweagent.server import RUNTIME_PATH, SERVER
 from orchestrator.backends.docker.engine import connect
 from orchestrator.backends.docker.images import ensure_image
 from orchestrator.config import RunConfig, RunRequest, load_config
+from orchestrator.config.cluster import Images
 from orchestrator.config.load import list_profiles
-from orchestrator.config.schema import Benchmark, Images
+from orchestrator.config.schema import Benchmark
 from orchestrator.dataset import load_dataset
 from orchestrator.errors import OrchestratorError
 from orchestrator.gold_answers import unseal

@@ -35,7 +35,8 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.config.schema import Endpoint, GatewayAddress, Model
+from orchestrator.config.cluster import GatewayAddress
+from orchestrator.config.schema import Endpoint, Model
 from orchestrator.gateway.launcher import GatewayProcess
 from orchestrator.gateway.messages import Requested
 from orchestrator.report.markdown import bar

@@ -20,7 +20,8 @@ from orchestrator.agents import load_agent_kind
 from orchestrator.agents.sweagent import runner_process
 from orchestrator.backends import Sandbox, find_backend
 from orchestrator.config import RunConfig, RunRequest, load_config
-from orchestrator.config.schema import Benchmark, Cluster, Images
+from orchestrator.config.cluster import Cluster, Images
+from orchestrator.config.schema import Benchmark
 from orchestrator.dataset import Dataset, load_dataset
 from orchestrator.errors import PrerequisiteError
 from orchestrator.types import Instance, RolloutResult, SealedAnswer

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-from orchestrator.backends.base import Host
+from orchestrator.backends.host import Host
 from orchestrator.config.schema import AgentSettings
 from orchestrator.errors import PrerequisiteError
 from orchestrator.types import Outcome

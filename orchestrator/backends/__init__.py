@@ -9,14 +9,13 @@ from orchestrator.backends.base import (
     Backend,
     ExecResult,
     GradeRequest,
-    Host,
-    NamedEngineAway,
-    Place,
     Sandbox,
     SandboxSpec,
     Stream,
 )
-from orchestrator.config.schema import AUTO, RunConfig
+from orchestrator.backends.host import Host, NamedEngineAway, Place
+from orchestrator.config.schema import RunConfig
+from orchestrator.config.sections import AUTO
 from orchestrator.errors import ConfigError, OrchestratorError, PrerequisiteError
 from orchestrator.plugins import BACKENDS, find_class
 from orchestrator.types import Instance

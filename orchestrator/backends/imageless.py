@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from orchestrator.backends.base import Host
-from orchestrator.config.schema import Cluster
+from orchestrator.backends.host import Host
+from orchestrator.config.cluster import Cluster
 from orchestrator.types import Instance
 
 

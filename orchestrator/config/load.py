@@ -19,7 +19,8 @@ from pydantic import ValidationError
 
 from orchestrator.config.cluster_choice import choose_cluster
 from orchestrator.config.keys import Keys, nearest
-from orchestrator.config.schema import AUTO, RUN_ID, AgentSettings, RunConfig, find_agent_kind
+from orchestrator.config.schema import RUN_ID, AgentSettings, RunConfig, find_agent_kind
+from orchestrator.config.sections import AUTO
 from orchestrator.config.yaml_files import dump_yaml, parse_yaml, read_yaml
 from orchestrator.errors import ConfigError, one_line
 

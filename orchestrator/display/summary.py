@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
-from orchestrator.backends.base import Host, limits_on_host
+from orchestrator.backends.host import Host, limits_on_host
 from orchestrator.config import RunConfig
 from orchestrator.driver.budget import Budget
 from orchestrator.driver.plan import Plan

@@ -11,8 +11,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from orchestrator.backends.base import Host, Place
-from orchestrator.config.schema import AUTO, Cluster, Model, RunConfig
+from orchestrator.backends.host import Host, Place
+from orchestrator.config.cluster import Cluster
+from orchestrator.config.schema import Model, RunConfig
+from orchestrator.config.sections import AUTO
 from orchestrator.driver.plan import Plan
 
 SYSTEM_GB = 2.0

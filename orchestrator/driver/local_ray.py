@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from orchestrator.config.schema import AUTO
+from orchestrator.config.sections import AUTO
 from orchestrator.errors import PrerequisiteError, one_line
 from orchestrator.network.proxies import is_this_host
 from orchestrator.stop_signals import kept_from_children

@@ -22,7 +22,7 @@ from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator import __version__
-from orchestrator.config.schema import AUTO
+from orchestrator.config.sections import AUTO
 from orchestrator.driver.local_ray import LocalRay
 from orchestrator.errors import PrerequisiteError, one_line
 

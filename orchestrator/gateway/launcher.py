@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 from typing import IO, Self
 
-from orchestrator.config.schema import GatewayAddress, Model
+from orchestrator.config.cluster import GatewayAddress
+from orchestrator.config.schema import Model
 from orchestrator.errors import PrerequisiteError
 from orchestrator.gateway.link import Link
 from orchestrator.gateway.messages import (

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator.agents import AgentKind
 from orchestrator.backends import Host, find_backend
-from orchestrator.backends.base import same_platform
+from orchestrator.backends.host import same_platform
 from orchestrator.config.changes import Change
 from orchestrator.config.schema import RunConfig
 from orchestrator.dataset import Dataset

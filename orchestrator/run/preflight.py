@@ -13,7 +13,8 @@ import psutil
 
 from orchestrator.agents import AgentKind
 from orchestrator.backends import Host, Place
-from orchestrator.config.schema import Cluster, Model, RunConfig
+from orchestrator.config.cluster import Cluster
+from orchestrator.config.schema import Model, RunConfig
 from orchestrator.driver.budget import Memory, limit_problem
 from orchestrator.driver.local_ray import require_ray
 from orchestrator.driver.plan import Plan

@@ -17,7 +17,7 @@ from orchestrator.agents import load_agent_kind
 from orchestrator.backends import Host, choose_host, find_backend
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.config.address import require_address
-from orchestrator.config.schema import AUTO
+from orchestrator.config.sections import AUTO
 from orchestrator.dataset import Dataset, load_dataset
 from orchestrator.display.summary import emulation_notice, host_lines
 from orchestrator.driver.budget import Budget, grades, make_budget

@@ -20,7 +20,7 @@ from orchestrator.backends import choose_host, find_backend
 from orchestrator.config import RunConfig, RunRequest, load_config, load_run_config
 from orchestrator.config.address import require_address
 from orchestrator.config.changes import change
-from orchestrator.config.schema import AUTO
+from orchestrator.config.sections import AUTO
 from orchestrator.dataset import Dataset, load_dataset
 from orchestrator.display.summary import announce
 from orchestrator.display.terminal import make_display, waiting

@@ -13,7 +13,7 @@ from support.specs import KINDS, make_assignment, sandbox_spec
 
 from orchestrator.backends import Backend, GradeRequest, SandboxSpec, find_backend
 from orchestrator.config import RunConfig
-from orchestrator.config.schema import Cluster, Images, SandboxSettings
+from orchestrator.config.cluster import Cluster, Images, SandboxSettings
 from orchestrator.dataset import Dataset
 from orchestrator.errors import SandboxUnavailable
 from orchestrator.file_locks import hold_lock

@@ -13,15 +13,10 @@ from support.specs import make_assignment, sandbox_spec
 
 from orchestrator.agents.sweagent import server as sweagent_server
 from orchestrator.backends import ExecResult, Sandbox, SandboxSpec, grading
-from orchestrator.backends.base import (
-    BEFORE_AND_AFTER_S,
-    PATIENCE_EMULATED,
-    Assignment,
-    limits_on_host,
-    patience,
-)
+from orchestrator.backends.base import BEFORE_AND_AFTER_S, Assignment
 from orchestrator.backends.docker import sandbox as docker_sandbox
 from orchestrator.backends.docker.sandbox import DockerSandbox
+from orchestrator.backends.host import PATIENCE_EMULATED, limits_on_host, patience
 from orchestrator.backends.tunnel import ENGINE_GRACE_S, Tunnel
 from orchestrator.config import RunConfig
 from orchestrator.config.schema import RolloutLimits

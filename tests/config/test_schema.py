@@ -7,16 +7,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.config.schema import (
-    Benchmark,
-    Cluster,
-    Endpoint,
-    GatewayAddress,
-    Grading,
-    Predictions,
-    RolloutLimits,
-    SandboxSettings,
-)
+from orchestrator.config.cluster import Cluster, GatewayAddress, Grading, SandboxSettings
+from orchestrator.config.schema import Benchmark, Endpoint, Predictions, RolloutLimits
 from orchestrator.types import FailureKind
 
 WRONG: list[tuple[type[BaseModel], dict[str, Any], str]] = [

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.backends.base import Host, Place
+from orchestrator.backends.host import Host, Place
 from orchestrator.config import RunRequest, load_config
-from orchestrator.config.schema import Cluster, Endpoint, Model
+from orchestrator.config.cluster import Cluster
+from orchestrator.config.schema import Endpoint, Model
 from orchestrator.driver.budget import (
     Memory,
     Slots,

@@ -17,7 +17,7 @@ import pytest
 from support.local_gateway import model_at
 from support.rows import asked, key_of
 
-from orchestrator.config.schema import GatewayAddress
+from orchestrator.config.cluster import GatewayAddress
 from orchestrator.dataset import Dataset
 from orchestrator.endpoint.client import ChatClient
 from orchestrator.errors import PrerequisiteError

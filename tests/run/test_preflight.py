@@ -19,7 +19,7 @@ from orchestrator.agents import AgentKind, load_agent_kind
 from orchestrator.agents.nop import NopKind
 from orchestrator.backends import Host, Place, choose_host
 from orchestrator.config import RunConfig
-from orchestrator.config.schema import Cluster
+from orchestrator.config.cluster import Cluster
 from orchestrator.dataset import Dataset
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import ConfigError, PrerequisiteError

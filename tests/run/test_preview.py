@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from orchestrator.backends.base import Host, Place
 from orchestrator.backends.docker.backend import DockerBackend
+from orchestrator.backends.host import Host, Place
 from orchestrator.config import RunRequest
 from orchestrator.driver.budget import Memory
 from orchestrator.errors import ConfigError

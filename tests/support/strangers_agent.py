@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from orchestrator.agents.base import SimpleAgent, SimpleKind
-from orchestrator.backends.base import Host
+from orchestrator.backends.host import Host
 from orchestrator.config.schema import AgentSettings
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.types import Outcome

@@ -26,14 +26,14 @@ from orchestrator.backends.base import (
     Cleaned,
     ExecResult,
     GradeRequest,
-    Host,
     SandboxSpec,
     require_tools,
 )
 from orchestrator.backends.commands import refusal
 from orchestrator.backends.grading import grade_in_sandbox
+from orchestrator.backends.host import Host
 from orchestrator.backends.imageless import NeedsNoImages
-from orchestrator.config.schema import Cluster, SandboxSettings
+from orchestrator.config.cluster import Cluster, SandboxSettings
 from orchestrator.errors import ConfigError, SandboxUnavailable
 from orchestrator.host_id import is_this_hosts
 from orchestrator.types import GradeResult, Instance, RolloutKey

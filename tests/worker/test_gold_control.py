@@ -14,7 +14,7 @@ from support.specs import make_assignment
 from orchestrator.backends import GradeRequest, Host
 from orchestrator.backends.grading import grade_result
 from orchestrator.config import RunConfig
-from orchestrator.config.schema import Cluster, SandboxSettings
+from orchestrator.config.cluster import Cluster, SandboxSettings
 from orchestrator.dataset import Dataset
 from orchestrator.errors import HarnessUnavailable, ImageUnavailable, InfraError, PrerequisiteError
 from orchestrator.gold_answers import seal, unseal

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from orchestrator.agents.base import SimpleKind, tools_mount
 from orchestrator.agents.templates import TemplateSettings, require_templates
-from orchestrator.backends.base import Host
+from orchestrator.backends.host import Host
 from orchestrator.config.schema import AgentSettings
 from orchestrator.errors import ConfigError
 

@@ -12,7 +12,7 @@ from orchestrator.agents.sweagent import installation
 from orchestrator.agents.sweagent.bundles import find_bundle
 from orchestrator.agents.sweagent.settings import SweAgentSettings
 from orchestrator.agents.templates import require_templates
-from orchestrator.backends.base import Host
+from orchestrator.backends.host import Host
 from orchestrator.config.schema import AgentSettings
 from orchestrator.errors import AgentCrashed, ConfigError
 

@@ -11,13 +11,7 @@ from typing import ClassVar
 
 import docker
 
-from orchestrator.backends.base import (
-    Cleaned,
-    GradeRequest,
-    Host,
-    NamedEngineAway,
-    SandboxSpec,
-)
+from orchestrator.backends.base import Cleaned, GradeRequest, SandboxSpec
 from orchestrator.backends.docker.address import find_engine
 from orchestrator.backends.docker.checks import check_session
 from orchestrator.backends.docker.engine import (
@@ -38,7 +32,8 @@ from orchestrator.backends.docker.images import (
 )
 from orchestrator.backends.docker.programs import path_advice
 from orchestrator.backends.docker.sandbox import DockerSandbox
-from orchestrator.config.schema import Cluster, SandboxSettings
+from orchestrator.backends.host import Host, NamedEngineAway
+from orchestrator.config.cluster import Cluster, SandboxSettings
 from orchestrator.errors import PrerequisiteError, SandboxUnavailable
 from orchestrator.types import GradeResult, Instance, RolloutKey
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import docker
 import docker.errors
 
-from orchestrator.backends.base import Host, Place
 from orchestrator.backends.docker.builds import BUILDX
 from orchestrator.backends.docker.credentials import Login, find_login, registry_of
 from orchestrator.backends.docker.engine import ENGINE_ERRORS, error_words
@@ -26,7 +25,8 @@ from orchestrator.backends.docker.trial import (
     run_trial,
     try_mounts,
 )
-from orchestrator.config.schema import Cluster
+from orchestrator.backends.host import Host, Place
+from orchestrator.config.cluster import Cluster
 from orchestrator.errors import ImageUnavailable, PrerequisiteError
 from orchestrator.types import Instance
 

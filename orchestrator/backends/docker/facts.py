@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from orchestrator.backends.base import Host, Place
-from orchestrator.config.schema import SandboxSettings
+from orchestrator.backends.host import Host, Place
+from orchestrator.config.cluster import SandboxSettings
 from orchestrator.network.proxies import is_this_host
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "i686": "386"}

@@ -12,11 +12,11 @@ import docker
 import docker.errors
 import docker.utils
 
-from orchestrator.backends.base import same_platform
 from orchestrator.backends.docker.builds import BUILDX, Build, build_image
 from orchestrator.backends.docker.credentials import find_login, registry_of
 from orchestrator.backends.docker.engine import ENGINE_ERRORS, error_words
-from orchestrator.config.schema import Images
+from orchestrator.backends.host import same_platform
+from orchestrator.config.cluster import Images
 from orchestrator.errors import ImageUnavailable, PrerequisiteError
 from orchestrator.types import Instance
 

@@ -11,17 +11,12 @@ from typing import ClassVar
 
 import psutil
 
-from orchestrator.backends.base import (
-    Cleaned,
-    GradeRequest,
-    Host,
-    SandboxSpec,
-    require_tools,
-)
+from orchestrator.backends.base import Cleaned, GradeRequest, SandboxSpec, require_tools
+from orchestrator.backends.host import Host
 from orchestrator.backends.imageless import NeedsNoImages
 from orchestrator.backends.process.processes import kill_processes_of
 from orchestrator.backends.process.sandbox import ProcessSandbox, remove_tree
-from orchestrator.config.schema import SandboxSettings
+from orchestrator.config.cluster import SandboxSettings
 from orchestrator.errors import ConfigError
 from orchestrator.paths import RunPaths, folder_name
 from orchestrator.types import GradeResult, Instance, RolloutKey

@@ -10,7 +10,7 @@ from support.specs import make_assignment
 
 from orchestrator.backends import GradeRequest, find_backend
 from orchestrator.config import RunConfig
-from orchestrator.config.schema import Cluster
+from orchestrator.config.cluster import Cluster
 from orchestrator.dataset import Dataset
 from orchestrator.errors import PrerequisiteError, SandboxUnavailable
 from orchestrator.types import FailureKind, Instance

@@ -13,11 +13,11 @@ import docker
 import docker.errors
 import pytest
 
-from orchestrator.backends.base import Host, Place
 from orchestrator.backends.docker import checks
 from orchestrator.backends.docker.checks import check_session
 from orchestrator.backends.docker.engine import connect
-from orchestrator.config.schema import Cluster, SandboxSettings
+from orchestrator.backends.host import Host, Place
+from orchestrator.config.cluster import Cluster, SandboxSettings
 from orchestrator.errors import ImageUnavailable, PrerequisiteError
 from orchestrator.types import Instance
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.backends.base import Host, Place, same_platform
 from orchestrator.backends.docker.facts import System, architecture, engine_name, host_of
-from orchestrator.config.schema import SandboxSettings
+from orchestrator.backends.host import Host, Place, same_platform
+from orchestrator.config.cluster import SandboxSettings
 
 GIB = 2**30
 SOCKET = "unix:///Users/ann/.orbstack/run/docker.sock"

@@ -19,7 +19,7 @@ from orchestrator.backends.docker import images
 from orchestrator.backends.docker.engine import connect
 from orchestrator.backends.docker.images import Source, ensure_image, evict_image, find_image
 from orchestrator.backends.docker.trial import image_archive, tiny_program
-from orchestrator.config.schema import Images
+from orchestrator.config.cluster import Images
 from orchestrator.errors import ImageUnavailable
 from orchestrator.types import Instance
 

@@ -1,0 +1,115 @@
+"""The section of a cluster: where sandboxes and grades run, how many, within which limits."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, Self
+
+from pydantic import Field, field_validator
+
+from orchestrator.config.sections import AUTO, Name, Section
+from orchestrator.plugins import BACKENDS
+
+IMPORT_PATH = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
+
+
+class SandboxSettings(Section):
+    kind: str = AUTO
+    """auto, a name of `plugins.BACKENDS`, or somebody else's as package.module:Class."""
+    platform: str = "linux/amd64"
+    memory_gb: float = Field(default=4, gt=0)
+    memory_request_gb: float = Field(default=1.2, gt=0)
+    """What a sandbox takes on an ordinary day; `workers: auto` divides the memory by it."""
+    cpus: float = Field(default=2, gt=0)
+    pids: int = Field(default=1024, gt=0)
+    network: bool = False
+    """False: no route out."""
+    mounts: tuple[str, ...] = ()
+    """host_path:sandbox_path[:ro|rw], also for grading: a proxy's CA bundle, say."""
+    env: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("kind")
+    @classmethod
+    def _is_known(cls, kind: str) -> str:
+        if kind not in (AUTO, *BACKENDS) and not re.fullmatch(IMPORT_PATH, kind):
+            known = ", ".join((AUTO, *BACKENDS))
+            raise ValueError(f"must be one of {known}, or package.module:Class")
+        return kind
+
+    @field_validator("mounts")
+    @classmethod
+    def _mounts_have_two_paths(cls, mounts: tuple[str, ...]) -> tuple[str, ...]:
+        for mount in mounts:
+            parts = mount.split(":")
+            mode_ok = len(parts) == 2 or (len(parts) == 3 and parts[2] in ("ro", "rw"))
+            if not mode_ok or not all(part.startswith("/") for part in parts[:2]):
+                raise ValueError(f"{mount!r} is not /host/path:/sandbox/path[:ro|rw]")
+        return mounts
+
+
+class Grading(Section):
+    slots: int = Field(default=1, gt=0)
+    timeout_s: int = Field(default=1800, gt=0)
+    """Of the tests of one instance; the official default."""
+    emulated_timeout_s: int = Field(default=7200, gt=0)
+    """Of the tests where the sandboxes' processors are emulated; never less than `timeout_s`."""
+    network: bool = True
+    """The official harness grades with a network; eval scripts may reinstall the package."""
+    memory_gb: float = Field(default=8, gt=0)
+    cpus: float = Field(default=0, ge=0)
+    """0: all of the host's, as the harness gives them. Tests with fewer may reach `timeout_s`."""
+    pids: int = Field(default=4096, gt=0)
+
+    def limit_s(self, emulated: bool) -> int:
+        """How long the tests of one instance may run, in seconds."""
+        return max(self.timeout_s, self.emulated_timeout_s) if emulated else self.timeout_s
+
+
+class Images(Section):
+    base: str | None = None
+    """Base image for task repos whose Dockerfile has `ARG BASE`; None: the Dockerfile's own."""
+    keep: bool | Literal["auto"] = AUTO
+    """False: an image that this run pulled is removed once its instance is graded. auto: they stay
+    where all that are missing fit on the engine's disk."""
+    pull_timeout_s: float = Field(default=1800, gt=0)
+
+
+class GatewayAddress(Section):
+    """Where the gateway listens. Workers on other hosts need an address that they can reach."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535)
+    """0: one that is free."""
+
+    @field_validator("host")
+    @classmethod
+    def _can_be_reached(cls, host: str) -> str:
+        if host in ("0.0.0.0", "::", ""):
+            raise ValueError("must be an address of this host that workers can reach")
+        return host
+
+
+class Cluster(Section):
+    name: Name
+    description: str = ""
+    because: str = ""
+    """Why it was chosen, where nobody named one."""
+    workers: int | Literal["auto"] = "auto"
+    ray_address: str | None = None
+    min_free_disk_gb: float = Field(default=2, ge=0)
+    """The run does not start, and admits nothing more, with less than this on the runs' disk."""
+    sandbox: SandboxSettings = SandboxSettings()
+    grading: Grading = Grading()
+    images: Images = Images()
+    gateway: GatewayAddress = GatewayAddress()
+
+    def with_images(self, keep: bool) -> Self:
+        """The same, where it is decided whether images stay."""
+        return self.model_copy(update={"images": self.images.model_copy(update={"keep": keep})})
+
+    @field_validator("workers")
+    @classmethod
+    def _at_least_one(cls, workers: int | str) -> int | str:
+        if isinstance(workers, int) and workers < 1:
+            raise ValueError("must be 1 or more, or auto")
+        return workers
