@@ -131,7 +131,7 @@ def test_a_gateway_ends_with_its_driver_however_that_ends(tmp_path: Path) -> Non
     script = f"""
 import time
 from pathlib import Path
-from orchestrator.config.schema import GatewayAddress
+from orchestrator.config.cluster import GatewayAddress
 from orchestrator.gateway.launcher import GatewayProcess
 from support.local_gateway import model_at
 log = Path({str(tmp_path / "log")!r})

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from orchestrator.agents import load_agent_kind
-from orchestrator.backends import Assignment, Host, SandboxSpec
+from orchestrator.backends import Assignment, GradeRequest, Host, SandboxSpec
 from orchestrator.config import RunConfig
-from orchestrator.types import Instance, RolloutKey, SealedAnswer
+from orchestrator.types import GradeResult, Instance, RolloutKey, SealedAnswer
+from orchestrator.worker.grade import grade
 from orchestrator.worker.messages import RolloutRequest
 
 DRIVER_HOST = "test-suite"
@@ -68,3 +69,10 @@ def rollout_request(
     assert config.agent is not None
     assignment = make_assignment(config, instance, kind, run_dir, attempt=attempt)
     return RolloutRequest(assignment, agent=load_agent_kind(config.agent, {}), **more)
+
+
+def graded_by_worker(request: GradeRequest) -> GradeResult:
+    """What a worker says of a grade at last."""
+    *_, result = grade(request)
+    assert isinstance(result, GradeResult)
+    return result

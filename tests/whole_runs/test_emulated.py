@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from support.commands import CommandLine
-from support.specs import make_assignment, sandbox_spec
+from support.specs import graded_by_worker, make_assignment, sandbox_spec
 
 from orchestrator.backends import GradeRequest, find_backend
 from orchestrator.backends.docker.engine import connect
@@ -28,7 +28,6 @@ from orchestrator.gold_answers import seal, unseal
 from orchestrator.types import FailureKind, Instance, Outcome, RolloutResult, SealedAnswer
 from orchestrator.verdict import TEST_OUTPUT
 from orchestrator.worker.gold_control import OUTPUT, RECORD
-from orchestrator.worker.grade import grade
 
 pytestmark = [
     pytest.mark.docker,
@@ -95,7 +94,7 @@ def test_gold_is_resolved_and_nop_has_nothing_to_grade(
     config = config_of("gold")
     rolled = play(config, instance, "docker", tmp_path, sealed_answer=answer)
     assignment = make_assignment(config, instance, "docker", tmp_path, sealed_answer=answer)
-    graded = grade(GradeRequest(assignment, rolled.patch))
+    graded = graded_by_worker(GradeRequest(assignment, rolled.patch))
     nothing = play(config_of("nop"), instance, "docker", tmp_path)
 
     assert rolled.outcome is Outcome.SUBMITTED, rolled.failure
@@ -117,7 +116,7 @@ def test_tests_that_are_too_slow_for_gold_too_are_a_failure(
     assignment = make_assignment(config, instance, "docker", tmp_path, sealed_answer=slow)
     patch = "diff --git a/n b/n\nnew file mode 100644\n--- /dev/null\n+++ b/n\n@@ -0,0 +1 @@\n+a\n"
 
-    result = grade(GradeRequest(assignment, patch))
+    result = graded_by_worker(GradeRequest(assignment, patch))
 
     assert result.failure is not None
     assert result.failure.kind is FailureKind.TESTS_TOO_SLOW, result.failure

@@ -84,7 +84,7 @@ def test_two_minutes_without_a_model_server_lose_no_rollout(
     assert len(attempts(run_dir)) == 4, "nothing was done twice"
     lines = (run_dir / "predictions.jsonl").read_text().splitlines()
     assert all(json.loads(line)["model_patch"] for line in lines)
-    assert ended.report["model_traffic"]["held_s"] > 4 * 100
+    assert ended.report["model_traffic"]["held_s"] > 2 * 100, "two of four at the least"
 
 
 def attempts(run_dir: Path) -> list[dict[str, Any]]:

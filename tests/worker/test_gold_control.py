@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.specs import make_assignment
+from support.specs import graded_by_worker, make_assignment
 
 from orchestrator.backends import GradeRequest, Host
 from orchestrator.backends.grading import grade_result
@@ -21,7 +21,6 @@ from orchestrator.gold_answers import seal, unseal
 from orchestrator.types import FailureKind, GradeReason, GradeResult, Instance, SealedAnswer
 from orchestrator.verdict import END_OF_TESTS, REPORT, START_OF_TESTS, TEST_OUTPUT
 from orchestrator.worker.gold_control import OUTPUT, RECORD, End, GoldControl
-from orchestrator.worker.grade import grade
 
 PATCH = "a patch"
 TIMED_OUT = {TEST_OUTPUT: b"\n\nTimeout error: 7200 seconds exceeded."}
@@ -34,12 +33,6 @@ def ended(instance_id: str, resolved: bool) -> Mapping[str, bytes]:
     report = {instance_id: {"resolved": resolved, "patch_successfully_applied": True}}
     output = f"{START_OF_TESTS}\n{END_OF_TESTS}\n"
     return {REPORT: json.dumps(report).encode(), TEST_OUTPUT: output.encode()}
-
-
-def result_of(request: GradeRequest) -> GradeResult:
-    *_, result = grade(request)
-    assert isinstance(result, GradeResult)
-    return result
 
 
 @dataclass
@@ -116,7 +109,7 @@ class Scene:
             make_assignment(config, self.instance, "toy", self.folder, sealed_answer=self.answer),
             emulated=driver_sees_emulation,
         )
-        return result_of(GradeRequest(assignment, patch))
+        return graded_by_worker(GradeRequest(assignment, patch))
 
     @property
     def done(self) -> list[str]:
@@ -409,7 +402,7 @@ def test_in_a_real_sandbox_tests_that_sleep_are_too_slow_for_gold_as_well(
     )
     patch = "diff --git a/n b/n\nnew file mode 100644\n--- /dev/null\n+++ b/n\n@@ -0,0 +1 @@\n+a\n"
 
-    result = result_of(GradeRequest(assignment, patch))
+    result = graded_by_worker(GradeRequest(assignment, patch))
 
     assert "(linux/amd64 images on a linux/riscv64 engine), and so did its gold patch's" in (
         too_slow(result)
