@@ -23,8 +23,6 @@ from orchestrator.errors import SandboxBroken, SandboxUnavailable
 from orchestrator.types import Instance
 
 Open = Callable[..., Sandbox]
-EMULATED = "SWE_ORCHESTRATOR_EMULATED_IMAGE"
-"""An image for linux/arm64 with bash and coreutils, on a host that emulates it."""
 
 
 @pytest.fixture(scope="module")
@@ -116,15 +114,20 @@ def test_process_1_ignores_signals_itself_as_the_kernel_spares_it_natively_only(
     assert [n for n in range(1, 32) if not int(ignored, 16) >> (n - 1) & 1] == sorted(spared)
 
 
-@pytest.fixture(params=["linux/amd64", "emulated"])
+BASES = {
+    "linux/amd64": "SWE_ORCHESTRATOR_DEMO_BASE",
+    "linux/arm64": "SWE_ORCHESTRATOR_EMULATED_BASE",
+}
+"""Platform to the variable that names an image with bash."""
+
+
+@pytest.fixture(
+    params=["linux/amd64", pytest.param("linux/arm64", marks=pytest.mark.emulated)],
+)
 def idle(request: pytest.FixtureRequest, engine: sdk.DockerClient) -> Iterator[Container]:
     """A container with our process 1 alone, natively and emulated, that ends after 25 s."""
-    image, platform = os.environ.get("SWE_ORCHESTRATOR_DEMO_BASE"), request.param
-    if platform == "emulated":
-        image = os.environ.get(EMULATED)
-        platform = "linux/arm64"
-    if image is None:
-        pytest.skip(f"{EMULATED} names no image for linux/arm64 with bash")
+    platform = request.param
+    image = os.environ.get(BASES[platform], "python:3.11-slim-bookworm")
     started = engine.containers.create(image, platform=platform, entrypoint=stay(25))
     started.start()
     yield started
