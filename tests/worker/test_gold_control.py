@@ -313,6 +313,16 @@ def test_golds_own_timeout_is_run_once(scene: Scene) -> None:
     assert scene.done == ["gold"]
 
 
+def test_golds_own_timeout_is_no_verdict_though_it_was_in_time_the_night_before(
+    scene: Scene,
+) -> None:
+    gold = scene.gold_patch
+    assert scene.grade(gold=scene.resolved, patch=gold).resolved
+
+    too_slow(scene.grade(gold=TIMED_OUT, patch=gold))
+    assert scene.done == ["gold"]
+
+
 def test_an_engine_that_does_not_say_what_it_is_grades_nothing(scene: Scene) -> None:
     result = scene.grade(gold=TIMED_OUT, sees=None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import docker
+import docker.auth
 import docker.errors
 
 from orchestrator.backends.docker.builds import BUILDX
@@ -30,6 +31,7 @@ from orchestrator.config.cluster import Cluster
 from orchestrator.errors import ImageUnavailable, PrerequisiteError
 from orchestrator.types import Instance
 
+HUB = docker.auth.INDEX_NAME
 HUB_PULLS = 90
 """Docker Hub lets those who are not logged in pull about a hundred images in six hours."""
 REFUSED = ("unauthorized", "denied", "authentication required", "no basic auth")
@@ -61,9 +63,10 @@ def check_session(
     bases = {base for i in built for base in build_of(i, cluster.images, platform).bases}
     bases = {base for base in bases if find_image(client, base, platform) is None}
     yield from _check_logins(client, (*pulled, *sorted(bases)))
-    if len(pulled) > HUB_PULLS:
+    of_hub = [image for image in pulled if registry_of(image) == HUB]
+    if len(of_hub) > HUB_PULLS and not find_login(HUB).auth:
         yield (
-            f"{len(pulled)} images are to be pulled, and Docker Hub stops those who are not logged "
+            f"{len(of_hub)} images are to be pulled, and Docker Hub stops those who are not logged "
             "in after about 100 in 6 hours: `docker login` first"
         )
 

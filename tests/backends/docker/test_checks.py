@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -76,6 +77,28 @@ def test_more_images_than_the_hub_gives_in_a_night_are_warned_of(check: Check) -
     assert "`docker login` first" in warning
     assert check([f"built{n}" for n in range(300)]) == [], "none of them is pulled"
     assert check([f"i{n}" for n in range(300)], {f"i{n}": "linux/amd64" for n in range(300)}) == []
+
+
+@pytest.mark.parametrize(
+    ("image", "logins"),
+    [
+        ("a/i{}:1", {"https://index.docker.io/v1/": {"auth": "YTpi"}}),
+        ("a/i{}:1", {"docker.io": {"auth": "YTpi"}}),
+        ("ghcr.io/a/i{}:1", {}),
+        ("localhost:5000/i{}", {}),
+    ],
+)
+def test_who_is_logged_in_or_takes_images_from_elsewhere_hears_nothing_of_the_hubs_limit(
+    check: Check,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    image: str,
+    logins: dict[str, Any],
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "config.json").write_text(json.dumps({"auths": logins}))
+
+    assert check([image.format(n) for n in range(300)]) == []
 
 
 def test_images_of_that_name_for_another_platform_are_told_of(check: Check) -> None:
