@@ -42,6 +42,7 @@ def announce(
         console.print(
             f"{host.kind} sandboxes isolate nothing: what the agent does, it does on this machine",
             style="yellow",
+            soft_wrap=True,
         )
 
 

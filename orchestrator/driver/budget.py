@@ -110,7 +110,7 @@ def make_budget(
         slots,
         images,
         Estimate(estimate_wall_s(config, plan, slots.count, host), disk_gb),
-        (*limit_warnings(config.cluster, host), *_disk_warnings(config, disk_gb, free_gb, host)),
+        tuple(_warnings(config, disk_gb, free_gb, host)),
     )
 
 
@@ -122,6 +122,12 @@ def estimate_wall_s(config: RunConfig, plan: Plan, slots: int, host: Host) -> fl
     rolling = len(plan.rollouts) * per_rollout_s / slots
     graded = len(plan.rollouts) + len(plan.grades)
     return max(rolling, graded * grading_s / config.cluster.grading.slots)
+
+
+def _warnings(config: RunConfig, disk_gb: float, free_gb: float, host: Host) -> Iterator[str]:
+    if not config.benchmark.is_bundled:  # those need little memory
+        yield from limit_warnings(config.cluster, host)
+    yield from _disk_warnings(config, disk_gb, free_gb, host)
 
 
 def _disk_warnings(config: RunConfig, disk_gb: float, free_gb: float, host: Host) -> Iterator[str]:
@@ -216,25 +222,22 @@ def limit_problem(cluster: Cluster, host: Host) -> str | None:
 
 
 def limit_warnings(cluster: Cluster, host: Host) -> Iterator[str]:
-    """Limits of memory that the engine can't keep, as it has less."""
+    """Limits of memory that the engine can't keep, as it has less: one line at most."""
     if not host.engine_name:
         return
-    more = f" More: {host.enlarge}." if host.enlarge else ""
     asked = {
-        "cluster.sandbox.memory_gb": ("a rollout", cluster.sandbox.memory_gb),
-        "cluster.grading.memory_gb": ("a grade", cluster.grading.memory_gb),
+        "a rollout may take {:g} GB (cluster.sandbox.memory_gb)": cluster.sandbox.memory_gb,
+        "a grade may take {:g} GB (cluster.grading.memory_gb)": cluster.grading.memory_gb,
     }
-    for key, (who, memory_gb) in asked.items():
-        if memory_gb > host.memory_gb:
-            yield (
-                f"{who} may take {memory_gb:g} GB ({key}), and {host.engine_name} has "
-                f"{host.memory_gb:.1f} in all: what needs more ends as a failure there.{more}"
-            )
-    smallest = ENGINE_GB + (1 + cluster.grading.slots) * cluster.sandbox.memory_request_gb
-    if host.place is not Place.HERE and host.memory_gb < smallest:
+    if host.place is not Place.HERE:
+        smallest = ENGINE_GB + (1 + cluster.grading.slots) * cluster.sandbox.memory_request_gb
+        asked[f"one rollout and {grades(cluster)} beside it want {{:.1f}} GB"] = smallest
+    wants = [words.format(gb) for words, gb in asked.items() if gb > host.memory_gb]
+    if wants:
+        more = f" More: {host.enlarge}." if host.enlarge else ""
         yield (
-            f"one rollout and {grades(cluster)} beside it want {smallest:.1f} GB, and "
-            f"{host.engine_name} has {host.memory_gb:.1f}.{more}"
+            f"{', '.join(wants)}, and {host.engine_name} has {host.memory_gb:.1f} in all: what "
+            f"needs more ends as a failure there.{more}"
         )
 
 

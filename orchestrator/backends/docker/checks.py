@@ -126,10 +126,10 @@ def _of_other_platforms(
     others = {name: platform_of(client, name) for name in missing}
     others = {name: found for name, found in others.items() if found}
     for name, found in list(others.items())[:1]:
+        more = f", and {len(others) - 1} more are for another" if len(others) > 1 else ""
         yield (
-            f"{len(others)} images are here for another platform than {platform}, such as {name} "
-            f"for {found}: they are brought anew, and those of now keep a name that ends in "
-            f"-{found.replace('/', '-')}"
+            f"{name} is here for {found} and not {platform}{more}: what is wanted is brought, and "
+            f"what is here keeps a name that ends in -{found.replace('/', '-')}"
         )
 
 
