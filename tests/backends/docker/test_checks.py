@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -53,7 +53,12 @@ def check(monkeypatch: pytest.MonkeyPatch, instance: Instance, tmp_path: Path) -
     def find(client: Engine, name: str, platform: str) -> str | None:
         return name if client.platforms.get(name) == platform else None
 
+    def find_many(client: Engine, names: Iterable[str], platform: str) -> dict[str, str]:
+        return {name: name for name in names if find(client, name, platform)}
+
     monkeypatch.setattr(checks, "find_image", find)
+    monkeypatch.setattr(checks, "find_images", find_many)
+    monkeypatch.setattr(checks, "listed", lambda c, names: [n for n in names if n in c.platforms])
     monkeypatch.setattr(checks, "platform_of", lambda c, name: c.platforms.get(name, ""))
     (tmp_path / "Dockerfile").write_text("FROM ghcr.io/a/base:1\n")
 
