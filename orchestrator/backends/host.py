@@ -42,6 +42,8 @@ class Host:
     architecture: str = ""
     """The platform of its processors, such as linux/arm64; empty where images have none."""
     place: Place = Place.HERE
+    images_dir: str = ""
+    """On the disk that holds its images; empty where this system does not see that."""
     enlarge: str = ""
     """How it is given more memory and cores, for people; empty where that takes hardware."""
 

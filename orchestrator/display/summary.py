@@ -9,7 +9,7 @@ from rich.console import Console
 
 from orchestrator.backends.host import Host, limits_on_host
 from orchestrator.config import RunConfig
-from orchestrator.driver.budget import Budget
+from orchestrator.driver.budget import Budget, grades
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import EXIT_DONE
 from orchestrator.paths import RunPaths
@@ -34,7 +34,7 @@ def announce(
         highlight=False,
         soft_wrap=True,
     )
-    for line in host_lines(config, budget, host):
+    for line in host_lines(config, plan, budget, host):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if emulation := emulation_notice(config, host):
         console.print(emulation, style="yellow", markup=False, highlight=False, soft_wrap=True)
@@ -42,16 +42,20 @@ def announce(
         console.print(
             f"{host.kind} sandboxes isolate nothing: what the agent does, it does on this machine",
             style="yellow",
+            soft_wrap=True,
         )
 
 
-def host_lines(config: RunConfig, budget: Budget, host: Host) -> Iterator[str]:
+def host_lines(config: RunConfig, plan: Plan, budget: Budget, host: Host) -> Iterator[str]:
     """Where the sandboxes are, how many at once and why, and what becomes of images."""
     cluster, slots = config.cluster, budget.slots
     because = f", as {cluster.because} (--cluster NAME takes another)" if cluster.because else ""
     engine = f" of {host.engine_name} {host.engine_version}" if host.engine_name else ""
     yield f"cluster {cluster.name}{because}; {host.kind} sandboxes{engine}"
-    yield f"{slots.count} at once: {slots.bound}"
+    if plan.rollouts:
+        yield f"{slots.count} at once: {slots.bound}"
+    else:
+        yield f"{grades(cluster)} at once, as cluster.grading.slots says"
     if budget.images.missing:
         yield str(budget.images)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.backends.host import Host, Place
 from orchestrator.config.cluster import Cluster
@@ -29,6 +29,7 @@ MAX_AUTO_SLOTS_PER_CPU = 4
 """A rollout waits for its model most of the time; its commands want a core now and then."""
 SMALL_GB = 20
 """Images together that any engine's disk is expected to hold."""
+NODES = "; what the cluster's nodes have is not known here: --workers N says it"
 EMULATION_SLOWDOWN = 4
 """Times that tests take where processors are emulated; a guess, and for the estimate only."""
 
@@ -49,6 +50,17 @@ class Slots:
     count: int
     bound: str
     """What binds, and what would loosen it: the end of a sentence."""
+
+
+@dataclass(frozen=True)
+class MissingImages:
+    """How many images are not on the host."""
+
+    to_get: int
+    """Of what the session is to do."""
+    of_run: int
+    """Of the whole run, also those that it has evicted: whether they stay is a question to all of
+    them, so that every session answers it in the same way."""
 
 
 @dataclass(frozen=True)
@@ -85,24 +97,20 @@ class Budget:
 
 
 def make_budget(
-    config: RunConfig, plan: Plan, host: Host, here: Memory, missing: int, free_gb: float
+    config: RunConfig, plan: Plan, host: Host, here: Memory, missing: MissingImages, free_gb: float
 ) -> Budget:
-    """The budget of a session.
-
-    `missing` counts the images that are to be brought, `free_gb` is free where the runs
-    lie.
-    """
+    """The budget of a session; `free_gb` is free on the images' disk, or else the runs'."""
     slots = choose_slots(config.cluster, config.model, host, here, len(plan.rollouts))
     images = decide_images(config, missing, free_gb, host)
-    at_once = missing
+    at_once = missing.to_get
     if not images.keep:
-        at_once = min(missing, slots.count + 2 * config.cluster.grading.slots)
+        at_once = min(at_once, slots.count + 2 * config.cluster.grading.slots)
     disk_gb = at_once * config.benchmark.image_gb
     return Budget(
         slots,
         images,
         Estimate(estimate_wall_s(config, plan, slots.count, host), disk_gb),
-        (*limit_warnings(config.cluster, host), *_disk_warnings(config, disk_gb, free_gb, host)),
+        tuple(_warnings(config, disk_gb, free_gb, host)),
     )
 
 
@@ -116,10 +124,16 @@ def estimate_wall_s(config: RunConfig, plan: Plan, slots: int, host: Host) -> fl
     return max(rolling, graded * grading_s / config.cluster.grading.slots)
 
 
+def _warnings(config: RunConfig, disk_gb: float, free_gb: float, host: Host) -> Iterator[str]:
+    if not config.benchmark.is_bundled:  # those need little memory
+        yield from limit_warnings(config.cluster, host)
+    yield from _disk_warnings(config, disk_gb, free_gb, host)
+
+
 def _disk_warnings(config: RunConfig, disk_gb: float, free_gb: float, host: Host) -> Iterator[str]:
     """Where the missing images may not fit on this host's disk: that they may not, and the cure."""
-    is_known = host.place is Place.HERE and disk_gb > 0
-    if not is_known or disk_gb <= free_gb - config.cluster.min_free_disk_gb:
+    is_known = _knows_disk(config.cluster, host)
+    if not is_known or disk_gb == 0 or disk_gb <= free_gb - config.cluster.min_free_disk_gb:
         return
     words = f"about {disk_gb:.0f} GB of images may not fit into {free_gb:.0f} GB: "
     if config.cluster.images.keep is True:
@@ -133,12 +147,15 @@ def choose_slots(
 ) -> Slots:
     """As many as configured, or as memory, cores, the model and the work allow; at least one.
 
-    `rollouts` is how many are left to do.
+    `rollouts` is how many are left to do. Of a cluster's nodes nothing is known here: this host
+    stands for them.
     """
     if isinstance(cluster.workers, int):
         bounds = [Slots(cluster.workers, "as cluster.workers (--workers) says")]
     else:
-        bounds = list(_bounds(cluster, model, host, here))
+        of_nodes = "" if cluster.ray_address is None else NODES
+        found = _bounds(cluster, model, host, here)
+        bounds = [replace(bound, bound=bound.bound + of_nodes) for bound in found]
     bounds.append(Slots(rollouts, "no more are left to do"))
     least = min(bounds, key=lambda bound: bound.count)
     return Slots(max(1, least.count), least.bound)
@@ -205,40 +222,46 @@ def limit_problem(cluster: Cluster, host: Host) -> str | None:
 
 
 def limit_warnings(cluster: Cluster, host: Host) -> Iterator[str]:
-    """Limits of memory that the engine can't keep, as it has less."""
+    """Limits of memory that the engine can't keep, as it has less: one line at most."""
     if not host.engine_name:
         return
-    more = f" More: {host.enlarge}." if host.enlarge else ""
     asked = {
-        "cluster.sandbox.memory_gb": ("a rollout", cluster.sandbox.memory_gb),
-        "cluster.grading.memory_gb": ("a grade", cluster.grading.memory_gb),
+        "a rollout may take {:g} GB (cluster.sandbox.memory_gb)": cluster.sandbox.memory_gb,
+        "a grade may take {:g} GB (cluster.grading.memory_gb)": cluster.grading.memory_gb,
     }
-    for key, (who, memory_gb) in asked.items():
-        if memory_gb > host.memory_gb:
-            yield (
-                f"{who} may take {memory_gb:g} GB ({key}), and {host.engine_name} has "
-                f"{host.memory_gb:.1f} in all: what needs more ends as a failure there.{more}"
-            )
-    smallest = ENGINE_GB + (1 + cluster.grading.slots) * cluster.sandbox.memory_request_gb
-    if host.place is not Place.HERE and host.memory_gb < smallest:
+    if host.place is not Place.HERE:
+        smallest = ENGINE_GB + (1 + cluster.grading.slots) * cluster.sandbox.memory_request_gb
+        asked[f"one rollout and {grades(cluster)} beside it want {{:.1f}} GB"] = smallest
+    wants = [words.format(gb) for words, gb in asked.items() if gb > host.memory_gb]
+    if wants:
+        more = f" More: {host.enlarge}." if host.enlarge else ""
         yield (
-            f"one rollout and {grades(cluster)} beside it want {smallest:.1f} GB, and "
-            f"{host.engine_name} has {host.memory_gb:.1f}.{more}"
+            f"{', '.join(wants)}, and {host.engine_name} has {host.memory_gb:.1f} in all: what "
+            f"needs more ends as a failure there.{more}"
         )
 
 
-def decide_images(config: RunConfig, missing: int, free_gb: float, host: Host) -> ImageRoom:
-    """As configured; `auto` keeps them where all that are missing fit on the disk.
+def decide_images(
+    config: RunConfig, missing: MissingImages, free_gb: float, host: Host
+) -> ImageRoom:
+    """As configured; `auto` keeps them where all that the run lacks fit on the disk.
 
-    `free_gb` is free on the runs' disk. An engine that is not here has another.
+    `free_gb` is free on the images' disk. That of an engine which is not here, and those of a
+    cluster's nodes, are not known.
     """
-    keep, need_gb = config.cluster.images.keep, missing * config.benchmark.image_gb
+    cluster = config.cluster
+    keep, need_gb = cluster.images.keep, missing.of_run * config.benchmark.image_gb
     if keep != AUTO:
         why = "as cluster.images.keep says"
-    elif host.place is not Place.HERE:
-        keep = need_gb <= SMALL_GB
-        why = f"{need_gb:.0f} GB {'' if keep else 'may not '}fit on {_owner(host)} own disk"
-    else:
-        keep = need_gb <= free_gb - config.cluster.min_free_disk_gb
+    elif _knows_disk(cluster, host):
+        keep = need_gb <= free_gb - cluster.min_free_disk_gb
         why = f"{need_gb:.0f} GB {'' if keep else 'do not '}fit into {free_gb:.0f} GB"
-    return ImageRoom(keep, why, missing)
+    else:
+        keep = need_gb <= SMALL_GB
+        whose = _owner(host) if cluster.ray_address is None else "each node's"
+        why = f"{need_gb:.0f} GB {'' if keep else 'may not '}fit on {whose} own disk"
+    return ImageRoom(keep, why, missing.to_get)
+
+
+def _knows_disk(cluster: Cluster, host: Host) -> bool:
+    return host.place is Place.HERE and cluster.ray_address is None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.types import Instance, PulledImage
+
+AT_ONCE = 4
+"""Each takes a process on its host, and a session that goes on may find hundreds of them idle."""
 
 
 @dataclass
@@ -19,18 +22,26 @@ class Evictions:
     unfinished: set[str]
     """Instances that are not done."""
     under_way: set[PulledImage] = field(default_factory=set)
+    in_use: set[PulledImage] = field(default_factory=set)
+    """Tried in vain since an instance was last done."""
 
     def may_go(self) -> list[PulledImage]:
-        """What is not under way yet."""
+        """What nobody needs, and is not under way yet."""
         needed = {self.instances[name].image for name in self.unfinished if name in self.instances}
-        idle = self.pulled - self.under_way
+        idle = self.pulled - self.under_way - self.in_use
         return sorted(image for image in idle if image.name not in needed)
 
-    def begin(self, images: Iterable[PulledImage]) -> None:
+    def begin(self) -> list[PulledImage]:
+        """What is to be evicted now: as many as may be under way beside those that are."""
+        images = self.may_go()[: AT_ONCE - len(self.under_way)]
         self.under_way.update(images)
+        return images
 
     def end(self, image: PulledImage, gone: bool) -> None:
-        """One that is not gone, as it is in use, is tried again later."""
+        """One that is not gone, as it is in use, is tried again when another instance is done."""
         self.under_way.discard(image)
-        if gone:
-            self.pulled.discard(image)
+        (self.pulled.discard if gone else self.in_use.add)(image)
+
+    def instance_done(self, instance_id: str) -> None:
+        self.unfinished.discard(instance_id)
+        self.in_use.clear()

@@ -196,7 +196,7 @@ class Driver:
             self._scheduler.grade_done(event.key, failure, self._clock())
             is_done = event.resolved is not None
         if is_done:
-            self._evictions.unfinished.discard(event.key.instance_id)
+            self._evictions.instance_done(event.key.instance_id)
             self._evict_idle_images()
         if failure in (FailureKind.WORKER_LOST, FailureKind.INTERNAL_ERROR):
             self._clean_up_after(event.key)
@@ -210,13 +210,12 @@ class Driver:
         self._evictions.end(event.image, event.gone)
         if event.gone:
             self._journal.remove_pulled(event.image)
+        self._evict_idle_images()
 
     def _evict_idle_images(self) -> None:
-        if self._requests.config.cluster.images.keep:
+        if self._requests.config.cluster.images.keep or self._stop.count >= 2:
             return
-        images = self._evictions.may_go()
-        self._evictions.begin(images)
-        for image in images:
+        for image in self._evictions.begin():
             self._executor.submit_eviction(EvictionRequest(image, self._requests.host.kind))
 
     @property

@@ -16,9 +16,10 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from orchestrator.backends import Backend, find_backend
+from orchestrator.backends import Backend, Host, find_backend
 from orchestrator.backends.base import Cleaned
 from orchestrator.config import RunConfig
+from orchestrator.driver.budget import MissingImages, decide_images
 from orchestrator.driver.evictions import Evictions
 from orchestrator.errors import ConfigError, JournalError, PrerequisiteError, one_line
 from orchestrator.file_locks import Locked, hold_lock, is_held
@@ -69,16 +70,24 @@ def known_kinds(runs_dir: Path) -> tuple[str, ...]:
 
 
 def evict_left_images(
-    config: RunConfig, instances: Sequence[Instance], journal: Journal, kind: str
+    config: RunConfig,
+    instances: Sequence[Instance],
+    journal: Journal,
+    host: Host,
+    free_gb: float,
 ) -> None:
     """Remove the images that earlier sessions of a run pulled onto this host and left here, though
-    nothing that is left to do needs them: they may fill the disk that this session is to have."""
-    if config.cluster.images.keep:
+    nothing that is left to do needs them: they may fill the disk that this session is to have.
+
+    With `auto` only where they have filled it: else the session's budget decides, a little later.
+    `free_gb` is free on the images' disk.
+    """
+    if decide_images(config, MissingImages(0, 0), free_gb, host).keep:
         return
     here = {image for image in journal.pulled() if not image.node}
     by_id = {instance.instance_id: instance for instance in instances}
     for image in Evictions(by_id, here, set(journal.state().unfinished)).may_go():
-        if find_backend(kind).evict_image(image.name):
+        if find_backend(host.kind).evict_image(image.name):
             journal.remove_pulled(image)
 
 

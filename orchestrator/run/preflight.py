@@ -12,10 +12,10 @@ from typing import Any
 import psutil
 
 from orchestrator.agents import AgentKind
-from orchestrator.backends import Host, Place
+from orchestrator.backends import Host, Place, find_backend
 from orchestrator.config.cluster import Cluster
 from orchestrator.config.schema import Model, RunConfig
-from orchestrator.driver.budget import Memory, limit_problem
+from orchestrator.driver.budget import Memory, MissingImages, limit_problem
 from orchestrator.driver.local_ray import require_ray
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import ConfigError, PrerequisiteError
@@ -30,6 +30,14 @@ CA_BUNDLES = (
     "/etc/ssl/ca-bundle.pem",
 )
 """Where systems have the certificates that they trust: macOS first, then Linux's families."""
+
+
+FILE_SUFFIXES = (
+    *(".cer", ".crt", ".key", ".pem"),
+    *(".cfg", ".conf", ".env", ".ini", ".json", ".toml", ".txt", ".yaml", ".yml"),
+    *(".py", ".sh"),
+)
+"""Of what people mount that is a file. Folders have dots in their names too, such as v1.2."""
 
 
 def require_disk(config: RunConfig, runs_dir: Path) -> None:
@@ -59,7 +67,7 @@ def require_mounts(config: RunConfig, host: Host) -> None:
             raise ConfigError(
                 f"cluster.sandbox.mounts: there is no {source} on this host.{_bundle_here(source)}"
             )
-        if source.suffix and _is_empty_folder(source):
+        if source.suffix in FILE_SUFFIXES and _is_empty_folder(source):
             raise ConfigError(
                 f"cluster.sandbox.mounts: {source} is an empty folder, and by its name a file was "
                 "meant: Docker makes such folders where there is no file. Remove it, and name the "
@@ -95,6 +103,20 @@ def require_task_folders(instances: Sequence[Instance]) -> None:
 def free_disk_gb(folder: Path) -> float:
     """Of the disk that a folder lies on, or would lie on."""
     return shutil.disk_usage(_existing(folder)).free / 1e9
+
+
+def free_for_images_gb(host: Host, runs_dir: Path) -> float:
+    """Of the disk that the images lie on; of the runs' disk where this system does not see that."""
+    return free_disk_gb(Path(host.images_dir) if host.images_dir else runs_dir)
+
+
+def count_missing_images(instances: Sequence[Instance], plan: Plan, host: Host) -> MissingImages:
+    """Of a run's instances, and of those that a plan rolls out or grades. Raises
+    PrerequisiteError."""
+    planned = {key.instance_id for key in (*plan.rollouts, *plan.grades)}
+    wanted = {instance.image for instance in instances if instance.instance_id in planned}
+    missing = find_backend(host.kind).missing_images(instances, host.platform)
+    return MissingImages(len(wanted.intersection(missing)), len(missing))
 
 
 def memory_here() -> Memory:

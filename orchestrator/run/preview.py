@@ -20,7 +20,7 @@ from orchestrator.config.address import require_address
 from orchestrator.config.sections import AUTO
 from orchestrator.dataset import Dataset, load_dataset
 from orchestrator.display.summary import emulation_notice, host_lines
-from orchestrator.driver.budget import Budget, grades, make_budget
+from orchestrator.driver.budget import Budget, MissingImages, grades, make_budget
 from orchestrator.driver.plan import Plan, make_plan
 from orchestrator.errors import PrerequisiteError
 from orchestrator.journal import RunState
@@ -29,6 +29,7 @@ from orchestrator.report.words import duration
 from orchestrator.run.preflight import (
     api_key,
     free_disk_gb,
+    free_for_images_gb,
     memory_here,
     require_disk,
     require_limits,
@@ -128,7 +129,14 @@ def make_preview(request: RunRequest) -> Preview:
         dataset=dataset,
         plan=plan,
         host=host,
-        budget=make_budget(config, plan, host, here, len(missing), free_gb),
+        budget=make_budget(
+            config,
+            plan,
+            host,
+            here,
+            MissingImages(len(missing), len(missing)),
+            free_for_images_gb(host, Path(config.runs_dir)),
+        ),
         missing_images=missing,
         free_gb=free_gb,
         warnings=warnings,
@@ -161,7 +169,7 @@ def render_preview(preview: Preview) -> RenderableType:
     budget, guess = preview.budget, preview.budget.estimate
     lines = [
         f"{len(plan.rollouts)} rollouts of {config.benchmark.name} by {config.agent_name}{model}",
-        *host_lines(config, budget, preview.host),
+        *host_lines(config, plan, budget, preview.host),
         f"{grades(config.cluster)} at once beside them; {preview.host.memory_gb:.0f} GB and "
         f"{preview.host.cpus} cores for all",
         f"disk: about {guess.disk_gb:.0f} GB of images at once; {preview.free_gb:.0f} GB are free "

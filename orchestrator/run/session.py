@@ -61,7 +61,8 @@ from orchestrator.run.lock import RunLock, make_lock
 from orchestrator.run.preflight import (
     Checked,
     check_prerequisites,
-    free_disk_gb,
+    count_missing_images,
+    free_for_images_gb,
     memory_here,
     require_task_folders,
 )
@@ -219,7 +220,9 @@ def _clean_up_and_check(
     others = BACKENDS if config.cluster.sandbox.kind == AUTO else ()
     clean_before_session(paths, host.kind, others, console)
     if journal is not None:
-        evict_left_images(config, dataset.instances, journal, host.kind)
+        with waiting(console, "removing images that earlier sessions left"):
+            free_gb = free_for_images_gb(host, paths.root)
+            evict_left_images(config, dataset.instances, journal, host, free_gb)
     with waiting(console, "checking what the run needs"):
         checked = check_prerequisites(config, host, plan, agent, paths.root)
         if plan.is_empty:
@@ -253,10 +256,9 @@ def _run_plan(
     signals are counted and end nothing by themselves.
     """
     paths, plan, checked = session.paths, session.plan, session.checked
-    missing = _count_missing_images(session)
-    budget = make_budget(
-        session.config, plan, checked.host, memory_here(), missing, free_disk_gb(paths.root)
-    )
+    missing = count_missing_images(session.dataset.instances, plan, checked.host)
+    free_gb = free_for_images_gb(checked.host, paths.root)
+    budget = make_budget(session.config, plan, checked.host, memory_here(), missing, free_gb)
     config = session.config.model_copy(
         update={"cluster": session.config.cluster.with_images(budget.images.keep)}
     )
@@ -267,7 +269,7 @@ def _run_plan(
         *session.lock.sandbox.host_warnings(checked.host),
     )
     for warning in (*checked.warnings, *changed, *budget.warnings):
-        console.print(warning, style="yellow", markup=False, highlight=False)
+        console.print(warning, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
     agent = session.agent if plan.rollouts else None
     session.journal.begin_session()
@@ -286,7 +288,8 @@ def _run_plan(
     finally:
         # an engine that has died meanwhile must not cost the report
         for problem in clean_run(paths, [checked.host.kind]).problems:
-            console.print(f"{problem} `clean` removes what is left.", style="yellow", markup=False)
+            line = f"{problem} `clean` removes what is left."
+            console.print(line, style="yellow", markup=False, soft_wrap=True)
     session.journal.end_session()
 
 
@@ -314,13 +317,6 @@ def make_driver(session: Session, services: Services, slots: int, stop: StopSign
         )
     clean = partial(clean_attempt, session.paths, host.kind)
     return Driver(requests, services.executor, scheduler, session.journal, stop, listener, clean)
-
-
-def _count_missing_images(session: Session) -> int:
-    planned = {key.instance_id for key in session.plan.rollouts}
-    wanted = [i for i in session.dataset.instances if i.instance_id in planned]
-    backend = find_backend(session.checked.host.kind)
-    return len(backend.missing_images(wanted, session.config.cluster.sandbox.platform))
 
 
 def _require_new(paths: RunPaths) -> None:

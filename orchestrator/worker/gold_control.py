@@ -46,6 +46,7 @@ CRASH = re.compile(
     rb"^(?:qemu: (?:uncaught target signal|unhandled|fatal)|rosetta error:).*", re.MULTILINE
 )
 """What emulators print where a program has ended by a signal, or they could not go on."""
+_INDEX = re.compile(r"^index [0-9a-f]+\.\.[0-9a-f]+.*\n?", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def doubt_about(result: GradeResult, limit_s: int) -> Doubt | None:
             f"its tests ran past {limit_s} s",
             TestsTooSlow,
             {End.TIMED_OUT: "so did its gold patch's", End.UNRESOLVED: NO_BETTER},
-            "Raise cluster.grading.emulated_timeout_s (`resume --set`), or have",
+            "Raise cluster.grading.emulated_timeout_s (`resume --set`), or",
         )
     crash = CRASH.search(result.files.get(TEST_OUTPUT, b""))
     if result.resolved is not False or crash is None:
@@ -76,7 +77,7 @@ def doubt_about(result: GradeResult, limit_s: int) -> Doubt | None:
         f"the emulator ended a program in its tests ({said})",
         HarnessUnavailable,
         {End.TIMED_OUT: "its gold patch's tests ran too long", End.UNRESOLVED: NO_BETTER},
-        "Have",
+        "Try",
     )
 
 
@@ -128,9 +129,9 @@ class ControlledGrade:
         if doubt is None:
             return result
         gold, files, phases_s = of_gold_patch(self.request), dict(result.files), {}
-        control = self._known()
+        is_gold = _changes(gold.patch) == _changes(self.request.patch)
+        control = None if is_gold else self._known()  # what it has just shown is newer
         if control is None:
-            is_gold = gold.patch == self.request.patch
             graded = result if is_gold else backend.grade(gold)
             if graded.failure is not None:
                 return _without_control(result, graded.failure, graded.files)
@@ -150,9 +151,9 @@ class ControlledGrade:
 
     def _words(self, doubt: Doubt, control: GoldControl) -> str:
         return (
-            f"{control.instance_id}: {doubt.words} under emulation ({self.host.emulation}), and "
-            f"{doubt.gold[control.end]} ({control.at}): not gradable on this host. {doubt.cure} "
-            f"the patch graded where processors are {self.host.platform} (`grade RUN` there)"
+            f"{doubt.words} under emulation ({self.host.emulation}), and "
+            f"{doubt.gold[control.end]}: not gradable on this host. {doubt.cure} `grade RUN` where "
+            f"processors are {self.host.platform}"
         )
 
     def _control_of(self, graded: GradeResult) -> GoldControl:
@@ -186,6 +187,11 @@ class ControlledGrade:
     def _file(self) -> Path:
         ids = (self.request.key.instance_id, self.host.platform, self.host.architecture)
         return gold_control_file(*ids)
+
+
+def _changes(patch: str) -> str:
+    """A patch without its blobs' names: rows have them shortened, harvests whole."""
+    return _INDEX.sub("", patch)
 
 
 def _without_control(

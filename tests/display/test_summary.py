@@ -16,7 +16,7 @@ from support.specs import CONTAINERS, EMULATED, PROCESSES
 from orchestrator.backends import Host
 from orchestrator.config import RunConfig
 from orchestrator.display.summary import announce, summarize
-from orchestrator.driver.budget import Memory, make_budget
+from orchestrator.driver.budget import Memory, MissingImages, make_budget
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED
 from orchestrator.journal import RunState
@@ -29,7 +29,8 @@ PATHS = RunPaths(Path("/runs/r1"))
 
 def announced(config: RunConfig, plan: Plan, host: Host = CONTAINERS, missing: int = 0) -> str:
     console = Console(file=io.StringIO(), width=80)
-    budget = make_budget(config, plan, host, Memory(16, 16), missing, free_gb=100)
+    lacks = MissingImages(missing, missing)
+    budget = make_budget(config, plan, host, Memory(16, 16), lacks, free_gb=100)
     announce(config, plan, budget, host, PATHS, console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -120,3 +121,10 @@ def test_emulation_is_told_with_the_limits_that_hold_there(make_config: MakeConf
         "grade 7200 s"
     ) in said
     assert "emulated" not in announced(config, plan, CONTAINERS)
+
+
+def test_where_only_grades_are_left_their_number_is_said(make_config: MakeConfig) -> None:
+    said = announced(make_config("mini", {}), Plan((), (key_of("a"),), 2))
+
+    assert "\n1 grade at once, as cluster.grading.slots says\n" in said
+    assert "no more are left" not in said

@@ -15,6 +15,7 @@ from orchestrator.config.cluster import Cluster
 from orchestrator.config.schema import Endpoint, Model
 from orchestrator.driver.budget import (
     Memory,
+    MissingImages,
     Slots,
     choose_slots,
     decide_images,
@@ -29,6 +30,8 @@ MANY = 300
 GIB = 2**30 / 1e9
 MAC_MINI_GB = 16 * GIB
 HERE = Memory(64, 64)
+ALL = MissingImages(300, 300)
+"""Of lite."""
 
 
 def cluster(workers: int | str = "auto", **more: Any) -> Cluster:
@@ -157,12 +160,14 @@ def test_more_cores_than_the_engine_has_are_refused_before_the_night() -> None:
 def test_limits_that_a_small_engine_cannot_keep_are_told() -> None:
     host = replace(machine(2, cpus=2, name="Colima"), enlarge="`colima start --memory 12`")
 
-    rollouts, grades, both = limit_warnings(cluster(), host)
+    (warning,) = limit_warnings(cluster(), host)
 
-    assert "may take 4 GB (cluster.sandbox.memory_gb), and Colima has 2.1" in rollouts
-    assert "may take 8 GB (cluster.grading.memory_gb)" in grades
-    assert "want 2.9 GB" in both
-    assert all("colima start --memory 12" in warning for warning in (rollouts, grades, both))
+    assert warning.startswith("a rollout may take 4 GB (cluster.sandbox.memory_gb), a grade may")
+    assert "may take 8 GB (cluster.grading.memory_gb), one rollout and 1 grade" in warning
+    assert "want 2.9 GB, and Colima has 2.1 in all" in warning
+    assert warning.count("colima start --memory 12") == 1
+    (grades,) = limit_warnings(cluster(), engine(4.1, 4))
+    assert grades.startswith("a grade may take 8 GB (cluster.grading.memory_gb), and Docker has")
     assert list(limit_warnings(cluster(), engine(16, 4))) == []
     assert list(limit_warnings(cluster(), Host("process", 2, 1))) == []
 
@@ -185,7 +190,9 @@ def lite(**settings: Any) -> Any:
     ],
 )
 def test_images_stay_where_they_fit(missing: int, free_gb: float, place: Place, keep: bool) -> None:
-    found = decide_images(lite(), missing, free_gb, engine(16, 8, place))
+    lacks = MissingImages(missing, missing)
+
+    found = decide_images(lite(), lacks, free_gb, engine(16, 8, place))
 
     assert found.keep == keep
     assert "GB" in found.why
@@ -195,7 +202,7 @@ def test_images_stay_where_they_fit(missing: int, free_gb: float, place: Place, 
 def test_who_says_whether_images_stay_is_obeyed(keep: bool) -> None:
     config = lite(cluster__images__keep=keep)
 
-    assert decide_images(config, 300, 1, engine(16, 8)).keep is keep
+    assert decide_images(config, ALL, 1, engine(16, 8)).keep is keep
 
 
 def keys(count: int) -> Plan:
@@ -208,7 +215,9 @@ def test_an_estimate_knows_that_images_are_evicted(
 ) -> None:
     config = make_config("mini", {"cluster.images.keep": keep, "cluster.workers": 1})
 
-    found = make_budget(config, keys(30), engine(16, 8), Memory(16, 16), missing=30, free_gb=1000)
+    lacks = MissingImages(30, 30)
+
+    found = make_budget(config, keys(30), engine(16, 8), Memory(16, 16), lacks, free_gb=1000)
 
     assert found.estimate.disk_gb == pytest.approx(at_once * config.benchmark.image_gb)
     assert found.estimate.wall_s == 150
@@ -221,7 +230,7 @@ def test_an_emulated_host_is_expected_to_grade_more_slowly() -> None:
     emulated = replace(native, architecture="linux/arm64")
 
     quick, slow = (
-        make_budget(config, plan, host, Memory(16, 16), 0, 1000).estimate.wall_s
+        make_budget(config, plan, host, Memory(16, 16), MissingImages(0, 0), 1000).estimate.wall_s
         for host in (native, emulated)
     )
 
@@ -232,9 +241,65 @@ def test_images_that_may_not_fit_are_told_with_what_helps() -> None:
     host = engine(16, 8)
 
     (keeps,) = make_budget(
-        lite(cluster__images__keep=True), keys(300), host, HERE, 300, 90
+        lite(cluster__images__keep=True), keys(300), host, HERE, ALL, 90
     ).warnings
-    (evicts,) = make_budget(lite(cluster__workers=8), keys(300), host, HERE, 300, 4).warnings
+    (evicts,) = make_budget(lite(cluster__workers=8), keys(300), host, HERE, ALL, 4).warnings
 
     assert "cluster.images.keep=false" in keeps
     assert "fewer --workers" in evicts
+
+
+@pytest.mark.parametrize(
+    ("of_run", "free_gb", "place", "keep"),
+    [
+        (300, 71, Place.HERE, False),
+        (300, 71, Place.VIRTUAL_MACHINE, False),
+        (2, 71, Place.HERE, True),
+        (2, 71, Place.VIRTUAL_MACHINE, True),
+        (2, 1, Place.HERE, False),
+    ],
+    ids=[
+        "it evicts, and goes on so with its last images",
+        "so in a virtual machine",
+        "it keeps, and so the last ones too",
+        "so there",
+        "it kept, and meanwhile the disk has filled up",
+    ],
+)
+def test_a_resume_of_two_images_does_as_the_run_did_with_all(
+    of_run: int, free_gb: float, place: Place, keep: bool
+) -> None:
+    found = decide_images(lite(), MissingImages(2, of_run), free_gb, engine(16, 8, place))
+
+    assert found.keep is keep
+    assert str(found).startswith("2 images to get")
+
+
+@pytest.mark.parametrize(("missing", "keep"), [(300, False), (10, True)])
+def test_the_disks_of_a_clusters_nodes_are_not_this_hosts(missing: int, keep: bool) -> None:
+    config = lite(cluster__ray_address="head:6379")
+
+    found = decide_images(config, MissingImages(missing, missing), 1000, engine(16, 8))
+
+    assert found.keep is keep
+    assert found.why.endswith("fit on each node's own disk")
+    full = make_budget(config, keys(300), engine(16, 8), HERE, ALL, 1)
+    assert full.warnings == (), "of a disk that no image comes to"
+
+
+def test_what_this_host_is_worth_is_said_to_be_a_guess_for_a_clusters_nodes() -> None:
+    nodes = cluster(ray_address="head:6379")
+
+    for found in (slots(nodes, None, engine(16, 2)), slots(nodes, model(3), engine(16, 2))):
+        assert found.bound.endswith("--workers N says it")
+    assert slots(cluster(12, ray_address="head:6379"), model(3), engine(16, 2)) == Slots(
+        12, "as cluster.workers (--workers) says"
+    )
+
+
+def test_bundled_tasks_are_too_small_for_warnings_of_memory() -> None:
+    smoke = load_config(RunRequest("smoke", agent="gold", cluster="local"))
+
+    found = make_budget(smoke, keys(1), machine(2), HERE, MissingImages(1, 1), 100)
+
+    assert found.warnings == ()

@@ -18,6 +18,7 @@ from support.specs import PROCESSES
 from orchestrator.agents import load_agent_kind
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
+from orchestrator.driver.evictions import AT_ONCE
 from orchestrator.driver.executor import Event, ModelStatus, Notice, Remark
 from orchestrator.driver.files import read_patch
 from orchestrator.driver.gateway_listener import GatewayListener
@@ -512,6 +513,42 @@ def test_what_an_earlier_session_pulled_is_evicted_when_the_run_goes_on(
 
     assert evicted(it) == [image_of(it, 0)]
     assert it.executor.evictions[0].image.node == "a-node"
+    assert it.journal.pulled() == ()
+
+
+def test_hundreds_of_images_that_an_earlier_session_kept_go_a_few_at_a_time(
+    run: Callable[..., Run],
+) -> None:
+    """Each takes a process on its node. One that is in use is not tried again and again."""
+    it = run(1, EVICTS)
+    images = [PulledImage(f"image-{number:03}", "a-node") for number in range(200)]
+    for image in images:
+        it.journal.add_pulled(image)
+    it.executor.in_use = {images[7].name}
+    it.drive()
+
+    assert it.executor.most_evictions == AT_ONCE
+    assert it.journal.pulled() == (images[7],)
+    assert evicted(it).count(images[7].name) <= 3, "with the start, and with each instance's end"
+    assert len(evicted(it)) <= 202
+
+
+def test_a_second_stop_leaves_the_rest_of_the_images_to_the_next_session(
+    run: Callable[..., Run],
+) -> None:
+    it = run(1, EVICTS)
+    for number in range(200):
+        it.journal.add_pulled(PulledImage(f"image-{number:03}"))
+
+    def stop(event: Any) -> None:
+        it.stop.count = 2
+
+    it.drive(stop)
+
+    assert len(evicted(it)) < 20
+    assert len(it.journal.pulled()) > 180
+    it.stop.count, it.executor = 0, FakeExecutor()
+    it.drive()
     assert it.journal.pulled() == ()
 
 

@@ -15,10 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 from support.commands import CommandLine
-from support.specs import STRANGER, sandbox_spec
+from support.specs import CONTAINERS, STRANGER, sandbox_spec
 
 from orchestrator.backends import Sandbox, find_backend
 from orchestrator.config import RunConfig
+from orchestrator.config.sections import AUTO
 from orchestrator.errors import PrerequisiteError, SandboxUnavailable
 from orchestrator.host_id import host_id
 from orchestrator.journal import Journal
@@ -307,10 +308,25 @@ class Evicting:
         return name != "in-use"
 
 
+@pytest.mark.parametrize(
+    ("keep", "free_gb", "evicts"),
+    [
+        (False, 1000.0, True),
+        (True, 0.01, False),
+        (AUTO, 1000.0, False),  # the session decides, when it knows what it is to bring
+        (AUTO, 0.01, True),  # the session would not start
+    ],
+)
 def test_images_that_a_killed_session_left_make_room_before_the_disk_is_looked_at(
-    demo_config: RunConfig, instance: Instance, monkeypatch: pytest.MonkeyPatch
+    make_config: Callable[..., RunConfig],
+    instance: Instance,
+    monkeypatch: pytest.MonkeyPatch,
+    keep: bool | str,
+    free_gb: float,
+    evicts: bool,
 ) -> None:
     """All of them are done but one, whose image is needed still."""
+    config = make_config("nop", {"cluster.images.keep": keep})
     images = ("done", "in-use", "needed")
     of_run = [replace(instance, instance_id=f"i-{image}", image=image) for image in images]
     backend = Evicting()
@@ -322,18 +338,10 @@ def test_images_that_a_killed_session_left_make_room_before_the_disk_is_looked_a
         for name in ("i-done", "i-in-use"):
             key = RolloutKey("r1", name, 1)
             journal.append_rollout(RolloutRecord(key, outcome=Outcome.GAVE_UP))
+        before = set(journal.pulled())
 
-        evict_left_images(demo_config, of_run, journal, "docker")
-        assert backend.asked == [], "they are kept"
+        evict_left_images(config, of_run, journal, CONTAINERS, free_gb)
 
-        images_kept = demo_config.cluster.images.model_copy(update={"keep": False})
-        cluster = demo_config.cluster.model_copy(update={"images": images_kept})
-        config = demo_config.model_copy(update={"cluster": cluster})
-        evict_left_images(config, of_run, journal, "docker")
-
-        assert backend.asked == ["done", "in-use"]
-        assert {(image.name, image.node) for image in journal.pulled()} == {
-            ("done", "another-node"),
-            ("in-use", ""),
-            ("needed", ""),
-        }
+        assert backend.asked == (["done", "in-use"] if evicts else [])
+        gone = {PulledImage("done")} if evicts else set()
+        assert set(journal.pulled()) == before - gone

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from orchestrator.backends import Host, Place, choose_host
 from orchestrator.config import RunConfig
 from orchestrator.config.cluster import Cluster
 from orchestrator.dataset import Dataset
+from orchestrator.driver.budget import MissingImages
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.run import preflight
@@ -29,11 +30,14 @@ from orchestrator.run.preflight import (
     Serving,
     api_key,
     check_prerequisites,
+    count_missing_images,
     free_disk_gb,
+    free_for_images_gb,
     require_disk,
     require_limits,
     require_mounts,
 )
+from orchestrator.types import Instance
 
 MakeConfig = Callable[..., RunConfig]
 Check = Callable[..., Checked]
@@ -314,14 +318,14 @@ def test_an_empty_folder_that_docker_made_in_place_of_a_file_is_told(
         require_mounts(mounting(make_config, f"{tmp_path / name}:/x"), CONTAINERS)
 
 
-@pytest.mark.parametrize("name", ["tools", "python3.11", "a.crt"])
+@pytest.mark.parametrize("name", ["tools", "cache.d", "v1.2", "my.project", "python3.11", "a.crt"])
 def test_a_mount_of_what_is_here_is_taken(
     make_config: MakeConfig, tmp_path: Path, name: str
 ) -> None:
     """An empty folder too, unless its name is a file's; and a folder with such a name that holds
     something."""
     (tmp_path / name).mkdir()
-    if "." in name:
+    if name in ("python3.11", "a.crt"):
         (tmp_path / name / "x").write_text("")
 
     require_mounts(mounting(make_config, f"{tmp_path / name}:/x:ro"), CONTAINERS)
@@ -332,3 +336,41 @@ def test_a_dangling_link_is_not_here(make_config: MakeConfig, tmp_path: Path) ->
 
     with pytest.raises(ConfigError, match="there is no"):
         require_mounts(mounting(make_config, f"{tmp_path / 'ca.crt'}:/x"), CONTAINERS)
+
+
+@pytest.mark.parametrize(
+    ("plan", "to_get"),
+    [
+        (Plan((key_of("a"), key_of("b")), (), 1), 2),
+        (Plan((), (key_of("a"), key_of("b"), key_of("c")), 0), 2),
+        (Plan((key_of("c"),), (key_of("b"),), 1), 1),
+        (Plan((), (), 3), 0),
+    ],
+    ids=["rollouts", "predictions of others, to be graded", "a resume", "nothing"],
+)
+def test_images_are_counted_of_all_that_is_left_to_do_and_of_the_whole_run(
+    plan: Plan, to_get: int, instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = {"a": "one", "b": "two", "c": "two", "d": "here", "e": "evicted"}
+    of_run = [replace(instance, instance_id=i, image=image) for i, image in images.items()]
+
+    class Engine:
+        def missing_images(self, instances: Sequence[Instance], platform: str) -> tuple[str, ...]:
+            assert platform == CONTAINERS.platform
+            return tuple(dict.fromkeys(i.image for i in instances if i.image != "here"))
+
+    monkeypatch.setattr(preflight, "find_backend", lambda kind: Engine())
+
+    assert count_missing_images(of_run, plan, CONTAINERS) == MissingImages(to_get, 3)
+
+
+def test_room_for_images_is_looked_for_on_their_own_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+    monkeypatch.setattr(preflight, "free_disk_gb", lambda folder: asked.append(folder) or 1.0)
+
+    free_for_images_gb(replace(CONTAINERS, images_dir="/var/lib/docker"), tmp_path)
+    free_for_images_gb(CONTAINERS, tmp_path)
+
+    assert asked == [Path("/var/lib/docker"), tmp_path]

@@ -72,6 +72,8 @@ class FakeExecutor:
     """What is pulled first for an instance's rollout, or for its grade, as `ID grade`."""
     in_use: set[str] = field(default_factory=set)
     """Names of images that can't be evicted."""
+    most_evictions: int = 0
+    """At once."""
     _grading: list[GradeRequest] = field(default_factory=list)
     _evicting: list[EvictionRequest] = field(default_factory=list)
 
@@ -86,6 +88,7 @@ class FakeExecutor:
     def submit_eviction(self, request: EvictionRequest) -> None:
         self.evictions.append(request)
         self._evicting.append(request)
+        self.most_evictions = max(self.most_evictions, len(self._evicting))
 
     def poll(self, timeout_s: float) -> list[Event]:
         evicting, self._evicting = self._evicting, []

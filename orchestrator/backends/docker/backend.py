@@ -27,6 +27,7 @@ from orchestrator.backends.docker.images import (
     ensure_image,
     evict_image,
     find_image,
+    find_images,
     is_built_here,
     names_of,
 )
@@ -76,8 +77,7 @@ class DockerBackend:
 
     def image_ids(self, instances: Sequence[Instance], platform: str) -> Mapping[str, str]:
         with _client() as client:
-            found = {n: find_image(client, n, platform) for n in sorted(names_of(instances))}
-        return {name: image_id for name, image_id in found.items() if image_id is not None}
+            return find_images(client, sorted(names_of(instances)), platform)
 
     def needs_pull(self, instance: Instance, cluster: Cluster) -> bool:
         if is_built_here(instance):

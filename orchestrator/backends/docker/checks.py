@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import docker
+import docker.auth
 import docker.errors
 
 from orchestrator.backends.docker.builds import BUILDX
@@ -13,7 +14,9 @@ from orchestrator.backends.docker.engine import ENGINE_ERRORS, error_words
 from orchestrator.backends.docker.images import (
     build_of,
     find_image,
+    find_images,
     is_built_here,
+    listed,
     names_of,
     platform_of,
 )
@@ -30,6 +33,7 @@ from orchestrator.config.cluster import Cluster
 from orchestrator.errors import ImageUnavailable, PrerequisiteError
 from orchestrator.types import Instance
 
+HUB = docker.auth.INDEX_NAME
 HUB_PULLS = 90
 """Docker Hub lets those who are not logged in pull about a hundred images in six hours."""
 REFUSED = ("unauthorized", "denied", "authentication required", "no basic auth")
@@ -51,7 +55,8 @@ def check_session(
         ENGINE_ERRORS: the engine does not answer.
     """
     platform = cluster.sandbox.platform
-    missing = [i for i in instances if find_image(client, i.image, platform) is None]
+    here = find_images(client, names_of(instances), platform)
+    missing = [instance for instance in instances if instance.image not in here]
     built = [instance for instance in missing if is_built_here(instance)]
     pulled = names_of(instance for instance in missing if not is_built_here(instance))
     yield from _try_containers(client, cluster, host)
@@ -59,11 +64,12 @@ def check_session(
         _require_built_platform(client, platform)
     yield from _of_other_platforms(client, names_of(missing), platform)
     bases = {base for i in built for base in build_of(i, cluster.images, platform).bases}
-    bases = {base for base in bases if find_image(client, base, platform) is None}
+    bases -= find_images(client, bases, platform).keys()
     yield from _check_logins(client, (*pulled, *sorted(bases)))
-    if len(pulled) > HUB_PULLS:
+    of_hub = [image for image in pulled if registry_of(image) == HUB]
+    if len(of_hub) > HUB_PULLS and not find_login(HUB).auth:
         yield (
-            f"{len(pulled)} images are to be pulled, and Docker Hub stops those who are not logged "
+            f"{len(of_hub)} images are to be pulled, and Docker Hub stops those who are not logged "
             "in after about 100 in 6 hours: `docker login` first"
         )
 
@@ -120,13 +126,13 @@ def _require_built_platform(client: docker.DockerClient, platform: str) -> None:
 def _of_other_platforms(
     client: docker.DockerClient, missing: Sequence[str], platform: str
 ) -> Iterator[str]:
-    others = {name: platform_of(client, name) for name in missing}
+    others = {name: platform_of(client, name) for name in listed(client, missing)}
     others = {name: found for name, found in others.items() if found}
     for name, found in list(others.items())[:1]:
+        more = f", and {len(others) - 1} more are for another" if len(others) > 1 else ""
         yield (
-            f"{len(others)} images are here for another platform than {platform}, such as {name} "
-            f"for {found}: they are brought anew, and those of now keep a name that ends in "
-            f"-{found.replace('/', '-')}"
+            f"{name} is here for {found} and not {platform}{more}: what is wanted is brought, and "
+            f"what is here keeps a name that ends in -{found.replace('/', '-')}"
         )
 
 

@@ -48,6 +48,8 @@ def host_of(
     `info` is the engine's answer to `GET /info`.
     """
     memory_gb, name = int(info["MemTotal"]) / 1e9, engine_name(info)
+    kernel = str(info.get("KernelVersion", ""))
+    place = _place(kernel, memory_gb, url, here or System.here())
     return Host(
         settings.kind,
         memory_gb=memory_gb,
@@ -56,7 +58,8 @@ def host_of(
         platform=settings.platform,
         engine_name=name,
         architecture=architecture(info),
-        place=_place(str(info.get("KernelVersion", "")), memory_gb, url, here or System.here()),
+        place=place,
+        images_dir=str(info.get("DockerRootDir", "")) if place is Place.HERE else "",
         enlarge=ENLARGE.get(name, ""),
     )
 

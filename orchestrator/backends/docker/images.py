@@ -53,6 +53,30 @@ def find_image(client: docker.DockerClient, name: str, platform: str) -> str | N
     return None
 
 
+def find_images(client: docker.DockerClient, names: Iterable[str], platform: str) -> dict[str, str]:
+    """`find_image` of many, by name, without those that are not there. Raises one of
+    ENGINE_ERRORS."""
+    found = {name: find_image(client, name, platform) for name in listed(client, names)}
+    return {name: image_id for name, image_id in found.items() if image_id is not None}
+
+
+def listed(client: docker.DockerClient, names: Iterable[str]) -> list[str]:
+    """Those of many names that the engine may have an image of, by one question for all. Raises one
+    of ENGINE_ERRORS."""
+    images: Any = client.api.images()
+    tags = {_plain(tag) for image in images for tag in image.get("RepoTags") or ()}
+    # an image may be named by its id, or its digest
+    return [n for n in names if _plain(n) in tags or "@" in n or "/" not in n]
+
+
+def _plain(name: str) -> str:
+    """With its tag, and without what engines leave out, or add, where a name says no registry."""
+    repository, tag = docker.utils.parse_repository_tag(name)
+    for prefix in ("docker.io/", "index.docker.io/", "localhost/", "library/"):
+        repository = repository.removeprefix(prefix)
+    return f"{repository}:{tag or 'latest'}"
+
+
 def platform_of(client: docker.DockerClient, name: str) -> str:
     """The platform that the engine shows for an image, such as linux/arm64; empty without one."""
     with contextlib.suppress(docker.errors.NotFound):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -52,7 +53,12 @@ def check(monkeypatch: pytest.MonkeyPatch, instance: Instance, tmp_path: Path) -
     def find(client: Engine, name: str, platform: str) -> str | None:
         return name if client.platforms.get(name) == platform else None
 
+    def find_many(client: Engine, names: Iterable[str], platform: str) -> dict[str, str]:
+        return {name: name for name in names if find(client, name, platform)}
+
     monkeypatch.setattr(checks, "find_image", find)
+    monkeypatch.setattr(checks, "find_images", find_many)
+    monkeypatch.setattr(checks, "listed", lambda c, names: [n for n in names if n in c.platforms])
     monkeypatch.setattr(checks, "platform_of", lambda c, name: c.platforms.get(name, ""))
     (tmp_path / "Dockerfile").write_text("FROM ghcr.io/a/base:1\n")
 
@@ -78,11 +84,35 @@ def test_more_images_than_the_hub_gives_in_a_night_are_warned_of(check: Check) -
     assert check([f"i{n}" for n in range(300)], {f"i{n}": "linux/amd64" for n in range(300)}) == []
 
 
+@pytest.mark.parametrize(
+    ("image", "logins"),
+    [
+        ("a/i{}:1", {"https://index.docker.io/v1/": {"auth": "YTpi"}}),
+        ("a/i{}:1", {"docker.io": {"auth": "YTpi"}}),
+        ("ghcr.io/a/i{}:1", {}),
+        ("localhost:5000/i{}", {}),
+    ],
+)
+def test_who_is_logged_in_or_takes_images_from_elsewhere_hears_nothing_of_the_hubs_limit(
+    check: Check,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    image: str,
+    logins: dict[str, Any],
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "config.json").write_text(json.dumps({"auths": logins}))
+
+    assert check([image.format(n) for n in range(300)]) == []
+
+
 def test_images_of_that_name_for_another_platform_are_told_of(check: Check) -> None:
     (warning,) = check(["a", "b", "c"], {"a": "linux/arm64", "b": "linux/amd64"})
 
-    assert warning.startswith("1 images are here for another platform than linux/amd64, such as a")
-    assert "-linux-arm64" in warning
+    assert warning.startswith("a is here for linux/arm64 and not linux/amd64: ")
+    assert warning.endswith("-linux-arm64")
+    (warning,) = check(["a", "b"], {"a": "linux/arm64", "b": "linux/arm64"})
+    assert warning.startswith("a is here for linux/arm64 and not linux/amd64, and 1 more are for")
 
 
 @pytest.fixture

@@ -126,3 +126,13 @@ LINUX = System("6.12.0", 16 * GIB / 1e9)
 )
 def test_whose_memory_the_sandboxes_have(kernel: str, memory: int, url: str, place: Place) -> None:
     assert host(LINUX, url, KernelVersion=kernel, MemTotal=memory).place is place
+
+
+def test_an_engine_on_this_system_has_its_images_on_a_disk_that_can_be_looked_at() -> None:
+    said = {"DockerRootDir": "/data/docker"}
+    linux = System("6.15.11-orbstack-00539-g9885ebd8e3f4", 8 * GIB / 1e9)
+
+    assert host(linux, **said).images_dir == "/data/docker"
+    assert host(**said).images_dir == "", "a path in a virtual machine"
+    assert host(url="tcp://far:2376", **said).images_dir == ""
+    assert host(linux).images_dir == "", "it does not say"

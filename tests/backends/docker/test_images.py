@@ -17,7 +17,13 @@ import pytest
 
 from orchestrator.backends.docker import images
 from orchestrator.backends.docker.engine import connect
-from orchestrator.backends.docker.images import Source, ensure_image, evict_image, find_image
+from orchestrator.backends.docker.images import (
+    Source,
+    ensure_image,
+    evict_image,
+    find_image,
+    find_images,
+)
 from orchestrator.backends.docker.trial import image_archive, tiny_program
 from orchestrator.config.cluster import Images
 from orchestrator.errors import ImageUnavailable
@@ -146,6 +152,27 @@ def test_image_of_several_platforms_is_what_the_engine_starts_of_it(
 
         assert find_image(client, name, "linux/amd64") == "it"
         assert find_image(client, name, "linux/s390x") is None
+
+
+def test_hundreds_of_images_that_are_not_there_are_one_question(
+    client: docker.DockerClient, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image_id = load(client, name, PLATFORM)
+    other, asked = f"{name.partition(':')[0]}:other", list[str]()
+    client.api.tag(name, *other.split(":"))
+    inspect = client.api.inspect_image
+    monkeypatch.setattr(client.api, "inspect_image", lambda n: asked.append(n) or inspect(n))
+    here = [name, f"docker.io/{name}", image_id.split(":")[1][:20]]
+    away = [f"swebench/no-such-{number}:latest" for number in range(300)]
+    try:
+        found = find_images(client, [*away, *here, f"{name}-longer"], PLATFORM)
+        wrong = find_images(client, here, "linux/s390x")
+    finally:
+        client.images.remove(other)
+
+    assert found == dict.fromkeys(here, image_id)
+    assert wrong == {}
+    assert len(asked) < 20
 
 
 def test_asking_for_a_platform_leaves_no_container(client: docker.DockerClient, name: str) -> None:
