@@ -47,7 +47,9 @@ def _root(
 def main() -> None:
     """Entry point. What a person can mend is one line on stderr, and an exit code of its kind."""
     from orchestrator.errors import EXIT_INTERRUPTED, OrchestratorError
+    from orchestrator.stop_signals import interrupt_on_all
 
+    interrupt_on_all()
     try:
         require_text_arguments(sys.argv)
         app(prog_name="python -m orchestrator")

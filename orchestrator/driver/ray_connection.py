@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -132,7 +133,9 @@ def _asks_for_token(address: str) -> bool:
 
 
 def _connect(address: str) -> None:
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     ray.init(address, logging_level="ERROR", log_to_driver=False)
+    signal.signal(signal.SIGTERM, on_sigterm)  # Ray lets it end the driver, with an exit code of 15
 
 
 @contextmanager

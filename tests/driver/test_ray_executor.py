@@ -144,28 +144,6 @@ def test_a_local_ray_keeps_to_the_loopback_address(executor: RayExecutor) -> Non
     assert all((getattr(ip, "ipv4_mapped", None) or ip).is_loopback for ip in listening)
 
 
-@pytest.mark.parametrize("name", ["orchestrator.driver.ray_head", "gcs_server", "raylet"])
-def test_a_local_ray_of_which_something_is_killed_is_told_of_at_once(
-    executor: RayExecutor,
-    make_config: MakeConfig,
-    instance: Instance,
-    silent_server: str,
-    tmp_path: Path,
-    name: str,
-) -> None:
-    """What runs would be waited for in vain, and Ray ends its driver after a minute."""
-    request = rollout(make_config("mini"), instance, tmp_path, base_url=silent_server)
-    executor.submit_rollout(request)
-    events_until(executor, agent_works)
-
-    named = (p for p in rays_processes() if any(w.endswith(name) for w in p.cmdline()[:3]))
-    next(named).kill()
-
-    with pytest.raises(PrerequisiteError, match="were killed") as caught:
-        events_until(executor, lambda event: False)
-    assert "resume" in caught.value.cure
-
-
 def graders() -> set[int]:
     """Processes of ours that grade, or wait for the next grade."""
     children = psutil.Process().children(recursive=True)
