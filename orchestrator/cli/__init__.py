@@ -9,7 +9,7 @@ import typer
 
 from orchestrator import __version__
 from orchestrator.cli import agents, bench, decide, grading, profiles, runs, start
-from orchestrator.cli.options import require_text_arguments
+from orchestrator.cli.options import require_text_arguments, require_working_folder
 
 app = typer.Typer(
     name="orchestrator",
@@ -52,6 +52,7 @@ def main() -> None:
     interrupt_on_all()
     try:
         require_text_arguments(sys.argv)
+        require_working_folder()
         app(prog_name="python -m orchestrator")
     except OrchestratorError as error:
         typer.echo(f"error: {error}", err=True)
