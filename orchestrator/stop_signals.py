@@ -25,6 +25,21 @@ def kept_from_children() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def heard() -> tuple[signal.Signals, ...]:
+    """Those that this process obeys: SIGHUP only where `nohup` has not had it ignored. A shell has
+    SIGINT ignored for what it starts in the background; who sends it there means it."""
+    is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return tuple(s for s in STOP_SIGNALS if not (s is signal.SIGHUP and is_ignored))
+
+
+def interrupt_on_all() -> None:
+    """Let each of them raise KeyboardInterrupt, as Ctrl-C does, so that what this process has
+    started ends with it. To be called in the main thread."""
+    for number in heard():
+        if number is not signal.SIGINT:
+            signal.signal(number, signal.default_int_handler)
+
+
 def sit_out() -> None:
     """Let this process ignore these signals, and those that it starts obey them as usual.
 

@@ -9,7 +9,7 @@ import typer
 
 from orchestrator import __version__
 from orchestrator.cli import agents, bench, decide, grading, profiles, runs, start
-from orchestrator.cli.options import require_text_arguments
+from orchestrator.cli.options import require_text_arguments, require_working_folder
 
 app = typer.Typer(
     name="orchestrator",
@@ -47,9 +47,12 @@ def _root(
 def main() -> None:
     """Entry point. What a person can mend is one line on stderr, and an exit code of its kind."""
     from orchestrator.errors import EXIT_INTERRUPTED, OrchestratorError
+    from orchestrator.stop_signals import interrupt_on_all
 
+    interrupt_on_all()
     try:
         require_text_arguments(sys.argv)
+        require_working_folder()
         app(prog_name="python -m orchestrator")
     except OrchestratorError as error:
         typer.echo(f"error: {error}", err=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from orchestrator.errors import ConfigError
+from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.plugins import BACKENDS
 from orchestrator.text_files import surrogate_problem
 
@@ -163,6 +163,17 @@ def require_text_arguments(arguments: Sequence[str]) -> None:
     for argument in arguments:
         if surrogate_problem(argument):
             raise ConfigError(f"the argument {argument!r} is no text in UTF-8")
+
+
+def require_working_folder() -> None:
+    """Raises PrerequisiteError where the one that this process was started in is gone."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise PrerequisiteError(
+            f"the folder that this command was started in can't be used ({error.strerror}).",
+            "Change to another one first: `cd ~`.",
+        ) from None
 
 
 def print_json(value: object) -> None:

@@ -36,6 +36,9 @@ ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "2",
 }
 """Of Ray's processes here, unless a person says otherwise."""
+CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Ray's own switch. Without clusters it keeps to this host's loopback address, as it does on a Mac:
+nobody else reaches it, and it goes on when the host takes another address, or has none."""
 HEAD = ("-m", "orchestrator.driver.ray_head")
 START_S = 180.0
 END_S = 10.0
@@ -44,7 +47,6 @@ SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
 LONGEST_SOCKET = "/ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store"
 """Of Ray's, below its temporary folder."""
 ANSWER_S = 10.0
-MAC_CLUSTER = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 _CURES = {
     r"no space left|disk quota": "Make room in {folder}, or set RAY_TMPDIR to another folder.",
@@ -118,7 +120,7 @@ def _host_and_port(address: str) -> tuple[str, int]:
 
 def _require_no_mac(address: str, host: str) -> None:
     """Ray supports clusters on Linux only: a Mac's hears nobody but itself."""
-    is_allowed = os.environ.get(MAC_CLUSTER, "").lower() in ("1", "true")
+    is_allowed = os.environ.get(CLUSTERS, "").lower() in ("1", "true")
     if platform.system() != "Darwin" or is_allowed or is_this_host(host):
         return
     raise PrerequisiteError(
@@ -165,6 +167,14 @@ class LocalRay:
         self.session_dir = answer["session_dir"]
         """Its folder on this host; it stands in the command lines of all its processes."""
 
+    def require_alive(self) -> None:
+        """Raises PrerequisiteError where its processes have ended: all that ran is lost."""
+        if self._process.poll() is not None:
+            raise PrerequisiteError(
+                "Ray's processes on this host were killed, and what ran with them.",
+                "Was memory short? All that is recorded stands: `resume` goes on.",
+            )
+
     def close(self) -> None:
         """End all its processes. Safe to call twice."""
         process = self._process
@@ -186,7 +196,7 @@ class LocalRay:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=errors,
-                    env={**ENVIRONMENT, **os.environ, "RAY_TMPDIR": str(self._folder)},
+                    env=ENVIRONMENT | os.environ | {CLUSTERS: "0", "RAY_TMPDIR": str(self._folder)},
                     start_new_session=True,
                 )
         except OSError as error:

@@ -9,11 +9,15 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 import ray.exceptions
+from ray._private import ray_constants
 from ray._private.authentication.authentication_token_setup import (
     enable_token_auth_by_default,
     maybe_enable_token_auth_if_token_available,
@@ -42,6 +46,11 @@ class RayConnection:
     @property
     def session_dir(self) -> str:
         return self.local.session_dir if self.local else ""
+
+    def require_alive(self) -> None:
+        """Raises PrerequisiteError where a local Ray has ended. It would be waited for in vain."""
+        if self.local is not None:
+            self.local.require_alive()
 
     def close(self) -> None:
         ray.shutdown()
@@ -73,7 +82,8 @@ def start_local(rollout_slots: int, grade_slots: int) -> RayConnection:
     )
     connection = RayConnection(local)
     try:
-        _connect(local.address)
+        with _loopback_as_it_is():
+            _connect(local.address)
         _require_workers(local)
     except BaseException as error:
         connection.close()
@@ -123,7 +133,20 @@ def _asks_for_token(address: str) -> bool:
 
 
 def _connect(address: str) -> None:
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     ray.init(address, logging_level="ERROR", log_to_driver=False)
+    signal.signal(signal.SIGTERM, on_sigterm)  # Ray lets it end the driver, with an exit code of 15
+
+
+@contextmanager
+def _loopback_as_it_is() -> Iterator[None]:
+    """A local Ray listens at the loopback address, for which Ray would ask at this host's own."""
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 _JOIN_CURES = {

@@ -105,6 +105,8 @@ class RayExecutor:
         self._tasks[task.remote(request)] = _Running(request, time.time())
 
     def poll(self, timeout_s: float) -> list[Event]:
+        """See `Executor`. Raises PrerequisiteError where the local Ray has ended."""
+        self._connection.require_alive()
         if self._refused:
             refused, self._refused = self._refused, []
             return refused
@@ -121,8 +123,9 @@ class RayExecutor:
         internal_kv._internal_kv_put(_stop_key(self._run_id), b"1")
 
     def close(self) -> None:
-        with contextlib.suppress(Exception):
-            internal_kv._internal_kv_del(_stop_key(self._run_id))
+        if self._connection.local is None:  # a local Ray, which may have ended, forgets all
+            with contextlib.suppress(Exception):
+                internal_kv._internal_kv_del(_stop_key(self._run_id))
         self._tasks.clear()
         self._idle_graders.clear()
         self._connection.close()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from orchestrator.stop_signals import STOP_SIGNALS
+from orchestrator.stop_signals import heard
 
 
 @dataclass
@@ -20,7 +20,8 @@ class StopSignal:
 
 @contextmanager
 def stop_on_signals(stop: StopSignal) -> Iterator[None]:
-    """Count SIGINT as one, SIGTERM and SIGHUP (the host or the terminal goes) as two.
+    """Count SIGINT as one, SIGTERM and SIGHUP (the host or the terminal goes; not under nohup) as
+    two.
 
     Raises:
         KeyboardInterrupt: a SIGINT after two; nothing is waited for any more.
@@ -31,7 +32,7 @@ def stop_on_signals(stop: StopSignal) -> Iterator[None]:
         if stop.count > 2 and number == signal.SIGINT:
             raise KeyboardInterrupt
 
-    previous = {number: signal.signal(number, count) for number in STOP_SIGNALS}
+    previous = {number: signal.signal(number, count) for number in heard()}
     try:
         yield
     finally:

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from support.commands import Ended
 
+import orchestrator
 from orchestrator.cli.options import make_request, run_folder
 from orchestrator.config import load_config
 
@@ -43,3 +48,19 @@ def test_a_run_is_found_by_its_id_or_by_its_folder(tmp_path: Path) -> None:
 
     assert run_folder("r1", tmp_path) == tmp_path / "r1"
     assert run_folder(str(tmp_path / "r1"), Path("elsewhere")) == tmp_path / "r1"
+
+
+def test_a_folder_that_was_removed_under_a_shell_is_told_in_one_line(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = 'cd "$1" && rmdir "$1" && exec "$2" -m orchestrator launch demo --agent gold'
+    environment = {**os.environ, "PYTHONPATH": str(Path(orchestrator.__file__).parents[1])}
+
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", gone, sys.executable],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+    Ended(done.returncode, done.stdout, done.stderr).assert_one_line(3, "cd ~")

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,26 @@ def test_a_rollout_streams_its_progress_and_then_its_result(
     assert isinstance(result, RolloutResult)
     assert (result.key, result.outcome) == (request.key, Outcome.GAVE_UP)
     assert executor.poll(0.0) == []
+
+
+def rays_processes() -> list[psutil.Process]:
+    """Of the local Ray: what starts and ends it, and all below that."""
+    children = psutil.Process().children()
+    head = next(p for p in children if "orchestrator.driver.ray_head" in p.cmdline())
+    return [head, *head.children(recursive=True)]
+
+
+def test_a_local_ray_keeps_to_the_loopback_address(executor: RayExecutor) -> None:
+    """Nobody else reaches it then, and it goes on when the host takes another address."""
+    listening = [
+        ip_address(connection.laddr.ip)
+        for process in [psutil.Process(), *rays_processes()]
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+
+    assert len(listening) > 3
+    assert all((getattr(ip, "ipv4_mapped", None) or ip).is_loopback for ip in listening)
 
 
 def graders() -> set[int]:

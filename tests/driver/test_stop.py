@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -30,6 +31,23 @@ def test_a_host_or_terminal_that_goes_away_stops_what_runs_at_once(number: int) 
         signal.raise_signal(number)
         assert stop.count == 2
         signal.raise_signal(number)  # it says so again, and does not break off the harvest
+
+
+@pytest.fixture
+def nohup() -> Iterator[None]:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("nohup")
+def test_under_nohup_a_terminal_that_closes_stops_nothing() -> None:
+    stop = StopSignal()
+    with stop_on_signals(stop):
+        signal.raise_signal(signal.SIGHUP)
+        assert stop.count == 0
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.count == 2
 
 
 def test_a_third_ctrl_c_gives_up() -> None:

@@ -101,6 +101,39 @@ def test_a_stop_at_once_harvests_what_runs_and_reports(
     assert not (folder / "patch.diff").exists()
 
 
+@pytest.mark.parametrize("name", ["orchestrator.driver.ray_head", "raylet"])
+def test_a_run_whose_ray_is_killed_ends_at_once_and_can_be_resumed(
+    orchestrate: CommandLine, name: str
+) -> None:
+    """What runs would be waited for in vain, and Ray itself ends its driver after a minute."""
+    words = ["--instances", "orchard__ledger-12", "--set", "model.personas.default=slow:1000"]
+    process = orchestrate.start(*orchestrate.launch_words("process", "stopped", *words))
+    scratch = orchestrate.runs_dir / "stopped" / "scratch"
+    wait_until(lambda: any(scratch.glob("*/testbed/.git")), "a sandbox")
+    children = psutil.Process(process.pid).children(recursive=True)
+    next(p for p in children if any(w.endswith(name) for w in p.cmdline()[:3])).kill()
+
+    _, stderr = process.communicate(timeout=40)
+
+    assert (process.returncode, "Traceback" in stderr) == (3, False)
+    assert stderr.splitlines()[-1].startswith("error: Ray's processes on this host were killed")
+    assert "`resume` goes on" in stderr
+    assert not scratch.exists()
+
+
+def test_a_stop_while_a_run_starts_ends_what_it_has_started(orchestrate: CommandLine) -> None:
+    process = orchestrate.start(*orchestrate.launch_words("process", "stopped"))
+    children = psutil.Process(process.pid).children
+    wait_until(lambda: len(children()) == 2, "the gateway and Ray's head")
+    started = children()
+    os.killpg(process.pid, signal.SIGTERM)
+
+    _, stderr = process.communicate(timeout=20)
+
+    assert (process.returncode, stderr) == (130, "")
+    assert not any(child.is_running() for child in started)
+
+
 def changed(scratch: Path) -> bool:
     """Whether something differs in a sandbox that is laid out to its second commit."""
     for testbed in scratch.glob("*/testbed"):
