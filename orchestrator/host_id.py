@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import re
 import secrets
 import socket
@@ -12,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from orchestrator.errors import PrerequisiteError, one_line
-from orchestrator.paths import host_id_file
+from orchestrator.paths import flush_to_drive, host_id_file
 
 MACHINE_ID = Path("/etc/machine-id")
 """Linux's own, made when the system is installed. Clones of a system share it."""
@@ -24,25 +23,26 @@ def host_id() -> str:
     """32 hexadecimal digits, the same in every session on this host.
 
     Made of what is kept in the user's data folder, and of the system's own id where it has one:
-    hosts may share a home, and clones a system.
+    hosts may share a home, and clones a system. A user who can keep nothing, such as a service's,
+    does with the system's alone.
 
     Raises:
-        PrerequisiteError: nothing can be kept there.
+        PrerequisiteError: there is neither.
     """
-    path = host_id_file()
+    path, of_system, kept = host_id_file(), _machine_id(), ""
     try:
         kept = _kept_id(path)
     except OSError as error:
-        raise PrerequisiteError(
-            f"{path}, which tells this host from others, can't be kept ({one_line(error)}).",
-            "Make its folder writable, or name another in SWE_ORCHESTRATOR_DATA.",
-        ) from None
-    return hashlib.sha256(f"{kept} {_machine_id()}".encode()).hexdigest()[:32]
+        if not of_system:
+            raise PrerequisiteError(
+                f"{path}, which tells this host from others, can't be kept ({one_line(error)}).",
+                "Make its folder writable, or name another in SWE_ORCHESTRATOR_DATA.",
+            ) from None
+    return hashlib.sha256(f"{kept} {of_system}".encode()).hexdigest()[:32]
 
 
 def is_this_hosts(label: str | None) -> bool:
-    """Whether what is labelled so is of this host. Earlier versions wrote the host's
-    name."""
+    """Whether what is labelled so is of this host. Earlier versions wrote the host's name."""
     return label is not None and label in (host_id(), socket.gethostname())
 
 
@@ -62,7 +62,7 @@ def _kept_id(path: Path) -> str:
             file.truncate(0)
             file.write(f"{kept}\n")
             file.flush()
-            os.fsync(file.fileno())
+            flush_to_drive(file.fileno())
     return kept
 
 

@@ -82,10 +82,12 @@ def test_runs_that_start_at_once_agree(data: Path) -> None:
 
 
 @pytest.mark.parametrize("in_the_way", ["data", "data/host-id/"])
-def test_where_nothing_can_be_kept_one_line_says_so(
+def test_where_nothing_can_be_kept_the_systems_own_id_will_do_else_one_line_says_so(
     in_the_way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SWE_ORCHESTRATOR_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(module, "MACHINE_ID", tmp_path / "machine-id")
+    (tmp_path / "machine-id").write_text("")
     if in_the_way.endswith("/"):
         (tmp_path / in_the_way).mkdir(parents=True)
     else:
@@ -97,3 +99,5 @@ def test_where_nothing_can_be_kept_one_line_says_so(
     assert caught.value.exit_code == EXIT_PREREQUISITE
     assert "SWE_ORCHESTRATOR_DATA" in caught.value.cure
     assert "\n" not in str(caught.value)
+    (tmp_path / "machine-id").write_text("0123456789abcdef0123456789abcdef")
+    assert in_a_new_session() == in_a_new_session()
