@@ -48,7 +48,7 @@ from rich.console import Console
 from rich.table import Table
 from watched_side import PARTS, Measured, Setup, Side, SideFailed, say
 
-from orchestrator.agents.base import TOOLS_MOUNT
+from orchestrator.agents.base import tools_mount
 from orchestrator.agents.sweagent.bundles import find_bundle
 from orchestrator.agents.sweagent.installation import require_installation
 from orchestrator.agents.sweagent.paths import SweAgentPaths
@@ -167,7 +167,7 @@ def sweagent_instances(
     server.write_text(f'#!/bin/sh\nexec {python} "$@"\n')
     server.chmod(0o755)
     runtime = f"{paths.runtime(PLATFORM)}:{RUNTIME_PATH}:ro"
-    mounts = (runtime, f"{server}:/usr/local/bin/{server.name}:ro", TOOLS_MOUNT)
+    mounts = (runtime, f"{server}:/usr/local/bin/{server.name}:ro", tools_mount())
     max_steps = config.rollout.max_steps
     rows = [
         {
