@@ -9,7 +9,7 @@ from rich.console import Console
 
 from orchestrator.backends.host import Host, limits_on_host
 from orchestrator.config import RunConfig
-from orchestrator.driver.budget import Budget, grades
+from orchestrator.driver.capacity import Capacity, grades
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import EXIT_DONE
 from orchestrator.paths import RunPaths
@@ -20,7 +20,7 @@ from orchestrator.report.words import duration
 
 
 def announce(
-    config: RunConfig, plan: Plan, budget: Budget, host: Host, paths: RunPaths, console: Console
+    config: RunConfig, plan: Plan, capacity: Capacity, host: Host, paths: RunPaths, console: Console
 ) -> None:
     """What is going to happen, and where."""
     model = f" with {config.model.name}" if config.model else ""
@@ -34,7 +34,7 @@ def announce(
         highlight=False,
         soft_wrap=True,
     )
-    for line in host_lines(config, plan, budget, host):
+    for line in host_lines(config, plan, capacity, host):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if emulation := emulation_notice(config, host):
         console.print(emulation, style="yellow", markup=False, highlight=False, soft_wrap=True)
@@ -46,9 +46,9 @@ def announce(
         )
 
 
-def host_lines(config: RunConfig, plan: Plan, budget: Budget, host: Host) -> Iterator[str]:
+def host_lines(config: RunConfig, plan: Plan, capacity: Capacity, host: Host) -> Iterator[str]:
     """Where the sandboxes are, how many at once and why, and what becomes of images."""
-    cluster, slots = config.cluster, budget.slots
+    cluster, slots = config.cluster, capacity.slots
     because = f", as {cluster.because} (--cluster NAME takes another)" if cluster.because else ""
     engine = f" of {host.engine_name} {host.engine_version}" if host.engine_name else ""
     yield f"cluster {cluster.name}{because}; {host.kind} sandboxes{engine}"
@@ -56,8 +56,8 @@ def host_lines(config: RunConfig, plan: Plan, budget: Budget, host: Host) -> Ite
         yield f"{slots.count} at once: {slots.bound}"
     else:
         yield f"{grades(cluster)} at once, as cluster.grading.slots says"
-    if budget.images.missing:
-        yield str(budget.images)
+    if capacity.images.missing:
+        yield str(capacity.images)
 
 
 def emulation_notice(config: RunConfig, host: Host) -> str:

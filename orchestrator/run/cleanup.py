@@ -19,7 +19,7 @@ from rich.console import Console
 from orchestrator.backends import Backend, Host, find_backend
 from orchestrator.backends.base import Cleaned
 from orchestrator.config import RunConfig
-from orchestrator.driver.budget import MissingImages, decide_images
+from orchestrator.driver.capacity import MissingImages, decide_images
 from orchestrator.driver.evictions import Evictions
 from orchestrator.errors import ConfigError, JournalError, PrerequisiteError, one_line
 from orchestrator.file_locks import Locked, hold_lock, is_held
@@ -79,7 +79,7 @@ def evict_left_images(
     """Remove the images that earlier sessions of a run pulled onto this host and left here, though
     nothing that is left to do needs them: they may fill the disk that this session is to have.
 
-    With `auto` only where they have filled it: else the session's budget decides, a little later.
+    With `auto` only where they have filled it: else the session's capacity decides, a little later.
     `free_gb` is free on the images' disk.
     """
     if decide_images(config, MissingImages(0, 0), free_gb, host).keep:

@@ -15,7 +15,7 @@ from orchestrator.agents import AgentKind
 from orchestrator.backends import Host, Place, find_backend
 from orchestrator.config.cluster import Cluster
 from orchestrator.config.schema import Model, RunConfig
-from orchestrator.driver.budget import Memory, MissingImages, limit_problem
+from orchestrator.driver.capacity import Memory, MissingImages, limit_problem
 from orchestrator.driver.local_ray import require_ray
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import ConfigError, PrerequisiteError

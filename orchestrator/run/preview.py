@@ -20,7 +20,7 @@ from orchestrator.config.address import require_address
 from orchestrator.config.sections import AUTO
 from orchestrator.dataset import Dataset, load_dataset
 from orchestrator.display.summary import emulation_notice, host_lines
-from orchestrator.driver.budget import Budget, MissingImages, grades, make_budget
+from orchestrator.driver.capacity import Capacity, MissingImages, grades, make_capacity
 from orchestrator.driver.plan import Plan, make_plan
 from orchestrator.errors import PrerequisiteError
 from orchestrator.journal import RunState
@@ -48,7 +48,7 @@ class Preview:
     dataset: Dataset
     plan: Plan
     host: Host
-    budget: Budget
+    capacity: Capacity
     missing_images: tuple[str, ...]
     free_gb: float
     warnings: tuple[str, ...]
@@ -75,19 +75,19 @@ class Preview:
             },
             "emulation": self.host.emulation,
             "slots": {
-                "rollout": self.budget.slots.count,
+                "rollout": self.capacity.slots.count,
                 "grade": self.config.cluster.grading.slots,
-                "bound": self.budget.slots.bound,
+                "bound": self.capacity.slots.bound,
             },
-            "images_stay": self.budget.images.keep,
+            "images_stay": self.capacity.images.keep,
             "rollouts": [
                 {"instance_id": work.instance_id, "image": images[work.instance_id]}
                 for work in self.plan.rollouts
             ],
             "missing_images": list(self.missing_images),
             "estimate": {
-                "wall_s": round(self.budget.estimate.wall_s),
-                "disk_gb": self.budget.estimate.disk_gb,
+                "wall_s": round(self.capacity.estimate.wall_s),
+                "disk_gb": self.capacity.estimate.disk_gb,
             },
             "free_gb": round(self.free_gb, 1),
             "problems": list(self.problems),
@@ -129,7 +129,7 @@ def make_preview(request: RunRequest) -> Preview:
         dataset=dataset,
         plan=plan,
         host=host,
-        budget=make_budget(
+        capacity=make_capacity(
             config,
             plan,
             host,
@@ -166,10 +166,10 @@ def render_preview(preview: Preview) -> RenderableType:
         more = len(plan.rollouts) - ROWS_SHOWN
         table.add_row("", f"and {more} more (--json names all, and their images)", "")
     model = f" with {config.model.name}" if config.model else ""
-    budget, guess = preview.budget, preview.budget.estimate
+    capacity, guess = preview.capacity, preview.capacity.estimate
     lines = [
         f"{len(plan.rollouts)} rollouts of {config.benchmark.name} by {config.agent_name}{model}",
-        *host_lines(config, plan, budget, preview.host),
+        *host_lines(config, plan, capacity, preview.host),
         f"{grades(config.cluster)} at once beside them; {preview.host.memory_gb:.0f} GB and "
         f"{preview.host.cpus} cores for all",
         f"disk: about {guess.disk_gb:.0f} GB of images at once; {preview.free_gb:.0f} GB are free "
@@ -177,7 +177,7 @@ def render_preview(preview: Preview) -> RenderableType:
         f"time: about {duration(guess.wall_s)}, a guess from the model's profile",
     ]
     parts: list[RenderableType] = [table, Text("\n".join(lines))]
-    warnings = budget.warnings + preview.warnings
+    warnings = capacity.warnings + preview.warnings
     warnings += tuple(filter(None, [emulation_notice(config, preview.host)]))
     parts += [Text(warning, style="bold yellow") for warning in warnings]
     parts += [

@@ -26,7 +26,7 @@ from orchestrator.display.summary import announce
 from orchestrator.display.terminal import make_display, waiting
 from orchestrator.display.view import View
 from orchestrator.driver.admission import Admission
-from orchestrator.driver.budget import make_budget
+from orchestrator.driver.capacity import make_capacity
 from orchestrator.driver.files import (
     disk_errors_as_journal_errors,
     follow_changed_patches,
@@ -258,17 +258,17 @@ def _run_plan(
     paths, plan, checked = session.paths, session.plan, session.checked
     missing = count_missing_images(session.dataset.instances, plan, checked.host)
     free_gb = free_for_images_gb(checked.host, paths.root)
-    budget = make_budget(session.config, plan, checked.host, memory_here(), missing, free_gb)
+    capacity = make_capacity(session.config, plan, checked.host, memory_here(), missing, free_gb)
     config = session.config.model_copy(
-        update={"cluster": session.config.cluster.with_images(budget.images.keep)}
+        update={"cluster": session.config.cluster.with_images(capacity.images.keep)}
     )
-    session, slots = replace(session, config=config), budget.slots.count
-    announce(config, plan, budget, checked.host, paths, console)
+    session, slots = replace(session, config=config), capacity.slots.count
+    announce(config, plan, capacity, checked.host, paths, console)
     changed = (
         *session.lock.serving_warnings(checked.serving),
         *session.lock.sandbox.host_warnings(checked.host),
     )
-    for warning in (*checked.warnings, *changed, *budget.warnings):
+    for warning in (*checked.warnings, *changed, *capacity.warnings):
         console.print(warning, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
     agent = session.agent if plan.rollouts else None

@@ -16,7 +16,7 @@ from support.specs import CONTAINERS, EMULATED, PROCESSES
 from orchestrator.backends import Host
 from orchestrator.config import RunConfig
 from orchestrator.display.summary import announce, summarize
-from orchestrator.driver.budget import Memory, MissingImages, make_budget
+from orchestrator.driver.capacity import Memory, MissingImages, make_capacity
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED
 from orchestrator.journal import RunState
@@ -30,8 +30,8 @@ PATHS = RunPaths(Path("/runs/r1"))
 def announced(config: RunConfig, plan: Plan, host: Host = CONTAINERS, missing: int = 0) -> str:
     console = Console(file=io.StringIO(), width=80)
     lacks = MissingImages(missing, missing)
-    budget = make_budget(config, plan, host, Memory(16, 16), lacks, free_gb=100)
-    announce(config, plan, budget, host, PATHS, console)
+    capacity = make_capacity(config, plan, host, Memory(16, 16), lacks, free_gb=100)
+    announce(config, plan, capacity, host, PATHS, console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 

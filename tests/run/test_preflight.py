@@ -21,7 +21,7 @@ from orchestrator.backends import Host, Place, choose_host
 from orchestrator.config import RunConfig
 from orchestrator.config.cluster import Cluster
 from orchestrator.dataset import Dataset
-from orchestrator.driver.budget import MissingImages
+from orchestrator.driver.capacity import MissingImages
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.run import preflight

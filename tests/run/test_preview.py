@@ -13,7 +13,7 @@ from rich.console import Console
 from orchestrator.backends.docker.backend import DockerBackend
 from orchestrator.backends.host import Host, Place
 from orchestrator.config import RunRequest
-from orchestrator.driver.budget import Memory
+from orchestrator.driver.capacity import Memory
 from orchestrator.errors import ConfigError
 from orchestrator.run.preview import ROWS_SHOWN, Preview, make_preview, render_preview
 
@@ -42,13 +42,13 @@ def test_it_plans_every_instance_and_writes_nothing(runs_dir: Path) -> None:
     seen = seen_of(runs_dir, cluster__workers=3)
 
     assert [key.attempt for key in seen.plan.rollouts] == [1] * 12
-    assert (seen.host.kind, seen.budget.slots.count, seen.problems) == ("process", 3, ())
+    assert (seen.host.kind, seen.capacity.slots.count, seen.problems) == ("process", 3, ())
     assert seen.missing_images == ()
     assert not runs_dir.exists()
 
 
 def test_there_are_no_more_slots_than_rollouts(runs_dir: Path) -> None:
-    assert seen_of(runs_dir, selection__slice="0:2", cluster__workers=8).budget.slots.count == 2
+    assert seen_of(runs_dir, selection__slice="0:2", cluster__workers=8).capacity.slots.count == 2
 
 
 def test_an_engine_that_is_missing_is_a_problem_and_the_plan_is_shown_all_the_same(
@@ -173,7 +173,7 @@ def test_on_a_mac_mini_the_plan_says_which_profile_it_takes_and_what_binds(
 
     seen = seen_of(runs_dir, model__endpoint__base_url="http://spark:8000/v1")
 
-    assert (seen.config.cluster.name, seen.budget.slots.count) == ("mac-mini", 3)
+    assert (seen.config.cluster.name, seen.capacity.slots.count) == ("mac-mini", 3)
     said = " ".join(text_of(seen).split())
     assert "cluster mac-mini, as this is macOS" in said
     assert "docker sandboxes of OrbStack 28.5.2" in said

@@ -23,7 +23,7 @@ FOLDERS = (
 
 
 @dataclass(frozen=True)
-class Finished:
+class EndedProgram:
     """How a program ended."""
 
     exit_code: int | None
@@ -39,7 +39,7 @@ def run_program(
     given: str = "",
     env: Mapping[str, str] | None = None,
     with_errors: bool = False,
-) -> Finished:
+) -> EndedProgram:
     """Run a program with `given` as its standard input.
 
     What it has started is killed with it: a helper's own child would hold its output open.
@@ -60,11 +60,11 @@ def run_program(
     try:
         output, _ = process.communicate(given, timeout_s)
     except subprocess.TimeoutExpired:
-        return Finished(None, _kill(process))
+        return EndedProgram(None, _kill(process))
     except BaseException:
         _kill(process)
         raise
-    return Finished(process.returncode, output)
+    return EndedProgram(process.returncode, output)
 
 
 def _kill(process: subprocess.Popen[str]) -> str:

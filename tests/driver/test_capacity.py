@@ -13,7 +13,7 @@ from orchestrator.backends.host import Host, Place
 from orchestrator.config import RunRequest, load_config
 from orchestrator.config.cluster import Cluster
 from orchestrator.config.schema import Endpoint, Model
-from orchestrator.driver.budget import (
+from orchestrator.driver.capacity import (
     Memory,
     MissingImages,
     Slots,
@@ -21,7 +21,7 @@ from orchestrator.driver.budget import (
     decide_images,
     limit_problem,
     limit_warnings,
-    make_budget,
+    make_capacity,
 )
 from orchestrator.driver.plan import Plan
 from orchestrator.types import RolloutKey
@@ -217,7 +217,7 @@ def test_an_estimate_knows_that_images_are_evicted(
 
     lacks = MissingImages(30, 30)
 
-    found = make_budget(config, keys(30), engine(16, 8), Memory(16, 16), lacks, free_gb=1000)
+    found = make_capacity(config, keys(30), engine(16, 8), Memory(16, 16), lacks, free_gb=1000)
 
     assert found.estimate.disk_gb == pytest.approx(at_once * config.benchmark.image_gb)
     assert found.estimate.wall_s == 150
@@ -230,7 +230,7 @@ def test_an_emulated_host_is_expected_to_grade_more_slowly() -> None:
     emulated = replace(native, architecture="linux/arm64")
 
     quick, slow = (
-        make_budget(config, plan, host, Memory(16, 16), MissingImages(0, 0), 1000).estimate.wall_s
+        make_capacity(config, plan, host, Memory(16, 16), MissingImages(0, 0), 1000).estimate.wall_s
         for host in (native, emulated)
     )
 
@@ -240,10 +240,10 @@ def test_an_emulated_host_is_expected_to_grade_more_slowly() -> None:
 def test_images_that_may_not_fit_are_told_with_what_helps() -> None:
     host = engine(16, 8)
 
-    (keeps,) = make_budget(
+    (keeps,) = make_capacity(
         lite(cluster__images__keep=True), keys(300), host, HERE, ALL, 90
     ).warnings
-    (evicts,) = make_budget(lite(cluster__workers=8), keys(300), host, HERE, ALL, 4).warnings
+    (evicts,) = make_capacity(lite(cluster__workers=8), keys(300), host, HERE, ALL, 4).warnings
 
     assert "cluster.images.keep=false" in keeps
     assert "fewer --workers" in evicts
@@ -283,7 +283,7 @@ def test_the_disks_of_a_clusters_nodes_are_not_this_hosts(missing: int, keep: bo
 
     assert found.keep is keep
     assert found.why.endswith("fit on each node's own disk")
-    full = make_budget(config, keys(300), engine(16, 8), HERE, ALL, 1)
+    full = make_capacity(config, keys(300), engine(16, 8), HERE, ALL, 1)
     assert full.warnings == (), "of a disk that no image comes to"
 
 
@@ -300,6 +300,6 @@ def test_what_this_host_is_worth_is_said_to_be_a_guess_for_a_clusters_nodes() ->
 def test_bundled_tasks_are_too_small_for_warnings_of_memory() -> None:
     smoke = load_config(RunRequest("smoke", agent="gold", cluster="local"))
 
-    found = make_budget(smoke, keys(1), machine(2), HERE, MissingImages(1, 1), 100)
+    found = make_capacity(smoke, keys(1), machine(2), HERE, MissingImages(1, 1), 100)
 
     assert found.warnings == ()

@@ -87,7 +87,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Budget:
+class Capacity:
     """What a session can do at once on its host, and what that takes."""
 
     slots: Slots
@@ -96,17 +96,17 @@ class Budget:
     warnings: tuple[str, ...]
 
 
-def make_budget(
+def make_capacity(
     config: RunConfig, plan: Plan, host: Host, here: Memory, missing: MissingImages, free_gb: float
-) -> Budget:
-    """The budget of a session; `free_gb` is free on the images' disk, or else the runs'."""
+) -> Capacity:
+    """The capacity of a session; `free_gb` is free on the images' disk, or else the runs'."""
     slots = choose_slots(config.cluster, config.model, host, here, len(plan.rollouts))
     images = decide_images(config, missing, free_gb, host)
     at_once = missing.to_get
     if not images.keep:
         at_once = min(at_once, slots.count + 2 * config.cluster.grading.slots)
     disk_gb = at_once * config.benchmark.image_gb
-    return Budget(
+    return Capacity(
         slots,
         images,
         Estimate(estimate_wall_s(config, plan, slots.count, host), disk_gb),
