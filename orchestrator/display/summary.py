@@ -9,6 +9,7 @@ from rich.console import Console
 
 from orchestrator.backends.host import Host, limits_on_host
 from orchestrator.config import RunConfig
+from orchestrator.display.terminal import print_line
 from orchestrator.driver.capacity import Capacity, grades
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import EXIT_DONE
@@ -24,25 +25,23 @@ def announce(
 ) -> None:
     """What is going to happen, and where."""
     model = f" with {config.model.name}" if config.model else ""
-    grades = f", {len(plan.grades)} patches to grade" if plan.grades else ""
+    to_grade = f", {len(plan.grades)} patches to grade" if plan.grades else ""
     done = f", {plan.done} done before" if plan.done else ""
     done += f", {plan.set_aside} set aside (see the report)" if plan.set_aside else ""
-    console.print(
+    print_line(
+        console,
         f"{paths.run_id}: {len(plan.rollouts)} rollouts of {config.benchmark.name} by "
-        f"{config.agent_name}{model}{grades}{done}; everything goes to {paths.root}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
+        f"{config.agent_name}{model}{to_grade}{done}; everything goes to {paths.root}",
     )
     for line in host_lines(config, plan, capacity, host):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        print_line(console, line)
     if emulation := emulation_notice(config, host):
-        console.print(emulation, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        print_line(console, emulation, "yellow")
     if not host.isolates:
-        console.print(
+        print_line(
+            console,
             f"{host.kind} sandboxes isolate nothing: what the agent does, it does on this machine",
-            style="yellow",
-            soft_wrap=True,
+            "yellow",
         )
 
 
@@ -76,13 +75,12 @@ def summarize(report: Report, paths: RunPaths, exit_code: int, console: Console)
     """The numbers, where to read more, and how to go on where something is left."""
     console.print(render_report(report))
     for warning in report.warnings:
-        console.print(warning, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        print_line(console, warning, "yellow")
     console.print(headline(report), style="bold", markup=False, highlight=False)
     where = f"{duration(report.wall_s)}; report: {paths.report_md}"
-    console.print(where, markup=False, highlight=False, soft_wrap=True)
+    print_line(console, where)
     is_hopeless = set(report.failures) <= {NO_PREDICTION}
     is_hopeless |= set(report.failure_ids) <= set(report.set_aside_ids)
     if exit_code != EXIT_DONE and not is_hopeless:
         command = f"python -m orchestrator resume {shlex.quote(str(paths.root))}"
-        line = f"go on with: {command}"
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        print_line(console, f"go on with: {command}")

@@ -45,6 +45,11 @@ def make_display(console: Console, view: View) -> Display:
     return LiveDisplay(console, view) if console.is_terminal else PlainDisplay(console, view)
 
 
+def print_line(console: Console, text: str, style: str = "") -> None:
+    """One line of a person's log, as it is: nothing in it is markup, and it is not broken."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
 @contextmanager
 def waiting(console: Console, what: str) -> Iterator[None]:
     """A spinner beside what is waited for, on a terminal; nothing elsewhere."""

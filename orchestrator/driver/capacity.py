@@ -115,7 +115,7 @@ def make_capacity(
 
 
 def estimate_wall_s(config: RunConfig, plan: Plan, slots: int, host: Host) -> float:
-    """Rollouts and grades beside each other, from the model's profile and past grades."""
+    """Rollouts and grades beside each other: a guess, from the model's profile."""
     per_rollout_s = config.model.seconds_per_rollout if config.model else 5.0
     grading_s = 3.0 if config.benchmark.is_bundled else 40.0
     grading_s *= EMULATION_SLOWDOWN if host.emulated else 1

@@ -19,6 +19,7 @@ from rich.console import Console
 from orchestrator.backends import Backend, Host, find_backend
 from orchestrator.backends.base import Cleaned
 from orchestrator.config import RunConfig
+from orchestrator.display.terminal import print_line
 from orchestrator.driver.capacity import MissingImages, decide_images
 from orchestrator.driver.evictions import Evictions
 from orchestrator.errors import ConfigError, JournalError, PrerequisiteError, one_line
@@ -123,10 +124,10 @@ def clean_before_session(
     kinds = dict.fromkeys((kind, *kinds_used(runs_dir)))
     cleaned = clean_run(paths, kinds) + clean_dead_runs(runs_dir, kinds)
     for problem in dict.fromkeys(cleaned.problems):
-        console.print(f"left by dead runs? {problem}", style="yellow", markup=False)
+        print_line(console, f"left by dead runs? {problem}", "yellow")
     cleaned += clean_run(paths, [other for other in others if other not in kinds])
     if cleaned:
-        console.print(f"removed what dead runs had left: {cleaned}", highlight=False)
+        print_line(console, f"removed what dead runs had left: {cleaned}")
 
 
 def clean_run(paths: RunPaths, kinds: Iterable[str]) -> Cleaned:

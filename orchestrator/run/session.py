@@ -23,7 +23,7 @@ from orchestrator.config.changes import change
 from orchestrator.config.sections import AUTO
 from orchestrator.dataset import Dataset, load_dataset
 from orchestrator.display.summary import announce
-from orchestrator.display.terminal import make_display, waiting
+from orchestrator.display.terminal import make_display, print_line, waiting
 from orchestrator.display.view import View
 from orchestrator.driver.admission import Admission
 from orchestrator.driver.capacity import make_capacity
@@ -183,7 +183,7 @@ def reopen(
     with waiting(console, f"reading {config.benchmark.name}"):
         dataset, remark = open_dataset(paths, config, lock)
     if remark:
-        console.print(remark, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        print_line(console, remark, "yellow")
     agent = load_agent_kind(config.agent, lock.versions) if config.agent else None
     with (
         disk_errors_as_journal_errors(paths),
@@ -269,7 +269,7 @@ def _run_plan(
         *session.lock.sandbox.host_warnings(checked.host),
     )
     for warning in (*checked.warnings, *changed, *capacity.warnings):
-        console.print(warning, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        print_line(console, warning, "yellow")
 
     agent = session.agent if plan.rollouts else None
     session.journal.begin_session()
@@ -288,8 +288,7 @@ def _run_plan(
     finally:
         # an engine that has died meanwhile must not cost the report
         for problem in clean_run(paths, [checked.host.kind]).problems:
-            line = f"{problem} `clean` removes what is left."
-            console.print(line, style="yellow", markup=False, soft_wrap=True)
+            print_line(console, f"{problem} `clean` removes what is left.", "yellow")
     session.journal.end_session()
 
 

@@ -176,7 +176,7 @@ def test_a_ray_that_does_not_come_up_is_told_and_leaves_nothing(
 
 
 def test_of_a_session_every_process_is_killed_and_nobody_elses() -> None:
-    words = ["bash", "-c", "sleep 1000 >/dev/null & echo $!; wait"]
+    words = ["bash", "-c", "sleep 1000 >/dev/null & echo $!; exec sleep 1000"]
     first, second = (
         subprocess.Popen(words, start_new_session=True, stdout=subprocess.PIPE) for _ in range(2)
     )

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from support.specs import make_assignment
+from support.specs import graded_by_worker, make_assignment
 
 from orchestrator.backends import GradeRequest
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.types import FailureKind, GradeResult, Instance, RolloutResult, patch_sha256
-from orchestrator.worker.grade import grade
 
 NOT_HERE = "no.such.module:Backend"
 
@@ -36,7 +35,7 @@ def test_a_backend_that_this_node_can_not_import_is_a_failure_of_the_grade(
         demo_config, instance, NOT_HERE, tmp_path, attempt=2, sealed_answer=answer
     )
 
-    *_, result = grade(GradeRequest(assignment, "a patch"))
+    result = graded_by_worker(GradeRequest(assignment, "a patch"))
 
     assert isinstance(result, GradeResult)
     assert result.failure is not None

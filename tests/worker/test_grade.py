@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.specs import make_assignment
+from support.specs import graded_by_worker, make_assignment
 
 from orchestrator.backends import GradeRequest
 from orchestrator.config import RunConfig
@@ -20,7 +20,6 @@ from orchestrator.types import (
     Outcome,
     RolloutResult,
 )
-from orchestrator.worker.grade import grade
 
 
 def test_a_backend_grades_the_patch(
@@ -34,7 +33,7 @@ def test_a_backend_grades_the_patch(
     rolled = play(config, instance, "process", tmp_path, sealed_answer=answer)
     assignment = make_assignment(config, instance, "process", tmp_path, sealed_answer=answer)
 
-    *_, result = grade(GradeRequest(assignment, rolled.patch))
+    result = graded_by_worker(GradeRequest(assignment, rolled.patch))
 
     assert rolled.outcome is Outcome.SUBMITTED
     assert isinstance(result, GradeResult)
@@ -55,7 +54,7 @@ def test_what_a_backend_calls_the_worlds_doing_is_no_bug(
     monkeypatch.setattr("orchestrator.worker.grade.backend_of", broken)
     assignment = make_assignment(demo_config, instance, "process", tmp_path)
 
-    *_, result = grade(GradeRequest(assignment, "a patch"))
+    result = graded_by_worker(GradeRequest(assignment, "a patch"))
 
     assert isinstance(result, GradeResult)
     assert result.failure == Failure(trouble.kind, "gone")
@@ -75,7 +74,7 @@ def test_a_bug_in_our_code_is_an_internal_error_with_its_traceback(
     monkeypatch.setattr("orchestrator.worker.grade.backend_of", buggy)
     assignment = make_assignment(demo_config, instance, "process", tmp_path)
 
-    *_, result = grade(GradeRequest(assignment, "a patch"))
+    result = graded_by_worker(GradeRequest(assignment, "a patch"))
 
     assert isinstance(result, GradeResult)
     assert result.failure == Failure(FailureKind.INTERNAL_ERROR, "ZeroDivisionError: no")

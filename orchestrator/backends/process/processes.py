@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -40,6 +42,14 @@ class _Session:
         except psutil.NoSuchProcess:
             return Path(process.cwd()).is_relative_to(self.copy)
         return abs(began_at - self.started_at) < SAME_TIME_S
+
+
+def start_session(copy: Path, command: Sequence[str], **settings: Any) -> subprocess.Popen[bytes]:
+    """Start a program for a copy, in a session of its own that is noted. `settings` are those of
+    `Popen`. Raises OSError."""
+    process = subprocess.Popen(command, start_new_session=True, **settings)
+    note_session(copy, process.pid)
+    return process
 
 
 def note_session(copy: Path, leader: int) -> None:

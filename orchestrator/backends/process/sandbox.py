@@ -21,7 +21,7 @@ from pathlib import Path
 from orchestrator.backends.base import MAX_OUTPUT_BYTES, ClosesOnExit, ExecResult, SandboxSpec
 from orchestrator.backends.commands import is_long, refusal
 from orchestrator.backends.output import CappedOutput, drain
-from orchestrator.backends.process.processes import MARKER, kill_processes_of, note_session
+from orchestrator.backends.process.processes import MARKER, kill_processes_of, start_session
 from orchestrator.errors import SandboxUnavailable
 from orchestrator.paths import RunPaths, folder_name
 
@@ -144,18 +144,16 @@ class ProcessSandbox(ClosesOnExit):
                 script.write(command.encode())
                 script.seek(0)
                 given, files = [f"/dev/fd/{script.fileno()}"], [script.fileno()]
-            process = subprocess.Popen(
+            return start_session(
+                self._root,
                 ["bash", "-c", limited, "bash", *given],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 cwd=self._cwd,
                 env=self._environment,
-                start_new_session=True,
                 pass_fds=files,
             )
-        note_session(self._root, process.pid)
-        return process
 
     def resolve(self, path: str) -> str:
         for mount in self._mounts:
@@ -166,18 +164,17 @@ class ProcessSandbox(ClosesOnExit):
 
     def attach(self, command: Sequence[str]) -> _PipeStream:
         try:
-            process = subprocess.Popen(
+            process = start_session(
+                self._root,
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 cwd=self._cwd,
                 env=self._environment,
-                start_new_session=True,
             )
         except OSError as error:
             raise SandboxUnavailable(f"{self._root.name}: {error}") from error
-        note_session(self._root, process.pid)
         return _PipeStream(process)
 
     def write_file(self, path: str, data: bytes) -> None:
@@ -248,15 +245,14 @@ def remove_tree(path: Path) -> None:
 
 def _build(root: Path, command: Sequence[str]) -> str | None:
     """Lay a copy out; what went wrong. Raises OSError, or TimeoutExpired."""
-    with subprocess.Popen(
+    with start_session(
+        root,
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=_build_environment(root),
-        start_new_session=True,
     ) as process:
-        note_session(root, process.pid)
         try:
             _, stderr = process.communicate(timeout=BUILD_TIMEOUT_S)
         except BaseException:
