@@ -28,6 +28,7 @@ class Link:
         """Of gateways that have died since, and of times in which none answered."""
         self._is_gone = False
         self._answered_at = time.monotonic()
+        self._is_closed = False
         self._lock = threading.Lock()  # the agent's thread asks, and its watcher
         self._client = httpx.Client(
             headers=authorization(token), timeout=TIMEOUT_S, trust_env=False, verify=False
@@ -37,10 +38,13 @@ class Link:
         """Seconds so far in which the model was away or busy; they count against no limit.
 
         Time in which the gateway does not answer counts as held. A restarted one counts from 0.
+        Once the rollout has ended, it is what was known last.
         """
         if not self._url:
             return 0.0
         with self._lock:
+            if self._is_closed:
+                return self._before_s + self._held_s
             try:
                 known = self._client.get(f"{self._url}/held").json()
                 seconds, self.quiet_s = float(known["seconds"]), float(known["quiet_s"])
@@ -60,7 +64,9 @@ class Link:
 
     def __exit__(self, *_: object) -> None:
         """The rollout has ended: what its agent still asks is dropped."""
-        if self._url:
-            with contextlib.suppress(httpx.HTTPError):
-                self._client.delete(self._url)
-        self._client.close()
+        with self._lock:  # a client that is closed while it connects never closes that connection
+            if self._url:
+                with contextlib.suppress(httpx.HTTPError):
+                    self._client.delete(self._url)
+            self._client.close()
+            self._is_closed = True

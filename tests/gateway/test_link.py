@@ -75,3 +75,14 @@ def test_an_answer_that_can_not_be_read_counts_as_no_answer(
 
     with link_to(gateway) as link:
         assert link.held_s() >= 0.0
+
+
+def test_an_agent_that_asks_when_its_rollout_has_ended_opens_no_connection(
+    gateway: FakeModelServer,
+) -> None:
+    say(gateway, 12.5)
+    with link_to(gateway) as link:
+        link.held_s()
+    say(gateway, 99.0)
+
+    assert link.held_s() == 12.5
