@@ -19,7 +19,7 @@ ORDER = (
     *("predictions", "gold_answers", "plugins"),
     "network",
     *("config", "dataset", "verdict"),
-    *("endpoint", "backends", "agents", "scripted"),
+    *("endpoint", "images", "backends", "agents", "scripted"),
     *("gateway", "journal", "report", "bench"),
     *("worker", "driver", "display"),
     *("run", "cli", "__main__"),

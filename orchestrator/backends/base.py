@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol, Self
 
 from orchestrator.backends.host import Host, limits_on_host, patience
+from orchestrator.backends.images import KeepsImages
 from orchestrator.config.cluster import Cluster, SandboxSettings
 from orchestrator.config.schema import RolloutLimits, RunConfig
 from orchestrator.errors import PrerequisiteError
@@ -265,7 +266,7 @@ class Cleaned:
         return ", ".join(f"{count} {name}" for name, count in self.counts.items())
 
 
-class Backend(Protocol):
+class Backend(KeepsImages, Protocol):
     """One sandbox technology. It is made without arguments, and holds no state.
 
     Where an engine is needed and does not answer, methods that are called before a run or beside it
@@ -297,37 +298,6 @@ class Backend(Protocol):
         Raises:
             PrerequisiteError: what will go wrong.
         """
-        ...
-
-    def missing_images(self, instances: Sequence[Instance], platform: str) -> tuple[str, ...]:
-        """The images that are to be brought onto this host, in the run's order. One that is here
-        for another platform is missing."""
-        ...
-
-    def image_ids(self, instances: Sequence[Instance], platform: str) -> Mapping[str, str]:
-        """Ids of the images that are on this host already, by name: what the lock holds of them."""
-        ...
-
-    def needs_pull(self, instance: Instance, cluster: Cluster) -> bool:
-        """Whether `bring_image` would pull the instance's image onto this host.
-
-        Raises:
-            SandboxUnavailable: no engine answers.
-        """
-        ...
-
-    def bring_image(self, instance: Instance, cluster: Cluster) -> None:
-        """Bring the instance's image onto this host.
-
-        Raises:
-            ImageUnavailable: it can't be pulled or built.
-            SandboxUnavailable: no engine answers.
-        """
-        ...
-
-    def evict_image(self, name: str) -> bool:
-        """Remove an image; one that is in use is left alone. Returns whether it is gone. Never
-        raises."""
         ...
 
     def start(self, spec: SandboxSpec) -> Sandbox:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from orchestrator.backends.host import Host
+from orchestrator.backends.images import PullStep
 from orchestrator.config.cluster import Cluster
+from orchestrator.images.pulls import Quota
 from orchestrator.types import Instance
 
 
 class NeedsNoImages:
-    """Methods of `base.Backend`, for classes to inherit."""
+    """Methods of `images.KeepsImages`, for classes to inherit."""
 
     def check(self, instances: Sequence[Instance], cluster: Cluster, host: Host) -> tuple[str, ...]:
         return ()
@@ -26,6 +29,18 @@ class NeedsNoImages:
 
     def bring_image(self, instance: Instance, cluster: Cluster) -> None:
         """It needs none."""
+
+    def pull_image(self, name: str, cluster: Cluster) -> Iterator[PullStep]:
+        return iter(())  # it needs none
+
+    def free_for_images_gb(self, cluster: Cluster) -> float | None:
+        return None
+
+    def registry_login(self, registry: str) -> Mapping[str, Any]:
+        return {}
+
+    def pull_quota(self, registry: str) -> Quota | None:
+        return None
 
     def evict_image(self, name: str) -> bool:
         return False  # it may be another backend's, of an earlier session

@@ -69,9 +69,24 @@ class Images(Section):
     base: str | None = None
     """Base image for task repos whose Dockerfile has `ARG BASE`; None: the Dockerfile's own."""
     keep: bool | Literal["auto"] = AUTO
-    """False: an image that this run pulled is removed once its instance is graded. auto: they stay
-    where all that are missing fit on the engine's disk."""
+    """False: an image that this run pulled is removed once its instance is over. auto: only where
+    room is short."""
+    reserve_gb: float = Field(default=5, ge=0)
+    """Stays free on the engine's disk: under it nothing starts, and what may go is evicted."""
+    budget_gb: float | None = Field(default=None, gt=0)
+    """What the images of a run may take on the engine's disk at once; None: all but the reserve."""
+    pulls: int = Field(default=2, gt=0)
+    """At once, on one node."""
+    order: Literal["auto", "dataset"] = AUTO
+    """auto: rollouts whose images share layers run near each other, unless the run is shuffled."""
+    mirror: str | None = None
+    """host[:port] of a registry of one's own, which is asked first; images keep their names."""
+    namespace: str | None = None
+    """Under which the mirror has the images; None: their own."""
+    tag: str = "{tag}"
+    """Of an image in the mirror: a pattern of {tag}, {name} and {instance}."""
     pull_timeout_s: float = Field(default=1800, gt=0)
+    """Without a byte: the pull has stalled, and is tried again."""
 
 
 class GatewayAddress(Section):

@@ -215,6 +215,9 @@ class RolloutLimits(Section):
     loop_limit: int = Field(default=0, ge=0)
     """The same action with the same observation, so often in a row, ends the rollout as
     step_limit; 0: never."""
+    integrity: Literal["fix", "warn", "fail"] = "fix"
+    """Where an image's repository holds anything after the base commit: drop it before the agent
+    sees it, note it, or fail the rollout."""
     show_steps: bool = False
     """Print every step of every rollout as it happens."""
     retries: dict[FailureKind, int] = Field(default_factory=_default_retries)

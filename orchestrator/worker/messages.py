@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from orchestrator.agents import AgentKind
 from orchestrator.agents.steps import Step
 from orchestrator.backends import Assignment
+from orchestrator.config.cluster import Cluster
+from orchestrator.images.pulls import PullFailure, Quota
 from orchestrator.types import PulledImage, RolloutKey
 
 
@@ -44,6 +46,67 @@ class PullBegins:
     """A rollout or grade pulls an image which was not on its host."""
 
     image: PulledImage
+
+
+@dataclass(frozen=True)
+class PullRequest:
+    """An image to pull onto a node, ahead of who uses it."""
+
+    image: PulledImage
+    backend: str
+    """A kind of sandbox."""
+    cluster: Cluster
+
+
+@dataclass(frozen=True)
+class PullProgress:
+    image: PulledImage
+    compressed: int
+    """Bytes that have come so far."""
+
+
+@dataclass(frozen=True)
+class PullEnded:
+    """What came of a `PullRequest`."""
+
+    image: PulledImage
+    failure: PullFailure | None = None
+    expanded: int = 0
+    """Bytes that the image takes on the engine's disk, shared ones too."""
+    digest: str = ""
+    """Of its manifest, as the registry gave it."""
+
+
+@dataclass(frozen=True)
+class RoomRequest:
+    """How much is free on the disk of a node's images?"""
+
+    node: str
+    backend: str
+    cluster: Cluster
+
+
+@dataclass(frozen=True)
+class RoomFound:
+    node: str
+    free_gb: float | None
+    """None where nobody could say."""
+
+
+@dataclass(frozen=True)
+class QuotaRequest:
+    """What does a registry still allow a node? The question costs no pull."""
+
+    node: str
+    registry: str
+    backend: str
+
+
+@dataclass(frozen=True)
+class QuotaFound:
+    node: str
+    registry: str
+    quota: Quota | None
 
 
 @dataclass(frozen=True)

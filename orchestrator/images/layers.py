@@ -1,0 +1,34 @@
+"""What an image weighs: layers, each with its digest, so that what is shared counts once. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Layer:
+    """One layer, as a registry holds it."""
+
+    digest: str
+    size: int
+    """Bytes, compressed: what a pull transfers."""
+
+
+@dataclass(frozen=True)
+class ImageSize:
+    """An image as its manifest describes it, or as our own table guesses it."""
+
+    layers: tuple[Layer, ...]
+    digest: str = ""
+    """Of the platform's manifest; empty where it is a guess."""
+    estimated: bool = False
+
+    @property
+    def bytes(self) -> int:
+        return sum(layer.size for layer in set(self.layers))
+
+
+def unique_bytes(images: Iterable[ImageSize]) -> int:
+    """Bytes of all layers, each counted once however many images share it."""
+    return sum(layer.size for layer in {layer for image in images for layer in image.layers})

@@ -1,0 +1,191 @@
+"""Which images come, may be used, and go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestrator.images.decisions import AskQuota, Decision, Evict, Measure, Pull, StoreSettings
+from orchestrator.images.layers import ImageSize, Layer
+from orchestrator.images.node import Node
+from orchestrator.images.pulls import PullFailure, PullProblem, Quota
+from orchestrator.images.store import Store
+
+GB = 10**9
+HERE = ""
+
+
+def image(number: int, own: int = GB) -> ImageSize:
+    """1 GB that all share, and its own."""
+    return ImageSize((Layer("base", GB), Layer(f"own{number}", own)))
+
+
+def make_store(count: int = 4, *, keep: bool | None = False, pulls: int = 2) -> Store:
+    names = [f"i{number}" for number in range(count)]
+    return Store(
+        {HERE: Node(HERE, set(), set())},
+        {name: {f"{name}-instance"} for name in names},
+        {name: image(number) for number, name in enumerate(names)},
+        lambda name: "hub",
+        StoreSettings(reserve=10 * GB, keep=keep, pulls_at_once=pulls),
+    )
+
+
+def begin(store: Store, room: int = 100 * GB, quota: Quota | None = None) -> list[Decision]:
+    """What is decided once the room and the quota are known."""
+    assert store.decide(0.0) == [Measure(HERE)]
+    store.measured(HERE, room, 0.0)
+    assert store.decide(0.0) == [AskQuota(HERE, "hub")]
+    store.told_quota(HERE, "hub", quota, 0.0)
+    return store.decide(0.0)
+
+
+def bring(store: Store, *images: str, now: float = 1.0) -> None:
+    for name in images:
+        store.pulled(HERE, name, round(2 * GB * 2.8), now)
+
+
+def pulls(decisions: Sequence[Decision]) -> list[str]:
+    return [d.image for d in decisions if isinstance(d, Pull)]
+
+
+def test_images_come_in_their_order_ahead_of_who_uses_them() -> None:
+    store = make_store()
+
+    assert pulls(begin(store)) == ["i0", "i1"]
+    assert store.place("i0", {HERE: 1}) is None
+    bring(store, "i0")
+    assert store.place("i0", {HERE: 1}) == HERE
+    assert store.place("i0", {HERE: 0}) is None
+    assert pulls(store.decide(1.0)) == ["i2"]
+
+
+def test_what_is_shared_counts_once() -> None:
+    store = make_store(pulls=1)
+    # 2 GB at 2.8 on disk and 1 while they come; then 1 GB more at each
+    assert pulls(begin(store, room=12 * GB)) == ["i0"]
+    bring(store, "i0")
+    store.measured(HERE, 6 * GB, 1.0)
+    assert pulls(store.decide(1.0)) == ["i1"]
+
+
+def test_no_more_comes_than_the_disk_has_room_for() -> None:
+    store = make_store(pulls=4)
+    assert pulls(begin(store, room=12 * GB)) == ["i0", "i1"]
+
+
+def test_an_image_goes_once_its_instances_are_over_and_nobody_uses_it() -> None:
+    store = make_store(2)
+    begin(store)
+    bring(store, "i0", "i1")
+    store.pin(HERE, "i0")
+    store.instance_over("i0-instance")
+    assert store.decide(1.0) == []
+    store.unpin(HERE, "i0")
+    assert store.decide(1.0) == [Evict(HERE, "i0")]
+    assert store.place("i0", {HERE: 1}) is None
+    store.evicted(HERE, "i0", gone=True)
+    assert Measure(HERE) in store.decide(1.0)
+
+
+def test_an_image_that_the_run_did_not_pull_never_goes() -> None:
+    store = make_store(1)
+    store.nodes[HERE].resident.add("i0")
+    store.instance_over("i0-instance")
+    assert store.decide(0.0) == []
+
+
+def test_where_they_may_stay_they_go_only_for_room() -> None:
+    store = make_store(3, keep=None, pulls=1)
+    begin(store, room=100 * GB)
+    bring(store, "i0")
+    store.instance_over("i0-instance")
+    store.measured(HERE, 50 * GB, 1.0)
+    assert store.decide(1.0) == [Pull(HERE, "i1")]
+    bring(store, "i1")
+    store.measured(HERE, 1 * GB, 1.0)
+    assert store.decide(1.0) == [Evict(HERE, "i0")]
+
+
+def test_a_quota_is_kept_and_asked_for_again_when_it_is_spent() -> None:
+    store = make_store()
+    assert pulls(begin(store, quota=Quota(100, 1, 21600))) == ["i0"]
+    bring(store, "i0")
+    assert store.decide(10.0) == []
+    hold = store.hold(10.0)
+    assert hold is not None
+    assert "hub" in hold.text
+    assert AskQuota(HERE, "hub") in store.decide(130.0)
+    store.told_quota(HERE, "hub", Quota(100, 50, 21600), 131.0)
+    assert pulls(store.decide(131.0)) == ["i1", "i2"]
+    assert store.hold(131.0) is None
+
+
+def test_a_registry_that_is_away_is_tried_again_later_and_one_at_a_time() -> None:
+    store = make_store()
+    begin(store)
+    for name in ("i0", "i1"):
+        store.pull_failed(HERE, name, PullFailure(PullProblem.AWAY, "refused"), 1.0)
+    assert pulls(store.decide(2.0)) == []
+    hold = store.hold(2.0)
+    assert hold is not None
+    assert hold.until == 6.0
+    assert "away" in hold.text
+    assert pulls(store.decide(6.0)) == ["i2"]
+    bring(store, "i2", now=7.0)
+    assert pulls(store.decide(7.0)) == ["i0", "i1"]
+
+
+def test_what_the_registry_asks_to_wait_is_waited() -> None:
+    store = make_store()
+    begin(store)
+    failure = PullFailure(PullProblem.QUOTA, "toomanyrequests", retry_after_s=60.0)
+    store.pull_failed(HERE, "i0", failure, 1.0)
+    store.pull_failed(HERE, "i1", failure, 1.0)
+    assert pulls(store.decide(60.0)) == []
+    assert pulls(store.decide(61.0)) == ["i0"]
+    assert pulls(store.decide(62.0)) == []
+
+
+def test_an_image_that_can_not_be_had_is_let_through_to_say_so() -> None:
+    store = make_store()
+    begin(store)
+    store.pull_failed(HERE, "i0", PullFailure(PullProblem.REFUSED, "no such image"), 1.0)
+    assert store.place("i0", {HERE: 1}) == HERE
+    assert pulls(store.decide(1.0)) == ["i2"]
+
+
+def test_an_image_that_fails_while_others_come_is_to_blame_itself() -> None:
+    store = make_store(9, pulls=1)
+    now, came = 1.0, []
+    begin(store)
+    for _ in range(40):
+        for name in list(store.nodes[HERE].pulling):
+            if name == "i0":
+                store.pull_failed(HERE, name, PullFailure(PullProblem.AWAY, "500"), now)
+            else:
+                bring(store, name, now=now)
+                came.append(name)
+        now += 400.0
+        store.measured(HERE, 100 * GB, now)
+        store.decide(now)
+    assert "i0" in store.refused
+    assert set(came) == {f"i{n}" for n in range(1, 9)}
+
+
+def test_under_the_reserve_nothing_starts_and_what_waits_longest_goes() -> None:
+    store = make_store(3, pulls=3)
+    begin(store)
+    bring(store, "i0", "i1", "i2")
+    store.measured(HERE, -GB, 2.0)
+    assert store.place("i0", {HERE: 1}) is None
+    assert store.hold(2.0) is not None
+    assert store.decide(2.0) == [Evict(HERE, "i2")]
+    store.evicted(HERE, "i2", gone=True)
+    store.measured(HERE, GB, 3.0)
+    assert store.place("i0", {HERE: 1}) == HERE
+
+
+def test_it_is_said_which_image_can_come_nowhere() -> None:
+    store = make_store(1)
+    assert pulls(begin(store, room=GB)) == []
+    assert store.lacks_room(1.0) == "i0"
