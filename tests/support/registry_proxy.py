@@ -39,6 +39,8 @@ class RegistryProxy:
         """Bytes of a layer, after which it hangs up, each time."""
         self.stalls_after: int | None = None
         """Bytes of a layer, after which nothing more comes, and the connection stays."""
+        self.hangs = False
+        """It takes what it is asked, and does not answer."""
         self.answers: int | None = None
         """An HTTP status that it gives to whatever it is asked, such as 503."""
         self._pulls: list[float] = []
@@ -158,6 +160,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         proxy = self.server.proxy
         proxy.asked.append(f"{self.command} {self.path}")
+        while proxy.hangs and not self._is_gone():
+            time.sleep(0.02)
         if proxy.answers is not None:
             self._refuse(proxy.answers, "UNAVAILABLE", "told to say so", {})
             return
@@ -178,7 +182,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass_on(self, more: dict[str, str]) -> None:
         upstream = http.client.HTTPConnection(self.server.proxy.target, timeout=60)
         with contextlib.closing(upstream):
-            carried = {n: self.headers[n] for n in ("Accept", "Range") if n in self.headers}
+            # engines send several of Accept, in any order
+            given = {name: self.headers.get_all(name, []) for name in ("Accept", "Range")}
+            carried = {name: ", ".join(values) for name, values in given.items() if values}
             upstream.request(self.command, self.path, headers=carried)
             answer = upstream.getresponse()
             self.send_response(answer.status)

@@ -48,8 +48,7 @@ class SmallEngine:
 
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(docker.errors.DockerException, OSError):
-            for container in self.client().containers.list(all=True):
-                container.remove(force=True)
+            self._remove_all()
         self._end(signal.SIGTERM)
         self._kill_leftovers()
         self._unmount()
@@ -108,6 +107,13 @@ class SmallEngine:
     def kill(self) -> None:
         """kill -9 of it and of its containerd; containers that run go on."""
         self._end(signal.SIGKILL)
+
+    def _remove_all(self) -> None:
+        """Containers, and networks, which would stay on this host."""
+        with contextlib.closing(self.client()) as client:
+            for container in client.containers.list(all=True):
+                container.remove(force=True)
+            client.networks.prune()
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is None:
