@@ -163,7 +163,8 @@ class _Handler(BaseHTTPRequestHandler):
         while proxy.hangs and not self._is_gone():
             time.sleep(0.02)
         if proxy.answers is not None:
-            self._refuse(proxy.answers, "UNAVAILABLE", "told to say so", {})
+            code = "TOOMANYREQUESTS" if proxy.answers == 429 else "UNAVAILABLE"
+            self._refuse(proxy.answers, code, "told to say so", {})
             return
         limits: dict[str, str] = {}
         if "/manifests/" in self.path:

@@ -18,6 +18,7 @@ from orchestrator.backends.docker.bring import ensure_image
 from orchestrator.backends.docker.engine import (
     ENGINE_ERRORS,
     connect_for_harness,
+    error_words,
     labels,
     ran_out_of_memory,
 )
@@ -28,7 +29,6 @@ from orchestrator.errors import (
     ImageUnavailable,
     InfraError,
     PrerequisiteError,
-    one_line,
 )
 from orchestrator.paths import harness_model_name, working_folder
 from orchestrator.types import FailureKind, GradeResult
@@ -62,7 +62,7 @@ def grade_in_docker(request: GradeRequest) -> GradeResult:
     except InfraError as problem:
         error = problem
     except ENGINE_ERRORS as problem:  # of the harness's own clean-up, say
-        error = HarnessUnavailable(f"{instance.instance_id}: {one_line(problem)}")
+        error = HarnessUnavailable(f"{instance.instance_id}: {error_words(problem)}")
     result = grade_result(request, started_at, files, phases_s, error)
     return _naming_memory(request, result) if out_of_memory else result
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import docker.utils
 
+from orchestrator.backends.docker.engine import USER_IDS, with_cure
 from orchestrator.errors import one_line
 from orchestrator.images.pulls import PullFailure, PullProblem
 
@@ -24,19 +25,10 @@ class _Sign:
     problem: PullProblem
     words: str
     """A regular expression, for lower case."""
-    cure: str = ""
-    """Told before the engine's own words."""
 
 
 _SIGNS = (
-    _Sign(
-        PullProblem.REFUSED,
-        r"lchown .*(invalid argument|operation not permitted)|insufficient uids"
-        r"|not be enough ids available|can ?not be mapped to a host id",
-        "files in its layers belong to user ids above those that this engine has. Give its user "
-        "more of them in /etc/subuid and /etc/subgid (`USER:100000:10000000`) and restart it "
-        "(Podman: `podman system migrate`), or use an engine that runs as root.",
-    ),
+    _Sign(PullProblem.REFUSED, USER_IDS),
     _Sign(PullProblem.NO_ROOM, r"no space left on device|disk quota exceeded|not enough space"),
     _Sign(
         PullProblem.ENGINE,
@@ -96,9 +88,8 @@ def pull_failure(words: str, image: str, status: int | None = None) -> PullFailu
     said = _without_name(words, image).lower()
     by_status = _OF_STATUS.get(status or 0, _UNKNOWN)
     sign = next((sign for sign in _SIGNS if re.search(sign.words, said)), by_status)
-    shown = one_line(_SECRET.sub(r"\1", words), 200 if sign.cure else 300)
-    detail = f"{image}: {sign.cure} ({shown})" if sign.cure else f"{image}: {shown}"
-    return PullFailure(sign.problem, detail, _retry_after_s(words))
+    shown = with_cure(one_line(_SECRET.sub(r"\1", words)))
+    return PullFailure(sign.problem, f"{image}: {shown}", _retry_after_s(words))
 
 
 def _without_name(words: str, image: str) -> str:

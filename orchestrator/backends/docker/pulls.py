@@ -53,7 +53,8 @@ def pull_image(
         )
     except ENGINE_ERRORS as error:
         failure = _failure(error, name)
-        if failure.problem not in OF_THE_HOST:  # no registry was asked
+        is_name = isinstance(error, docker.errors.APIError) and error.status_code == 400
+        if not is_name and failure.problem not in OF_THE_HOST:  # no registry was asked
             failure = PullFailure(PullProblem.ENGINE, failure.detail)
         raise PullFailed(failure) from error
 
