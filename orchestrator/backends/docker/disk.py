@@ -95,7 +95,7 @@ def _ask_container(client: docker.DockerClient, platform: str) -> int | None:
             client.images.load(image_archive(program, platform, image))
             container = _create(api, image, platform)
         written = read_container(api, container, time.monotonic() + TIMEOUT_S)
-    except docker.errors.APIError as error:
+    except docker.errors.DockerException as error:
         if FULL in str(error):
             return 0
         raise

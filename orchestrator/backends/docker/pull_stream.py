@@ -54,7 +54,8 @@ class Progress:
         status, layer = str(line.get("status", "")), str(line.get("id", ""))
         if status.startswith("Digest: "):
             self.digest = status.removeprefix("Digest: ").strip()
-        detail = line.get("progressDetail") or {}
+        detail = line.get("progressDetail")
+        detail = detail if isinstance(detail, dict) else {}
         now = (status, detail.get("current"))
         is_new = self._known.get(layer) != now
         self._known[layer] = now
@@ -63,13 +64,17 @@ class Progress:
         return is_new
 
     def _count(self, layer: str, status: str, detail: Mapping[str, Any]) -> None:
-        current, total = int(detail.get("current") or 0), int(detail.get("total") or 0)
+        current, total = _number(detail.get("current")), _number(detail.get("total"))
         size = self._sizes[layer] = max(total, self._sizes.get(layer, 0))
         # one that broke off goes on where it was, and its total is then of what is left
         done = {"Downloading": size - total + current if total else current}
         done |= dict.fromkeys(("Download complete", "Verifying Checksum", "Pull complete"), size)
         done["Extracting"] = size  # of a layer that came between two lines, the first that tells
         self._bytes[layer] = max(self._bytes.get(layer, 0), done.get(status, 0))
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 class EnginePull:
@@ -117,10 +122,10 @@ class EnginePull:
                 return
             if isinstance(line, Exception):
                 raise line
-            if line is not None and "error" in line:
-                raise docker.errors.DockerException(str(line["error"]))
-            if line is not None and progress.take(line):
-                changed_at = now
+            if isinstance(line, dict):
+                if "error" in line:
+                    raise docker.errors.DockerException(str(line["error"]))
+                changed_at = now if progress.take(line) else changed_at
             if now - changed_at > timeout_s:
                 raise Stalled
             if now - shown_at >= SHOWN_EVERY_S:
@@ -132,8 +137,10 @@ class EnginePull:
         try:
             for line in self._report():
                 self._lines.put(line)
-        except (*ENGINE_ERRORS, ValueError) as error:
+        except ENGINE_ERRORS as error:
             self._lines.put(error)
+        except ValueError:
+            self._lines.put(ConnectionResetError("its report was cut off"))
         else:
             self._lines.put(_END)
 
@@ -152,5 +159,5 @@ class EnginePull:
                         return
                     *lines, rest = (rest + data).split(b"\n")
                     yield from (json.loads(line) for line in lines if line.strip())
-                if rest.strip():
+                if rest.strip():  # what no line feed ends was cut off, or is still whole
                     yield json.loads(rest)
