@@ -58,6 +58,11 @@ class Assignment:
     emulated: bool = False
     """Its sandbox's platform is none of the host's own (`Host.emulated`): every program in it runs
     slower."""
+    node: str = ""
+    """Where it is done: a host's name in a Ray cluster; empty for any, or for the only one."""
+    image_is_here: bool = False
+    """The driver has seen the image there. Where it is gone meanwhile, the driver brings it again;
+    otherwise who needs it brings it."""
 
     @property
     def tests_limit_s(self) -> int:

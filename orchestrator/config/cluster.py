@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -117,10 +117,6 @@ class Cluster(Section):
     grading: Grading = Grading()
     images: Images = Images()
     gateway: GatewayAddress = GatewayAddress()
-
-    def with_images(self, keep: bool) -> Self:
-        """The same, where it is decided whether images stay."""
-        return self.model_copy(update={"images": self.images.model_copy(update={"keep": keep})})
 
     @field_validator("workers")
     @classmethod

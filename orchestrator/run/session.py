@@ -17,6 +17,8 @@ from rich.console import Console
 
 from orchestrator.agents import AgentKind, load_agent_kind
 from orchestrator.backends import choose_host, find_backend
+from orchestrator.backends.imageless import NeedsNoImages
+from orchestrator.backends.images import is_built_here
 from orchestrator.config import RunConfig, RunRequest, load_config, load_run_config
 from orchestrator.config.address import require_address
 from orchestrator.config.changes import change
@@ -33,11 +35,15 @@ from orchestrator.driver.files import (
     rewrite_predictions,
 )
 from orchestrator.driver.gateway_listener import GatewayListener
+from orchestrator.driver.image_disk import ImageDisk
+from orchestrator.driver.images import ImageKeeper, ImageNeeds
 from orchestrator.driver.loop import Driver, RequestBuilder
 from orchestrator.driver.plan import Plan, make_plan
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.driver.stop import StopSignal, stop_on_signals
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED, ConfigError
+from orchestrator.images.names import registry_of
+from orchestrator.images.sizes import find_sizes
 from orchestrator.journal import Journal, RunState
 from orchestrator.paths import RunPaths
 from orchestrator.plugins import BACKENDS
@@ -62,6 +68,7 @@ from orchestrator.run.preflight import (
     Checked,
     check_prerequisites,
     count_missing_images,
+    find_missing_images,
     free_for_images_gb,
     memory_here,
     require_task_folders,
@@ -222,7 +229,7 @@ def _clean_up_and_check(
     if journal is not None:
         with waiting(console, "removing images that earlier sessions left"):
             free_gb = free_for_images_gb(host, paths.root)
-            evict_left_images(config, dataset.instances, journal, host, free_gb)
+            evict_left_images(config, dataset.instances, journal, plan, host, free_gb)
     with waiting(console, "checking what the run needs"):
         checked = check_prerequisites(config, host, plan, agent, paths.root)
         if plan.is_empty:
@@ -256,13 +263,11 @@ def _run_plan(
     signals are counted and end nothing by themselves.
     """
     paths, plan, checked = session.paths, session.plan, session.checked
-    missing = count_missing_images(session.dataset.instances, plan, checked.host)
-    free_gb = free_for_images_gb(checked.host, paths.root)
-    capacity = make_capacity(session.config, plan, checked.host, memory_here(), missing, free_gb)
-    config = session.config.model_copy(
-        update={"cluster": session.config.cluster.with_images(capacity.images.keep)}
-    )
-    session, slots = replace(session, config=config), capacity.slots.count
+    missing = find_missing_images(session.dataset.instances, checked.host)
+    to_get = count_missing_images(session.dataset.instances, plan, missing)
+    free_gb, config = free_for_images_gb(checked.host, paths.root), session.config
+    capacity = make_capacity(config, plan, checked.host, memory_here(), to_get, free_gb)
+    slots = capacity.slots.count
     announce(config, plan, capacity, checked.host, paths, console)
     changed = (
         *session.lock.serving_warnings(checked.serving),
@@ -277,7 +282,8 @@ def _run_plan(
         with start_services(
             config, session.dataset, paths, slots, checked.key, agent, console
         ) as services:
-            driver = make_driver(session, services, slots, stop)
+            images = make_image_keeper(session, services, missing)
+            driver = make_driver(session, services, slots, stop, images)
             view = View.of(session.journal.state(), time.monotonic())
             until_reported.enter_context(stop_on_signals(stop))
             with make_display(console, view) as display:
@@ -292,7 +298,35 @@ def _run_plan(
     session.journal.end_session()
 
 
-def make_driver(session: Session, services: Services, slots: int, stop: StopSignal) -> Driver:
+def make_image_keeper(
+    session: Session, services: Services, missing: frozenset[str]
+) -> ImageKeeper | None:
+    """None where the sandboxes need no images; `missing` are not on this host."""
+    cluster, host = session.config.cluster, session.checked.host
+    instances, backend = session.dataset.instances, find_backend(host.kind)
+    if isinstance(backend, NeedsNoImages):
+        return None
+    pulled = [instance for instance in instances if not is_built_here(instance)]
+    sizes = find_sizes(pulled, cluster.images, host.platform, backend.registry_login)
+    mirror = cluster.images.mirror
+    return ImageKeeper(
+        ImageNeeds(instances, sizes, lambda image: mirror or registry_of(image), missing),
+        session.plan,
+        cluster,
+        host,
+        ImageDisk.of(cluster, host, session.paths.root),
+        services.executor,
+        session.journal,
+    )
+
+
+def make_driver(
+    session: Session,
+    services: Services,
+    slots: int,
+    stop: StopSignal,
+    images: ImageKeeper | None = None,
+) -> Driver:
     """The driver, with its scheduler, and with a listener where there is a gateway."""
     config, gateway, listener = session.config, services.gateway, None
     host = session.checked.host
@@ -315,7 +349,9 @@ def make_driver(session: Session, services: Services, slots: int, stop: StopSign
             gateway, session.journal, scheduler, admission, endpoint.max_outage_s
         )
     clean = partial(clean_attempt, session.paths, host.kind)
-    return Driver(requests, services.executor, scheduler, session.journal, stop, listener, clean)
+    return Driver(
+        requests, services.executor, scheduler, session.journal, stop, listener, clean, images
+    )
 
 
 def _require_new(paths: RunPaths) -> None:

@@ -16,10 +16,14 @@ from orchestrator.worker.agent_run import AgentRun
 from orchestrator.worker.backend import backend_of
 from orchestrator.worker.failures import summary_of, unforeseen
 from orchestrator.worker.harvest import inspect_repository
-from orchestrator.worker.images import announce_pull
-from orchestrator.worker.messages import Progress, PullBegins, RolloutRequest
+from orchestrator.worker.images import is_gone
+from orchestrator.worker.messages import ImageGone, Progress, RolloutRequest
 
 ShouldStop = Callable[[], bool]
+
+
+class _ImageIsGone(Exception):
+    """The driver brings it again, and starts the rollout anew."""
 
 
 @dataclass
@@ -42,14 +46,18 @@ class _Account:
 
 def roll_out(
     request: RolloutRequest, should_stop: ShouldStop = lambda: False
-) -> Iterator[Progress | PullBegins | RolloutResult]:
-    """Run one rollout; yields progress now and then, and as its last value the result.
+) -> Iterator[Progress | ImageGone | RolloutResult]:
+    """Run one rollout; yields progress now and then, and as its last value the result, or that
+    its image is gone.
 
     Never raises: what the world does, the agent, or a bug of ours, is in the result.
     """
     started_at, account = time.time(), _Account()
     try:
         yield from _with_agent(request, account, should_stop)
+    except _ImageIsGone:
+        yield ImageGone(request.key)
+        return
     except InfraError as error:
         result = _failed(request, account, error, {})
     except Exception as error:  # noqa: BLE001 - the boundary of the worker: it ends as a failure
@@ -77,7 +85,7 @@ def _failed(
 
 def _with_agent(
     request: RolloutRequest, account: _Account, should_stop: ShouldStop
-) -> Iterator[Progress | PullBegins]:
+) -> Iterator[Progress]:
     """Make the agent before the sandbox, so that what it needs starts meanwhile."""
     yield Progress(request.key, "image")
     with _agent_errors_as_crashes():
@@ -96,11 +104,12 @@ def _in_sandbox(
     mounts: tuple[str, ...],
     account: _Account,
     should_stop: ShouldStop,
-) -> Iterator[Progress | PullBegins]:
+) -> Iterator[Progress]:
     assignment = request.assignment
     with account.phase("image"):
         backend = backend_of(assignment)
-        yield from announce_pull(assignment)
+        if is_gone(backend, assignment):
+            raise _ImageIsGone
         backend.bring_image(assignment.instance, assignment.config.cluster)
     yield Progress(request.key, "sandbox")
     with account.phase("sandbox"):

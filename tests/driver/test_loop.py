@@ -12,13 +12,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from orchestrator.driver.evictions import AT_ONCE
 from support.fake_executor import FakeExecutor, ends, fails, solves
 from support.specs import PROCESSES
 
 from orchestrator.agents import load_agent_kind
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
-from orchestrator.driver.evictions import AT_ONCE
 from orchestrator.driver.executor import Event, ModelStatus, Notice, Remark
 from orchestrator.driver.files import read_patch
 from orchestrator.driver.gateway_listener import GatewayListener
