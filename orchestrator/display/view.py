@@ -45,7 +45,7 @@ class View:
     """Why nothing is admitted, or that a stop was asked for."""
     model: str = ""
     """How the model serves just now."""
-    images: ImageStatus = ImageStatus()
+    images: ImageStatus = field(default_factory=ImageStatus)
     """How the images come just now."""
     _rolled_out_at_start: int = 0
 

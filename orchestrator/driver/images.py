@@ -331,13 +331,16 @@ class ImageKeeper:
         """Which image has no room anywhere, as far as this run goes; empty while something may
         change."""
         store, nodes = self._store, list(self._store.nodes.values())
-        if any(node.measuring for node in nodes):
+        if not nodes or any(node.measuring for node in nodes):
             return self._lack
         image = store.lacks_room(now)
         if not image:
             return ""
         sizes, budget = self._needs.sizes, store.settings.budget
         left, cost = max((n.left(sizes, budget), n.cost(image, sizes)) for n in nodes)
+        full = [node.waits[""].why for node in nodes if "" in node.waits]
+        if cost <= left and full:
+            return f"{image} finds no room, says the engine ({full[0]})"
         limit = f"{self._disk.reserve_gb:g} GB of reserve (cluster.images.reserve_gb)"
         if budget is not None:
             limit += f", within {budget / GB:g} GB in all (cluster.images.budget_gb)"

@@ -54,9 +54,11 @@ _STREAMING: dict[str, Any] = {
     "_generator_backpressure_num_objects": 1,
 }
 """A worker goes on when the driver has taken what it said last."""
+_ROLLOUT = {"num_cpus": 0, "resources": {ROLLOUT_SLOT: 1}, "max_retries": 0, **_STREAMING}
+_GRADER = {"num_cpus": 0, "resources": {GRADE_SLOT: 1}}
+_IMAGE_ACTOR = {"num_cpus": 0, "max_concurrency": 16}
+"""So many things it does at once; more wait."""
 STOP_POLL_S = 1.0
-IMAGE_THREADS = 16
-"""What a node's actor does with images at once; more waits."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +86,8 @@ class RayExecutor:
             self._connection = start_local(rollout_slots, grade_slots)
         else:
             self._connection = join(address)
-        self._rollout = ray.remote(_rollout_task).options(
-            num_cpus=0, resources={ROLLOUT_SLOT: 1}, max_retries=0, **_STREAMING
-        )
-        self._grader = ray.remote(_Grader).options(num_cpus=0, resources={GRADE_SLOT: 1})
-        self._image_actor = ray.remote(_ImageActor).options(
-            num_cpus=0, max_concurrency=IMAGE_THREADS
-        )
+        self._rollout = ray.remote(_rollout_task)
+        self._grader, self._image_actor = ray.remote(_Grader), ray.remote(_ImageActor)
         self._idle_graders: dict[str, list[Any]] = defaultdict(list)
         """By node."""
         self._image_actors: dict[str, Any] = {}
@@ -107,17 +104,16 @@ class RayExecutor:
         return self._local_slots or tuple(NodeSlots(*offer) for offer in slots_by_host())
 
     def submit_rollout(self, request: RolloutRequest) -> None:
-        self._submit(
-            request,
-            request.assignment.node,
-            lambda there: (self._rollout.options(**there).remote(request), None),
-        )
+        def start(there: dict[str, Any]) -> tuple[Any, Any]:
+            return self._rollout.options(**_ROLLOUT, **there).remote(request), None
+
+        self._submit(request, request.assignment.node, start)
 
     def submit_grade(self, request: GradeRequest) -> None:
         idle = self._idle_graders[request.assignment.node]
 
         def start(there: dict[str, Any]) -> tuple[Any, Any]:
-            grader = idle.pop() if idle else self._grader.options(**there).remote()
+            grader = idle.pop() if idle else self._grader.options(**_GRADER, **there).remote()
             return grader.grade.options(**_STREAMING).remote(request), grader
 
         self._submit(request, request.assignment.node, start)
@@ -125,7 +121,7 @@ class RayExecutor:
     def submit_image_work(self, request: ImageRequest) -> None:
         def start(there: dict[str, Any]) -> tuple[Any, Any]:
             if request.node not in self._image_actors:
-                actor = self._image_actor.options(**there).remote()
+                actor = self._image_actor.options(**_IMAGE_ACTOR, **there).remote()
                 self._image_actors[request.node] = actor
             actor = self._image_actors[request.node]
             return actor.do.options(**_STREAMING).remote(request), None

@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.backends import GradeRequest
 from orchestrator.driver.executor import Event, NodeSlots
+from orchestrator.images.pulls import PullProblem
 from orchestrator.types import (
     Failure,
     FailureKind,
@@ -21,6 +22,7 @@ from orchestrator.types import (
     RolloutResult,
     patch_sha256,
 )
+from orchestrator.worker.images import nothing_came_of
 from orchestrator.worker.messages import ImageEvent, ImageGone, ImageRequest, RolloutRequest
 from support.fake_images import FakeImages
 
@@ -83,7 +85,9 @@ class FakeExecutor:
         self._grading.append(request)
 
     def submit_image_work(self, request: ImageRequest) -> None:
-        self._image_events += self.images[request.node].do(request)
+        images = self.images.get(request.node)
+        gone = nothing_came_of(request, PullProblem.ENGINE, "a worker died")
+        self._image_events += images.do(request) if images else [gone]
 
     def poll(self, timeout_s: float) -> list[Event]:
         events: list[Event] = [*self._image_events]

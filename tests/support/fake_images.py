@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from orchestrator.images.pulls import PullFailure, Quota
+from orchestrator.images.pulls import PullFailure, PullProblem, Quota
 from orchestrator.worker.messages import (
     Eviction,
     EvictionRequest,
@@ -28,7 +28,7 @@ IMAGE_GB = 1.0
 
 @dataclass
 class FakeImages:
-    """All that is asked for is there one turn later; `holding` keeps pulls under way."""
+    """What is asked for is there one turn later, if it fits; `holding` keeps pulls under way."""
 
     disk_gb: float = 100.0
     present: set[str] = field(default_factory=set)
@@ -93,6 +93,8 @@ class FakeImages:
         name = request.image.name
         if failures := self.failures.get(name):
             return PullEnded(request.image, failures.pop(0))
+        if self.free_gb < IMAGE_GB:
+            return PullEnded(request.image, PullFailure(PullProblem.NO_ROOM, "no space left"))
         was_there = name in self.present
         self.present.add(name)
         self.most_gb = max(self.most_gb, IMAGE_GB * len(self.present))

@@ -30,14 +30,13 @@ from orchestrator.backends.docker.images import (
     evict_image,
     find_image,
     find_images,
-    is_built_here,
     names_of,
 )
 from orchestrator.backends.docker.programs import path_advice
 from orchestrator.backends.docker.pulls import pull_image
 from orchestrator.backends.docker.sandbox import DockerSandbox
 from orchestrator.backends.host import Host, NamedEngineAway
-from orchestrator.backends.images import PullStep
+from orchestrator.backends.images import PullStep, is_built_here
 from orchestrator.config.cluster import Cluster, SandboxSettings
 from orchestrator.errors import PrerequisiteError, SandboxUnavailable
 from orchestrator.images.pulls import PullFailed, PullFailure, PullProblem
