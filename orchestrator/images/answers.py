@@ -97,10 +97,9 @@ class Connections:
                 return response
             if method not in ("GET", "HEAD"):
                 break
-            there = urljoin(url, location)
-            scheme = urlsplit(there).scheme
-            if scheme not in ("http", "https") or (url.startswith("https:") and scheme == "http"):
-                fail(f"{host_of(url)} leads to {one_line(there, 100)}, which is not followed")
+            there = absolute_url(location, url)
+            if url.startswith("https:") and there.startswith("http:"):
+                fail(f"{host_of(url)} leads to {one_line(there, 100)}, which has no TLS")
             if origin_of(there) != origin_of(url):
                 headers = {k: v for k, v in headers.items() if k.lower() not in NOT_SENT_ON}
             url = there
@@ -170,6 +169,20 @@ def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
 
 def fail(what: str, problem: PullProblem = PullProblem.AWAY) -> NoReturn:
     raise PullFailed(PullFailure(problem, one_line(what)))
+
+
+def absolute_url(place: str, base: str) -> str:
+    """A place that a server names, as a whole URL. Raises PullFailed where it is none for HTTP."""
+    try:
+        url = urljoin(base, place)
+        parts = urlsplit(url)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one:
+        asked = f"{host_of(base)} names" if base else "the registry names"
+        fail(f"{asked} a place that is no URL: {place[:100]!r}")
+    return url
 
 
 def origin_of(url: str) -> str:

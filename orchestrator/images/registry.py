@@ -18,13 +18,13 @@ import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
 
 from orchestrator.images.answers import (
     Answer,
     Connections,
     Content,
     NoTls,
+    absolute_url,
     fail,
     failure_of,
     read_answer,
@@ -126,7 +126,7 @@ class Registry:
         """An answer, whatever its status, with its body to come. A path may be a whole URL, as
         registries name places for uploads; one of another host is shown no login."""
         base = self._find_base()
-        url = urljoin(base, path)
+        url = absolute_url(path, base)
         is_own = url.startswith(f"{base}/")
         for is_last in (False, True):
             shown = self._login.headers(url, scope) if is_own else {}

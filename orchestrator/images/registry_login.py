@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from orchestrator.images.answers import Answer, Connections, fail, failure_of, host_of
+from orchestrator.images.answers import Answer, Connections, absolute_url, fail, failure_of, host_of
 from orchestrator.images.pulls import PullFailed, PullProblem
 from orchestrator.network.proxies import is_this_host
 
@@ -102,20 +102,18 @@ class RegistryLogin:
     def _fetch_token(self, challenge: Challenge, scope: str) -> tuple[str, float]:
         if "registrytoken" in self._login:
             return self._login["registrytoken"], float("inf")
-        if urlsplit(challenge.realm).scheme not in ("http", "https"):
-            fail(f"the registry names no place that gives tokens ({challenge.realm!r})")
+        realm = absolute_url(challenge.realm, "")
         service = {"service": challenge.service} if challenge.service else {}
         if "identitytoken" in self._login:
-            answer = self._exchange(challenge.realm, {**service, "scope": scope})
+            answer = self._exchange(realm, {**service, "scope": scope})
         else:
             # several scopes are a parameter each, and in a form one list
             query = {**service, "scope": scope.split(), "client_id": CLIENT_ID}
-            joint = "&" if "?" in challenge.realm else "?"
-            url = f"{challenge.realm}{joint}{urlencode(query, doseq=True)}"
-            answer = self._connections.ask("GET", url, self._basic(challenge.realm))
+            url = f"{realm}{'&' if '?' in realm else '?'}{urlencode(query, doseq=True)}"
+            answer = self._connections.ask("GET", url, self._basic(realm))
         if answer.status != 200:
-            raise PullFailed(failure_of(answer, host_of(challenge.realm)))
-        return self._read_token(answer, host_of(challenge.realm))
+            raise PullFailed(failure_of(answer, host_of(realm)))
+        return self._read_token(answer, host_of(realm))
 
     def _exchange(self, realm: str, asked: Mapping[str, str]) -> Answer:
         _require_secrecy(realm)

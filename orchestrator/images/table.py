@@ -17,7 +17,7 @@ Measured by others:
 
 Modelled by us: every figure below, from those and from what the histories and packages of these
 repositories weigh; all are compressed bytes. They sum up to 157 GiB for Verified, which is 17 %
-under Epoch's figure and above LogicStar's, and to 94 GiB for Lite, of which nobody has published
+under Epoch's figure and above LogicStar's, and to 98 GiB for Lite, of which nobody has published
 one. A single image may well be off by half.
 """
 
