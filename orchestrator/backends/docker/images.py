@@ -13,11 +13,12 @@ import docker.errors
 import docker.utils
 
 from orchestrator.backends.docker.builds import BUILDX, Build, build_image
-from orchestrator.backends.docker.credentials import find_login, registry_of
+from orchestrator.backends.docker.credentials import find_login
 from orchestrator.backends.docker.engine import ENGINE_ERRORS, error_words
-from orchestrator.backends.host import same_platform
 from orchestrator.config.cluster import Images
 from orchestrator.errors import ImageUnavailable, PrerequisiteError
+from orchestrator.images.names import registry_of
+from orchestrator.images.platforms import same_platform
 from orchestrator.types import Instance
 
 
