@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from orchestrator.images.answers import fail, failure_of, read_answer, read_chunks
 from orchestrator.images.layers import Layer
 from orchestrator.images.manifests import ACCEPTED, Manifest, platform_name
 from orchestrator.images.names import ImageName, parse_name
 from orchestrator.images.platforms import same_platform
 from orchestrator.images.pulls import PullFailed, PullProblem
 from orchestrator.images.registry import Registry
+from orchestrator.images.registry_answers import fail, failure_of, read_answer, read_chunks
 
 MAX_CONFIG = 4 << 20
 """Bytes of an image's settings."""

@@ -16,12 +16,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from orchestrator.images.answers import Connections, fail, failure_of
 from orchestrator.images.layers import ImageSize
 from orchestrator.images.manifests import is_digest, platform_name, read_layer
 from orchestrator.images.names import ImageName
 from orchestrator.images.platforms import choose_platform
 from orchestrator.images.pulls import PullFailed, PullProblem
+from orchestrator.images.registry_answers import Connections, fail, failure_of
 
 WEB = "https://hub.docker.com"
 

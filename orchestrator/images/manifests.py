@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.config.image_names import DIGEST
-from orchestrator.images.answers import fail
 from orchestrator.images.layers import ImageSize, Layer
 from orchestrator.images.platforms import choose_platform
 from orchestrator.images.pulls import PullProblem
+from orchestrator.images.registry_answers import fail
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"

@@ -19,20 +19,20 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.images.answers import (
-    Answer,
+from orchestrator.images.layers import ImageSize
+from orchestrator.images.manifests import ACCEPTED, Index, Manifest, is_digest, parse_manifest
+from orchestrator.images.names import HUB, ImageName
+from orchestrator.images.pulls import PullFailed, Quota
+from orchestrator.images.registry_answers import (
     Connections,
     Content,
     NoTls,
+    RegistryAnswer,
     absolute_url,
     fail,
     failure_of,
     read_answer,
 )
-from orchestrator.images.layers import ImageSize
-from orchestrator.images.manifests import ACCEPTED, Index, Manifest, is_digest, parse_manifest
-from orchestrator.images.names import HUB, ImageName
-from orchestrator.images.pulls import PullFailed, Quota
 from orchestrator.images.registry_login import RegistryLogin
 from orchestrator.network.problems import wants_https
 from orchestrator.network.proxies import is_this_host
@@ -62,11 +62,10 @@ class Registry:
         self,
         host: str,
         login: Mapping[str, Any] | None = None,
-        connections: Connections | None = None,
     ) -> None:
         """`login` is as Docker's engine takes it."""
         self.host = host
-        self._connections = connections or Connections()
+        self._connections = Connections()
         self._login = RegistryLogin(self._connections, login or {})
         self._lock = threading.Lock()
         self._base = ""
@@ -147,7 +146,7 @@ class Registry:
         headers: Mapping[str, str],
         content: Content = None,
         none: Collection[int] = (),
-    ) -> Answer:
+    ) -> RegistryAnswer:
         """A whole answer. Raises PullFailed for one that refuses, but for the statuses `none`."""
         with self.open(method, path, scope, headers, content) as response:
             answer = read_answer(response)
@@ -178,7 +177,7 @@ class Registry:
     def _try_schemes(self, host: str) -> str:
         name = re.sub(r":\d+\Z", "", host).strip("[]")
         if is_this_host(name):
-            answer: Answer | None = None
+            answer: RegistryAnswer | None = None
             with contextlib.suppress(PullFailed):
                 answer = self._connections.ask("GET", f"http://{host}/v2/", {})
             said = answer.body.decode("utf-8", "replace") if answer else ""

@@ -17,8 +17,15 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from orchestrator.images.answers import Answer, Connections, absolute_url, fail, failure_of, host_of
 from orchestrator.images.pulls import PullFailed, PullProblem
+from orchestrator.images.registry_answers import (
+    Connections,
+    RegistryAnswer,
+    absolute_url,
+    fail,
+    failure_of,
+    host_of,
+)
 from orchestrator.network.proxies import is_this_host
 
 CLIENT_ID = "swe-orchestrator"
@@ -115,7 +122,7 @@ class RegistryLogin:
             raise PullFailed(failure_of(answer, host_of(realm)))
         return self._read_token(answer, host_of(realm))
 
-    def _exchange(self, realm: str, asked: Mapping[str, str]) -> Answer:
+    def _exchange(self, realm: str, asked: Mapping[str, str]) -> RegistryAnswer:
         _require_secrecy(realm)
         form = {
             "grant_type": "refresh_token",
@@ -126,7 +133,7 @@ class RegistryLogin:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         return self._connections.ask("POST", realm, headers, urlencode(form).encode())
 
-    def _read_token(self, answer: Answer, host: str) -> tuple[str, float]:
+    def _read_token(self, answer: RegistryAnswer, host: str) -> tuple[str, float]:
         try:
             found = json.loads(answer.body)
             token = found.get("token") or found.get("access_token")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tracemalloc
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import docker.errors
 import httpx
 import pytest
 from support.registries import (
@@ -23,6 +25,8 @@ from support.registries import (
     registry_server,
 )
 
+from orchestrator.backends.docker.engine import connect
+from orchestrator.backends.docker.trial import image_archive, tiny_program
 from orchestrator.errors import ConfigError
 from orchestrator.images.copying import Copier
 from orchestrator.images.pulls import PullFailed, PullProblem
@@ -255,9 +259,70 @@ def test_a_target_that_names_no_place_for_an_upload_is_named(
     assert caught.value.failure.problem is PullProblem.AWAY
 
 
+PASSWORDS = "user:$2b$04$1.SQ.5LHQF8lGjnbVWiRZ.4TmZmupSOpgimHwKVyMMCrCPcX6d.Wa\n"
+"""`user` with `secret`, as htpasswd writes it."""
+
+
+@pytest.mark.parametrize(("password", "is_taken"), [("secret", True), ("wrong", False)])
+def test_a_mirror_may_want_a_login(
+    password: str, is_taken: bool, source: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "htpasswd"
+    file.write_text(PASSWORDS)
+    settings = f"auth: {{htpasswd: {{realm: home, path: {file}}}}}\n"
+    with registry_server(tmp_path / "mirror", settings) as mirror:
+        logins = {mirror: {"Username": "user", "Password": password}}
+        with Copier(lambda registry: logins.get(registry, {})) as copier:
+            if is_taken:
+                assert copier.copy_image(f"{source}/swebench/0", f"{mirror}/a/b", AMD).sent
+                assert not copier.copy_image(f"{source}/swebench/0", f"{mirror}/a/b", AMD).sent
+            else:
+                with pytest.raises(PullFailed, match=mirror) as caught:
+                    copier.copy_image(f"{source}/swebench/0", f"{mirror}/a/b", AMD)
+                assert caught.value.failure.problem is PullProblem.REFUSED
+
+
+@pytest.mark.docker
+def test_an_engine_starts_what_was_copied(tmp_path: Path, target: str, copier: Copier) -> None:
+    program = tiny_program(AMD)
+    assert program is not None
+    client = connect()
+    with registry_server(tmp_path / "source") as other:
+        image, copied = f"{other}/a/tiny:v1", f"{target}/b/tiny:copied"
+        client.images.load(image_archive(program, AMD, image))
+        try:
+            client.images.push(f"{other}/a/tiny", tag="v1")
+            copier.copy_image(image, copied, AMD)
+            client.images.remove(image, force=True)
+            client.images.pull(f"{target}/b/tiny", tag="copied", platform=AMD)
+            client.api.remove_container(client.api.create_container(copied, ["/trial"])["Id"])
+        finally:
+            for name in (image, copied):
+                with contextlib.suppress(docker.errors.ImageNotFound):
+                    client.images.remove(name, force=True)
+            client.close()
+
+
 def test_a_name_that_is_none_is_one_line(source: str, copier: Copier) -> None:
     with pytest.raises(ConfigError, match="no name of an image"):
         copier.copy_image(f"{source}/swebench/0", "not a name", AMD)
+
+
+def test_a_target_is_told_how_much_will_come(source: str, copier: Copier) -> None:
+    """Some registries take no upload of unknown length."""
+
+    def answer(asked: Asked) -> Reply:
+        if asked.method == "HEAD":
+            return Reply(404)
+        return Reply(202 if asked.method == "POST" else 201, headers={"Location": "/upload?id=1"})
+
+    with FakeServer(answer) as server:
+        done = copier.copy_image(f"{source}/swebench/0", f"{server.place}/a/b", AMD)
+
+    uploads = [asked for asked in server.asked if asked.path.startswith("/upload?id=1&digest=")]
+    assert sum(int(asked.headers["content-length"]) for asked in uploads) == done.sent
+    assert all("transfer-encoding" not in asked.headers for asked in uploads)
+    assert [digest_of(asked.body) for asked in uploads[:2]] == [digest_of(BASE), digest_of(ENV)]
 
 
 def test_a_large_layer_passes_through_in_pieces(source: str, target: str, copier: Copier) -> None:

@@ -8,11 +8,11 @@ import pytest
 from support.registries import FakeServer, Reply
 
 from orchestrator.images import docker_hub
-from orchestrator.images.answers import Connections
 from orchestrator.images.docker_hub import hub_size
 from orchestrator.images.layers import ImageSize
 from orchestrator.images.names import parse_name
 from orchestrator.images.pulls import PullFailed, PullProblem
+from orchestrator.images.registry_answers import Connections
 
 D1, D2, D3 = (f"sha256:{digit * 64}" for digit in "123")
 OFFICIAL = "swebench/sweb.eval.x86_64.a_1776_b-1"

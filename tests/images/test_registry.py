@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -269,6 +272,24 @@ def test_a_registry_of_ones_network_is_asked_in_plain_where_it_speaks_no_tls(
 
     with Registry(address) as registry:
         assert registry.size(parse_name(f"{address}/a/one"), AMD).layers
+
+
+def test_a_registry_on_this_host_may_have_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl makes the certificate")
+    pem = tmp_path / "server.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    command += f" -subj /CN=test -addext subjectAltName=IP:127.0.0.1 -keyout {pem} -out {pem}.crt"
+    subprocess.run(command.split(), check=True, capture_output=True)
+    monkeypatch.setenv("SSL_CERT_FILE", f"{pem}.crt")
+    settings = f"  tls: {{certificate: {pem}.crt, key: {pem}}}\n"
+
+    with registry_server(tmp_path / "registry", settings) as place, Registry(place) as registry:
+        with pytest.raises(PullFailed, match="unknown"):
+            registry.size(parse_name(f"{place}/a/b"), AMD)
+        assert registry.quota() is None
 
 
 def test_a_public_registry_is_never_asked_in_plain(

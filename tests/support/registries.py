@@ -31,7 +31,7 @@ def registry_server(folder: Path, settings: str = "", address: str = "") -> Iter
     """Debian's docker-registry on loopback, which engines trust without TLS: host:port.
 
     What it is given lies in the folder, and is there again at the next start with the same one.
-    `settings` are further lines of its config.yml.
+    `settings` are further lines of its config.yml, beginning within its section `http`.
     """
     binary = shutil.which("docker-registry")
     if binary is None:
@@ -44,7 +44,7 @@ def registry_server(folder: Path, settings: str = "", address: str = "") -> Iter
     config.write_text(
         f"version: 0.1\nlog: {{level: warn}}\n"
         f"storage: {{filesystem: {{rootdirectory: {folder / 'data'}}}}}\n"
-        f"http: {{addr: '{address}'}}\n{settings}"
+        f"http:\n  addr: '{address}'\n{settings}"
     )
     with open(folder / "log", "ab") as log:
         process = subprocess.Popen([binary, "serve", str(config)], stdout=log, stderr=log)
@@ -192,7 +192,7 @@ class FakeServer:
         return f"http://{self.place}"
 
     def __enter__(self) -> FakeServer:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:

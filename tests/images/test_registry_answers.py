@@ -7,9 +7,14 @@ import threading
 import pytest
 from support.registries import Asked, FakeServer, Reply
 
-from orchestrator.images import answers
-from orchestrator.images.answers import Answer, Connections, failure_of, retry_after_s
+from orchestrator.images import registry_answers
 from orchestrator.images.pulls import PullFailed, PullProblem
+from orchestrator.images.registry_answers import (
+    Connections,
+    RegistryAnswer,
+    failure_of,
+    retry_after_s,
+)
 
 NOON = 1_790_000_000.0
 
@@ -61,7 +66,7 @@ def test_what_a_registry_asks_to_wait_is_read(headers: dict[str, str], wait: flo
 def test_a_refusal_is_told_by_what_mends_it(
     status: int, body: bytes, problem: PullProblem, says: str
 ) -> None:
-    failure = failure_of(Answer(status, {"retry-after": "60"}, body), "ghcr.io")
+    failure = failure_of(RegistryAnswer(status, {"retry-after": "60"}, body), "ghcr.io")
 
     assert failure.problem is problem
     assert failure.retry_after_s == 60
@@ -101,11 +106,11 @@ def test_a_redirect_that_leads_nowhere_is_one_line(location: str) -> None:
         connections.ask("GET", f"{server.url}/again", {})
 
     assert caught.value.failure.problem is PullProblem.AWAY
-    assert len(server.asked) <= answers.MAX_REDIRECTS + 1
+    assert len(server.asked) <= registry_answers.MAX_REDIRECTS + 1
 
 
 def test_an_answer_without_end_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "MAX_BODY", 1000)
+    monkeypatch.setattr(registry_answers, "MAX_BODY", 1000)
     with (
         FakeServer(lambda _: Reply(body=b"x" * 1001)) as server,
         Connections() as connections,

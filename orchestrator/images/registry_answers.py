@@ -41,7 +41,7 @@ Content = bytes | Iterable[bytes] | None
 
 
 @dataclass(frozen=True)
-class Answer:
+class RegistryAnswer:
     status: int
     headers: Mapping[str, str]
     """Names in any case."""
@@ -81,7 +81,7 @@ class Connections:
 
     def ask(
         self, method: str, url: str, headers: Mapping[str, str], content: Content = None
-    ) -> Answer:
+    ) -> RegistryAnswer:
         """A whole answer. Raises as `stream`, and PullFailed for one that is too large."""
         with self.stream(method, url, headers, content) as response:
             return read_answer(response)
@@ -118,10 +118,10 @@ class Connections:
             return self._clients[origin]
 
 
-def read_answer(response: httpx.Response) -> Answer:
+def read_answer(response: httpx.Response) -> RegistryAnswer:
     """Raises PullFailed where the body is too large, or breaks off."""
     chunks = read_chunks(response, response.iter_bytes(), MAX_BODY)
-    return Answer(response.status_code, response.headers, b"".join(chunks))
+    return RegistryAnswer(response.status_code, response.headers, b"".join(chunks))
 
 
 def read_chunks(response: httpx.Response, chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
@@ -136,7 +136,7 @@ def read_chunks(response: httpx.Response, chunks: Iterable[bytes], limit: int) -
             yield chunk
 
 
-def failure_of(answer: Answer, host: str) -> PullFailure:
+def failure_of(answer: RegistryAnswer, host: str) -> PullFailure:
     """What an answer that is none means."""
     code, said = _said(answer.body)
     after = retry_after_s(answer.headers, time.time())
