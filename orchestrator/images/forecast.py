@@ -165,6 +165,12 @@ class _Allowance:
         self.begun.append(now if self.is_rolling or not self.begun else self.begun[0])
 
     @property
+    def was_spent(self) -> bool:
+        """A window gave all that it had, and another one was needed."""
+        given = [pulls for _, pulls in self.windows[:-1]]
+        return any(pulls >= min(self.quota.limit, self.quota.remaining) for pulls in given)
+
+    @property
     def renews_at(self) -> float:
         return self.begun[0] + self.quota.window_s if self.begun else 0.0
 
@@ -225,7 +231,8 @@ class _Simulation:
             peak=self.disk.peak,
             stays=len(self.node.ours & self.node.resident),
             windows=tuple(self._windows()),
-            waits_for_quota=self.waits_for_quota,
+            waits_for_quota=self.waits_for_quota
+            or any(allowance.was_spent for allowance in self.allowances.values()),
             stalls=tuple(self.stalls),
             at_once=self.at_once,
             lacking=lacking,

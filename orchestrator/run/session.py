@@ -57,6 +57,8 @@ from orchestrator.run.folder import (
     record_rollouts,
     write_reports,
 )
+from orchestrator.run.image_words import image_lines
+from orchestrator.run.images import find_image_facts, foresee_images, order_plan
 from orchestrator.run.lock import RunLock, make_lock
 from orchestrator.run.preflight import (
     Checked,
@@ -259,11 +261,20 @@ def _run_plan(
     missing = count_missing_images(session.dataset.instances, plan, checked.host)
     free_gb = free_for_images_gb(checked.host, paths.root)
     capacity = make_capacity(session.config, plan, checked.host, memory_here(), missing, free_gb)
+    instances = session.dataset.instances
+    planned = {key.instance_id for key in (*plan.rollouts, *plan.grades)}
+    slots = capacity.slots.count
+    with waiting(console, "asking what the images take"):
+        left = [instance for instance in instances if instance.instance_id in planned]
+        facts = find_image_facts(session.config, left, checked.host)
+        plan = order_plan(session.config, instances, plan, facts, slots)
+        night = foresee_images(session.config, instances, plan, facts, slots, checked.host)
     config = session.config.model_copy(
         update={"cluster": session.config.cluster.with_images(capacity.images.keep)}
     )
-    session, slots = replace(session, config=config), capacity.slots.count
-    announce(config, plan, capacity, checked.host, paths, console)
+    lines = image_lines(session.config, night, slots, time.time())
+    announce(config, plan, capacity, checked.host, paths, console, lines)
+    session = replace(session, config=config, plan=plan)
     changed = (
         *session.lock.serving_warnings(checked.serving),
         *session.lock.sandbox.host_warnings(checked.host),
