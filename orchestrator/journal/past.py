@@ -75,7 +75,10 @@ def _read(runs_dir: Path, model: str, agent: str) -> Iterator[_Past]:
         if names is None:
             continue
         try:
-            uri = f"{paths.journal.resolve().as_uri()}?mode=ro"
+            # one that is at rest is read without the files that SQLite puts beside it
+            at_rest = not Path(f"{paths.journal}-wal").exists()
+            how = "immutable=1" if at_rest else "mode=ro"
+            uri = f"{paths.journal.resolve().as_uri()}?{how}"
             with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_S)) as connection:
                 rows = connection.execute(_QUERY).fetchall()
         except (sqlite3.Error, OSError, ValueError):
