@@ -16,13 +16,13 @@ from typing import Any
 
 from orchestrator.config.cluster import Images
 from orchestrator.errors import OrchestratorError
-from orchestrator.images.registry_answers import Connections
 from orchestrator.images.docker_hub import hub_size
 from orchestrator.images.kept_sizes import find_kept, keep
 from orchestrator.images.layers import ImageSize
 from orchestrator.images.names import HUB, ImageName, parse_name, registry_of, sources
 from orchestrator.images.pulls import PullFailed, PullProblem
 from orchestrator.images.registry import Registry
+from orchestrator.images.registry_answers import Connections
 from orchestrator.images.table import estimate
 from orchestrator.types import Instance
 
@@ -32,7 +32,7 @@ LIMIT_S = 20.0
 MAX_FAILURES = 3
 """Of a registry: one may be an image's own, such as an answer that can't be read."""
 
-FAILURES_FOR = {problem: 1 for problem in PullProblem} | {
+FAILURES_FOR = dict.fromkeys(PullProblem, 1) | {
     PullProblem.REFUSED: 0,
     PullProblem.QUOTA: MAX_FAILURES,
 }
