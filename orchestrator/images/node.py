@@ -112,13 +112,27 @@ class Node:
         """Bytes of all that the run has pulled and what it pulls, beyond what was here anyway."""
         layers = layers_of((*self.ours, *self.pulling), sizes)
         layers -= layers_of(self.resident - self.ours, sizes)
-        return round(sum(layer.size for layer in layers) * self.expansion)
+        return self._on_disk(layers)
 
     def freed(self, images: Iterable[str], sizes: Mapping[str, ImageSize]) -> int:
         """Bytes that would be free without these: what others share with them stays."""
         going = set(images)
         stays = layers_of((*(self.resident - going), *self.pulling), sizes)
-        return round(sum(layer.size for layer in layers_of(going, sizes) - stays) * self.expansion)
+        return self._on_disk(layers_of(going, sizes) - stays)
+
+    def freed_by_each(
+        self, images: Iterable[str], sizes: Mapping[str, ImageSize]
+    ) -> dict[str, int]:
+        """Bytes that would be free without one of them alone."""
+        known = [image for image in (*self.resident, *self.pulling) if image in sizes]
+        users = Counter(la.digest for image in known for la in sizes[image].layer_set)
+        return {
+            image: self._on_disk(la for la in layers_of([image], sizes) if users[la.digest] <= 1)
+            for image in images
+        }
+
+    def _on_disk(self, layers: Iterable[Layer]) -> int:
+        return round(sum(layer.size for layer in layers) * self.expansion)
 
     def left(self, sizes: Mapping[str, ImageSize], budget: int | None) -> int:
         """Bytes that a further image may take."""

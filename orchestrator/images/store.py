@@ -113,6 +113,7 @@ class Store(Stock):
         found.pulling.pop(image, None)
         found.resident.add(image)
         found.come_since.add(image)
+        found.measured_at = float("-inf")  # what is left is a guess until then
         found.gave(registry)
         self._last_given[registry] += 1
         if expanded > 0 and image in self.sizes:
@@ -242,14 +243,18 @@ class Store(Stock):
         if uses_room and not node.measuring and now - node.measured_at >= MEASURE_EVERY_S:
             node.measuring = True
             yield Measure(node.name)
-        yield from self._evict(node, missing, now)
+        yield from self._evict(node, now)
         if node.low_since is not None or (node.measured_at == float("-inf") and node.room is None):
             return
+        silent: set[str] = set()
         for image in missing:
             if len(node.pulling) >= self.settings.pulls_at_once or self._is_far_ahead(node):
                 return
             registry = self.registry_of(image)
+            if registry in silent:
+                continue
             if not self._gives(node, registry, now):
+                silent.add(registry)
                 yield from self._ask(node, registry, now)
                 continue
             if not self._fits(node, image):
@@ -275,39 +280,47 @@ class Store(Stock):
                 yield Pull(node.name, image)
                 return
 
-    def _evict(self, node: Node, missing: Sequence[str], now: float) -> Iterator[Evict]:
+    def _evict(self, node: Node, now: float) -> Iterator[Evict]:
         going: Sequence[str] = self._evictable(node)
         at_once = EVICTIONS_AT_ONCE
         if self.settings.keep is None:
-            at_once, going = 1, self._for_room(node, going, missing, now)
+            at_once, going = 1, self._for_room(node, going, now)
         if self.settings.keep is not True and not going:
             at_once, going = 1, self._last_waiting(node)
         for image in going[: max(0, at_once - len(node.evicting))]:
             node.evicting.add(image)
             yield Evict(node.name, image)
 
-    def _for_room(
-        self, node: Node, going: Sequence[str], missing: Sequence[str], now: float
-    ) -> Sequence[str]:
+    def _for_room(self, node: Node, going: Sequence[str], now: float) -> Sequence[str]:
         """Of what may go: what makes the room that is short at this moment, and little more."""
         if not going or node.evicting or not node.is_measured or node.room is None:
             return ()
-        freed = {image: node.freed([image], self.sizes) for image in going}
-        if node.low_since is not None:
-            return [max(freed, key=lambda image: freed[image])]
-        image = next((i for i in missing if self._gives(node, self.registry_of(i), now)), None)
-        if image is None or node.pulling or self._is_far_ahead(node):
-            return ()
-        if any(self._fits(other, image) for other in self.nodes.values()):
-            return ()
-        left = self._left(node)
-        more = max(node.cost(image, self.sizes), node.not_enough.get(image, 0) + 1) - left
-        if node.freed(going, self.sizes) < more and (node.runs or self._ready(node)):
-            return ()  # all of it were not enough
-        enough = [image for image in going if freed[image] >= more]
+        more = 0
+        if node.low_since is None:
+            image = None if node.pulling or self._is_far_ahead(node) else self._next(node, now)
+            if image is None or any(self._fits(other, image) for other in self.nodes.values()):
+                return ()
+            needs = max(node.cost(image, self.sizes), node.not_enough.get(image, 0) + 1)
+            more = needs - self._left(node)
+            is_in_vain = node.freed(going, self.sizes) < more
+            if is_in_vain and (node.runs or self._ready(node)):
+                return ()  # what is used makes more, later
+        freed = node.freed_by_each(going, self.sizes)
+        enough = [image for image in going if freed[image] >= more > 0]
         if enough:
             return [min(enough, key=lambda image: freed[image])]
         return [max(going, key=lambda image: freed[image])]
+
+    def _next(self, node: Node, now: float) -> str | None:
+        """The first that is missing and could be pulled now."""
+        gives: dict[str, bool] = {}
+        for image in self._missing():
+            registry = self.registry_of(image)
+            if registry not in gives:
+                gives[registry] = self._gives(node, registry, now)
+            if gives[registry]:
+                return image
+        return None
 
     def _last_waiting(self, node: Node) -> Sequence[str]:
         """Under the reserve, where nothing starts and nothing will end: what would be used last.

@@ -43,7 +43,7 @@ from orchestrator.driver.scheduler import Scheduler
 from orchestrator.driver.stop import StopSignal, stop_on_signals
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED, ConfigError
 from orchestrator.images.names import registry_of
-from orchestrator.images.sizes import find_sizes
+from orchestrator.images.sizes import LIMIT_S, find_sizes
 from orchestrator.journal import Journal, RunState
 from orchestrator.paths import RunPaths
 from orchestrator.plugins import BACKENDS
@@ -63,6 +63,8 @@ from orchestrator.run.folder import (
     record_rollouts,
     write_reports,
 )
+from orchestrator.run.image_words import image_lines
+from orchestrator.run.images import find_image_facts, foresee_images, order_plan
 from orchestrator.run.lock import RunLock, make_lock
 from orchestrator.run.preflight import (
     Checked,
@@ -263,12 +265,21 @@ def _run_plan(
     signals are counted and end nothing by themselves.
     """
     paths, plan, checked = session.paths, session.plan, session.checked
-    missing = find_missing_images(session.dataset.instances, checked.host)
-    to_get = count_missing_images(session.dataset.instances, plan, missing)
-    free_gb, config = free_for_images_gb(checked.host, paths.root), session.config
+    instances, config = session.dataset.instances, session.config
+    missing = find_missing_images(instances, checked.host)
+    to_get = count_missing_images(instances, plan, missing)
+    free_gb = free_for_images_gb(checked.host, paths.root)
     capacity = make_capacity(config, plan, checked.host, memory_here(), to_get, free_gb)
+    planned = {key.instance_id for key in (*plan.rollouts, *plan.grades)}
     slots = capacity.slots.count
-    announce(config, plan, capacity, checked.host, paths, console)
+    with waiting(console, "asking what the images take"):
+        left = [instance for instance in instances if instance.instance_id in planned]
+        facts = find_image_facts(config, left, checked.host)
+        plan = order_plan(config, instances, plan, facts, slots)
+        night = foresee_images(config, instances, plan, facts, slots, checked.host)
+    lines = image_lines(config, night, slots, time.time())
+    announce(config, plan, capacity, checked.host, paths, console, lines)
+    session = replace(session, plan=plan)
     changed = (
         *session.lock.serving_warnings(checked.serving),
         *session.lock.sandbox.host_warnings(checked.host),
@@ -307,7 +318,10 @@ def make_image_keeper(
     if isinstance(backend, NeedsNoImages):
         return None
     pulled = [instance for instance in instances if not is_built_here(instance)]
-    sizes = find_sizes(pulled, cluster.images, host.platform, backend.registry_login)
+    # where all are here, no registry is asked
+    limit_s = LIMIT_S if any(instance.image in missing for instance in pulled) else 0.0
+    login = backend.registry_login
+    sizes = find_sizes(pulled, cluster.images, host.platform, login, limit_s=limit_s)
     mirror = cluster.images.mirror
     return ImageKeeper(
         ImageNeeds(instances, sizes, lambda image: mirror or registry_of(image), missing),

@@ -1,8 +1,7 @@
-"""Whole runs whose images come from a registry onto a small disk: nothing fails that waiting mends."""
+"""Whole runs whose images come from a registry onto a small disk, and are held by neither."""
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import threading
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support.commands import CommandLine, Ended, wait_until
+from support.commands import CommandLine, wait_until
 from support.registries import Registry, open_registry
 from support.registry_proxy import RegistryProxy
 from support.small_engine import SmallEngine
