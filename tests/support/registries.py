@@ -12,6 +12,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -63,6 +64,19 @@ def random_layer(seed: int | str, size: int) -> Blob:
     source, million = random.Random(f"{seed}"), 1_000_000  # it gives 256 MB at once, at most
     sizes = [million] * (size // million) + [size % million]
     return Blob.of({f"random-{seed}": b"".join(map(source.randbytes, sizes))})
+
+
+def programs_layer(*programs: str) -> Blob:
+    """Programs of this host in /bin, with the libraries that they load, and a user root."""
+    files = {"etc/passwd": b"root:x:0:0::/root:/bin/bash\n"}
+    for name in programs:
+        path = shutil.which(name)
+        assert path is not None, name
+        files[f"bin/{name}"] = Path(path).read_bytes()
+        loaded = subprocess.run(["ldd", path], capture_output=True, text=True).stdout
+        for library in re.findall(r"(/\S+) \(0x", loaded):
+            files[library.lstrip("/")] = Path(library).read_bytes()
+    return Blob.of(files)
 
 
 @dataclass(frozen=True)

@@ -167,8 +167,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(proxy.answers, code, "told to say so", {})
             return
         limits: dict[str, str] = {}
-        if "/manifests/" in self.path:
-            limits, wait_s = proxy.count(self.command == "GET")
+        is_manifest = "/manifests/" in self.path
+        if is_manifest or self.path == "/v2/":
+            limits, wait_s = proxy.count(is_manifest and self.command == "GET")
             if wait_s > 0:
                 if proxy.tells_retry_after:
                     limits["Retry-After"] = str(round(wait_s + 0.5))

@@ -1,15 +1,20 @@
 """A Docker engine of a test's own, whose data lies on a small disk: a file that is mounted.
 
 It takes root and `dockerd` on PATH. It starts in half a second beside the real engine, of which it
-shares nothing, and has no networks but `none` and `host`.
+shares nothing. Its default network is a bridge of its own that leads nowhere: told to have none, an
+engine removes `docker0`, which is the real one's.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import secrets
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -32,6 +37,7 @@ class SmallEngine:
         longer each time."""
         self._size = size_mb * 1_000_000
         self._options = (f"--max-download-attempts={attempts}", *options)
+        self._bridge = _Bridge()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -40,6 +46,7 @@ class SmallEngine:
         self.folder = Path(tempfile.mkdtemp(prefix="engine-", dir="/var/tmp"))
         try:
             self._mount()
+            self._bridge.add()
             self.start()
         except BaseException:
             self.__exit__()
@@ -52,6 +59,7 @@ class SmallEngine:
         self._end(signal.SIGTERM)
         self._kill_leftovers()
         self._unmount()
+        self._bridge.remove()
         shutil.rmtree(self.folder)
 
     @property
@@ -85,8 +93,8 @@ class SmallEngine:
         command = [
             "dockerd", f"--data-root={self.data_root}", f"--exec-root={self.folder / 'exec'}",
             f"--pidfile={self.folder / 'pid'}", f"--host={self.url}", f"--config-file={config}",
-            "--storage-driver=overlay2", "--bridge=none", "--iptables=false", "--ip6tables=false",
-            "--ip-forward=false", "--shutdown-timeout=2", *self._options,
+            "--storage-driver=overlay2", f"--bridge={self._bridge.name}", "--iptables=false",
+            "--ip6tables=false", "--ip-forward=false", "--shutdown-timeout=2", *self._options,
         ]  # fmt: skip
         with open(self.folder / "log", "ab") as log:
             self._process = subprocess.Popen(
@@ -152,6 +160,36 @@ class SmallEngine:
         for mount in reversed(mounts):
             if mount.startswith(f"{self.folder}/"):
                 _run("umount", "-l", mount)
+
+
+class _Bridge:
+    """A bridge of the kernel's, made as `brctl` does (linux/sockios.h)."""
+
+    def __init__(self) -> None:
+        number = secrets.randbelow(250)
+        self.name = f"test-{secrets.token_hex(4)}"
+        self._address = f"198.18.{number}.1"
+        """Of the range that is for tests of networks (RFC 2544)."""
+
+    def add(self) -> None:
+        self._ask(0x89A0, self.name.encode() + b"\0")  # SIOCBRADDBR
+        for request, address in ((0x8916, self._address), (0x891C, "255.255.255.0")):
+            # SIOCSIFADDR, SIOCSIFNETMASK
+            inet = struct.pack("<HH4s8x", socket.AF_INET, 0, socket.inet_aton(address))
+            self._ask(request, struct.pack("<16s16s", self.name.encode(), inet))
+        self._set_flags(0x1)  # IFF_UP
+
+    def remove(self) -> None:
+        with contextlib.suppress(OSError):  # it was not made
+            self._set_flags(0)
+            self._ask(0x89A1, self.name.encode() + b"\0")  # SIOCBRDELBR
+
+    def _set_flags(self, flags: int) -> None:
+        self._ask(0x8914, struct.pack("<16sH14x", self.name.encode(), flags))  # SIOCSIFFLAGS
+
+    def _ask(self, request: int, given: bytes) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            fcntl.ioctl(sock, request, given.ljust(40, b"\0"))
 
 
 def require_own_engine() -> None:

@@ -39,7 +39,7 @@ from orchestrator.backends.host import Host, NamedEngineAway
 from orchestrator.backends.images import PullStep, is_built_here
 from orchestrator.config.cluster import Cluster, SandboxSettings
 from orchestrator.errors import PrerequisiteError, SandboxUnavailable
-from orchestrator.images.pulls import PullFailed, PullFailure, PullProblem
+from orchestrator.images.pulls import PullFailed, PullFailure, PullProblem, Quota
 from orchestrator.types import GradeResult, Instance, RolloutKey
 
 HOST_TIMEOUT_S = 15
@@ -112,6 +112,16 @@ class DockerBackend:
             return find_login(registry).auth
         except PrerequisiteError:  # of Docker's settings; `check` says so before the night
             return {}
+
+    def pull_quota(self, registry: str) -> Quota | None:
+        from orchestrator.images.registry import Registry  # type: ignore[import-untyped, unused-ignore]
+
+        try:
+            with Registry(registry, self.registry_login(registry)) as asked:
+                quota: Quota | None = asked.quota()
+        except (PullFailed, PrerequisiteError):
+            return None
+        return quota
 
     def evict_image(self, name: str) -> bool:
         try:

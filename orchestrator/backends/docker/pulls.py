@@ -23,7 +23,7 @@ from orchestrator.backends.docker.pull_problems import pull_failure
 from orchestrator.backends.docker.pull_stream import EnginePull, Stalled
 from orchestrator.backends.images import PullStep
 from orchestrator.config.cluster import Images
-from orchestrator.errors import PrerequisiteError
+from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.images.pulls import PullFailed, PullFailure, PullProblem
 
 OF_THE_HOST = (PullProblem.NO_ROOM, PullProblem.ENGINE)
@@ -51,6 +51,8 @@ def pull_image(
         yield PullStep(
             pull.compressed, int(facts.get("Size") or 0), pull.digest or digest_of(facts, name)
         )
+    except ConfigError as error:  # of the name
+        raise PullFailed(PullFailure(PullProblem.REFUSED, str(error))) from error
     except ENGINE_ERRORS as error:
         failure = _failure(error, name)
         is_name = isinstance(error, docker.errors.APIError) and error.status_code == 400

@@ -23,7 +23,7 @@ from orchestrator.backends.docker.images import evict_image, find_image
 from orchestrator.backends.docker.pulls import pull_image
 from orchestrator.backends.images import PullStep
 from orchestrator.config.cluster import Cluster, Images
-from orchestrator.images.pulls import PullFailed, PullFailure, PullProblem
+from orchestrator.images.pulls import PullFailed, PullFailure, PullProblem, Quota
 
 pytestmark = pytest.mark.docker
 PLATFORM = "linux/amd64"
@@ -369,6 +369,17 @@ def test_docker_settings_that_cannot_be_read_are_told_and_refuse_no_image(
     assert found.problem is PullProblem.ENGINE
     assert "config.json" in found.detail
     assert find_backend("docker").registry_login("docker.io") == {}
+
+
+def test_the_quota_of_a_registry_is_told_and_asking_costs_none(proxy: RegistryProxy) -> None:
+    pytest.importorskip("orchestrator.images.registry")
+    backend = find_backend("docker")
+    assert backend.pull_quota(proxy.address) is None
+    proxy.quota = 5
+    for _ in range(2):
+        assert backend.pull_quota(proxy.address) == Quota(5, 5, proxy.window_s)
+    proxy.down()
+    assert backend.pull_quota(proxy.address) is None
 
 
 def test_the_login_of_a_registry_is_that_of_dockers_settings(
