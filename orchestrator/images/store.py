@@ -40,6 +40,8 @@ from orchestrator.images.pulls import PullFailure, PullProblem, Quota
 from orchestrator.images.stock import MAX_TRIES, Stock
 
 MEASURE_EVERY_S = 20.0
+MEASURE_SOON_S = 1.0
+"""Where an image does not fit beside what has come since, of which only a guess is known."""
 EVICTIONS_AT_ONCE = 4
 """On one node."""
 
@@ -113,7 +115,6 @@ class Store(Stock):
         found.pulling.pop(image, None)
         found.resident.add(image)
         found.come_since.add(image)
-        found.measured_at = float("-inf")  # what is left is a guess until then
         found.gave(registry)
         self._last_given[registry] += 1
         if expanded > 0 and image in self.sizes:
@@ -240,7 +241,10 @@ class Store(Stock):
     def _decide(self, node: Node, now: float) -> Iterator[Decision]:
         missing = self._missing()
         uses_room = bool(missing or node.ours or node.low_since is not None)
-        if uses_room and not node.measuring and now - node.measured_at >= MEASURE_EVERY_S:
+        came = node.come_since - node.pulling.keys()
+        is_short = bool(came and missing) and not self._fits(node, missing[0])
+        every_s = MEASURE_SOON_S if is_short else MEASURE_EVERY_S
+        if uses_room and not node.measuring and now - node.measured_at >= every_s:
             node.measuring = True
             yield Measure(node.name)
         yield from self._evict(node, now)
