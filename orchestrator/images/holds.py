@@ -32,10 +32,15 @@ def nothing_given(wait: Wait, registry: str) -> StoreHold:
     return StoreHold(text, f"{wait.problem} {registry} {wait.since}", wait.until)
 
 
+def ask_every_s(quota: Quota | None) -> float:
+    """How often a registry is asked for a quota that is spent: in a short window more often."""
+    return ASK_QUOTA_EVERY_S if quota is None else min(ASK_QUOTA_EVERY_S, quota.window_s)
+
+
 def quota_spent(node: Node, registry: str, quota: Quota, now: float) -> StoreHold:
     """Until a pull of this run is out of the registry's window; else until it is asked again."""
     began = [at for at in node.spent_at.get(registry, ()) if at > now - quota.window_s]
-    until = node.asked_at.get(registry, now) + ASK_QUOTA_EVERY_S
+    until = node.asked_at.get(registry, now) + ask_every_s(quota)
     if began:
         until = max(until, began[0] + quota.window_s)
     text = f"{registry} gives no more of {quota.limit} pulls in its window: images wait"

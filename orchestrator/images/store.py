@@ -29,7 +29,7 @@ from orchestrator.images.decisions import (
     StoreHold,
 )
 from orchestrator.images.holds import (
-    ASK_QUOTA_EVERY_S,
+    ask_every_s,
     low_disk,
     no_room,
     nothing_given,
@@ -345,9 +345,11 @@ class Store(Stock):
     def _ask(self, node: Node, registry: str, now: float) -> Iterator[AskQuota]:
         """Ask for the quota at first, and now and then while it is what is waited for."""
         asked_at, wait = node.asked_at.get(registry), node.waits.get(registry)
-        is_spent = registry in node.quotas and node.quotas[registry].remaining <= 0
+        quota = node.quotas.get(registry)
+        is_spent = quota is not None and quota.remaining <= 0
         is_refused = wait is not None and wait.problem is PullProblem.QUOTA
-        due = asked_at is None or ((is_spent or is_refused) and now - asked_at >= ASK_QUOTA_EVERY_S)
+        is_waited_for = is_spent or is_refused
+        due = asked_at is None or (is_waited_for and now - asked_at >= ask_every_s(quota))
         if due and registry not in node.asking:
             node.asking.add(registry)
             yield AskQuota(node.name, registry)

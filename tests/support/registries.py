@@ -1,222 +1,203 @@
-"""A registry of a test's own: Debian's docker-registry on loopback.
-
-Images are put there over HTTP, without an engine: layers of random bytes, shared or not.
-"""
+"""Registries to test with: Debian's docker-registry, images of random layers, and small servers
+that say what they are told."""
 
 from __future__ import annotations
 
-import contextlib
-import gzip
 import hashlib
-import io
 import json
 import os
 import random
-import re
 import shutil
 import socket
 import subprocess
-import tarfile
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
-CONFIG = "application/vnd.docker.container.image.v1+json"
-LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 
 
-@dataclass(frozen=True)
-class Blob:
-    """A layer, as registries keep it."""
+@contextmanager
+def registry_server(folder: Path, settings: str = "", address: str = "") -> Iterator[str]:
+    """Debian's docker-registry on loopback, which engines trust without TLS: host:port.
 
-    data: bytes
-    """Compressed."""
-    digest: str
-    diff_id: str
-    """The digest of what is in it."""
-
-    @classmethod
-    def of(cls, files: dict[str, bytes]) -> Blob:
-        archive = io.BytesIO()
-        with tarfile.open(fileobj=archive, mode="w") as tar:
-            for name, data in files.items():
-                entry = tarfile.TarInfo(name)
-                entry.size, entry.mode = len(data), 0o755
-                tar.addfile(entry, io.BytesIO(data))
-        return cls.of_archive(archive.getvalue())
-
-    @classmethod
-    def of_archive(cls, archive: bytes, level: int = 0) -> Blob:
-        """Of a tar archive; random bytes would not get smaller, so nothing is compressed."""
-        data = gzip.compress(archive, level, mtime=0)
-        return cls(data, _digest(data), _digest(archive))
-
-
-def random_layer(seed: int | str, size: int) -> Blob:
-    """One file of so many bytes; the same layer for the same seed and size."""
-    source, million = random.Random(f"{seed}"), 1_000_000  # it gives 256 MB at once, at most
-    sizes = [million] * (size // million) + [size % million]
-    return Blob.of({f"random-{seed}": b"".join(map(source.randbytes, sizes))})
-
-
-def programs_layer(*programs: str) -> Blob:
-    """Programs of this host in /bin, with the libraries that they load, and a user root."""
-    files = {"etc/passwd": b"root:x:0:0::/root:/bin/bash\n"}
-    for name in programs:
-        path = shutil.which(name)
-        assert path is not None, name
-        files[f"bin/{name}"] = Path(path).read_bytes()
-        loaded = subprocess.run(["ldd", path], capture_output=True, text=True).stdout
-        for library in re.findall(r"(/\S+) \(0x", loaded):
-            files[library.lstrip("/")] = Path(library).read_bytes()
-    return Blob.of(files)
-
-
-@dataclass(frozen=True)
-class Pushed:
-    """An image in a registry."""
-
-    digest: str
-    """Of its manifest."""
-    size: int
-    """Of its layers, in bytes, as a pull transfers them."""
-
-
-class Registry:
-    """A docker-registry that runs."""
-
-    def __init__(self, address: str, folder: Path) -> None:
-        self.address = address
-        """host:port."""
-        self.folder = folder
-        self._client = httpx.Client(base_url=f"http://{address}/v2/", timeout=60, trust_env=False)
-        self._has: dict[str, str] = {}
-        """The repository where each blob is."""
-
-    def push(
-        self,
-        name: str,
-        layers: Sequence[Blob],
-        *,
-        tag: str = "latest",
-        platform: str = "linux/amd64",
-        settings: dict[str, Any] | None = None,
-    ) -> Pushed:
-        """Put an image there; `settings` are its containers', such as {"Cmd": [...]}."""
-        system, architecture = platform.split("/")[:2]
-        history = [{"created_by": f"test {name} {number}"} for number in range(len(layers))]
-        config = json.dumps(
-            {
-                "os": system,
-                "architecture": architecture,
-                "config": {"Cmd": ["/none"], **(settings or {})},
-                "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
-                "history": history,
-                "created": "2000-01-01T00:00:00Z",
-            }
-        ).encode()
-        self._push_blob(name, _digest(config), config)
-        for layer in layers:
-            self._push_blob(name, layer.digest, layer.data)
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": {"mediaType": CONFIG, "size": len(config), "digest": _digest(config)},
-            "layers": [
-                {"mediaType": LAYER, "size": len(layer.data), "digest": layer.digest}
-                for layer in layers
-            ],
-        }
-        body = json.dumps(manifest).encode()
-        answer = self._client.put(
-            f"{name}/manifests/{tag}", content=body, headers={"Content-Type": MANIFEST}
-        )
-        assert answer.status_code == 201, answer.text
-        return Pushed(_digest(body), sum(len(layer.data) for layer in set(layers)))
-
-    def push_index(self, name: str, pushed: Mapping[str, Pushed], *, tag: str = "latest") -> str:
-        """Put several images of the repository under one name, by platform. Returns its digest."""
-        manifests = []
-        for platform, image in pushed.items():
-            system, architecture = platform.split("/")
-            of = {"os": system, "architecture": architecture}
-            known = self._client.get(
-                f"{name}/manifests/{image.digest}", headers={"Accept": MANIFEST}
-            )
-            size = len(known.content)
-            entry = {"mediaType": MANIFEST, "digest": image.digest, "size": size, "platform": of}
-            manifests.append(entry)
-        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
-        body = json.dumps(index).encode()
-        answer = self._client.put(
-            f"{name}/manifests/{tag}", content=body, headers={"Content-Type": INDEX}
-        )
-        assert answer.status_code == 201, answer.text
-        return _digest(body)
-
-    def has(self, name: str, tag: str = "latest") -> bool:
-        headers = {"Accept": MANIFEST}
-        return self._client.head(f"{name}/manifests/{tag}", headers=headers).status_code == 200
-
-    def close(self) -> None:
-        self._client.close()
-
-    def _push_blob(self, name: str, digest: str, data: bytes) -> None:
-        known = self._has.setdefault(digest, name)
-        wanted = {"mount": digest, "from": known} if known != name else {}
-        answer = self._client.post(f"{name}/blobs/uploads/", params=wanted)
-        if answer.status_code == 201:  # it was there, under another repository's name
-            return
-        assert answer.status_code == 202, answer.text
-        url = httpx.URL(answer.headers["Location"]).copy_merge_params({"digest": digest})
-        answer = self._client.put(url, content=data)
-        assert answer.status_code == 201, answer.text
-
-
-@contextlib.contextmanager
-def open_registry(folder: Path) -> Iterator[Registry]:
-    """Run one for as long as it is wanted; it keeps its images in the folder."""
+    What it is given lies in the folder, and is there again at the next start with the same one.
+    `settings` are further lines of its config.yml, beginning within its section `http`.
+    """
     binary = shutil.which("docker-registry")
     if binary is None:
         if os.environ.get("CI") == "true":
             pytest.fail("CI needs docker-registry (scripts/docker-for-tests installs it)")
         pytest.skip("docker-registry is not installed")
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{sock.getsockname()[1]}"
     folder.mkdir(parents=True, exist_ok=True)
+    address = address or f"127.0.0.1:{_free_port()}"
     config = folder / "config.yml"
     config.write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder / 'data'}}}}}\n"
-        f"http: {{addr: '{address}'}}\n"
+        f"version: 0.1\nlog: {{level: warn}}\n"
+        f"storage: {{filesystem: {{rootdirectory: {folder / 'data'}}}}}\n"
+        f"http:\n  addr: '{address}'\n{settings}"
     )
-    with open(folder / "log", "wb") as log:
+    with open(folder / "log", "ab") as log:
         process = subprocess.Popen([binary, "serve", str(config)], stdout=log, stderr=log)
     try:
-        _wait_for(address)
-        with contextlib.closing(Registry(address, folder)) as registry:
-            yield registry
+        _wait_for(address, process)
+        yield address
     finally:
         process.terminate()
         process.wait()
 
 
-def _wait_for(address: str) -> None:
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
     host, port = address.split(":")
     for _ in range(200):
         with socket.socket() as sock:
             if sock.connect_ex((host, int(port))) == 0:
                 return
+        assert process.poll() is None, "docker-registry ended at once"
         time.sleep(0.05)
-    raise TimeoutError(f"docker-registry does not listen at {address}")
+    raise AssertionError("docker-registry does not listen")
 
 
-def _digest(data: bytes) -> str:
+def random_layer(size: int, seed: int) -> bytes:
+    """Bytes that no compression makes smaller. They are no archive: no engine can unpack them."""
+    return random.Random(seed).randbytes(size)
+
+
+def digest_of(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def manifest_of(layers: list[bytes], platform: str = "linux/amd64") -> tuple[bytes, bytes]:
+    """The manifest and the config of an image of such layers."""
+    system, architecture = platform.split("/")[:2]
+    config = json.dumps({"os": system, "architecture": architecture, "n": len(layers)}).encode()
+    described = [
+        {"mediaType": "application/octet-stream", "digest": digest_of(x), "size": len(x)}
+        for x in layers
+    ]
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": DOCKER_MANIFEST,
+        "config": {
+            "mediaType": "application/vnd.docker.container.image.v1+json",
+            "digest": digest_of(config),
+            "size": len(config),
+        },
+        "layers": described,
+    }
+    return json.dumps(manifest).encode(), config
+
+
+def push_image(
+    address: str,
+    repository: str,
+    tag: str,
+    layers: list[bytes],
+    platform: str = "linux/amd64",
+) -> str:
+    """Put an image into a registry without login; gives its manifest's digest."""
+    manifest, config = manifest_of(layers, platform)
+    with httpx.Client(trust_env=False, verify=False) as client:
+        for blob in (config, *layers):
+            begun = client.post(f"http://{address}/v2/{repository}/blobs/uploads/")
+            place = httpx.URL(begun.headers["location"]).copy_add_param("digest", digest_of(blob))
+            client.put(place, content=blob).raise_for_status()
+    return push_manifest(address, repository, tag, manifest, DOCKER_MANIFEST)
+
+
+def push_manifest(address: str, repository: str, tag: str, manifest: bytes, form: str) -> str:
+    """Put a manifest, or a list of some, whose parts are there; gives its digest."""
+    url = f"http://{address}/v2/{repository}/manifests/{tag}"
+    with httpx.Client(trust_env=False, verify=False) as client:
+        client.put(url, content=manifest, headers={"Content-Type": form}).raise_for_status()
+    return digest_of(manifest)
+
+
+@dataclass
+class Asked:
+    """A request that a `FakeServer` got."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    """Names in any case."""
+    body: bytes
+
+
+@dataclass
+class Reply:
+    status: int = 200
+    body: bytes | Any = b""
+    """What is no bytes is sent as JSON."""
+    headers: dict[str, str] = field(default_factory=dict)
+    cut_to: int | None = None
+    """Sends so many bytes of the body, and hangs up."""
+
+
+class FakeServer:
+    """A server that answers by a function; `asked` is what it got. For use as a context manager."""
+
+    def __init__(self, answer: Callable[[Asked], Reply]) -> None:
+        self.asked: list[Asked] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _serve(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length") or 0))
+                asked = Asked(self.command, self.path, self.headers, body)  # type: ignore[arg-type]
+                outer.asked.append(asked)
+                reply = answer(asked)
+                raw = reply.body
+                data = raw if isinstance(raw, bytes) else json.dumps(raw).encode()
+                self.send_response(reply.status)
+                for name, value in {"Content-Length": str(len(data)), **reply.headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(data[: reply.cut_to])
+                self.close_connection = reply.cut_to is not None
+
+            do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = _serve
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+
+    @property
+    def place(self) -> str:
+        return f"127.0.0.1:{self._server.server_port}"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.place}"
+
+    def __enter__(self) -> FakeServer:
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def paths(self) -> list[str]:
+        return [f"{asked.method} {asked.path}" for asked in self.asked]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from support.registries import Blob, Registry, random_layer
+from support.docker_registry import Blob, Registry, random_layer
 
 PROGRAMS = (
     *("bash", "sh", "git", "patch", "find", "xargs", "grep", "sed", "tar", "sleep", "timeout"),

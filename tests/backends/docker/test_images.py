@@ -10,7 +10,7 @@ from pathlib import Path
 import docker
 import docker.errors
 import pytest
-from support.registries import open_registry
+from support.docker_registry import open_registry
 
 from orchestrator.backends.docker import bring
 from orchestrator.backends.docker.bring import Source, ensure_image

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import docker
 import pytest
-from support.registries import Registry, open_registry, random_layer
+from support.docker_registry import Registry, open_registry, random_layer
 from support.registry_proxy import RegistryProxy
 from support.small_engine import SmallEngine
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import docker as sdk
 import pytest
 from docker.models.containers import Container
-from support.registries import open_registry, programs_layer
+from support.docker_registry import open_registry, programs_layer
 from support.small_engine import SmallEngine
 from support.specs import sandbox_spec
 
