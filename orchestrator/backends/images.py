@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,6 +23,26 @@ class PullStep:
     """Of the last step: of the manifest, as the registry gave it; empty where it has none."""
 
 
+@dataclass(frozen=True)
+class ImageHere:
+    """An image on the engine's disk."""
+
+    platform: str
+    """Such as linux/amd64; empty where the image says none."""
+    digest: str
+    """Of the manifest that it came by; empty where it came from no registry."""
+    layers: Mapping[str, int]
+    """Bytes on the disk, by layer; the same layer has the same name in every image."""
+    others: frozenset[str]
+    """Layers that images have which nobody asked about: they stay when this one goes."""
+    containers: tuple[str, ...]
+    """Names of containers that were made from it, stopped ones too."""
+
+    @property
+    def bytes(self) -> int:
+        return sum(self.layers.values())
+
+
 class KeepsImages(Protocol):
     """Images on one host: which are there, and how they come and go."""
 
@@ -33,6 +53,14 @@ class KeepsImages(Protocol):
 
     def image_ids(self, instances: Sequence[Instance], platform: str) -> Mapping[str, str]:
         """Ids of the images that are on this host already, by name: what the lock holds of them."""
+        ...
+
+    def images_here(self, names: Iterable[str]) -> Mapping[str, ImageHere]:
+        """Those of these images that are on this host, for whichever platform, by name.
+
+        Raises:
+            PrerequisiteError: the engine does not answer, or not to this.
+        """
         ...
 
     def needs_pull(self, instance: Instance, cluster: Cluster) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -31,9 +31,11 @@ from orchestrator.backends.docker.images import (
     is_built_here,
     names_of,
 )
+from orchestrator.backends.docker.inventory import find_images_here
 from orchestrator.backends.docker.programs import path_advice
 from orchestrator.backends.docker.sandbox import DockerSandbox
 from orchestrator.backends.host import Host, NamedEngineAway
+from orchestrator.backends.images import ImageHere
 from orchestrator.config.cluster import Cluster, SandboxSettings
 from orchestrator.errors import PrerequisiteError, SandboxUnavailable
 from orchestrator.types import GradeResult, Instance, RolloutKey
@@ -78,6 +80,10 @@ class DockerBackend:
     def image_ids(self, instances: Sequence[Instance], platform: str) -> Mapping[str, str]:
         with _client() as client:
             return find_images(client, sorted(names_of(instances)), platform)
+
+    def images_here(self, names: Iterable[str]) -> Mapping[str, ImageHere]:
+        with _client() as client:
+            return find_images_here(client, list(names))
 
     def needs_pull(self, instance: Instance, cluster: Cluster) -> bool:
         if is_built_here(instance):

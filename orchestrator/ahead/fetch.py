@@ -1,0 +1,229 @@
+"""Bringing many images to one place, for as long as it takes: the image store decides, threads do.
+
+What waiting mends is waited for. It ends when all have come, or can't, or when the place is full;
+and at any time by KeyboardInterrupt, as a pull that is broken off leaves nothing that counts.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from orchestrator.ahead.progress import FetchDisplay
+from orchestrator.backends.images import PullStep
+from orchestrator.images.decisions import AskQuota, Decision, Measure, Pull, StoreSettings
+from orchestrator.images.layers import ImageSize
+from orchestrator.images.node import Node
+from orchestrator.images.pulls import PullFailed, PullFailure, PullProblem, Quota
+from orchestrator.images.store import Store
+
+TICK_S = 0.5
+"""How long a decision may wait that nothing but time brings about."""
+BREAK_OFF_S = 10.0
+"""How long pulls may take to notice that no room is left. They end with this process at the
+latest."""
+HERE = ""
+"""The store's name for the one node that there is."""
+
+
+class Destination(Protocol):
+    """Where images are brought. Its methods may be called from several threads."""
+
+    def bring(self, image: str) -> Iterator[PullStep]:
+        """Bring an image; one that is broken off is not there. Raises PullFailed."""
+        ...
+
+    def room(self) -> int | None:
+        """Bytes that may be filled still; None where that can't be said just now."""
+        ...
+
+    def quota(self, registry: str) -> Quota | None:
+        """What a registry still gives; None where it has no limit, or does not say."""
+        ...
+
+
+class Ending(Enum):
+    """Why nothing more is brought."""
+
+    DONE = "done"
+    """All images came, or can't be had."""
+    FULL = "full"
+    """No further image fits."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """How it ended."""
+
+    ending: Ending
+    refused: Mapping[str, PullFailure]
+
+
+@dataclass(frozen=True)
+class _Step:
+    image: str
+    step: PullStep
+
+
+@dataclass(frozen=True)
+class _Came:
+    image: str
+    last: PullStep
+
+
+@dataclass(frozen=True)
+class _Failed:
+    image: str
+    failure: PullFailure
+
+
+@dataclass(frozen=True)
+class _Measured:
+    room: int | None
+
+
+@dataclass(frozen=True)
+class _ToldQuota:
+    registry: str
+    quota: Quota | None
+
+
+@dataclass(frozen=True)
+class _Broke:
+    """A thread met what nobody thought of: a bug of this program."""
+
+    error: Exception
+
+
+_Report = _Step | _Came | _Failed | _Measured | _ToldQuota | _Broke
+
+
+def make_store(
+    images: Mapping[str, frozenset[str]],
+    here: Sequence[str],
+    sizes: Mapping[str, ImageSize],
+    registry_of: Callable[[str], str],
+    pulls_at_once: int,
+) -> Store:
+    """A store of one node that keeps all that comes: it belongs to nobody's run. `images` are
+    those that are wanted, in their order, with the instances that use them."""
+    node = Node(HERE, resident=set(here), ours=set())
+    wanted = {image: set(ids) for image, ids in images.items()}
+    known = {image: sizes.get(image, ImageSize((), estimated=True)) for image in images}
+    settings = StoreSettings(reserve=0, keep=True, pulls_at_once=pulls_at_once)
+    return Store({HERE: node}, wanted, known, registry_of, settings)
+
+
+class Fetch:
+    """One attempt to bring all that a store wants."""
+
+    def __init__(
+        self,
+        store: Store,
+        destination: Destination,
+        display: FetchDisplay,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._destination = destination
+        self._display = display
+        self._clock = clock
+        self._reports: queue.SimpleQueue[_Report] = queue.SimpleQueue()
+        self._full = threading.Event()
+        """No room is left: pulls that are under way break off."""
+        self._full_since = float("inf")
+
+    def run(self) -> Fetched:
+        """Bring them. Raises KeyboardInterrupt where a signal does."""
+        while True:
+            now = self._clock()
+            if not self._full.is_set():
+                for decision in self._store.decide(now):
+                    # daemons: when this process ends, so does what they ask of the engine
+                    threading.Thread(target=self._do, args=(decision,), daemon=True).start()
+            if (ending := self._ending(now)) is not None:
+                return Fetched(ending, dict(self._store.refused))
+            self._display.hold(self._store.hold(now))
+            self._take_in()
+
+    def _ending(self, now: float) -> Ending | None:
+        node = self._store.nodes[HERE]
+        is_short = bool(self._store.lacks_room(now))
+        if is_short and node.come_since:
+            # what has just come is counted with care; the disk knows better
+            node.measured_at, is_short = float("-inf"), False
+        if node.low_since is not None or is_short:
+            self._full.set()
+        if self._full.is_set():
+            self._full_since = min(self._full_since, now)
+            is_over = not node.pulling or now - self._full_since > BREAK_OFF_S
+            return Ending.FULL if is_over else None
+        here_or_refused = node.resident | self._store.refused.keys()
+        return Ending.DONE if here_or_refused >= self._store.wanted.keys() else None
+
+    def _take_in(self) -> None:
+        """Wait for a report, and take in all that are there."""
+        try:
+            self._take(self._reports.get(timeout=TICK_S))
+            while True:
+                self._take(self._reports.get_nowait())
+        except queue.Empty:
+            self._display.tick()
+
+    def _take(self, report: _Report) -> None:
+        store, now = self._store, self._clock()
+        match report:
+            case _Step(image, step):
+                store.progressed(HERE, image, step.compressed)
+                self._display.came(image, step.compressed)
+            case _Came(image, last):
+                store.pulled(HERE, image, last.expanded, now)
+                self._display.is_here(image, last)
+            case _Failed(image, failure):
+                store.pull_failed(HERE, image, failure, now)
+                if failure.problem is PullProblem.NO_ROOM:
+                    self._full.set()
+                self._display.failed(image, failure, given_up=image in store.refused)
+            case _Measured(room):
+                store.measured(HERE, room, now)
+            case _ToldQuota(registry, quota):
+                store.told_quota(HERE, registry, quota, now)
+            case _Broke(error):
+                raise error
+
+    def _do(self, decision: Decision) -> None:
+        """In a thread of its own."""
+        try:
+            match decision:
+                case Pull(_, image):
+                    self._bring(image)
+                case Measure():
+                    self._reports.put(_Measured(self._destination.room()))
+                case AskQuota(_, registry):
+                    quota = self._destination.quota(registry)
+                    self._reports.put(_ToldQuota(registry, quota))
+                case _:
+                    raise AssertionError(f"{decision}: nothing is ever removed here")
+        except Exception as error:  # noqa: BLE001 - the thread's boundary; raised in `run`
+            self._reports.put(_Broke(error))
+
+    def _bring(self, image: str) -> None:
+        self._display.begins(image)
+        last = PullStep()
+        try:
+            for step in self._destination.bring(image):
+                if self._full.is_set():
+                    failure = PullFailure(PullProblem.NO_ROOM, "broken off: no room is left")
+                    self._reports.put(_Failed(image, failure))
+                    return
+                last = step
+                self._reports.put(_Step(image, step))
+        except PullFailed as failed:
+            self._reports.put(_Failed(image, failed.failure))
+        else:
+            self._reports.put(_Came(image, last))
