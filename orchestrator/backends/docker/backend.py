@@ -7,13 +7,16 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import docker
 
 from orchestrator.backends.base import Cleaned, GradeRequest, SandboxSpec
 from orchestrator.backends.docker.address import find_engine
+from orchestrator.backends.docker.bring import ensure_image
 from orchestrator.backends.docker.checks import check_session
+from orchestrator.backends.docker.credentials import find_login
+from orchestrator.backends.docker.disk import free_gb
 from orchestrator.backends.docker.engine import (
     ENGINE_ERRORS,
     connect,
@@ -24,7 +27,6 @@ from orchestrator.backends.docker.engine import (
 )
 from orchestrator.backends.docker.facts import host_of
 from orchestrator.backends.docker.images import (
-    ensure_image,
     evict_image,
     find_image,
     find_images,
@@ -33,11 +35,13 @@ from orchestrator.backends.docker.images import (
 )
 from orchestrator.backends.docker.inventory import find_images_here
 from orchestrator.backends.docker.programs import path_advice
+from orchestrator.backends.docker.pulls import pull_image
 from orchestrator.backends.docker.sandbox import DockerSandbox
 from orchestrator.backends.host import Host, NamedEngineAway
-from orchestrator.backends.images import ImageHere
+from orchestrator.backends.images import ImageHere, PullStep
 from orchestrator.config.cluster import Cluster, SandboxSettings
 from orchestrator.errors import PrerequisiteError, SandboxUnavailable
+from orchestrator.images.pulls import PullFailed, PullFailure, PullProblem
 from orchestrator.types import GradeResult, Instance, RolloutKey
 
 HOST_TIMEOUT_S = 15
@@ -94,6 +98,26 @@ class DockerBackend:
     def bring_image(self, instance: Instance, cluster: Cluster) -> None:
         with _workers_client() as client:
             ensure_image(client, instance, cluster.images, cluster.sandbox.platform)
+
+    def pull_image(self, name: str, cluster: Cluster) -> Iterator[PullStep]:
+        try:
+            with contextlib.closing(connect()) as client:
+                yield from pull_image(client, name, cluster.images, cluster.sandbox.platform)
+        except PrerequisiteError as error:
+            raise PullFailed(PullFailure(PullProblem.ENGINE, error.what)) from error
+
+    def free_for_images_gb(self, cluster: Cluster) -> float | None:
+        try:
+            with contextlib.closing(connect(HOST_TIMEOUT_S)) as client:
+                return free_gb(client, cluster.sandbox)
+        except (PrerequisiteError, *ENGINE_ERRORS):
+            return None
+
+    def registry_login(self, registry: str) -> Mapping[str, Any]:
+        try:
+            return find_login(registry).auth
+        except PrerequisiteError:  # of Docker's settings; `check` says so before the night
+            return {}
 
     def evict_image(self, name: str) -> bool:
         try:

@@ -14,13 +14,13 @@ import docker
 from swebench.harness.run_evaluation import run_instance
 
 from orchestrator.backends.base import GradeRequest, SandboxSpec
+from orchestrator.backends.docker.bring import ensure_image
 from orchestrator.backends.docker.engine import (
     ENGINE_ERRORS,
     connect_for_harness,
     labels,
     ran_out_of_memory,
 )
-from orchestrator.backends.docker.images import ensure_image
 from orchestrator.backends.docker.sandbox import bind_mounts, container_limits, stay
 from orchestrator.backends.grading import grade_result, harness_spec
 from orchestrator.errors import (

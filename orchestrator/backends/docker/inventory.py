@@ -14,7 +14,7 @@ from typing import Any
 import docker
 import docker.errors
 
-from orchestrator.backends.docker.images import listed
+from orchestrator.backends.docker.images import digest_of, listed
 from orchestrator.backends.images import ImageHere
 
 EMPTY_LAYER = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
@@ -37,7 +37,7 @@ def find_images_here(client: docker.DockerClient, names: Sequence[str]) -> dict[
     return {
         name: ImageHere(
             platform=f"{found.get('Os') or ''}/{found.get('Architecture') or ''}".strip("/"),
-            digest=_digest_of(found),
+            digest=digest_of(found, name),
             layers=layers[found["Id"]],
             others=frozenset(others & layers[found["Id"]].keys()),
             containers=tuple(sorted(containers[found["Id"]])),
@@ -70,12 +70,6 @@ def _layers(api: Any, image_id: str) -> dict[str, int]:
         under.update(digest.encode())
         found[under.hexdigest()] = round(size * factor)
     return found
-
-
-def _digest_of(facts: dict[str, Any]) -> str:
-    """An image that came by several names has one manifest all the same."""
-    digests = facts.get("RepoDigests") or ()
-    return str(digests[0]).partition("@")[2] if digests else ""
 
 
 def _containers(api: Any) -> dict[str, list[str]]:
