@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -34,8 +34,13 @@ HERE = ""
 class Destination(Protocol):
     """Where images are brought. Its methods may be called from several threads."""
 
-    def bring(self, image: str) -> Iterator[PullStep]:
-        """Bring an image; one that is broken off is not there. Raises PullFailed."""
+    def bring(self, image: str, on_step: Callable[[PullStep], None]) -> PullStep:
+        """Bring an image, and tell how it goes; returns what came. One that is broken off is not
+        there: `on_step` may raise.
+
+        Raises:
+            PullFailed: it did not come.
+        """
         ...
 
     def room(self) -> int | None:
@@ -213,17 +218,14 @@ class Fetch:
             self._reports.put(_Broke(error))
 
     def _bring(self, image: str) -> None:
+        def on_step(step: PullStep) -> None:
+            if self._full.is_set():
+                words = "broken off: no room is left"
+                raise PullFailed(PullFailure(PullProblem.NO_ROOM, words))
+            self._reports.put(_Step(image, step))
+
         self._display.begins(image)
-        last = PullStep()
         try:
-            for step in self._destination.bring(image):
-                if self._full.is_set():
-                    failure = PullFailure(PullProblem.NO_ROOM, "broken off: no room is left")
-                    self._reports.put(_Failed(image, failure))
-                    return
-                last = step
-                self._reports.put(_Step(image, step))
+            self._reports.put(_Came(image, self._destination.bring(image, on_step)))
         except PullFailed as failed:
             self._reports.put(_Failed(image, failed.failure))
-        else:
-            self._reports.put(_Came(image, last))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -28,8 +28,11 @@ class EngineDisk:
     backend: Backend
     cluster: Cluster
 
-    def bring(self, image: str) -> Iterator[PullStep]:
-        return self.backend.pull_image(image, self.cluster)
+    def bring(self, image: str, on_step: Callable[[PullStep], None]) -> PullStep:
+        last = PullStep()
+        for last in self.backend.pull_image(image, self.cluster):
+            on_step(last)
+        return last
 
     def room(self) -> int | None:
         free_gb = self.backend.free_for_images_gb(self.cluster)
@@ -59,18 +62,21 @@ def pull(request: RunRequest, console: Console) -> int:
     here = [image for image in images if image not in to_pull]
     disk = EngineDisk(wanted.backend, wanted.cluster)
     try:
-        fetched = fetch_all(wanted, images, here, sizes, disk, console)
+        fetched = fetch_all(
+            images, here, sizes, disk, wanted.registry_of, wanted.cluster.images.pulls, console
+        )
     except KeyboardInterrupt:
         return tell_interrupted(console)
     return _conclude(wanted, images, fetched, console)
 
 
 def fetch_all(
-    wanted: Wanted,
     images: Mapping[str, frozenset[str]],
     here: list[str],
     sizes: Mapping[str, ImageSize],
     destination: Destination,
+    registry_of: Callable[[str], str],
+    pulls_at_once: int,
     console: Console,
 ) -> Fetched:
     """Bring those of `images` that are not `here`. Raises KeyboardInterrupt."""
@@ -78,8 +84,7 @@ def fetch_all(
     progress = FetchProgress(
         len(images), len(here), unique_bytes(coming), any(size.estimated for size in coming)
     )
-    pulls_at_once = wanted.cluster.images.pulls
-    store = make_store(images, here, sizes, wanted.registry_of, pulls_at_once)
+    store = make_store(images, here, sizes, registry_of, pulls_at_once)
     with FetchDisplay(console, progress) as display:
         return Fetch(store, destination, display).run()
 

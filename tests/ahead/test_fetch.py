@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
 from rich.console import Console
@@ -31,10 +31,12 @@ class Disk:
         self.reserve = reserve
         self.least = engine.free
 
-    def bring(self, image: str) -> Iterator[PullStep]:
+    def bring(self, image: str, on_step: Callable[[PullStep], None]) -> PullStep:
+        step = PullStep()
         for step in self.engine.pull(image):
             self.least = min(self.least, self.engine.free)
-            yield step
+            on_step(step)
+        return step
 
     def room(self) -> int | None:
         return round(self.engine.free - self.reserve) if self.engine.can_measure else None
@@ -176,10 +178,10 @@ def test_pulls_that_are_under_way_break_off_when_somebody_else_fills_the_disk(
     attempt.disk.room = lambda: next(rooms)  # type: ignore[method-assign]
     broken_off = []
 
-    def endless(image: str) -> Iterator[PullStep]:
+    def endless(image: str, on_step: Callable[[PullStep], None]) -> PullStep:
         try:
             for count in itertools.count():
-                yield PullStep(count)
+                on_step(PullStep(count))
                 time.sleep(0.001)
         finally:
             broken_off.append(image)
@@ -227,7 +229,7 @@ def test_an_image_of_which_nobody_knows_the_size_comes_too(engine: FakeEngine) -
 def test_a_bug_of_ours_in_a_thread_is_not_waited_for(engine: FakeEngine) -> None:
     attempt = Attempt(engine)
 
-    def broken(image: str) -> Iterator[PullStep]:
+    def broken(image: str, on_step: Callable[[PullStep], None]) -> PullStep:
         raise ZeroDivisionError(image)
 
     attempt.disk.bring = broken  # type: ignore[method-assign]
