@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from orchestrator.ahead.fetch import Destination, Ending, Fetch, Fetched, make_store
+from orchestrator.ahead.fetch import HERE, Destination, Ending, Fetch, Fetched, make_store
 from orchestrator.ahead.progress import FetchDisplay, FetchProgress
 from orchestrator.ahead.wanted import Wanted, find_wanted
 from orchestrator.backends import Backend
@@ -16,8 +16,9 @@ from orchestrator.config import RunRequest
 from orchestrator.config.cluster import Cluster
 from orchestrator.display.terminal import print_line
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED
-from orchestrator.images.layers import ImageSize, unique_bytes
+from orchestrator.images.layers import unique_bytes
 from orchestrator.images.pulls import PullFailure, Quota
+from orchestrator.images.store import Store
 from orchestrator.report.words import amount
 
 
@@ -50,41 +51,36 @@ def pull(request: RunRequest, console: Console) -> int:
         PrerequisiteError: the engine does not answer at first, or the benchmark can't be read.
     """
     wanted = find_wanted(request, console)
-    to_pull = wanted.to_pull
-    images = {i: wanted.users[i] for i in wanted.images if i not in wanted.to_build}
+    images, to_pull = wanted.of_registries, wanted.to_pull
     if wanted.to_build:
         words = f"{len(wanted.to_build)} images are built from Dockerfiles when rollouts need them"
         print_line(console, f"{words}: nothing is pulled for those")
     if not to_pull:
-        print_line(console, f"all {len(images)} images of {wanted.benchmark} are here")
+        if images:
+            print_line(console, f"all {len(images)} images of {wanted.benchmark} are here")
         return EXIT_DONE
-    sizes = wanted.sizes_of(to_pull, console)
     here = [image for image in images if image not in to_pull]
-    disk = EngineDisk(wanted.backend, wanted.cluster)
+    sizes = wanted.sizes_of(images, console)
+    pulls_at_once = wanted.cluster.images.pulls
+    store = make_store(images, here, sizes, wanted.registry_of, pulls_at_once)
     try:
-        fetched = fetch_all(
-            images, here, sizes, disk, wanted.registry_of, wanted.cluster.images.pulls, console
-        )
+        fetched = fetch_all(store, EngineDisk(wanted.backend, wanted.cluster), console)
     except KeyboardInterrupt:
         return tell_interrupted(console)
     return _conclude(wanted, images, fetched, console)
 
 
-def fetch_all(
-    images: Mapping[str, frozenset[str]],
-    here: list[str],
-    sizes: Mapping[str, ImageSize],
-    destination: Destination,
-    registry_of: Callable[[str], str],
-    pulls_at_once: int,
-    console: Console,
-) -> Fetched:
-    """Bring those of `images` that are not `here`. Raises KeyboardInterrupt."""
-    coming = [size for image, size in sizes.items() if image in images and image not in here]
+def fetch_all(store: Store, destination: Destination, console: Console) -> Fetched:
+    """Bring what a store wants and has not, and show it. Raises KeyboardInterrupt."""
+    here = store.nodes[HERE].resident
+    present = [store.sizes[image] for image in store.wanted if image in here]
+    coming = [store.sizes[image] for image in store.wanted if image not in here]
     progress = FetchProgress(
-        len(images), len(here), unique_bytes(coming), any(size.estimated for size in coming)
+        images=len(store.wanted),
+        here=len(present),
+        total_bytes=unique_bytes([*coming, *present]) - unique_bytes(present),
+        estimated=any(size.estimated for size in coming),
     )
-    store = make_store(images, here, sizes, registry_of, pulls_at_once)
     with FetchDisplay(console, progress) as display:
         return Fetch(store, destination, display).run()
 

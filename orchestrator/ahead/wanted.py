@@ -11,6 +11,7 @@ from rich.console import Console
 
 from orchestrator.backends import Backend, find_backend
 from orchestrator.backends.imageless import NeedsNoImages
+from orchestrator.backends.images import is_built_here
 from orchestrator.config import RunRequest, load_config
 from orchestrator.config.cluster import Cluster
 from orchestrator.config.sections import AUTO
@@ -61,20 +62,24 @@ class Wanted:
         return frozenset(self.backend.missing_images(self.instances, self.platform))
 
     @cached_property
+    def of_registries(self) -> Mapping[str, frozenset[str]]:
+        """`users`, without the images that rollouts build from a Dockerfile."""
+        return users_of([i for i in self.instances if not is_built_here(i)])
+
+    @property
     def to_pull(self) -> tuple[str, ...]:
-        """The missing ones that a registry has. Raises PrerequisiteError, SandboxUnavailable."""
-        first = {instance.image: instance for instance in reversed(self.instances)}
-        return tuple(
-            image
-            for image in self.images
-            if image in self.missing and self.backend.needs_pull(first[image], self.cluster)
-        )
+        """The missing ones that a registry has. Raises PrerequisiteError."""
+        return tuple(image for image in self.of_registries if image in self.missing)
 
     @property
     def to_build(self) -> tuple[str, ...]:
-        """The missing ones that are built from a Dockerfile, when a rollout needs them."""
-        pulled = set(self.to_pull)
-        return tuple(i for i in self.images if i in self.missing and i not in pulled)
+        """The missing ones that are built, when a rollout needs them. Raises PrerequisiteError."""
+        return tuple(i for i in self.missing if i not in self.of_registries)
+
+    @property
+    def without_mirror(self) -> Wanted:
+        images = self.cluster.images.model_copy(update={"mirror": None})
+        return replace(self, cluster=self.cluster.model_copy(update={"images": images}))
 
     def sizes_of(self, images: Iterable[str], console: Console) -> dict[str, ImageSize]:
         """What images weigh, as registries say it at no cost, or as our table guesses it."""

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from orchestrator.config.cluster import Cluster
 from orchestrator.images.pulls import Quota
 from orchestrator.types import Instance
+
+
+def is_built_here(instance: Instance) -> bool:
+    """An instance of a task repo has a Dockerfile; the image of any other is pulled."""
+    return instance.task_dir is not None and (Path(instance.task_dir) / "Dockerfile").is_file()
 
 
 @dataclass(frozen=True)

@@ -167,8 +167,17 @@ def mirror(
     """
     from orchestrator.ahead.mirror import mirror as copy_images
 
-    request = _request(benchmark, cluster, instances, slice_, dataset_dir, settings, config_dirs)
-    raise typer.Exit(copy_images(request, to, opt.make_console()))
+    request = opt.make_request(
+        benchmark,
+        cluster=cluster,
+        instances=instances,
+        slice_=slice_,
+        dataset_dir=dataset_dir,
+        settings=settings,
+        config_dirs=config_dirs,
+        more={"cluster.images.mirror": to},
+    )
+    raise typer.Exit(copy_images(request, opt.make_console()))
 
 
 def _request(

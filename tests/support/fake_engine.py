@@ -53,8 +53,6 @@ class FakeEngine:
 
     here: dict[str, ImageHere] = field(default_factory=dict)
     registry: dict[str, int] = field(default_factory=dict)
-    built: set[str] = field(default_factory=set)
-    """Images of Dockerfiles."""
     free: float = 100e9
     """Bytes."""
     can_measure: bool = True
@@ -121,10 +119,6 @@ class FakeBackend(DockerBackend):
 
     def images_here(self, names: Iterable[str]) -> Mapping[str, ImageHere]:
         return {name: ENGINE.here[name] for name in names if name in ENGINE.here}
-
-    def needs_pull(self, instance: Instance, cluster: Cluster) -> bool:
-        is_missing = self.missing_images([instance], cluster.sandbox.platform)
-        return instance.image not in ENGINE.built and bool(is_missing)
 
     def pull_image(self, name: str, cluster: Cluster) -> Iterator[PullStep]:
         return ENGINE.pull(name)

@@ -30,7 +30,6 @@ from orchestrator.backends.docker.images import (
     evict_image,
     find_image,
     find_images,
-    is_built_here,
     names_of,
 )
 from orchestrator.backends.docker.inventory import find_images_here
@@ -38,7 +37,7 @@ from orchestrator.backends.docker.programs import path_advice
 from orchestrator.backends.docker.pulls import pull_image
 from orchestrator.backends.docker.sandbox import DockerSandbox
 from orchestrator.backends.host import Host, NamedEngineAway
-from orchestrator.backends.images import ImageHere, PullStep
+from orchestrator.backends.images import ImageHere, PullStep, is_built_here
 from orchestrator.config.cluster import Cluster, SandboxSettings
 from orchestrator.errors import PrerequisiteError, SandboxUnavailable
 from orchestrator.images.pulls import PullFailed, PullFailure, PullProblem

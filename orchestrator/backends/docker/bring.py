@@ -11,11 +11,11 @@ from orchestrator.backends.docker.engine import ENGINE_ERRORS, error_words
 from orchestrator.backends.docker.images import (
     build_of,
     find_image,
-    is_built_here,
     keep_under_another_name,
     platform_of,
 )
 from orchestrator.backends.docker.pulls import pull_image
+from orchestrator.backends.images import is_built_here
 from orchestrator.config.cluster import Images
 from orchestrator.errors import ImageUnavailable, PrerequisiteError
 from orchestrator.images.pulls import PullFailed

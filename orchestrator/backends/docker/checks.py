@@ -15,7 +15,6 @@ from orchestrator.backends.docker.images import (
     build_of,
     find_image,
     find_images,
-    is_built_here,
     listed,
     names_of,
     platform_of,
@@ -29,6 +28,7 @@ from orchestrator.backends.docker.trial import (
     try_mounts,
 )
 from orchestrator.backends.host import Host, Place
+from orchestrator.backends.images import is_built_here
 from orchestrator.config.cluster import Cluster
 from orchestrator.errors import ImageUnavailable, PrerequisiteError
 from orchestrator.types import Instance

@@ -18,11 +18,6 @@ from orchestrator.config.cluster import Images
 from orchestrator.types import Instance
 
 
-def is_built_here(instance: Instance) -> bool:
-    """An instance of a task repo has a Dockerfile; the image of any other is pulled."""
-    return instance.task_dir is not None and (Path(instance.task_dir) / "Dockerfile").is_file()
-
-
 def build_of(instance: Instance, settings: Images, platform: str) -> Build:
     args = {"BASE": settings.base} if settings.base else {}
     return Build(Path(str(instance.task_dir)), instance.image, platform, args)
