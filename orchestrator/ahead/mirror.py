@@ -121,9 +121,12 @@ class Mirror:
                 "Start it, or name another with --to.",
             ) from None
         try:
-            return self._registries[own.registry].digest(own) == present
+            is_same = self._registries[own.registry].digest(own) == present
+            if is_same:  # nothing is sent, and the copier learns which layers lie there
+                self._copier.copy_image(copy.image, copy.target, self._platform)
         except PullFailed:
             return True
+        return is_same
 
 
 def mirror(request: RunRequest, console: Console) -> int:
@@ -153,7 +156,7 @@ def mirror(request: RunRequest, console: Console) -> int:
         try:
             fetched = fetch_all(store, destination, console)
         except KeyboardInterrupt:
-            return tell_interrupted(console)
+            return tell_interrupted(store, console)
     tell_refused(fetched.refused, console)
     count = len(images) - len(fetched.refused)
     print_line(console, f"{count} of {len(images)} images of {wanted.benchmark} are at {to}")

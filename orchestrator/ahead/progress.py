@@ -26,6 +26,8 @@ RATE_OVER_S = 60.0
 """The rate is that of the last so many seconds."""
 SUMMARY_EVERY_S = 60.0
 """Of plain lines, while bytes come."""
+UNCHANGED_EVERY_S = 600.0
+"""Of plain lines that tell of the same hold."""
 SHOWN_AT_ONCE = 8
 
 
@@ -99,7 +101,9 @@ class FetchDisplay:
         self._lock = threading.RLock()
         self._notice = ""
         self._told: set[str] = set()
-        """What a line was about that is not said twice."""
+        """Images that a line was about which is not said twice."""
+        self._told_at: dict[str, float] = {}
+        """When plain lines last told of a hold."""
         self._summed_up = (clock(), progress.bytes)
         self._live = (
             Live(console=console, refresh_per_second=4, get_renderable=self._frame, transient=True)
@@ -129,25 +133,24 @@ class FetchDisplay:
             self.progress.ended(image, self._clock(), is_here=False)
             self.progress.refused += given_up
         if given_up:
-            self.say(f"{image} can't be had: {failure.detail}", "red")
+            self.say(refusal(image, failure), "red")
         elif failure.problem is PullProblem.AWAY and image not in self._told:
             self._told.add(image)  # a hold says the rest
-            self.say(f"{image} did not come, and is tried again: {failure.detail}", "yellow")
+            self.say(f"did not come, and is tried again: {_about(image, failure)}", "yellow")
 
     def hold(self, hold: StoreHold | None) -> None:
         """Why nothing comes, and until when; None takes it back."""
         if hold is None:
             self._notice = ""
             return
-        until = ""
+        now, until = self._clock(), ""
         if hold.until is not None:
-            at = time.time() + hold.until - self._clock()
-            until = f"; tried again at {clock_time(at)}"
+            until = f"; tried again at {clock_time(time.time() + hold.until - now)}"
         self._notice = f"{hold.text}{until}"
-        if hold.about not in self._told:
-            self._told.add(hold.about)
-            if self._live is None:
-                self.say(self._notice, "yellow")
+        is_due = now - self._told_at.get(hold.about, float("-inf")) >= UNCHANGED_EVERY_S
+        if is_due and self._live is None:
+            self._told_at[hold.about] = now
+            self.say(self._notice, "yellow")
 
     def tick(self) -> None:
         """Time has passed."""
@@ -190,8 +193,16 @@ def render_progress(progress: FetchProgress, notice: str, now: float, width: int
     return Group(*parts)
 
 
+def refusal(image: str, failure: PullFailure) -> str:
+    return f"can't be had: {_about(image, failure)}"
+
+
+def _about(image: str, failure: PullFailure) -> str:
+    """What was said of an image, which names it."""
+    return failure.detail if image in failure.detail else f"{image}: {failure.detail}"
+
+
 def clock_time(at: float) -> str:
-    """`03:12`, with its day where that is not today. `at` is in seconds since the epoch."""
+    """`03:12:05`, with its day where that is not today. `at` is in seconds since the epoch."""
     then, now = time.localtime(at), time.localtime()
-    same_day = then[:3] == now[:3]
-    return time.strftime("%H:%M" if same_day else "%a %H:%M", then)
+    return time.strftime("%H:%M:%S" if then[:3] == now[:3] else "%a %H:%M:%S", then)

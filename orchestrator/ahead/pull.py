@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from orchestrator.ahead.fetch import HERE, Destination, Ending, Fetch, Fetched, make_store
-from orchestrator.ahead.progress import FetchDisplay, FetchProgress
+from orchestrator.ahead.progress import FetchDisplay, FetchProgress, refusal
 from orchestrator.ahead.wanted import Wanted, find_wanted
 from orchestrator.backends import Backend
 from orchestrator.backends.images import PullStep
@@ -66,7 +66,7 @@ def pull(request: RunRequest, console: Console) -> int:
     try:
         fetched = fetch_all(store, EngineDisk(wanted.backend, wanted.cluster), console)
     except KeyboardInterrupt:
-        return tell_interrupted(console)
+        return tell_interrupted(store, console)
     return _conclude(wanted, images, fetched, console)
 
 
@@ -85,15 +85,17 @@ def fetch_all(store: Store, destination: Destination, console: Console) -> Fetch
         return Fetch(store, destination, display).run()
 
 
-def tell_interrupted(console: Console) -> int:
-    words = "interrupted: what has come stays, and the same command goes on from here"
-    print_line(console, words)
+def tell_interrupted(store: Store, console: Console) -> int:
+    count = f"{len(store.nodes[HERE].resident)} of {len(store.wanted)}"
+    print_line(
+        console, f"interrupted: {count} images are there; the same command goes on from here"
+    )
     return EXIT_INTERRUPTED
 
 
 def tell_refused(refused: Mapping[str, PullFailure], console: Console) -> None:
     for image, failure in sorted(refused.items()):
-        print_line(console, f"{image} can't be had: {failure.detail}", "red")
+        print_line(console, refusal(image, failure), "red")
 
 
 def _conclude(

@@ -1,43 +1,39 @@
-"""What is said of images that are here, in tables and lines."""
+"""What is said of images that are here, in lines."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from orchestrator.ahead.shelf import Pruned, Pruning, Shelf
 from orchestrator.backends.host import same_platform
 from orchestrator.report.words import compact
-from orchestrator.text import printable
 
 
-def render_shelf(shelf: Shelf) -> RenderableType:
-    """One row an image, and the totals."""
+def shelf_lines(shelf: Shelf) -> list[str]:
+    """A line an image, and the totals."""
     if not shelf.here:
-        return Text(_count_line(shelf))
-    table = Table("image", "on disk", "own", "shared", "platform", "digest", "pulled by", "in use")
-    for column in table.columns[1:4]:
-        column.justify = "right"
-        column.no_wrap = True
-    table.columns[0].overflow = "fold"
+        return [_count_line(shelf)]
+    lines = [_row("on disk", "own", "platform", "digest", "image")]
     for image, found in shelf.here.items():
-        own = shelf.own_bytes(image)
-        is_right = same_platform(found.platform, shelf.wanted.platform)
         runs = ", ".join(shelf.pulled_by.get(image, ()))
-        table.add_row(
-            Text(printable(image)),
-            f"{compact(found.bytes)}B",
-            f"{compact(own)}B",
-            f"{compact(found.bytes - own)}B",
-            Text(found.platform or "?", style="" if is_right else "yellow"),
-            found.digest.removeprefix("sha256:")[:12] or "none",
-            Text(printable(runs)),
-            Text(printable(", ".join(found.containers))),
+        remarks = [f"pulled by {runs}"] if runs else []
+        remarks += [f"used by {', '.join(found.containers)}"] if found.containers else []
+        if not same_platform(found.platform, shelf.wanted.platform):
+            remarks.append("of another platform")
+        lines.append(
+            _row(
+                f"{compact(found.bytes)}B",
+                f"{compact(shelf.own_bytes(image))}B",
+                found.platform or "?",
+                found.digest.removeprefix("sha256:")[:12] or "none",
+                f"{image} ({'; '.join(remarks)})" if remarks else image,
+            )
         )
-    return Group(table, Text(_count_line(shelf)))
+    return [*lines, _count_line(shelf)]
+
+
+def _row(on_disk: str, own: str, platform: str, digest: str, image: str) -> str:
+    return f"{on_disk:>8}  {own:>8}  {platform:<11}  {digest:<12}  {image}"
 
 
 def _count_line(shelf: Shelf) -> str:

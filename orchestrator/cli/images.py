@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     images = typer.Typer(
-        help="A benchmark's images, days ahead: plan, pull, list, prune, mirror.",
+        help="A benchmark's images, days ahead of the night.",
         no_args_is_help=True,
     )
-    for command in (plan, pull, prune, mirror):
-        images.command(command.__name__)(command)
+    images.command("plan")(plan)
+    images.command("pull")(pull)
     images.command("list")(list_images)
+    images.command("prune")(prune)
+    images.command("mirror")(mirror)
     app.add_typer(images, name="images")
 
 
@@ -35,9 +37,9 @@ def plan(
     config_dirs: opt.ConfigDirOption = None,
     as_json: opt.JsonOption = False,
 ) -> None:
-    """What a pull would bring: how much, from where, and how long the quota makes it.
+    """What a pull would bring, and how long it takes.
 
-    Costs no pull.
+    Bytes and room, by registry, and the windows of its quota. Costs no pull.
 
     Example: python -m orchestrator images plan lite
     """
@@ -63,7 +65,7 @@ def pull(
     settings: opt.SetOption = None,
     config_dirs: opt.ConfigDirOption = None,
 ) -> None:
-    """Pull what is missing, within the registry's quota and the disk's reserve.
+    """Pull what is missing, as quota and disk allow.
 
     Where the quota is spent it goes on by itself at the next window. Ctrl-C ends it any time; the
     same command goes on from there. What is pulled here no run removes.
@@ -87,9 +89,13 @@ def list_images(
     config_dirs: opt.ConfigDirOption = None,
     as_json: opt.JsonOption = False,
 ) -> None:
-    """The images of a benchmark that are here, and what they take on the engine's disk."""
+    """The images that are here, and what they take.
+
+    `own` is what would be free without an image: layers that no other one has.
+    """
     from orchestrator.ahead.shelf import read_shelf
-    from orchestrator.ahead.view import render_shelf
+    from orchestrator.ahead.view import shelf_lines
+    from orchestrator.display.terminal import print_line
 
     request = _request(
         benchmark, cluster, instances, slice_, dataset_dir, settings, config_dirs, runs_dir
@@ -98,8 +104,9 @@ def list_images(
     shelf = read_shelf(request, console)
     if as_json:
         opt.print_json(shelf.as_dict())
-    else:
-        console.print(render_shelf(shelf), highlight=False)
+        return
+    for line in shelf_lines(shelf):
+        print_line(console, line)
 
 
 def prune(
@@ -117,9 +124,9 @@ def prune(
     settings: opt.SetOption = None,
     config_dirs: opt.ConfigDirOption = None,
 ) -> None:
-    """Remove images of a benchmark that are here, whoever pulled them; asks first.
+    """Remove images that are here; asks first.
 
-    What a container uses, or a live run needs, stays.
+    Whoever pulled them. What a container uses, or a live run needs, stays.
 
     Example: python -m orchestrator images prune lite --instances 'django__.*'
     """
@@ -158,7 +165,7 @@ def mirror(
     settings: opt.SetOption = None,
     config_dirs: opt.ConfigDirOption = None,
 ) -> None:
-    """Copy images to a registry of your own, within the quota of where they come from.
+    """Copy images to a registry of your own.
 
     No engine is needed, and nothing stays on this host's disk. Goes on at the quota's next window;
     Ctrl-C ends it any time, and the same command goes on from there.

@@ -145,7 +145,7 @@ def test_an_image_that_cannot_be_had_is_named_and_the_others_come(engine: FakeEn
     assert fetched.ending is Ending.DONE
     assert list(fetched.refused) == [attempt.images[1]]
     assert set(engine.here) == set(attempt.images) - {attempt.images[1]}
-    assert f"{attempt.images[1]} can't be had: the test says refused" in attempt.said.getvalue()
+    assert f"can't be had: {attempt.images[1]}: the test says refused" in attempt.said.getvalue()
 
 
 def test_one_image_that_fails_again_and_again_is_given_up_while_others_come(

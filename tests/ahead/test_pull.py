@@ -58,7 +58,7 @@ def test_images_that_cannot_be_had_are_named_with_why_and_the_rest_comes(
 
     assert pull(asked.request, asked.console) == 4
     said = asked.said.getvalue()
-    assert f"{IMAGES[0]} can't be had: the test says refused" in said
+    assert f"can't be had: {IMAGES[0]}: the test says refused" in said
     assert "2 of 4 images" in said
 
 

@@ -11,7 +11,7 @@ import pytest
 from support.fake_engine import IDS, IMAGES, FakeEngine, image_here
 
 from orchestrator.ahead.shelf import plan_prune, prune, read_shelf, require_consent
-from orchestrator.ahead.view import prune_lines, pruned_lines, render_shelf
+from orchestrator.ahead.view import prune_lines, pruned_lines, shelf_lines
 from orchestrator.errors import ConfigError
 from orchestrator.file_locks import hold_lock
 from orchestrator.journal import Journal
@@ -90,11 +90,11 @@ def test_runs_that_pulled_an_image_onto_this_host_are_named(
 def test_people_see_a_row_an_image_and_the_totals(full: FakeEngine, ask: Ask) -> None:
     full.here[IMAGES[3]] = image_here(platform="linux/arm64", containers=("mine",))
     asked = ask()
-    asked.console.print(render_shelf(read_shelf(asked.request, asked.console)))
-    said = asked.said.getvalue()
+    _, *rows, total = shelf_lines(read_shelf(asked.request, asked.console))
 
-    assert all(word in said for word in (*IMAGES, "linux/arm64", "mine", "dddddddddddd"))
-    assert "4 of 4 images of" in said
+    assert rows[0] == f"  110 MB   10.0 MB  linux/amd64  dddddddddddd  {IMAGES[0]}"
+    assert rows[3].endswith(f"{IMAGES[3]} (used by mine; of another platform)")
+    assert total.startswith("4 of 4 images of")
 
 
 def test_a_prune_removes_the_benchmarks_images_and_no_others(full: FakeEngine, ask: Ask) -> None:
