@@ -158,8 +158,8 @@ class Fetch:
 
     def _ending(self, now: float) -> Ending | None:
         node = self._store.nodes[HERE]
-        is_short = bool(self._store.lacks_room(now))
-        if is_short and node.come_since:
+        is_short = self._is_short(node, now)
+        if is_short and not node.is_measured:
             # what has just come is counted with care; the disk knows better
             node.measured_at, is_short = float("-inf"), False
         if node.low_since is not None or is_short:
@@ -170,6 +170,17 @@ class Fetch:
             return Ending.FULL if is_over else None
         here_or_refused = node.resident | self._store.refused.keys()
         return Ending.DONE if here_or_refused >= self._store.wanted.keys() else None
+
+    def _is_short(self, node: Node, now: float) -> bool:
+        """Whether nothing comes though registries would give, as an image seems not to fit."""
+        waits = any(wait.until > now for wait in node.waits.values())
+        is_spent = any(quota.remaining <= 0 for quota in node.quotas.values())
+        if node.pulling or node.measuring or node.asking or waits or is_spent or node.room is None:
+            return False
+        here_or_refused = node.resident | self._store.refused.keys()
+        left, sizes = node.left(self._store.sizes, None), self._store.sizes
+        missing = [image for image in self._store.wanted if image not in here_or_refused]
+        return any(not node.fits(image, sizes, left) for image in missing)
 
     def _take_in(self) -> None:
         """Wait for a report, and take in all that are there."""

@@ -11,11 +11,11 @@ from typing import Any
 from rich.console import Console
 
 from orchestrator.ahead.wanted import Wanted, find_wanted
-from orchestrator.backends.host import same_platform
 from orchestrator.backends.images import ImageHere
 from orchestrator.config import RunRequest
 from orchestrator.display.terminal import waiting
 from orchestrator.errors import ConfigError, JournalError
+from orchestrator.images.platforms import same_platform
 from orchestrator.journal import read_journal
 from orchestrator.journal.store import read_pulled
 from orchestrator.paths import RunPaths

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from orchestrator.ahead.shelf import Pruned, Pruning, Shelf
-from orchestrator.backends.host import same_platform
+from orchestrator.images.platforms import same_platform
 from orchestrator.report.words import compact
 
 

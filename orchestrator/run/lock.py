@@ -13,13 +13,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator.agents import AgentKind
 from orchestrator.backends import Host, find_backend
-from orchestrator.backends.host import same_platform
 from orchestrator.config.changes import Change
 from orchestrator.config.schema import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.dataset.kept import kept_rows
 from orchestrator.endpoint.fields import with_profile
 from orchestrator.errors import ConfigError, JournalError, one_line
+from orchestrator.images.platforms import same_platform
 from orchestrator.paths import RunPaths, write_atomic
 from orchestrator.run.preflight import Checked, Serving
 

@@ -200,19 +200,15 @@ def test_an_engine_that_says_its_disk_is_full_is_asked_for_nothing_more(engine: 
     assert len(engine.asked) <= 2
 
 
-def test_nothing_is_pulled_before_the_engine_says_what_is_free(engine: FakeEngine) -> None:
+def test_an_engine_that_never_says_what_is_free_ends_it_when_it_is_full(
+    engine: FakeEngine,
+) -> None:
     attempt = Attempt(engine)
     engine.can_measure = False
-    asked = []
+    engine.failures = {attempt.images[3]: [failure(PullProblem.NO_ROOM)]}
 
-    def room() -> int | None:
-        asked.append(len(engine.asked))
-        return None if len(asked) < 3 else 90 * GB
-
-    attempt.disk.room = room  # type: ignore[method-assign]
-
-    assert attempt.run().ending is Ending.DONE
-    assert asked[:3] == [0, 0, 0]
+    assert attempt.run().ending is Ending.FULL
+    assert len(engine.here) >= 2
 
 
 def test_an_image_of_which_nobody_knows_the_size_comes_too(engine: FakeEngine) -> None:

@@ -23,7 +23,7 @@ from orchestrator.ahead.mirror import mirror, profile_lines
 from orchestrator.config import RunRequest
 from orchestrator.config.cluster import Images
 from orchestrator.errors import ConfigError, PrerequisiteError
-from orchestrator.images import node, store
+from orchestrator.images import holds, node, store
 
 REPOSITORIES = tuple(f"org/image.a__b-{number}" for number in range(1, 5))
 BASE, OWN = 400_000, 200_000
@@ -79,7 +79,8 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 def scene(origin: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     monkeypatch.setenv("SWE_ORCHESTRATOR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(fetch, "TICK_S", 0.01)
-    monkeypatch.setattr(store, "ASK_QUOTA_EVERY_S", 0.1)
+    for module in (holds, store):
+        monkeypatch.setattr(module, "ASK_QUOTA_EVERY_S", 0.1)
     monkeypatch.setattr(node, "FIRST_WAIT_S", 0.05)
     monkeypatch.setattr(node, "LONGEST_WAIT_S", 0.2)
     fake_engine.new_engine()

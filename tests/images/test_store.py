@@ -111,6 +111,8 @@ def test_a_quota_is_kept_and_asked_for_again_when_it_is_spent() -> None:
     assert pulls(begin(store, quota=Quota(100, 1, 21600))) == ["i0"]
     bring(store, "i0")
     assert store.decide(10.0) == []
+    assert store.hold(10.0) is None, "what has come waits for a slot, not for an image"
+    store.pin(HERE, "i0")
     hold = store.hold(10.0)
     assert hold is not None
     assert "hub" in hold.text

@@ -17,7 +17,7 @@ import socket
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ import httpx
 import pytest
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"
 LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
@@ -125,6 +126,26 @@ class Registry:
         )
         assert answer.status_code == 201, answer.text
         return Pushed(_digest(body), sum(len(layer.data) for layer in set(layers)))
+
+    def push_index(self, name: str, pushed: Mapping[str, Pushed], *, tag: str = "latest") -> str:
+        """Put several images of the repository under one name, by platform. Returns its digest."""
+        manifests = []
+        for platform, image in pushed.items():
+            system, architecture = platform.split("/")
+            of = {"os": system, "architecture": architecture}
+            known = self._client.get(
+                f"{name}/manifests/{image.digest}", headers={"Accept": MANIFEST}
+            )
+            size = len(known.content)
+            entry = {"mediaType": MANIFEST, "digest": image.digest, "size": size, "platform": of}
+            manifests.append(entry)
+        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
+        body = json.dumps(index).encode()
+        answer = self._client.put(
+            f"{name}/manifests/{tag}", content=body, headers={"Content-Type": INDEX}
+        )
+        assert answer.status_code == 201, answer.text
+        return _digest(body)
 
     def has(self, name: str, tag: str = "latest") -> bool:
         headers = {"Accept": MANIFEST}

@@ -14,13 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 
-from orchestrator.backends.docker.credentials import (
-    find_login,
-    registry_of,
-    settings_without_logins,
-)
+from orchestrator.backends.docker.credentials import find_login, settings_without_logins
 from orchestrator.backends.docker.programs import run_program
 from orchestrator.errors import ImageUnavailable, one_line
+from orchestrator.images.names import registry_of
 
 BUILDX = (
     "Docker's buildx is needed here: `docker buildx version` shows whether it is installed "

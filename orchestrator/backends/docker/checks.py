@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import docker
-import docker.auth
 import docker.errors
 
 from orchestrator.backends.docker.builds import BUILDX
-from orchestrator.backends.docker.credentials import Login, find_login, registry_of
+from orchestrator.backends.docker.credentials import Login, find_login
 from orchestrator.backends.docker.engine import ENGINE_ERRORS, error_words
 from orchestrator.backends.docker.images import (
     build_of,
@@ -31,9 +30,9 @@ from orchestrator.backends.host import Host, Place
 from orchestrator.backends.images import is_built_here
 from orchestrator.config.cluster import Cluster
 from orchestrator.errors import ImageUnavailable, PrerequisiteError
+from orchestrator.images.names import HUB, registry_of
 from orchestrator.types import Instance
 
-HUB = docker.auth.INDEX_NAME
 HUB_PULLS = 90
 """Docker Hub lets those who are not logged in pull about a hundred images in six hours."""
 REFUSED = ("unauthorized", "denied", "authentication required", "no basic auth")

@@ -13,8 +13,8 @@ import docker.utils
 
 from orchestrator.backends.docker.builds import Build
 from orchestrator.backends.docker.engine import ENGINE_ERRORS
-from orchestrator.backends.host import same_platform
 from orchestrator.config.cluster import Images
+from orchestrator.images.platforms import same_platform
 from orchestrator.types import Instance
 
 

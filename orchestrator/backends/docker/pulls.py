@@ -10,7 +10,7 @@ import docker
 import docker.errors
 import docker.utils
 
-from orchestrator.backends.docker.credentials import Login, find_login, registry_of
+from orchestrator.backends.docker.credentials import Login, find_login
 from orchestrator.backends.docker.engine import ENGINE_ERRORS, error_words
 from orchestrator.backends.docker.images import (
     digest_of,
@@ -24,6 +24,7 @@ from orchestrator.backends.docker.pull_stream import EnginePull, Stalled
 from orchestrator.backends.images import PullStep
 from orchestrator.config.cluster import Images
 from orchestrator.errors import PrerequisiteError
+from orchestrator.images.names import registry_of
 from orchestrator.images.pulls import PullFailed, PullFailure, PullProblem
 
 OF_THE_HOST = (PullProblem.NO_ROOM, PullProblem.ENGINE)
