@@ -16,7 +16,15 @@ from typing import Protocol
 
 from orchestrator.ahead.progress import FetchDisplay
 from orchestrator.backends.images import PullStep
-from orchestrator.images.decisions import AskQuota, Decision, Measure, Pull, StoreSettings
+from orchestrator.images.decisions import (
+    AskQuota,
+    Decision,
+    Measure,
+    Pull,
+    StoreHold,
+    StoreSettings,
+)
+from orchestrator.images.holds import nothing_given, quota_spent
 from orchestrator.images.layers import ImageSize
 from orchestrator.images.node import Node
 from orchestrator.images.pulls import PullFailed, PullFailure, PullProblem, Quota
@@ -153,7 +161,7 @@ class Fetch:
                     threading.Thread(target=self._do, args=(decision,), daemon=True).start()
             if (ending := self._ending(now)) is not None:
                 return Fetched(ending, dict(self._store.refused))
-            self._display.hold(self._store.hold(now))
+            self._display.hold(self._hold(now))
             self._take_in()
 
     def _ending(self, now: float) -> Ending | None:
@@ -168,8 +176,28 @@ class Fetch:
             self._full_since = min(self._full_since, now)
             is_over = not node.pulling or now - self._full_since > BREAK_OFF_S
             return Ending.FULL if is_over else None
-        here_or_refused = node.resident | self._store.refused.keys()
-        return Ending.DONE if here_or_refused >= self._store.wanted.keys() else None
+        return None if self._missing or node.pulling else Ending.DONE
+
+    def _hold(self, now: float) -> StoreHold | None:
+        """Why nothing comes, in a run's words. `Store.hold` tells it only where no rollout could
+        start on what is here."""
+        node = self._store.nodes[HERE]
+        missing = self._missing
+        if node.pulling or not missing:
+            return None
+        registry = self._store.registry_of(missing[0])
+        wait = node.waits.get("") or node.waits.get(registry)
+        if wait is not None and wait.until > now:
+            return nothing_given(wait, registry)
+        quota = node.quotas.get(registry)
+        if quota is not None and quota.remaining <= 0:
+            return quota_spent(node, registry, quota, now)
+        return None
+
+    @property
+    def _missing(self) -> list[str]:
+        here_or_refused = self._store.nodes[HERE].resident | self._store.refused.keys()
+        return [image for image in self._store.wanted if image not in here_or_refused]
 
     def _is_short(self, node: Node, now: float) -> bool:
         """Whether nothing comes though registries would give, as an image seems not to fit."""
@@ -177,10 +205,8 @@ class Fetch:
         is_spent = any(quota.remaining <= 0 for quota in node.quotas.values())
         if node.pulling or node.measuring or node.asking or waits or is_spent or node.room is None:
             return False
-        here_or_refused = node.resident | self._store.refused.keys()
         left, sizes = node.left(self._store.sizes, None), self._store.sizes
-        missing = [image for image in self._store.wanted if image not in here_or_refused]
-        return any(not node.fits(image, sizes, left) for image in missing)
+        return any(not node.fits(image, sizes, left) for image in self._missing)
 
     def _take_in(self) -> None:
         """Wait for a report, and take in all that are there."""

@@ -121,6 +121,20 @@ def test_a_spent_quota_holds_all_pulls_until_the_registry_gives_again(engine: Fa
     assert "gives no more of 2 pulls" in attempt.said.getvalue()
 
 
+@pytest.mark.parametrize("problem", [PullProblem.AWAY, PullProblem.QUOTA], ids=str)
+def test_a_hold_is_told_also_where_many_images_are_here_already(
+    engine: FakeEngine, problem: PullProblem
+) -> None:
+    attempt = Attempt(engine)
+    attempt.run()
+    del engine.here[attempt.images[3]]
+    engine.outage = [failure(problem)]
+
+    attempt.run()
+
+    assert attempt.said.getvalue().count("what waits for one is held") == 1
+
+
 def test_no_more_is_asked_for_than_the_quota_has_left(engine: FakeEngine) -> None:
     engine.quotas = [Quota(2, 2, 60.0), SPENT, Quota(2, 2, 60.0)]
     asked_at_quota = []
