@@ -175,6 +175,9 @@ class Sandbox(Protocol):
 
     workdir: str
     """Absolute path of the repository inside the sandbox."""
+    image: str
+    """What it was started from: its repository and digest (`name@sha256:…`) where it came from a
+    registry, else its id; empty where there is none."""
 
     def patience(self, seconds: float) -> float:
         """How long to wait here for what takes `seconds` at most where nothing is emulated."""

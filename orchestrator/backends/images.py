@@ -32,7 +32,8 @@ class KeepsImages(Protocol):
         ...
 
     def image_ids(self, instances: Sequence[Instance], platform: str) -> Mapping[str, str]:
-        """Ids of the images that are on this host already, by name: what the lock holds of them."""
+        """What the images are (`Sandbox.image`) that are on this host already, by name: what the
+        lock holds of them."""
         ...
 
     def needs_pull(self, instance: Instance, cluster: Cluster) -> bool:

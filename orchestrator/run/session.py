@@ -42,6 +42,7 @@ from orchestrator.journal import Journal, RunState
 from orchestrator.paths import RunPaths
 from orchestrator.plugins import BACKENDS
 from orchestrator.report.build import Report
+from orchestrator.report.images import image_warnings
 from orchestrator.run.cleanup import (
     clean_attempt,
     clean_before_session,
@@ -267,6 +268,7 @@ def _run_plan(
     changed = (
         *session.lock.serving_warnings(checked.serving),
         *session.lock.sandbox.host_warnings(checked.host),
+        *moved_images(session),
     )
     for warning in (*checked.warnings, *changed, *capacity.warnings):
         print_line(console, warning, "yellow")
@@ -290,6 +292,16 @@ def _run_plan(
         for problem in clean_run(paths, [checked.host.kind]).problems:
             print_line(console, f"{problem} `clean` removes what is left.", "yellow")
     session.journal.end_session()
+
+
+def moved_images(session: Session) -> Iterator[str]:
+    """Where a run that goes on finds other images under the names of those that it has used."""
+    state, lock = session.journal.state(), session.lock
+    if not state.rollouts and not lock.images:
+        return
+    host, instances = session.checked.host, session.dataset.instances
+    here = find_backend(host.kind).image_ids(instances, host.platform)
+    yield from image_warnings(state, lock.images_at_start, lock.by_instance(here))
 
 
 def make_driver(session: Session, services: Services, slots: int, stop: StopSignal) -> Driver:

@@ -11,10 +11,11 @@ from orchestrator.agents import Agent
 from orchestrator.backends import SandboxSpec
 from orchestrator.errors import AgentCrashed, InfraError
 from orchestrator.paths import working_folder
-from orchestrator.types import RolloutRecord, RolloutResult
+from orchestrator.types import Future, RolloutRecord, RolloutResult
 from orchestrator.worker.agent_run import AgentRun
 from orchestrator.worker.backend import backend_of
 from orchestrator.worker.failures import summary_of, unforeseen
+from orchestrator.worker.future import keep_the_future_out
 from orchestrator.worker.harvest import inspect_repository
 from orchestrator.worker.images import announce_pull
 from orchestrator.worker.messages import Progress, PullBegins, RolloutRequest
@@ -30,6 +31,9 @@ class _Account:
     """By phase."""
     result: RolloutResult | None = None
     """Once there is one, it stays, whatever goes wrong while the rollout is cleaned up."""
+    image: str = ""
+    future: Future | None = None
+    """As the record has them, once they are known."""
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -58,7 +62,12 @@ def roll_out(
         assert account.result is not None
         result = account.result
     record = replace(
-        result.record, started_at=started_at, ended_at=time.time(), phases_s=account.seconds
+        result.record,
+        started_at=started_at,
+        ended_at=time.time(),
+        phases_s=account.seconds,
+        image=account.image,
+        future=account.future,
     )
     yield replace(result, record=record)
 
@@ -107,7 +116,9 @@ def _in_sandbox(
         sandbox = backend.start(SandboxSpec.of(assignment, mounts))
     try:
         with account.phase("sandbox"):
+            account.image = sandbox.image
             baseline = inspect_repository(sandbox, assignment.instance)
+            account.future = keep_the_future_out(sandbox, assignment)
         with working_folder(assignment.run_dir, "rollout") as folder:
             run = AgentRun(request, agent, sandbox, baseline, folder)
             with account.phase("agent"):

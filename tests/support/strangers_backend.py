@@ -102,6 +102,7 @@ class Box:
         all_boxes().mkdir(exist_ok=True)
         self._root = Path(tempfile.mkdtemp(dir=all_boxes()))
         self._mounts = [mount.split(":")[:2] for mount in spec.mounts]
+        self.image = ""
         self.workdir = str(self._root / "testbed")
         conda = str(self._root / "conda")
         self.places = {"/opt/miniconda3": conda, "/testbed": self.workdir}

@@ -28,6 +28,7 @@ from orchestrator.backends.docker.images import (
     evict_image,
     find_image,
     find_images,
+    identity,
     is_built_here,
     names_of,
 )
@@ -77,7 +78,8 @@ class DockerBackend:
 
     def image_ids(self, instances: Sequence[Instance], platform: str) -> Mapping[str, str]:
         with _client() as client:
-            return find_images(client, sorted(names_of(instances)), platform)
+            found = find_images(client, sorted(names_of(instances)), platform)
+            return {name: identity(client, image_id, name) for name, image_id in found.items()}
 
     def needs_pull(self, instance: Instance, cluster: Cluster) -> bool:
         if is_built_here(instance):

@@ -20,7 +20,7 @@ from orchestrator.backends.docker.engine import (
     labels,
     ran_out_of_memory,
 )
-from orchestrator.backends.docker.images import ensure_image
+from orchestrator.backends.docker.images import ensure_image, identity
 from orchestrator.backends.docker.sandbox import bind_mounts, container_limits, stay
 from orchestrator.backends.grading import grade_result, harness_spec
 from orchestrator.errors import (
@@ -44,7 +44,7 @@ def grade_in_docker(request: GradeRequest) -> GradeResult:
     phases_s: dict[str, float] = {}
     files: dict[str, bytes] = {}
     error: InfraError | None = None
-    out_of_memory = False
+    out_of_memory, image = False, ""
     instance, cluster = request.assignment.instance, request.assignment.config.cluster
     try:
         with contextlib.closing(connect_for_harness(ENGINE_TIMEOUT_S)) as client:
@@ -52,6 +52,8 @@ def grade_in_docker(request: GradeRequest) -> GradeResult:
             phases_s["image"] = time.monotonic() - started
             labelling = _LabellingClient(client, _container_settings(request))
             files = _run_harness(request, labelling)
+            for image_id in labelling.containers.image_ids:
+                image = identity(client, image_id, instance.image)
             out_of_memory = _lacks_verdict(request, files) and any(
                 ran_out_of_memory(client, container_id, started_at)
                 for container_id in labelling.containers.created
@@ -63,7 +65,7 @@ def grade_in_docker(request: GradeRequest) -> GradeResult:
         error = problem
     except ENGINE_ERRORS as problem:  # of the harness's own clean-up, say
         error = HarnessUnavailable(f"{instance.instance_id}: {one_line(problem)}")
-    result = grade_result(request, started_at, files, phases_s, error)
+    result = grade_result(request, started_at, files, phases_s, error, image)
     return _naming_memory(request, result) if out_of_memory else result
 
 
@@ -137,10 +139,13 @@ class _Containers:
         self._settings = settings
         self.created: list[str] = []
         """Their ids."""
+        self.image_ids: list[str] = []
+        """Of what they were started from."""
 
     def create(self, **given: Any) -> Any:
         container = self._containers.create(**(given | self._settings))
         self.created.append(str(container.id))
+        self.image_ids.append(str(container.attrs["Image"]))
         return container
 
     def __getattr__(self, name: str) -> Any:

@@ -60,6 +60,20 @@ def find_images(client: docker.DockerClient, names: Iterable[str], platform: str
     return {name: image_id for name, image_id in found.items() if image_id is not None}
 
 
+def identity(client: docker.DockerClient, image_id: str, name: str) -> str:
+    """What an image is, whatever its name stands for later: repository and digest as its registry
+    has them, under this name if it was pulled by several; its id where it came from none.
+
+    Raises one of ENGINE_ERRORS.
+    """
+    digests = [str(digest) for digest in _facts(client, image_id).get("RepoDigests") or ()]
+    repository = _plain(name.partition("@")[0]).rpartition(":")[0]
+    digests.sort(
+        key=lambda digest: _plain(digest.partition("@")[0]).rpartition(":")[0] != repository
+    )
+    return digests[0] if digests else image_id
+
+
 def listed(client: docker.DockerClient, names: Iterable[str]) -> list[str]:
     """Those of many names that the engine may have an image of, by one question for all. Raises one
     of ENGINE_ERRORS."""
