@@ -31,57 +31,28 @@ RUN = f"set -e; unset CDPATH; printf {shlex.quote(MARK)}"
 """Then comes the call. What a shell prints as it starts stands before the mark."""
 
 
+NOT_SEARCHED = "not searched"
+"""The kind of what nobody knows, as the script could not do its work."""
+
+
 class _CannotTell(Exception):
     """Why the script could not do its work."""
 
 
-def keep_the_future_out(sandbox: Sandbox, assignment: Assignment) -> Future | None:
-    """Look for what the sandbox holds of its repository's future, and do what
-    `rollout.integrity` says: drop it (`fix`), note it (`warn`), or end the rollout (`fail`).
+def find_future(sandbox: Sandbox, instance: Instance) -> Future:
+    """What is there; nothing is changed. Raises SandboxUnavailable.
 
-    Returns what was found; None where there was nothing.
-
-    Raises:
-        ImageUnavailable: there is something, and it can't stay: by the setting, or as it can't be
-            dropped. Or nobody can tell, as the repository can't be read.
-        SandboxUnavailable: the sandbox is gone.
+    Where nothing is, that is remembered: the walk over a repository's whole history, a second or
+    more, is then done once for each image.
     """
-    instance, mode = assignment.instance, assignment.config.rollout.integrity
-    try:
-        found = _find(sandbox, instance)
-        if not found.is_leak:
-            return found if found.found else None
-        if mode == "warn":
-            return found
-        if mode == "fail":
-            raise ImageUnavailable(
-                f"{instance.image}: it holds what came after its base commit ({found}), and "
-                "rollout.integrity is fail"
-            )
-        _run(sandbox, "drop_future", instance)
-        left = _find(sandbox, instance)
-    except _CannotTell as problem:
-        if mode == "warn":
-            return Future({"not checked": 1}, (str(problem),))
-        raise ImageUnavailable(
-            f"{instance.image}: whether it holds what came after its base commit can't be told, or "
-            f"mended: {problem}"
-        ) from None
-    if left.is_leak:
-        raise ImageUnavailable(
-            f"{instance.image}: what it holds of the time after its base commit could not be "
-            f"dropped: {left}"
-        )
-    return Future(found.found, found.names, dropped=True)
-
-
-def _find(sandbox: Sandbox, instance: Instance) -> Future:
-    """What is there. Where nothing is, that is remembered: the walk over a repository's whole
-    history, a second or more, is then done once for each image."""
     cache = clean_repository_file(instance.instance_id)
     known = _known(cache)
     counts, names, fingerprint = Counter[str](), list[str](), ""
-    for line in _run(sandbox, "find_future", instance, *known).splitlines():
+    try:
+        said = _run(sandbox, "find_future", instance, *known)
+    except _CannotTell as problem:
+        return Future({NOT_SEARCHED: 1}, (str(problem),))
+    for line in said.splitlines():
         word, *rest = line.split("\t")
         if word == "fingerprint":
             fingerprint = rest[0]
@@ -89,11 +60,43 @@ def _find(sandbox: Sandbox, instance: Instance) -> Future:
             counts[rest[0]] += int(rest[1])
             names += rest[2 : 2 + NAMES_OF_A_KIND]
     if not fingerprint:
-        raise _CannotTell("its repository can't be read")
-    found = Future(dict(counts), tuple(names[:MAX_NAMES]))
-    if not found.found and fingerprint not in known:
+        return Future({NOT_SEARCHED: 1}, (one_line(said) or "the script said nothing",))
+    if not counts and fingerprint not in known:
         _remember(cache, [fingerprint, *known])
-    return found
+    return Future(dict(counts), tuple(names[:MAX_NAMES]))
+
+
+def keep_the_future_out(sandbox: Sandbox, assignment: Assignment, found: Future) -> Future | None:
+    """Do with what `find_future` found what `rollout.integrity` says: drop it (`fix`), note it
+    (`warn`), or end the rollout (`fail`). Nothing else may work in the sandbox meanwhile.
+
+    Returns what goes on record; None where there was nothing.
+
+    Raises:
+        ImageUnavailable: there is something, and it can't stay: by the setting, or as it can't be
+            dropped. Or nobody can tell, as the repository can't be read.
+        SandboxUnavailable: the sandbox is gone.
+    """
+    image, instance = assignment.instance.image, assignment.instance
+    mode = assignment.config.rollout.integrity
+    if mode == "warn" or not found.is_leak:
+        return found if found.found else None
+    if NOT_SEARCHED in found.found:
+        raise ImageUnavailable(
+            f"{image}: whether it holds what came after its base commit can't be told: "
+            f"{found.names[0]}"
+        )
+    held = f"{image}: it holds what came after its base commit ({found})"
+    if mode == "fail":
+        raise ImageUnavailable(f"{held}, and rollout.integrity is fail")
+    try:
+        _run(sandbox, "drop_future", instance)
+    except _CannotTell as problem:
+        raise ImageUnavailable(f"{held}, which can't be dropped: {problem}") from None
+    left = find_future(sandbox, instance)
+    if left.is_leak:
+        raise ImageUnavailable(f"{held}, and this could not be dropped: {left}")
+    return Future(found.found, found.names, dropped=True)
 
 
 def _known(cache: Path) -> list[str]:

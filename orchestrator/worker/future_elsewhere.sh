@@ -12,7 +12,7 @@ look_elsewhere() { # writes $S/elsewhere
       \( -name HEAD -type f -o -name '*.bundle' -o -name '*.pack' -o -iname "$name-[0-9]*" \
       -o -path '*/pip/http*' -type f \) -print
     find "$T" -path '*/.git/*' -name HEAD -type f
-    case $G/ in "${ROOT%/}"/*) ;; *) find "$G" -name HEAD -type f ;; esac
+    case $G/ in "${ROOT%/}/"*) ;; *) find "$G" -name HEAD -type f ;; esac
   } 2>/dev/null | sort -u >"$S/elsewhere"
   while IFS= read -r name; do
     name=${name%/HEAD}

@@ -208,10 +208,13 @@ remove() {
   rm -rf "$1"
 }
 
-remove_within() { # FOLDER: one of the sandbox's, outside of the work tree
-  case $T/ in "$1"/*) cannot "$1 holds it, and the work tree too" ;; esac
-  case $1/ in
-    "${ROOT%/}"/?*) remove "$1" ;;
+remove_within() { # PATH: of the sandbox's own, outside of the work tree
+  local real
+  real=$(cd "$(dirname "$1")" && pwd -P)/${1##*/}
+  [ ! -d "$1" ] || real=$(cd "$1" && pwd -P) # a link may lead out of the sandbox
+  case $T/ in "$real"/*) cannot "$1 holds it, and the work tree too" ;; esac
+  case $real/ in
+    "${ROOT%/}/"?*) remove "$1" ;;
     *) cannot "$1 holds it, which is not within the sandbox" ;;
   esac
 }

@@ -12,13 +12,14 @@ import pytest
 from support.repositories import Repository
 from support.specs import make_assignment, sandbox_spec
 
+from orchestrator.backends import SandboxSpec, find_backend
 from orchestrator.backends.process.processes import NOTED
 from orchestrator.backends.process.sandbox import ProcessSandbox
 from orchestrator.config import RunConfig
 from orchestrator.errors import ImageUnavailable
-from orchestrator.types import Future, Instance
-from orchestrator.worker.future import keep_the_future_out
-from orchestrator.worker.harvest import Baseline
+from orchestrator.types import FailureKind, Future, Instance, Outcome, RolloutResult
+from orchestrator.worker.future import find_future, keep_the_future_out
+from orchestrator.worker.harvest import Baseline, harvest, inspect_repository
 
 SECRET = b"PLANTED-FIX"
 COMMIT = r"""
@@ -27,7 +28,7 @@ plant() { # prints a commit after HEAD of the repository here, that nothing name
   GIT_INDEX_FILE=$TMPDIR/index git read-tree HEAD
   blob=$(echo PLANTED-FIX | git hash-object -w --stdin)
   GIT_INDEX_FILE=$TMPDIR/index git update-index --add --cacheinfo "100644,$blob,fix.py"
-  tree=$(GIT_INDEX_FILE=$TMPDIR/index git write-tree)
+  tree=$(GIT_INDEX_FILE=$TMPDIR/index git write-tree --missing-ok)
   rm "$TMPDIR/index"
   echo PLANTED-FIX | git commit-tree "$tree" -p HEAD
 }
@@ -271,7 +272,8 @@ def keep_out(
     def run(repository: Repository, mode: str = "fix") -> Future | None:
         config = make_config("nop", {"rollout.integrity": mode})
         assignment = make_assignment(config, instance, "process", tmp_path)
-        return keep_the_future_out(repository.sandbox, assignment)
+        found = find_future(repository.sandbox, instance)
+        return keep_the_future_out(repository.sandbox, assignment, found)
 
     return run
 
@@ -448,6 +450,11 @@ UNMENDABLE = {
         'beside "$ELSEWHERE/o" && echo "$ELSEWHERE/o/.git/objects" > .git/objects/info/alternates',
         "which is not within the sandbox",
     ),
+    "objects outside of the sandbox, by a way that begins in it": (
+        'beside "$ELSEWHERE/o" && ln -s "$ELSEWHERE" ../link && '
+        'echo "$(cd .. && pwd)/link/o/.git/objects" > .git/objects/info/alternates',
+        "which is not within the sandbox",
+    ),
     "a history that is damaged": (
         "git branch next $(plant) && rm -f .git/objects/$(git rev-parse HEAD^ | sed 's|^..|&/|')",
         "",
@@ -485,3 +492,153 @@ def test_where_it_can_not_be_mended_no_agent_is_started(
 
     assert words in str(raised.value)
     assert contents(elsewhere) == before, "nothing outside of the sandbox is touched"
+
+
+ODD = {
+    "a shallow clone": (
+        "git clone -q --depth 1 file://$PWD ../n && rm -rf .git && mv ../n/.git . && rm -rf ../n"
+    ),
+    "a linked work tree": (
+        "git clone -q . ../main && cd ../main && git checkout -q --detach && "
+        "git worktree add -q ../w main && rm -rf $top/.git && mv ../w/.git $top && rm -rf ../w && "
+        "echo $top/.git > .git/worktrees/w/gitdir"
+    ),
+    "a submodule of another repository": (
+        "mkdir -p ../git/modules && mv .git ../git/modules/testbed && "
+        "git --git-dir=../git/modules/testbed config core.worktree ../../../testbed && "
+        "echo 'gitdir: ../git/modules/testbed' > .git"
+    ),
+    "names by sha256": (
+        "rm -rf .git && git init -q -b main --object-format=sha256 && git add -A && "
+        "git commit -qm SWE-bench"
+    ),
+    "a partial clone": (
+        "git config uploadpack.allowFilter true && git clone -q --no-checkout --filter=blob:none "
+        "file://$PWD ../n && rm -rf .git && mv ../n/.git . && git remote set-url origin /none && "
+        "GIT_NO_LAZY_FETCH=1 git read-tree HEAD"
+    ),
+    "another owner": "[ $(id -u) -ne 0 ] || chown -R 12345 .",
+    "HEAD on no branch": "git checkout -q --detach",
+    "a path with odd letters": "mkdir '../a [b]*' && git init -q '../a [b]*/c'",
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_a_repository_of_an_odd_form_is_searched_and_mended_too(
+    case: str, make: Callable[..., Repository], keep_out: Keep
+) -> None:
+    repository = make()
+    plant(repository, ODD[case])
+    git = "git -c safe.directory='*'"
+    show = f"{git} log --format=%H; {git} rev-parse --abbrev-ref HEAD; {git} ls-files -s"
+    before = repository.run(show)
+    first = keep_out(repository)
+    assert first is None or not first.is_leak
+    plant(repository, f'git() {{ command {git} "$@"; }}; git branch next $(plant)')
+
+    found = keep_out(repository)
+
+    assert found is not None
+    assert {"commits", "trees", "blobs", "refs"} <= found.found.keys()
+    assert where_it_is(repository) == []
+    assert repository.run(show) == before
+
+
+def test_the_patch_of_a_mended_repository_is_the_agents_alone(
+    repository: Repository, keep_out: Keep, instance: Instance
+) -> None:
+    plant(repository, "git branch next $(plant)")
+    baseline = inspect_repository(repository.sandbox, instance)
+    keep_out(repository)
+    repository.run("echo more >> README.md")
+    repository.sandbox.renew((baseline.folder,))
+
+    patch, remarks = harvest(repository.sandbox, baseline)
+
+    assert remarks == ()
+    assert [line for line in patch.splitlines() if line.startswith("+")][1:] == ["+more"]
+    assert where_it_is(repository) == []
+
+
+def planted_sandboxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every process sandbox starts with a fix left in a tag and in a clone at home."""
+    start = ProcessSandbox.start
+
+    def start_planted(spec: SandboxSpec) -> ProcessSandbox:
+        sandbox = start(spec)
+        command = "git tag v2 $(plant) && git clone -q --mirror . ~/mirror"
+        assert sandbox.exec(f"{COMMIT}\n{command}", 60).exit_code == 0
+        return sandbox
+
+    monkeypatch.setattr(ProcessSandbox, "start", start_planted)
+
+
+def test_a_rollout_says_what_its_image_held_and_its_agent_sees_none_of_it(
+    play: Callable[..., RolloutResult],
+    make_config: Callable[..., RunConfig],
+    instance: Instance,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    planted_sandboxes(monkeypatch)
+
+    record = play(make_config("nop"), instance, "process", tmp_path).record
+
+    assert record.outcome is Outcome.GAVE_UP
+    assert record.future is not None
+    assert record.future.dropped
+    assert {"commits", "refs", "other clones"} <= record.future.found.keys()
+
+
+def test_a_rollout_that_must_not_go_on_is_an_image_that_is_unavailable(
+    play: Callable[..., RolloutResult],
+    make_config: Callable[..., RunConfig],
+    instance: Instance,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    planted_sandboxes(monkeypatch)
+    config = make_config("nop", {"rollout.integrity": "fail"})
+
+    result = play(config, instance, "process", tmp_path)
+
+    assert result.failure is not None
+    assert result.failure.kind is FailureKind.IMAGE_UNAVAILABLE
+    assert "rollout.integrity is fail" in result.failure.detail
+
+
+@pytest.mark.docker
+def test_nothing_of_it_is_left_in_a_container(
+    ensure_image: Callable[[Instance], None],
+    make_config: Callable[..., RunConfig],
+    instance: Instance,
+    tmp_path: Path,
+) -> None:
+    ensure_image(instance)
+    assignment = make_assignment(make_config("nop"), instance, "docker", tmp_path)
+    site = "/opt/miniconda3/envs/testbed/lib/python3.9/site-packages"
+    places = (
+        "git branch next $(plant) && git stash -q; beside /o; beside /root/src/ledger; "
+        "git -C /o bundle create -q /srv/all.bundle HEAD; "
+        f"mkdir -p {site}/ledger {site}/ledger-99.dist-info; echo PLANTED-FIX > {site}/ledger/x.py;"
+        f"echo ledger/x.py,, > {site}/ledger-99.dist-info/RECORD"
+    )
+    with find_backend("docker").start(sandbox_spec(instance, tmp_path)) as sandbox:
+        assert keep_the_future_out(sandbox, assignment, find_future(sandbox, instance)) is None
+        before = sandbox.exec("git log; git status; git ls-files -s; ls /", 60).text
+        planted = sandbox.exec(f"export TMPDIR=/tmp\n{COMMIT}\n{places}", 60)
+        assert planted.exit_code == 0, planted.text
+
+        found = keep_the_future_out(sandbox, assignment, find_future(sandbox, instance))
+
+        assert found is not None
+        kinds = {"other clones", "bundles and packs", "later versions of the package", "refs"}
+        assert kinds <= found.found.keys()
+        search = (
+            "grep -rlaF PLANTED-FIX / --exclude-dir=proc --exclude-dir=sys; "
+            "git cat-file --batch-all-objects --batch --buffer | grep -acF PLANTED-FIX; "
+            "find / -xdev -name '*.bundle' -o -xdev -name ledger-99.dist-info"
+        )
+        assert sandbox.exec(search, 120).text == "0\n"
+        assert sandbox.exec("git log; git status; git ls-files -s; ls /", 60).text == before
+        assert sandbox.image
