@@ -23,6 +23,7 @@ from orchestrator.backends.docker.images import (
     evict_image,
     find_image,
     find_images,
+    identity,
 )
 from orchestrator.backends.docker.trial import image_archive, tiny_program
 from orchestrator.config.cluster import Images
@@ -103,7 +104,17 @@ def test_image_is_pulled_from_a_registry(
     remote = replace(instance, image=image, task_dir=None)
     assert ensure_image(client, remote, SETTINGS, PLATFORM) is Source.PULLED
     assert ensure_image(client, remote, SETTINGS, PLATFORM) is Source.PRESENT
+    here = find_image(client, image, PLATFORM)
+    assert here is not None
+    assert identity(client, here, image).startswith(f"{registry}/swebench/pulled@sha256:")
     evict_image(client, image)
+
+
+def test_an_image_that_was_built_here_is_known_by_its_id(client: docker.DockerClient) -> None:
+    built = load(client, "swe-orchestrator-test/built:v1", PLATFORM)
+
+    assert identity(client, built, "swe-orchestrator-test/built:v1") == built
+    assert evict_image(client, "swe-orchestrator-test/built:v1")
 
 
 def load(client: docker.DockerClient, name: str, platform: str) -> str:
