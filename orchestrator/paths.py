@@ -23,6 +23,10 @@ runs/<run_id>/
 
 <cache>/gold-controls/<instance_id>@<platform>@<architecture>.json
                              whether its gold patch is resolved where processors are emulated
+<cache>/image-sizes/<image>@<platform>.json
+                             layers of an image and their sizes, as its registry told them
+<cache>/clean-repositories/<instance_id>
+                             fingerprints of sandboxes that hold nothing after its base commit
 <cache>/agents/<kind>/       an agent with an installation of its own; its module draws it
                              (<cache>: $SWE_ORCHESTRATOR_CACHE, or the user's cache folder)
 
@@ -161,6 +165,17 @@ def gold_control_file(instance_id: str, platform: str, architecture: str) -> Pat
     """Of an instance whose images are of `platform`, on processors of `architecture`."""
     name = folder_name(f"{instance_id}@{platform}@{architecture}".replace("/", "-"))
     return user_cache() / "gold-controls" / f"{name}.json"
+
+
+def image_size_file(image: str, platform: str) -> Path:
+    """Of an image, by its whole name, for a platform."""
+    name = folder_name(f"{image}@{platform}".replace("/", "-"))
+    return user_cache() / "image-sizes" / f"{name}.json"
+
+
+def clean_repository_file(instance_id: str) -> Path:
+    """Of an instance whose sandboxes were found to hold nothing of their repository's future."""
+    return user_cache() / "clean-repositories" / folder_name(instance_id)
 
 
 def host_id_file() -> Path:

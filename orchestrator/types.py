@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import NewType
+from typing import ClassVar, NewType
 
 SealedAnswer = NewType("SealedAnswer", object)
 """A `gold_answers.GoldAnswer` that its carrier passes on unopened."""
@@ -153,6 +153,29 @@ def patch_sha256(patch: str) -> str:
 
 
 @dataclass(frozen=True)
+class Future:
+    """What a sandbox held, as it was found, of its repository's future."""
+
+    found: Mapping[str, int]
+    """How many, by kind, such as {"commits": 3, "refs": 1}."""
+    names: tuple[str, ...] = ()
+    """A few of them; never what is in them."""
+    dropped: bool = False
+    """Whether the agent did not get to see it."""
+
+    HARMLESS: ClassVar[frozenset[str]] = frozenset({"remotes"})
+    """Addresses alone: noted, and left."""
+
+    @property
+    def is_leak(self) -> bool:
+        return not self.found.keys() <= self.HARMLESS
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {kind}" for kind, count in self.found.items())
+        return f"{counts}: {', '.join(self.names)}" if self.names else counts
+
+
+@dataclass(frozen=True)
 class RolloutRecord:
     """What is recorded of one rollout: its row in the journal. An outcome or a failure, never both.
 
@@ -172,6 +195,11 @@ class RolloutRecord:
     phases_s: Mapping[str, float] = field(default_factory=dict)
     """Seconds by phase: image, sandbox, agent, harvest, remove."""
     notes: tuple[str, ...] = ()
+    image: str = ""
+    """Digest of the image that its sandbox was started from, or its id where it has none; empty
+    where there was no image."""
+    future: Future | None = None
+    """What the sandbox held of its repository's future; None: nothing, or nobody looked."""
 
     def __post_init__(self) -> None:
         assert (self.outcome is None) != (self.failure is None), "an outcome or a failure"
@@ -271,6 +299,8 @@ class GradeRecord:
     started_at: float = 0.0
     ended_at: float = 0.0
     phases_s: Mapping[str, float] = field(default_factory=dict)
+    image: str = ""
+    """As in `RolloutRecord`."""
 
     def __post_init__(self) -> None:
         assert (self.resolved is None) != (self.failure is None), "a verdict or a failure"

@@ -53,8 +53,8 @@ from orchestrator.agents.sweagent.bundles import find_bundle
 from orchestrator.agents.sweagent.installation import require_installation
 from orchestrator.agents.sweagent.paths import SweAgentPaths
 from orchestrator.agents.sweagent.server import RUNTIME_PATH, SERVER
+from orchestrator.backends.docker.bring import ensure_image
 from orchestrator.backends.docker.engine import connect
-from orchestrator.backends.docker.images import ensure_image
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.config.cluster import Images
 from orchestrator.config.load import list_profiles

@@ -22,7 +22,7 @@ ORDER = (
     *("endpoint", "images", "backends", "agents", "scripted"),
     *("gateway", "journal", "report", "bench"),
     *("worker", "driver", "display"),
-    *("run", "cli", "__main__"),
+    *("run", "ahead", "cli", "__main__"),
 )
 """Rooms and leaves of the package: each imports only itself and what stands before it."""
 BUNDLED = ("demo", "smoke")

@@ -14,6 +14,7 @@ from orchestrator.backends.base import (
     Stream,
 )
 from orchestrator.backends.host import Host, NamedEngineAway, Place
+from orchestrator.backends.images import KeepsImages
 from orchestrator.config.schema import RunConfig
 from orchestrator.config.sections import AUTO
 from orchestrator.errors import ConfigError, OrchestratorError, PrerequisiteError
@@ -35,7 +36,11 @@ __all__ = [
 ]
 
 
-MEMBERS = sorted(n for n in (*vars(Backend), *Backend.__annotations__) if not n.startswith("_"))
+MEMBERS = sorted(
+    name
+    for name in (*vars(Backend), *Backend.__annotations__, *vars(KeepsImages))
+    if not name.startswith("_")
+)
 """What every backend has."""
 
 

@@ -58,6 +58,11 @@ class Assignment:
     emulated: bool = False
     """Its sandbox's platform is none of the host's own (`Host.emulated`): every program in it runs
     slower."""
+    node: str = ""
+    """Where it is done: a host's name in a Ray cluster; empty for any, or for the only one."""
+    image_is_here: bool = False
+    """The driver has seen the image there. Where it is gone meanwhile, the driver brings it again;
+    otherwise who needs it brings it."""
 
     @property
     def tests_limit_s(self) -> int:
@@ -175,6 +180,9 @@ class Sandbox(Protocol):
 
     workdir: str
     """Absolute path of the repository inside the sandbox."""
+    image: str
+    """What it was started from: its repository and digest (`name@sha256:…`) where it came from a
+    registry, else its id; empty where there is none."""
 
     def patience(self, seconds: float) -> float:
         """How long to wait here for what takes `seconds` at most where nothing is emulated."""

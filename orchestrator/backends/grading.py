@@ -35,13 +35,15 @@ def grade_in_sandbox(
     started_at = time.time()
     files: dict[str, bytes] = {}
     error: InfraError | None = None
+    image = ""
     try:
         with start(SandboxSpec.of_grade(request.assignment)) as sandbox:
+            image = sandbox.image
             files = _evaluate(request, sandbox, places(sandbox))
     except InfraError as problem:
         error = problem
     phases_s = {"harness": time.time() - started_at}
-    return grade_result(request, started_at, files, phases_s, error)
+    return grade_result(request, started_at, files, phases_s, error, image)
 
 
 def grade_result(
@@ -50,8 +52,12 @@ def grade_result(
     files: Mapping[str, bytes],
     phases_s: Mapping[str, float],
     error: InfraError | None = None,
+    image: str = "",
 ) -> GradeResult:
-    """The result of a grade that ends now: what the files say, or the failure that was met."""
+    """The result of a grade that ends now: what the files say, or the failure that was met.
+
+    `image` is what its sandbox was started from (`Sandbox.image`).
+    """
     resolved: bool | None = None
     reason: GradeReason | None = None
     failure: Failure | None = None
@@ -70,6 +76,7 @@ def grade_result(
         started_at=started_at,
         ended_at=time.time(),
         phases_s=phases_s,
+        image=image,
     )
     return GradeResult(record, files)
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from orchestrator.config.schema import RolloutLimits
 from orchestrator.errors import PrerequisiteError
+from orchestrator.images.platforms import same_platform
 
 PATIENCE_EMULATED = 4.0
 """How many times as long all that runs in an emulated sandbox may take."""
@@ -59,11 +60,6 @@ class Host:
             return ""
         name = f", {self.engine_name}" if self.engine_name else ""
         return f"{self.platform} images on a {self.architecture} engine{name}"
-
-
-def same_platform(one: str, other: str) -> bool:
-    """Whether system and architecture are the same; a variant, as in linux/arm64/v8, may differ."""
-    return one.split("/")[:2] == other.split("/")[:2]
 
 
 def patience(seconds: float, emulated: bool) -> float:

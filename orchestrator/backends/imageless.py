@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.backends.host import Host
-from orchestrator.backends.images import PullStep
+from orchestrator.backends.images import ImageHere, PullStep
 from orchestrator.config.cluster import Cluster
 from orchestrator.images.pulls import Quota
 from orchestrator.types import Instance
@@ -22,6 +22,9 @@ class NeedsNoImages:
         return ()
 
     def image_ids(self, instances: Sequence[Instance], platform: str) -> Mapping[str, str]:
+        return {}
+
+    def images_here(self, names: Iterable[str]) -> Mapping[str, ImageHere]:
         return {}
 
     def needs_pull(self, instance: Instance, cluster: Cluster) -> bool:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from orchestrator.config.cluster import Cluster
 from orchestrator.images.pulls import Quota
 from orchestrator.types import Instance
+
+
+def is_built_here(instance: Instance) -> bool:
+    """An instance of a task repo has a Dockerfile; the image of any other is pulled."""
+    return instance.task_dir is not None and (Path(instance.task_dir) / "Dockerfile").is_file()
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,26 @@ class PullStep:
     """Of the last step: of the manifest, as the registry gave it; empty where it has none."""
 
 
+@dataclass(frozen=True)
+class ImageHere:
+    """An image on the engine's disk."""
+
+    platform: str
+    """Such as linux/amd64; empty where the image says none."""
+    digest: str
+    """Of the manifest that it came by; empty where it came from no registry."""
+    layers: Mapping[str, int]
+    """Bytes on the disk, by layer; the same layer has the same name in every image."""
+    others: frozenset[str]
+    """Layers that images have which nobody asked about: they stay when this one goes."""
+    containers: tuple[str, ...]
+    """Names of containers that were made from it, stopped ones too."""
+
+    @property
+    def bytes(self) -> int:
+        return sum(self.layers.values())
+
+
 class KeepsImages(Protocol):
     """Images on one host: which are there, and how they come and go."""
 
@@ -32,7 +58,16 @@ class KeepsImages(Protocol):
         ...
 
     def image_ids(self, instances: Sequence[Instance], platform: str) -> Mapping[str, str]:
-        """Ids of the images that are on this host already, by name: what the lock holds of them."""
+        """What the images are (`Sandbox.image`) that are on this host already, by name: what the
+        lock holds of them."""
+        ...
+
+    def images_here(self, names: Iterable[str]) -> Mapping[str, ImageHere]:
+        """Those of these images that are on this host, for whichever platform, by name.
+
+        Raises:
+            PrerequisiteError: the engine does not answer, or not to this.
+        """
         ...
 
     def needs_pull(self, instance: Instance, cluster: Cluster) -> bool:

@@ -109,14 +109,12 @@ def _read_report(folder: Path) -> Report:
     from orchestrator.config import load_run_config
     from orchestrator.journal import read_journal
     from orchestrator.paths import RunPaths
-    from orchestrator.report.build import build_report
+    from orchestrator.run.folder import report_of
     from orchestrator.run.lock import RunLock
 
     paths = RunPaths(folder.resolve())
     lock, state = RunLock.read(paths), read_journal(paths.journal)
-    changes = tuple(map(str, lock.changes))
-    emulation = lock.sandbox.emulation
-    return build_report(load_run_config(paths.config), state, lock.versions, changes, emulation)
+    return report_of(load_run_config(paths.config), state, lock)
 
 
 def _row_or_problem(folder: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ FREE = (
     *("cluster.workers", "cluster.ray_address", "cluster.gateway", "cluster.min_free_disk_gb"),
     *("cluster.grading.slots", "cluster.grading.memory_gb", "cluster.grading.emulated_timeout_s"),
     *("cluster.images.keep", "cluster.images.pull_timeout_s"),
+    *("cluster.images.mirror", "cluster.images.namespace", "cluster.images.tag"),
     "cluster.sandbox.memory_request_gb",
     *("rollout.retries", "rollout.retry_delay_s", "rollout.show_steps"),
 )

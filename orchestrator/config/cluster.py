@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import Field, field_validator
 
+from orchestrator.config.image_names import mirror_host, mirror_namespace, mirror_tag
 from orchestrator.config.sections import AUTO, Name, Section
 from orchestrator.plugins import BACKENDS
 
@@ -84,9 +85,25 @@ class Images(Section):
     namespace: str | None = None
     """Under which the mirror has the images; None: their own."""
     tag: str = "{tag}"
-    """Of an image in the mirror: a pattern of {tag}, {name} and {instance}."""
+    """Of an image in the mirror: a pattern of {tag}, {name} and {instance}. With one of the last
+    two, and a namespace, that is the repository of all images."""
     pull_timeout_s: float = Field(default=1800, gt=0)
     """Without a byte: the pull has stalled, and is tried again."""
+
+    @field_validator("mirror")
+    @classmethod
+    def _mirror_is_a_host(cls, mirror: str | None) -> str | None:
+        return None if mirror is None else mirror_host(mirror)
+
+    @field_validator("namespace")
+    @classmethod
+    def _namespace_is_a_path(cls, namespace: str | None) -> str | None:
+        return None if namespace is None else mirror_namespace(namespace)
+
+    @field_validator("tag")
+    @classmethod
+    def _tag_is_a_pattern(cls, tag: str) -> str:
+        return mirror_tag(tag)
 
 
 class GatewayAddress(Section):
@@ -117,10 +134,6 @@ class Cluster(Section):
     grading: Grading = Grading()
     images: Images = Images()
     gateway: GatewayAddress = GatewayAddress()
-
-    def with_images(self, keep: bool) -> Self:
-        """The same, where it is decided whether images stay."""
-        return self.model_copy(update={"images": self.images.model_copy(update={"keep": keep})})
 
     @field_validator("workers")
     @classmethod

@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from orchestrator.config.image_names import IMAGE, NAME_CHARS
 from orchestrator.config.keys import nearest
 from orchestrator.errors import ConfigError, one_line
 from orchestrator.paths import FOLDER_NAME_BYTES
@@ -31,15 +32,6 @@ from orchestrator.text_files import json_problem, kind_of, parse_json, surrogate
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 """Docker's grammar of container names, as the harness makes one of the id."""
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
-_PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
-_DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
-_IMAGE = re.compile(
-    rf"(?P<name>(?:{_HOST}/)?{_PART}(?:/{_PART})*)(?::\w[\w.-]{{0,127}})?(?:@{_DIGEST})?", re.ASCII
-)
-"""Docker's grammar of image references: github.com/distribution/reference, reference.go."""
-_IMAGE_NAME_CHARS = 255
 MAX_DEPTH = 100
 """Of lists and objects within each other, in one value."""
 
@@ -100,8 +92,8 @@ def _commit(value: str) -> str:
 
 
 def _image(value: str) -> str:
-    match = _IMAGE.fullmatch(value)
-    if match is None or len(match["name"]) > _IMAGE_NAME_CHARS:
+    match = IMAGE.fullmatch(value)
+    if match is None or len(match["name"]) > NAME_CHARS:
         raise _problem(f"{_shown(value)} is no reference to a Docker image")
     return value
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 
@@ -21,9 +21,15 @@ from orchestrator.report.words import duration
 
 
 def announce(
-    config: RunConfig, plan: Plan, capacity: Capacity, host: Host, paths: RunPaths, console: Console
+    config: RunConfig,
+    plan: Plan,
+    capacity: Capacity,
+    host: Host,
+    paths: RunPaths,
+    console: Console,
+    of_images: Iterable[str] = (),
 ) -> None:
-    """What is going to happen, and where."""
+    """What is going to happen, and where; `of_images` are the lines on images."""
     model = f" with {config.model.name}" if config.model else ""
     to_grade = f", {len(plan.grades)} patches to grade" if plan.grades else ""
     done = f", {plan.done} done before" if plan.done else ""
@@ -33,7 +39,7 @@ def announce(
         f"{paths.run_id}: {len(plan.rollouts)} rollouts of {config.benchmark.name} by "
         f"{config.agent_name}{model}{to_grade}{done}; everything goes to {paths.root}",
     )
-    for line in host_lines(config, plan, capacity, host):
+    for line in (*host_lines(config, plan, capacity, host), *of_images):
         print_line(console, line)
     if emulation := emulation_notice(config, host):
         print_line(console, emulation, "yellow")
@@ -46,7 +52,7 @@ def announce(
 
 
 def host_lines(config: RunConfig, plan: Plan, capacity: Capacity, host: Host) -> Iterator[str]:
-    """Where the sandboxes are, how many at once and why, and what becomes of images."""
+    """Where the sandboxes are, and how many at once and why."""
     cluster, slots = config.cluster, capacity.slots
     because = f", as {cluster.because} (--cluster NAME takes another)" if cluster.because else ""
     engine = f" of {host.engine_name} {host.engine_version}" if host.engine_name else ""
@@ -55,8 +61,6 @@ def host_lines(config: RunConfig, plan: Plan, capacity: Capacity, host: Host) ->
         yield f"{slots.count} at once: {slots.bound}"
     else:
         yield f"{grades(cluster)} at once, as cluster.grading.slots says"
-    if capacity.images.missing:
-        yield str(capacity.images)
 
 
 def emulation_notice(config: RunConfig, host: Host) -> str:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.display.steps import render_steps
-from orchestrator.display.view import Slot, View, describe, outcome_words
+from orchestrator.display.view import Slot, View, describe, image_words, outcome_words
 from orchestrator.driver.executor import Event, Notice
 from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.report.words import duration
@@ -88,14 +88,14 @@ class PlainDisplay:
 
     def _sum_up(self, now: float) -> None:
         view = self._view
-        stands = (view.rolled_out, view.graded, view.model)
+        stands = (view.rolled_out, view.graded, view.model, view.images)
         every_s = SUMMARY_EVERY_S if stands != self._summed_up else UNCHANGED_EVERY_S
         if now - self._summed_up_at < every_s:
             return
         self._summed_up_at, self._summed_up = now, stands
-        self.say(summary_line(view, now))
-        if view.model:
-            self.say(view.model)
+        for line in (summary_line(view, now), view.model, image_words(view.images)):
+            if line:
+                self.say(line)
 
     def say(self, text: str) -> None:
         line = f"{time.strftime('%H:%M:%S')} {printable(text)}"
@@ -163,8 +163,9 @@ def render_view(view: View, now: float, width: int, height: int = 40) -> Rendera
         bars.add_row(label, bar, f"{done}/{total}")
     parts: list[RenderableType] = [Text(f" {view.run_id}", style="bold"), bars]
     parts.append(Text(summary_line(view, now)))
-    if view.model:
-        parts.append(Text(view.model))
+    for line in (view.model, image_words(view.images)):
+        if line:
+            parts.append(Text(line))
     if view.failures:
         words = ", ".join(f"{count} {name}" for name, count in view.failures.most_common())
         parts.append(Text(f"failures so far (redone): {words}", style="yellow"))

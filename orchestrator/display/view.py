@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from orchestrator.driver.executor import Event, ModelStatus, Remark
+from orchestrator.driver.executor import Event, ImageStatus, ModelStatus, Remark
 from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.journal.views import RunState
 from orchestrator.report.stats import wilson
+from orchestrator.report.words import amount, duration
 from orchestrator.types import GradeResult, Outcome, RolloutKey, RolloutResult
-from orchestrator.worker.messages import Progress
+from orchestrator.worker.messages import ImageGone, Progress
 
 
 @dataclass
@@ -44,6 +45,8 @@ class View:
     """Why nothing is admitted, or that a stop was asked for."""
     model: str = ""
     """How the model serves just now."""
+    images: ImageStatus = field(default_factory=ImageStatus)
+    """How the images come just now."""
     _rolled_out_at_start: int = 0
 
     @classmethod
@@ -72,6 +75,11 @@ class View:
                 slot.activity = event.activity
         elif isinstance(event, ModelStatus):
             self.model = event.text
+        elif isinstance(event, ImageStatus):
+            self.images = event
+        elif isinstance(event, ImageGone):
+            for stage in Stage:  # it starts again
+                self.slots.pop((stage, event.key), None)
         elif isinstance(event, RolloutResult):
             self.slots.pop((Stage.ROLLOUT, event.key), None)
             self._count_rollout(event)
@@ -139,6 +147,22 @@ def describe(event: Event | Start) -> str | None:
         word = "RESOLVED" if event.resolved else "not resolved"
         return f"{event.key.instance_id}: {word} ({event.record.reason})"
     return None
+
+
+def image_words(status: ImageStatus) -> str:
+    """`pulling 2 images: 1.2 of 3.4 GB, 25 MB/s, there in 1 min 28 s; 3 ready`; empty where none
+    comes."""
+    if not status.pulling:
+        return ""
+    images = "1 image" if status.pulling == 1 else f"{status.pulling} images"
+    about = "about " if status.is_estimated else ""
+    unit, size = ("GB", 1e9) if status.total >= 1e9 else ("MB", 1e6)
+    came, total = (amount(count / size) for count in (status.came, status.total))
+    line = f"pulling {images}: {came} of {about}{total} {unit}"
+    if status.left_s is not None:
+        line += f", {amount(status.bytes_per_s / 1e6)} MB/s"
+        line += f", there in {about}{duration(status.left_s)}"
+    return f"{line}; {status.ready} ready" if status.ready else line
 
 
 def outcome_words(counts: Mapping[str, int]) -> str:

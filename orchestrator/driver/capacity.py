@@ -69,21 +69,13 @@ class ImageRoom:
 
     keep: bool
     why: str
-    missing: int
-    """How many it brings."""
-
-    def __str__(self) -> str:
-        images = "1 image" if self.missing == 1 else f"{self.missing} images"
-        becomes = "kept" if self.keep else "evicted once graded"
-        return f"{images} to get, {becomes}: {self.why}"
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """How long the run will take, and what the disk must hold. Rough."""
+    """How long the run will take. Rough."""
 
     wall_s: float
-    disk_gb: float
 
 
 @dataclass(frozen=True)
@@ -102,44 +94,27 @@ def make_capacity(
     """The capacity of a session; `free_gb` is free on the images' disk, or else the runs'."""
     slots = choose_slots(config.cluster, config.model, host, here, len(plan.rollouts))
     images = decide_images(config, missing, free_gb, host)
-    at_once = missing.to_get
-    if not images.keep:
-        at_once = min(at_once, slots.count + 2 * config.cluster.grading.slots)
-    disk_gb = at_once * config.benchmark.image_gb
-    return Capacity(
-        slots,
-        images,
-        Estimate(estimate_wall_s(config, plan, slots.count, host), disk_gb),
-        tuple(_warnings(config, disk_gb, free_gb, host)),
-    )
+    estimate = Estimate(estimate_wall_s(config, plan, slots.count, host))
+    return Capacity(slots, images, estimate, tuple(_warnings(config, host)))
 
 
 def estimate_wall_s(config: RunConfig, plan: Plan, slots: int, host: Host) -> float:
     """Rollouts and grades beside each other: a guess, from the model's profile."""
     per_rollout_s = config.model.seconds_per_rollout if config.model else 5.0
-    grading_s = 3.0 if config.benchmark.is_bundled else 40.0
-    grading_s *= EMULATION_SLOWDOWN if host.emulated else 1
     rolling = len(plan.rollouts) * per_rollout_s / slots
     graded = len(plan.rollouts) + len(plan.grades)
-    return max(rolling, graded * grading_s / config.cluster.grading.slots)
+    return max(rolling, graded * grading_s(config, host) / config.cluster.grading.slots)
 
 
-def _warnings(config: RunConfig, disk_gb: float, free_gb: float, host: Host) -> Iterator[str]:
+def grading_s(config: RunConfig, host: Host) -> float:
+    """Of one grade: a guess."""
+    seconds = 3.0 if config.benchmark.is_bundled else 40.0
+    return seconds * (EMULATION_SLOWDOWN if host.emulated else 1)
+
+
+def _warnings(config: RunConfig, host: Host) -> Iterator[str]:
     if not config.benchmark.is_bundled:  # those need little memory
         yield from limit_warnings(config.cluster, host)
-    yield from _disk_warnings(config, disk_gb, free_gb, host)
-
-
-def _disk_warnings(config: RunConfig, disk_gb: float, free_gb: float, host: Host) -> Iterator[str]:
-    """Where the missing images may not fit on this host's disk: that they may not, and the cure."""
-    is_known = _knows_disk(config.cluster, host)
-    if not is_known or disk_gb == 0 or disk_gb <= free_gb - config.cluster.min_free_disk_gb:
-        return
-    words = f"about {disk_gb:.0f} GB of images may not fit into {free_gb:.0f} GB: "
-    if config.cluster.images.keep is True:
-        yield words + "--set cluster.images.keep=false removes each once it is graded"
-    else:
-        yield words + "fewer --workers and cluster.grading.slots need fewer at once"
 
 
 def choose_slots(
@@ -260,7 +235,7 @@ def decide_images(
         keep = need_gb <= SMALL_GB
         whose = _owner(host) if cluster.ray_address is None else "each node's"
         why = f"{need_gb:.0f} GB {'' if keep else 'may not '}fit on {whose} own disk"
-    return ImageRoom(keep, why, missing.to_get)
+    return ImageRoom(keep, why)
 
 
 def _knows_disk(cluster: Cluster, host: Host) -> bool:

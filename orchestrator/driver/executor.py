@@ -8,10 +8,10 @@ from typing import Protocol
 from orchestrator.backends import GradeRequest
 from orchestrator.types import GradeResult, RolloutResult
 from orchestrator.worker.messages import (
-    Eviction,
-    EvictionRequest,
+    ImageEvent,
+    ImageGone,
+    ImageRequest,
     Progress,
-    PullBegins,
     RolloutRequest,
 )
 
@@ -31,6 +31,27 @@ class ModelStatus:
 
 
 @dataclass(frozen=True)
+class ImageStatus:
+    """How the images come just now. Bytes are compressed, as they are sent."""
+
+    pulling: int = 0
+    """Images that are under way."""
+    came: int = 0
+    """Bytes of those."""
+    total: int = 0
+    is_estimated: bool = False
+    """Whether the total is a guess."""
+    bytes_per_s: float = 0.0
+    ready: int = 0
+    """Images that are there before they are used."""
+
+    @property
+    def left_s(self) -> float | None:
+        """Until they are there; None where nothing comes."""
+        return (self.total - self.came) / self.bytes_per_s if self.bytes_per_s else None
+
+
+@dataclass(frozen=True)
 class Notice:
     """Why nothing starts just now, for as long as that is so; without text all is well."""
 
@@ -39,19 +60,45 @@ class Notice:
     """What a log has one line about, however often the text changes; empty where remarks tell."""
 
 
-Event = Progress | RolloutResult | GradeResult | PullBegins | Eviction | Remark | ModelStatus
+Event = (
+    Progress
+    | RolloutResult
+    | GradeResult
+    | ImageGone
+    | ImageEvent
+    | Remark
+    | ModelStatus
+    | ImageStatus
+)
+
+
+@dataclass(frozen=True)
+class NodeSlots:
+    """A host that runs rollouts and grades, and how many at once."""
+
+    name: str
+    """In a Ray cluster; empty: the run's only host."""
+    rollouts: int
+    grades: int
 
 
 class Executor(Protocol):
-    """Runs rollouts, grades and evictions somewhere. Whatever is submitted ends in exactly one
-    result."""
+    """Runs rollouts and grades somewhere, and sees to images there.
+
+    A rollout and a grade end in exactly one result, or in ImageGone; what is asked of images in
+    exactly one event beside PullProgress.
+    """
+
+    def nodes(self) -> tuple[NodeSlots, ...]:
+        """The hosts that are there now."""
+        ...
 
     def submit_rollout(self, request: RolloutRequest) -> None: ...
 
     def submit_grade(self, request: GradeRequest) -> None: ...
 
-    def submit_eviction(self, request: EvictionRequest) -> None:
-        """Where the host is in no cluster any more, nothing is gone."""
+    def submit_image_work(self, request: ImageRequest) -> None:
+        """Where the host is in no cluster any more, nothing comes of it."""
         ...
 
     def poll(self, timeout_s: float) -> list[Event]:

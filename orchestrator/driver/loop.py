@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from orchestrator.agents import AgentKind
 from orchestrator.backends import Assignment, GradeRequest, Host
 from orchestrator.config.schema import RunConfig
-from orchestrator.driver.evictions import Evictions
 from orchestrator.driver.executor import Event, Executor, Notice, Remark
 from orchestrator.driver.files import (
     append_prediction,
@@ -20,11 +19,13 @@ from orchestrator.driver.files import (
     save_rollout,
 )
 from orchestrator.driver.gateway_listener import GatewayHandle, GatewayListener
+from orchestrator.driver.images import ImageKeeper
 from orchestrator.driver.plan import Plan
-from orchestrator.driver.scheduler import Scheduler, Stage, Start
+from orchestrator.driver.scheduler import Hold, Scheduler, Stage, Start, anywhere
 from orchestrator.driver.stop import StopSignal
 from orchestrator.errors import JournalError
 from orchestrator.host_id import host_id
+from orchestrator.images.decisions import StoreHold
 from orchestrator.journal import Journal
 from orchestrator.journal.bounds import settle
 from orchestrator.paths import RunPaths
@@ -36,7 +37,7 @@ from orchestrator.types import (
     RolloutResult,
     SealedAnswer,
 )
-from orchestrator.worker.messages import Eviction, EvictionRequest, PullBegins, RolloutRequest
+from orchestrator.worker.messages import ImageEvent, ImageGone, RolloutRequest
 
 POLL_S = 0.25
 DISK_EVERY_S = 10.0
@@ -61,21 +62,23 @@ class RequestBuilder:
     agent: AgentKind | None = None
     """None where nothing but grades is planned."""
 
-    def rollout_request(self, key: RolloutKey) -> RolloutRequest:
+    def rollout_request(self, start: Start, image_is_here: bool = False) -> RolloutRequest:
         assert self.agent is not None, "who plans rollouts gives an agent"
         return RolloutRequest(
-            self._assignment(key, with_answer=self.agent.needs_gold_patch),
-            base_url=self.gateway.base_url(key) if self.gateway else "",
+            self._assignment(start, image_is_here, with_answer=self.agent.needs_gold_patch),
+            base_url=self.gateway.base_url(start.key) if self.gateway else "",
             api_key=self.token,
             agent=self.agent,
         )
 
-    def grade_request(self, key: RolloutKey) -> GradeRequest:
+    def grade_request(self, start: Start, image_is_here: bool = False) -> GradeRequest:
         return GradeRequest(
-            self._assignment(key, with_answer=True), patch=read_patch(self.paths, key)
+            self._assignment(start, image_is_here, with_answer=True),
+            patch=read_patch(self.paths, start.key),
         )
 
-    def _assignment(self, key: RolloutKey, *, with_answer: bool) -> Assignment:
+    def _assignment(self, start: Start, image_is_here: bool, *, with_answer: bool) -> Assignment:
+        key = start.key
         return Assignment(
             config=self.config,
             instance=self.instances[key.instance_id],
@@ -85,6 +88,8 @@ class RequestBuilder:
             run_dir=str(self.paths.root),
             driver_host=host_id(),
             sealed_answer=self.answers[key.instance_id] if with_answer else None,
+            node=start.node,
+            image_is_here=image_is_here,
         )
 
 
@@ -100,6 +105,7 @@ class Driver:
         stop: StopSignal,
         listener: GatewayListener | None = None,
         on_worker_lost: Callable[[RolloutKey], None] = lambda key: None,
+        images: ImageKeeper | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
         poll_s: float = POLL_S,
@@ -115,7 +121,8 @@ class Driver:
         self._on_worker_lost = on_worker_lost
         self._clock = clock
         self._poll_s = poll_s
-        self._evictions = Evictions(requests.instances, set(journal.pulled()), set())
+        self._images = images
+        """None for sandboxes that need no images."""
         self._disk_checked_at = -math.inf
         self._stopped_now_at: float | None = None
         self._hold_until = (-math.inf, "")
@@ -130,20 +137,21 @@ class Driver:
         """
         self._scheduler.add(Stage.ROLLOUT, plan.rollouts)
         self._scheduler.add(Stage.GRADE, plan.grades)
-        self._evictions.unfinished = set(self._journal.state().unfinished)
-        self._evict_idle_images()  # of earlier sessions
+        place = self._images.place if self._images else anywhere
+        yield from self._see_to_images()
         while not self._scheduler.is_finished or self._waits_for_evictions:
             self._obey_stop()
             self._watch_disk()
             if self._stop_is_overdue():
                 return
             yield from self._listener.listen() if self._listener else ()
-            for start in self._scheduler.admit(self._clock()):
+            for start in self._scheduler.admit(self._clock(), place):
                 self._submit(start)
                 yield start
             for event in self._executor.poll(self._poll_s):
                 yield self._record(event)
             yield from self._end_after_bugs()
+            yield from self._see_to_images()
             self._journal.heartbeat()
             yield None
         yield from self._listener.end() if self._listener else ()
@@ -155,7 +163,9 @@ class Driver:
         if self._stop.count == 1:
             text = "stopping: what runs may finish; once more (Ctrl-C) stops it now"
             return Notice(text, "stop")
-        hold = self._scheduler.hold(self._clock())
+        hold: Hold | StoreHold | None = self._scheduler.hold(self._clock())
+        if hold is None and self._images is not None:
+            hold = self._images.hold(self._clock())
         if hold is None:
             return Notice()
         if hold.until is None:
@@ -166,15 +176,18 @@ class Driver:
         return Notice(f"{hold.text} until {self._hold_until[1]} at the earliest", hold.about)
 
     def _submit(self, start: Start) -> None:
+        is_here = self._images is not None and self._images.is_here(start.key, start.node)
         if start.stage is Stage.ROLLOUT:
-            self._executor.submit_rollout(self._requests.rollout_request(start.key))
+            self._executor.submit_rollout(self._requests.rollout_request(start, is_here))
             return
-        self._executor.submit_grade(self._requests.grade_request(start.key))
+        self._executor.submit_grade(self._requests.grade_request(start, is_here))
 
     def _record(self, event: Event) -> Event:
         """Files first, then the journal's row, then the scheduler. Returns what was recorded."""
-        if isinstance(event, PullBegins | Eviction):
-            self._record_image(event)
+        if isinstance(event, ImageGone | ImageEvent) and self._images is not None:
+            self._images.take(event, self._clock())
+        if isinstance(event, ImageGone):
+            self._scheduler.give_back(event.key)
         if not isinstance(event, RolloutResult | GradeResult):
             return event
         if isinstance(event, RolloutResult):
@@ -189,38 +202,26 @@ class Driver:
                 append_prediction(config, paths, event)
             wants_grade = event.record.has_patch
             self._scheduler.rollout_done(event.key, failure, wants_grade, self._clock())
-            is_done = event.outcome is not None and not wants_grade
         else:
             save_grade(config, paths, event)
             self._journal.append_grade(event.record)
             self._scheduler.grade_done(event.key, failure, self._clock())
-            is_done = event.resolved is not None
-        if is_done:
-            self._evictions.instance_done(event.key.instance_id)
-            self._evict_idle_images()
+        if self._images is not None:
+            self._images.ended(event.key, failure)
+            if not self._scheduler.has_left(event.key.instance_id):
+                self._images.instance_over(event.key.instance_id)
         if failure in (FailureKind.WORKER_LOST, FailureKind.INTERNAL_ERROR):
             self._clean_up_after(event.key)
         return event
 
-    def _record_image(self, event: PullBegins | Eviction) -> None:
-        if isinstance(event, PullBegins):
-            self._journal.add_pulled(event.image)
-            self._evictions.pulled.add(event.image)
-            return
-        self._evictions.end(event.image, event.gone)
-        if event.gone:
-            self._journal.remove_pulled(event.image)
-        self._evict_idle_images()
-
-    def _evict_idle_images(self) -> None:
-        if self._requests.config.cluster.images.keep or self._stop.count >= 2:
-            return
-        for image in self._evictions.begin():
-            self._executor.submit_eviction(EvictionRequest(image, self._requests.host.kind))
+    def _see_to_images(self) -> Iterator[Event]:
+        """After a stop no more images come; after a second one none goes either."""
+        if self._images is not None and self._stop.count < 2:
+            yield from self._images.act(self._clock(), may_pull=not self._scheduler.stopping)
 
     @property
     def _waits_for_evictions(self) -> bool:
-        return bool(self._evictions.under_way) and self._stop.count < 2
+        return self._images is not None and self._images.is_evicting and self._stop.count < 2
 
     def _clean_up_after(self, key: RolloutKey) -> None:
         """Do what a worker could not do any more: remove its sandbox, drop its requests."""
@@ -264,7 +265,8 @@ class Driver:
         root = self._requests.paths.root
         free_gb = shutil.disk_usage(root).free / 1e9
         since = self._scheduler.disk_low_since
-        idle = self._scheduler.is_idle and not self._evictions.under_way
+        frees = self._images is not None and self._images.may_free_runs_disk
+        idle = self._scheduler.is_idle and not frees
         # at the very limit it would be full and not full in turns
         enough_gb = minimum_gb if since is None or idle else ENOUGH_AGAIN * minimum_gb
         is_low = free_gb < enough_gb

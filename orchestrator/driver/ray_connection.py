@@ -186,8 +186,7 @@ def code_here() -> str:
 def _require_same_code(address: str) -> None:
     """Raises PrerequisiteError where a node has not the code of ours, or another version of it."""
     wanted, problems = code_here(), []
-    nodes = [node for node in ray.nodes() if node["Alive"] and _offers_slots(node)]
-    found = {node["NodeManagerAddress"]: _ask(node["NodeID"]) for node in nodes}
+    found = {node["NodeManagerAddress"]: _ask(node["NodeID"]) for node in _nodes_with_slots()}
     for name, answer in found.items():
         try:
             code = ray.get(answer, timeout=NODE_TIMEOUT_S)
@@ -205,6 +204,28 @@ def _require_same_code(address: str) -> None:
 
 def _offers_slots(node: dict[str, Any]) -> bool:
     return bool({ROLLOUT_SLOT, GRADE_SLOT} & set(node["Resources"]))
+
+
+def slots_by_host() -> list[tuple[str, int, int]]:
+    """Hosts of the cluster with their slots for rollouts and for grades, as of now."""
+    found: dict[str, tuple[str, int, int]] = {}
+    for node in _nodes_with_slots():
+        offer, name = node["Resources"], node["NodeManagerHostname"]
+        slots = (name, int(offer.get(ROLLOUT_SLOT, 0)), int(offer.get(GRADE_SLOT, 0)))
+        found.setdefault(name, slots)
+    return sorted(found.values())
+
+
+def node_id_of(host: str) -> str | None:
+    """Ray's id of a host of the cluster; None where it is not there."""
+    named = (n["NodeID"] for n in _nodes_with_slots() if n["NodeManagerHostname"] == host)
+    return next(named, None)
+
+
+def _nodes_with_slots() -> list[dict[str, Any]]:
+    """In one order, however often one asks."""
+    alive = [node for node in ray.nodes() if node["Alive"] and _offers_slots(node)]
+    return sorted(alive, key=lambda node: str(node["NodeID"]))
 
 
 def _ask(node_id: str) -> Any:

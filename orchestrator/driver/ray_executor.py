@@ -1,4 +1,5 @@
-"""The executor on Ray: a rollout is a task, a grade is a call of an actor.
+"""The executor on Ray: a rollout is a task, a grade is a call of an actor, and so is what is done
+with images, by one actor on each node.
 
 Nodes offer `rollout_slot` and `grade_slot` as custom resources. A rollout is a streaming task, so
 that its progress arrives while it runs; its last value is its result. Only this module, and those
@@ -9,8 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
@@ -20,25 +22,29 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.backends import GradeRequest
 from orchestrator.backends.grading import grade_result
-from orchestrator.driver.executor import Event
+from orchestrator.driver.executor import Event, NodeSlots
 from orchestrator.driver.ray_connection import (
     GRADE_SLOT,
     ROLLOUT_SLOT,
     join,
     last_line,
+    node_id_of,
+    slots_by_host,
     start_local,
 )
 from orchestrator.errors import InfraError, InternalError, WorkerLost
+from orchestrator.images.pulls import PullProblem
 from orchestrator.stop_signals import sit_out
 from orchestrator.types import GradeResult, RolloutRecord, RolloutResult
 from orchestrator.worker.failures import TRACEBACK, summary_of
 from orchestrator.worker.grade import grade
-from orchestrator.worker.images import evict
+from orchestrator.worker.images import do_image_work, nothing_came_of
 from orchestrator.worker.messages import (
-    Eviction,
-    EvictionRequest,
+    ImageEvent,
+    ImageGone,
+    ImageRequest,
     Progress,
-    PullBegins,
+    PullProgress,
     RolloutRequest,
 )
 from orchestrator.worker.rollout import roll_out
@@ -47,7 +53,11 @@ _STREAMING: dict[str, Any] = {
     "num_returns": "streaming",
     "_generator_backpressure_num_objects": 1,
 }
-"""A worker goes on when the driver has taken what it said last: that it will pull an image, say."""
+"""A worker goes on when the driver has taken what it said last."""
+_ROLLOUT = {"num_cpus": 0, "resources": {ROLLOUT_SLOT: 1}, "max_retries": 0, **_STREAMING}
+_GRADER = {"num_cpus": 0, "resources": {GRADE_SLOT: 1}}
+_IMAGE_ACTOR = {"num_cpus": 0, "max_concurrency": 16}
+"""So many things it does at once; more wait."""
 STOP_POLL_S = 1.0
 
 
@@ -55,7 +65,7 @@ STOP_POLL_S = 1.0
 class _Running:
     """A task under way: what it was asked, and since when."""
 
-    request: RolloutRequest | GradeRequest | EvictionRequest
+    request: RolloutRequest | GradeRequest | ImageRequest
     started_at: float
     grader: Any = None
     """The actor that a grade runs on."""
@@ -76,33 +86,71 @@ class RayExecutor:
             self._connection = start_local(rollout_slots, grade_slots)
         else:
             self._connection = join(address)
-        self._rollout = ray.remote(_rollout_task).options(
-            num_cpus=0, resources={ROLLOUT_SLOT: 1}, max_retries=0, **_STREAMING
-        )
-        self._grader = ray.remote(_Grader).options(num_cpus=0, resources={GRADE_SLOT: 1})
-        self._idle_graders: list[Any] = []
+        self._rollout = ray.remote(_rollout_task)
+        self._grader, self._image_actor = ray.remote(_Grader), ray.remote(_ImageActor)
+        self._idle_graders: dict[str, list[Any]] = defaultdict(list)
+        """By node."""
+        self._image_actors: dict[str, Any] = {}
+        """By node; each starts when something is first asked of it, as it takes a process."""
+        self._local_slots = (NodeSlots("", rollout_slots, grade_slots),) if address is None else ()
 
     @property
     def session_dir(self) -> str:
         """The folder of the local Ray; it stands in the command lines of all its processes."""
         return self._connection.session_dir
 
+    def nodes(self) -> tuple[NodeSlots, ...]:
+        """See `Executor`. Of several nodes of a cluster on one host, one counts."""
+        return self._local_slots or tuple(NodeSlots(*offer) for offer in slots_by_host())
+
     def submit_rollout(self, request: RolloutRequest) -> None:
-        self._tasks[self._rollout.remote(request)] = _Running(request, time.time())
+        def start(there: dict[str, Any]) -> tuple[Any, Any]:
+            return self._rollout.options(**_ROLLOUT, **there).remote(request), None
+
+        self._submit(request, request.assignment.node, start)
 
     def submit_grade(self, request: GradeRequest) -> None:
-        grader = self._idle_graders.pop() if self._idle_graders else self._grader.remote()
-        task = grader.grade.options(**_STREAMING).remote(request)
-        self._tasks[task] = _Running(request, time.time(), grader)
+        idle = self._idle_graders[request.assignment.node]
 
-    def submit_eviction(self, request: EvictionRequest) -> None:
-        node_id = _node_id(request.image.node)
-        if node_id is None:
-            self._refused.append(Eviction(request.image, gone=False))
-            return
-        there = NodeAffinitySchedulingStrategy(node_id, soft=False)
-        task = ray.remote(evict).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
-        self._tasks[task.remote(request)] = _Running(request, time.time())
+        def start(there: dict[str, Any]) -> tuple[Any, Any]:
+            grader = idle.pop() if idle else self._grader.options(**_GRADER, **there).remote()
+            return grader.grade.options(**_STREAMING).remote(request), grader
+
+        self._submit(request, request.assignment.node, start)
+
+    def submit_image_work(self, request: ImageRequest) -> None:
+        def start(there: dict[str, Any]) -> tuple[Any, Any]:
+            if request.node not in self._image_actors:
+                actor = self._image_actor.options(**_IMAGE_ACTOR, **there).remote()
+                self._image_actors[request.node] = actor
+            actor = self._image_actors[request.node]
+            return actor.do.options(**_STREAMING).remote(request), None
+
+        self._submit(request, request.node, start)
+
+    def _submit(
+        self,
+        request: RolloutRequest | GradeRequest | ImageRequest,
+        node: str,
+        start: Callable[[dict[str, Any]], tuple[Any, Any]],
+    ) -> None:
+        """`start` takes Ray's options for the node, and gives the task, and a grade's actor.
+
+        Where there is no such node any more, `poll` says that it is lost.
+        """
+        running, there = _Running(request, time.time()), dict[str, Any]()
+        try:
+            if node:
+                node_id = node_id_of(node)
+                if node_id is None:
+                    raise WorkerLost(f"{node} is in the cluster no more")
+                there["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id, soft=False)
+            task, grader = start(there)
+        except (WorkerLost, ray.exceptions.RayError) as error:
+            self._forget_actor(running)
+            self._refused.append(_lost(running, error))
+        else:
+            self._tasks[task] = replace(running, grader=grader)
 
     def poll(self, timeout_s: float) -> list[Event]:
         """See `Executor`. Raises PrerequisiteError where the local Ray has ended."""
@@ -128,46 +176,55 @@ class RayExecutor:
                 internal_kv._internal_kv_del(_stop_key(self._run_id))
         self._tasks.clear()
         self._idle_graders.clear()
+        self._image_actors.clear()
         self._connection.close()
 
     def _take(self, task: Any) -> Iterator[Event]:
         """One value of a task that has one; a task that died becomes a failure."""
         running = self._tasks[task]
         try:
-            ref = task if isinstance(running.request, EvictionRequest) else next(task)
-            value = ray.get(ref)
+            value = ray.get(next(task))
         except StopIteration:
             del self._tasks[task]
             return
         except ray.exceptions.RayError as error:
             del self._tasks[task]
+            self._forget_actor(running)
             yield _lost(running, error)
             return
-        if not isinstance(value, Progress | PullBegins):
+        if not isinstance(value, Progress | PullProgress):
             del self._tasks[task]
-            if running.grader is not None:
-                self._idle_graders.append(running.grader)
+            if isinstance(running.request, GradeRequest):
+                self._idle_graders[running.request.assignment.node].append(running.grader)
         yield value
+
+    def _forget_actor(self, running: _Running) -> None:
+        """The next request for images there has another."""
+        if not isinstance(running.request, RolloutRequest | GradeRequest):
+            self._image_actors.pop(running.request.node, None)
 
 
 class _Grader:
     """A worker of its own for grades, one after the other, as an actor shares its process with no
     task: the harness takes 100 MB that a rollout's worker need not carry."""
 
-    def grade(self, request: GradeRequest) -> Iterator[PullBegins | GradeResult]:
+    def grade(self, request: GradeRequest) -> Iterator[ImageGone | GradeResult]:
         sit_out()
         yield from grade(request)
 
 
-def _node_id(name: str) -> str | None:
-    """Ray's id of a host by its name, of this one by an empty name; None where it is not there."""
-    if not name:
-        return str(ray.get_runtime_context().get_node_id())
-    alive = (node for node in ray.nodes() if node["Alive"])
-    return next((n["NodeID"] for n in alive if n["NodeManagerHostname"] == name), None)
+class _ImageActor:
+    """A worker of its own for a node's images: pulls go on beside evictions and questions, each in
+    a thread, and outlive the rollouts."""
+
+    def __init__(self) -> None:
+        sit_out()
+
+    def do(self, request: ImageRequest) -> Iterator[ImageEvent]:
+        yield from do_image_work(request)
 
 
-def _rollout_task(request: RolloutRequest) -> Iterator[Progress | PullBegins | RolloutResult]:
+def _rollout_task(request: RolloutRequest) -> Iterator[Progress | ImageGone | RolloutResult]:
     sit_out()
     yield from roll_out(request, _stop_flag(request.assignment.key.run_id))
 
@@ -192,13 +249,13 @@ def _stop_key(run_id: str) -> bytes:
 
 
 def _lost(
-    running: _Running, error: ray.exceptions.RayError
-) -> RolloutResult | GradeResult | Eviction:
+    running: _Running, error: WorkerLost | ray.exceptions.RayError
+) -> RolloutResult | GradeResult | ImageEvent:
     """A task that died is a lost worker, as is one that its node has not the code for; one that
     raised otherwise, though it never should, is our bug."""
     request, files = running.request, dict[str, bytes]()
-    if isinstance(request, EvictionRequest):
-        return Eviction(request.image, gone=False)
+    if not isinstance(request, RolloutRequest | GradeRequest):
+        return nothing_came_of(request, PullProblem.ENGINE, f"a worker died: {summary_of(error)}")
     problem: InfraError
     if isinstance(error, ray.exceptions.RayTaskError):
         # its cause is Ray's own error where the worker could not unpack the request

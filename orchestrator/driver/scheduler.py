@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -39,6 +39,18 @@ class Start:
 
     stage: Stage
     key: RolloutKey
+    node: str = ""
+    """Where; empty: anywhere."""
+
+
+Place = Callable[[Stage, RolloutKey], str | None]
+"""The node where something may start now, an empty one for anywhere, or None: nowhere, as its image
+is not there. What it places counts as started."""
+
+
+def anywhere(_stage: Stage, _key: RolloutKey) -> str | None:
+    """Of runs that need no images from elsewhere."""
+    return ""
 
 
 @dataclass(frozen=True)
@@ -140,17 +152,20 @@ class Scheduler:
                 return Hold(text, f"{stage}s {pause.since}", pause.until)
         return None
 
-    def admit(self, now: float) -> list[Start]:
-        """What to start now, grades first: they free disk, and verdicts are what the run is for."""
+    def admit(self, now: float, place: Place = anywhere) -> list[Start]:
+        """What to start now, grades first: they free disk, and verdicts are what the run is for.
+
+        What finds no place stays in the queue, and holds up nothing behind it.
+        """
         if self.stopping:
             return []
         stages = [Stage.GRADE]
         if not self.endpoint_away and self.disk_low_since is None:
             stages.append(Stage.ROLLOUT)
         return [
-            Start(stage, key)
+            start
             for stage in stages
-            for key in self._take(stage, self._may_run(stage, now), now)
+            for start in self._take(stage, self._may_run(stage, now), now, place)
         ]
 
     def rollout_done(
@@ -176,6 +191,20 @@ class Scheduler:
             self._count_in_a_row(Stage.GRADE, failure, now)
         if failure is not None:
             self._retry(Stage.GRADE, key, failure, now)
+
+    def give_back(self, key: RolloutKey) -> None:
+        """It has not begun after all, and is the first in its queue again."""
+        for stage, running in self._running.items():
+            if key in running:
+                running.discard(key)
+                self._order += 1
+                heapq.heappush(self._waiting[stage], _Queued(0.0, -self._order, key))
+
+    def has_left(self, instance_id: str) -> bool:
+        """Whether anything of an instance waits or runs."""
+        waiting = (queued.key for queue in self._waiting.values() for queued in queue)
+        running = (key for keys in self._running.values() for key in keys)
+        return any(key.instance_id == instance_id for key in (*running, *waiting))
 
     def _count_in_a_row(self, stage: Stage, failure: FailureKind | None, now: float) -> None:
         """A success ends a pause; as many failures in a row as are tolerated begin one."""
@@ -220,12 +249,19 @@ class Scheduler:
             return 0
         return 1 if self._failures_in_a_row[stage] >= self._tolerated(stage) else self._slots(stage)
 
-    def _take(self, stage: Stage, slots: int, now: float) -> Iterable[RolloutKey]:
+    def _take(self, stage: Stage, slots: int, now: float, place: Place) -> Iterator[Start]:
         waiting, running = self._waiting[stage], self._running[stage]
+        skipped = []
         while waiting and len(running) < slots and waiting[0].not_before <= now:
-            key = heapq.heappop(waiting).key
-            running.add(key)
-            yield key
+            queued = heapq.heappop(waiting)
+            node = place(stage, queued.key)
+            if node is None:
+                skipped.append(queued)
+                continue
+            running.add(queued.key)
+            yield Start(stage, queued.key, node)
+        for queued in skipped:
+            heapq.heappush(waiting, queued)
 
     def _retry(self, stage: Stage, key: RolloutKey, failure: FailureKind, now: float) -> None:
         spent = (key.instance_id, stage, failure)

@@ -13,6 +13,7 @@ from orchestrator.types import (
     Decision,
     Failure,
     FailureKind,
+    Future,
     GradeReason,
     GradeRecord,
     Outcome,
@@ -32,6 +33,7 @@ def rollout_row(record: RolloutRecord) -> dict[str, Any]:
         "patch_bytes": record.patch_bytes,
         **asdict(record.usage),
         "notes": json.dumps(record.notes),
+        "future": json.dumps(asdict(record.future)) if record.future else "",
     }
 
 
@@ -66,8 +68,9 @@ def load_rollouts(db: sqlite3.Connection, run_id: str) -> tuple[RolloutRecord, .
             patch_bytes=row["patch_bytes"],
             usage=Usage(**{name: row[name] for name in USAGE}),
             notes=tuple(json.loads(row["notes"])),
+            future=_future(row),
         )
-        for row in db.execute("SELECT * FROM rollout ORDER BY rowid")
+        for row in map(dict, db.execute("SELECT * FROM rollout ORDER BY rowid"))
     )
 
 
@@ -79,7 +82,7 @@ def load_grades(db: sqlite3.Connection, run_id: str) -> tuple[GradeRecord, ...]:
             resolved=None if row["resolved"] is None else bool(row["resolved"]),
             reason=GradeReason(row["reason"]) if row["reason"] else None,
         )
-        for row in db.execute("SELECT * FROM grade ORDER BY id")
+        for row in map(dict, db.execute("SELECT * FROM grade ORDER BY id"))
     )
 
 
@@ -93,6 +96,7 @@ def _common_columns(record: RolloutRecord | GradeRecord) -> dict[str, Any]:
         "started_at": record.started_at,
         "ended_at": record.ended_at,
         "phases_s": json.dumps(dict(record.phases_s)),
+        "image": record.image,
     }
 
 
@@ -105,4 +109,13 @@ def _common_fields(run_id: str, row: Mapping[str, Any]) -> dict[str, Any]:
         "started_at": row["started_at"],
         "ended_at": row["ended_at"],
         "phases_s": json.loads(row["phases_s"]),
+        # a journal of before version 5, read without being written to, has no such column
+        "image": row.get("image", ""),
     }
+
+
+def _future(row: Mapping[str, Any]) -> Future | None:
+    if not row.get("future"):
+        return None
+    written = json.loads(row["future"])
+    return Future(written["found"], tuple(written["names"]), written["dropped"])

@@ -6,10 +6,10 @@ an outcome and a failure at once, two outcomes of one instance, two verdicts on 
 
 from orchestrator.journal import model_requests
 
-VERSION = 4
-"""1 had no tables of requests and samples, 2 none of decisions, 3 none of pulled images; an older
-journal gets them when it is written to."""
-READABLE = ("1", "2", "3", str(VERSION))
+VERSION = 5
+"""1 had no tables of requests and samples, 2 none of decisions, 3 none of pulled images, 4 no
+images in rollouts and grades; an older journal gets them when it is written to."""
+READABLE = ("1", "2", "3", "4", str(VERSION))
 
 _DDL_1 = """
 CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -88,8 +88,15 @@ CREATE TABLE pulled_image (         -- written before the pull begins, taken out
     PRIMARY KEY (name, node)
 ) STRICT;
 """
-DDL = _DDL_1 + model_requests.DDL + _DDL_3 + _DDL_4
-_ADDED = {2: model_requests.DDL, 3: _DDL_3, 4: _DDL_4}
+_DDL_5 = """
+-- repository and digest, or id, of what the sandbox was started from; empty: nobody knows
+ALTER TABLE rollout ADD COLUMN image TEXT NOT NULL DEFAULT '';
+ALTER TABLE grade ADD COLUMN image TEXT NOT NULL DEFAULT '';
+-- JSON: what the sandbox held of its repository's future; empty: nothing, or nobody looked
+ALTER TABLE rollout ADD COLUMN future TEXT NOT NULL DEFAULT '';
+"""
+DDL = _DDL_1 + model_requests.DDL + _DDL_3 + _DDL_4 + _DDL_5
+_ADDED = {2: model_requests.DDL, 3: _DDL_3, 4: _DDL_4, 5: _DDL_5}
 """What each version added."""
 
 

@@ -165,9 +165,8 @@ class Journal:
     def pulled(self) -> tuple[PulledImage, ...]:
         """The images that the run has pulled, whoever did it in whichever session, and that were
         not evicted; in the order in which they came."""
-        query = "SELECT name, node FROM pulled_image ORDER BY at, name"
         with _as_journal_errors(self._path):
-            return tuple(PulledImage(row["name"], row["node"]) for row in self._db.execute(query))
+            return _load_pulled(self._db)
 
     def count_failures(self, instance_id: str, kind: FailureKind) -> int:
         """How many of an instance's rollouts have ended in this failure."""
@@ -212,6 +211,17 @@ def read_journal(path: Path) -> RunState:
         return _load(connection)
 
 
+def read_pulled(path: Path) -> tuple[PulledImage, ...]:
+    """`Journal.pulled`, read without disturbing the writer; of an older journal, which has none,
+    nothing. Raises JournalError."""
+    _require_sound(path)
+    with _as_journal_errors(path), closing(_connect(path, read_only=True)) as connection:
+        tables = "SELECT 1 FROM sqlite_master WHERE name = 'pulled_image'"
+        if connection.execute(tables).fetchone() is None:
+            return ()
+        return _load_pulled(connection)
+
+
 def _connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
     mode = "ro" if read_only else "rwc"
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=30)
@@ -224,6 +234,11 @@ def _connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
         connection.execute("PRAGMA checkpoint_fullfsync = ON")
         connection.execute("PRAGMA foreign_keys = ON")
     return connection
+
+
+def _load_pulled(connection: sqlite3.Connection) -> tuple[PulledImage, ...]:
+    rows = connection.execute("SELECT name, node FROM pulled_image ORDER BY at, name")
+    return tuple(PulledImage(row["name"], row["node"]) for row in rows)
 
 
 def _lay_out(connection: sqlite3.Connection, run_id: str, instances: Sequence[Instance]) -> None:

@@ -9,6 +9,13 @@ from typing import Any
 
 from orchestrator.config.schema import RunConfig
 from orchestrator.journal.views import RunState
+from orchestrator.report.images import (
+    image_warnings,
+    images_used,
+    integrity_summary,
+    integrity_warnings,
+    platform_warnings,
+)
 from orchestrator.report.model_usage import (
     ModelUsage,
     RolloutCost,
@@ -71,6 +78,12 @@ class Report:
     """Of the configuration, made by `resume --set`."""
     emulation: str
     """`linux/amd64 images on a linux/arm64 engine`; empty where nothing was emulated."""
+    platform: str
+    """Of the images, such as linux/amd64; empty where there were none, or nobody knows."""
+    images: Mapping[str, str]
+    """By instance: repository and digest, or id, of what its last sandbox was started from."""
+    integrity: Mapping[str, Any]
+    """What images held that came after their base commits (`images.integrity_summary`)."""
     warnings: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -83,8 +96,11 @@ def build_report(
     versions: Mapping[str, str],
     changes: tuple[str, ...] = (),
     emulation: str = "",
+    platform: str = "",
+    images: Mapping[str, str] | None = None,
 ) -> Report:
-    """Count what the journal holds. The rest is what the run's lock says."""
+    """Count what the journal holds. The rest is what the run's lock says; `images` are those that
+    were there at the start, by instance."""
     outcomes, verdicts = state.outcomes, state.verdicts
     resolved = [i for i in state.instances if i in verdicts and verdicts[i].resolved]
     empty = [i for i, row in outcomes.items() if not row.has_patch]
@@ -129,7 +145,16 @@ def build_report(
         versions=dict(versions),
         changes=changes,
         emulation=emulation,
-        warnings=(*_warnings(state), *_emulation_warnings(state, emulation)),
+        platform=platform,
+        images=images_used(state),
+        integrity=integrity_summary(state),
+        warnings=(
+            *_warnings(state),
+            *integrity_warnings(state),
+            *image_warnings(state, images or {}),
+            *platform_warnings(platform),
+            *_emulation_warnings(state, emulation),
+        ),
     )
 
 

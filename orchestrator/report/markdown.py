@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from orchestrator.journal.views import RunState
 from orchestrator.report.build import Report
+from orchestrator.report.images import USUAL_PLATFORM
 from orchestrator.report.model_server import model_server_section
 from orchestrator.report.model_usage import rollout_costs
 from orchestrator.report.undecided import decision_words
@@ -70,6 +71,8 @@ def _head(report: Report) -> Iterable[str]:
         yield f"| decided by a person, as unresolved | {len(report.decided)} |"
     yield f"| wall clock | {duration(report.wall_s)} |"
     yield f"| tokens | {report.tokens['prompt']:,} in, {report.tokens['completion']:,} out |"
+    if report.platform not in ("", USUAL_PLATFORM):
+        yield f"| platform | {cell(report.platform)} |"
     if report.emulation:
         yield f"| emulated | {cell(report.emulation)} |"
     for change in report.changes:

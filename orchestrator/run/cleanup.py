@@ -21,7 +21,7 @@ from orchestrator.backends.base import Cleaned
 from orchestrator.config import RunConfig
 from orchestrator.display.terminal import print_line
 from orchestrator.driver.capacity import MissingImages, decide_images
-from orchestrator.driver.evictions import Evictions
+from orchestrator.driver.plan import Plan
 from orchestrator.errors import ConfigError, JournalError, PrerequisiteError, one_line
 from orchestrator.file_locks import Locked, hold_lock, is_held
 from orchestrator.journal import Journal
@@ -74,20 +74,23 @@ def evict_left_images(
     config: RunConfig,
     instances: Sequence[Instance],
     journal: Journal,
+    plan: Plan,
     host: Host,
     free_gb: float,
 ) -> None:
     """Remove the images that earlier sessions of a run pulled onto this host and left here, though
     nothing that is left to do needs them: they may fill the disk that this session is to have.
 
-    With `auto` only where they have filled it: else the session's capacity decides, a little later.
-    `free_gb` is free on the images' disk.
+    With `auto` only where they have filled it: else the session's image store lets them go when
+    room is short. `free_gb` is free on the images' disk.
     """
     if decide_images(config, MissingImages(0, 0), free_gb, host).keep:
         return
-    here = {image for image in journal.pulled() if not image.node}
-    by_id = {instance.instance_id: instance for instance in instances}
-    for image in Evictions(by_id, here, set(journal.state().unfinished)).may_go():
+    planned = {key.instance_id for key in (*plan.rollouts, *plan.grades)}
+    needed = {instance.image for instance in instances if instance.instance_id in planned}
+    for image in journal.pulled():
+        if image.node or image.name in needed:
+            continue
         if find_backend(host.kind).evict_image(image.name):
             journal.remove_pulled(image)
 

@@ -102,10 +102,22 @@ def record_rollouts(paths: RunPaths, journal: Journal, results: Sequence[Rollout
         journal.append_rollout(result.record)
 
 
+def report_of(config: RunConfig, state: RunState, lock: RunLock) -> Report:
+    """The report of a run as its journal and its lock stand."""
+    return build_report(
+        config,
+        state,
+        lock.versions,
+        tuple(map(str, lock.changes)),
+        lock.sandbox.emulation,
+        lock.sandbox.images_platform,
+        lock.images_at_start,
+    )
+
+
 def write_our_reports(config: RunConfig, paths: RunPaths, state: RunState, lock: RunLock) -> Report:
     """Write report.json and report.md of a run as its journal stands."""
-    changes = tuple(map(str, lock.changes))
-    report = build_report(config, state, lock.versions, changes, lock.sandbox.emulation)
+    report = report_of(config, state, lock)
     write_atomic(paths.report_json, json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
     write_atomic(paths.report_md, render_markdown(report, state))
     return report

@@ -13,13 +13,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator.agents import AgentKind
 from orchestrator.backends import Host, find_backend
-from orchestrator.backends.host import same_platform
 from orchestrator.config.changes import Change
 from orchestrator.config.schema import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.dataset.kept import kept_rows
 from orchestrator.endpoint.fields import with_profile
 from orchestrator.errors import ConfigError, JournalError, one_line
+from orchestrator.images.platforms import same_platform
 from orchestrator.paths import RunPaths, write_atomic
 from orchestrator.run.preflight import Checked, Serving
 
@@ -57,6 +57,11 @@ class SandboxLock(_Part):
     grading_network: bool = True
     host_memory_gb: float = 0.0
     host_cpus: int = 0
+
+    @property
+    def images_platform(self) -> str:
+        """Of the images; empty where there are none, or it is not known."""
+        return self.platform if self.architecture else ""
 
     @property
     def emulation(self) -> str:
@@ -102,7 +107,9 @@ class RunLock(_Part):
     """Of Python, of the packages that matter, and of the agent."""
     dataset: DatasetLock = DatasetLock()
     images: Mapping[str, str] = {}
-    """Ids of the images that were on the host at the start, by name."""
+    """The images that were on the host at the start, by name: repository and digest, or id."""
+    image_names: Mapping[str, str] = {}
+    """By instance."""
     sandbox: SandboxLock = SandboxLock()
     serving: tuple[Mapping[str, Any], ...] = ()
     """Base URL and facts of each model server that was asked."""
@@ -134,6 +141,15 @@ class RunLock(_Part):
         now = datetime.now().isoformat(sep=" ", timespec="seconds")
         made = (ChangeLock(at=now, key=c.key, before=c.before, after=c.after) for c in changes)
         return self.model_copy(update={"changes": (*self.changes, *made)})
+
+    @property
+    def images_at_start(self) -> Mapping[str, str]:
+        """By instance, as far as they were there."""
+        return self.by_instance(self.images)
+
+    def by_instance(self, images: Mapping[str, str]) -> Mapping[str, str]:
+        """The same images, which are given by name."""
+        return {i: images[name] for i, name in self.image_names.items() if name in images}
 
     def serving_warnings(self, serving: Sequence[Serving]) -> Iterator[str]:
         """Where a server shows itself as another than those that the run began with."""
@@ -196,6 +212,7 @@ def make_lock(
             rows_sha256=_sha256(kept_rows(dataset)),
         ),
         images=find_backend(host.kind).image_ids(dataset.instances, sandbox.platform),
+        image_names={i.instance_id: i.image for i in dataset.instances},
         sandbox=SandboxLock(
             kind=host.kind,
             engine=host.engine_version,

@@ -110,12 +110,17 @@ def free_for_images_gb(host: Host, runs_dir: Path) -> float:
     return free_disk_gb(Path(host.images_dir) if host.images_dir else runs_dir)
 
 
-def count_missing_images(instances: Sequence[Instance], plan: Plan, host: Host) -> MissingImages:
-    """Of a run's instances, and of those that a plan rolls out or grades. Raises
-    PrerequisiteError."""
+def find_missing_images(instances: Sequence[Instance], host: Host) -> frozenset[str]:
+    """Names of those that are not on this host. Raises PrerequisiteError."""
+    return frozenset(find_backend(host.kind).missing_images(instances, host.platform))
+
+
+def count_missing_images(
+    instances: Sequence[Instance], plan: Plan, missing: frozenset[str]
+) -> MissingImages:
+    """Of a run's instances, and of those that a plan rolls out or grades."""
     planned = {key.instance_id for key in (*plan.rollouts, *plan.grades)}
     wanted = {instance.image for instance in instances if instance.instance_id in planned}
-    missing = find_backend(host.kind).missing_images(instances, host.platform)
     return MissingImages(len(wanted.intersection(missing)), len(missing))
 
 

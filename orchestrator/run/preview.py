@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,14 @@ from orchestrator.errors import PrerequisiteError
 from orchestrator.journal import RunState
 from orchestrator.plugins import BACKENDS
 from orchestrator.report.words import duration
+from orchestrator.run.image_words import image_lines, images_as_dict
+from orchestrator.run.images import (
+    ImageNight,
+    find_image_facts,
+    foresee_images,
+    guess_image_facts,
+    order_plan,
+)
 from orchestrator.run.preflight import (
     api_key,
     free_disk_gb,
@@ -50,6 +59,7 @@ class Preview:
     host: Host
     capacity: Capacity
     missing_images: tuple[str, ...]
+    images: ImageNight
     free_gb: float
     warnings: tuple[str, ...]
     """What may go wrong at night, as the backend found it."""
@@ -84,10 +94,10 @@ class Preview:
                 {"instance_id": work.instance_id, "image": images[work.instance_id]}
                 for work in self.plan.rollouts
             ],
+            "images": images_as_dict(self.images),
             "missing_images": list(self.missing_images),
             "estimate": {
                 "wall_s": round(self.capacity.estimate.wall_s),
-                "disk_gb": self.capacity.estimate.disk_gb,
             },
             "free_gb": round(self.free_gb, 1),
             "problems": list(self.problems),
@@ -110,35 +120,39 @@ def make_preview(request: RunRequest) -> Preview:
     kind = next(iter(BACKENDS)) if wanted == AUTO else wanted
     here = memory_here()
     host = Host(f"{kind} (not there)", here.total_gb, os.cpu_count() or 1)
-    missing = tuple(dict.fromkeys(instance.image for instance in dataset.instances))
     warnings: tuple[str, ...] = ()
+    facts = guess_image_facts(dataset.instances)
     agent = load_agent_kind(config.agent, {}) if config.agent is not None else None
     with _noted_in(problems):
         host = choose_host(config, dataset.instances, agent.check if agent else None)
         backend, cluster = find_backend(host.kind), config.cluster
-        missing = backend.missing_images(dataset.instances, cluster.sandbox.platform)
+        facts = find_image_facts(config, dataset.instances, host)
         require_limits(cluster, host)
         if agent is not None:
             agent.check(host)
         require_mounts(config, host)
         warnings = backend.check(dataset.instances, cluster, host)
     plan = make_plan(dataset.instances, RunState.of_new(config.run_id, dataset.instances))
-    free_gb = free_disk_gb(Path(config.runs_dir))
+    missing = facts.missing
+    capacity = make_capacity(
+        config,
+        plan,
+        host,
+        here,
+        MissingImages(len(missing), len(missing)),
+        free_for_images_gb(host, Path(config.runs_dir)),
+    )
+    slots = capacity.slots.count
+    plan = order_plan(config, dataset.instances, plan, facts, slots)
     return Preview(
         config=config,
         dataset=dataset,
         plan=plan,
         host=host,
-        capacity=make_capacity(
-            config,
-            plan,
-            host,
-            here,
-            MissingImages(len(missing), len(missing)),
-            free_for_images_gb(host, Path(config.runs_dir)),
-        ),
+        capacity=capacity,
         missing_images=missing,
-        free_gb=free_gb,
+        images=foresee_images(config, dataset.instances, plan, facts, slots, host),
+        free_gb=free_disk_gb(Path(config.runs_dir)),
         warnings=warnings,
         problems=tuple(problems),
     )
@@ -170,10 +184,10 @@ def render_preview(preview: Preview) -> RenderableType:
     lines = [
         f"{len(plan.rollouts)} rollouts of {config.benchmark.name} by {config.agent_name}{model}",
         *host_lines(config, plan, capacity, preview.host),
+        *image_lines(config, preview.images, capacity.slots.count, time.time()),
         f"{grades(config.cluster)} at once beside them; {preview.host.memory_gb:.0f} GB and "
         f"{preview.host.cpus} cores for all",
-        f"disk: about {guess.disk_gb:.0f} GB of images at once; {preview.free_gb:.0f} GB are free "
-        "where the runs lie",
+        f"disk: {preview.free_gb:.0f} GB are free where the runs lie",
         f"time: about {duration(guess.wall_s)}, a guess from the model's profile",
     ]
     parts: list[RenderableType] = [table, Text("\n".join(lines))]

@@ -17,6 +17,8 @@ from rich.console import Console
 
 from orchestrator.agents import AgentKind, load_agent_kind
 from orchestrator.backends import choose_host, find_backend
+from orchestrator.backends.imageless import NeedsNoImages
+from orchestrator.backends.images import is_built_here
 from orchestrator.config import RunConfig, RunRequest, load_config, load_run_config
 from orchestrator.config.address import require_address
 from orchestrator.config.changes import change
@@ -33,15 +35,20 @@ from orchestrator.driver.files import (
     rewrite_predictions,
 )
 from orchestrator.driver.gateway_listener import GatewayListener
+from orchestrator.driver.image_disk import ImageDisk
+from orchestrator.driver.images import ImageKeeper, ImageNeeds
 from orchestrator.driver.loop import Driver, RequestBuilder
 from orchestrator.driver.plan import Plan, make_plan
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.driver.stop import StopSignal, stop_on_signals
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED, ConfigError
+from orchestrator.images.names import registry_of
+from orchestrator.images.sizes import LIMIT_S, find_sizes
 from orchestrator.journal import Journal, RunState
 from orchestrator.paths import RunPaths
 from orchestrator.plugins import BACKENDS
 from orchestrator.report.build import Report
+from orchestrator.report.images import image_warnings
 from orchestrator.run.cleanup import (
     clean_attempt,
     clean_before_session,
@@ -57,11 +64,14 @@ from orchestrator.run.folder import (
     record_rollouts,
     write_reports,
 )
+from orchestrator.run.image_words import image_lines
+from orchestrator.run.images import find_image_facts, foresee_images, order_plan
 from orchestrator.run.lock import RunLock, make_lock
 from orchestrator.run.preflight import (
     Checked,
     check_prerequisites,
     count_missing_images,
+    find_missing_images,
     free_for_images_gb,
     memory_here,
     require_task_folders,
@@ -222,7 +232,7 @@ def _clean_up_and_check(
     if journal is not None:
         with waiting(console, "removing images that earlier sessions left"):
             free_gb = free_for_images_gb(host, paths.root)
-            evict_left_images(config, dataset.instances, journal, host, free_gb)
+            evict_left_images(config, dataset.instances, journal, plan, host, free_gb)
     with waiting(console, "checking what the run needs"):
         checked = check_prerequisites(config, host, plan, agent, paths.root)
         if plan.is_empty:
@@ -256,17 +266,25 @@ def _run_plan(
     signals are counted and end nothing by themselves.
     """
     paths, plan, checked = session.paths, session.plan, session.checked
-    missing = count_missing_images(session.dataset.instances, plan, checked.host)
+    instances, config = session.dataset.instances, session.config
+    missing = find_missing_images(instances, checked.host)
+    to_get = count_missing_images(instances, plan, missing)
     free_gb = free_for_images_gb(checked.host, paths.root)
-    capacity = make_capacity(session.config, plan, checked.host, memory_here(), missing, free_gb)
-    config = session.config.model_copy(
-        update={"cluster": session.config.cluster.with_images(capacity.images.keep)}
-    )
-    session, slots = replace(session, config=config), capacity.slots.count
-    announce(config, plan, capacity, checked.host, paths, console)
+    capacity = make_capacity(config, plan, checked.host, memory_here(), to_get, free_gb)
+    planned = {key.instance_id for key in (*plan.rollouts, *plan.grades)}
+    slots = capacity.slots.count
+    with waiting(console, "asking what the images take"):
+        left = [instance for instance in instances if instance.instance_id in planned]
+        facts = find_image_facts(config, left, checked.host)
+        plan = order_plan(config, instances, plan, facts, slots)
+        night = foresee_images(config, instances, plan, facts, slots, checked.host)
+    lines = image_lines(config, night, slots, time.time())
+    announce(config, plan, capacity, checked.host, paths, console, lines)
+    session = replace(session, plan=plan)
     changed = (
         *session.lock.serving_warnings(checked.serving),
         *session.lock.sandbox.host_warnings(checked.host),
+        *moved_images(session),
     )
     for warning in (*checked.warnings, *changed, *capacity.warnings):
         print_line(console, warning, "yellow")
@@ -277,7 +295,8 @@ def _run_plan(
         with start_services(
             config, session.dataset, paths, slots, checked.key, agent, console
         ) as services:
-            driver = make_driver(session, services, slots, stop)
+            images = make_image_keeper(session, services, missing)
+            driver = make_driver(session, services, slots, stop, images)
             view = View.of(session.journal.state(), time.monotonic())
             until_reported.enter_context(stop_on_signals(stop))
             with make_display(console, view) as display:
@@ -292,7 +311,48 @@ def _run_plan(
     session.journal.end_session()
 
 
-def make_driver(session: Session, services: Services, slots: int, stop: StopSignal) -> Driver:
+def moved_images(session: Session) -> Iterator[str]:
+    """Where a run that goes on finds other images under the names of those that it has used."""
+    state, lock = session.journal.state(), session.lock
+    if not state.rollouts and not lock.images:
+        return
+    host, instances = session.checked.host, session.dataset.instances
+    here = find_backend(host.kind).image_ids(instances, host.platform)
+    yield from image_warnings(state, lock.images_at_start, lock.by_instance(here))
+
+
+def make_image_keeper(
+    session: Session, services: Services, missing: frozenset[str]
+) -> ImageKeeper | None:
+    """None where the sandboxes need no images; `missing` are not on this host."""
+    cluster, host = session.config.cluster, session.checked.host
+    instances, backend = session.dataset.instances, find_backend(host.kind)
+    if isinstance(backend, NeedsNoImages):
+        return None
+    pulled = [instance for instance in instances if not is_built_here(instance)]
+    # where all are here, no registry is asked
+    limit_s = LIMIT_S if any(instance.image in missing for instance in pulled) else 0.0
+    login = backend.registry_login
+    sizes = find_sizes(pulled, cluster.images, host.platform, login, limit_s=limit_s)
+    mirror = cluster.images.mirror
+    return ImageKeeper(
+        ImageNeeds(instances, sizes, lambda image: mirror or registry_of(image), missing),
+        session.plan,
+        cluster,
+        host,
+        ImageDisk.of(cluster, host, session.paths.root),
+        services.executor,
+        session.journal,
+    )
+
+
+def make_driver(
+    session: Session,
+    services: Services,
+    slots: int,
+    stop: StopSignal,
+    images: ImageKeeper | None = None,
+) -> Driver:
     """The driver, with its scheduler, and with a listener where there is a gateway."""
     config, gateway, listener = session.config, services.gateway, None
     host = session.checked.host
@@ -315,7 +375,9 @@ def make_driver(session: Session, services: Services, slots: int, stop: StopSign
             gateway, session.journal, scheduler, admission, endpoint.max_outage_s
         )
     clean = partial(clean_attempt, session.paths, host.kind)
-    return Driver(requests, services.executor, scheduler, session.journal, stop, listener, clean)
+    return Driver(
+        requests, services.executor, scheduler, session.journal, stop, listener, clean, images
+    )
 
 
 def _require_new(paths: RunPaths) -> None:

@@ -147,7 +147,7 @@ class AgentRun:
             self._request.key,
             outcome=Outcome.GAVE_UP,
             usage=self.budget.usage,
-            notes=(*self._baseline.notes, *remarks),
+            notes=remarks,
         )
         if failure is not None:
             failed = replace(common, outcome=None, failure=failure)

@@ -13,19 +13,22 @@ from orchestrator.types import GradeResult
 from orchestrator.worker.backend import backend_of
 from orchestrator.worker.failures import unforeseen
 from orchestrator.worker.gold_control import ControlledGrade
-from orchestrator.worker.images import announce_pull
-from orchestrator.worker.messages import PullBegins
+from orchestrator.worker.images import is_gone
+from orchestrator.worker.messages import ImageGone
 
 
-def grade(request: GradeRequest) -> Iterator[PullBegins | GradeResult]:
-    """Grade one patch; yields the result as its last value.
+def grade(request: GradeRequest) -> Iterator[ImageGone | GradeResult]:
+    """Grade one patch; yields the result, or that its image is gone.
 
     Never raises: what the world does, or a bug of ours, is in the result.
     """
     started_at = time.time()
     try:
-        yield from announce_pull(request.assignment)
-        result = _grade(backend_of(request.assignment), request)
+        backend = backend_of(request.assignment)
+        if is_gone(backend, request.assignment):
+            yield ImageGone(request.key)
+            return
+        result = _grade(backend, request)
     except InfraError as error:
         result = grade_result(request, started_at, {}, {}, error)
     except Exception as error:  # noqa: BLE001 - the boundary of the worker: it ends as a failure

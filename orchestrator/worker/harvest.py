@@ -32,7 +32,6 @@ class Baseline:
     tree: str
     folder: str
     """In the sandbox: where its files are kept."""
-    notes: tuple[str, ...] = ()
 
     def diff_command(self, workdir: str) -> str:
         """For the sandbox's shell: prints `SNAPSHOT`, the patch's size in bytes, and the patch.
@@ -56,22 +55,19 @@ def inspect_repository(sandbox: Sandbox, instance: Instance) -> Baseline:
     name = f".swe-orchestrator-{secrets.token_hex(4)}"
     result = _run(sandbox, ["note", sandbox.workdir, name])
     lines = result.text.splitlines()
-    if result.exit_code != 0 or len(lines) != 5:
+    if result.exit_code != 0 or len(lines) != 4:
         raise ImageUnavailable(
             f"{instance.image}: no usable git repository at {sandbox.workdir}: "
             f"{one_line(result.text[-200:])}"
         )
-    head, parent, later_commits, tree, folder = lines
+    head, parent, tree, folder = lines
     if instance.base_commit not in (head, parent):
         raise ImageUnavailable(
             f"{instance.image}: its repository is at {head[:12]}, not at the base commit "
             f"{instance.base_commit[:12]} or one above it"
         )
     sandbox.write_file(f"{folder}/{SNAPSHOT.name}", SNAPSHOT.read_bytes())
-    notes = []
-    if int(later_commits) != 0:
-        notes.append(f"the image shows {int(later_commits)} commits beside its history to HEAD")
-    return Baseline(tree, folder, tuple(notes))
+    return Baseline(tree, folder)
 
 
 def harvest(sandbox: Sandbox, baseline: Baseline) -> tuple[str, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from orchestrator.agents.steps import Step
 from orchestrator.backends import Assignment
 from orchestrator.config.cluster import Cluster
 from orchestrator.images.pulls import PullFailure, Quota
-from orchestrator.types import PulledImage, RolloutKey
+from orchestrator.types import Instance, PulledImage, RolloutKey
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,11 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class PullBegins:
-    """A rollout or grade pulls an image which was not on its host."""
+class ImageGone:
+    """What a rollout or grade ends in whose image was there, and is not any more: nothing was
+    tried."""
 
-    image: PulledImage
+    key: RolloutKey
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,15 @@ class PullRequest:
     """An image to pull onto a node, ahead of who uses it."""
 
     image: PulledImage
+    instance: Instance
+    """One that uses it."""
     backend: str
     """A kind of sandbox."""
     cluster: Cluster
+
+    @property
+    def node(self) -> str:
+        return self.image.node
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,10 @@ class PullProgress:
     image: PulledImage
     compressed: int
     """Bytes that have come so far."""
+
+    @property
+    def node(self) -> str:
+        return self.image.node
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,12 @@ class PullEnded:
     """Bytes that the image takes on the engine's disk, shared ones too."""
     digest: str = ""
     """Of its manifest, as the registry gave it."""
+    was_there: bool = False
+    """Before it was asked for: somebody else brought it."""
+
+    @property
+    def node(self) -> str:
+        return self.image.node
 
 
 @dataclass(frozen=True)
@@ -117,6 +134,10 @@ class EvictionRequest:
     backend: str
     """A kind of sandbox."""
 
+    @property
+    def node(self) -> str:
+        return self.image.node
+
 
 @dataclass(frozen=True)
 class Eviction:
@@ -124,3 +145,30 @@ class Eviction:
 
     image: PulledImage
     gone: bool
+
+    @property
+    def node(self) -> str:
+        return self.image.node
+
+
+@dataclass(frozen=True)
+class LookRequest:
+    """Which images are not on a node?"""
+
+    node: str
+    backend: str
+    platform: str
+    instances: tuple[Instance, ...]
+    """Those whose images are asked for."""
+
+
+@dataclass(frozen=True)
+class ImagesSeen:
+    node: str
+    missing: frozenset[str] | None
+    """Names of those that are not there; None where nobody could say."""
+
+
+ImageRequest = PullRequest | EvictionRequest | RoomRequest | QuotaRequest | LookRequest
+ImageEvent = PullProgress | PullEnded | Eviction | RoomFound | QuotaFound | ImagesSeen
+"""What comes of an `ImageRequest`. All but PullProgress is its end."""

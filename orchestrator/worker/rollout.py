@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from orchestrator.agents import Agent
-from orchestrator.backends import SandboxSpec
+from orchestrator.backends import Sandbox, SandboxSpec
 from orchestrator.errors import AgentCrashed, InfraError
 from orchestrator.paths import working_folder
-from orchestrator.types import RolloutRecord, RolloutResult
+from orchestrator.types import Future, Instance, RolloutRecord, RolloutResult
 from orchestrator.worker.agent_run import AgentRun
 from orchestrator.worker.backend import backend_of
 from orchestrator.worker.failures import summary_of, unforeseen
-from orchestrator.worker.harvest import inspect_repository
-from orchestrator.worker.images import announce_pull
-from orchestrator.worker.messages import Progress, PullBegins, RolloutRequest
+from orchestrator.worker.future import find_future, keep_the_future_out
+from orchestrator.worker.harvest import Baseline, inspect_repository
+from orchestrator.worker.images import is_gone
+from orchestrator.worker.messages import ImageGone, Progress, RolloutRequest
 
 ShouldStop = Callable[[], bool]
+
+
+class _ImageIsGone(Exception):
+    """The driver brings it again, and starts the rollout anew."""
 
 
 @dataclass
@@ -30,6 +36,9 @@ class _Account:
     """By phase."""
     result: RolloutResult | None = None
     """Once there is one, it stays, whatever goes wrong while the rollout is cleaned up."""
+    image: str = ""
+    future: Future | None = None
+    """As the record has them, once they are known."""
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -42,14 +51,18 @@ class _Account:
 
 def roll_out(
     request: RolloutRequest, should_stop: ShouldStop = lambda: False
-) -> Iterator[Progress | PullBegins | RolloutResult]:
-    """Run one rollout; yields progress now and then, and as its last value the result.
+) -> Iterator[Progress | ImageGone | RolloutResult]:
+    """Run one rollout; yields progress now and then, and as its last value the result, or that
+    its image is gone.
 
     Never raises: what the world does, the agent, or a bug of ours, is in the result.
     """
     started_at, account = time.time(), _Account()
     try:
         yield from _with_agent(request, account, should_stop)
+    except _ImageIsGone:
+        yield ImageGone(request.key)
+        return
     except InfraError as error:
         result = _failed(request, account, error, {})
     except Exception as error:  # noqa: BLE001 - the boundary of the worker: it ends as a failure
@@ -58,7 +71,12 @@ def roll_out(
         assert account.result is not None
         result = account.result
     record = replace(
-        result.record, started_at=started_at, ended_at=time.time(), phases_s=account.seconds
+        result.record,
+        started_at=started_at,
+        ended_at=time.time(),
+        phases_s=account.seconds,
+        image=account.image,
+        future=account.future,
     )
     yield replace(result, record=record)
 
@@ -77,7 +95,7 @@ def _failed(
 
 def _with_agent(
     request: RolloutRequest, account: _Account, should_stop: ShouldStop
-) -> Iterator[Progress | PullBegins]:
+) -> Iterator[Progress]:
     """Make the agent before the sandbox, so that what it needs starts meanwhile."""
     yield Progress(request.key, "image")
     with _agent_errors_as_crashes():
@@ -96,18 +114,21 @@ def _in_sandbox(
     mounts: tuple[str, ...],
     account: _Account,
     should_stop: ShouldStop,
-) -> Iterator[Progress | PullBegins]:
+) -> Iterator[Progress]:
     assignment = request.assignment
     with account.phase("image"):
         backend = backend_of(assignment)
-        yield from announce_pull(assignment)
+        if is_gone(backend, assignment):
+            raise _ImageIsGone
         backend.bring_image(assignment.instance, assignment.config.cluster)
     yield Progress(request.key, "sandbox")
     with account.phase("sandbox"):
         sandbox = backend.start(SandboxSpec.of(assignment, mounts))
     try:
         with account.phase("sandbox"):
-            baseline = inspect_repository(sandbox, assignment.instance)
+            account.image = sandbox.image
+            baseline, found = _look_at(sandbox, assignment.instance)
+            account.future = keep_the_future_out(sandbox, assignment, found)
         with working_folder(assignment.run_dir, "rollout") as folder:
             run = AgentRun(request, agent, sandbox, baseline, folder)
             with account.phase("agent"):
@@ -119,6 +140,14 @@ def _in_sandbox(
     finally:
         with account.phase("remove"):
             sandbox.close()
+
+
+def _look_at(sandbox: Sandbox, instance: Instance) -> tuple[Baseline, Future]:
+    """Both read the repository for a second or so: side by side."""
+    with ThreadPoolExecutor(1) as beside:
+        looking = beside.submit(find_future, sandbox, instance)
+        baseline = inspect_repository(sandbox, instance)
+        return baseline, looking.result()
 
 
 @contextmanager

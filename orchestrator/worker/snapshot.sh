@@ -2,7 +2,7 @@
 #
 #   note WORK_TREE NAME
 #       Keep the files of WORK_TREE as they are, in a new folder NAME outside of it. Prints lines:
-#       HEAD, its parent or "none", how many commits lie beside their history, the tree, the folder.
+#       HEAD, its parent or "none", the tree, the folder.
 #   diff WORK_TREE FOLDER TREE READ FORM MAX_BYTES
 #       Print the patch from TREE to the files of now: its size in bytes, the patch, and a line for
 #       each remark. READ is `all`, or `changed`: trust a file whose size and times are those of the
@@ -123,7 +123,7 @@ tree_of_files() { # BASE, the tree that is in the index; empty where all that li
 }
 
 note() {
-  local head parent beside tree folder program
+  local head parent tree folder program
   cd "$1"
   for folder in "$(dirname "$PWD")" "$HOME" /var/tmp; do
     keep=${folder%/}/$2
@@ -136,7 +136,6 @@ note() {
   git --version >/dev/null || ln -sf "$program" "$keep/git"
   head=$(image_git rev-parse --verify 'HEAD^{commit}')
   parent=$(image_git rev-parse --quiet --verify 'HEAD^' || echo none)
-  beside=$(image_git rev-list --all --not HEAD | wc -l)
 
   GIT_DEFAULT_HASH=$(image_git rev-parse --show-object-format) git init -q --template=
   mkdir -p "$GIT_DIR/info"
@@ -152,7 +151,7 @@ note() {
     "$GIT_DIR/objects/pack/pack" >/dev/null || true
   image_git ls-tree -r -z HEAD | git update-index -z --index-info
   tree=$(tree_of_files '')
-  printf '%s\n' "$head" "$parent" "$beside" "$tree" "$keep"
+  printf '%s\n' "$head" "$parent" "$tree" "$keep"
 }
 
 diff() {

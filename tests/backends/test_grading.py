@@ -89,6 +89,8 @@ def test_a_grade_has_all_of_the_hosts_cpus_as_the_harness_gives_them(
 class Hangs:
     """A sandbox in which a command takes too long."""
 
+    image = ""
+
     def __init__(self, command: str) -> None:
         self._command = command
 

@@ -29,6 +29,8 @@ def config(make_config: Callable[..., RunConfig]) -> RunConfig:
         ("cluster.grading.slots", 3),
         ("cluster.gateway.host", "10.0.0.1"),
         ("cluster.images.keep", False),
+        ("cluster.images.mirror", "spark:5000"),
+        ("cluster.images.tag", "{instance}"),
         ("cluster.grading.memory_gb", 16.0),
         ("cluster.min_free_disk_gb", 20.0),
         ("model.endpoint.base_url", "http://gpu2:8000/v1"),

@@ -2,142 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support.driven_runs import Run, SilentGateway
 from support.fake_executor import FakeExecutor, ends, fails, solves
-from support.specs import PROCESSES
 
-from orchestrator.agents import load_agent_kind
-from orchestrator.config import RunConfig
-from orchestrator.dataset import Dataset
-from orchestrator.driver.evictions import AT_ONCE
 from orchestrator.driver.executor import Event, ModelStatus, Notice, Remark
 from orchestrator.driver.files import read_patch
-from orchestrator.driver.gateway_listener import GatewayListener
-from orchestrator.driver.loop import Driver, RequestBuilder
 from orchestrator.driver.plan import make_plan
-from orchestrator.driver.scheduler import Scheduler, Stage, Start
-from orchestrator.driver.stop import StopSignal
+from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.endpoint.load_sample import LoadSample
 from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.errors import JournalError
 from orchestrator.gateway.messages import Availability, Listening, Message, Requested, Sampled
-from orchestrator.journal import Journal
-from orchestrator.paths import RunPaths
 from orchestrator.types import (
     Failure,
     FailureKind,
-    GradeRecord,
     GradeResult,
     ModelRequest,
     Outcome,
-    PulledImage,
     RequestResult,
     RolloutKey,
     RolloutRecord,
     RolloutResult,
-    patch_sha256,
 )
-
-
-@dataclass
-class SilentGateway:
-    """Implements `GatewayHandle`: says what it is given, a turn at a time."""
-
-    turns: list[list[Message]] = field(default_factory=list)
-    forgotten: list[RolloutKey] = field(default_factory=list)
-
-    def base_url(self, key: RolloutKey) -> str:
-        return f"http://gateway/{key.instance_id}/{key.attempt}"
-
-    def forget(self, key: RolloutKey) -> None:
-        self.forgotten.append(key)
-
-    def poll(self) -> list[Message]:
-        return self.turns.pop(0) if self.turns else []
-
-
-@dataclass
-class Run:
-    """A run of the demo's first instances on a fake executor."""
-
-    config: RunConfig
-    dataset: Dataset
-    journal: Journal
-    slots: int = 2
-    gateway: SilentGateway | None = None
-    max_outage_s: float = 60
-    executor: FakeExecutor = field(default_factory=FakeExecutor)
-    stop: StopSignal = field(default_factory=StopSignal)
-    clock: Callable[[], float] = time.monotonic
-
-    @property
-    def paths(self) -> RunPaths:
-        return RunPaths(Path(self.config.runs_dir) / self.config.run_id)
-
-    @property
-    def ids(self) -> list[str]:
-        return [instance.instance_id for instance in self.dataset.instances]
-
-    def make_driver(self) -> Driver:
-        instances = {i.instance_id: i for i in self.dataset.instances}
-        requests = RequestBuilder(
-            self.config,
-            self.paths,
-            instances,
-            self.dataset.answers,
-            PROCESSES,
-            self.gateway,
-            agent=load_agent_kind(self.config.agent, {}),
-        )
-        scheduler = Scheduler(self.slots, 1, self.config.rollout.retries, retry_delay_s=0)
-        listener = None
-        if self.gateway is not None:
-            listener = GatewayListener(
-                self.gateway, self.journal, scheduler, None, self.max_outage_s
-            )
-        return Driver(
-            requests, self.executor, scheduler, self.journal, self.stop, listener, clock=self.clock
-        )
-
-    def drive(self, on_event: Callable[[Any], None] = lambda event: None) -> list[Any]:
-        driver, events = self.make_driver(), []
-        for event in driver.events(make_plan(self.dataset.instances, self.journal.state())):
-            if event is not None:
-                events.append(event)
-                on_event(event)
-        return events
-
-    def predicted(self) -> list[str]:
-        if not self.paths.predictions.is_file():
-            return []
-        lines = self.paths.predictions.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line)["instance_id"] for line in lines]
-
-
-@pytest.fixture
-def run(make_config: Callable[..., RunConfig], demo: Dataset) -> Iterator[Callable[..., Run]]:
-    opened: list[Journal] = []
-
-    def make(count: int = 4, settings: dict[str, Any] | None = None, **more: Any) -> Run:
-        config = make_config(more.pop("agent", "mini"), settings)
-        few = Dataset(demo.instances[:count], demo.answers, demo.sha256)
-        paths = RunPaths(Path(config.runs_dir) / config.run_id)
-        paths.root.mkdir(parents=True)
-        opened.append(Journal.create(paths.journal, config.run_id, few.instances))
-        return Run(config, few, opened[-1], **more)
-
-    yield make
-    for journal in opened:
-        journal.close()
 
 
 def test_every_instance_is_rolled_out_graded_and_predicted(run: Callable[..., Run]) -> None:
@@ -416,158 +310,6 @@ def test_samples_are_kept_as_the_trace_of_the_night(run: Callable[..., Run]) -> 
     assert "80% of prompts cached" in status.text
     (row,) = it.journal.state().samples
     assert (row.answers, row.server, row.admitted) == (3, server, 2)
-
-
-EVICTS = {"cluster.images.keep": False}
-
-
-def evicted(it: Run) -> list[str]:
-    return [request.image.name for request in it.executor.evictions]
-
-
-def image_of(it: Run, number: int) -> str:
-    return it.dataset.instances[number].image
-
-
-def test_only_an_image_that_this_run_pulled_is_evicted(run: Callable[..., Run]) -> None:
-    it = run(3, EVICTS)
-    it.executor.pulls = {it.ids[1]: PulledImage(image_of(it, 1))}
-    it.drive()
-
-    assert evicted(it) == [image_of(it, 1)]
-    assert it.journal.pulled() == ()
-
-
-def test_an_image_that_a_grade_pulled_is_evicted_after_it(run: Callable[..., Run]) -> None:
-    """As with `grade --predictions`, where there are no rollouts."""
-    it = run(2, EVICTS)
-    it.executor.pulls = {f"{it.ids[0]} grade": PulledImage(image_of(it, 0))}
-    it.drive()
-
-    assert evicted(it) == [image_of(it, 0)]
-
-
-@pytest.mark.parametrize(
-    ("ends_as", "grade_kind", "is_evicted"),
-    [
-        (Outcome.GAVE_UP, None, True),
-        (FailureKind.AGENT_CRASHED, None, False),
-        (Outcome.SUBMITTED, FailureKind.HARNESS_UNAVAILABLE, False),
-    ],
-)
-def test_an_image_goes_once_its_instance_is_done_and_not_before(
-    run: Callable[..., Run],
-    ends_as: Outcome | FailureKind,
-    grade_kind: FailureKind | None,
-    is_evicted: bool,
-) -> None:
-    it = run(1, EVICTS)
-    it.executor.pulls = {it.ids[0]: PulledImage(image_of(it, 0))}
-    if isinstance(ends_as, FailureKind):
-        it.executor.script[it.ids[0]] = fails(ends_as)
-    elif ends_as is Outcome.GAVE_UP:
-        it.executor.script[it.ids[0]] = lambda request: ends(request, Outcome.GAVE_UP)
-    if grade_kind is not None:
-        failure = Failure(grade_kind, "gone")
-        it.executor.grades[it.ids[0]] = lambda request: GradeResult(
-            GradeRecord(request.key, patch_sha256(request.patch), failure=failure)
-        )
-    it.drive()
-
-    assert evicted(it) == ([image_of(it, 0)] if is_evicted else [])
-    assert bool(it.journal.pulled()) is not is_evicted
-
-
-def test_an_image_of_two_instances_goes_with_the_second_one(run: Callable[..., Run]) -> None:
-    it = run(2, EVICTS)
-    shared = [replace(instance, image="shared") for instance in it.dataset.instances]
-    it.dataset = replace(it.dataset, instances=tuple(shared))
-    it.executor.pulls = {name: PulledImage("shared") for name in it.ids}
-    seen: list[int] = []
-    it.drive(lambda event: seen.append(len(it.journal.state().verdicts) * len(evicted(it))))
-
-    assert evicted(it) == ["shared"]
-    assert 1 not in seen, "not while the other one had no verdict"
-
-
-def test_an_image_in_use_stays_known_and_is_tried_again(run: Callable[..., Run]) -> None:
-    it = run(3, EVICTS, slots=1)
-    it.executor.pulls = {it.ids[0]: PulledImage(image_of(it, 0))}
-    it.executor.in_use = {image_of(it, 0)}
-    it.drive()
-
-    assert len(evicted(it)) > 1
-    assert it.journal.pulled() == (PulledImage(image_of(it, 0)),)
-
-
-def test_what_an_earlier_session_pulled_is_evicted_when_the_run_goes_on(
-    run: Callable[..., Run],
-) -> None:
-    it = run(2, EVICTS)
-    it.executor.script[it.ids[1]] = fails(FailureKind.AGENT_CRASHED)
-    it.executor.pulls = {it.ids[0]: PulledImage(image_of(it, 0), "a-node")}
-    it.executor.in_use = {image_of(it, 0)}
-    it.drive()
-    it.executor = FakeExecutor()  # another session
-    it.drive()
-
-    assert evicted(it) == [image_of(it, 0)]
-    assert it.executor.evictions[0].image.node == "a-node"
-    assert it.journal.pulled() == ()
-
-
-def test_hundreds_of_images_that_an_earlier_session_kept_go_a_few_at_a_time(
-    run: Callable[..., Run],
-) -> None:
-    """Each takes a process on its node. One that is in use is not tried again and again."""
-    it = run(1, EVICTS)
-    images = [PulledImage(f"image-{number:03}", "a-node") for number in range(200)]
-    for image in images:
-        it.journal.add_pulled(image)
-    it.executor.in_use = {images[7].name}
-    it.drive()
-
-    assert it.executor.most_evictions == AT_ONCE
-    assert it.journal.pulled() == (images[7],)
-    assert evicted(it).count(images[7].name) <= 3, "with the start, and with each instance's end"
-    assert len(evicted(it)) <= 202
-
-
-def test_a_second_stop_leaves_the_rest_of_the_images_to_the_next_session(
-    run: Callable[..., Run],
-) -> None:
-    it = run(1, EVICTS)
-    for number in range(200):
-        it.journal.add_pulled(PulledImage(f"image-{number:03}"))
-
-    def stop(event: Any) -> None:
-        it.stop.count = 2
-
-    it.drive(stop)
-
-    assert len(evicted(it)) < 20
-    assert len(it.journal.pulled()) > 180
-    it.stop.count, it.executor = 0, FakeExecutor()
-    it.drive()
-    assert it.journal.pulled() == ()
-
-
-def test_kept_images_are_known_all_the_same_and_evicted_by_a_later_session_that_keeps_none(
-    run: Callable[..., Run],
-) -> None:
-    it = run(2)
-    it.executor.script[it.ids[1]] = fails(FailureKind.AGENT_CRASHED)
-    it.executor.pulls = {it.ids[0]: PulledImage(image_of(it, 0))}
-    it.drive()
-    assert evicted(it) == []
-    assert it.journal.pulled() == (PulledImage(image_of(it, 0)),)
-
-    images = it.config.cluster.images.model_copy(update={"keep": False})
-    cluster = it.config.cluster.model_copy(update={"images": images})
-    it.config = it.config.model_copy(update={"cluster": cluster})
-    it.drive()
-
-    assert evicted(it) == [image_of(it, 0)]
 
 
 def test_the_display_shows_why_nothing_moves(run: Callable[..., Run]) -> None:

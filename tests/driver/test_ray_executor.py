@@ -22,10 +22,11 @@ from orchestrator.backends import GradeRequest
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.driver import ray_connection
-from orchestrator.driver.executor import Event
+from orchestrator.driver.executor import Event, NodeSlots
 from orchestrator.driver.ray_connection import GRADE_SLOT, ROLLOUT_SLOT
 from orchestrator.driver.ray_executor import RayExecutor
 from orchestrator.errors import PrerequisiteError
+from orchestrator.images.pulls import PullProblem, Quota
 from orchestrator.types import (
     FailureKind,
     GradeResult,
@@ -38,9 +39,18 @@ from orchestrator.types import (
 from orchestrator.worker.messages import (
     Eviction,
     EvictionRequest,
+    ImageGone,
+    ImagesSeen,
+    LookRequest,
     Progress,
-    PullBegins,
+    PullEnded,
+    PullProgress,
+    PullRequest,
+    QuotaFound,
+    QuotaRequest,
     RolloutRequest,
+    RoomFound,
+    RoomRequest,
 )
 
 LIMIT_S = 120.0
@@ -191,39 +201,148 @@ def test_grades_have_a_worker_that_no_rollout_runs_on_and_another_when_it_dies(
     assert grader not in graders()
 
 
-def test_a_worker_pulls_nothing_before_the_driver_has_taken_that_it_will(
+PULLING = "support.strangers_backend:PullingBackend"
+
+
+def pull_request(config: RunConfig, instance: Instance, node: str = "") -> PullRequest:
+    return PullRequest(PulledImage(instance.image, node), instance, PULLING, config.cluster)
+
+
+def events_of_images(executor: RayExecutor, count: int) -> list[Event]:
+    """Up to so many ends of what was asked for."""
+    events: list[Event] = []
+    while sum(not isinstance(event, PullProgress) for event in events) < count:
+        events += events_until(executor, lambda event: True)
+    return events
+
+
+def image_actors() -> list[psutil.Process]:
+    children = psutil.Process().children(recursive=True)
+    return [p for p in children if "ray::_ImageActor" in " ".join(p.cmdline())]
+
+
+def test_a_node_has_one_process_for_its_images_which_pulls_evicts_and_asks_at_once(
     with_tests_path: None,
     executor: RayExecutor,
     make_config: MakeConfig,
     instance: Instance,
     tmp_path: Path,
 ) -> None:
-    """However slow the driver is: it is killed at any moment, and the journal is to know of it."""
-    pulled = tmp_path / "pulled"
-    config = make_config("nop", {"cluster.description": str(pulled)})
-    kind = "support.strangers_backend:PullingBackend"
-    executor.submit_rollout(rollout_request(config, instance, kind, tmp_path))
-    events_until(executor, lambda event: isinstance(event, Progress))
-    time.sleep(1.0)
-    assert not pulled.exists()
+    config = make_config("nop", {"cluster.description": str(tmp_path)})
+    assert image_actors() == [], "none before it is needed"
+    image = PulledImage(instance.image)
+    executor.submit_image_work(pull_request(config, instance))
+    executor.submit_image_work(RoomRequest("", PULLING, config.cluster))
+    executor.submit_image_work(QuotaRequest("", "hub", PULLING))
+    executor.submit_image_work(LookRequest("", PULLING, "linux/amd64", (instance,)))
+    executor.submit_image_work(EvictionRequest(PulledImage("another"), PULLING))
+    events = events_of_images(executor, 5)
 
-    taken = events_until(executor, lambda event: isinstance(event, PullBegins))
-    assert taken[-1] == PullBegins(PulledImage(instance.image))
-    events_until(executor, is_result)
-    assert pulled.exists()
+    assert isinstance(events[-1], PullEnded), "it takes seconds, and holds up nothing"
+    assert events[-1] == PullEnded(image, expanded=280, digest="sha256:d")
+    progress = [event for event in events if isinstance(event, PullProgress)]
+    assert 1 <= len(progress) <= 3, "once a second, however often the backend says so"
+    assert set(events) > {
+        RoomFound("", 42.0),
+        QuotaFound("", "hub", Quota(100, 7, 21600.0)),
+        ImagesSeen("", frozenset({instance.image})),
+        Eviction(PulledImage("another"), gone=False),
+    }
+    assert len(image_actors()) == 1
 
 
-def test_an_eviction_ends_in_one_word_also_for_a_host_that_is_in_no_cluster(
+def test_an_images_process_that_is_killed_ends_its_pulls_and_the_next_request_has_another(
+    with_tests_path: None,
     executor: RayExecutor,
+    make_config: MakeConfig,
+    instance: Instance,
+    tmp_path: Path,
 ) -> None:
-    here, away = PulledImage("no/such:image"), PulledImage("an/image", "no-such-node")
-    for image in (here, away):
-        executor.submit_eviction(EvictionRequest(image, "process"))
-    events: list[Event] = []
-    while len(events) < 2:
-        events += events_until(executor, lambda event: isinstance(event, Eviction))
+    config = make_config("nop", {"cluster.description": str(tmp_path)})
+    executor.submit_image_work(pull_request(config, instance))
+    events_until(executor, lambda event: isinstance(event, PullProgress))
+    (actor,) = image_actors()
+    actor.kill()
+    *_, lost = events_of_images(executor, 1)
 
-    assert set(events) == {Eviction(here, gone=False), Eviction(away, gone=False)}
+    assert isinstance(lost, PullEnded)
+    assert lost.failure is not None
+    assert lost.failure.problem is PullProblem.ENGINE
+    assert "\n" not in lost.failure.detail
+    executor.submit_image_work(RoomRequest("", PULLING, config.cluster))
+    assert events_of_images(executor, 1) == [RoomFound("", 42.0)]
+    assert executor.poll(0.0) == []
+
+
+def test_what_is_asked_of_a_host_that_is_in_no_cluster_comes_to_nothing(
+    executor: RayExecutor, make_config: MakeConfig, instance: Instance, tmp_path: Path
+) -> None:
+    away, config = PulledImage("an/image", "no-such-node"), make_config("nop")
+    executor.submit_image_work(EvictionRequest(away, "process"))
+    request = rollout(config, instance, tmp_path)
+    there = replace(request.assignment, node="no-such-node")
+    executor.submit_rollout(replace(request, assignment=there))
+    events = [*executor.poll(0.0), *executor.poll(0.0)]
+
+    assert events[0] == Eviction(away, gone=False)
+    (result,) = [event for event in events if isinstance(event, RolloutResult)]
+    assert result.failure is not None
+    assert result.failure.kind is FailureKind.WORKER_LOST
+
+
+def test_a_rollout_and_a_grade_that_find_their_image_gone_say_so(
+    with_tests_path: None,
+    executor: RayExecutor,
+    make_config: MakeConfig,
+    instance: Instance,
+    demo: Dataset,
+    tmp_path: Path,
+) -> None:
+    config = make_config("nop", {"cluster.description": str(tmp_path)})
+    request = rollout_request(config, instance, PULLING, tmp_path)
+    gone = replace(
+        request.assignment,
+        image_is_here=True,
+        sealed_answer=demo.answers[instance.instance_id],
+    )
+    for submit in (
+        lambda: executor.submit_rollout(replace(request, assignment=gone)),
+        lambda: executor.submit_grade(GradeRequest(gone, "a patch")),
+    ):
+        submit()
+        *_, last = events_until(executor, lambda event: isinstance(event, ImageGone))
+        assert last == ImageGone(request.key)
+    assert executor.poll(0.0) == []
+
+
+def test_work_goes_to_the_node_that_it_is_placed_on(
+    make_config: MakeConfig, instance: Instance, demo: Dataset, tmp_path: Path
+) -> None:
+    """Two nodes of a cluster on one host are one host, of which one counts."""
+    slots = {"num_cpus": 1, "resources": {ROLLOUT_SLOT: 1, GRADE_SLOT: 1}}
+    cluster = Cluster(initialize_head=True, head_node_args=slots)
+    try:
+        executor = RayExecutor(1, 1, cluster.address, "a-run")
+        (node,) = executor.nodes()
+        request = rollout(make_config("nop"), instance, tmp_path)
+        there = replace(
+            request.assignment, node=node.name, sealed_answer=demo.answers[instance.instance_id]
+        )
+        executor.submit_rollout(replace(request, assignment=there))
+        *_, rolled = events_until(executor, is_result)
+        executor.submit_grade(GradeRequest(there, "no patch"))
+        *_, graded = events_until(executor, is_result)
+        executor.submit_image_work(QuotaRequest(node.name, "hub", "process"))
+        answers = events_of_images(executor, 1)
+        executor.close()
+    finally:
+        cluster.shutdown()
+
+    assert node == NodeSlots(socket.gethostname(), 1, 1)
+    assert isinstance(rolled, RolloutResult)
+    assert isinstance(graded, GradeResult)
+    assert (rolled.failure, graded.failure) == (None, None)
+    assert answers == [QuotaFound(node.name, "hub", None)]
 
 
 def test_a_worker_that_is_killed_is_a_failure_and_the_next_rollout_has_another(

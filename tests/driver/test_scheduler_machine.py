@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 from support.rows import key_of
 
 from orchestrator.driver.scheduler import Scheduler, Stage, Start
-from orchestrator.types import FailureKind
+from orchestrator.types import FailureKind, RolloutKey
 
 kinds = st.sampled_from(list(FailureKind))
 
@@ -60,17 +60,24 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.attempts: dict[str, int] = {}
         self.ends: dict[tuple[str, Stage], FailureKind | None] = {}
         self.wanted = set(self.grading)
+        self.away: set[str] = set()
+        """Instances whose image is not there."""
+
+    def place(self, stage: Stage, key: RolloutKey) -> str | None:
+        return None if key.instance_id in self.away else f"node of {key.instance_id}"
 
     @rule(target=running)
     def admit(self) -> object:
         held = self.scheduler.endpoint_away or self.scheduler.disk_low_since is not None
-        starts = self.scheduler.admit(self.now)
+        starts = self.scheduler.admit(self.now, self.place)
         stages = [start.stage for start in starts]
         assert stages == sorted(stages), "grades first"
         assert not (self.scheduler.stopping and starts)
         assert not (held and Stage.ROLLOUT in stages)
         for start in starts:
             key = start.key.instance_id
+            assert start.node == f"node of {key}"
+            assert key not in self.away
             assert key not in {s.key.instance_id for s in self.live if s.stage is start.stage}
             self.starts[key, start.stage] += 1
             if start.stage is Stage.ROLLOUT:
@@ -92,6 +99,21 @@ class SchedulerMachine(RuleBasedStateMachine):
         if failure is None and wants_grade:
             self.wanted.add(key)
         self.scheduler.rollout_done(start.key, failure, wants_grade, self.now)
+
+    @rule(start=consumes(running))
+    def finds_its_image_gone(self, start: Start) -> None:
+        """It has not begun, and is not counted."""
+        self.live.remove(start)
+        key = start.key.instance_id
+        self.starts[key, start.stage] -= 1
+        if start.stage is Stage.ROLLOUT:
+            self.attempts[key] -= 1
+        self.scheduler.give_back(start.key)
+        assert self.scheduler.has_left(key)
+
+    @rule(data=st.data())
+    def images_come_and_go(self, data: st.DataObject) -> None:
+        self.away = data.draw(st.sets(st.sampled_from([*self.rolling, *self.grading, "none"])))
 
     @rule(seconds=st.floats(0, 700))
     def wait(self, seconds: float) -> None:
@@ -133,7 +155,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         if not hasattr(self, "scheduler"):
             return
         stopped = self.scheduler.stopping
-        self.scheduler.disk_low_since = None
+        self.scheduler.disk_low_since, self.away = None, set()
         for _ in range(1000):
             if self.scheduler.is_finished:
                 break

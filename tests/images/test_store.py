@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from support.expansion import images_expand  # noqa: F401 - a fixture
+
 from orchestrator.images.decisions import AskQuota, Decision, Evict, Measure, Pull, StoreSettings
 from orchestrator.images.layers import ImageSize, Layer
 from orchestrator.images.node import Node
@@ -111,6 +113,8 @@ def test_a_quota_is_kept_and_asked_for_again_when_it_is_spent() -> None:
     assert pulls(begin(store, quota=Quota(100, 1, 21600))) == ["i0"]
     bring(store, "i0")
     assert store.decide(10.0) == []
+    assert store.hold(10.0) is None, "what has come waits for a slot, not for an image"
+    store.pin(HERE, "i0")
     hold = store.hold(10.0)
     assert hold is not None
     assert "hub" in hold.text
@@ -189,3 +193,109 @@ def test_it_is_said_which_image_can_come_nowhere() -> None:
     store = make_store(1)
     assert pulls(begin(store, room=GB)) == []
     assert store.lacks_room(1.0) == "i0"
+
+
+def test_a_registry_that_fails_with_its_last_pull_is_asked_for_more_all_the_same() -> None:
+    store = make_store()
+    begin(store, quota=Quota(100, 1, 21600))
+    store.pull_failed(HERE, "i0", PullFailure(PullProblem.AWAY, "reset"), 1.0)
+
+    assert AskQuota(HERE, "hub") in store.decide(130.0)
+
+
+def test_what_a_registry_asks_to_wait_is_waited_whatever_its_quota_says() -> None:
+    store = make_store(pulls=1)
+    begin(store, quota=Quota(100, 5, 21600))
+    failure = PullFailure(PullProblem.QUOTA, "toomanyrequests", retry_after_s=600.0)
+    store.pull_failed(HERE, "i0", failure, 1.0)
+    store.told_quota(HERE, "hub", Quota(100, 5, 21600), 130.0)
+
+    assert pulls(store.decide(500.0)) == []
+    assert pulls(store.decide(602.0)) == ["i0"]
+
+
+def test_where_nobody_can_tell_the_room_images_come_and_do_not_fill_the_disk() -> None:
+    store = make_store(20, pulls=3)
+    store.decide(0.0)
+    store.measured(HERE, None, 0.0)
+    store.decide(0.0)
+    store.told_quota(HERE, "hub", None, 0.0)
+
+    for now in range(1, 20):
+        bring(store, *pulls(store.decide(float(now))), now=float(now))
+
+    assert len(store.nodes[HERE].resident) == 4
+
+
+def test_a_disk_full_of_images_that_stay_is_said_to_lack_room() -> None:
+    store = make_store(2, keep=True, pulls=1)
+    begin(store, room=10 * GB)
+    bring(store, "i0")
+    store.instance_over("i0-instance")
+    store.decide(30.0)
+    store.measured(HERE, GB // 2, 30.0)
+
+    assert store.decide(30.0) == []
+    assert store.lacks_room(30.0) == "i1"
+
+
+def test_an_image_that_does_not_fit_is_tried_when_nothing_else_is_left_and_not_for_ever() -> None:
+    store = make_store(1, pulls=1)
+    begin(store, room=6 * GB)  # it seems to take 7.6
+    now, tried = 0.0, 1
+    while not store.lacks_room(now):
+        assert tried < 10
+        for image in list(store.nodes[HERE].pulling):
+            store.pull_failed(HERE, image, PullFailure(PullProblem.NO_ROOM, "full"), now)
+        now += 400.0
+        assert now < 40_000, "it never ends"
+        if Measure(HERE) in store.decide(now):
+            store.measured(HERE, 6 * GB, now)
+        tried += len(pulls(store.decide(now)))
+    assert tried == 3
+
+
+def test_a_registry_that_is_away_is_tried_again_while_another_gives() -> None:
+    store = make_store(8)
+    store.registry_of = lambda name: "away" if name in ("i0", "i1") else "hub"
+    store.decide(0.0)
+    store.measured(HERE, 500 * GB, 0.0)
+    store.decide(0.0)
+    for registry in ("away", "hub"):
+        store.told_quota(HERE, registry, None, 0.0)
+    assert pulls(store.decide(0.0)) == ["i0", "i1"]
+    for name in ("i0", "i1"):
+        store.pull_failed(HERE, name, PullFailure(PullProblem.AWAY, "reset"), 1.0)
+    assert pulls(store.decide(1.0)) == ["i2", "i3"]
+    bring(store, "i2", now=7.0)
+    assert pulls(store.decide(7.0)) == ["i4"], "one that failed lets others go first"
+    bring(store, "i3", "i4", now=8.0)
+    bring(store, *pulls(store.decide(8.0)), now=9.0)
+    bring(store, *pulls(store.decide(9.0)), now=10.0)
+    assert "i0" in store.nodes[HERE].resident
+
+
+def test_what_makes_room_may_start_under_the_reserve() -> None:
+    store = make_store(1)
+    begin(store)
+    bring(store, "i0")
+    store.measured(HERE, -GB, 2.0)
+
+    assert store.place("i0", {HERE: 1}) is None
+    assert store.place("i0", {HERE: 1}, makes_room=True) == HERE
+
+
+def test_news_of_a_node_that_is_gone_change_nothing() -> None:
+    store = make_store(1)
+    store.pin("gone", "i0")
+    store.unpin("gone", "i0")
+    store.unpin(HERE, "i0")
+    store.measured("gone", GB, 0.0)
+    store.pulled("gone", "i0", GB, 0.0)
+    store.pull_failed("gone", "i0", PullFailure(PullProblem.AWAY, "reset"), 0.0)
+    store.evicted("gone", "i0", gone=True)
+    store.absent("gone", "i0")
+    store.told_quota("gone", "hub", None, 0.0)
+
+    assert store.nodes[HERE].pins["i0"] == 0
+    assert store.hold(0.0) is None

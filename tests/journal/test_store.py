@@ -18,6 +18,7 @@ from orchestrator.types import (
     Decision,
     Failure,
     FailureKind,
+    Future,
     GradeRecord,
     Instance,
     Outcome,
@@ -251,17 +252,49 @@ def test_failures_are_counted_by_instance_and_kind(journal: Journal) -> None:
     assert journal.count_failures("b", FailureKind.WORKER_LOST) == 0
 
 
+def make_older(path: Path, version: int) -> None:
+    """Take from a journal what later versions have added."""
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE run SET value = ? WHERE key = 'version'", (str(version),))
+        db.executescript(
+            "ALTER TABLE rollout DROP COLUMN image; ALTER TABLE rollout DROP COLUMN future;"
+            "ALTER TABLE grade DROP COLUMN image;"
+        )
+        if version < 4:
+            db.executescript("DROP TABLE pulled_image;")
+        if version < 3:
+            db.executescript("DROP TABLE decision;")
+        if version < 2:
+            db.executescript("DROP TABLE request; DROP TABLE sample;")
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
+def test_a_journal_of_before_images_takes_them(journal: Journal, path: Path, version: int) -> None:
+    journal.append_rollout(lost(1))
+    journal.close()
+    make_older(path, version)
+    assert [row.image for row in read_journal(path).rollouts] == [""]
+
+    found = Future({"commits": 2}, ("refs/tags/v2",), dropped=True)
+    record = replace(submitted(2), image="an/image@sha256:12", future=found)
+    with Journal.open(path) as opened:
+        opened.append_rollout(record)
+        opened.append_grade(
+            replace(graded("a", True, "diff", attempt=2).record, image="an/image@sha256:34")
+        )
+
+    state = read_journal(path)
+    assert state.rollouts == (lost(1), record)
+    assert [row.image for row in state.grades] == ["an/image@sha256:34"]
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_journal_of_before_decisions_takes_one(
     journal: Journal, path: Path, version: int
 ) -> None:
     journal.append_rollout(lost(1))
     journal.close()
-    with closing(sqlite3.connect(path)) as db, db:
-        db.execute("UPDATE run SET value = ? WHERE key = 'version'", (str(version),))
-        db.executescript("DROP TABLE decision; DROP TABLE pulled_image;")
-        if version == 1:
-            db.executescript("DROP TABLE request; DROP TABLE sample;")
+    make_older(path, version)
     assert read_journal(path).decisions == ()
 
     with Journal.open(path) as opened:

@@ -20,6 +20,7 @@ from support.specs import CONTAINERS, STRANGER, sandbox_spec
 from orchestrator.backends import Sandbox, find_backend
 from orchestrator.config import RunConfig
 from orchestrator.config.sections import AUTO
+from orchestrator.driver.plan import make_plan
 from orchestrator.errors import PrerequisiteError, SandboxUnavailable
 from orchestrator.host_id import host_id
 from orchestrator.journal import Journal
@@ -340,7 +341,8 @@ def test_images_that_a_killed_session_left_make_room_before_the_disk_is_looked_a
             journal.append_rollout(RolloutRecord(key, outcome=Outcome.GAVE_UP))
         before = set(journal.pulled())
 
-        evict_left_images(config, of_run, journal, CONTAINERS, free_gb)
+        plan = make_plan(of_run, journal.state())
+        evict_left_images(config, of_run, journal, plan, CONTAINERS, free_gb)
 
         assert backend.asked == (["done", "in-use"] if evicts else [])
         gone = {PulledImage("done")} if evicts else set()

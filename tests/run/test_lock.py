@@ -137,3 +137,16 @@ def test_a_run_that_goes_on_with_other_processors_is_told_so(
 
     assert len(said) == warned
     assert all(began in warning and goes_on in warning for warning in said)
+
+
+def test_a_lock_knows_the_images_of_the_start_by_instance_and_the_platform() -> None:
+    lock = RunLock(
+        images={"x/a:latest": "x/a@sha256:aa"},
+        image_names={"a-1": "x/a:latest", "a-2": "x/a:latest", "b-1": "x/b:latest"},
+        sandbox=SandboxLock(platform="linux/arm64", architecture="linux/arm64"),
+    )
+
+    assert lock.images_at_start == {"a-1": "x/a@sha256:aa", "a-2": "x/a@sha256:aa"}
+    assert lock.sandbox.images_platform == "linux/arm64"
+    assert RunLock.model_validate(OLDER).images_at_start == {}
+    assert RunLock.model_validate(OLDER).sandbox.images_platform == "", "it had no images"

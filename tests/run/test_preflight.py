@@ -31,6 +31,7 @@ from orchestrator.run.preflight import (
     api_key,
     check_prerequisites,
     count_missing_images,
+    find_missing_images,
     free_disk_gb,
     free_for_images_gb,
     require_disk,
@@ -361,7 +362,8 @@ def test_images_are_counted_of_all_that_is_left_to_do_and_of_the_whole_run(
 
     monkeypatch.setattr(preflight, "find_backend", lambda kind: Engine())
 
-    assert count_missing_images(of_run, plan, CONTAINERS) == MissingImages(to_get, 3)
+    missing = find_missing_images(of_run, CONTAINERS)
+    assert count_missing_images(of_run, plan, missing) == MissingImages(to_get, 3)
 
 
 def test_room_for_images_is_looked_for_on_their_own_disk(

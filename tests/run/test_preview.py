@@ -100,14 +100,14 @@ def test_programs_get_every_rollout_with_its_image(runs_dir: Path) -> None:
     found = seen.as_dict()
 
     images = {instance.instance_id: instance.image for instance in seen.dataset.instances}
-    assert found["rollouts"] == [
+    assert found["rollouts"] == [  # a shuffled run stays as it is
         {"instance_id": instance_id, "image": image} for instance_id, image in images.items()
     ]
     assert (found["benchmark"], found["model"], found["agent"]) == ("demo", "scripted", "mini")
     slots = {"rollout": 2, "grade": 3, "bound": "as cluster.workers (--workers) says"}
     assert (found["cluster"], found["sandbox"]) == ("local", "process")
     assert found["slots"] == slots
-    assert found["estimate"]["disk_gb"] == 0
+    assert found["images"]["bytes_to_pull"] == 0
     assert found["problems"] == []
 
 
@@ -134,14 +134,8 @@ def test_people_see_which_images_are_to_be_fetched_and_what_becomes_of_them(runs
 
     assert "to get" not in text_of(seen_of(runs_dir))
     said = text_of(seen_of(runs_dir, **in_containers))
-    assert said.count("to get") == 13, "one a row, and one for all"
-    assert "12 images to get, evicted once graded" in said
-
-
-def test_images_that_may_not_fit_are_warned_of(runs_dir: Path) -> None:
-    settings: dict[str, Any] = {"cluster__sandbox__kind": "docker", "benchmark__image_gb": 10_000}
-
-    assert "GB of images may not fit into" in text_of(seen_of(runs_dir, **settings))
+    assert said.count("to get") == 12, "one a row"
+    assert "12 images to build" in said
 
 
 def test_an_agent_without_a_model_is_shown_without_one(runs_dir: Path) -> None:
@@ -168,8 +162,9 @@ def test_on_a_mac_mini_the_plan_says_which_profile_it_takes_and_what_binds(
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
     monkeypatch.setattr("orchestrator.run.preview.choose_host", lambda *_: orbstack)
     monkeypatch.setattr("orchestrator.run.preview.memory_here", lambda: Memory(17.2, 9.0))
-    images = tuple(f"image-{n}" for n in range(300))
-    monkeypatch.setattr(DockerBackend, "missing_images", lambda *_: images)
+    monkeypatch.setattr(
+        DockerBackend, "missing_images", lambda _, of, platform: tuple(i.image for i in of)
+    )
 
     seen = seen_of(runs_dir, model__endpoint__base_url="http://spark:8000/v1")
 
@@ -179,7 +174,7 @@ def test_on_a_mac_mini_the_plan_says_which_profile_it_takes_and_what_binds(
     assert "docker sandboxes of OrbStack 28.5.2" in said
     assert "3 at once: OrbStack's 8.6 GB of memory bind" in said
     assert "more: `orb config set memory_mib 12288`" in said
-    assert "300 images to get, evicted once graded" in said
+    assert "12 images to build" in said
 
 
 def test_emulated_sandboxes_are_told_of_before_the_night(runs_dir: Path) -> None:

@@ -14,12 +14,12 @@ TEXTS = sorted(
     for path in (
         *(ROOT / "scripts").iterdir(),
         ROOT / ".ci" / "run",
-        ROOT / "orchestrator" / "worker" / "snapshot.sh",
+        *(ROOT / "orchestrator" / "worker").glob("*.sh"),
         # in process sandboxes
         *TASKS.glob("*/*.sh"),
     )
     if path.is_file()
-    and re.match(r"#!.*sh$|# shellcheck|# A work", path.read_text().split("\n")[0])
+    and re.match(r"#!.*sh$|# shellcheck|# (A work|What )", path.read_text().split("\n")[0])
 )
 DEBIAN_ONLY = {"docker-for-tests": ("start_engine", "build_base")}
 """Functions that are called where apt-get is, or on Linux alone."""
@@ -116,5 +116,5 @@ def test_no_list_that_may_be_empty_is_read_where_unset_names_are_errors(path: Pa
 def test_the_texts_are_found() -> None:
     names = {path.name for path in TEXTS}
 
-    assert {"lib.sh", "demo", "test", "run", "snapshot.sh", "build.sh", "eval.sh"} <= names
+    assert {"lib.sh", "demo", "test", "run", "snapshot.sh", "future.sh", "build.sh"} <= names
     assert len(TEXTS) > 30

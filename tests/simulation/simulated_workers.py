@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.agents.budget import Budget, LimitReached
 from orchestrator.backends import GradeRequest
-from orchestrator.driver.executor import Event
+from orchestrator.driver.executor import Event, NodeSlots
 from orchestrator.types import (
     Failure,
     FailureKind,
@@ -25,7 +25,7 @@ from orchestrator.types import (
     patch_sha256,
 )
 from orchestrator.worker.agent_run import OVERTIME_S, QUIET_S
-from orchestrator.worker.messages import EvictionRequest, RolloutRequest
+from orchestrator.worker.messages import ImageRequest, RolloutRequest
 from simulation.planned_rollouts import PlannedRollout, PlannedStep
 from simulation.simulated_gateway import SimulatedGateway
 from simulation.simulated_outages import Timeline
@@ -75,8 +75,11 @@ class SimulatedWorkers:
         record = GradeRecord(request.key, digest, resolved=True, reason=GradeReason.TESTS)
         self._ended.append(GradeResult(record))
 
-    def submit_eviction(self, request: EvictionRequest) -> None:
-        raise AssertionError("simulated rollouts pull nothing")
+    def nodes(self) -> tuple[NodeSlots, ...]:
+        raise AssertionError("simulated rollouts need no images")
+
+    def submit_image_work(self, request: ImageRequest) -> None:
+        raise AssertionError("simulated rollouts need no images")
 
     def poll(self, timeout_s: float) -> list[Event]:
         """Returns sooner where the gateway has more to say than that requests have ended."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from orchestrator.backends import GradeRequest
-from orchestrator.driver.executor import Event
+from orchestrator.driver.executor import Event, NodeSlots
+from orchestrator.images.pulls import PullProblem
 from orchestrator.types import (
     Failure,
     FailureKind,
@@ -15,17 +17,14 @@ from orchestrator.types import (
     GradeRecord,
     GradeResult,
     Outcome,
-    PulledImage,
+    RolloutKey,
     RolloutRecord,
     RolloutResult,
     patch_sha256,
 )
-from orchestrator.worker.messages import (
-    Eviction,
-    EvictionRequest,
-    PullBegins,
-    RolloutRequest,
-)
+from orchestrator.worker.images import nothing_came_of
+from orchestrator.worker.messages import ImageEvent, ImageGone, ImageRequest, RolloutRequest
+from support.fake_images import FakeImages
 
 
 def solves(request: RolloutRequest) -> RolloutResult:
@@ -67,15 +66,15 @@ class FakeExecutor:
     stopped: int = 0
     closed: bool = False
     _running: list[RolloutRequest] = field(default_factory=list)
-    evictions: list[EvictionRequest] = field(default_factory=list)
-    pulls: dict[str, PulledImage] = field(default_factory=dict)
-    """What is pulled first for an instance's rollout, or for its grade, as `ID grade`."""
-    in_use: set[str] = field(default_factory=set)
-    """Names of images that can't be evicted."""
-    most_evictions: int = 0
-    """At once."""
+    images: dict[str, FakeImages] = field(default_factory=lambda: {"": FakeImages()})
+    """By node; a node without one is gone."""
+    gone: set[RolloutKey] = field(default_factory=set)
+    """Rollouts and grades that find their image gone, once."""
     _grading: list[GradeRequest] = field(default_factory=list)
-    _evicting: list[EvictionRequest] = field(default_factory=list)
+    _image_events: list[ImageEvent] = field(default_factory=list)
+
+    def nodes(self) -> tuple[NodeSlots, ...]:
+        return tuple(NodeSlots(name, 2, 1) for name in self.images)
 
     def submit_rollout(self, request: RolloutRequest) -> None:
         self.rollout_requests.append(request)
@@ -85,22 +84,22 @@ class FakeExecutor:
         self.grade_requests.append(request)
         self._grading.append(request)
 
-    def submit_eviction(self, request: EvictionRequest) -> None:
-        self.evictions.append(request)
-        self._evicting.append(request)
-        self.most_evictions = max(self.most_evictions, len(self._evicting))
+    def submit_image_work(self, request: ImageRequest) -> None:
+        images = self.images.get(request.node)
+        gone = nothing_came_of(request, PullProblem.ENGINE, "a worker died")
+        self._image_events += images.do(request) if images else [gone]
 
     def poll(self, timeout_s: float) -> list[Event]:
-        evicting, self._evicting = self._evicting, []
-        events: list[Event] = [
-            Eviction(request.image, request.image.name not in self.in_use) for request in evicting
-        ]
+        events: list[Event] = [*self._image_events]
+        self._image_events.clear()
+        for images in self.images.values():
+            events += images.go_on()
         for request in self._grading:
-            events += [*self._pull(f"{request.key.instance_id} grade"), self._grade(request)]
+            events.append(self._ended(request, self._grade))
         self._grading.clear()
         if not self.holding:
             for rollout in self._running:
-                events += [*self._pull(rollout.key.instance_id), self._roll_out(rollout)]
+                events.append(self._ended(rollout, self._roll_out))
             self._running.clear()
         if not events:
             time.sleep(min(timeout_s, 0.002))
@@ -118,8 +117,11 @@ class FakeExecutor:
     def close(self) -> None:
         self.closed = True
 
-    def _pull(self, key: str) -> list[Event]:
-        return [PullBegins(self.pulls[key])] if key in self.pulls else []
+    def _ended(self, request: Any, end: Callable[[Any], Event]) -> Event:
+        if request.key in self.gone:
+            self.gone.discard(request.key)
+            return ImageGone(request.key)
+        return end(request)
 
     def _roll_out(self, request: RolloutRequest) -> RolloutResult:
         instance_id = request.key.instance_id

@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,9 +34,11 @@ from orchestrator.backends.commands import refusal
 from orchestrator.backends.grading import grade_in_sandbox
 from orchestrator.backends.host import Host
 from orchestrator.backends.imageless import NeedsNoImages
+from orchestrator.backends.images import PullStep
 from orchestrator.config.cluster import Cluster, SandboxSettings
 from orchestrator.errors import ConfigError, SandboxUnavailable
 from orchestrator.host_id import is_this_hosts
+from orchestrator.images.pulls import Quota
 from orchestrator.types import GradeResult, Instance, RolloutKey
 
 MARK = "STRANGERS_BOX"
@@ -85,13 +88,27 @@ class EmulatedFolderBackend(FolderBackend):
 
 
 class PullingBackend(FolderBackend):
-    """It takes every instance's image from afar: a file beside the run's folder says when."""
+    """Every instance's image is afar, and takes two seconds to come: a file in a folder that the
+    cluster's description names says that it came."""
+
+    def missing_images(self, instances: Sequence[Instance], platform: str) -> tuple[str, ...]:
+        return tuple(instance.image for instance in instances)
 
     def needs_pull(self, instance: Instance, cluster: Cluster) -> bool:
-        return True
+        return not (Path(cluster.description) / "came").exists()
 
-    def bring_image(self, instance: Instance, cluster: Cluster) -> None:
-        Path(cluster.description).write_text("pulled")
+    def pull_image(self, name: str, cluster: Cluster) -> Iterator[PullStep]:
+        for number in range(200):
+            time.sleep(0.01)
+            yield PullStep(number // 2)
+        (Path(cluster.description) / "came").touch()
+        yield PullStep(100, 280, "sha256:d")
+
+    def free_for_images_gb(self, cluster: Cluster) -> float | None:
+        return 42.0
+
+    def pull_quota(self, registry: str) -> Quota | None:
+        return Quota(100, 7, 21600.0)
 
 
 class Box:
@@ -102,6 +119,7 @@ class Box:
         all_boxes().mkdir(exist_ok=True)
         self._root = Path(tempfile.mkdtemp(dir=all_boxes()))
         self._mounts = [mount.split(":")[:2] for mount in spec.mounts]
+        self.image = ""
         self.workdir = str(self._root / "testbed")
         conda = str(self._root / "conda")
         self.places = {"/opt/miniconda3": conda, "/testbed": self.workdir}

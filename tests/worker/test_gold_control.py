@@ -100,9 +100,7 @@ class Scene:
         **of_engine: Any,
     ) -> GradeResult:
         self.engine = Engine(self.gold_patch, gold, **of_engine)
-        for module in ("grade", "images"):
-            name = f"orchestrator.worker.{module}.backend_of"
-            self.monkeypatch.setattr(name, lambda _: self.engine)
+        self.monkeypatch.setattr("orchestrator.worker.grade.backend_of", lambda _: self.engine)
         limits = {"timeout_s": 1800, "emulated_timeout_s": limit_s}
         settings = {f"cluster.grading.{name}": value for name, value in limits.items()}
         config = self.make_config("gold", settings)

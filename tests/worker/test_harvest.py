@@ -193,17 +193,6 @@ def test_no_repository_is_a_wrong_image(repository: Repository, instance: Instan
         inspect_repository(repository.sandbox, instance)
 
 
-def test_commits_beside_the_history_are_remarked(
-    repository: Repository, instance: Instance
-) -> None:
-    commit = "git -c user.name=a -c user.email=a@a commit -q --allow-empty -m future"
-    repository.run(f"{commit} && git branch future && git reset -q --hard HEAD^")
-
-    (note,) = inspect_repository(repository.sandbox, instance).notes
-
-    assert "1 commits beside its history" in note
-
-
 def test_what_lay_there_uncommitted_is_not_the_agents(
     repository: Repository, instance: Instance
 ) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import docker
 
 from orchestrator.backends.base import Cleaned, GradeRequest, SandboxSpec
 from orchestrator.backends.docker.address import find_engine
+from orchestrator.backends.docker.bring import ensure_image
 from orchestrator.backends.docker.checks import check_session
+from orchestrator.backends.docker.credentials import find_login
+from orchestrator.backends.docker.disk import free_gb
 from orchestrator.backends.docker.engine import (
     ENGINE_ERRORS,
     connect,
@@ -24,18 +27,21 @@ from orchestrator.backends.docker.engine import (
 )
 from orchestrator.backends.docker.facts import host_of
 from orchestrator.backends.docker.images import (
-    ensure_image,
     evict_image,
     find_image,
     find_images,
-    is_built_here,
+    identity,
     names_of,
 )
+from orchestrator.backends.docker.inventory import find_images_here
 from orchestrator.backends.docker.programs import path_advice
+from orchestrator.backends.docker.pulls import pull_image
 from orchestrator.backends.docker.sandbox import DockerSandbox
 from orchestrator.backends.host import Host, NamedEngineAway
+from orchestrator.backends.images import ImageHere, PullStep, is_built_here
 from orchestrator.config.cluster import Cluster, SandboxSettings
 from orchestrator.errors import PrerequisiteError, SandboxUnavailable
+from orchestrator.images.pulls import PullFailed, PullFailure, PullProblem, Quota
 from orchestrator.types import GradeResult, Instance, RolloutKey
 
 HOST_TIMEOUT_S = 15
@@ -77,7 +83,12 @@ class DockerBackend:
 
     def image_ids(self, instances: Sequence[Instance], platform: str) -> Mapping[str, str]:
         with _client() as client:
-            return find_images(client, sorted(names_of(instances)), platform)
+            found = find_images(client, sorted(names_of(instances)), platform)
+            return {name: identity(client, image_id, name) for name, image_id in found.items()}
+
+    def images_here(self, names: Iterable[str]) -> Mapping[str, ImageHere]:
+        with _client() as client:
+            return find_images_here(client, list(names))
 
     def needs_pull(self, instance: Instance, cluster: Cluster) -> bool:
         if is_built_here(instance):
@@ -88,6 +99,36 @@ class DockerBackend:
     def bring_image(self, instance: Instance, cluster: Cluster) -> None:
         with _workers_client() as client:
             ensure_image(client, instance, cluster.images, cluster.sandbox.platform)
+
+    def pull_image(self, name: str, cluster: Cluster) -> Iterator[PullStep]:
+        try:
+            with contextlib.closing(connect()) as client:
+                yield from pull_image(client, name, cluster.images, cluster.sandbox.platform)
+        except PrerequisiteError as error:
+            raise PullFailed(PullFailure(PullProblem.ENGINE, error.what)) from error
+
+    def free_for_images_gb(self, cluster: Cluster) -> float | None:
+        try:
+            with contextlib.closing(connect(HOST_TIMEOUT_S)) as client:
+                return free_gb(client, cluster.sandbox)
+        except (PrerequisiteError, *ENGINE_ERRORS):
+            return None
+
+    def registry_login(self, registry: str) -> Mapping[str, Any]:
+        try:
+            return find_login(registry).auth
+        except PrerequisiteError:  # of Docker's settings; `check` says so before the night
+            return {}
+
+    def pull_quota(self, registry: str) -> Quota | None:
+        from orchestrator.images.registry import Registry
+
+        try:
+            with Registry(registry, self.registry_login(registry)) as asked:
+                quota: Quota | None = asked.quota()
+        except (PullFailed, PrerequisiteError):
+            return None
+        return quota
 
     def evict_image(self, name: str) -> bool:
         try:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import docker
-import docker.auth
 import docker.errors
 
 from orchestrator.backends.docker.builds import BUILDX
-from orchestrator.backends.docker.credentials import Login, find_login, registry_of
+from orchestrator.backends.docker.credentials import Login, find_login
 from orchestrator.backends.docker.engine import ENGINE_ERRORS, error_words
 from orchestrator.backends.docker.images import (
     build_of,
     find_image,
     find_images,
-    is_built_here,
     listed,
     names_of,
     platform_of,
@@ -29,13 +27,12 @@ from orchestrator.backends.docker.trial import (
     try_mounts,
 )
 from orchestrator.backends.host import Host, Place
+from orchestrator.backends.images import is_built_here
 from orchestrator.config.cluster import Cluster
 from orchestrator.errors import ImageUnavailable, PrerequisiteError
+from orchestrator.images.names import registry_of
 from orchestrator.types import Instance
 
-HUB = docker.auth.INDEX_NAME
-HUB_PULLS = 90
-"""Docker Hub lets those who are not logged in pull about a hundred images in six hours."""
 REFUSED = ("unauthorized", "denied", "authentication required", "no basic auth")
 EMULATION = {
     "OrbStack": "Switch Rosetta on: `orb config set rosetta true`.",
@@ -66,12 +63,6 @@ def check_session(
     bases = {base for i in built for base in build_of(i, cluster.images, platform).bases}
     bases -= find_images(client, bases, platform).keys()
     yield from _check_logins(client, (*pulled, *sorted(bases)))
-    of_hub = [image for image in pulled if registry_of(image) == HUB]
-    if len(of_hub) > HUB_PULLS and not find_login(HUB).auth:
-        yield (
-            f"{len(of_hub)} images are to be pulled, and Docker Hub stops those who are not logged "
-            "in after about 100 in 6 hours: `docker login` first"
-        )
 
 
 def _try_containers(client: docker.DockerClient, cluster: Cluster, host: Host) -> Iterator[str]:

@@ -55,16 +55,6 @@ class Login:
     cure: str = ""
 
 
-def registry_of(image: str) -> str:
-    """The host that an image comes from, docker.io for short names.
-
-    Raises:
-        docker.errors.InvalidRepository: it is no name of an image.
-    """
-    registry, _ = docker.auth.resolve_repository_name(image)
-    return str(registry)
-
-
 def find_login(registry: str) -> Login:
     """The login for a registry.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -39,6 +40,21 @@ ENGINE_ERRORS = (
     urllib3.exceptions.HTTPError,
     OSError,
 )
+USER_IDS = (
+    r"lchown .*(invalid argument|operation not permitted)|insufficient uids"
+    r"|not be enough ids available|can ?not be mapped to a host id"
+)
+"""Files of an image belong to users above those that an engine without root has, which are 65536
+unless somebody gave it more."""
+CURES = {
+    USER_IDS: "Files of the image belong to user ids that this engine lacks: give its user more in "
+    "/etc/subuid and /etc/subgid (`USER:100000:10000000`) and restart it (Podman: `podman system "
+    "migrate`), or use an engine that runs as root.",
+    r"predefined address pools|non-overlapping ipv4 address pool|find an available subnet": "Each "
+    "network takes one of about thirty: `docker network prune` removes those that nobody uses, and "
+    "default-address-pools in the engine's daemon.json makes more.",
+}
+"""By what the engine says (a regular expression)."""
 
 
 def connect(timeout_s: int = 120) -> docker.DockerClient:
@@ -154,5 +170,13 @@ def ran_out_of_memory(client: docker.DockerClient, container_id: str, since: flo
 
 
 def error_words(error: BaseException) -> str:
-    """What an error of the engine says, or else its class."""
-    return one_line(error) or type(error).__name__
+    """What an error of the engine says, or else its class, and how it is mended where we know."""
+    return with_cure(one_line(error) or type(error).__name__)
+
+
+def with_cure(words: str) -> str:
+    """An engine's words, and how what they say is mended, where we know."""
+    for sign, cure in CURES.items():
+        if re.search(sign, words, re.IGNORECASE):
+            return f"{words.rstrip('.')}. {cure}"
+    return words

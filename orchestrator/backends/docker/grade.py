@@ -14,13 +14,15 @@ import docker
 from swebench.harness.run_evaluation import run_instance
 
 from orchestrator.backends.base import GradeRequest, SandboxSpec
+from orchestrator.backends.docker.bring import ensure_image
 from orchestrator.backends.docker.engine import (
     ENGINE_ERRORS,
     connect_for_harness,
+    error_words,
     labels,
     ran_out_of_memory,
 )
-from orchestrator.backends.docker.images import ensure_image
+from orchestrator.backends.docker.images import identity
 from orchestrator.backends.docker.sandbox import bind_mounts, container_limits, stay
 from orchestrator.backends.grading import grade_result, harness_spec
 from orchestrator.errors import (
@@ -28,7 +30,6 @@ from orchestrator.errors import (
     ImageUnavailable,
     InfraError,
     PrerequisiteError,
-    one_line,
 )
 from orchestrator.paths import harness_model_name, working_folder
 from orchestrator.types import FailureKind, GradeResult
@@ -44,7 +45,7 @@ def grade_in_docker(request: GradeRequest) -> GradeResult:
     phases_s: dict[str, float] = {}
     files: dict[str, bytes] = {}
     error: InfraError | None = None
-    out_of_memory = False
+    out_of_memory, image = False, ""
     instance, cluster = request.assignment.instance, request.assignment.config.cluster
     try:
         with contextlib.closing(connect_for_harness(ENGINE_TIMEOUT_S)) as client:
@@ -52,6 +53,8 @@ def grade_in_docker(request: GradeRequest) -> GradeResult:
             phases_s["image"] = time.monotonic() - started
             labelling = _LabellingClient(client, _container_settings(request))
             files = _run_harness(request, labelling)
+            for image_id in labelling.containers.image_ids:
+                image = identity(client, image_id, instance.image)
             out_of_memory = _lacks_verdict(request, files) and any(
                 ran_out_of_memory(client, container_id, started_at)
                 for container_id in labelling.containers.created
@@ -62,8 +65,8 @@ def grade_in_docker(request: GradeRequest) -> GradeResult:
     except InfraError as problem:
         error = problem
     except ENGINE_ERRORS as problem:  # of the harness's own clean-up, say
-        error = HarnessUnavailable(f"{instance.instance_id}: {one_line(problem)}")
-    result = grade_result(request, started_at, files, phases_s, error)
+        error = HarnessUnavailable(f"{instance.instance_id}: {error_words(problem)}")
+    result = grade_result(request, started_at, files, phases_s, error, image)
     return _naming_memory(request, result) if out_of_memory else result
 
 
@@ -137,10 +140,13 @@ class _Containers:
         self._settings = settings
         self.created: list[str] = []
         """Their ids."""
+        self.image_ids: list[str] = []
+        """Of what they were started from."""
 
     def create(self, **given: Any) -> Any:
         container = self._containers.create(**(given | self._settings))
         self.created.append(str(container.id))
+        self.image_ids.append(str(container.attrs["Image"]))
         return container
 
     def __getattr__(self, name: str) -> Any:

@@ -1,10 +1,9 @@
-"""Bringing an instance's image onto this host: it is there, or is built, or is pulled."""
+"""Images on this host: which are there, and for which platform."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
-from enum import StrEnum
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +11,11 @@ import docker
 import docker.errors
 import docker.utils
 
-from orchestrator.backends.docker.builds import BUILDX, Build, build_image
-from orchestrator.backends.docker.credentials import find_login, registry_of
-from orchestrator.backends.docker.engine import ENGINE_ERRORS, error_words
-from orchestrator.backends.host import same_platform
+from orchestrator.backends.docker.builds import Build
+from orchestrator.backends.docker.engine import ENGINE_ERRORS
 from orchestrator.config.cluster import Images
-from orchestrator.errors import ImageUnavailable, PrerequisiteError
+from orchestrator.images.platforms import same_platform
 from orchestrator.types import Instance
-
-
-class Source(StrEnum):
-    """Where the image came from this time."""
-
-    PRESENT = "present"
-    BUILT = "built"
-    PULLED = "pulled"
-
-
-def is_built_here(instance: Instance) -> bool:
-    """An instance of a task repo has a Dockerfile; the image of any other is pulled."""
-    return instance.task_dir is not None and (Path(instance.task_dir) / "Dockerfile").is_file()
 
 
 def build_of(instance: Instance, settings: Images, platform: str) -> Build:
@@ -45,7 +29,7 @@ def find_image(client: docker.DockerClient, name: str, platform: str) -> str | N
     The name may stand for an image of another platform. Raises one of ENGINE_ERRORS.
     """
     try:
-        facts = _facts(client, name)
+        facts = image_facts(client, name)
     except docker.errors.NotFound:
         facts = {}
     if same_platform(_platform_of(facts), platform) or _may_start(client, name, platform):
@@ -58,6 +42,20 @@ def find_images(client: docker.DockerClient, names: Iterable[str], platform: str
     ENGINE_ERRORS."""
     found = {name: find_image(client, name, platform) for name in listed(client, names)}
     return {name: image_id for name, image_id in found.items() if image_id is not None}
+
+
+def identity(client: docker.DockerClient, image_id: str, name: str) -> str:
+    """What an image is, whatever its name stands for later: repository and digest as its registry
+    has them, under this name if it was pulled by several; its id where it came from none.
+
+    Raises one of ENGINE_ERRORS.
+    """
+    digests = [str(digest) for digest in image_facts(client, image_id).get("RepoDigests") or ()]
+    repository = _plain(name.partition("@")[0]).rpartition(":")[0]
+    digests.sort(
+        key=lambda digest: _plain(digest.partition("@")[0]).rpartition(":")[0] != repository
+    )
+    return digests[0] if digests else image_id
 
 
 def listed(client: docker.DockerClient, names: Iterable[str]) -> list[str]:
@@ -80,40 +78,8 @@ def _plain(name: str) -> str:
 def platform_of(client: docker.DockerClient, name: str) -> str:
     """The platform that the engine shows for an image, such as linux/arm64; empty without one."""
     with contextlib.suppress(docker.errors.NotFound):
-        return _platform_of(_facts(client, name))
+        return _platform_of(image_facts(client, name))
     return ""
-
-
-def ensure_image(
-    client: docker.DockerClient, instance: Instance, settings: Images, platform: str
-) -> Source:
-    """Make sure that `instance.image` is on this host, for a platform.
-
-    An instance of a task repo is built from its Dockerfile, any other is pulled. An image of that
-    name for another platform is kept under a longer one.
-
-    Raises:
-        ImageUnavailable: the engine or the registry refused, or there is no such image.
-    """
-    image = instance.image
-    try:
-        if find_image(client, image, platform) is not None:
-            return Source.PRESENT
-        _keep_under_another_name(client, image)
-        if is_built_here(instance):
-            build_image(build_of(instance, settings, platform), settings.pull_timeout_s)
-            source, cure = Source.BUILT, BUILDX
-        else:
-            _pull(client, image, platform, settings.pull_timeout_s)
-            source, cure = Source.PULLED, f"Its registry has none for {platform}."
-        if find_image(client, image, platform) is None:
-            found = platform_of(client, image)
-            raise ImageUnavailable(f"{image} was {source} for {found}, not {platform}. {cure}")
-        return source
-    except PrerequisiteError as error:  # of Docker's settings
-        raise ImageUnavailable(f"{image}: {error.what}") from error
-    except ENGINE_ERRORS as error:
-        raise ImageUnavailable(f"{image}: {error_words(error)}") from error
 
 
 def evict_image(client: docker.DockerClient, image: str) -> bool:
@@ -128,7 +94,9 @@ def evict_image(client: docker.DockerClient, image: str) -> bool:
     return True
 
 
-def _facts(client: docker.DockerClient, name: str) -> dict[str, Any]:
+def image_facts(client: docker.DockerClient, name: str) -> dict[str, Any]:
+    """What the engine says of an image. Raises docker.errors.NotFound, or another of
+    ENGINE_ERRORS."""
     api: Any = client.api
     facts: dict[str, Any] = api.inspect_image(name)
     return facts
@@ -152,30 +120,28 @@ def _may_start(client: docker.DockerClient, name: str, platform: str) -> bool:
     return True
 
 
-def _keep_under_another_name(client: docker.DockerClient, image: str) -> None:
-    """What comes takes the name of what is there: a person's own image for another platform."""
+def keep_under_another_name(client: docker.DockerClient, image: str) -> str:
+    """What comes takes the name of what is there: a person's own image for another platform.
+
+    Returns the name that it has as well from now on; empty where there is none. Raises one of
+    ENGINE_ERRORS.
+    """
     found = platform_of(client, image)
-    if found and "@" not in image:
-        repository, tag = docker.utils.parse_repository_tag(image)
-        other = f"{tag or 'latest'}-{found.replace('/', '-')}"
-        client.api.tag(image, repository, other[-128:], force=True)
-
-
-def _pull(client: docker.DockerClient, image: str, platform: str, timeout_s: float) -> None:
-    """As `docker pull`: without a login where a credential helper fails."""
+    if not found or "@" in image:
+        return ""
     repository, tag = docker.utils.parse_repository_tag(image)
-    login = find_login(registry_of(repository))
-    client.api.timeout = int(timeout_s)
-    settings: dict[str, Any] = {"tag": tag or "latest", "platform": platform}
-    settings["auth_config"] = dict(login.auth)
-    try:
-        for line in client.api.pull(repository, stream=True, decode=True, **settings):
-            if "error" in line:
-                raise ImageUnavailable(f"{image}: {line['error']}")
-    except (ImageUnavailable, docker.errors.APIError) as error:
-        if not login.problem:
-            raise
-        raise ImageUnavailable(f"{error_words(error)} (without login: {login.problem})") from error
+    other = f"{tag or 'latest'}-{found.replace('/', '-')}"[-128:]
+    client.api.tag(image, repository, other, force=True)
+    return f"{repository}:{other}"
+
+
+def digest_of(facts: Mapping[str, Any], name: str) -> str:
+    """The digest of an image's manifest, as the registry of this name gave it, from what the engine
+    says of the image; empty where it came from none."""
+    known = [str(one).partition("@")[::2] for one in facts.get("RepoDigests") or ()]
+    repository = _plain(name).rpartition(":")[0]
+    of_name = [digest for of, digest in known if _plain(of).rpartition(":")[0] == repository]
+    return next(iter(of_name or [digest for _, digest in known]), "")
 
 
 def names_of(instances: Iterable[Instance]) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from orchestrator.backends.docker.engine import (
     labels,
     remove_container,
 )
+from orchestrator.backends.docker.images import identity
 from orchestrator.backends.docker.streams import WAIT_FOR_GO, ExecStream, read_output
 from orchestrator.backends.output import CappedOutput
 from orchestrator.errors import PrerequisiteError, SandboxBroken, SandboxUnavailable
@@ -103,6 +104,7 @@ class DockerSandbox(ClosesOnExit):
     workdir = WORKDIR
 
     def __init__(self, container: Container, spec: SandboxSpec) -> None:
+        self.image = ""
         self._container = container
         self._spec = spec
         self._environment = dict(spec.env)
@@ -136,6 +138,7 @@ class DockerSandbox(ClosesOnExit):
         sandbox = cls(container, spec)
         try:
             container.start()
+            sandbox.image = identity(client, str(container.attrs["Image"]), spec.image)
             sandbox._environment = sandbox._activate() | dict(spec.env)
         except BaseException as error:
             sandbox.close()

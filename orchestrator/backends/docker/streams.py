@@ -15,6 +15,8 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import docker.errors
+
 from orchestrator.backends.docker.address import EngineClient
 from orchestrator.backends.output import drain
 
@@ -33,25 +35,60 @@ def read_output(api: Any, exec_id: str, sink: Callable[[bytes], None], deadline:
         ENGINE_ERRORS: the engine does not answer, or refuses.
     """
     url = f"{api.base_url}/v{api.api_version}/exec/{exec_id}/start"
-    frames = Demultiplexer(sink)
     start = {"Detach": False, "Tty": False}
+
+    def is_running() -> bool:
+        return bool(api.exec_inspect(exec_id)["Running"])
+
     with api.post(url, json=start, stream=True, timeout=api.timeout) as response:
         response.raise_for_status()
-        reader = response.raw
-        with socket.socket(fileno=os.dup(reader.fileno())) as connection:
+        return _read_frames(response.raw, sink, is_running, deadline)
 
-            def read() -> bytes:
-                return bytes(reader.read1(65536))
 
-            def is_running() -> bool:
-                return bool(api.exec_inspect(exec_id)["Running"])
+def read_container(api: Any, container_id: str, deadline: float) -> bytes:
+    """Start a container that was created, and read what it prints until it is over.
 
-            done = drain(connection.fileno(), read, frames.feed, is_running, deadline)
-            # a process in the background keeps the stream open
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RD)
-        while done and (rest := read()):
-            frames.feed(rest)
+    Raises:
+        TimeoutError: it was not over before `deadline` (time.monotonic()).
+        ConnectionResetError: the output was cut off.
+        ENGINE_ERRORS: the engine does not answer, or refuses.
+    """
+    url = f"{api.base_url}/v{api.api_version}/containers/{container_id}/attach"
+    printed = bytearray()
+
+    def is_running() -> bool:
+        try:
+            return bool(api.inspect_container(container_id)["State"]["Running"])
+        except docker.errors.NotFound:
+            return False
+
+    wanted = {"stream": 1, "stdout": 1}
+    with api.post(url, params=wanted, stream=True, timeout=api.timeout) as response:
+        response.raise_for_status()
+        api.start(container_id)
+        if not _read_frames(response.raw, printed.extend, is_running, deadline):
+            raise TimeoutError("a container is not over in time")
+    return bytes(printed)
+
+
+def _read_frames(
+    reader: Any,
+    sink: Callable[[bytes], None],
+    is_running: Callable[[], bool],
+    deadline: float,
+) -> bool:
+    frames = Demultiplexer(sink)
+    with socket.socket(fileno=os.dup(reader.fileno())) as connection:
+
+        def read() -> bytes:
+            return bytes(reader.read1(65536))
+
+        done = drain(connection.fileno(), read, frames.feed, is_running, deadline)
+        # a process in the background keeps the stream open
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RD)
+    while done and (rest := read()):
+        frames.feed(rest)
     if done and not frames.is_whole:
         raise ConnectionResetError("a command's output was cut off")
     return done

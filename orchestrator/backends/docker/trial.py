@@ -8,13 +8,8 @@ set that up; else every container ends at once.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
-import json
 import re
 import secrets
-import struct
-import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +22,7 @@ from docker.types import Mount
 
 from orchestrator.backends.docker.builds import Build, build_image
 from orchestrator.backends.docker.engine import ENGINE_ERRORS, error_words
+from orchestrator.backends.docker.tiny_images import image_archive, static_program
 
 EXIT_CODE = 42
 NAME = "swe-orchestrator-trial"
@@ -37,32 +33,18 @@ DOCKERFILE = 'FROM scratch\nCOPY trial /trial\nENTRYPOINT ["/trial"]\n'
 
 _EXITS = {
     # mov edi, 42; mov eax, 60 (exit); syscall
-    "amd64": (62, bytes.fromhex("bf2a000000 b83c000000 0f05")),
+    "amd64": "bf2a000000 b83c000000 0f05",
     # mov x0, #42; mov x8, #93 (exit); svc #0
-    "arm64": (183, bytes.fromhex("400580d2 a80b80d2 010000d4")),
+    "arm64": "400580d2 a80b80d2 010000d4",
     # li a0, 42; li a7, 93 (exit); ecall
-    "riscv64": (243, bytes.fromhex("1305a002 9308d005 73000000")),
+    "riscv64": "1305a002 9308d005 73000000",
 }
-"""ELF's number of a machine, and the code that ends with EXIT_CODE on Linux."""
-_ADDRESS, _PAGE = 0x400000, 0x10000
+"""Code that ends with EXIT_CODE on Linux."""
 
 
 def tiny_program(platform: str) -> bytes | None:
-    """A static ELF program that only ends, with EXIT_CODE; None for platforms that we have none
-    for."""
-    system, _, architecture = platform.partition("/")
-    known = _EXITS.get(architecture.partition("/")[0]) if system == "linux" else None
-    if known is None:
-        return None
-    machine, code = known
-    start = 64 + 56  # the headers' sizes
-    ident = b"\x7fELF" + bytes([2, 1, 1]) + bytes(9)
-    header = struct.pack(
-        "<HHIQQQIHHHHHH", 2, machine, 1, _ADDRESS + start, 64, 0, 0, 64, 56, 1, 64, 0, 0
-    )
-    size = start + len(code)
-    segment = struct.pack("<IIQQQQQQ", 1, 5, 0, _ADDRESS, _ADDRESS, size, size, _PAGE)
-    return ident + header + segment + code
+    """A static program that only ends, with EXIT_CODE; None for platforms that we have none for."""
+    return static_program(platform, _EXITS)
 
 
 @contextmanager
@@ -147,36 +129,3 @@ def _removed_later(client: docker.DockerClient, image: str) -> Iterator[None]:
 
 def _new_name() -> str:
     return f"{NAME}:{secrets.token_hex(6)}"
-
-
-def image_archive(program: bytes, platform: str, name: str) -> bytes:
-    """An image as `docker save` writes it: every engine loads it, whatever its image store."""
-    layer = _tar({"trial": program})
-    system, architecture, *variant = platform.split("/")
-    config = {
-        "os": system,
-        "architecture": architecture,
-        **({"variant": variant[0]} if variant else {}),
-        "config": {"Entrypoint": ["/trial"]},
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
-        "history": [{"created_by": NAME}],
-        "created": "2000-01-01T00:00:00Z",
-    }
-    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
-    return _tar(
-        {
-            "config.json": json.dumps(config).encode(),
-            "manifest.json": json.dumps(manifest).encode(),
-            "layer.tar": layer,
-        }
-    )
-
-
-def _tar(files: dict[str, bytes]) -> bytes:
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        for name, data in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(data), 0o755
-            tar.addfile(entry, io.BytesIO(data))
-    return archive.getvalue()

@@ -34,6 +34,7 @@ class ProcessSandbox(ClosesOnExit):
     def __init__(
         self, root: Path, memory_gb: float, env: dict[str, str], mounts: tuple[str, ...] = ()
     ) -> None:
+        self.image = ""
         self._root = root
         self._mounts = mounts
         self._memory_kb = int(memory_gb * 1e6)

@@ -75,15 +75,6 @@ def check(monkeypatch: pytest.MonkeyPatch, instance: Instance, tmp_path: Path) -
     return run
 
 
-def test_more_images_than_the_hub_gives_in_a_night_are_warned_of(check: Check) -> None:
-    assert check([f"i{n}" for n in range(90)]) == []
-    (warning,) = check([f"i{n}" for n in range(300)])
-    assert warning.startswith("300 images are to be pulled")
-    assert "`docker login` first" in warning
-    assert check([f"built{n}" for n in range(300)]) == [], "none of them is pulled"
-    assert check([f"i{n}" for n in range(300)], {f"i{n}": "linux/amd64" for n in range(300)}) == []
-
-
 @pytest.mark.parametrize(
     ("image", "logins"),
     [

@@ -14,7 +14,6 @@ import pytest
 from orchestrator.backends.docker import credentials
 from orchestrator.backends.docker.credentials import (
     find_login,
-    registry_of,
     settings_without_logins,
 )
 from orchestrator.errors import PrerequisiteError
@@ -58,20 +57,6 @@ def helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, st
 
 
 HelperOf = Callable[[str, str], Path]
-
-
-@pytest.mark.parametrize(
-    ("image", "registry"),
-    [
-        ("python:3.11-slim", "docker.io"),
-        ("swebench/sweb.eval.x86_64.a_1776_b-1:latest", "docker.io"),
-        ("ghcr.io/a/b:v1", "ghcr.io"),
-        ("localhost:5000/a", "localhost:5000"),
-        ("1.dkr.ecr.eu-west-1.amazonaws.com/a@sha256:1", "1.dkr.ecr.eu-west-1.amazonaws.com"),
-    ],
-)
-def test_an_images_registry_is_in_its_name(image: str, registry: str) -> None:
-    assert registry_of(image) == registry
 
 
 @pytest.mark.parametrize(

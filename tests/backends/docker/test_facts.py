@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.backends.docker.facts import System, architecture, engine_name, host_of
-from orchestrator.backends.host import Host, Place, same_platform
+from orchestrator.backends.host import Host, Place
 from orchestrator.config.cluster import SandboxSettings
 
 GIB = 2**30
@@ -97,12 +97,6 @@ def test_images_of_another_platform_are_emulated(
     architecture: str, platform: str, emulated: bool
 ) -> None:
     assert host(Architecture=architecture, platform=platform).emulated is emulated
-
-
-def test_variants_of_an_architecture_are_one_platform() -> None:
-    assert same_platform("linux/arm64", "linux/arm64/v8")
-    assert not same_platform("linux/arm64", "linux/arm/v7")
-    assert not same_platform("linux/amd64", "windows/amd64")
 
 
 LINUX = System("6.12.0", 16 * GIB / 1e9)

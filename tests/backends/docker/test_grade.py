@@ -15,7 +15,7 @@ from support.specs import DRIVER_HOST, make_assignment
 
 from orchestrator.backends import GradeRequest
 from orchestrator.backends.docker.engine import LABEL, connect
-from orchestrator.backends.docker.grade import grade_in_docker
+from orchestrator.backends.docker.grade import _container_settings, grade_in_docker
 from orchestrator.backends.docker.sandbox import stay
 from orchestrator.config import RunConfig
 from orchestrator.config.schema import Predictions
@@ -148,3 +148,13 @@ def test_tests_that_run_out_of_memory_are_no_verdict_and_say_what_to_raise(
     assert result.failure is not None
     assert result.failure.kind is FailureKind.HARNESS_UNAVAILABLE
     assert "out of memory at 0.2 GB (cluster.grading.memory_gb)" in result.failure.detail
+
+
+@pytest.mark.parametrize("platform", ["linux/amd64", "linux/arm64"])
+def test_a_grades_container_is_asked_for_with_the_platform(
+    make_config: Callable[..., RunConfig], instance: Instance, tmp_path: Path, platform: str
+) -> None:
+    config = make_config("gold", {"cluster.sandbox.platform": platform}, run_id=RUN_ID)
+    assignment = make_assignment(config, instance, "docker", tmp_path)
+
+    assert _container_settings(GradeRequest(assignment, ""))["platform"] == platform

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,17 +10,19 @@ from pathlib import Path
 import docker
 import docker.errors
 import pytest
+from support.docker_registry import open_registry
 
-from orchestrator.backends.docker import images
+from orchestrator.backends.docker import bring
+from orchestrator.backends.docker.bring import Source, ensure_image
 from orchestrator.backends.docker.engine import connect
 from orchestrator.backends.docker.images import (
-    Source,
-    ensure_image,
     evict_image,
     find_image,
     find_images,
+    identity,
 )
-from orchestrator.backends.docker.trial import image_archive, tiny_program
+from orchestrator.backends.docker.tiny_images import image_archive
+from orchestrator.backends.docker.trial import tiny_program
 from orchestrator.config.cluster import Images
 from orchestrator.errors import ImageUnavailable
 from orchestrator.types import Instance
@@ -43,32 +41,9 @@ def client() -> Iterator[docker.DockerClient]:
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Debian's docker-registry on loopback, which engines trust without TLS: host:port."""
-    binary = shutil.which("docker-registry")
-    if binary is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("CI needs docker-registry (scripts/docker-for-tests installs it)")
-        pytest.skip("docker-registry is not installed")
-    folder = tmp_path_factory.mktemp("registry")
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{sock.getsockname()[1]}"
-    config = folder / "config.yml"
-    config.write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder / 'data'}}}}}\n"
-        f"http: {{addr: '{address}'}}\n"
-    )
-    with open(folder / "log", "wb") as log:
-        process = subprocess.Popen([binary, "serve", str(config)], stdout=log, stderr=log)
-    host, port = address.split(":")
-    for _ in range(100):
-        with socket.socket() as sock:
-            if sock.connect_ex((host, int(port))) == 0:
-                break
-        time.sleep(0.1)
-    yield address
-    process.terminate()
-    process.wait()
+    """host:port."""
+    with open_registry(tmp_path_factory.mktemp("registry")) as opened:
+        yield opened.address
 
 
 def test_image_that_is_there_is_left_as_it_is(
@@ -103,7 +78,17 @@ def test_image_is_pulled_from_a_registry(
     remote = replace(instance, image=image, task_dir=None)
     assert ensure_image(client, remote, SETTINGS, PLATFORM) is Source.PULLED
     assert ensure_image(client, remote, SETTINGS, PLATFORM) is Source.PRESENT
+    here = find_image(client, image, PLATFORM)
+    assert here is not None
+    assert identity(client, here, image).startswith(f"{registry}/swebench/pulled@sha256:")
     evict_image(client, image)
+
+
+def test_an_image_that_was_built_here_is_known_by_its_id(client: docker.DockerClient) -> None:
+    built = load(client, "swe-orchestrator-test/built:v1", PLATFORM)
+
+    assert identity(client, built, "swe-orchestrator-test/built:v1") == built
+    assert evict_image(client, "swe-orchestrator-test/built:v1")
 
 
 def load(client: docker.DockerClient, name: str, platform: str) -> str:
@@ -233,7 +218,7 @@ def test_builder_that_loses_the_platform_is_a_failure_that_names_buildx(
     """As the classic one over the containerd store."""
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
     of_task = replace(instance, image=name, task_dir=str(tmp_path))
-    monkeypatch.setattr(images, "build_image", lambda *_: load(client, name, "linux/arm64"))
+    monkeypatch.setattr(bring, "build_image", lambda *_: load(client, name, "linux/arm64"))
 
     with pytest.raises(ImageUnavailable, match=r"for linux/arm64, not linux/amd64\. .*buildx"):
         ensure_image(client, of_task, SETTINGS, PLATFORM)

@@ -8,17 +8,24 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import docker as sdk
 import pytest
 from docker.models.containers import Container
+from support.docker_registry import open_registry, programs_layer
+from support.small_engine import SmallEngine
 from support.specs import sandbox_spec
 
 from orchestrator.backends import Sandbox, find_backend
 from orchestrator.backends.docker.address import find_engine
-from orchestrator.backends.docker.engine import connect
+from orchestrator.backends.docker.engine import connect, error_words
 from orchestrator.backends.docker.sandbox import stay
+from orchestrator.backends.docker.tiny_images import image_archive
+from orchestrator.backends.docker.trial import tiny_program
+from orchestrator.config.cluster import Cluster
 from orchestrator.errors import SandboxBroken, SandboxUnavailable
 from orchestrator.types import Instance
 
@@ -296,3 +303,54 @@ def test_proxies_of_dockers_settings_are_only_where_there_is_a_network(
 
     assert ("http_proxy=http://proxy:1" in seen) == network
     assert "of-this-host" not in seen
+
+
+@pytest.mark.docker
+def test_many_sandboxes_at_once_take_none_of_the_engines_address_pools(
+    instance: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine has about thirty: here it has one, and that is taken."""
+    one_pool = "--default-address-pool=base=198.19.0.0/24,size=24"
+    with (
+        open_registry(tmp_path / "registry") as registry,
+        SmallEngine(100, options=(one_pool,)) as engine,
+        closing(engine.client()) as client,
+    ):
+        client.networks.create("takes-it")
+        with pytest.raises(sdk.errors.APIError) as caught:
+            client.networks.create("finds-none")
+        told = error_words(caught.value)
+        assert "docker network prune" in told
+        assert "default-address-pools" in told
+
+        programs = programs_layer("bash", "env", "sleep", "timeout")
+        registry.push("x/tiny", [programs], tag="v1")
+        monkeypatch.setenv("DOCKER_HOST", engine.url)
+        backend = find_backend("docker")
+        other = dataclasses.replace(instance, image=f"{registry.address}/x/tiny:v1", task_dir=None)
+        backend.bring_image(other, Cluster(name="c"))
+        specs = [sandbox_spec(other, tmp_path, network=number % 2 == 0) for number in range(8)]
+        with ThreadPoolExecutor(4) as pool:
+            sandboxes = list(pool.map(backend.start, specs))
+        said = [sandbox.exec("echo here", 20).text.strip() for sandbox in sandboxes]
+        networks = {network.name for network in client.networks.list()}
+        for sandbox in sandboxes:
+            sandbox.close()
+
+    assert said == ["here"] * len(specs)
+    assert networks == {"bridge", "host", "none", "takes-it"}
+
+
+@pytest.mark.docker
+def test_no_sandbox_is_started_from_an_image_of_another_platform(
+    engine: sdk.DockerClient, instance: Instance, tmp_path: Path
+) -> None:
+    program, name = tiny_program("linux/arm64"), f"swe-orchestrator-test/arm-{os.getpid()}:v1"
+    assert program is not None
+    engine.images.load(image_archive(program, "linux/arm64", name))
+    other = dataclasses.replace(instance, image=name)
+    try:
+        with pytest.raises(SandboxUnavailable, match=r"platform|arm64"):
+            find_backend("docker").start(sandbox_spec(other, tmp_path, platform="linux/amd64"))
+    finally:
+        engine.images.remove(name)

@@ -1,0 +1,166 @@
+"""What a session knows of its images before it starts: sizes, room, quotas; the order that follows,
+and how its night would go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from orchestrator.backends import Host, find_backend
+from orchestrator.config import RunConfig
+from orchestrator.config.sections import AUTO
+from orchestrator.driver.capacity import grading_s
+from orchestrator.driver.plan import Plan
+from orchestrator.images.decisions import StoreSettings
+from orchestrator.images.forecast import Forecast, Night, Work, simulate
+from orchestrator.images.layers import ImageSize
+from orchestrator.images.names import HUB, registry_of
+from orchestrator.images.order import plan_order
+from orchestrator.images.pulls import Quota
+from orchestrator.images.sizes import find_sizes
+from orchestrator.images.table import estimate
+from orchestrator.journal.past import past_seconds
+from orchestrator.types import Instance, RolloutKey
+
+HUB_WITH_LOGIN = 200
+"""Pulls in a window, where Docker Hub's free login is used."""
+GB = 10**9
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What was asked of a host, of registries and of earlier runs."""
+
+    missing: tuple[str, ...] = ()
+    """Images that are to be brought, in the run's order; built ones too."""
+    sizes: Mapping[str, ImageSize] = field(default_factory=dict)
+    """Of images that are pulled; none where all are here."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Of rollouts, by instance, as far as earlier runs say."""
+    quotas: Mapping[str, Quota] = field(default_factory=dict)
+    """Of registries that have one."""
+    without_login: frozenset[str] = frozenset()
+    """Those of them that are asked without a login."""
+    free_gb: float | None = None
+    """On the engine's disk; None where nobody can say."""
+
+
+@dataclass(frozen=True)
+class ImageNight:
+    """How the images' night would go, and how it would with a login that is free."""
+
+    to_get: int
+    facts: ImageFacts
+    forecast: Forecast
+    with_login: Forecast | None = None
+    """None where a login would change nothing."""
+
+
+def guess_image_facts(instances: Sequence[Instance]) -> ImageFacts:
+    """Where no engine can be asked: nothing is here, and all is as our table has it."""
+    missing = tuple(dict.fromkeys(instance.image for instance in instances))
+    pulled = [instance for instance in instances if instance.task_dir is None]
+    return ImageFacts(missing, {instance.image: estimate(instance) for instance in pulled})
+
+
+def find_image_facts(config: RunConfig, instances: Sequence[Instance], host: Host) -> ImageFacts:
+    """Ask for all of it, of the instances that are left to do.
+
+    Raises:
+        PrerequisiteError: no engine answers.
+    """
+    model = config.model.name if config.model else ""
+    seconds = past_seconds(Path(config.runs_dir), model, config.agent_name, instances)
+    backend = find_backend(host.kind)
+    missing = backend.missing_images(instances, host.platform)
+    pulled = [i for i in instances if i.task_dir is None]
+    if not set(missing) & {instance.image for instance in pulled}:
+        return ImageFacts(missing, seconds=seconds)
+    images = config.cluster.images
+    sizes = find_sizes(pulled, images, host.platform, backend.registry_login)
+    found = {registry_of(image): None for image in missing if image in sizes}
+    asked = {registry: backend.pull_quota(registry) for registry in found}
+    quotas = {registry: quota for registry, quota in asked.items() if quota is not None}
+    return ImageFacts(
+        missing,
+        sizes,
+        seconds,
+        quotas,
+        frozenset(registry for registry in quotas if not backend.registry_login(registry)),
+        backend.free_for_images_gb(config.cluster),
+    )
+
+
+def order_plan(
+    config: RunConfig, instances: Sequence[Instance], plan: Plan, facts: ImageFacts, slots: int
+) -> Plan:
+    """The plan with its rollouts and grades in the order in which they are to start: the run's own
+    where it is shuffled, or where `cluster.images.order` says so."""
+    if config.cluster.images.order != AUTO or config.selection.shuffle:
+        return plan
+    left = {key.instance_id for key in (*plan.rollouts, *plan.grades)}
+    planned = [instance for instance in instances if instance.instance_id in left]
+    order = plan_order(planned, facts.sizes, facts.seconds, slots, config.selection.seed)
+    rank = {instance_id: number for number, instance_id in enumerate(order)}
+
+    def turn(key: RolloutKey) -> int:
+        return rank[key.instance_id]
+
+    rollouts, grades = sorted(plan.rollouts, key=turn), sorted(plan.grades, key=turn)
+    return replace(plan, rollouts=tuple(rollouts), grades=tuple(grades))
+
+
+def foresee_images(
+    config: RunConfig,
+    instances: Sequence[Instance],
+    plan: Plan,
+    facts: ImageFacts,
+    slots: int,
+    host: Host,
+) -> ImageNight:
+    """Simulate the night of a plan that is in its order."""
+    by_id = {instance.instance_id: instance for instance in instances}
+    usual_s = config.model.seconds_per_rollout if config.model else 5.0
+    grade_s = grading_s(config, host)
+    work = [
+        *(Work(k.instance_id, by_id[k.instance_id].image, 0.0, grade_s) for k in plan.grades),
+        *(
+            Work(
+                key.instance_id,
+                by_id[key.instance_id].image,
+                facts.seconds.get(key.instance_id, usual_s),
+                grade_s,
+            )
+            for key in plan.rollouts
+        ),
+    ]
+    images, wanted = config.cluster.images, {item.image for item in work}
+    reserve = round(images.reserve_gb * GB)
+    settings = StoreSettings(
+        reserve,
+        None if images.budget_gb is None else round(images.budget_gb * GB),
+        None if images.keep == AUTO else images.keep,
+        images.pulls,
+    )
+    night = Night(
+        work,
+        facts.sizes,
+        registry_of,
+        settings,
+        None if facts.free_gb is None else round(facts.free_gb * GB) - reserve,
+        slots,
+        config.cluster.grading.slots,
+        resident=frozenset(wanted.difference(facts.missing)),
+        quotas=facts.quotas,
+    )
+    forecast = simulate(night)
+    to_get = len(wanted.intersection(facts.missing))
+    hub = facts.quotas.get(HUB)
+    if not forecast.waits_for_quota or hub is None or HUB not in facts.without_login:
+        return ImageNight(to_get, facts, forecast)
+    logged_in = Quota(HUB_WITH_LOGIN, HUB_WITH_LOGIN, hub.window_s)
+    better = simulate(replace(night, quotas={**facts.quotas, HUB: logged_in}))
+    return ImageNight(
+        to_get, facts, forecast, better if better.seconds < forecast.seconds else None
+    )

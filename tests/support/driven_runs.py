@@ -1,0 +1,138 @@
+"""A run on a fake executor: the real driver, scheduler, journal and image keeper."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents import load_agent_kind
+from orchestrator.config import RunConfig
+from orchestrator.dataset import Dataset
+from orchestrator.driver.gateway_listener import GatewayListener
+from orchestrator.driver.image_disk import ImageDisk
+from orchestrator.driver.images import ImageKeeper, ImageNeeds
+from orchestrator.driver.loop import Driver, RequestBuilder
+from orchestrator.driver.plan import Plan, make_plan
+from orchestrator.driver.scheduler import Scheduler
+from orchestrator.driver.stop import StopSignal
+from orchestrator.gateway.messages import Message
+from orchestrator.images.layers import ImageSize
+from orchestrator.journal import Journal
+from orchestrator.paths import RunPaths
+from orchestrator.types import RolloutKey
+from support.fake_executor import FakeExecutor
+from support.specs import CONTAINERS, PROCESSES
+
+
+@dataclass
+class SilentGateway:
+    """Implements `GatewayHandle`: says what it is given, a turn at a time."""
+
+    turns: list[list[Message]] = field(default_factory=list)
+    forgotten: list[RolloutKey] = field(default_factory=list)
+
+    def base_url(self, key: RolloutKey) -> str:
+        return f"http://gateway/{key.instance_id}/{key.attempt}"
+
+    def forget(self, key: RolloutKey) -> None:
+        self.forgotten.append(key)
+
+    def poll(self) -> list[Message]:
+        return self.turns.pop(0) if self.turns else []
+
+
+@dataclass
+class Run:
+    """A run of the demo's first instances on a fake executor."""
+
+    config: RunConfig
+    dataset: Dataset
+    journal: Journal
+    slots: int = 2
+    gateway: SilentGateway | None = None
+    max_outage_s: float = 60
+    executor: FakeExecutor = field(default_factory=FakeExecutor)
+    stop: StopSignal = field(default_factory=StopSignal)
+    clock: Callable[[], float] = time.monotonic
+    sizes: Mapping[str, ImageSize] | None = None
+    """Of images that come from a registry; None: the sandboxes need none."""
+
+    @property
+    def paths(self) -> RunPaths:
+        return RunPaths(Path(self.config.runs_dir) / self.config.run_id)
+
+    @property
+    def ids(self) -> list[str]:
+        return [instance.instance_id for instance in self.dataset.instances]
+
+    def image(self, number: int) -> str:
+        return self.dataset.instances[number].image
+
+    def images_of(self, key: RolloutKey) -> str:
+        return self.image(self.ids.index(key.instance_id))
+
+    @property
+    def plan(self) -> Plan:
+        return make_plan(self.dataset.instances, self.journal.state())
+
+    def make_images(self) -> ImageKeeper | None:
+        """What is on this host is what its fake images say."""
+        if self.sizes is None:
+            return None
+        cluster, here = self.config.cluster, self.executor.images.get("")
+        missing = set(self.sizes) - (here.present if here else set())
+        return ImageKeeper(
+            ImageNeeds(self.dataset.instances, self.sizes, lambda _: "hub", frozenset(missing)),
+            self.plan,
+            cluster,
+            CONTAINERS,
+            ImageDisk.of(cluster, CONTAINERS, self.paths.root),
+            self.executor,
+            self.journal,
+        )
+
+    def make_driver(self) -> Driver:
+        instances = {i.instance_id: i for i in self.dataset.instances}
+        requests = RequestBuilder(
+            self.config,
+            self.paths,
+            instances,
+            self.dataset.answers,
+            PROCESSES,
+            self.gateway,
+            agent=load_agent_kind(self.config.agent, {}),
+        )
+        scheduler = Scheduler(self.slots, 1, self.config.rollout.retries, retry_delay_s=0)
+        listener = None
+        if self.gateway is not None:
+            listener = GatewayListener(
+                self.gateway, self.journal, scheduler, None, self.max_outage_s
+            )
+        return Driver(
+            requests,
+            self.executor,
+            scheduler,
+            self.journal,
+            self.stop,
+            listener,
+            images=self.make_images(),
+            clock=self.clock,
+        )
+
+    def drive(self, on_event: Callable[[Any], None] = lambda event: None) -> list[Any]:
+        driver, events = self.make_driver(), []
+        for event in driver.events(self.plan):
+            if event is not None:
+                events.append(event)
+                on_event(event)
+        return events
+
+    def predicted(self) -> list[str]:
+        if not self.paths.predictions.is_file():
+            return []
+        lines = self.paths.predictions.read_text(encoding="utf-8").splitlines()
+        return [json.loads(line)["instance_id"] for line in lines]
