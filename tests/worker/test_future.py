@@ -228,6 +228,12 @@ ELSEWHERE = {
     ),
 }
 PLACES = {**IN_THE_REPOSITORY, **ELSEWHERE}
+QUICKLY_TRIED = {
+    *("a loose commit", "a tag with a text", "packed refs", "a stash", "the reflog", "FETCH_HEAD"),
+    *("a work tree", "staged, and removed", "an alternate", "a clone at home", "a bundle"),
+    *("a submodule's own future", "an installed copy", "a download in pip's cache"),
+}
+"""One of each kind; the others take half a minute more."""
 Keep = Callable[..., Future | None]
 
 
@@ -346,7 +352,13 @@ def files_of(repository: Repository) -> dict[str, bytes]:
     return {name: data for name, (data, _) in sources.items()}
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param(place, marks=[] if place in QUICKLY_TRIED else pytest.mark.slow)
+        for place in PLACES
+    ],
+)
 def test_a_fix_that_was_left_is_found_where_it_lies_and_no_agent_can_find_it(
     place: str, make: Callable[..., Repository], keep_out: Keep, untouched: Any
 ) -> None:
@@ -523,6 +535,7 @@ ODD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ODD)
 def test_a_repository_of_an_odd_form_is_searched_and_mended_too(
     case: str, make: Callable[..., Repository], keep_out: Keep
