@@ -435,6 +435,38 @@ def test_a_repository_that_was_clean_once_is_looked_at_again(
     assert found.found == {"commits": 1, "trees": 1, "blobs": 1}
 
 
+CHANGED_IN_PLACE = {
+    "a bundle": (
+        "git bundle create -q ~/x.bundle HEAD",
+        "beside ../o && git -C ../o bundle create -q ~/x.bundle HEAD && rm -rf ../o",
+    ),
+    "a download in pip's cache": (
+        "mkdir -p ~/.cache/pip/http-v2/a && echo something > ~/.cache/pip/http-v2/a/b.body",
+        "printf 'PLANTED-FIX\\0ledger-99.1.dist-info/METADATA\\0' > ~/.cache/pip/http-v2/a/b.body",
+    ),
+    "an installation that was a link": (
+        "d=~/site-packages/ledger-99.dist-info; mkdir -p $d && "
+        'echo \'{"dir_info": {"editable": true}}\' > $d/direct_url.json',
+        "rm ~/site-packages/ledger-99.dist-info/direct_url.json",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHANGED_IN_PLACE)
+def test_what_was_clean_once_and_holds_more_now_under_its_name_is_found(
+    case: str, repository: Repository, keep_out: Keep
+) -> None:
+    before, after = CHANGED_IN_PLACE[case]
+    plant(repository, before)
+    assert keep_out(repository) is None, "it is remembered as clean"
+    plant(repository, after)
+
+    found = keep_out(repository)
+
+    assert found is not None
+    assert found.is_leak
+
+
 def test_with_warn_it_is_noted_and_stays(repository: Repository, keep_out: Keep) -> None:
     plant(repository, "git tag v2 $(plant)")
     before = contents(root_of(repository))
