@@ -20,9 +20,9 @@ from orchestrator.images.pulls import Quota
 from orchestrator.report.words import amount, compact, duration
 
 HUB = "docker.io"
-HUB_WITH_LOGIN = 200
-"""Pulls in six hours that Docker Hub gives who has logged in for nothing
-(docs.docker.com/docker-hub/usage); who pays has no such limit."""
+HUB_WITHOUT_LOGIN, HUB_WITH_LOGIN = 100, 200
+"""Pulls in six hours that Docker Hub gives: to one address without a login, and to who has logged
+in for nothing (docs.docker.com/docker-hub/usage); who pays has no such limit."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,16 @@ class FromRegistry:
         spent = self.quota.limit - self.quota.remaining
         with_login = Quota(limit, limit - spent, self.quota.window_s)
         return windows_needed(self.images, with_login) - 1
+
+    @property
+    def without_quota(self) -> str:
+        """What is said where no quota is known: a registry that can't be asked may have one."""
+        if self.registry != HUB or self.login:
+            return "no limit of pulls is known"
+        return (
+            f"it does not say how many pulls are left; usual are {HUB_WITHOUT_LOGIN} in 6 h, and "
+            f"{HUB_WITH_LOGIN} after `docker login`"
+        )
 
     def begins(self, now: float) -> tuple[float, ...]:
         """When each window begins at the latest, in seconds since the epoch; the first is now.
@@ -146,7 +156,7 @@ class PullPlan:
         login = f"as {share.login}" if share.login else "without a login"
         what = f"{share.registry}: {share.images} images, {compact(share.bytes)}B, {login}"
         if share.quota is None:
-            return [f"{what}; it tells of no limit"]
+            return [f"{what}; {share.without_quota}"]
         quota = share.quota
         found = [
             f"{what}; {quota.remaining} of {quota.limit} pulls in {duration(quota.window_s)} are "

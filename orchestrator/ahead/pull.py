@@ -56,8 +56,9 @@ def pull(request: RunRequest, console: Console) -> int:
         words = f"{len(wanted.to_build)} images are built from Dockerfiles when rollouts need them"
         print_line(console, f"{words}: nothing is pulled for those")
     if not to_pull:
-        if images:
-            print_line(console, f"all {len(images)} images of {wanted.benchmark} are here")
+        if images or not wanted.to_build:
+            count = len(images or wanted.images)
+            print_line(console, f"all {count} images of {wanted.benchmark} are here")
         return EXIT_DONE
     here = [image for image in images if image not in to_pull]
     sizes = wanted.sizes_of(images, console)

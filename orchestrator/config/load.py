@@ -330,11 +330,12 @@ def _validate(data: dict[str, Any], origins: Mapping[str, str], where: str = "")
         if first["type"] == "extra_forbidden":
             hint = nearest(parts[-1], keys.at(parts[:-1]))
             raise ConfigError(f"unknown key {key!r} in {origin}{hint}") from None
+        problem = one_line(first["msg"]).removeprefix("Value error, ")  # pydantic's, of our words
         if not parts:
-            raise ConfigError(f"{one_line(first['msg'])}, in {origin}") from None
+            raise ConfigError(f"{problem}, in {origin}") from None
         given = one_line(_without_login(first["input"]), 100)
         got = "" if first["type"] == "missing" else f" (got {given})"
-        raise ConfigError(f"{key}: {one_line(first['msg'])}{got}, in {origin}") from None
+        raise ConfigError(f"{key}: {problem}{got}, in {origin}") from None
 
 
 def _without_login(value: Any) -> str:

@@ -24,7 +24,11 @@ look_elsewhere() { # writes $S/elsewhere
 
 each_fact_elsewhere() {
   local other
-  grep -v '/HEAD$' "$S/elsewhere" || true
+  while IFS= read -r other; do
+    echo "$other"
+    if [ -f "$other" ]; then cksum <"$other"; else cat "$other/direct_url.json" "$other/RECORD" 2>/dev/null | cksum; fi
+  done < <(grep -v '/HEAD$' "$S/elsewhere")
+  base_version
   while IFS= read -r other; do
     echo "$other"
     (W=$other G=$other && list_objects && list_names && image_git rev-parse HEAD) || true

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -80,6 +81,26 @@ def test_people_are_told_bytes_quota_windows_and_room(engine: FakeEngine, ask: A
     assert "that takes 3 windows" in said
     assert "would save 12 h 00 min" in said
     assert "100 GB are free on the engine's disk, 5 GB stay in reserve: all of them fit" in said
+
+
+@pytest.mark.parametrize(
+    ("registry", "login", "words"),
+    [
+        ("docker.io", "", "usual are 100 in 6 h, and 200 after `docker login`"),
+        ("docker.io", "somebody", "no limit of pulls is known"),
+        ("ghcr.io", "", "no limit of pulls is known"),
+        ("spark:5000", "", "no limit of pulls is known"),
+    ],
+)
+def test_a_registry_that_says_nothing_of_a_quota_is_not_said_to_have_none(
+    engine: FakeEngine, ask: Ask, registry: str, login: str, words: str
+) -> None:
+    asked = ask()
+    plan = make_pull_plan(asked.request, asked.console)
+    share = FromRegistry(registry, 4, 10**9, None, login)
+    said = replace(plan, registries=(share,)).lines()
+
+    assert any(line.endswith(words) for line in said), said
 
 
 def test_a_login_is_named_and_its_secret_is_not(engine: FakeEngine, ask: Ask) -> None:

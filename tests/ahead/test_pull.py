@@ -12,6 +12,7 @@ import pytest
 from support.fake_engine import IDS, IMAGES, FakeEngine, image_here
 
 from orchestrator.ahead.pull import pull
+from orchestrator.ahead.wanted import find_wanted
 from orchestrator.errors import ConfigError
 
 Ask = Callable[..., Any]
@@ -82,6 +83,20 @@ def test_images_that_dockerfiles_make_are_left_to_the_rollouts(
     assert pull(replace(asked.request, benchmark="demo"), asked.console) == 0
     assert engine.asked == []
     assert asked.said.getvalue().startswith("12 images are built from Dockerfiles")
+
+
+@pytest.mark.parametrize("selected", [12, 1])
+def test_images_that_dockerfiles_made_are_told_as_here(
+    engine: FakeEngine, ask: Ask, selected: int
+) -> None:
+    asked = ask()
+    chosen = {**asked.request.settings, "selection.slice": f":{selected}"}
+    request = replace(asked.request, benchmark="demo", settings=chosen)
+    for image in find_wanted(request, asked.console).images:
+        engine.here[image] = image_here()
+
+    assert pull(request, asked.console) == 0
+    assert asked.said.getvalue().endswith(f"all {selected} images of demo are here\n")
 
 
 def test_one_that_somebody_removes_meanwhile_is_told(engine: FakeEngine, ask: Ask) -> None:

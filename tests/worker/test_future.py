@@ -228,6 +228,12 @@ ELSEWHERE = {
     ),
 }
 PLACES = {**IN_THE_REPOSITORY, **ELSEWHERE}
+QUICKLY_TRIED = {
+    *("a loose commit", "a tag with a text", "packed refs", "a stash", "the reflog", "FETCH_HEAD"),
+    *("a work tree", "staged, and removed", "an alternate", "a clone at home", "a bundle"),
+    *("a submodule's own future", "an installed copy", "a download in pip's cache"),
+}
+"""One of each kind; the others take half a minute more."""
 Keep = Callable[..., Future | None]
 
 
@@ -346,7 +352,13 @@ def files_of(repository: Repository) -> dict[str, bytes]:
     return {name: data for name, (data, _) in sources.items()}
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param(place, marks=[] if place in QUICKLY_TRIED else pytest.mark.slow)
+        for place in PLACES
+    ],
+)
 def test_a_fix_that_was_left_is_found_where_it_lies_and_no_agent_can_find_it(
     place: str, make: Callable[..., Repository], keep_out: Keep, untouched: Any
 ) -> None:
@@ -421,6 +433,38 @@ def test_a_repository_that_was_clean_once_is_looked_at_again(
 
     assert found is not None
     assert found.found == {"commits": 1, "trees": 1, "blobs": 1}
+
+
+CHANGED_IN_PLACE = {
+    "a bundle": (
+        "git bundle create -q ~/x.bundle HEAD",
+        "beside ../o && git -C ../o bundle create -q ~/x.bundle HEAD && rm -rf ../o",
+    ),
+    "a download in pip's cache": (
+        "mkdir -p ~/.cache/pip/http-v2/a && echo something > ~/.cache/pip/http-v2/a/b.body",
+        "printf 'PLANTED-FIX\\0ledger-99.1.dist-info/METADATA\\0' > ~/.cache/pip/http-v2/a/b.body",
+    ),
+    "an installation that was a link": (
+        "d=~/site-packages/ledger-99.dist-info; mkdir -p $d && "
+        'echo \'{"dir_info": {"editable": true}}\' > $d/direct_url.json',
+        "rm ~/site-packages/ledger-99.dist-info/direct_url.json",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHANGED_IN_PLACE)
+def test_what_was_clean_once_and_holds_more_now_under_its_name_is_found(
+    case: str, repository: Repository, keep_out: Keep
+) -> None:
+    before, after = CHANGED_IN_PLACE[case]
+    plant(repository, before)
+    assert keep_out(repository) is None, "it is remembered as clean"
+    plant(repository, after)
+
+    found = keep_out(repository)
+
+    assert found is not None
+    assert found.is_leak
 
 
 def test_with_warn_it_is_noted_and_stays(repository: Repository, keep_out: Keep) -> None:
@@ -523,6 +567,7 @@ ODD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ODD)
 def test_a_repository_of_an_odd_form_is_searched_and_mended_too(
     case: str, make: Callable[..., Repository], keep_out: Keep
