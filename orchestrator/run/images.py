@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.backends import Host, find_backend
+from orchestrator.backends.images import is_built_here
 from orchestrator.config import RunConfig
 from orchestrator.config.sections import AUTO
 from orchestrator.driver.capacity import grading_s
@@ -60,7 +61,7 @@ class ImageNight:
 def guess_image_facts(instances: Sequence[Instance]) -> ImageFacts:
     """Where no engine can be asked: nothing is here, and all is as our table has it."""
     missing = tuple(dict.fromkeys(instance.image for instance in instances))
-    pulled = [instance for instance in instances if instance.task_dir is None]
+    pulled = [instance for instance in instances if not is_built_here(instance)]
     return ImageFacts(missing, {instance.image: estimate(instance) for instance in pulled})
 
 
@@ -74,7 +75,7 @@ def find_image_facts(config: RunConfig, instances: Sequence[Instance], host: Hos
     seconds = past_seconds(Path(config.runs_dir), model, config.agent_name, instances)
     backend = find_backend(host.kind)
     missing = backend.missing_images(instances, host.platform)
-    pulled = [i for i in instances if i.task_dir is None]
+    pulled = [i for i in instances if not is_built_here(i)]
     if not set(missing) & {instance.image for instance in pulled}:
         return ImageFacts(missing, seconds=seconds)
     images = config.cluster.images
