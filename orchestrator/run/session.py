@@ -70,7 +70,6 @@ from orchestrator.run.lock import RunLock, make_lock
 from orchestrator.run.preflight import (
     Checked,
     check_prerequisites,
-    count_missing_images,
     find_missing_images,
     free_for_images_gb,
     memory_here,
@@ -268,9 +267,7 @@ def _run_plan(
     paths, plan, checked = session.paths, session.plan, session.checked
     instances, config = session.dataset.instances, session.config
     missing = find_missing_images(instances, checked.host)
-    to_get = count_missing_images(instances, plan, missing)
-    free_gb = free_for_images_gb(checked.host, paths.root)
-    capacity = make_capacity(config, plan, checked.host, memory_here(), to_get, free_gb)
+    capacity = make_capacity(config, plan, checked.host, memory_here())
     planned = {key.instance_id for key in (*plan.rollouts, *plan.grades)}
     slots = capacity.slots.count
     with waiting(console, "asking what the images take"):
