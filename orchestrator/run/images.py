@@ -3,13 +3,14 @@ and how its night would go."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.backends import Host, find_backend
 from orchestrator.backends.images import is_built_here
 from orchestrator.config import RunConfig
+from orchestrator.config.cluster import Images
 from orchestrator.config.sections import AUTO
 from orchestrator.driver.capacity import grading_s
 from orchestrator.driver.plan import Plan
@@ -80,8 +81,9 @@ def find_image_facts(config: RunConfig, instances: Sequence[Instance], host: Hos
         return ImageFacts(missing, seconds=seconds)
     images = config.cluster.images
     sizes = find_sizes(pulled, images, host.platform, backend.registry_login)
-    found = {registry_of(image): None for image in missing if image in sizes}
-    asked = {registry: backend.pull_quota(registry) for registry in found}
+    registry = source_of(images)
+    found = {registry(image) for image in missing if image in sizes}
+    asked = {name: backend.pull_quota(name) for name in sorted(found)}
     quotas = {registry: quota for registry, quota in asked.items() if quota is not None}
     return ImageFacts(
         missing,
@@ -91,6 +93,11 @@ def find_image_facts(config: RunConfig, instances: Sequence[Instance], host: Hos
         frozenset(registry for registry in quotas if not backend.registry_login(registry)),
         backend.free_for_images_gb(config.cluster),
     )
+
+
+def source_of(settings: Images) -> Callable[[str], str]:
+    """The registry that an image is first asked of, whose quota its pull takes from."""
+    return lambda image: settings.mirror or registry_of(image)
 
 
 def order_plan(
@@ -147,7 +154,7 @@ def foresee_images(
     night = Night(
         work,
         facts.sizes,
-        registry_of,
+        source_of(images),
         settings,
         None if facts.free_gb is None else round(facts.free_gb * GB) - reserve,
         slots,

@@ -42,7 +42,6 @@ from orchestrator.driver.plan import Plan, make_plan
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.driver.stop import StopSignal, stop_on_signals
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED, ConfigError
-from orchestrator.images.names import registry_of
 from orchestrator.images.sizes import LIMIT_S, find_sizes
 from orchestrator.journal import Journal, RunState
 from orchestrator.paths import RunPaths
@@ -65,7 +64,7 @@ from orchestrator.run.folder import (
     write_reports,
 )
 from orchestrator.run.image_words import image_lines
-from orchestrator.run.images import find_image_facts, foresee_images, order_plan
+from orchestrator.run.images import find_image_facts, foresee_images, order_plan, source_of
 from orchestrator.run.lock import RunLock, make_lock
 from orchestrator.run.preflight import (
     Checked,
@@ -331,9 +330,8 @@ def make_image_keeper(
     limit_s = LIMIT_S if any(instance.image in missing for instance in pulled) else 0.0
     login = backend.registry_login
     sizes = find_sizes(pulled, cluster.images, host.platform, login, limit_s=limit_s)
-    mirror = cluster.images.mirror
     return ImageKeeper(
-        ImageNeeds(instances, sizes, lambda image: mirror or registry_of(image), missing),
+        ImageNeeds(instances, sizes, source_of(cluster.images), missing),
         session.plan,
         cluster,
         host,

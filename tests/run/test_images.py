@@ -213,3 +213,23 @@ def test_a_task_without_a_dockerfile_has_an_image_that_is_pulled(
     found = find_image_facts(make_config("mini"), of, CONTAINERS)
 
     assert set(found.sizes) == set(guess_image_facts(of).sizes) == {i.image for i in of}
+
+
+def test_who_has_a_mirror_waits_for_no_window_of_docker_hubs(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of, asked = instances(12), []
+
+    class Rationed(Engine):
+        def pull_quota(self, registry: str) -> Quota | None:
+            asked.append(registry)
+            return Quota(2, 2, WINDOW_S) if registry == HUB else None
+
+    monkeypatch.setattr(images, "find_backend", lambda kind: Rationed())
+    monkeypatch.setattr(images, "find_sizes", lambda *_: facts(of).sizes)
+    config = make_config("mini", {"cluster.images.mirror": "mine:5000"})
+
+    found = find_image_facts(config, of, CONTAINERS)
+
+    assert asked == ["mine:5000"]
+    assert not foreseen(config, found, of).forecast.windows
