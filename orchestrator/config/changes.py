@@ -12,7 +12,6 @@ from orchestrator.errors import ConfigError
 
 FREE = (
     "benchmark.dataset_dir",
-    "benchmark.image_gb",
     *("model.endpoint", "model.max_concurrency", "model.seconds_per_rollout"),
     *("cluster.workers", "cluster.ray_address", "cluster.gateway", "cluster.min_free_disk_gb"),
     *("cluster.grading.slots", "cluster.grading.memory_gb", "cluster.grading.emulated_timeout_s"),

@@ -28,7 +28,7 @@ KINDS = ("models", "agents", "benchmarks", "clusters")
 DATASET_FILES = (".parquet", ".jsonl", ".json")
 """How the names of files end that benchmarks are read from."""
 SECTION_OF_KIND = {kind: kind.removesuffix("s") for kind in KINDS}
-RETIRED = (("model.endpoint", "retry_s"),)
+RETIRED = (("benchmark", "image_gb"), ("model.endpoint", "retry_s"))
 """Settings in the run.yaml of older runs that mean nothing any more: section and key."""
 RETIRED_OF_AGENTS = (
     *("max_format_errors", "observation_chars"),

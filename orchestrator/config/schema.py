@@ -55,8 +55,6 @@ class Benchmark(Section):
     """Where to look for `data_file` instead of asking the hub."""
     default_model: str | None = None
     default_agent: str = "mini"
-    image_gb: float = Field(default=1.0, gt=0)
-    """Disk that one more image takes, layers shared with others not counted; for the plan only."""
 
     @property
     def is_bundled(self) -> bool:

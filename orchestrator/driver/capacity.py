@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from orchestrator.backends.host import Host, Place
 from orchestrator.config.cluster import Cluster
 from orchestrator.config.schema import Model, RunConfig
-from orchestrator.config.sections import AUTO
 from orchestrator.driver.plan import Plan
 
 SYSTEM_GB = 2.0
@@ -27,8 +26,6 @@ ENGINE_GB = 0.5
 """Stays with the system and the engine of a virtual machine."""
 MAX_AUTO_SLOTS_PER_CPU = 4
 """A rollout waits for its model most of the time; its commands want a core now and then."""
-SMALL_GB = 20
-"""Images together that any engine's disk is expected to hold."""
 NODES = "; what the cluster's nodes have is not known here: --workers N says it"
 EMULATION_SLOWDOWN = 4
 """Times that tests take where processors are emulated; a guess, and for the estimate only."""
@@ -53,25 +50,6 @@ class Slots:
 
 
 @dataclass(frozen=True)
-class MissingImages:
-    """How many images are not on the host."""
-
-    to_get: int
-    """Of what the session is to do."""
-    of_run: int
-    """Of the whole run, also those that it has evicted: whether they stay is a question to all of
-    them, so that every session answers it in the same way."""
-
-
-@dataclass(frozen=True)
-class ImageRoom:
-    """Whether images that the run brings stay on the host, and why."""
-
-    keep: bool
-    why: str
-
-
-@dataclass(frozen=True)
 class Estimate:
     """How long the run will take. Rough."""
 
@@ -83,19 +61,15 @@ class Capacity:
     """What a session can do at once on its host, and what that takes."""
 
     slots: Slots
-    images: ImageRoom
     estimate: Estimate
     warnings: tuple[str, ...]
 
 
-def make_capacity(
-    config: RunConfig, plan: Plan, host: Host, here: Memory, missing: MissingImages, free_gb: float
-) -> Capacity:
-    """The capacity of a session; `free_gb` is free on the images' disk, or else the runs'."""
+def make_capacity(config: RunConfig, plan: Plan, host: Host, here: Memory) -> Capacity:
+    """The capacity of a session."""
     slots = choose_slots(config.cluster, config.model, host, here, len(plan.rollouts))
-    images = decide_images(config, missing, free_gb, host)
     estimate = Estimate(estimate_wall_s(config, plan, slots.count, host))
-    return Capacity(slots, images, estimate, tuple(_warnings(config, host)))
+    return Capacity(slots, estimate, tuple(_warnings(config, host)))
 
 
 def estimate_wall_s(config: RunConfig, plan: Plan, slots: int, host: Host) -> float:
@@ -214,29 +188,3 @@ def limit_warnings(cluster: Cluster, host: Host) -> Iterator[str]:
             f"{', '.join(wants)}, and {host.engine_name} has {host.memory_gb:.1f} in all: what "
             f"needs more ends as a failure there.{more}"
         )
-
-
-def decide_images(
-    config: RunConfig, missing: MissingImages, free_gb: float, host: Host
-) -> ImageRoom:
-    """As configured; `auto` keeps them where all that the run lacks fit on the disk.
-
-    `free_gb` is free on the images' disk. That of an engine which is not here, and those of a
-    cluster's nodes, are not known.
-    """
-    cluster = config.cluster
-    keep, need_gb = cluster.images.keep, missing.of_run * config.benchmark.image_gb
-    if keep != AUTO:
-        why = "as cluster.images.keep says"
-    elif _knows_disk(cluster, host):
-        keep = need_gb <= free_gb - cluster.min_free_disk_gb
-        why = f"{need_gb:.0f} GB {'' if keep else 'do not '}fit into {free_gb:.0f} GB"
-    else:
-        keep = need_gb <= SMALL_GB
-        whose = _owner(host) if cluster.ray_address is None else "each node's"
-        why = f"{need_gb:.0f} GB {'' if keep else 'may not '}fit on {whose} own disk"
-    return ImageRoom(keep, why)
-
-
-def _knows_disk(cluster: Cluster, host: Host) -> bool:
-    return host.place is Place.HERE and cluster.ray_address is None

@@ -1,7 +1,9 @@
 """How large the images of a run are: as kept, as their registries tell, or as estimated.
 
 Nothing that is asked here counts as a pull: at Docker Hub its web API is asked, elsewhere the
-manifest. It takes no longer than a limit, and a registry that gives no answer is asked no more.
+manifest. Where a registry other than Docker Hub rations pulls, as it says for a HEAD, a manifest
+may count as one: the sizes of its images are estimated. It takes no longer than a limit, and a
+registry that gives no answer is asked no more.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from orchestrator.images.layers import ImageSize
 from orchestrator.images.names import HUB, ImageName, parse_name, registry_of, sources
 from orchestrator.images.pulls import PullFailed, PullProblem
 from orchestrator.images.registry import Registry
-from orchestrator.images.registry_answers import Connections
+from orchestrator.images.registry_answers import Connections, fail
 from orchestrator.images.table import estimate
 from orchestrator.types import Instance
 
@@ -88,6 +90,8 @@ class _Asking:
         self._failures: Counter[str] = Counter()
         """By registry: questions without an answer."""
         self._registries: dict[str, Registry] = {}
+        self._free: set[str] = set()
+        """Registries that ration nothing."""
         self._open = ExitStack()
         self._hub = self._open.enter_context(Connections())
         self._at_work = min(AT_ONCE, self._count)
@@ -163,6 +167,10 @@ class _Asking:
             if registry is None:
                 registry = Registry(name.registry, self._login(name.registry))
                 self._registries[name.registry] = self._open.enter_context(registry)
+        if name.registry not in self._free:  # a manifest may count as a pull, a HEAD never does
+            if registry.quota(name) is not None:
+                fail(f"{name.registry} rations pulls", PullProblem.QUOTA)
+            self._free.add(name.registry)
         return registry.size(name, self._platform)
 
     def _count_failure(self, registry: str, failures: int) -> None:

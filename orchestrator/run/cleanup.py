@@ -18,9 +18,10 @@ from rich.console import Console
 
 from orchestrator.backends import Backend, Host, find_backend
 from orchestrator.backends.base import Cleaned
+from orchestrator.backends.host import Place
 from orchestrator.config import RunConfig
+from orchestrator.config.sections import AUTO
 from orchestrator.display.terminal import print_line
-from orchestrator.driver.capacity import MissingImages, decide_images
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import ConfigError, JournalError, PrerequisiteError, one_line
 from orchestrator.file_locks import Locked, hold_lock, is_held
@@ -84,7 +85,8 @@ def evict_left_images(
     With `auto` only where they have filled it: else the session's image store lets them go when
     room is short. `free_gb` is free on the images' disk.
     """
-    if decide_images(config, MissingImages(0, 0), free_gb, host).keep:
+    keep, is_full = config.cluster.images.keep, _is_full(config, host, free_gb)
+    if keep is True or (keep == AUTO and not is_full):
         return
     planned = {key.instance_id for key in (*plan.rollouts, *plan.grades)}
     needed = {instance.image for instance in instances if instance.instance_id in planned}
@@ -93,6 +95,12 @@ def evict_left_images(
             continue
         if find_backend(host.kind).evict_image(image.name):
             journal.remove_pulled(image)
+
+
+def _is_full(config: RunConfig, host: Host, free_gb: float) -> bool:
+    """Disks that are not seen from here are not called full."""
+    is_seen = host.place is Place.HERE and config.cluster.ray_address is None
+    return is_seen and free_gb < config.cluster.min_free_disk_gb
 
 
 def clean_dead_runs(runs_dir: Path, kinds: Iterable[str]) -> Cleaned:

@@ -3,12 +3,14 @@ and how its night would go."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.backends import Host, find_backend
+from orchestrator.backends.images import is_built_here
 from orchestrator.config import RunConfig
+from orchestrator.config.cluster import Images
 from orchestrator.config.sections import AUTO
 from orchestrator.driver.capacity import grading_s
 from orchestrator.driver.plan import Plan
@@ -60,7 +62,7 @@ class ImageNight:
 def guess_image_facts(instances: Sequence[Instance]) -> ImageFacts:
     """Where no engine can be asked: nothing is here, and all is as our table has it."""
     missing = tuple(dict.fromkeys(instance.image for instance in instances))
-    pulled = [instance for instance in instances if instance.task_dir is None]
+    pulled = [instance for instance in instances if not is_built_here(instance)]
     return ImageFacts(missing, {instance.image: estimate(instance) for instance in pulled})
 
 
@@ -74,13 +76,14 @@ def find_image_facts(config: RunConfig, instances: Sequence[Instance], host: Hos
     seconds = past_seconds(Path(config.runs_dir), model, config.agent_name, instances)
     backend = find_backend(host.kind)
     missing = backend.missing_images(instances, host.platform)
-    pulled = [i for i in instances if i.task_dir is None]
+    pulled = [i for i in instances if not is_built_here(i)]
     if not set(missing) & {instance.image for instance in pulled}:
         return ImageFacts(missing, seconds=seconds)
     images = config.cluster.images
     sizes = find_sizes(pulled, images, host.platform, backend.registry_login)
-    found = {registry_of(image): None for image in missing if image in sizes}
-    asked = {registry: backend.pull_quota(registry) for registry in found}
+    registry = source_of(images)
+    found = {registry(image) for image in missing if image in sizes}
+    asked = {name: backend.pull_quota(name) for name in sorted(found)}
     quotas = {registry: quota for registry, quota in asked.items() if quota is not None}
     return ImageFacts(
         missing,
@@ -90,6 +93,11 @@ def find_image_facts(config: RunConfig, instances: Sequence[Instance], host: Hos
         frozenset(registry for registry in quotas if not backend.registry_login(registry)),
         backend.free_for_images_gb(config.cluster),
     )
+
+
+def source_of(settings: Images) -> Callable[[str], str]:
+    """The registry that an image is first asked of, whose quota its pull takes from."""
+    return lambda image: settings.mirror or registry_of(image)
 
 
 def order_plan(
@@ -146,7 +154,7 @@ def foresee_images(
     night = Night(
         work,
         facts.sizes,
-        registry_of,
+        source_of(images),
         settings,
         None if facts.free_gb is None else round(facts.free_gb * GB) - reserve,
         slots,

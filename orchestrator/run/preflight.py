@@ -15,7 +15,7 @@ from orchestrator.agents import AgentKind
 from orchestrator.backends import Host, Place, find_backend
 from orchestrator.config.cluster import Cluster
 from orchestrator.config.schema import Model, RunConfig
-from orchestrator.driver.capacity import Memory, MissingImages, limit_problem
+from orchestrator.driver.capacity import Memory, limit_problem
 from orchestrator.driver.local_ray import require_ray
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import ConfigError, PrerequisiteError
@@ -113,15 +113,6 @@ def free_for_images_gb(host: Host, runs_dir: Path) -> float:
 def find_missing_images(instances: Sequence[Instance], host: Host) -> frozenset[str]:
     """Names of those that are not on this host. Raises PrerequisiteError."""
     return frozenset(find_backend(host.kind).missing_images(instances, host.platform))
-
-
-def count_missing_images(
-    instances: Sequence[Instance], plan: Plan, missing: frozenset[str]
-) -> MissingImages:
-    """Of a run's instances, and of those that a plan rolls out or grades."""
-    planned = {key.instance_id for key in (*plan.rollouts, *plan.grades)}
-    wanted = {instance.image for instance in instances if instance.instance_id in planned}
-    return MissingImages(len(wanted.intersection(missing)), len(missing))
 
 
 def memory_here() -> Memory:

@@ -21,7 +21,7 @@ from orchestrator.config.address import require_address
 from orchestrator.config.sections import AUTO
 from orchestrator.dataset import Dataset, load_dataset
 from orchestrator.display.summary import emulation_notice, host_lines
-from orchestrator.driver.capacity import Capacity, MissingImages, grades, make_capacity
+from orchestrator.driver.capacity import Capacity, grades, make_capacity
 from orchestrator.driver.plan import Plan, make_plan
 from orchestrator.errors import PrerequisiteError
 from orchestrator.journal import RunState
@@ -38,7 +38,6 @@ from orchestrator.run.images import (
 from orchestrator.run.preflight import (
     api_key,
     free_disk_gb,
-    free_for_images_gb,
     memory_here,
     require_disk,
     require_limits,
@@ -89,7 +88,6 @@ class Preview:
                 "grade": self.config.cluster.grading.slots,
                 "bound": self.capacity.slots.bound,
             },
-            "images_stay": self.capacity.images.keep,
             "rollouts": [
                 {"instance_id": work.instance_id, "image": images[work.instance_id]}
                 for work in self.plan.rollouts
@@ -133,15 +131,7 @@ def make_preview(request: RunRequest) -> Preview:
         require_mounts(config, host)
         warnings = backend.check(dataset.instances, cluster, host)
     plan = make_plan(dataset.instances, RunState.of_new(config.run_id, dataset.instances))
-    missing = facts.missing
-    capacity = make_capacity(
-        config,
-        plan,
-        host,
-        here,
-        MissingImages(len(missing), len(missing)),
-        free_for_images_gb(host, Path(config.runs_dir)),
-    )
+    capacity = make_capacity(config, plan, host, here)
     slots = capacity.slots.count
     plan = order_plan(config, dataset.instances, plan, facts, slots)
     return Preview(
@@ -150,7 +140,7 @@ def make_preview(request: RunRequest) -> Preview:
         plan=plan,
         host=host,
         capacity=capacity,
-        missing_images=missing,
+        missing_images=facts.missing,
         images=foresee_images(config, dataset.instances, plan, facts, slots, host),
         free_gb=free_disk_gb(Path(config.runs_dir)),
         warnings=warnings,

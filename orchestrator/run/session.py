@@ -42,7 +42,6 @@ from orchestrator.driver.plan import Plan, make_plan
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.driver.stop import StopSignal, stop_on_signals
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED, ConfigError
-from orchestrator.images.names import registry_of
 from orchestrator.images.sizes import LIMIT_S, find_sizes
 from orchestrator.journal import Journal, RunState
 from orchestrator.paths import RunPaths
@@ -65,12 +64,11 @@ from orchestrator.run.folder import (
     write_reports,
 )
 from orchestrator.run.image_words import image_lines
-from orchestrator.run.images import find_image_facts, foresee_images, order_plan
+from orchestrator.run.images import find_image_facts, foresee_images, order_plan, source_of
 from orchestrator.run.lock import RunLock, make_lock
 from orchestrator.run.preflight import (
     Checked,
     check_prerequisites,
-    count_missing_images,
     find_missing_images,
     free_for_images_gb,
     memory_here,
@@ -268,9 +266,7 @@ def _run_plan(
     paths, plan, checked = session.paths, session.plan, session.checked
     instances, config = session.dataset.instances, session.config
     missing = find_missing_images(instances, checked.host)
-    to_get = count_missing_images(instances, plan, missing)
-    free_gb = free_for_images_gb(checked.host, paths.root)
-    capacity = make_capacity(config, plan, checked.host, memory_here(), to_get, free_gb)
+    capacity = make_capacity(config, plan, checked.host, memory_here())
     planned = {key.instance_id for key in (*plan.rollouts, *plan.grades)}
     slots = capacity.slots.count
     with waiting(console, "asking what the images take"):
@@ -334,9 +330,8 @@ def make_image_keeper(
     limit_s = LIMIT_S if any(instance.image in missing for instance in pulled) else 0.0
     login = backend.registry_login
     sizes = find_sizes(pulled, cluster.images, host.platform, login, limit_s=limit_s)
-    mirror = cluster.images.mirror
     return ImageKeeper(
-        ImageNeeds(instances, sizes, lambda image: mirror or registry_of(image), missing),
+        ImageNeeds(instances, sizes, source_of(cluster.images), missing),
         session.plan,
         cluster,
         host,

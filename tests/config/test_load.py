@@ -239,6 +239,7 @@ def test_a_run_of_an_older_version_is_read_without_keys_that_are_gone(
     config = load_config(RunRequest("demo", agent="mini"))
     data = config.model_dump(mode="json")
     data["model"]["endpoint"]["retry_s"] = 7200
+    data["benchmark"]["image_gb"] = 0.45
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
 
     assert load_run_config(tmp_path / "run.yaml") == config

@@ -16,7 +16,7 @@ from support.specs import CONTAINERS, EMULATED, PROCESSES
 from orchestrator.backends import Host
 from orchestrator.config import RunConfig
 from orchestrator.display.summary import announce, summarize
-from orchestrator.driver.capacity import Memory, MissingImages, make_capacity
+from orchestrator.driver.capacity import Memory, make_capacity
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED
 from orchestrator.journal import RunState
@@ -29,8 +29,7 @@ PATHS = RunPaths(Path("/runs/r1"))
 
 def announced(config: RunConfig, plan: Plan, host: Host = CONTAINERS, missing: int = 0) -> str:
     console = Console(file=io.StringIO(), width=80)
-    lacks = MissingImages(missing, missing)
-    capacity = make_capacity(config, plan, host, Memory(16, 16), lacks, free_gb=100)
+    capacity = make_capacity(config, plan, host, Memory(16, 16))
     of_images = ["1 image to build"] if missing else []
     announce(config, plan, capacity, host, PATHS, console, of_images)
     assert isinstance(console.file, io.StringIO)

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from support.rows import failed, graded, key_of, rolled, state
 
-from orchestrator.display.view import View, describe, outcome_words
+from orchestrator.display.view import View, describe, image_words, outcome_words
+from orchestrator.driver.executor import ImageStatus
 from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.types import Outcome, Usage
 from orchestrator.worker.messages import Progress
@@ -111,3 +112,27 @@ def test_outcomes_are_listed_in_the_order_of_their_definition() -> None:
     counts = {"gave_up": 1, "step_limit": 2, "submitted": 5}
 
     assert outcome_words(counts) == "5 submitted, 2 step_limit, 1 gave_up"
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (ImageStatus(), ""),
+        (ImageStatus(ready=3), ""),
+        (ImageStatus(pulling=1, total=20_000_000), "pulling 1 image: 0 of 20 MB"),
+        (
+            ImageStatus(2, 1_200_000_000, 3_400_000_000, False, 25e6, 3),
+            "pulling 2 images: 1.2 of 3.4 GB, 25 MB/s, there in 1 min 28 s; 3 ready",
+        ),
+        (
+            ImageStatus(1, 100_000_000, 400_000_000, True, 10e6),
+            "pulling 1 image: 100 of about 400 MB, 10 MB/s, there in about 30 s",
+        ),
+        (ImageStatus(1), "pulling 1 image: 0 of 0 MB"),
+    ],
+    ids=["nothing", "all there", "no byte yet", "two of them", "estimated", "all shared"],
+)
+def test_what_comes_is_said_in_bytes_and_with_when_it_is_there(
+    status: ImageStatus, words: str
+) -> None:
+    assert image_words(status) == words

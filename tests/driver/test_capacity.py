@@ -15,10 +15,8 @@ from orchestrator.config.cluster import Cluster
 from orchestrator.config.schema import Endpoint, Model
 from orchestrator.driver.capacity import (
     Memory,
-    MissingImages,
     Slots,
     choose_slots,
-    decide_images,
     limit_problem,
     limit_warnings,
     make_capacity,
@@ -30,7 +28,6 @@ MANY = 300
 GIB = 2**30 / 1e9
 MAC_MINI_GB = 16 * GIB
 HERE = Memory(64, 64)
-ALL = MissingImages(300, 300)
 """Of lite."""
 
 
@@ -177,34 +174,6 @@ def lite(**settings: Any) -> Any:
     return load_config(RunRequest("lite", agent="gold", cluster="local", settings=given))
 
 
-@pytest.mark.parametrize(
-    ("missing", "free_gb", "place", "keep"),
-    [
-        (300, 1000, Place.HERE, True),
-        (300, 100, Place.HERE, False),
-        (30, 100, Place.HERE, True),
-        (0, 1, Place.HERE, False),
-        (300, 1000, Place.VIRTUAL_MACHINE, False),
-        (300, 1000, Place.ELSEWHERE, False),
-        (10, 1, Place.VIRTUAL_MACHINE, True),
-    ],
-)
-def test_images_stay_where_they_fit(missing: int, free_gb: float, place: Place, keep: bool) -> None:
-    lacks = MissingImages(missing, missing)
-
-    found = decide_images(lite(), lacks, free_gb, engine(16, 8, place))
-
-    assert found.keep == keep
-    assert "GB" in found.why
-
-
-@pytest.mark.parametrize("keep", [True, False])
-def test_who_says_whether_images_stay_is_obeyed(keep: bool) -> None:
-    config = lite(cluster__images__keep=keep)
-
-    assert decide_images(config, ALL, 1, engine(16, 8)).keep is keep
-
-
 def keys(count: int) -> Plan:
     return Plan(tuple(RolloutKey("r", str(n), 1) for n in range(count)), (), 0)
 
@@ -215,48 +184,11 @@ def test_an_emulated_host_is_expected_to_grade_more_slowly() -> None:
     emulated = replace(native, architecture="linux/arm64")
 
     quick, slow = (
-        make_capacity(config, plan, host, Memory(16, 16), MissingImages(0, 0), 1000).estimate.wall_s
+        make_capacity(config, plan, host, Memory(16, 16)).estimate.wall_s
         for host in (native, emulated)
     )
 
     assert slow == 4 * quick
-
-
-@pytest.mark.parametrize(
-    ("of_run", "free_gb", "place", "keep"),
-    [
-        (300, 71, Place.HERE, False),
-        (300, 71, Place.VIRTUAL_MACHINE, False),
-        (2, 71, Place.HERE, True),
-        (2, 71, Place.VIRTUAL_MACHINE, True),
-        (2, 1, Place.HERE, False),
-    ],
-    ids=[
-        "it evicts, and goes on so with its last images",
-        "so in a virtual machine",
-        "it keeps, and so the last ones too",
-        "so there",
-        "it kept, and meanwhile the disk has filled up",
-    ],
-)
-def test_a_resume_of_two_images_does_as_the_run_did_with_all(
-    of_run: int, free_gb: float, place: Place, keep: bool
-) -> None:
-    found = decide_images(lite(), MissingImages(2, of_run), free_gb, engine(16, 8, place))
-
-    assert found.keep is keep
-
-
-@pytest.mark.parametrize(("missing", "keep"), [(300, False), (10, True)])
-def test_the_disks_of_a_clusters_nodes_are_not_this_hosts(missing: int, keep: bool) -> None:
-    config = lite(cluster__ray_address="head:6379")
-
-    found = decide_images(config, MissingImages(missing, missing), 1000, engine(16, 8))
-
-    assert found.keep is keep
-    assert found.why.endswith("fit on each node's own disk")
-    full = make_capacity(config, keys(300), engine(16, 8), HERE, ALL, 1)
-    assert full.warnings == (), "of a disk that no image comes to"
 
 
 def test_what_this_host_is_worth_is_said_to_be_a_guess_for_a_clusters_nodes() -> None:
@@ -272,6 +204,6 @@ def test_what_this_host_is_worth_is_said_to_be_a_guess_for_a_clusters_nodes() ->
 def test_bundled_tasks_are_too_small_for_warnings_of_memory() -> None:
     smoke = load_config(RunRequest("smoke", agent="gold", cluster="local"))
 
-    found = make_capacity(smoke, keys(1), machine(2), HERE, MissingImages(1, 1), 100)
+    found = make_capacity(smoke, keys(1), machine(2), HERE)
 
     assert found.warnings == ()

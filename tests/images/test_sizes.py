@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.registries import Asked, FakeServer, Reply, push_image, registry_server
+from support.registry_proxy import RegistryProxy
 
 from orchestrator.config.cluster import Images
 from orchestrator.images import docker_hub, kept_sizes, sizes
@@ -232,3 +233,36 @@ def test_other_registries_are_asked_for_the_manifest_itself_with_their_login(
 
     assert unique_bytes(found.values()) == 40 + 12
     assert asked == [address]
+
+
+@pytest.mark.parametrize(
+    "quota",
+    [5, 1, 0],
+    ids=["pulls are left", "one is left", "none is left: 429"],
+)
+def test_what_an_image_weighs_costs_no_pull_at_a_registry_that_rations_them(
+    quota: int, tmp_path: Path
+) -> None:
+    with registry_server(tmp_path / "registry") as address, RegistryProxy(address) as proxy:
+        for number in range(12):
+            push_image(address, f"x/{number}", "v1", [bytes([number])])
+        proxy.quota = quota
+        rows = [row(n, f"{proxy.address}/x/{n}:v1") for n in range(12)]
+
+        found = find(rows)
+
+        assert proxy.remaining == quota
+        assert not [a for a in proxy.asked if a.startswith("GET") and "/manifests/" in a]
+        assert len(proxy.asked) <= 2 * sizes.AT_ONCE, "who rations is asked once"
+    assert len(found) == 12
+    assert all(size.estimated for size in found.values())
+
+
+def test_a_registry_that_refuses_its_first_images_is_asked_for_the_others(tmp_path: Path) -> None:
+    with registry_server(tmp_path / "registry") as address:
+        push_image(address, "x/11", "v1", [b"x" * 9])
+
+        found = find([row(n, f"{address}/x/{n}:v1") for n in range(12)])
+
+    told = [image for image, size in found.items() if not size.estimated]
+    assert told == [f"{address}/x/11:v1"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from orchestrator.run.images import (
     ImageNight,
     find_image_facts,
     foresee_images,
+    guess_image_facts,
     order_plan,
 )
 from orchestrator.types import Instance
@@ -189,12 +191,45 @@ def test_registries_and_the_engine_are_asked_once(
 
 
 def test_no_registry_is_asked_where_images_are_built(
-    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(images, "find_backend", lambda kind: Engine())
-    of = [replace(i, task_dir="/tasks/one") for i in instances(3)]
+    (tmp_path / "Dockerfile").touch()
+    of = [replace(i, task_dir=str(tmp_path)) for i in instances(3)]
 
     found = find_image_facts(make_config("mini"), of, CONTAINERS)
 
     assert (found.sizes, found.quotas) == ({}, {})
     assert list(image_lines(make_config("mini"), foreseen(make_config("mini"), found, of), 6, 0))
+
+
+def test_a_task_without_a_dockerfile_has_an_image_that_is_pulled(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = [replace(i, task_dir=str(tmp_path)) for i in instances(3)]
+    monkeypatch.setattr(images, "find_backend", lambda kind: Engine())
+    monkeypatch.setattr(images, "find_sizes", lambda *_: facts(of).sizes)
+
+    found = find_image_facts(make_config("mini"), of, CONTAINERS)
+
+    assert set(found.sizes) == set(guess_image_facts(of).sizes) == {i.image for i in of}
+
+
+def test_who_has_a_mirror_waits_for_no_window_of_docker_hubs(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of, asked = instances(12), []
+
+    class Rationed(Engine):
+        def pull_quota(self, registry: str) -> Quota | None:
+            asked.append(registry)
+            return Quota(2, 2, WINDOW_S) if registry == HUB else None
+
+    monkeypatch.setattr(images, "find_backend", lambda kind: Rationed())
+    monkeypatch.setattr(images, "find_sizes", lambda *_: facts(of).sizes)
+    config = make_config("mini", {"cluster.images.mirror": "mine:5000"})
+
+    found = find_image_facts(config, of, CONTAINERS)
+
+    assert asked == ["mine:5000"]
+    assert not foreseen(config, found, of).forecast.windows

@@ -21,7 +21,6 @@ from orchestrator.backends import Host, Place, choose_host
 from orchestrator.config import RunConfig
 from orchestrator.config.cluster import Cluster
 from orchestrator.dataset import Dataset
-from orchestrator.driver.capacity import MissingImages
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.run import preflight
@@ -30,7 +29,6 @@ from orchestrator.run.preflight import (
     Serving,
     api_key,
     check_prerequisites,
-    count_missing_images,
     find_missing_images,
     free_disk_gb,
     free_for_images_gb,
@@ -339,20 +337,10 @@ def test_a_dangling_link_is_not_here(make_config: MakeConfig, tmp_path: Path) ->
         require_mounts(mounting(make_config, f"{tmp_path / 'ca.crt'}:/x"), CONTAINERS)
 
 
-@pytest.mark.parametrize(
-    ("plan", "to_get"),
-    [
-        (Plan((key_of("a"), key_of("b")), (), 1), 2),
-        (Plan((), (key_of("a"), key_of("b"), key_of("c")), 0), 2),
-        (Plan((key_of("c"),), (key_of("b"),), 1), 1),
-        (Plan((), (), 3), 0),
-    ],
-    ids=["rollouts", "predictions of others, to be graded", "a resume", "nothing"],
-)
-def test_images_are_counted_of_all_that_is_left_to_do_and_of_the_whole_run(
-    plan: Plan, to_get: int, instance: Instance, monkeypatch: pytest.MonkeyPatch
+def test_each_image_that_is_not_here_is_missed_once(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images = {"a": "one", "b": "two", "c": "two", "d": "here", "e": "evicted"}
+    images = {"a": "one", "b": "two", "c": "two", "d": "here"}
     of_run = [replace(instance, instance_id=i, image=image) for i, image in images.items()]
 
     class Engine:
@@ -362,8 +350,7 @@ def test_images_are_counted_of_all_that_is_left_to_do_and_of_the_whole_run(
 
     monkeypatch.setattr(preflight, "find_backend", lambda kind: Engine())
 
-    missing = find_missing_images(of_run, CONTAINERS)
-    assert count_missing_images(of_run, plan, missing) == MissingImages(to_get, 3)
+    assert find_missing_images(of_run, CONTAINERS) == {"one", "two"}
 
 
 def test_room_for_images_is_looked_for_on_their_own_disk(

@@ -25,6 +25,7 @@ PROGRAMS = (
     *("env", "cat", "ls", "cp", "mv", "rm", "ln", "mkdir", "chmod", "dirname", "basename", "head"),
     *("tail", "wc", "sort", "uniq", "tr", "cut", "touch", "mktemp", "readlink", "true", "false"),
     *("id", "stat", "test", "od", "tee", "date", "expr", "uname", "seq", "setsid", "kill"),
+    *("awk", "comm", "diff", "cmp", "join", "split"),
 )
 MB = 1_000_000
 EVAL = """#!/bin/bash
