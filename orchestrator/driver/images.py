@@ -135,6 +135,10 @@ class ImageKeeper:
         image = self._images[key.instance_id]
         return image in self._needs.sizes and image in self._store.nodes[node].resident
 
+    def brings(self, instance_id: str) -> bool:
+        """Whether the instance's image comes from a registry, and so by the store."""
+        return self._images[instance_id] in self._needs.sizes
+
     def ended(self, key: RolloutKey, failure: FailureKind | None) -> None:
         """A rollout or grade needs its place no more."""
         (_, node), image = self._running.pop(key), self._images[key.instance_id]

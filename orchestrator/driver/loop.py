@@ -194,18 +194,19 @@ class Driver:
             kind = FailureKind.SANDBOX_BROKEN
             event = settle(event, self._journal.count_failures(event.key.instance_id, kind))
         config, paths = self._requests.config, self._requests.paths
-        failure = event.failure.kind if event.failure else None
+        failure, now = event.failure.kind if event.failure else None, self._clock()
+        may_pause = not self._is_of_its_image_alone(event.key, failure)
         if isinstance(event, RolloutResult):
             save_rollout(paths, event)
             self._journal.append_rollout(event.record)
             if event.outcome is not None:
                 append_prediction(config, paths, event)
             wants_grade = event.record.has_patch
-            self._scheduler.rollout_done(event.key, failure, wants_grade, self._clock())
+            self._scheduler.rollout_done(event.key, failure, wants_grade, now, may_pause=may_pause)
         else:
             save_grade(config, paths, event)
             self._journal.append_grade(event.record)
-            self._scheduler.grade_done(event.key, failure, self._clock())
+            self._scheduler.grade_done(event.key, failure, now, may_pause=may_pause)
         if self._images is not None:
             self._images.ended(event.key, failure)
             if not self._scheduler.has_left(event.key.instance_id):
@@ -213,6 +214,13 @@ class Driver:
         if failure in (FailureKind.WORKER_LOST, FailureKind.INTERNAL_ERROR):
             self._clean_up_after(event.key)
         return event
+
+    def _is_of_its_image_alone(self, key: RolloutKey, failure: FailureKind | None) -> bool:
+        """A registry that gives nothing is waited for before anything starts: what fails after that
+        is for this one image."""
+        if self._images is None or failure is not FailureKind.IMAGE_UNAVAILABLE:
+            return False
+        return self._images.brings(key.instance_id)
 
     def _see_to_images(self) -> Iterator[Event]:
         """After a stop no more images come; after a second one none goes either."""

@@ -169,25 +169,36 @@ class Scheduler:
         ]
 
     def rollout_done(
-        self, key: RolloutKey, failure: FailureKind | None, wants_grade: bool, now: float
+        self,
+        key: RolloutKey,
+        failure: FailureKind | None,
+        wants_grade: bool,
+        now: float,
+        *,
+        may_pause: bool = True,
     ) -> None:
-        """Take in a rollout's end; a failure is queued again under the next attempt, if it may."""
+        """Take in a rollout's end; a failure is queued again under the next attempt, if it may.
+
+        `may_pause` False: its failure is the instance's alone, and says nothing of the host.
+        """
         self._running[Stage.ROLLOUT].discard(key)
         if failure is FailureKind.INTERNAL_ERROR:
             self._bugs_in_a_row += key.instance_id not in self._met_bugs
             self._met_bugs.add(key.instance_id)
         elif failure is None:
             self._bugs_in_a_row = 0
-        if failure not in NO_REASON_TO_PAUSE:
+        if may_pause and failure not in NO_REASON_TO_PAUSE:
             self._count_in_a_row(Stage.ROLLOUT, failure, now)
         if failure is not None:
             self._retry(Stage.ROLLOUT, key.next_attempt, failure, now)
         elif wants_grade:
             self.add(Stage.GRADE, [key])
 
-    def grade_done(self, key: RolloutKey, failure: FailureKind | None, now: float) -> None:
+    def grade_done(
+        self, key: RolloutKey, failure: FailureKind | None, now: float, *, may_pause: bool = True
+    ) -> None:
         self._running[Stage.GRADE].discard(key)
-        if failure not in NO_REASON_TO_PAUSE:
+        if may_pause and failure not in NO_REASON_TO_PAUSE:
             self._count_in_a_row(Stage.GRADE, failure, now)
         if failure is not None:
             self._retry(Stage.GRADE, key, failure, now)

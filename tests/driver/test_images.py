@@ -399,6 +399,19 @@ def test_an_image_that_can_not_be_had_is_tried_by_its_rollouts_and_recorded(
     assert here(it).present == set()
 
 
+def test_images_that_can_not_be_had_hold_up_no_other(imaged: Callable[..., Run]) -> None:
+    """So many failures in a row pause all rollouts, where an engine may be to blame."""
+    it = imaged(9, {**EVICTS, "rollout.retries": {"image_unavailable": 0}})
+    for number in range(6):
+        here(it).failures[it.image(number)] = [failure(PullProblem.REFUSED)] * 9
+        it.executor.script[it.ids[number]] = fails(FailureKind.IMAGE_UNAVAILABLE)
+
+    said = notices(it)
+
+    assert not [notice.text for notice in said if "in a row" in notice.text]
+    assert set(it.journal.state().failures) == set(it.ids[:6])
+
+
 @pytest.mark.parametrize("stage", ["rollout", "grade"])
 def test_an_image_that_somebody_removed_comes_again_and_no_retry_is_used(
     imaged: Callable[..., Run], stage: str
