@@ -18,7 +18,6 @@ from orchestrator.paths import clean_repository_file, write_atomic
 from orchestrator.types import Future, Instance
 
 TIMEOUT_S = 600
-CANNOT = 79
 MARK = "FUTURE\n"
 NAMES_OF_A_KIND, MAX_NAMES = 2, 12
 KNOWN = 8
