@@ -68,7 +68,7 @@ CLUSTER_KEYS = {
     "sandbox.memory_request_gb": "GB each",
     "sandbox.memory_gb": "at most",
     "grading.slots": "grades",
-    "images.keep": "images stay",
+    "images.budget_gb": "GB of images",
 }
 """In which clusters differ most, and how a table says that."""
 

@@ -39,8 +39,8 @@ def test_clusters_are_listed_with_what_they_differ_in_and_which_one_suits(
 
     rows = {row["name"]: row for row in json.loads(say("clusters --json").succeeded())}
 
-    assert (rows["mac-mini"]["images.keep"], rows["mac-mini"]["auto"]) == (False, True)
-    assert (rows["local"]["images.keep"], rows["local"]["auto"]) == ("auto", False)
+    assert (rows["mac-mini"]["images.budget_gb"], rows["mac-mini"]["auto"]) == (60, True)
+    assert (rows["local"]["images.budget_gb"], rows["local"]["auto"]) == (None, False)
     said = " ".join(say("clusters").succeeded().split())
     assert "--cluster auto takes mac-mini here, as this is macOS" in said
 

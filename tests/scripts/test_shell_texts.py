@@ -54,7 +54,7 @@ COREUTILS = (
     r"|grep|find|xargs|readlink|mktemp|base64)(?=\s)"
 )
 GNU_ALONE = {
-    r"\b(timeout|setsid|flock|nproc|tac|shuf|\w+sum|realpath|numfmt|free|ionice|taskset)\b ": (
+    r"\b(timeout|setsid|flock|nproc|tac|shuf|\w+\dsum|realpath|numfmt|free|ionice|taskset)\b ": (
         "timeout 5 make"
     ),
     "/proc/": "cat /proc/1/comm",
