@@ -19,7 +19,7 @@ from orchestrator.backends.images import PullStep
 from orchestrator.images.decisions import (
     AskQuota,
     Decision,
-    Measure,
+    MeasureRoom,
     Pull,
     StoreHold,
     StoreSettings,
@@ -244,7 +244,7 @@ class Fetch:
             match decision:
                 case Pull(_, image):
                     self._bring(image)
-                case Measure():
+                case MeasureRoom():
                     self._reports.put(_Measured(self._destination.room()))
                 case AskQuota(_, registry):
                     quota = self._destination.quota(registry)

@@ -57,7 +57,7 @@ class RunRequest:
 
 
 @dataclass(frozen=True)
-class Layer:
+class ConfigLayer:
     origin: str
     data: Mapping[str, Any]
 
@@ -137,9 +137,10 @@ def with_settings(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
     data = config.model_dump(mode="json")
     keys = Keys(_agent_section(data))
     layers = [
-        Layer(f"--set {key}", _unflatten(keys.split(key), value)) for key, value in settings.items()
+        ConfigLayer(f"--set {key}", _unflatten(keys.split(key), value))
+        for key, value in settings.items()
     ]
-    return _validate(*_merge([Layer("run.yaml", data), *layers]))
+    return _validate(*_merge([ConfigLayer("run.yaml", data), *layers]))
 
 
 def flatten(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,32 +173,32 @@ def parse_setting(text: str) -> tuple[str, Any]:
         raise ConfigError(f"--set {text}: the value is not YAML: {error}") from None
 
 
-def _layers(request: RunRequest) -> list[Layer]:
+def _layers(request: RunRequest) -> list[ConfigLayer]:
     layers = list(_cluster_layers(request))
     layers += _author_layers(request, _benchmark_layer(request))
     keys = Keys(_agent_section(_merge(layers)[0]))
     for key, value in request.settings.items():
-        layers.append(Layer(f"--set {key}", _unflatten(keys.split(key), value)))
+        layers.append(ConfigLayer(f"--set {key}", _unflatten(keys.split(key), value)))
     return layers
 
 
-def _cluster_layers(request: RunRequest) -> Iterator[Layer]:
+def _cluster_layers(request: RunRequest) -> Iterator[ConfigLayer]:
     """The profile that was named, or the one that suits this system, and why."""
     if request.cluster != AUTO:
         yield _profile("clusters", request.cluster, request.config_dirs)
         return
     choice = choose_cluster()
     yield _profile("clusters", choice.name, request.config_dirs)
-    yield Layer("chosen", {"cluster": {"because": choice.because}})
+    yield ConfigLayer("chosen", {"cluster": {"because": choice.because}})
 
 
-def _author_layers(request: RunRequest, benchmark: Layer) -> Iterator[Layer]:
+def _author_layers(request: RunRequest, benchmark: ConfigLayer) -> Iterator[ConfigLayer]:
     """The benchmark, its author (an agent and its model, or predictions) and the run's id."""
     yield benchmark
     chosen = cast(dict[str, Any], benchmark.data["benchmark"])
     if request.predictions is not None:
         author, model_name = "predictions", None
-        yield Layer("predictions", {"agent": None, "predictions": request.predictions})
+        yield ConfigLayer("predictions", {"agent": None, "predictions": request.predictions})
     else:
         author = request.agent or chosen.get("default_agent") or "mini"
         agent = _profile("agents", author, request.config_dirs)
@@ -206,15 +207,15 @@ def _author_layers(request: RunRequest, benchmark: Layer) -> Iterator[Layer]:
     if model_name is not None:
         yield _profile("models", model_name, request.config_dirs)
     else:
-        yield Layer("no model needed", {"model": None})
+        yield ConfigLayer("no model needed", {"model": None})
     run_id = request.run_id or _new_run_id(request.benchmark, model_name, author)
     if not re.fullmatch(RUN_ID, run_id):
         raise ConfigError(f"run id {run_id!r}: use letters, digits, '.', '_' and '-'")
-    yield Layer("command line", {"run_id": run_id, "runs_dir": request.runs_dir})
+    yield ConfigLayer("command line", {"run_id": run_id, "runs_dir": request.runs_dir})
 
 
 def _model_name(
-    request: RunRequest, benchmark: dict[str, Any], agent: Layer, agent_name: str
+    request: RunRequest, benchmark: dict[str, Any], agent: ConfigLayer, agent_name: str
 ) -> str | None:
     """The model's profile; None for agents that ask no model."""
     kind = cast(dict[str, Any], agent.data["agent"]).get("kind")
@@ -241,7 +242,7 @@ def _agent_section(data: Mapping[str, Any]) -> type[AgentSettings]:
     return found
 
 
-def _benchmark_layer(request: RunRequest) -> Layer:
+def _benchmark_layer(request: RunRequest) -> ConfigLayer:
     """A profile by name, or else a section made for a hub id, a file or a task repo."""
     name = request.benchmark
     profiles = list_profiles("benchmarks", request.config_dirs)
@@ -260,10 +261,10 @@ def _benchmark_layer(request: RunRequest) -> Layer:
     label = re.sub(
         r"[^A-Za-z0-9._-]+", "-", path.resolve().stem if is_local else name.split("/")[1]
     )
-    return Layer("benchmark argument", {"benchmark": {"name": label, "source": source}})
+    return ConfigLayer("benchmark argument", {"benchmark": {"name": label, "source": source}})
 
 
-def _profile(kind: str, name: str, extra: tuple[Path, ...]) -> Layer:
+def _profile(kind: str, name: str, extra: tuple[Path, ...]) -> ConfigLayer:
     profiles = list_profiles(kind, extra)
     section = SECTION_OF_KIND[kind]
     path = Path(name) if name.endswith((".yaml", ".yml")) else profiles.get(name)
@@ -276,10 +277,10 @@ def _profile(kind: str, name: str, extra: tuple[Path, ...]) -> Layer:
     if not isinstance(overrides, dict) or not all(isinstance(v, dict) for v in overrides.values()):
         raise ConfigError(f"{section} profile {path}: overrides is not a mapping of sections")
     own = {"name": path.stem, **data}
-    return Layer(str(path), {**overrides, section: {**overrides.get(section, {}), **own}})
+    return ConfigLayer(str(path), {**overrides, section: {**overrides.get(section, {}), **own}})
 
 
-def _merge(layers: list[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
+def _merge(layers: list[ConfigLayer]) -> tuple[dict[str, Any], dict[str, str]]:
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for layer in layers:

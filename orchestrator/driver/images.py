@@ -20,7 +20,7 @@ from orchestrator.images.decisions import (
     AskQuota,
     Decision,
     Evict,
-    Measure,
+    MeasureRoom,
     Pull,
     StoreHold,
     StoreSettings,
@@ -256,7 +256,7 @@ class ImageKeeper:
                 submit(PullRequest(image, self._instances[name], kind, self._cluster))
             case Evict(image=name):
                 submit(EvictionRequest(PulledImage(name, node), kind))
-            case Measure():
+            case MeasureRoom():
                 submit(RoomRequest(node, kind, self._cluster))
             case AskQuota(registry=registry):
                 submit(QuotaRequest(node, registry, kind))

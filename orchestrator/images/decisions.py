@@ -18,7 +18,7 @@ class Evict:
 
 
 @dataclass(frozen=True)
-class Measure:
+class MeasureRoom:
     """How much room is left on the node's disk?"""
 
     node: str
@@ -30,7 +30,7 @@ class AskQuota:
     registry: str
 
 
-Decision = Pull | Evict | Measure | AskQuota
+Decision = Pull | Evict | MeasureRoom | AskQuota
 
 
 @dataclass(frozen=True)

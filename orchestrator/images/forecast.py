@@ -14,7 +14,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from orchestrator.images.decisions import AskQuota, Decision, Evict, Measure, Pull, StoreSettings
+from orchestrator.images.decisions import (
+    AskQuota,
+    Decision,
+    Evict,
+    MeasureRoom,
+    Pull,
+    StoreSettings,
+)
 from orchestrator.images.holds import ASK_QUOTA_EVERY_S
 from orchestrator.images.layers import ImageSize, Layer, with_one_layer_each
 from orchestrator.images.node import EXPANSION, Node
@@ -285,7 +292,7 @@ class _Simulation:
 
     def _do(self, decision: Decision) -> None:
         match decision:
-            case Measure():
+            case MeasureRoom():
                 room = self.night.room
                 if room is not None:
                     room -= self.disk.used + self.disk.coming

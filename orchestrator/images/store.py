@@ -24,7 +24,7 @@ from orchestrator.images.decisions import (
     AskQuota,
     Decision,
     Evict,
-    Measure,
+    MeasureRoom,
     Pull,
     StoreHold,
 )
@@ -246,7 +246,7 @@ class Store(Stock):
         every_s = MEASURE_SOON_S if is_short else MEASURE_EVERY_S
         if uses_room and not node.measuring and now - node.measured_at >= every_s:
             node.measuring = True
-            yield Measure(node.name)
+            yield MeasureRoom(node.name)
         yield from self._evict(node, now)
         if node.low_since is not None or (node.measured_at == float("-inf") and node.room is None):
             return

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 from support.expansion import images_expand  # noqa: F401 - a fixture
 
-from orchestrator.images.decisions import AskQuota, Decision, Evict, Measure, Pull, StoreSettings
+from orchestrator.images.decisions import (
+    AskQuota,
+    Decision,
+    Evict,
+    MeasureRoom,
+    Pull,
+    StoreSettings,
+)
 from orchestrator.images.layers import ImageSize, Layer
 from orchestrator.images.node import Node
 from orchestrator.images.pulls import PullFailure, PullProblem, Quota
@@ -34,7 +41,7 @@ def make_store(count: int = 4, *, keep: bool | None = False, pulls: int = 2) -> 
 
 def begin(store: Store, room: int = 100 * GB, quota: Quota | None = None) -> list[Decision]:
     """What is decided once the room and the quota are known."""
-    assert store.decide(0.0) == [Measure(HERE)]
+    assert store.decide(0.0) == [MeasureRoom(HERE)]
     store.measured(HERE, room, 0.0)
     assert store.decide(0.0) == [AskQuota(HERE, "hub")]
     store.told_quota(HERE, "hub", quota, 0.0)
@@ -86,7 +93,7 @@ def test_an_image_goes_once_its_instances_are_over_and_nobody_uses_it() -> None:
     assert store.decide(1.0) == [Evict(HERE, "i0")]
     assert store.place("i0", {HERE: 1}) is None
     store.evicted(HERE, "i0", gone=True)
-    assert Measure(HERE) in store.decide(1.0)
+    assert MeasureRoom(HERE) in store.decide(1.0)
 
 
 def test_an_image_that_the_run_did_not_pull_never_goes() -> None:
@@ -249,7 +256,7 @@ def test_an_image_that_does_not_fit_is_tried_when_nothing_else_is_left_and_not_f
             store.pull_failed(HERE, image, PullFailure(PullProblem.NO_ROOM, "full"), now)
         now += 400.0
         assert now < 40_000, "it never ends"
-        if Measure(HERE) in store.decide(now):
+        if MeasureRoom(HERE) in store.decide(now):
             store.measured(HERE, 6 * GB, now)
         tried += len(pulls(store.decide(now)))
     assert tried == 3

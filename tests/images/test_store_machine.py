@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from orchestrator.images.decisions import AskQuota, Evict, Measure, Pull, StoreSettings
+from orchestrator.images.decisions import AskQuota, Evict, MeasureRoom, Pull, StoreSettings
 from orchestrator.images.layers import ImageSize, Layer
 from orchestrator.images.node import Node
 from orchestrator.images.pulls import PullFailure, PullProblem, Quota
@@ -61,7 +61,7 @@ class World:
     pulls: Counter[str] = field(default_factory=Counter)
     was_ready: set[str] = field(default_factory=set)
     foreign: dict[str, set[str]] = field(default_factory=dict)
-    todo: list[Pull | Evict | Measure | AskQuota] = field(default_factory=list)
+    todo: list[Pull | Evict | MeasureRoom | AskQuota] = field(default_factory=list)
 
     @property
     def left(self) -> int | None:
@@ -130,7 +130,7 @@ class World:
         decision = self.todo.pop(number % len(self.todo))
         store, disk = self.store, self.disks[decision.node]
         match decision:
-            case Measure(node):
+            case MeasureRoom(node):
                 store.measured(node, None if blind else disk.room, self.now)
             case AskQuota(node, registry):
                 left, quota = self.left, None

@@ -34,7 +34,7 @@ class Stalled(Exception):
     """Nothing has changed for too long."""
 
 
-class Progress:
+class Transferred:
     """What a pull has done, by the lines that the engine writes of it. Pure."""
 
     def __init__(self) -> None:
@@ -104,14 +104,14 @@ class EnginePull:
                 self._connection.shutdown(socket.SHUT_RDWR)
             self._thread.join()
 
-    def follow(self, timeout_s: float) -> Iterator[Progress]:
+    def follow(self, timeout_s: float) -> Iterator[Transferred]:
         """How it goes, several times a second.
 
         Raises:
             Stalled: nothing was new for so long.
             ENGINE_ERRORS: the engine refuses, is gone, or says why the pull failed.
         """
-        progress, changed_at, shown_at = Progress(), time.monotonic(), float("-inf")
+        progress, changed_at, shown_at = Transferred(), time.monotonic(), float("-inf")
         while True:
             line: Any = None
             with contextlib.suppress(queue.Empty):

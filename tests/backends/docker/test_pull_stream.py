@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from orchestrator.backends.docker import pull_stream
 from orchestrator.backends.docker.engine import ENGINE_ERRORS
-from orchestrator.backends.docker.pull_stream import EnginePull, Progress, Stalled
+from orchestrator.backends.docker.pull_stream import EnginePull, Stalled, Transferred
 
 Line = dict[str, Any]
 ODD = st.none() | st.integers() | st.text(max_size=3) | st.lists(st.integers(), max_size=1)
@@ -30,7 +30,7 @@ def line(status: str, layer: str = "a", **detail: Any) -> Line:
 
 
 def bytes_of(*lines: Line) -> list[int]:
-    progress, told = Progress(), []
+    progress, told = Transferred(), []
     for each in lines:
         progress.take(each)
         told.append(progress.bytes)
@@ -85,14 +85,14 @@ def test_containerd_counts_the_seconds_of_an_extraction_which_are_no_bytes() -> 
 
 
 def test_the_digest_is_that_of_the_manifest() -> None:
-    progress = Progress()
+    progress = Transferred()
     progress.take({"status": "Digest: sha256:abc"})
     progress.take({"status": "Status: Downloaded newer image for x:latest"})
     assert progress.digest == "sha256:abc"
 
 
 def test_only_what_changes_is_a_sign_of_life() -> None:
-    progress = Progress()
+    progress = Transferred()
     assert progress.take(line("Downloading", "a", current=1, total=9))
     assert progress.take(line("Downloading", "b", current=1, total=9))
     assert not progress.take(line("Downloading", "a", current=1, total=9))
