@@ -78,8 +78,10 @@ class DockerBackend:
             return tuple(check_session(client, instances, cluster, host))
 
     def missing_images(self, instances: Sequence[Instance], platform: str) -> tuple[str, ...]:
-        here = self.image_ids(instances, platform)
-        return tuple(name for name in names_of(instances) if name not in here)
+        names = names_of(instances)
+        with _client() as client:
+            here = find_images(client, names, platform)
+        return tuple(name for name in names if name not in here)
 
     def image_ids(self, instances: Sequence[Instance], platform: str) -> Mapping[str, str]:
         with _client() as client:
