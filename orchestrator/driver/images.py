@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 from orchestrator.backends import Host
 from orchestrator.config.cluster import Cluster
-from orchestrator.config.sections import AUTO
 from orchestrator.driver.executor import Event, Executor, ImageStatus, NodeSlots
 from orchestrator.driver.image_disk import GB, ImageDisk
 from orchestrator.driver.plan import Plan
@@ -100,7 +99,7 @@ class ImageKeeper:
         self._pulled = set(journal.pulled())
         """As the journal has it."""
         self._store = Store(
-            {}, needs.wanted(plan), needs.sizes, needs.registry_of, _settings_of(cluster)
+            {}, needs.wanted(plan), needs.sizes, needs.registry_of, StoreSettings.of(cluster.images)
         )
         self._slots: dict[str, NodeSlots] = {}
         self._running: dict[RolloutKey, tuple[Stage, str]] = {}
@@ -356,13 +355,3 @@ class ImageKeeper:
 
 def _gb(size: int) -> str:
     return f"{amount(size / GB)} GB"
-
-
-def _settings_of(cluster: Cluster) -> StoreSettings:
-    images = cluster.images
-    return StoreSettings(
-        reserve=round(images.reserve_gb * GB),
-        budget=None if images.budget_gb is None else round(images.budget_gb * GB),
-        keep=None if images.keep == AUTO else bool(images.keep),
-        pulls_at_once=images.pulls,
-    )

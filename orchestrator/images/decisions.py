@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
+
+from orchestrator.config.cluster import Images
+from orchestrator.config.sections import AUTO
 
 
 @dataclass(frozen=True)
@@ -54,3 +58,13 @@ class StoreSettings:
     """True: nothing goes; False: each image as soon as it may; None: when room is short."""
     pulls_at_once: int = 2
     """On one node."""
+
+    @classmethod
+    def of(cls, images: Images) -> Self:
+        """As a cluster's section says it, in GB."""
+        return cls(
+            reserve=round(images.reserve_gb * 1e9),
+            budget=None if images.budget_gb is None else round(images.budget_gb * 1e9),
+            keep=None if images.keep == AUTO else bool(images.keep),
+            pulls_at_once=images.pulls,
+        )

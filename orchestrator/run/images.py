@@ -144,19 +144,13 @@ def foresee_images(
         ),
     ]
     images, wanted = config.cluster.images, {item.image for item in work}
-    reserve = round(images.reserve_gb * GB)
-    settings = StoreSettings(
-        reserve,
-        None if images.budget_gb is None else round(images.budget_gb * GB),
-        None if images.keep == AUTO else images.keep,
-        images.pulls,
-    )
+    settings = StoreSettings.of(images)
     night = Night(
         work,
         facts.sizes,
         source_of(images),
         settings,
-        None if facts.free_gb is None else round(facts.free_gb * GB) - reserve,
+        None if facts.free_gb is None else round(facts.free_gb * GB) - settings.reserve,
         slots,
         config.cluster.grading.slots,
         resident=frozenset(wanted.difference(facts.missing)),
