@@ -19,7 +19,7 @@ from orchestrator.dataset import load_dataset
 from orchestrator.display.terminal import waiting
 from orchestrator.errors import ConfigError
 from orchestrator.images.layers import ImageSize
-from orchestrator.images.names import registry_of
+from orchestrator.images.names import source_of
 from orchestrator.images.sizes import find_sizes
 from orchestrator.plugins import BACKENDS
 from orchestrator.types import Instance
@@ -53,7 +53,7 @@ class Wanted:
 
     def registry_of(self, image: str) -> str:
         """Who is asked for an image, at first."""
-        return self.cluster.images.mirror or registry_of(image)
+        return source_of(self.cluster.images)(image)
 
     @cached_property
     def missing(self) -> frozenset[str]:

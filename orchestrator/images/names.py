@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from orchestrator.config.cluster import Images
@@ -65,6 +66,11 @@ def parse_name(image: str) -> ImageName:
     if registry == HUB and "/" not in repository:
         repository = f"library/{repository}"
     return ImageName(registry, repository, match["tag"] or LATEST, match["digest"] or "")
+
+
+def source_of(settings: Images) -> Callable[[str], str]:
+    """The registry that an image is first asked of, whose quota its pull takes from."""
+    return lambda image: settings.mirror or registry_of(image)
 
 
 def registry_of(image: str) -> str:

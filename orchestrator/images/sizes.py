@@ -73,6 +73,15 @@ def find_sizes(
     return {image: sizes.get(image) or estimate(of_image[image]) for image in images}
 
 
+def known_sizes(instances: Sequence[Instance], platform: str) -> dict[str, ImageSize]:
+    """The same as far as it is kept, else estimated: nobody is asked."""
+    return {
+        instance.image: kept[0] if kept else estimate(instance)
+        for instance in reversed(instances)
+        for kept in [find_kept(instance.image, platform)]
+    }
+
+
 class _Asking:
     """Threads that ask registries for many images, and what they share."""
 

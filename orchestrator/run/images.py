@@ -3,21 +3,20 @@ and how its night would go."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.backends import Host, find_backend
 from orchestrator.backends.images import is_built_here
 from orchestrator.config import RunConfig
-from orchestrator.config.cluster import Images
 from orchestrator.config.sections import AUTO
 from orchestrator.driver.capacity import grading_s
 from orchestrator.driver.plan import Plan
 from orchestrator.images.decisions import StoreSettings
 from orchestrator.images.forecast import Forecast, Night, Work, simulate
 from orchestrator.images.layers import ImageSize
-from orchestrator.images.names import HUB, registry_of
+from orchestrator.images.names import HUB, source_of
 from orchestrator.images.order import plan_order
 from orchestrator.images.pulls import Quota
 from orchestrator.images.sizes import find_sizes
@@ -93,11 +92,6 @@ def find_image_facts(config: RunConfig, instances: Sequence[Instance], host: Hos
         frozenset(registry for registry in quotas if not backend.registry_login(registry)),
         backend.free_for_images_gb(config.cluster),
     )
-
-
-def source_of(settings: Images) -> Callable[[str], str]:
-    """The registry that an image is first asked of, whose quota its pull takes from."""
-    return lambda image: settings.mirror or registry_of(image)
 
 
 def order_plan(

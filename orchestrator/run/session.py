@@ -42,7 +42,9 @@ from orchestrator.driver.plan import Plan, make_plan
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.driver.stop import StopSignal, stop_on_signals
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED, ConfigError
-from orchestrator.images.sizes import LIMIT_S, find_sizes
+from orchestrator.images.layers import ImageSize
+from orchestrator.images.names import source_of
+from orchestrator.images.sizes import known_sizes
 from orchestrator.journal import Journal, RunState
 from orchestrator.paths import RunPaths
 from orchestrator.plugins import BACKENDS
@@ -64,7 +66,7 @@ from orchestrator.run.folder import (
     write_reports,
 )
 from orchestrator.run.image_words import image_lines
-from orchestrator.run.images import find_image_facts, foresee_images, order_plan, source_of
+from orchestrator.run.images import find_image_facts, foresee_images, order_plan
 from orchestrator.run.lock import RunLock, make_lock
 from orchestrator.run.preflight import (
     Checked,
@@ -291,7 +293,7 @@ def _run_plan(
         with start_services(
             config, session.dataset, paths, slots, checked.key, agent, console
         ) as services:
-            images = make_image_keeper(session, services, missing)
+            images = make_image_keeper(session, services, missing, facts.sizes)
             driver = make_driver(session, services, slots, stop, images)
             view = View.of(session.journal.state(), time.monotonic())
             until_reported.enter_context(stop_on_signals(stop))
@@ -318,18 +320,19 @@ def moved_images(session: Session) -> Iterator[str]:
 
 
 def make_image_keeper(
-    session: Session, services: Services, missing: frozenset[str]
+    session: Session,
+    services: Services,
+    missing: frozenset[str],
+    told: Mapping[str, ImageSize],
 ) -> ImageKeeper | None:
-    """None where the sandboxes need no images; `missing` are not on this host."""
+    """None where the sandboxes need no images; `missing` are not on this host, and `told` are the
+    sizes that registries have been asked for."""
     cluster, host = session.config.cluster, session.checked.host
     instances, backend = session.dataset.instances, find_backend(host.kind)
     if isinstance(backend, NeedsNoImages):
         return None
     pulled = [instance for instance in instances if not is_built_here(instance)]
-    # where all are here, no registry is asked
-    limit_s = LIMIT_S if any(instance.image in missing for instance in pulled) else 0.0
-    login = backend.registry_login
-    sizes = find_sizes(pulled, cluster.images, host.platform, login, limit_s=limit_s)
+    sizes = {**known_sizes(pulled, host.platform), **told}
     return ImageKeeper(
         ImageNeeds(instances, sizes, source_of(cluster.images), missing),
         session.plan,
