@@ -161,6 +161,13 @@ def user_cache() -> Path:
     return cache.resolve()
 
 
+def user_configs() -> Path:
+    """Where the user's own profiles lie: `models/`, `clusters/` and so on. It need not exist."""
+    given = os.environ.get("SWE_ORCHESTRATOR_CONFIG")
+    configs = Path(given) if given else platformdirs.user_config_path("swe-orchestrator")
+    return configs.resolve()
+
+
 def gold_control_file(instance_id: str, platform: str, architecture: str) -> Path:
     """Of an instance whose images are of `platform`, on processors of `architecture`."""
     name = folder_name(f"{instance_id}@{platform}@{architecture}".replace("/", "-"))

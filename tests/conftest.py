@@ -35,6 +35,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "orchestrator"))
 
 INSTANCE = "orchard__ledger-12"
+os.environ["SWE_ORCHESTRATOR_CONFIG"] = "/nonexistent"  # profiles of who runs the tests
 
 
 @functools.cache

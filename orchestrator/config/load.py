@@ -23,12 +23,13 @@ from orchestrator.config.schema import RUN_ID, AgentSettings, RunConfig, find_ag
 from orchestrator.config.sections import AUTO
 from orchestrator.config.yaml_files import dump_yaml, parse_yaml, read_yaml
 from orchestrator.errors import ConfigError, one_line
+from orchestrator.paths import user_configs
 
 KINDS = ("models", "agents", "benchmarks", "clusters")
 DATASET_FILES = (".parquet", ".jsonl", ".json")
 """How the names of files end that benchmarks are read from."""
 SECTION_OF_KIND = {kind: kind.removesuffix("s") for kind in KINDS}
-RETIRED = (("benchmark", "image_gb"), ("model.endpoint", "retry_s"))
+RETIRED = (("benchmark", "image_gb"), ("model.endpoint", "retry_s"), ("model", "serving"))
 """Settings in the run.yaml of older runs that mean nothing any more: section and key."""
 RETIRED_OF_AGENTS = (
     *("max_format_errors", "observation_chars"),
@@ -63,14 +64,18 @@ class ConfigLayer:
 
 
 def config_dirs(extra: tuple[Path, ...] = ()) -> tuple[Path, ...]:
-    """Folders that hold profiles, the first one wins: asked for, ./configs, the shipped one."""
+    """Folders that hold profiles, the first one wins: asked for, ./configs, the user's own, the
+    shipped one, which may well be ./configs."""
     package = Path(__file__).resolve().parents[1]
     shipped = [package.parent / "configs", package / "configs"]
-    return tuple(dict.fromkeys([*extra, Path("configs").resolve(), *shipped]))
+    here = Path("configs").resolve()
+    own = [user_configs()] if here in shipped else [here, user_configs()]
+    return tuple(dict.fromkeys([*extra, *own, *shipped]))
 
 
 def list_profiles(kind: str, extra: tuple[Path, ...] = ()) -> dict[str, Path]:
-    """Name to file of every profile of a kind (`models`, `agents`, `benchmarks`, `clusters`)."""
+    """Name to file of every profile of a kind (`models`, `agents`, `benchmarks`, `clusters`), and
+    of every recipe (`recipes`)."""
     found: dict[str, Path] = {}
     for folder in config_dirs(extra):
         for path in sorted((folder / kind).glob("*.yaml")):

@@ -124,13 +124,12 @@ class Sampling(Section):
     seed: int | None = None
 
 
-class ServingAdvice(Section):
-    """How the server should be started: for people, and for the lock. Nothing acts on it."""
+class Speed(Section):
+    """What somebody has measured of one request alone, on the machine that the recipe is for."""
 
-    server: str = ""
-    image: str = ""
-    flags: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    tokens_per_s: float = Field(gt=0)
+    """Generated; of the slowest of the recipe's variants that was measured."""
+    source: str
 
 
 class Model(Section):
@@ -151,7 +150,10 @@ class Model(Section):
     """Rollouts at once that the server is worth; `workers: auto` stays at or under it."""
     seconds_per_rollout: float = Field(default=600, gt=0)
     """A guess for the plan; the run measures its own."""
-    serving: ServingAdvice = ServingAdvice()
+    recipe: str | None = None
+    """How its server is started: recipes/NAME.yaml (`config.recipe`), beside the profiles."""
+    speed: Speed | None = None
+    """Expected; one far below it tells of a server that is not well."""
     personas: dict[str, str] = Field(default_factory=dict)
     """Scripted endpoint only: instance id (or `default`) to persona."""
 

@@ -42,6 +42,7 @@ import math
 from collections import deque
 from dataclasses import dataclass, field, replace
 
+from orchestrator.endpoint.fields import MAX_TOKENS
 from orchestrator.endpoint.load_sample import LoadSample
 from orchestrator.endpoint.metrics import ServerMetrics
 
@@ -194,7 +195,7 @@ class _TokenBudget:
 
         One has ended when what grew and is no longer under way is as much as what is.
         """
-        size = window.prompt_tokens
+        size = min(window.prompt_tokens, MAX_TOKENS)  # a gauge next to 0 makes it infinite
         assert window.server is not None
         if window.server.kv_tokens not in (None, self.kv_tokens):
             self.kv_tokens = window.server.kv_tokens
