@@ -19,10 +19,10 @@ ORDER = (
     *("predictions", "gold_answers", "plugins"),
     "network",
     *("config", "dataset", "verdict"),
-    *("endpoint", "images", "backends", "agents", "scripted"),
-    *("gateway", "journal", "report", "bench"),
-    *("worker", "driver", "display"),
-    *("run", "ahead", "cli", "__main__"),
+    *("endpoint", "serving", "images", "backends", "agents", "scripted"),
+    *("gateway", "journal", "report", "bench", "diagnose"),
+    *("worker", "driver", "display", "doctor"),
+    *("run", "ahead", "setup", "cli", "__main__"),
 )
 """Rooms and leaves of the package: each imports only itself and what stands before it."""
 BUNDLED = ("demo", "smoke")
