@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from orchestrator.serving.setups import GEMMA_4, QWEN, Setup, Version, family_of, moves, tag_of
+from orchestrator.config.image_names import moves, tag_of
+from orchestrator.serving.setups import GEMMA_4, QWEN, Setup, Version, family_of
 
 __all__ = ["Fault", "Setup", "family_of", "faults_of"]
 
@@ -83,6 +84,10 @@ def _is_from(setup: Setup, first: Version, before: Version) -> bool:
     """Whether it is vLLM of a version from `first` on and `before` the other."""
     version = setup.parsed_version if setup.server in ("", "vLLM") else None
     return version is not None and first <= version < before
+
+
+def _image_moves(setup: Setup) -> bool:
+    return bool(setup.image) and moves(setup.image)
 
 
 def _has_foreign_parser(setup: Setup) -> bool:
@@ -185,7 +190,7 @@ KNOWN: tuple[_Known, ...] = (
             cure="name an exact tag, such as vllm/vllm-openai:v0.30.0",
             source="users' report, 2026-04; vllm#51744, 2026-08",
         ),
-        lambda s: _is_gemma(s) and moves(s.image),
+        lambda s: _is_gemma(s) and _image_moves(s),
     ),
     _Known(
         Fault(
@@ -195,7 +200,7 @@ KNOWN: tuple[_Known, ...] = (
             source="our own choice",
             is_fatal=False,
         ),
-        lambda s: not _is_gemma(s) and moves(s.image),
+        lambda s: not _is_gemma(s) and _image_moves(s),
     ),
     _Known(
         Fault(
@@ -316,7 +321,7 @@ KNOWN: tuple[_Known, ...] = (
     _Known(
         Fault(
             name="value that can't be read",
-            symptom="the server ends at its start, at a number that is none or a JSON without quotes",
+            symptom="the server ends at its start, at a number or a JSON that is none",
             cure="""write JSON in single quotes: --speculative-config '{"method": "ngram"}'""",
             source="seen with vLLM 0.32",
         ),
