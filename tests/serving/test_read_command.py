@@ -190,6 +190,7 @@ def test_what_starts_no_server_of_vllm_is_one_clear_line(text: str, says: str) -
 
 
 IMAGE = "vllm/vllm-openai:v0.30.0"
+MODULE = "vllm.entrypoints.openai.api_server"
 
 
 @pytest.mark.parametrize(
