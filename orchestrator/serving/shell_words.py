@@ -11,6 +11,8 @@ import re
 
 _CONTINUED = re.compile(r"[\\^`][ \t\r]*\n[ \t]*")
 _REDIRECTED = re.compile(r"(?:\d*|&)(?:<<<|<<|>>|>\||>|<)(&\d*-?)?[ \t]*")
+_PLACEHOLDER = re.compile(r"<[A-Za-z][\w./-]*>")
+"""<MODEL>, as instructions have it; no shell takes it for what it is."""
 _EXPANSION = re.compile(r"\$\([^()]*\)|\$\{[^{}]*\}|`[^`\n]*`")
 _COMMENT = re.compile(r"#[^\n]*")
 _LINE_ENDS = re.compile(r"\n(?:\s|#[^\n]*\n)*")
@@ -55,6 +57,8 @@ def _next_piece(text: str, at: int, starts_word: bool) -> tuple[str | None, int,
     """A piece of a word or None, where the next one begins, and what ends before it: a `word`, a
     `command`, or nothing."""
     char = text[at]
+    if starts_word and (found := _PLACEHOLDER.match(text, at)):
+        return found[0], found.end(), ""
     if starts_word and (found := _REDIRECTED.match(text, at)):
         return None, found.end() if found[1] else _after_word(text, found.end()), "word"
     if found := _CONTINUED.match(text, at):

@@ -50,6 +50,7 @@ def test_no_text_fails_but_for_a_quote_that_is_not_closed(text: str) -> None:
         ("a b > log 2>&1", [["a", "b"]]),
         ("a b >>'my log' --c", [["a", "b", "--c"]]),
         ("a &> log --c", [["a", "--c"]]),
+        ("a <MODEL> --b <path/to-it> <in", [["a", "<MODEL>", "--b", "<path/to-it>"]]),
         ("a -n 2 <in", [["a", "-n", "2"]]),
         ("a <<EOF\nb c\nEOF", [["a"], ["b", "c"], ["EOF"]]),
         ("a $(pwd)/m:/m ${X:-a b} `id -u`", [["a", "$(pwd)/m:/m", "${X:-a b}", "`id -u`"]]),
