@@ -30,6 +30,8 @@ from rich.table import Table
 from orchestrator.agents import load_agent_kind
 from orchestrator.config import RunRequest, load_config
 from orchestrator.dataset import Dataset, load_dataset
+from orchestrator.doctor.case import Case
+from orchestrator.doctor.examine import require_ready
 from orchestrator.driver.plan import make_plan
 from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.driver.stop import StopSignal
@@ -39,7 +41,6 @@ from orchestrator.paths import RunPaths
 from orchestrator.report.markdown import bar
 from orchestrator.run.folder import create_run
 from orchestrator.run.lock import make_lock
-from orchestrator.run.preflight import check_prerequisites
 from orchestrator.run.services import start_services
 from orchestrator.run.session import Session, make_driver
 from orchestrator.types import GradeResult, RolloutKey, RolloutResult
@@ -102,7 +103,7 @@ def measure(slots: int, options: argparse.Namespace, runs_dir: Path) -> Measured
     agent = load_agent_kind(config.agent, {})
     plan = make_plan(dataset.instances, RunState.of_new(config.run_id, dataset.instances))
     paths = RunPaths.of(config.runs_dir, config.run_id)
-    checked = check_prerequisites(config, dataset, plan, agent, paths.root)
+    checked = require_ready(Case(config, paths.root, dataset=dataset, agent=agent, plan=plan))
     lock = make_lock(config, dataset, checked, agent)
     create_run(paths, config, dataset, lock)
     began = time.monotonic()

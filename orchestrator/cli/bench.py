@@ -68,8 +68,8 @@ def bench(
     from orchestrator.bench.advice import Question, conclude
     from orchestrator.bench.target import require_target
     from orchestrator.bench.view import Sweep, opening, render_sweep
+    from orchestrator.endpoint.key import require_key
     from orchestrator.errors import EXIT_INTERRUPTED, PrerequisiteError
-    from orchestrator.run.preflight import api_key
 
     console = opt.make_console(as_json=as_json)
     config = load_model(model, settings, config_dirs)
@@ -77,7 +77,8 @@ def bench(
     wanted = parse_levels(levels) if levels else default_levels(config.model.max_concurrency)
     spread = steps_per_rollout / 2 if steps_spread is None else steps_spread
     question = Question(seconds, pause, instances, steps_per_rollout, spread)
-    target = require_target(config.model, api_key(config), round(steps_per_rollout))
+    key = require_key(config.model.endpoint)
+    target = require_target(config.model, key, round(steps_per_rollout))
     console.print(opening(config.model.name, target, wanted, seconds), highlight=False)
 
     done: list[Level] = []

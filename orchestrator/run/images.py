@@ -58,6 +58,11 @@ class ImageNight:
     """None where a login would change nothing."""
 
 
+def find_missing_images(instances: Sequence[Instance], host: Host) -> frozenset[str]:
+    """Names of those that are not on this host. Raises PrerequisiteError."""
+    return frozenset(find_backend(host.kind).missing_images(instances, host.platform))
+
+
 def guess_image_facts(instances: Sequence[Instance]) -> ImageFacts:
     """Where no engine can be asked: nothing is here, and all is as our table has it."""
     missing = tuple(dict.fromkeys(instance.image for instance in instances))

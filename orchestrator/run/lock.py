@@ -17,11 +17,12 @@ from orchestrator.config.changes import Change
 from orchestrator.config.schema import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.dataset.kept import kept_rows
+from orchestrator.doctor.examine import Checked
 from orchestrator.endpoint.fields import with_profile
+from orchestrator.endpoint.servers import Serving
 from orchestrator.errors import ConfigError, JournalError, one_line
 from orchestrator.images.platforms import same_platform
 from orchestrator.paths import RunPaths, write_atomic
-from orchestrator.run.preflight import Checked, Serving
 
 # with `docker`, as the harness uses Docker's SDK for every kind of sandbox
 PACKAGES = ("swe-orchestrator", "swebench", "mini-swe-agent", "ray", "docker")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,17 +12,18 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.agents import load_agent_kind
-from orchestrator.backends import Host, choose_host, find_backend
+from orchestrator.backends import Host
 from orchestrator.config import RunConfig, RunRequest, load_config
-from orchestrator.config.address import require_address
 from orchestrator.config.sections import AUTO
-from orchestrator.dataset import Dataset, load_dataset
+from orchestrator.dataset import Dataset
 from orchestrator.display.summary import emulation_notice, host_lines
-from orchestrator.driver.capacity import Capacity, grades, make_capacity
-from orchestrator.driver.plan import Plan, make_plan
-from orchestrator.errors import PrerequisiteError
-from orchestrator.journal import RunState
+from orchestrator.doctor.case import Case
+from orchestrator.doctor.check import Depth
+from orchestrator.doctor.examine import checks_of, examine
+from orchestrator.driver.capacity import Capacity, Memory, grades, make_capacity
+from orchestrator.driver.plan import Plan
+from orchestrator.driver.this_host import free_disk_gb, memory_here
+from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.plugins import BACKENDS
 from orchestrator.report.words import duration
 from orchestrator.run.image_words import image_lines, images_as_dict
@@ -34,15 +33,6 @@ from orchestrator.run.images import (
     foresee_images,
     guess_image_facts,
     order_plan,
-)
-from orchestrator.run.preflight import (
-    api_key,
-    free_disk_gb,
-    memory_here,
-    require_disk,
-    require_limits,
-    require_mounts,
-    require_personas,
 )
 
 ROWS_SHOWN = 12
@@ -103,34 +93,22 @@ class Preview:
 
 
 def make_preview(request: RunRequest) -> Preview:
-    """Decide everything that a launch decides. Raises ConfigError."""
+    """Decide everything that a launch decides. Raises ConfigError, PrerequisiteError."""
     config = load_config(request)
-    dataset = load_dataset(config.benchmark, config.selection)
-    require_personas(config)
-    problems: list[str] = []
-    with _noted_in(problems):
-        require_address(config, request)
-    with _noted_in(problems):
-        require_disk(config, Path(config.runs_dir))
-    with _noted_in(problems):
-        api_key(config)
-    wanted = config.cluster.sandbox.kind
-    kind = next(iter(BACKENDS)) if wanted == AUTO else wanted
+    case = Case(config, Path(config.runs_dir), request)
+    dataset, plan = case.dataset, case.plan
+    examined = list(examine(case, checks_of(Depth.PLAN)))
+    problems = [one.problem for one in examined if one.problem is not None]
+    for problem in problems:
+        if isinstance(problem, ConfigError):
+            raise problem
     here = memory_here()
-    host = Host(f"{kind} (not there)", here.total_gb, os.cpu_count() or 1)
-    warnings: tuple[str, ...] = ()
-    facts = guess_image_facts(dataset.instances)
-    agent = load_agent_kind(config.agent, {}) if config.agent is not None else None
-    with _noted_in(problems):
-        host = choose_host(config, dataset.instances, agent.check if agent else None)
-        backend, cluster = find_backend(host.kind), config.cluster
+    try:
+        host = case.host
         facts = find_image_facts(config, dataset.instances, host)
-        require_limits(cluster, host)
-        if agent is not None:
-            agent.check(host)
-        require_mounts(config, host)
-        warnings = backend.check(dataset.instances, cluster, host)
-    plan = make_plan(dataset.instances, RunState.of_new(config.run_id, dataset.instances))
+    except PrerequisiteError:  # which a check has told
+        host = _host_that_is_away(config, here)
+        facts = guess_image_facts(dataset.instances)
     capacity = make_capacity(config, plan, host, here)
     slots = capacity.slots.count
     plan = order_plan(config, dataset.instances, plan, facts, slots)
@@ -143,18 +121,16 @@ def make_preview(request: RunRequest) -> Preview:
         missing_images=facts.missing,
         images=foresee_images(config, dataset.instances, plan, facts, slots, host),
         free_gb=free_disk_gb(Path(config.runs_dir)),
-        warnings=warnings,
-        problems=tuple(problems),
+        warnings=tuple(warning for one in examined for warning in one.warnings),
+        problems=tuple(map(str, problems)),
     )
 
 
-@contextmanager
-def _noted_in(problems: list[str]) -> Iterator[None]:
-    """Note what is missing, and go on."""
-    try:
-        yield
-    except PrerequisiteError as error:
-        problems.append(str(error))
+def _host_that_is_away(config: RunConfig, here: Memory) -> Host:
+    """In place of one that does not answer: this host's own memory and cores."""
+    wanted = config.cluster.sandbox.kind
+    kind = next(iter(BACKENDS)) if wanted == AUTO else wanted
+    return Host(f"{kind} (not there)", here.total_gb, os.cpu_count() or 1)
 
 
 def render_preview(preview: Preview) -> RenderableType:

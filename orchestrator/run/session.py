@@ -16,17 +16,20 @@ from typing import Any
 from rich.console import Console
 
 from orchestrator.agents import AgentKind, load_agent_kind
-from orchestrator.backends import choose_host, find_backend
+from orchestrator.backends import find_backend
 from orchestrator.backends.imageless import NeedsNoImages
 from orchestrator.backends.images import is_built_here
 from orchestrator.config import RunConfig, RunRequest, load_config, load_run_config
-from orchestrator.config.address import require_address
 from orchestrator.config.changes import change
 from orchestrator.config.sections import AUTO
-from orchestrator.dataset import Dataset, load_dataset
+from orchestrator.dataset import Dataset
 from orchestrator.display.summary import announce
 from orchestrator.display.terminal import make_display, print_line, waiting
 from orchestrator.display.view import View
+from orchestrator.doctor.case import Case
+from orchestrator.doctor.examine import Checked, require_passed, require_ready
+from orchestrator.doctor.host_checks import TaskFolders
+from orchestrator.doctor.model_checks import ModelAddress
 from orchestrator.driver.admission import Admission
 from orchestrator.driver.capacity import make_capacity
 from orchestrator.driver.files import (
@@ -41,6 +44,7 @@ from orchestrator.driver.loop import Driver, RequestBuilder
 from orchestrator.driver.plan import Plan, make_plan
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.driver.stop import StopSignal, stop_on_signals
+from orchestrator.driver.this_host import free_for_images_gb, memory_here
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED, ConfigError
 from orchestrator.images.layers import ImageSize
 from orchestrator.images.names import source_of
@@ -66,16 +70,13 @@ from orchestrator.run.folder import (
     write_reports,
 )
 from orchestrator.run.image_words import image_lines
-from orchestrator.run.images import find_image_facts, foresee_images, order_plan
-from orchestrator.run.lock import RunLock, make_lock
-from orchestrator.run.preflight import (
-    Checked,
-    check_prerequisites,
+from orchestrator.run.images import (
+    find_image_facts,
     find_missing_images,
-    free_for_images_gb,
-    memory_here,
-    require_task_folders,
+    foresee_images,
+    order_plan,
 )
+from orchestrator.run.lock import RunLock, make_lock
 from orchestrator.run.services import Services, start_services
 from orchestrator.types import Prediction
 
@@ -152,17 +153,19 @@ def start(
     config = load_config(request)
     paths = RunPaths.of(config.runs_dir, config.run_id)
     _require_new(paths)
-    require_address(config, request)
+    case = Case(config, paths.root, request)
+    require_passed(case, [ModelAddress()])
     with waiting(console, f"reading {config.benchmark.name}"):
-        dataset = load_dataset(config.benchmark, config.selection)
+        dataset = case.dataset
     _require_known(predictions, dataset, config)
-    agent = load_agent_kind(config.agent, {}) if config.agent else None
+    agent = case.agent
     made = as_rollouts(config.run_id, predictions)
     state = RunState.of_new(config.run_id, dataset.instances, [result.record for result in made])
     plan = make_plan(dataset.instances, state)
     if agent is None:
         plan = plan.without_rollouts
-    checked = _clean_up_and_check(config, dataset, paths, plan, agent, console)
+    case.known["plan"] = plan
+    checked = _clean_up_and_check(case, paths, console)
     lock = make_lock(config, dataset, checked, agent)
     if config.agent:
         agent = load_agent_kind(config.agent, lock.versions)  # from now on it is these
@@ -204,41 +207,30 @@ def reopen(
         plan = make_plan(dataset.instances, journal.state())
         if only_grades or agent is None:
             plan = plan.without_rollouts
-        checked = _clean_up_and_check(config, dataset, paths, plan, agent, console, journal)
+        case = Case(config, paths.root, dataset=dataset, agent=agent, plan=plan)
+        checked = _clean_up_and_check(case, paths, console, journal)
         lock = record_changes(paths, kept, lock, changes)
         yield Session(config, dataset, paths, lock, agent, plan, checked, journal)
 
 
 def _clean_up_and_check(
-    config: RunConfig,
-    dataset: Dataset,
-    paths: RunPaths,
-    plan: Plan,
-    agent: AgentKind | None,
-    console: Console,
-    journal: Journal | None = None,
+    case: Case, paths: RunPaths, console: Console, journal: Journal | None = None
 ) -> Checked:
     """Clean up after dead sessions, which may have filled the disk; then check what is needed.
 
     `journal` is that of a run that goes on.
     """
-    left = {key.instance_id for key in (*plan.rollouts, *plan.grades)}
-    planned = [instance for instance in dataset.instances if instance.instance_id in left]
-    require_task_folders(planned)
-    host = choose_host(config, planned, agent.check if agent and plan.rollouts else None)
+    require_passed(case, [TaskFolders()])
+    config, host = case.config, case.host
     # where `auto` chooses the kind, earlier sessions may have had another
     others = BACKENDS if config.cluster.sandbox.kind == AUTO else ()
     clean_before_session(paths, host.kind, others, console)
     if journal is not None:
         with waiting(console, "removing images that earlier sessions left"):
             free_gb = free_for_images_gb(host, paths.root)
-            evict_left_images(config, dataset.instances, journal, plan, host, free_gb)
+            evict_left_images(config, case.dataset.instances, journal, case.plan, host, free_gb)
     with waiting(console, "checking what the run needs"):
-        checked = check_prerequisites(config, host, plan, agent, paths.root)
-        if plan.is_empty:
-            return checked
-        warnings = find_backend(host.kind).check(planned, config.cluster, host)
-        return replace(checked, cluster_warnings=(*checked.cluster_warnings, *warnings))
+        return require_ready(case)
 
 
 def run_session(session: Session, console: Console) -> Finished:

@@ -14,6 +14,7 @@ from orchestrator.backends import Host
 from orchestrator.config import RunConfig, load_run_config
 from orchestrator.config.schema import Benchmark
 from orchestrator.dataset import Dataset, load_dataset
+from orchestrator.doctor.examine import Checked
 from orchestrator.errors import ConfigError, JournalError
 from orchestrator.journal import Journal, read_journal
 from orchestrator.paths import RunPaths
@@ -25,7 +26,6 @@ from orchestrator.run.folder import (
     write_reports,
 )
 from orchestrator.run.lock import RunLock, make_lock
-from orchestrator.run.preflight import Checked
 from orchestrator.types import (
     GradeReason,
     GradeRecord,

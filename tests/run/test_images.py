@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from orchestrator.run.images import (
     ImageFacts,
     ImageNight,
     find_image_facts,
+    find_missing_images,
     foresee_images,
     guess_image_facts,
     order_plan,
@@ -233,3 +234,19 @@ def test_who_has_a_mirror_waits_for_no_window_of_docker_hubs(
 
     assert asked == ["mine:5000"]
     assert not foreseen(config, found, of).forecast.windows
+
+
+def test_each_image_that_is_not_here_is_missed_once(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = {"a": "one", "b": "two", "c": "two", "d": "here"}
+    of_run = [replace(instance, instance_id=i, image=image) for i, image in images.items()]
+
+    class Engine:
+        def missing_images(self, instances: Sequence[Instance], platform: str) -> tuple[str, ...]:
+            assert platform == CONTAINERS.platform
+            return tuple(dict.fromkeys(i.image for i in instances if i.image != "here"))
+
+    monkeypatch.setattr("orchestrator.run.images.find_backend", lambda kind: Engine())
+
+    assert find_missing_images(of_run, CONTAINERS) == {"one", "two"}

@@ -13,10 +13,11 @@ from orchestrator.agents import load_agent_kind
 from orchestrator.backends import Host
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
+from orchestrator.doctor.examine import Checked
+from orchestrator.endpoint.servers import Serving
 from orchestrator.errors import ConfigError, JournalError
 from orchestrator.paths import RunPaths
 from orchestrator.run.lock import RunLock, SandboxLock, make_lock
-from orchestrator.run.preflight import Checked, Serving
 
 OLDER = {
     "run_id": "old",

@@ -77,7 +77,11 @@ def test_a_full_disk_and_a_missing_key_are_problems(
     runs_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SOME_KEY", raising=False)
-    wanted = {"cluster__min_free_disk_gb": 1e9, "model__endpoint__api_key_env": "SOME_KEY"}
+    wanted = {
+        "cluster__min_free_disk_gb": 1e9,
+        "model__endpoint__base_url": "http://127.0.0.1:9/v1",
+        "model__endpoint__api_key_env": "SOME_KEY",
+    }
 
     disk, key = seen_of(runs_dir, **wanted).problems
 
@@ -160,7 +164,7 @@ def test_on_a_mac_mini_the_plan_says_which_profile_it_takes_and_what_binds(
         enlarge="`orb config set memory_mib 12288`",
     )
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
-    monkeypatch.setattr("orchestrator.run.preview.choose_host", lambda *_: orbstack)
+    monkeypatch.setattr("orchestrator.doctor.case.choose_host", lambda *_: orbstack)
     monkeypatch.setattr("orchestrator.run.preview.memory_here", lambda: Memory(17.2, 9.0))
     monkeypatch.setattr(
         DockerBackend, "missing_images", lambda _, of, platform: tuple(i.image for i in of)

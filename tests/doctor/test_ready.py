@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,27 +19,20 @@ from orchestrator.agents import AgentKind, load_agent_kind
 from orchestrator.agents.nop import NopKind
 from orchestrator.backends import Host, Place, choose_host
 from orchestrator.config import RunConfig
-from orchestrator.config.cluster import Cluster
 from orchestrator.dataset import Dataset
+from orchestrator.doctor import host_checks
+from orchestrator.doctor.case import Case
+from orchestrator.doctor.check import Check
+from orchestrator.doctor.engine_checks import Limits
+from orchestrator.doctor.examine import Checked, require_passed, require_ready
+from orchestrator.doctor.host_checks import Mounts, RunsDisk
 from orchestrator.driver.plan import Plan
+from orchestrator.driver.this_host import free_disk_gb
+from orchestrator.endpoint.key import require_key
 from orchestrator.errors import ConfigError, PrerequisiteError
-from orchestrator.run import preflight
-from orchestrator.run.preflight import (
-    Checked,
-    Serving,
-    api_key,
-    check_prerequisites,
-    find_missing_images,
-    free_disk_gb,
-    free_for_images_gb,
-    require_disk,
-    require_limits,
-    require_mounts,
-)
-from orchestrator.types import Instance
 
 MakeConfig = Callable[..., RunConfig]
-Check = Callable[..., Checked]
+CheckRun = Callable[..., Checked]
 NOWHERE, ALSO_NOWHERE = "http://127.0.0.1:9/v1", "http://127.0.0.1:10/v1"
 MODELS = json.dumps({"data": [{"id": "scripted", "max_model_len": 32768}]})
 ROLLOUTS = Plan((key_of("orchard__ledger-12"),), (), 0)
@@ -56,7 +49,7 @@ def server() -> Iterator[FakeModelServer]:
 
 
 @pytest.fixture
-def check_run(make_config: MakeConfig, demo: Dataset, tmp_path: Path) -> Check:
+def check_run(make_config: MakeConfig, demo: Dataset, tmp_path: Path) -> CheckRun:
     """Checks a run by `mini` in process sandboxes: `check_run({"rollout.max_steps": 3})`."""
 
     def run(
@@ -66,18 +59,28 @@ def check_run(make_config: MakeConfig, demo: Dataset, tmp_path: Path) -> Check:
         assert config.agent is not None
         agent: AgentKind | None = more.get("agent", load_agent_kind(config.agent, {}))
         host = choose_host(config, demo.instances)
-        return check_prerequisites(config, host, plan, agent, tmp_path / "runs" / "a-run")
+        run_dir = tmp_path / "runs" / "a-run"
+        return require_ready(Case(config, run_dir, dataset=demo, host=host, agent=agent, plan=plan))
 
     return run
 
 
-def test_an_engine_with_fewer_cores_than_a_sandbox_wants_is_told_of_before_the_night() -> None:
+def look(
+    check: Check, config: RunConfig, host: Host = CONTAINERS, run_dir: Path = Path("runs")
+) -> None:
+    """One check of a run on these sandboxes, whose plan has one rollout."""
+    require_passed(Case(config, run_dir, host=host, plan=ROLLOUTS), [check])
+
+
+def test_an_engine_with_fewer_cores_than_a_sandbox_wants_is_told_of_before_the_night(
+    make_config: MakeConfig,
+) -> None:
     host = replace(CONTAINERS, cpus=1, engine_name="Colima", enlarge="`colima start --cpu 4`")
-    cluster = Cluster(name="c")
+    config = make_config("nop")
 
     with pytest.raises(PrerequisiteError, match=r"cpus is 2, and Colima has 1 core.*Set it to 1"):
-        require_limits(cluster, host)
-    require_limits(cluster, replace(host, cpus=2))
+        look(Limits(), config, host)
+    look(Limits(), config, replace(host, cpus=2))
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ MISSING: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize("mended", range(len(MISSING)))
 def test_what_is_missing_is_reported_in_one_order(
-    mended: int, check_run: Check, monkeypatch: pytest.MonkeyPatch
+    mended: int, check_run: CheckRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
     settings = {"model.endpoint.base_url": NOWHERE}
@@ -111,7 +114,7 @@ def test_what_is_missing_is_reported_in_one_order(
         check_run(settings)
 
 
-def test_where_nothing_is_to_be_done_only_the_host_is_looked_at(check_run: Check) -> None:
+def test_where_nothing_is_to_be_done_only_the_host_is_looked_at(check_run: CheckRun) -> None:
     settings = NO_DISK | {"model.endpoint.base_url": NOWHERE, "model.personas.default": "sings"}
 
     checked = check_run(settings, NOTHING, agent=NeverAsked(None, {}))  # type: ignore[arg-type]
@@ -120,7 +123,7 @@ def test_where_nothing_is_to_be_done_only_the_host_is_looked_at(check_run: Check
     assert checked.host.kind == "process"
 
 
-def test_grades_alone_need_disk_and_a_host_but_no_model_and_no_agent(check_run: Check) -> None:
+def test_grades_alone_need_disk_and_a_host_but_no_model_and_no_agent(check_run: CheckRun) -> None:
     settings = {"model.endpoint.base_url": NOWHERE, "model.personas.default": "sings"}
 
     for agent in (None, NeverAsked(None, {})):  # type: ignore[arg-type]
@@ -130,20 +133,20 @@ def test_grades_alone_need_disk_and_a_host_but_no_model_and_no_agent(check_run: 
         check_run(NO_DISK, GRADES)
 
 
-def test_an_agent_that_asks_no_model_needs_no_server(check_run: Check) -> None:
+def test_an_agent_that_asks_no_model_needs_no_server(check_run: CheckRun) -> None:
     checked = check_run({}, name="nop")
 
     assert checked == Checked(checked.host)
 
 
-def test_the_scripted_model_is_neither_asked_nor_given_a_key(check_run: Check) -> None:
+def test_the_scripted_model_is_neither_asked_nor_given_a_key(check_run: CheckRun) -> None:
     checked = check_run({"model.endpoint.api_key_env": "NO_SUCH_KEY_HERE"})
 
     assert (checked.key, checked.serving) == ("", ())
 
 
 def test_a_server_is_asked_one_real_question_with_the_key(
-    check_run: Check, server: FakeModelServer, monkeypatch: pytest.MonkeyPatch
+    check_run: CheckRun, server: FakeModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KEY_OF_THIS_TEST", "secret")
     settings = {
@@ -165,7 +168,7 @@ def test_a_server_is_asked_one_real_question_with_the_key(
 
 @pytest.mark.parametrize("replica_first", [False, True])
 def test_a_server_that_is_missing_beside_another_is_a_warning(
-    check_run: Check, server: FakeModelServer, replica_first: bool
+    check_run: CheckRun, server: FakeModelServer, replica_first: bool
 ) -> None:
     first, second = server.base_url, NOWHERE
     if replica_first:
@@ -181,7 +184,7 @@ def test_a_server_that_is_missing_beside_another_is_a_warning(
     )
 
 
-def test_where_no_server_answers_the_first_is_reported(check_run: Check) -> None:
+def test_where_no_server_answers_the_first_is_reported(check_run: CheckRun) -> None:
     settings = {"model.endpoint.base_url": NOWHERE, "model.endpoint.replicas": [ALSO_NOWHERE]}
 
     with pytest.raises(PrerequisiteError, match=rf"{NOWHERE} does not answer"):
@@ -189,7 +192,7 @@ def test_where_no_server_answers_the_first_is_reported(check_run: Check) -> None
 
 
 def test_a_server_with_a_shorter_context_than_the_profile_is_a_warning(
-    check_run: Check, server: FakeModelServer
+    check_run: CheckRun, server: FakeModelServer
 ) -> None:
     settings = {"model.endpoint.base_url": server.base_url, "model.context_length": 65536}
 
@@ -199,7 +202,7 @@ def test_a_server_with_a_shorter_context_than_the_profile_is_a_warning(
 
 
 def test_a_model_that_thinks_although_it_was_told_not_to_is_a_warning(
-    check_run: Check, server: FakeModelServer
+    check_run: CheckRun, server: FakeModelServer
 ) -> None:
     server.otherwise = lambda: completion(message={"reasoning": "Let me see."})
     told_not_to = {"chat_template_kwargs": {"enable_thinking": False}}
@@ -217,14 +220,14 @@ def ray_address() -> Iterator[str]:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_a_ray_that_does_not_answer_is_told_before_the_night(check_run: Check) -> None:
+def test_a_ray_that_does_not_answer_is_told_before_the_night(check_run: CheckRun) -> None:
     with pytest.raises(PrerequisiteError, match=r"no Ray answers at 127\.0\.0\.1:9"):
         check_run({"cluster.ray_address": "127.0.0.1:9"}, GRADES)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_a_gateway_that_other_nodes_can_not_reach_is_a_warning(
-    check_run: Check, ray_address: str, host: str
+    check_run: CheckRun, ray_address: str, host: str
 ) -> None:
     on_a_cluster = {"cluster.ray_address": ray_address, "cluster.gateway.host": host}
 
@@ -233,7 +236,7 @@ def test_a_gateway_that_other_nodes_can_not_reach_is_a_warning(
     assert f"workers on other nodes can't reach the gateway at {host}" in warning
 
 
-def test_a_gateway_that_workers_can_reach_is_none(check_run: Check, ray_address: str) -> None:
+def test_a_gateway_that_workers_can_reach_is_none(check_run: CheckRun, ray_address: str) -> None:
     on_a_cluster = {"cluster.ray_address": ray_address, "cluster.gateway.host": "10.0.0.7"}
 
     assert check_run({"cluster.gateway.host": "127.0.0.1"}).warnings == ()
@@ -241,16 +244,9 @@ def test_a_gateway_that_workers_can_reach_is_none(check_run: Check, ray_address:
 
 
 def test_without_a_model_there_is_no_gateway_to_be_reached(
-    check_run: Check, ray_address: str
+    check_run: CheckRun, ray_address: str
 ) -> None:
     assert check_run({"cluster.ray_address": ray_address}, name="nop").warnings == ()
-
-
-def test_warnings_of_the_cluster_come_before_those_of_servers() -> None:
-    servers = (Serving("http://a/v1", warnings=("one",)), Serving("http://b/v1", warnings=("two",)))
-    checked = Checked(Host("process", 8.0, 2), serving=servers, cluster_warnings=("zero",))
-
-    assert checked.warnings == ("zero", "one", "two")
 
 
 def test_the_disk_is_that_of_the_nearest_folder_that_exists(
@@ -259,9 +255,9 @@ def test_the_disk_is_that_of_the_nearest_folder_that_exists(
     deep = tmp_path / "not" / "there" / "yet"
 
     assert free_disk_gb(deep) == pytest.approx(free_disk_gb(tmp_path), rel=0.05)
-    require_disk(make_config("nop", {"cluster.min_free_disk_gb": 0}), deep)
+    look(RunsDisk(), make_config("nop", {"cluster.min_free_disk_gb": 0}), run_dir=deep)
     with pytest.raises(PrerequisiteError, match=rf"{tmp_path} has .* GB free"):
-        require_disk(make_config("nop", NO_DISK), deep)
+        look(RunsDisk(), make_config("nop", NO_DISK), run_dir=deep)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -272,7 +268,7 @@ def test_a_line_break_of_a_file_is_no_part_of_the_key(
     monkeypatch.setenv("KEY_OF_THIS_TEST", given)
     config = make_config("mini", {"model.endpoint.api_key_env": "KEY_OF_THIS_TEST"})
 
-    assert api_key(config) == "sk-1"
+    assert require_key(config.model.endpoint) == "sk-1"
 
 
 @pytest.mark.parametrize("given", ["schlüssel", "ключ", "sk\n1", "sk-1\x7f", "sk\ud8001", "sk’1"])
@@ -283,7 +279,7 @@ def test_a_key_that_no_header_can_hold_is_told_before_the_night(
     config = make_config("mini", {"model.endpoint.api_key_env": "KEY_OF_THIS_TEST"})
 
     with pytest.raises(PrerequisiteError, match="KEY_OF_THIS_TEST holds what no header") as caught:
-        api_key(config)
+        require_key(config.model.endpoint)
     assert given not in str(caught.value)
 
 
@@ -297,14 +293,14 @@ def test_a_mount_of_what_is_not_here_is_refused_before_docker_makes_a_folder_of_
     """The guide's bundle, on a Mac: it has its certificates elsewhere."""
     of_mac = tmp_path / "cert.pem"
     of_mac.write_text("certificates")
-    monkeypatch.setattr(preflight, "CA_BUNDLES", ("/no/such.pem", str(of_mac)))
+    monkeypatch.setattr(host_checks, "CA_BUNDLES", ("/no/such.pem", str(of_mac)))
     config = mounting(make_config, "/etc/no-such/ca-certificates.crt:/etc/ssl/ca.crt:ro")
 
     for place in (Place.HERE, Place.VIRTUAL_MACHINE):
         with pytest.raises(ConfigError, match=r"no /etc/no-such/ca-certificates\.crt") as caught:
-            require_mounts(config, replace(CONTAINERS, place=place))
+            look(Mounts(), config, replace(CONTAINERS, place=place))
         assert str(of_mac) in str(caught.value)
-    require_mounts(config, replace(CONTAINERS, place=Place.ELSEWHERE))
+    look(Mounts(), config, replace(CONTAINERS, place=Place.ELSEWHERE))
 
 
 @pytest.mark.parametrize("name", ["ca.crt", "config.json", "bundle.pem"])
@@ -314,7 +310,7 @@ def test_an_empty_folder_that_docker_made_in_place_of_a_file_is_told(
     (tmp_path / name).mkdir()
 
     with pytest.raises(ConfigError, match="is an empty folder"):
-        require_mounts(mounting(make_config, f"{tmp_path / name}:/x"), CONTAINERS)
+        look(Mounts(), mounting(make_config, f"{tmp_path / name}:/x"))
 
 
 @pytest.mark.parametrize("name", ["tools", "cache.d", "v1.2", "my.project", "python3.11", "a.crt"])
@@ -327,39 +323,11 @@ def test_a_mount_of_what_is_here_is_taken(
     if name in ("python3.11", "a.crt"):
         (tmp_path / name / "x").write_text("")
 
-    require_mounts(mounting(make_config, f"{tmp_path / name}:/x:ro"), CONTAINERS)
+    look(Mounts(), mounting(make_config, f"{tmp_path / name}:/x:ro"))
 
 
 def test_a_dangling_link_is_not_here(make_config: MakeConfig, tmp_path: Path) -> None:
     (tmp_path / "ca.crt").symlink_to(tmp_path / "gone")
 
     with pytest.raises(ConfigError, match="there is no"):
-        require_mounts(mounting(make_config, f"{tmp_path / 'ca.crt'}:/x"), CONTAINERS)
-
-
-def test_each_image_that_is_not_here_is_missed_once(
-    instance: Instance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    images = {"a": "one", "b": "two", "c": "two", "d": "here"}
-    of_run = [replace(instance, instance_id=i, image=image) for i, image in images.items()]
-
-    class Engine:
-        def missing_images(self, instances: Sequence[Instance], platform: str) -> tuple[str, ...]:
-            assert platform == CONTAINERS.platform
-            return tuple(dict.fromkeys(i.image for i in instances if i.image != "here"))
-
-    monkeypatch.setattr(preflight, "find_backend", lambda kind: Engine())
-
-    assert find_missing_images(of_run, CONTAINERS) == {"one", "two"}
-
-
-def test_room_for_images_is_looked_for_on_their_own_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[Path] = []
-    monkeypatch.setattr(preflight, "free_disk_gb", lambda folder: asked.append(folder) or 1.0)
-
-    free_for_images_gb(replace(CONTAINERS, images_dir="/var/lib/docker"), tmp_path)
-    free_for_images_gb(CONTAINERS, tmp_path)
-
-    assert asked == [Path("/var/lib/docker"), tmp_path]
+        look(Mounts(), mounting(make_config, f"{tmp_path / 'ca.crt'}:/x"))

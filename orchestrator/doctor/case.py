@@ -1,0 +1,158 @@
+"""What is examined: a configuration, and what is found of its parts when somebody asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, TypeVar, overload
+
+from orchestrator.agents import AgentKind, load_agent_kind
+from orchestrator.backends import Host, choose_host
+from orchestrator.config import RunConfig, RunRequest
+from orchestrator.config.address import require_address
+from orchestrator.config.schema import Model
+from orchestrator.dataset import Dataset, load_dataset
+from orchestrator.driver.plan import Plan, make_plan
+from orchestrator.endpoint.key import require_key
+from orchestrator.endpoint.servers import Servers, ask_servers
+from orchestrator.errors import OrchestratorError
+from orchestrator.journal import RunState
+from orchestrator.types import Instance
+
+T = TypeVar("T")
+
+
+class fact(Generic[T]):
+    """An attribute of a case that is found out when it is asked for the first time.
+
+    Where that ends in an OrchestratorError, each further asking raises the same one.
+    """
+
+    def __init__(self, find: Callable[[Case], T]) -> None:
+        self._find = find
+        self._name = find.__name__
+        self.__doc__ = find.__doc__
+
+    @overload
+    def __get__(self, case: None, owner: type) -> fact[T]: ...
+
+    @overload
+    def __get__(self, case: Case, owner: type) -> T: ...
+
+    def __get__(self, case: Case | None, owner: type) -> fact[T] | T:
+        if case is None:
+            return self
+        if self._name not in case.known:
+            try:
+                case.known[self._name] = self._find(case)
+            except OrchestratorError as error:
+                case.known[self._name] = _Missing(error)
+        found = case.known[self._name]
+        if isinstance(found, _Missing):
+            raise found.error.with_traceback(None)
+        return found  # type: ignore[no-any-return]
+
+
+class _Missing:
+    """In place of a fact that can't be found."""
+
+    def __init__(self, error: OrchestratorError) -> None:
+        self.error = error
+
+
+class Case:
+    """A run that is to be, or to go on; each fact of it is found once."""
+
+    def __init__(
+        self, config: RunConfig, run_dir: Path, request: RunRequest | None = None, **known: Any
+    ) -> None:
+        """`run_dir` need not exist. `request` is what the configuration was made from; None where
+        that is a run's own. `known` are facts that the caller has found already, by name."""
+        self.config = config
+        self.run_dir = run_dir
+        self.request = request
+        self.known: dict[str, Any] = known
+
+    @property
+    def model(self) -> Model:
+        """Of a case that has one (`asks_model`)."""
+        assert self.config.model is not None, "this case asks no model"
+        return self.config.model
+
+    @fact
+    def dataset(self) -> Dataset:
+        """Raises ConfigError, PrerequisiteError."""
+        return load_dataset(self.config.benchmark, self.config.selection)
+
+    @fact
+    def agent(self) -> AgentKind | None:
+        """None where predictions are graded that somebody else has made."""
+        return load_agent_kind(self.config.agent, {}) if self.config.agent else None
+
+    @fact
+    def plan(self) -> Plan:
+        """What is left to do; of a run that is to be, all."""
+        instances = self.dataset.instances
+        plan = make_plan(instances, RunState.of_new(self.config.run_id, instances))
+        return plan if self.config.agent else plan.without_rollouts
+
+    @fact
+    def host(self) -> Host:
+        """Of the sandboxes. Raises ConfigError, PrerequisiteError."""
+        agent = self.agent if self.has_rollouts else None
+        return choose_host(self.config, self.planned, agent.check if agent else None)
+
+    @fact
+    def addresses(self) -> tuple[str, ...]:
+        """Of the model's servers. Raises PrerequisiteError: nobody has written them down yet."""
+        if self.request is not None:
+            require_address(self.config, self.request)
+        return self.model.endpoint.base_urls
+
+    @fact
+    def key(self) -> str:
+        """Of the model's server. Raises PrerequisiteError."""
+        return require_key(self.config.model.endpoint) if self.config.model else ""
+
+    @fact
+    def servers(self) -> Servers:
+        """Of the model; none where no server is asked. Raises PrerequisiteError."""
+        if not self.asks_server:
+            return Servers()
+        assert self.addresses, "it raises where there are none"
+        return ask_servers(self.model, self.key)
+
+    @property
+    def planned(self) -> tuple[Instance, ...]:
+        """The instances on which something is left to do; none where the dataset can't be read."""
+        try:
+            left = {key.instance_id for key in (*self.plan.rollouts, *self.plan.grades)}
+        except OrchestratorError:
+            return ()
+        return tuple(i for i in self.dataset.instances if i.instance_id in left)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether anything is left to do, as far as the dataset can be read."""
+        try:
+            return not self.plan.is_empty
+        except OrchestratorError:
+            return True
+
+    @property
+    def has_rollouts(self) -> bool:
+        """Whether an agent is to work."""
+        try:
+            return bool(self.plan.rollouts)
+        except OrchestratorError:
+            return self.config.agent is not None
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether rollouts ask a model, be it the scripted one."""
+        return self.has_rollouts and self.config.model is not None
+
+    @property
+    def asks_server(self) -> bool:
+        """Whether rollouts ask a real model server."""
+        return self.asks_model and not self.config.scripted

@@ -1,0 +1,123 @@
+"""Making checks, one after the other, and what a session needs to have been checked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from orchestrator.backends import Host
+from orchestrator.doctor.case import Case
+from orchestrator.doctor.check import Check, Depth, Finding, Level, failed
+from orchestrator.doctor.checks import CHECKS
+from orchestrator.endpoint.servers import Serving
+from orchestrator.errors import ConfigError, OrchestratorError, PrerequisiteError
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A check that was made, and what it found."""
+
+    check: Check
+    findings: tuple[Finding, ...]
+    seconds: float
+    error: OrchestratorError | None = None
+    """What it raised."""
+
+    @property
+    def level(self) -> Level:
+        """The worst of what it found."""
+        worst_first = (Level.FAIL, Level.WARN, Level.SKIPPED, Level.PASS)
+        found = {finding.level for finding in self.findings}
+        return next((level for level in worst_first if level in found), Level.PASS)
+
+    @property
+    def problem(self) -> OrchestratorError | None:
+        """Why nothing can start; None where it can, and where another check tells of it."""
+        if self.level is not Level.FAIL:
+            return None
+        first = next(finding for finding in self.findings if finding.level is Level.FAIL)
+        return self.error or PrerequisiteError(first.what, first.cure)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A line each."""
+        warned = (found for found in self.findings if found.level is Level.WARN)
+        return tuple(f"{found.what} {found.cure}".strip() for found in warned)
+
+
+def examine(
+    case: Case, checks: Iterable[Check], on_start: Callable[[Check], None] = lambda check: None
+) -> Iterator[Examined]:
+    """Make those of the checks that apply, in their order, and give what each has found.
+
+    What a check needs and another has found missing is told once: the further check is skipped.
+    """
+    told: dict[int, str] = {}
+    for check in checks:
+        started = time.monotonic()
+        findings: list[Finding] = []
+        error: OrchestratorError | None = None
+        try:
+            if not check.applies(case):
+                continue
+            on_start(check)
+            findings += check.look(case)
+        except (PrerequisiteError, ConfigError) as raised:
+            error = raised
+            findings.insert(0, _finding(error, check, told))
+        yield Examined(check, tuple(findings), time.monotonic() - started, error)
+
+
+def _finding(error: OrchestratorError, check: Check, told: dict[int, str]) -> Finding:
+    """Of what a check has raised. A case raises one and the same error for a fact each time."""
+    first = told.setdefault(id(error), check.name)
+    if first != check.name:
+        return Finding(Level.SKIPPED, f"can't be looked at: see {first}")
+    if isinstance(error, PrerequisiteError):
+        return failed(error.what, error.cure)
+    return failed(str(error))
+
+
+def checks_of(depth: Depth) -> tuple[Check, ...]:
+    """Those that are made at this depth, in their order."""
+    return tuple(check for check in CHECKS if check.depth <= depth)
+
+
+def require_passed(case: Case, checks: Iterable[Check]) -> tuple[str, ...]:
+    """Make checks until one fails; gives what they warn of, a line each.
+
+    Raises:
+        ConfigError: the request can't be met.
+        PrerequisiteError: something is missing.
+    """
+    warnings: list[str] = []
+    for examined in examine(case, checks):
+        if examined.problem is not None:
+            raise examined.problem
+        warnings += examined.warnings
+    return tuple(warnings)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the checks before a session found."""
+
+    host: Host
+    key: str = ""
+    """The endpoint's key."""
+    serving: tuple[Serving, ...] = ()
+    """Empty where no model server is asked."""
+    warnings: tuple[str, ...] = ()
+
+
+def require_ready(case: Case) -> Checked:
+    """Everything that a session needs, checked once, in one order for new runs and for old ones.
+
+    Raises: as `require_passed`.
+    """
+    warnings = require_passed(case, checks_of(Depth.LAUNCH))
+    if not case.has_rollouts:
+        return Checked(case.host, warnings=warnings)
+    key = case.key if case.asks_server else ""
+    return Checked(case.host, key, case.servers.found, warnings)

@@ -1,0 +1,75 @@
+"""What the doctor says: a line for each finding as it comes, and at the end what to mend first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from orchestrator.doctor.check import Finding, Level
+from orchestrator.doctor.examine import Examined
+from orchestrator.text import printable
+
+STYLES = {
+    Level.PASS: "green",
+    Level.WARN: "yellow",
+    Level.FAIL: "bold red",
+    Level.SKIPPED: "dim",
+}
+MARKS = {Level.PASS: "ok", Level.WARN: "warn", Level.FAIL: "FAIL", Level.SKIPPED: "-"}
+NAME_WIDTH = 18
+"""Of the column with a check's name."""
+
+
+def print_examined(console: Console, examined: Examined) -> None:
+    """A check's findings; its name stands at the first of them."""
+    name = examined.check.name
+    for finding in examined.findings:
+        for line in _lines(name, finding):
+            console.print(line, soft_wrap=True, highlight=False)
+        name = ""
+
+
+def _lines(name: str, finding: Finding) -> Iterator[Text]:
+    mark = Text(f"{MARKS[finding.level]:<5}", STYLES[finding.level])
+    yield mark + Text(f"{name:<{NAME_WIDTH}} {printable(finding.what)}", style="default")
+    if finding.cure:
+        yield Text(f"{'':<5}{'':<{NAME_WIDTH}} → {printable(finding.cure)}", style="cyan")
+
+
+def conclusion(all_examined: Sequence[Examined]) -> str:
+    """One line: how many of which level, and what is to be mended first."""
+    levels = [examined.level for examined in all_examined]
+    fails, warnings = levels.count(Level.FAIL), levels.count(Level.WARN)
+    if fails:
+        first = next(examined for examined in all_examined if examined.level is Level.FAIL)
+        also = f", {_count(warnings, 'warning')}" if warnings else ""
+        return f"{_count(fails, 'check')} failed{also}: mend {first.check.name} first"
+    if warnings:
+        return f"nothing failed, {_count(warnings, 'warning')}"
+    return f"all is well: {_count(levels.count(Level.PASS), 'check')} passed"
+
+
+def as_dict(all_examined: Sequence[Examined]) -> dict[str, Any]:
+    """For --json."""
+    return {
+        "conclusion": conclusion(all_examined),
+        "checks": [
+            {
+                "name": examined.check.name,
+                "level": examined.level,
+                "seconds": round(examined.seconds, 2),
+                "findings": [
+                    {"level": found.level, "what": found.what, "cure": found.cure}
+                    for found in examined.findings
+                ],
+            }
+            for examined in all_examined
+        ],
+    }
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,57 @@
+"""All servers of a model, each asked one real question before the night."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.config.schema import Model
+from orchestrator.endpoint.serving import require_an_answer, require_endpoint, serving_facts
+from orchestrator.errors import PrerequisiteError
+from orchestrator.network.connections import require_way
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What a model server says and shows of itself."""
+
+    base_url: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Version, its entry in /v1/models, cache settings, and what a canary's answer showed."""
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Those that serve the model, and why others do not."""
+
+    found: tuple[Serving, ...] = ()
+    absent: tuple[PrerequisiteError, ...] = ()
+    """Of replicas."""
+
+
+def ask_servers(model: Model, key: str) -> Servers:
+    """Ask every server of the model one real question.
+
+    Raises:
+        PrerequisiteError: none of them serves it, or the environment's proxy or certificates for
+            one can't be used.
+    """
+    for base_url in model.endpoint.base_urls:
+        require_way(base_url)
+    found: list[Serving] = []
+    absent: list[PrerequisiteError] = []
+    for base_url in model.endpoint.base_urls:
+        try:
+            found.append(_ask(model, base_url, key))
+        except PrerequisiteError as error:
+            absent.append(error)
+    if not found:
+        raise absent[0]
+    return Servers(tuple(found), tuple(absent))
+
+
+def _ask(model: Model, base_url: str, key: str) -> Serving:
+    entry = require_endpoint(model, base_url, key)
+    canary = require_an_answer(model, base_url, key)
+    return Serving(base_url, {**serving_facts(base_url, key), "model": entry, "canary": canary})
