@@ -80,7 +80,7 @@ def test_the_key_is_given_with_every_question() -> None:
 
 
 def test_a_server_is_asked_through_the_environments_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    with ModelServer(VLLM) as server, FakeProxy(int(server.base_url.split(":")[2][:-3])) as proxy:
+    with ModelServer(VLLM) as server, FakeProxy(server.port) as proxy:
         monkeypatch.setenv("http_proxy", f"http://{proxy.place}")
         monkeypatch.delenv("no_proxy", raising=False)
 

@@ -119,17 +119,22 @@ LM_STUDIO = Pages(
 
 @dataclass
 class ModelServer:
-    """Serves pages on this host while its `with` lasts. `asked` are the paths, in their order."""
+    """Serves pages on this host while its `with` lasts, and keeps what it was asked, in order."""
 
     pages: Pages
     prefix: str = ""
     key: str = ""
     """Without it in the request, everything is 401."""
     asked: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_port)
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}{self.prefix}/v1"
+        return f"http://127.0.0.1:{self.port}{self.prefix}/v1"
 
     def __enter__(self) -> Self:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -148,7 +153,7 @@ def _handler(server: ModelServer) -> type[BaseHTTPRequestHandler]:
         wbufsize = -1  # an answer is one packet: else each waits 40 ms for the other side
 
         def answer(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            server.bodies.append(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
             asked = re.sub(r"^http://[^/]*", "", self.path)  # a proxy hands on whole URLs
             server.asked.append(asked)
             pages = server.pages.below(server.prefix)
