@@ -1,4 +1,4 @@
-"""`config show`, `benchmarks`, `models` and `clusters`: what there is to choose from."""
+"""`config show`, `benchmarks` and `clusters`: what there is to choose from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ def register(app: typer.Typer) -> None:
     config.command("show")(show)
     app.add_typer(config, name="config")
     app.command("benchmarks")(benchmarks)
-    app.command("models")(models)
     app.command("clusters")(clusters)
 
 
@@ -57,11 +56,6 @@ def show(
 def benchmarks(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption = False) -> None:
     """The benchmarks that have a profile."""
     _list("benchmarks", ("source", "split"), config_dirs, as_json)
-
-
-def models(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption = False) -> None:
-    """The models that have a profile."""
-    _list("models", ("served_name", "endpoint"), config_dirs, as_json)
 
 
 CLUSTER_KEYS = {

@@ -1,4 +1,4 @@
-"""Which cluster profile a run has where nobody names one: the user's own, or what suits the system."""
+"""Which cluster profile a run has where nobody names one: one's own, or what suits the system."""
 
 from __future__ import annotations
 

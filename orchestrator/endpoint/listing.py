@@ -17,6 +17,10 @@ SHORT_TIMEOUT_S = 10.0
 BASE_URL_SETTING = "--set model.endpoint.base_url=http://HOST:PORT/v1"
 
 
+class WantsKey(PrerequisiteError):
+    """The server answers nobody without a key."""
+
+
 def list_entries(
     base_url: str,
     api_key: str = "",
@@ -29,6 +33,7 @@ def list_entries(
     For the cure: `key_variable` is where the key is from, and `setting` how a server is named.
 
     Raises:
+        WantsKey: it answers nobody without a key, or without another.
         PrerequisiteError: nothing answers there, or nothing that lists models.
     """
     way = way_to(base_url)
@@ -44,7 +49,8 @@ def list_entries(
         ) from None
     if reply.status_code != 200:
         words = answer_words(reply.status_code, location=reply.headers.get("Location"))
-        raise PrerequisiteError(f"{base_url} answers {words}{way}.", _cure(reply, key_variable))
+        kind = WantsKey if reply.status_code in (401, 403) else PrerequisiteError
+        raise kind(f"{base_url} answers {words}{way}.", _cure(reply, key_variable))
     entries = read_entries(read_json(reply.content)[0])
     if entries is None:
         raise PrerequisiteError(
