@@ -71,6 +71,7 @@ def clusters(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption = 
     """The clusters that have a profile: where sandboxes run. Says which one `auto` takes here."""
     from orchestrator.config import list_profiles
     from orchestrator.config.cluster_choice import choose_cluster
+    from orchestrator.display.terminal import print_line
 
     choice = choose_cluster(list_profiles("clusters", tuple(config_dirs or ())))
     rows = list_rows("clusters", tuple(CLUSTER_KEYS), config_dirs)
@@ -78,7 +79,7 @@ def clusters(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption = 
         opt.print_json([row | {"auto": row["name"] == choice.name} for row in rows])
         return
     print_rows(rows, CLUSTER_KEYS)
-    opt.make_console().print(f"--cluster auto takes {choice.name} here, as {choice.because}")
+    print_line(opt.make_console(), f"--cluster auto takes {choice.name} here, as {choice.because}")
 
 
 def _list(kind: str, keys: tuple[str, ...], dirs: list[Path] | None, as_json: bool) -> None:

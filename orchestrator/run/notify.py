@@ -132,7 +132,7 @@ def _run(command: tuple[str, ...], line: str) -> str:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,  # a pipe would be waited for while any child holds it
             stderr=subprocess.DEVNULL,
-            timeout=LIMIT_S - 1,
+            timeout=0.9 * LIMIT_S,
         )
     except subprocess.TimeoutExpired:
         return f"{command[0]} did not end within {LIMIT_S:g} s, and was ended"
