@@ -15,6 +15,12 @@ from typing import Self
 
 CTRL_C, CTRL_D = "\x03", "\x04"
 LIMIT_S = 60.0
+TAKE_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+"""Ctrl-C goes to those whose terminal it is."""
 
 
 class AtTerminal:
@@ -27,14 +33,13 @@ class AtTerminal:
         """Everything that was on the screen, what was typed too."""
         self._answered = 0
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator", *words],
+            [sys.executable, "-c", TAKE_TERMINAL, "-m", "orchestrator", *words],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
             cwd=cwd,
             env={**env, "TERM": "dumb", "COLUMNS": "200"},
             start_new_session=True,
-            preexec_fn=_take_terminal,
         )
         os.close(theirs)
 
@@ -81,11 +86,3 @@ class AtTerminal:
             self._process.kill()
         self._process.wait()
         os.close(self._terminal)
-
-
-def _take_terminal() -> None:
-    """Ctrl-C goes to the processes whose terminal it is."""
-    import fcntl
-    import termios
-
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
