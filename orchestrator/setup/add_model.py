@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.config.recipe import load_recipe
-from orchestrator.setup.profiles import ModelAnswers, find_known, model_text
+from orchestrator.setup.profiles import ModelAnswers, find_known, model_name, model_text
 from orchestrator.setup.server import ask_server
 from orchestrator.setup.write import (
     Profile,
     checked_config,
-    profile_name,
     profile_path,
     require_new,
     write_profile,
@@ -43,7 +42,7 @@ def add_model(
             profile is there already (`force` writes it anew).
         PrerequisiteError: the server does not answer, or the folder can't be written.
     """
-    name = profile_name(name)
+    name = model_name(name, config_dirs)
     if not force:
         require_new(profile_path("models", name, config_dirs))
     if recipe is not None:

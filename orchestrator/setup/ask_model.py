@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from orchestrator.display.terminal import waiting
 from orchestrator.endpoint.listing import WantsKey
 from orchestrator.endpoint.server_kind import ServedModel
 from orchestrator.errors import ConfigError
-from orchestrator.setup.discover import find_servers, tailnet_hosts
+from orchestrator.setup.discover import FoundServer, find_servers, tailnet_hosts
 from orchestrator.setup.given import Given
-from orchestrator.setup.profiles import ModelAnswers, find_known
+from orchestrator.setup.profiles import ModelAnswers, find_known, model_name
 from orchestrator.setup.questions import Asker, Question, yes_or_no
 from orchestrator.setup.server import Server, ask_server, read_variable
-from orchestrator.setup.write import profile_name, profile_path, require_new
+from orchestrator.setup.write import profile_path, require_new
 from orchestrator.text import printable
 
 
@@ -32,13 +33,15 @@ def ask_model(
 
 
 def _ask_server(given: Given, asker: Asker) -> Server:
-    found: tuple[str, ...] = ()
+    found: tuple[FoundServer, ...] = ()
     if given.base_url is None:
         with waiting(asker.console, "looking for model servers here and on the tailnet"):
             found = find_servers(("localhost", *tailnet_hosts()))
 
+    urls = tuple(server.url for server in found)
+
     def read(text: str) -> Server:
-        url, variable = _chosen(text, found), given.api_key_env
+        url, variable = _chosen(text, urls), given.api_key_env
         while True:
             try:
                 with waiting(asker.console, "asking the server"):
@@ -53,8 +56,8 @@ def _ask_server(given: Given, asker: Asker) -> Server:
         "--base-url",
         "1. Where is the model server? (a URL, a host or a number)",
         read,
-        default=found[0] if found else "",
-        choices=_numbered(found),
+        default=urls[0] if urls else "",
+        choices=_numbered(tuple(f"{server.url}: {server.words}" for server in found)),
     )
     return asker.ask(question, given.base_url)
 
@@ -88,7 +91,8 @@ def _ask_served(given: Given, asker: Asker, server: Server) -> ServedModel:
 
 
 def _ask_name(given: Given, asker: Asker, default: str, config_dirs: tuple[Path, ...]) -> str:
-    question = Question("--model", "2. A name for its profile", profile_name, default)
+    read = partial(model_name, config_dirs=config_dirs)
+    question = Question("--model", "2. A name for its profile", read, default)
     while True:
         name = asker.ask(question, given.model)
         path = profile_path("models", name, config_dirs)

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import httpx
 
@@ -16,7 +17,7 @@ from orchestrator.backends import Host, find_backend
 from orchestrator.config.cluster import Cluster
 from orchestrator.endpoint.answers import read_json
 from orchestrator.endpoint.listing import read_entries
-from orchestrator.errors import PrerequisiteError
+from orchestrator.errors import PrerequisiteError, one_line
 from orchestrator.network.connections import open_client
 
 PORTS = (8000, 30000, 11434, 1234, 8080)
@@ -28,27 +29,39 @@ LOOK_S = 1.5
 MAX_PEERS = 12
 
 
-def find_servers(hosts: Sequence[str]) -> tuple[str, ...]:
-    """Base URLs at these hosts where something lists models, or wants a key first."""
+@dataclass(frozen=True)
+class FoundServer:
+    url: str
+    """Its base URL."""
+    words: str
+    """What it serves, for people."""
+
+
+def find_servers(hosts: Sequence[str]) -> tuple[FoundServer, ...]:
+    """Those at these hosts that list models, or want a key first."""
     urls = [f"http://{host}:{port}/v1" for host in hosts for port in PORTS]
-    found: set[str] = set()
+    found: dict[str, FoundServer] = {}
 
     def look(url: str) -> None:
-        if _lists_models(url):
-            found.add(url)
+        words = _what_it_serves(url)
+        if words is not None:
+            found[url] = FoundServer(url, words)
 
     _at_once(look, urls, 2 * LOOK_S)
-    return tuple(url for url in urls if url in found)
+    return tuple(found[url] for url in urls if url in found)
 
 
-def _lists_models(url: str) -> bool:
+def _what_it_serves(url: str) -> str | None:
+    """None where it is no model server."""
     try:
         with open_client(url, timeout=LOOK_S) as client:
             reply = client.get(f"{url}/models")
     except (httpx.HTTPError, httpx.InvalidURL, PrerequisiteError, UnicodeError):
-        return False
-    wants_key = reply.status_code in (401, 403)
-    return wants_key or (reply.is_success and read_entries(read_json(reply.content)[0]) is not None)
+        return None
+    if reply.status_code in (401, 403):
+        return "wants a key"
+    entries = read_entries(read_json(reply.content)[0]) if reply.is_success else None
+    return None if entries is None else one_line(", ".join(entries) or "no model", 100)
 
 
 def _at_once(work: Callable[[str], None], items: Sequence[str], limit_s: float) -> None:

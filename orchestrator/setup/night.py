@@ -23,10 +23,9 @@ def night_lines(config: RunConfig, host: Host, hours: float) -> Iterator[str]:
     graded_s = LITE * grading_s(config, host) / config.cluster.grading.slots
     wall_s = max(rolling_s, graded_s)
     nights = math.ceil(wall_s / 3600 / hours)
-    fits = "one holds it" if nights == 1 else f"{nights} of them: Ctrl-C twice in the morning, "
-    fits += "" if nights == 1 else "`resume` in the evening"
-    yield (
-        f"lite has {LITE} instances, about {duration(wall_s)} at {slots.count} at once; nights of "
-        f"{hours:g} hours: {fits}"
-    )
+    fits = f"a night of {hours:g} hours holds it"
+    if nights > 1:
+        fits = f"{nights} nights of {hours:g} hours (Ctrl-C twice in the morning, then `resume`)"
+    took = f"about {duration(wall_s)} at {slots.count} at once"
+    yield f"lite has {LITE} instances, {took}: {fits}"
     yield f"{slots.count} at once: {slots.bound}"

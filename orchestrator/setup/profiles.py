@@ -14,6 +14,7 @@ from orchestrator.config.schema import SCRIPTED
 from orchestrator.config.yaml_files import dump_yaml, read_yaml
 from orchestrator.endpoint.server_kind import VLLM, ServedModel, ServerKind
 from orchestrator.errors import ConfigError, one_line
+from orchestrator.setup.write import profile_name
 from orchestrator.text import printable
 
 OF_THE_FAMILY = {
@@ -79,6 +80,16 @@ def find_known(served: ServedModel, config_dirs: tuple[Path, ...] = ()) -> Known
     return found[max(found)] if found else None
 
 
+def model_name(text: str, config_dirs: tuple[Path, ...] = ()) -> str:
+    """A name for a model's profile. Raises ConfigError; a scripted model's is taken: the demo
+    needs it."""
+    name = profile_name(text)
+    path = list_profiles("models", config_dirs).get(name)
+    if path is not None and _is_scripted(read_yaml(path, str(path)) or {}):
+        raise ConfigError(f"{name!r} is the name of a scripted model, which ships: another name")
+    return name
+
+
 def _words(name: str) -> tuple[str, ...]:
     return tuple(_WORD.findall(name.lower()))
 
@@ -88,8 +99,8 @@ def _is_within(part: tuple[str, ...], whole: tuple[str, ...]) -> bool:
     return bool(part) and any(whole[at : at + len(part)] == part for at in starts)
 
 
-def _is_scripted(data: Mapping[str, Any]) -> bool:
-    endpoint = data.get("endpoint")
+def _is_scripted(data: Any) -> bool:
+    endpoint = data.get("endpoint") if isinstance(data, dict) else None
     return isinstance(endpoint, dict) and endpoint.get("base_url") == SCRIPTED
 
 

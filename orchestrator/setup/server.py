@@ -110,4 +110,4 @@ def _find_at(host: str) -> str:
             f"nothing at {host} lists models at one of the ports {ports}.",
             "Write http://HOST:PORT/v1; is it up, and does it listen to other hosts?",
         )
-    return found[0]
+    return found[0].url

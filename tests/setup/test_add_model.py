@@ -164,6 +164,13 @@ def test_a_name_that_no_file_can_have_is_refused(name: str, folder: Path) -> Non
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("name", ["demo", "scripted"])
+def test_the_demos_models_keep_their_names(name: str, folder: Path) -> None:
+    with pytest.raises(ConfigError, match="is the name of a scripted model"):
+        add_model(name, "http://127.0.0.1:9/v1", force=True)
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize(
     ("more", "error", "says"),
     [

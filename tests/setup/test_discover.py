@@ -11,21 +11,27 @@ from support.model_servers import LM_STUDIO, OLLAMA, VLLM, ModelServer, Pages
 
 from orchestrator.errors import PrerequisiteError
 from orchestrator.setup import discover
-from orchestrator.setup.discover import find_servers, tailnet_hosts
+from orchestrator.setup.discover import FoundServer, find_servers, tailnet_hosts
 from orchestrator.setup.server import ask_server
 
 
-@pytest.mark.parametrize("pages", [VLLM, OLLAMA, LM_STUDIO, Pages({"/v1/models": {"data": None}})])
-def test_a_model_server_is_found(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
-    with ModelServer(pages) as server:
+@pytest.mark.parametrize(
+    ("pages", "key", "words"),
+    [
+        (VLLM, "", "gemma-4-26b"),
+        (OLLAMA, "", "gemma4:26b, qwen3.5:35b"),
+        (LM_STUDIO, "", "qwen/qwen3.5-35b, text-embedding-x"),
+        (Pages({"/v1/models": {"data": None}}), "", "no model"),
+        (VLLM, "secret", "wants a key"),
+    ],
+)
+def test_a_model_server_is_found_with_what_it_serves(
+    pages: Pages, key: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ModelServer(pages, key=key) as server:
         monkeypatch.setattr(discover, "PORTS", (9, server.port))
-        assert find_servers(["localhost"]) == (f"http://localhost:{server.port}/v1",)
-
-
-def test_one_that_wants_a_key_is_found_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    with ModelServer(VLLM, key="secret") as server:
-        monkeypatch.setattr(discover, "PORTS", (server.port,))
-        assert find_servers(["localhost"]) == (f"http://localhost:{server.port}/v1",)
+        url = f"http://localhost:{server.port}/v1"
+        assert find_servers(["localhost"]) == (FoundServer(url, words),)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_by_answers_too_and_what_is_found_is_offered(
     with ModelServer(OLLAMA) as server:
         monkeypatch.setattr(discover, "PORTS", (server.port,))
         init(Given(), person.asker())
-        assert f"  1  http://localhost:{server.port}/v1" in person.saw
+        assert f"  1  http://localhost:{server.port}/v1: gemma4:26b, qwen3.5:35b\n" in person.saw
 
     model = load_config(RunRequest("demo", model="qwen3.5-35b")).model
     assert model is not None

@@ -28,12 +28,7 @@ def config(monkeypatch: pytest.MonkeyPatch) -> RunConfig:
 
 @pytest.mark.parametrize(
     ("hours", "says"),
-    [
-        (9, "nights of 9 hours: one holds it"),
-        (8, "2 of them"),
-        (4.2, "2 of them"),
-        (2, "5 of them"),
-    ],
+    [(9, "a night of 9 hours"), (8, "2 nights of 8"), (4.2, "2 nights of"), (2, "5 nights of")],
 )
 def test_a_guess_says_how_many_nights_it_takes(hours: float, says: str, config: RunConfig) -> None:
     first, second = night_lines(config, HOST, hours)
