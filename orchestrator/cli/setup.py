@@ -51,7 +51,7 @@ def init(
         typer.Option("--keep-images/--drop-images", help="Whether they stay for the next night."),
     ] = None,
     night_hours: Annotated[
-        float | None, typer.Option("--night-hours", min=0.1, help="How long a night is.")
+        str | None, typer.Option("--night-hours", help="How long a night is; 9 unless told.")
     ] = None,
     notify: Annotated[
         str | None,

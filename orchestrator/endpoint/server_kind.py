@@ -25,7 +25,7 @@ import httpx
 from orchestrator.config.address import server_root
 from orchestrator.endpoint.answers import read_json
 from orchestrator.endpoint.client import authorization
-from orchestrator.endpoint.listing import BASE_URL_SETTING, list_entries, read_entries
+from orchestrator.endpoint.listing import SetBy, list_entries, read_entries
 from orchestrator.errors import PrerequisiteError, one_line
 from orchestrator.network.connections import open_client
 from orchestrator.text import writable
@@ -69,18 +69,14 @@ def identify(base_url: str, api_key: str = "") -> ServerKind:
 
 
 def list_models(
-    base_url: str,
-    api_key: str = "",
-    *,
-    key_variable: str | None = None,
-    setting: str = BASE_URL_SETTING,
+    base_url: str, api_key: str = "", set_by: SetBy = SetBy()
 ) -> tuple[ServedModel, ...]:
-    """What is served there, in the server's order; `key_variable` and `setting` as in `listing`.
+    """What is served there, in the server's order.
 
     Raises:
         PrerequisiteError: nothing answers there, or nothing that lists models.
     """
-    entries = list_entries(base_url, api_key, key_variable=key_variable, setting=setting)
+    entries = list_entries(base_url, api_key, set_by)
     models = tuple(_read_entry(name, entry) for name, entry in entries.items())
     if all(model.context_length for model in models):
         return models

@@ -68,7 +68,7 @@ def ask_cluster(given: Given, asker: Asker, config_dirs: tuple[Path, ...]) -> Cl
     request = RunRequest("demo", agent="nop", cluster=shipped, config_dirs=config_dirs)
     cluster = load_config(request).cluster
     sandboxes = _ask_sandboxes(given, asker, cluster)
-    images, hours = None, given.night_hours or NIGHT_HOURS
+    images, hours = None, NIGHT_HOURS
     if sandboxes.kind != BARE:
         images = _ask_images(given, asker, cluster, sandboxes.host)
         hours = _ask_night(given, asker)
@@ -168,10 +168,10 @@ def _ask_images(given: Given, asker: Asker, cluster: Cluster, host: Host) -> dic
 
 
 def _ask_night(given: Given, asker: Asker) -> float:
-    if given.night_hours is not None or not asker.asks:
-        return given.night_hours or NIGHT_HOURS
     default = f"{NIGHT_HOURS:g}"
-    return asker.ask(Question("--night-hours", "   Hours of a night", read_number(0), default))
+    question = Question("--night-hours", "   Hours of a night", read_number(0), default)
+    unasked = None if asker.asks else default  # it is for a guess only: no flag is missing
+    return asker.ask(question, given.night_hours or unasked)
 
 
 def _read_budget(text: str) -> float | None:

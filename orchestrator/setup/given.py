@@ -17,7 +17,7 @@ class Given:
     sandboxes: str | None = None
     images_gb: str | None = None
     keep_images: bool | None = None
-    night_hours: float | None = None
+    night_hours: str | None = None
     notify: str | None = None
     send_test: bool = False
     force: bool = False

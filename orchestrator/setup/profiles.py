@@ -120,10 +120,7 @@ def _model_entries(name: str, answers: ModelAnswers) -> Iterable[Entry]:
     yield Entry("description", f"{served.name}, at {where} on {server}.")
     weights = f" (its weights: {served.root})" if served.root not in ("", served.name) else ""
     yield Entry("served_name", served.name, f"As the server names it{weights}.")
-    endpoint: dict[str, Any] = {"base_url": answers.base_url}
-    if answers.api_key_env:
-        endpoint["api_key_env"] = answers.api_key_env
-    yield Entry("endpoint", endpoint, "Where it is; api_key_env names the variable with its key.")
+    yield Entry("endpoint", _endpoint(answers), "api_key_env names the variable with its key.")
     if served.context_length:
         said = f"Tokens: what {kind.name or 'the server'} says that it takes."
         yield Entry("context_length", served.context_length, said)
@@ -139,6 +136,15 @@ def _model_entries(name: str, answers: ModelAnswers) -> Iterable[Entry]:
         yield Entry("sampling", {}, "Such as {temperature: 0.6, top_p: 0.95, max_tokens: 8192}.")
         yield Entry("max_concurrency", 8, f"Rollouts at once; `bench {name}` measures.")
     yield from _recipe_entries(name, answers)
+
+
+def _endpoint(answers: ModelAnswers) -> dict[str, Any]:
+    """Its address and key; how patient one is with the model is as in the known profile."""
+    endpoint: dict[str, Any] = {"base_url": answers.base_url}
+    if answers.api_key_env:
+        endpoint["api_key_env"] = answers.api_key_env
+    known = answers.known.data.get("endpoint") if answers.known else None
+    return endpoint | _without(known, "base_url", "replicas", "api_key_env")
 
 
 def _recipe_entries(name: str, answers: ModelAnswers) -> Iterable[Entry]:

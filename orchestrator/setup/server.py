@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from orchestrator.config.cluster import VARIABLE
 from orchestrator.config.schema import SCRIPTED, Endpoint, server_url
 from orchestrator.endpoint.key import require_key
+from orchestrator.endpoint.listing import SetBy
 from orchestrator.endpoint.server_kind import ServedModel, ServerKind, identify, list_models
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.network.proxies import without_login
@@ -97,7 +98,8 @@ def ask_server(where: str, api_key_env: str | None = None) -> Server:
     url = _find_at(where.strip()) if _HOST.fullmatch(where.strip()) else read_url(where)
     name = read_variable(api_key_env) if api_key_env else None
     key = require_key(Endpoint(base_url=url, api_key_env=name))
-    models = list_models(url, key, key_variable=name, setting="--base-url http://HOST:PORT/v1")
+    set_by = SetBy("--base-url http://HOST:PORT/v1", "--api-key-env NAME", name or "")
+    models = list_models(url, key, set_by)
     return Server(url, identify(url, key), models, name)
 
 

@@ -146,6 +146,23 @@ def test_a_profile_written_anew_keeps_what_a_person_has_set_in_one_of_the_models
     assert model_of("gemma-4-26b").sampling.temperature == 0.3
 
 
+def test_how_patient_one_is_with_a_model_is_known_of_it_too_and_its_key_is_not(
+    tmp_path: Path,
+) -> None:
+    endpoint = "{base_url: http://x/v1, replicas: [http://y/v1], api_key_env: K, max_tries: 3}"
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "gemma-4-26b-slow.yaml").write_text(
+        f"served_name: x\nendpoint: {endpoint}\n"
+    )
+    page = listed({"id": "gemma-4-26b-slow"}, owner="vllm")
+    with ModelServer(Pages({"/v1/models": page})) as server:
+        add_model("mine", server.base_url, config_dirs=(tmp_path,))
+        found = model_of("mine", config_dirs=(tmp_path,)).endpoint
+
+        assert (found.base_urls, found.api_key_env) == ((server.base_url,), None)
+    assert found.max_tries == 3
+
+
 def test_a_folder_that_was_asked_for_gets_it(tmp_path: Path, folder: Path) -> None:
     dirs = (tmp_path / "mine", tmp_path / "other")
     with ModelServer(VLLM) as server:

@@ -106,6 +106,8 @@ def test_without_a_terminal_what_is_missing_is_named(given: Given, flag: str) ->
         (Given(sandboxes="head:99999"), "--sandboxes: "),
         (Given(sandboxes="here", images_gb="some"), "--images-gb: 'some' is no number"),
         (Given(sandboxes="here", images_gb="0"), "--images-gb: '0' must be over 0"),
+        (Given(sandboxes="here", images_gb="9", night_hours="nan"), "--night-hours: 'nan'"),
+        (Given(sandboxes="here", images_gb="9", night_hours="long"), "--night-hours: 'long'"),
         (Given(sandboxes="process", notify="no-such-program"), "--notify: "),
         (Given(sandboxes="process", notify="https://a:b@ntfy.sh/x"), "--notify: "),
         (Given(sandboxes="process", notify="say 'half"), "--notify: "),

@@ -65,7 +65,7 @@ def test_a_key_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> Non
     with ModelServer(VLLM, key="secret") as server:
         found = ask_server(server.base_url, "MY_KEY")
         assert (found.kind, found.api_key_env) == (ServerKind("vLLM", "0.32.0"), "MY_KEY")
-        with pytest.raises(WantsKey, match="HTTP 401"):
+        with pytest.raises(WantsKey, match=r"HTTP 401.* \(--api-key-env NAME\)"):
             ask_server(server.base_url)
         with pytest.raises(PrerequisiteError, match=r"\$NO_KEY is not set"):
             ask_server(server.base_url, "NO_KEY")
