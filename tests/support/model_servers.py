@@ -115,6 +115,26 @@ LM_STUDIO = Pages(
     },
     otherwise=(200, {"error": "Unexpected endpoint or method. (GET /version)"}),
 )
+LM_STUDIO_V1 = Pages(
+    {
+        "/v1/models": LM_STUDIO.found["/v1/models"],
+        "/api/v1/models": {
+            "models": [
+                {
+                    "type": "llm",
+                    "key": "qwen/qwen3.5-35b",
+                    "loaded_instances": [
+                        {"id": "qwen/qwen3.5-35b", "config": {"context_length": 40960}}
+                    ],
+                    "max_context_length": 262144,
+                },
+                {"type": "embedding", "key": "text-embedding-x", "loaded_instances": []},
+            ]
+        },
+    },
+    otherwise=LM_STUDIO.otherwise,
+)
+"""One that has the newer of its APIs alone."""
 
 
 @dataclass
