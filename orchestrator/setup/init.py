@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.config import RunRequest
+from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.config.cluster_choice import OWN
 from orchestrator.display.terminal import print_line
 from orchestrator.doctor.run import examine_request, exit_code
 from orchestrator.errors import EXIT_DONE
-from orchestrator.setup.ask_cluster import ask_cluster
+from orchestrator.setup.ask_cluster import BARE, ask_cluster
 from orchestrator.setup.ask_model import ask_model
 from orchestrator.setup.given import Given
 from orchestrator.setup.night import night_lines
@@ -45,10 +45,10 @@ def init(
     if cluster is not None:
         profiles.append(Profile("clusters", OWN, cluster_text(cluster.answers, "init")))
     config = checked_config(tuple(profiles), config_dirs, "lite")
+    is_bare = (config if cluster else _as_it_is(config_dirs)).cluster.sandbox.kind == BARE
     for profile in profiles:
         print_line(console, f"wrote {write_profile(profile, config_dirs)}")
     print_line(console, f"{name}: {model_words(answers)}")
-    is_bare = cluster is not None and not cluster.host.isolates
     if cluster is not None and not is_bare:
         for line in night_lines(config, cluster.host, cluster.night_hours):
             print_line(console, line)
@@ -59,7 +59,13 @@ def init(
         request = RunRequest(benchmark, model=name, config_dirs=config_dirs)
         code = exit_code(examine_request(request, console))
     print_line(console, "\nnext:")
-    commands = (f"doctor {benchmark}", "launch smoke", f"launch {benchmark}")
+    smoke = "launch smoke --agent mini" if is_bare else "launch smoke"  # SWE-agent needs an engine
+    commands = (f"doctor {benchmark}", smoke, f"launch {benchmark}")
     for line in next_lines(name, config_dirs, commands):
         print_line(console, line)
     return code
+
+
+def _as_it_is(config_dirs: tuple[Path, ...]) -> RunConfig:
+    """A run on this machine with the profile that stays. Raises ConfigError."""
+    return load_config(RunRequest("demo", agent="nop", config_dirs=config_dirs))

@@ -44,8 +44,36 @@ def test_by_flags_everything_is_ready_for_the_first_run(
     assert (config.model.served_name, config.cluster.name) == ("gemma-4-26b", "home")
     assert config.cluster.because == f"{folder}/clusters/home.yaml is there"
     assert [(c.benchmark.name, c.cluster.name) for c in examined] == [("demo", "home")]
-    for words in ("doctor demo", "launch smoke", "launch demo"):
+    for words in ("doctor demo", "launch smoke --agent mini", "launch demo"):
         assert f"  python -m orchestrator {words} --model mine\n" in person.saw
+
+
+@pytest.mark.parametrize(
+    ("kept", "benchmark"),
+    [("sandbox: {kind: process}", "demo"), ("sandbox: {kind: docker}", "lite")],
+)
+def test_a_machine_whose_profile_stays_is_examined_as_it_is(
+    kept: str, benchmark: str, folder: Path, examined: list[RunConfig]
+) -> None:
+    (folder / "clusters").mkdir(parents=True)
+    (folder / "clusters" / "home.yaml").write_text(kept)
+    with ModelServer(VLLM) as server:
+        given = Given(base_url=server.base_url, model="mine")
+        init(given, Person().asker(at_terminal=False, takes_defaults=True))
+
+    assert [config.benchmark.name for config in examined] == [benchmark]
+    assert (folder / "clusters" / "home.yaml").read_text() == kept
+
+
+def test_a_profile_that_stays_and_can_not_be_read_is_told_before_anything_is_written(
+    folder: Path,
+) -> None:
+    (folder / "clusters").mkdir(parents=True)
+    (folder / "clusters" / "home.yaml").write_text("worker: 3")
+    asker = Person().asker(at_terminal=False, takes_defaults=True)
+    with ModelServer(VLLM) as server, pytest.raises(ConfigError, match="did you mean 'workers'"):
+        init(Given(base_url=server.base_url, model="mine"), asker)
+    assert not (folder / "models").exists()
 
 
 def test_by_answers_too_and_what_is_found_is_offered(
@@ -163,7 +191,7 @@ def test_folders_of_ones_own_are_named_in_the_commands(tmp_path: Path, folder: P
         given = Given(base_url=server.base_url, model="mine", **FLAGS)
         init(given, person.asker(at_terminal=False), (tmp_path / "a folder",), with_doctor=False)
 
-    assert f"launch smoke --model mine --config-dir '{tmp_path}/a folder'" in person.saw
+    assert f"launch demo --model mine --config-dir '{tmp_path}/a folder'" in person.saw
     assert not folder.exists()
 
 
