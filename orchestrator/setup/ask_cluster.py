@@ -1,45 +1,33 @@
-"""The last three questions of `init`: where sandboxes run, disk and nights, and who is told."""
+"""Questions three and four of `init`: where sandboxes run, disk and nights."""
 
 from __future__ import annotations
 
 import os
 import re
-import secrets
-import shlex
-import shutil
 import socket
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.backends import Host
 from orchestrator.config import RunRequest, list_profiles, load_config
-from orchestrator.config.cluster import VARIABLE, Cluster, Notify, notify_url
+from orchestrator.config.cluster import Cluster
 from orchestrator.config.cluster_choice import OWN, choose_by_system
 from orchestrator.config.yaml_files import read_yaml
-from orchestrator.display.terminal import print_line, waiting
+from orchestrator.display.terminal import waiting
 from orchestrator.driver.this_host import free_for_images_gb
 from orchestrator.errors import ConfigError, PrerequisiteError
-from orchestrator.run.notify import TITLE, send
+from orchestrator.setup.ask_notify import ask_notify
 from orchestrator.setup.discover import find_bare_host, find_engine
 from orchestrator.setup.given import Given
 from orchestrator.setup.profiles import ClusterAnswers, Known
 from orchestrator.setup.questions import Asker, Question, read_number, yes_or_no
 from orchestrator.setup.write import profile_path
 
-HERE, BARE, ALL, NOBODY = "here", "process", "all", "none"
+HERE, BARE, ALL = "here", "process", "all"
 NIGHT_HOURS = 9.0
 LITE_GB = 150
 """About what the images of `lite` take together."""
-COMMANDS = {
-    "darwin": (
-        *("osascript", "-e", "on run argv", "-e"),
-        *(f'display notification (item 1 of argv) with title "{TITLE}"', "-e", "end run"),
-    ),
-    "linux": ("notify-send", TITLE),
-}
-"""By `sys.platform`: what shows a line on this machine's own screen."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +66,7 @@ def ask_cluster(given: Given, asker: Asker, config_dirs: tuple[Path, ...]) -> Cl
         ray_address=sandboxes.ray_address,
         gateway_host=sandboxes.gateway_host,
         images=images,
-        notify=_ask_notify(given, asker),
+        notify=ask_notify(given, asker),
     )
     return ClusterFound(answers, sandboxes.host, hours)
 
@@ -92,22 +80,23 @@ def _is_new(given: Given, asker: Asker, path: Path) -> bool:
 
 
 def _ask_sandboxes(given: Given, asker: Asker, cluster: Cluster) -> Sandboxes:
-    with waiting(asker.console, "looking for an engine"):
-        try:
-            engine, lines = find_engine(cluster), []
-            lines.append(f"  {HERE}: {_engine_words(engine)}")
-        except PrerequisiteError as error:
-            engine, lines = None, [f"  {HERE}: not yet: {error}"]
-    lines += [
-        f"  {BARE}: this machine without an engine; isolates nothing, and runs the demo only",
-        "  HOST:PORT: a Ray cluster that this machine is a node of, by its head's address",
-    ]
+    default, here = BARE, "not looked for"
+    if given.sandboxes is None:
+        with waiting(asker.console, "looking for an engine"):
+            try:
+                default, here = HERE, _engine_words(find_engine(cluster))
+            except PrerequisiteError as error:
+                default, here = BARE, f"not yet: {error}"
     question = Question(
         "--sandboxes",
         "3. Where do the sandboxes run?",
         lambda text: _read_sandboxes(text, cluster),
-        default=HERE if engine else BARE,
-        choices=tuple(lines),
+        default,
+        choices=(
+            f"  {HERE}: {here}",
+            f"  {BARE}: this machine without an engine; isolates nothing, and runs the demo only",
+            "  HOST:PORT: a Ray cluster that this machine is a node of, by its head's address",
+        ),
     )
     return asker.ask(question, given.sandboxes)
 
@@ -179,66 +168,3 @@ def _read_budget(text: str) -> float | None:
         return None
     number = read_number(0)(text)
     return int(number) if number.is_integer() else number
-
-
-def _ask_notify(given: Given, asker: Asker) -> dict[str, Any]:
-    topic = f"https://ntfy.sh/{TITLE}-{secrets.token_hex(6)}"
-    screen = COMMANDS.get(sys.platform, ())
-    choices = [
-        f"  {topic}: read it in the app of ntfy.sh, or any other URL that takes a POST",
-        "  $NAME: an environment variable that holds such a URL, where it is a secret",
-        f"  {NOBODY}: nobody",
-    ]
-    if screen and shutil.which(screen[0]):
-        choices.insert(0, f"  {shlex.join(screen)}: on this screen, or any other command")
-    question = Question(
-        "--notify",
-        "5. Who is told when a run has ended? (a URL, a command)",
-        read_notify,
-        default=NOBODY,
-        choices=tuple(choices),
-    )
-    while True:
-        found = asker.ask(question, given.notify)
-        if not found or not _wants_test(given, asker) or _arrives(found, asker):
-            return found
-        if given.notify is not None or not asker.asks:
-            return found  # the profile is right for the night all the same
-
-
-def _wants_test(given: Given, asker: Asker) -> bool:
-    if given.send_test or not asker.asks:
-        return given.send_test
-    return asker.ask(yes_or_no("--send-test", "   Send a test message now?", default=True))
-
-
-def _arrives(found: dict[str, Any], asker: Asker) -> bool:
-    problems = send(Notify.model_validate(found), "this is a test message of `init`")
-    for problem in problems:
-        print_line(asker.console, f"the test message was not sent: {problem}", "yellow")
-    return not problems
-
-
-def read_notify(text: str) -> dict[str, Any]:
-    """The section of an answer: a URL, `$NAME` of a variable with one, a command, or nobody.
-
-    Raises:
-        ConfigError: it is none of them; a command must be on PATH.
-    """
-    answer = text.strip()
-    if answer.lower() == NOBODY:
-        return {}
-    if "://" in answer.partition(" ")[0]:
-        try:
-            return {"url": notify_url(answer)}
-        except ValueError as error:
-            raise ConfigError(f"that {error}") from None
-    if re.fullmatch(rf"\${VARIABLE}", answer):
-        return {"url_env": answer[1:]}
-    try:
-        command = shlex.split(answer)
-    except ValueError as error:
-        raise ConfigError(f"{answer!r} is no command ({error})") from None
-    if not command or shutil.which(command[0]) is None:
-        raise ConfigError(f"{answer!r}: {NOBODY}, a URL, or a command that is on PATH")
-    return {"command": command}

@@ -11,14 +11,12 @@ from pathlib import Path
 from orchestrator.display.terminal import waiting
 from orchestrator.endpoint.listing import WantsKey
 from orchestrator.endpoint.server_kind import ServedModel
-from orchestrator.errors import ConfigError
 from orchestrator.setup.discover import FoundServer, find_servers, tailnet_hosts
 from orchestrator.setup.given import Given
 from orchestrator.setup.profiles import ModelAnswers, find_known, model_name
-from orchestrator.setup.questions import Asker, Question, yes_or_no
+from orchestrator.setup.questions import Asker, Question, chosen, numbered, yes_or_no
 from orchestrator.setup.server import Server, ask_server, read_variable
 from orchestrator.setup.write import profile_path, require_new
-from orchestrator.text import printable
 
 
 def ask_model(
@@ -41,7 +39,7 @@ def _ask_server(given: Given, asker: Asker) -> Server:
     urls = tuple(server.url for server in found)
 
     def read(text: str) -> Server:
-        url, variable = _chosen(text, urls), given.api_key_env
+        url, variable = chosen(text, urls), given.api_key_env
         while True:
             try:
                 with waiting(asker.console, "asking the server"):
@@ -57,23 +55,9 @@ def _ask_server(given: Given, asker: Asker) -> Server:
         "1. Where is the model server? (a URL, a host or a number)",
         read,
         default=urls[0] if urls else "",
-        choices=_numbered(tuple(f"{server.url}: {server.words}" for server in found)),
+        choices=numbered(tuple(f"{server.url}: {server.words}" for server in found)),
     )
     return asker.ask(question, given.base_url)
-
-
-def _numbered(choices: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(f"  {number}  {printable(choice)}" for number, choice in enumerate(choices, 1))
-
-
-def _chosen(text: str, choices: tuple[str, ...]) -> str:
-    """What a number stands for; any other text as it is."""
-    answer = text.strip()
-    if not answer.isdecimal():
-        return answer
-    if not 1 <= int(answer[:9]) <= len(choices):
-        raise ConfigError(f"there is no number {answer} above")
-    return choices[int(answer) - 1]
 
 
 def _ask_served(given: Given, asker: Asker, server: Server) -> ServedModel:
@@ -83,9 +67,9 @@ def _ask_served(given: Given, asker: Asker, server: Server) -> ServedModel:
     question = Question(
         "--served-name",
         "2. Which of its models? (a name or a number)",
-        lambda text: server.model(_chosen(text, names)),
+        lambda text: server.model(chosen(text, names)),
         default=names[0],
-        choices=_numbered(names),
+        choices=numbered(names),
     )
     return asker.ask(question)
 

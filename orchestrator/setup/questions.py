@@ -10,6 +10,7 @@ from rich.console import Console
 
 from orchestrator.display.terminal import print_line
 from orchestrator.errors import ConfigError, PrerequisiteError
+from orchestrator.text import printable
 from orchestrator.text_files import surrogate_problem
 
 T = TypeVar("T")
@@ -96,6 +97,21 @@ def _missing(question: Question[T]) -> str:
 def _require_text(said: str) -> None:
     if problem := surrogate_problem(said):
         raise ConfigError(f"that {problem}: it is no text in UTF-8")
+
+
+def numbered(choices: tuple[str, ...]) -> tuple[str, ...]:
+    """Lines of a list from which a person may choose by number."""
+    return tuple(f"  {number}  {printable(choice)}" for number, choice in enumerate(choices, 1))
+
+
+def chosen(text: str, choices: tuple[str, ...]) -> str:
+    """What a number stands for; any other text as it is. Raises ConfigError."""
+    answer = text.strip()
+    if not answer.isdecimal():
+        return answer
+    if not 1 <= int(answer[:9]) <= len(choices):
+        raise ConfigError(f"there is no number {answer} above")
+    return choices[int(answer) - 1]
 
 
 def yes_or_no(flag: str, text: str, default: bool) -> Question[bool]:

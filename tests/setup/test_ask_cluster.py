@@ -1,21 +1,18 @@
-"""Where sandboxes run, disk and nights, and who is told: the questions about this machine."""
+"""Where sandboxes run, disk and nights: the questions about this machine."""
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.model_servers import ModelServer, Pages
 from support.person import Person
 
 from orchestrator.backends import Host, Place
 from orchestrator.config.cluster import Cluster
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.setup import ask_cluster as module
-from orchestrator.setup.ask_cluster import ask_cluster, read_notify
+from orchestrator.setup.ask_cluster import ask_cluster
 from orchestrator.setup.given import Given
 from orchestrator.setup.profiles import cluster_text
 from orchestrator.setup.write import Profile, checked_config
@@ -146,66 +143,6 @@ def test_a_ray_clusters_head_makes_this_host_one_of_its_nodes() -> None:
     assert cluster.gateway.host == "127.0.0.1"
     with pytest.raises(PrerequisiteError, match=r"no way leads to no-such-host\.invalid"):
         cluster_of(Given(sandboxes="no-such-host.invalid:6379"), Person(), at_terminal=False)
-
-
-@pytest.mark.parametrize(
-    ("answer", "section"),
-    [
-        ("none", {}),
-        ("https://ntfy.sh/my-topic", {"url": "https://ntfy.sh/my-topic"}),
-        ("$MY_TOPIC", {"url_env": "MY_TOPIC"}),
-        ("true 'a title' -x", {"command": ["true", "a title", "-x"]}),
-        ("true https://example.org", {"command": ["true", "https://example.org"]}),
-    ],
-)
-def test_who_is_told_is_read_from_what_it_looks_like(answer: str, section: object) -> None:
-    assert read_notify(answer) == section
-
-
-def test_the_topic_that_is_offered_is_one_that_nobody_guesses() -> None:
-    seen = [Person(["process", "none"]) for _ in range(2)]
-    for person in seen:
-        cluster_of(Given(), person)
-    topics = [line for p in seen for line in p.saw.splitlines() if "ntfy.sh/swe-orch" in line]
-
-    assert len(set(topics)) == 2
-
-
-def test_a_test_message_that_does_not_arrive_is_asked_about_again() -> None:
-    with ModelServer(Pages({"/topic": "{}"})) as server:
-        url = f"http://127.0.0.1:{server.port}"
-        person = Person(["process", f"{url}/none", "y", f"{url}/topic", "y"])
-        cluster = cluster_of(Given(), person)
-
-    assert cluster.notify.url == f"{url}/topic"
-    assert "the test message was not sent: 127.0.0.1 answers HTTP 404" in person.saw
-    assert server.bodies[-1] == b"this is a test message of `init`"
-
-
-def test_a_flag_sends_one_too_and_the_profile_is_written_all_the_same() -> None:
-    person = Person()
-    given = Given(sandboxes="process", notify="false", send_test=True)
-
-    assert cluster_of(given, person, at_terminal=False).notify.command == ("false",)
-    assert "the test message was not sent: false ended with exit code 1" in person.saw
-
-
-@pytest.mark.parametrize("system", ["darwin", "linux"])
-def test_a_command_for_this_screen_is_offered_where_it_is_there(
-    system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    command = module.COMMANDS[system]
-    program = tmp_path / command[0]
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    monkeypatch.setattr(sys, "platform", system)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    person = Person(["process", "none"])
-
-    cluster_of(Given(), person)
-
-    (offered,) = (line for line in person.saw.splitlines() if "on this screen" in line)
-    assert tuple(read_notify(offered.strip().partition(": on this")[0])["command"]) == command
 
 
 @pytest.mark.parametrize(("answer", "is_new"), [("n", False), ("", False), ("y", True)])

@@ -6,7 +6,7 @@ import pytest
 from support.person import Person
 
 from orchestrator.errors import ConfigError, PrerequisiteError
-from orchestrator.setup.questions import Question, read_number, read_yes_or_no
+from orchestrator.setup.questions import Question, chosen, numbered, read_number, read_yes_or_no
 
 
 def read_port(text: str) -> int:
@@ -84,3 +84,11 @@ def test_yes_and_no_are_read_as_people_write_them() -> None:
         False,
         False,
     ]
+
+
+def test_a_number_stands_for_what_is_listed_and_only_for_that() -> None:
+    assert numbered(("a", "b\x1b[2J")) == ("  1  a", "  2  b")
+    assert [chosen(text, ("a", "b")) for text in ("1", " 2 ", "c")] == ["a", "b", "c"]
+    for text in ("0", "3", "99999999999999999999"):
+        with pytest.raises(ConfigError, match="there is no number"):
+            chosen(text, ("a", "b"))

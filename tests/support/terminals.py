@@ -50,14 +50,16 @@ class AtTerminal:
         self._answered = len(self.said)
         os.write(self._terminal, f"{text}\n".encode())
 
-    def press(self, key: str, prompt: str) -> None:
-        """At the prompt, press a key of those above until the command ends: what comes between a
-        prompt and the reading of its answer may be lost."""
+    def press(self, key: str, prompt: str, until: str) -> None:
+        """At the prompt, press a key of those above until the screen shows that it was heard: what
+        comes between a prompt and the reading of its answer may be lost."""
         self._read_until(lambda: prompt in self.said[self._answered :])
-        while self._process.poll() is None:
+        for _ in range(int(LIMIT_S)):
             os.write(self._terminal, key.encode())
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(0.3)
+            self._read_until(lambda by=time.monotonic() + 1: until in self.said or _is_past(by))
+            if until in self.said:
+                return
+        raise AssertionError(self.said)
 
     def end(self) -> int:
         """The exit code."""
@@ -86,3 +88,7 @@ class AtTerminal:
             self._process.kill()
         self._process.wait()
         os.close(self._terminal)
+
+
+def _is_past(moment: float) -> bool:
+    return time.monotonic() > moment
