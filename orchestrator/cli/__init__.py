@@ -18,6 +18,7 @@ from orchestrator.cli import (
     models,
     profiles,
     runs,
+    setup,
     start,
 )
 from orchestrator.cli.options import require_text_arguments, require_working_folder
@@ -31,6 +32,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # half of the time that --help may take
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+setup.register(app)
 start.register(app)
 runs.register(app)
 grading.register(app)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import options as opt
+from orchestrator.cli import setup
 
 
 def register(app: typer.Typer) -> None:
@@ -14,6 +15,7 @@ def register(app: typer.Typer) -> None:
     models.callback()(_default)
     models.command("list")(list_models)
     models.command("show")(show)
+    models.command("add")(setup.add)
     app.add_typer(models, name="models")
 
 

@@ -74,15 +74,17 @@ CLUSTER_KEYS = {
 
 def clusters(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption = False) -> None:
     """The clusters that have a profile: where sandboxes run. Says which one `auto` takes here."""
+    from orchestrator.config import list_profiles
     from orchestrator.config.cluster_choice import choose_cluster
+    from orchestrator.display.terminal import print_line
 
-    choice = choose_cluster()
+    choice = choose_cluster(list_profiles("clusters", tuple(config_dirs or ())))
     rows = list_rows("clusters", tuple(CLUSTER_KEYS), config_dirs)
     if as_json:
         opt.print_json([row | {"auto": row["name"] == choice.name} for row in rows])
         return
     print_rows(rows, CLUSTER_KEYS)
-    opt.make_console().print(f"--cluster auto takes {choice.name} here, as {choice.because}")
+    print_line(opt.make_console(), f"--cluster auto takes {choice.name} here, as {choice.because}")
 
 
 def list_rows(kind: str, keys: tuple[str, ...], dirs: list[Path] | None) -> list[dict[str, Any]]:

@@ -26,4 +26,11 @@ def command_of(recipe: Recipe, name: str) -> ServerCommand:
 
 @pytest.mark.parametrize(("recipe", "name"), [(r, name) for r in RECIPES for name in r.variants])
 def test_no_variant_has_a_fault_that_is_known(recipe: Recipe, name: str) -> None:
-    assert lint(command_of(recipe, name), recipe.machine) == ()
+    found = lint(command_of(recipe, name), recipe.machine)
+
+    if name == "reported":  # kept as people have it, and it says what is known of its age
+        assert [(fault.name, fault.is_fatal) for fault in found] == [
+            ("version: old parser of Gemma 4", False)
+        ]
+    else:
+        assert found == ()
