@@ -36,7 +36,6 @@ INNER_PORT = 8000
 LISTENS = ("--host", "--port")
 """Flags that a container does without: the port that people see is the host's."""
 NAME_WHY = ("what requests call it", "the model's profile")
-OURS = "our own choice"
 _NO_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -116,7 +115,7 @@ class DockerRun:
             LABEL_OPTIONS: json.dumps(self.lines()),
         }
         words = (word for key, value in values.items() for word in ("--label", f"{key}={value}"))
-        return Option(tuple(words), "tells `serve` what runs here", OURS)
+        return Option(tuple(words), "tells `serve` what runs here")
 
     def words(self) -> tuple[str, ...]:
         """All that stands behind `docker`."""
@@ -129,7 +128,7 @@ def quote(word: str) -> str:
     return f'"{word}"' if isinstance(word, HostWord) else shlex.quote(word)
 
 
-def shell_words(words: Iterable[str]) -> str:
+def quoted(words: Iterable[str]) -> str:
     return " ".join(map(quote, words))
 
 
@@ -203,9 +202,9 @@ def make_run(
     variant = recipe.variant(variant_name)
     port = port or recipe.port
     own = (
-        Option(("--name", container_name(model.name)), "one server a model", OURS),
+        Option(("--name", container_name(model.name)), "one server a model"),
         *_OPTIONS,
-        Option(("--publish", f"{port}:{INNER_PORT}"), "the host's, and the container's", OURS),
+        Option(("--publish", f"{port}:{INNER_PORT}"), "the host's, and the container's"),
     )
     mount = (_mount(template, recipe),) if template else ()
     env = (
@@ -263,7 +262,7 @@ def _command(
         ours["--max-model-len"] = Option(words, "tokens of context", "the model's profile")
     if template:
         words = _flag("--chat-template", template.mounted)
-        ours["--chat-template"] = Option(words, "the file that is mounted above", OURS)
+        ours["--chat-template"] = Option(words, "the file that is mounted above")
     theirs = [
         Option(_flag(flag.name, flag.value), flag.why, flag.source)
         for flag in recipe.flags_of(variant)

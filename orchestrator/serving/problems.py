@@ -229,6 +229,10 @@ WHOLE = {
 """By the exit codes of scripts."""
 
 
+HINT = "docker run --help"
+"""In a line that docker prints after its error."""
+
+
 def ssh_problem(words: str, place: Place) -> PrerequisiteError:
     """ssh itself has failed; `words` are its own."""
     found = _find(OF_SSH, words)

@@ -13,9 +13,10 @@ from orchestrator.serving.docker_command import (
     INNER_PORT,
     LABEL,
     LABEL_DIGEST,
+    LABEL_PORT,
     DockerRun,
     Template,
-    shell_words,
+    quoted,
 )
 
 MARK = "@@"
@@ -35,7 +36,7 @@ FACTS = (
 """What is asked of a container: a template of docker's. Its environment may hold secrets."""
 COMMAND_FACTS = (
     '{"path":{{json .Path}},"args":{{json .Args}},"image":{{json .Config.Image}},'
-    '"env":{{json .Config.Env}},"binds":{{json .HostConfig.Binds}}}'
+    '"env":{{json .Config.Env}},"mounts":{{json .Mounts}}}'
 )
 HUB_CACHE = "hub_cache=${HF_HOME:-$HOME/.cache/huggingface}"
 
@@ -63,9 +64,9 @@ create() {{
     [ -z "$old" ] || docker rm --force {name} >/dev/null || return
     tell step start
     mkdir -p "$hub_cache" || return
-    docker {shell_words(run.words())} >/dev/null && return
+    docker {quoted(run.words())} >/dev/null && return
     code=$?
-    docker rm --force {name} >/dev/null 2>&1
+    docker rm {name} >/dev/null 2>&1 # what could not start; one that runs, somebody else started
     for holder in $(docker ps --filter publish={run.port} --format '{{{{.Names}}}}'); do
         tell holder "$holder"
     done
@@ -77,11 +78,8 @@ if [ -z "$old" ]; then
     create || return
 else
     tell found "$old"
-    owner=$(docker inspect --format '{_label(LABEL)}' {name})
-    [ -n "$owner" ] || return {NOT_OURS}
-    found=$(docker inspect --format '{_label(LABEL_DIGEST)}' {name})
-    status=$(docker inspect --format '{{{{.State.Status}}}}' {name})
-    case $found:$status in
+    case $(docker inspect --format '{_label(LABEL_DIGEST)}:{{{{.State.Status}}}}' {name}) in
+    :*) return {NOT_OURS} ;;
     {digest}:running|{digest}:restarting) tell step already; ours= ;;
     {digest}:*) tell step again; docker start {name} >/dev/null || return ;;
     *) [ {int(replace)} = 1 ] || return {DIFFERS}; create || return ;;
@@ -91,12 +89,16 @@ fi
 
 
 def status_script(name: str, port: int) -> str:
-    """What docker knows of the container, whether it is healthy, and the GPU's memory."""
+    """What docker knows of the container, whether it is healthy, and the GPU's memory.
+
+    `port` is asked where the container does not tell its own.
+    """
     quoted = shlex.quote(name)
     return _function(f"""\
 found=$(docker inspect --type container --format '{FACTS}' {quoted} 2>/dev/null) || return 0
 tell found "$found"
-tell health "$(health {quoted} {port})"
+port=$(docker inspect --format '{_label(LABEL_PORT)}' {quoted})
+tell health "$(health {quoted} "${{port:-{port}}}")"
 tell log "$(last_line {quoted})"
 command -v nvidia-smi >/dev/null && tell gpu "$(nvidia-smi \\
     --query-gpu=memory.used,memory.total --format=csv,noheader,nounits 2>/dev/null)"
@@ -130,8 +132,10 @@ def down_script(name: str) -> str:
     """Stop the container and remove it, if it is ours. Its image and the weights stay."""
     quoted = shlex.quote(name)
     return _function(f"""\
-docker inspect --type container {quoted} >/dev/null 2>&1 || {{ tell absent; return 0; }}
-owner=$(docker inspect --format '{_label(LABEL)}' {quoted})
+owner=$(docker inspect --type container --format '{_label(LABEL)}' {quoted} 2>/dev/null) || {{
+    tell absent
+    return 0
+}}
 [ -n "$owner" ] || return {NOT_OURS}
 docker stop -t 20 {quoted} >/dev/null || return
 docker rm --force {quoted} >/dev/null
@@ -168,7 +172,6 @@ while :; do
     state=$(docker inspect --format '{{{{.State.Status}}}} {{{{.RestartCount}}}}' {name}) || return
     count=${{state#* }}
     code=$(health {name} {run.port})
-    tell state "$state $code"
     tell log "$(last_line {name})"
     [ "$code" != 200 ] || return 0
     [ "${{before:=$count}}" = "$count" ] || break

@@ -54,17 +54,20 @@ class Script:
     _readers: tuple[threading.Thread, threading.Thread]
     exit_code: int | None = None
 
-    def lines(self, silent_s: float | None = None) -> Iterator[str]:
+    def lines(self, until: float | None = None) -> Iterator[str]:
         """What it prints, as it comes, without line breaks; `exit_code` is set after the last one.
 
         Raises:
-            TimeoutError: it has printed nothing for so many seconds.
+            TimeoutError: it is `until`, by the monotonic clock.
         """
         while True:
+            left = None if until is None else max(until - time.monotonic(), 0)
             try:
-                line = self._lines.get(timeout=silent_s)
+                line = self._lines.get(timeout=left)
             except queue.Empty:
                 raise TimeoutError from None
+            if left == 0:
+                raise TimeoutError
             if line is None:
                 break
             yield line
@@ -147,15 +150,14 @@ class Shell:
 
     def run(self, script: str, timeout_s: float = 120) -> Ended:
         """A script from its start to its end. Raises PrerequisiteError as `start`; TimeoutError."""
-        until = time.monotonic() + timeout_s
-        lines: list[str] = []
         with self.start(script) as running:
-            for line in running.lines(timeout_s):
-                lines.append(line)
-                if time.monotonic() > until:
-                    raise TimeoutError
+            lines = tuple(running.lines(time.monotonic() + timeout_s))
             assert running.exit_code is not None
-            return Ended(running.exit_code, tuple(lines), running.said_by_ssh)
+            return Ended(running.exit_code, lines, running.said_by_ssh)
+
+    def has_failed(self, exit_code: int | None) -> bool:
+        """Whether it is ssh's own exit code, and not the script's."""
+        return bool(self.destination) and (exit_code == SSH_FAILED or (exit_code or 0) < 0)
 
     def address(self) -> str:
         """The host's name or address for other programs, as ssh_config has it; 127.0.0.1 for this

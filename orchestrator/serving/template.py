@@ -27,7 +27,7 @@ def read_template(file: Path, recipe: Recipe, *, force: bool = False) -> tuple[T
     """A person's own file, and its text.
 
     Raises:
-        ConfigError: it can't be read, or is not the recipe's, and `force` does not take it as it is.
+        ConfigError: it can't be read; or it is not the recipe's, unless `force` takes it as it is.
     """
     text = read_text(file, f"{OPTION} {file}")
     found = _digest(text)
