@@ -195,17 +195,15 @@ def show(asked: Asked) -> None:
     """--print"""
     from orchestrator.serving.view import as_dict, base_url, printed, where_to_write
 
-    plan = asked.plan()
-    url = base_url(asked.shell.address(), plan.run.port)
+    plan, shell = asked.plan(), asked.shell
+    url = base_url(shell.address() if shell.destination else "HOST", plan.run.port)
     script = printed(plan.run, plan.recipe, plan.own_template)
     if asked.as_json:
         opt.print_json(as_dict(plan.run, script, url, plan.faults))
         return
     typer.echo(script)
-    where = f"Run it on {asked.shell}" if asked.shell.destination else "Run it on the GPU host"
-    typer.echo(
-        f"{where}, or let --host HOST --up do it. {where_to_write(plan.model, url)}", err=True
-    )
+    where = f"on {shell}: --up does it" if shell.destination else "on the GPU host"
+    typer.echo(f"To be run {where}. {where_to_write(plan.model, url)}", err=True)
 
 
 def bring_up(asked: Asked) -> None:

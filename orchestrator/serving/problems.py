@@ -85,7 +85,7 @@ OF_SSH = (
         "Is that host up, and is this one in its network or tailnet (`tailscale status`)?",
     ),
     Known(
-        r"connect to .*timed out|banner exchange: connection .*timed out|operation timed out",
+        "timed out",
         "{host} does not answer",
         "Is it awake, and in your network or tailnet (`tailscale status`; `tailscale ping HOST`)?",
     ),

@@ -11,6 +11,7 @@ import os
 import queue
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import threading
@@ -112,15 +113,17 @@ class Shell:
 
     @contextmanager
     def start(self, script: str) -> Iterator[Script]:
-        """A script of sh; it is ended with the block where it has not ended by itself.
+        """A script of sh, which ends by `exit`; it is ended with the block where it has not ended
+        by itself.
 
         Raises:
             PrerequisiteError: there is no ssh here.
         """
-        command = (
-            [*self._ssh(), "--", self.destination, "sh -s"] if self.destination else ["sh", "-s"]
-        )
-        process = _start(command)
+        if self.destination:
+            # of our process group: it asks a person at the terminal
+            process = _start([*self._ssh(), "--", self.destination, "sh -s"])
+        else:
+            process = _start(["sh", "-s"], process_group=0)
         assert process.stdin
         assert process.stdout
         assert process.stderr
@@ -136,12 +139,12 @@ class Shell:
             reader.start()
         try:
             with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(script)
+                process.stdin.write(f"{script}\n")
                 process.stdin.flush()
             # it stays open: a script sees by it that we are still there
             yield Script(process, lines, said, readers)
         finally:
-            _end(process)
+            _end(process, with_group=not self.destination)
             for reader, stream in zip(readers, (process.stdout, process.stderr), strict=True):
                 reader.join(timeout=1)
                 # a connection that ssh shares may hold it open, and to close it would wait for that
@@ -192,7 +195,7 @@ class Shell:
         return [*program, *OPTIONS, *(() if is_attended else UNATTENDED)]
 
 
-def _start(command: list[str]) -> subprocess.Popen[str]:
+def _start(command: list[str], process_group: int | None = None) -> subprocess.Popen[str]:
     try:
         return subprocess.Popen(
             command,
@@ -202,6 +205,7 @@ def _start(command: list[str]) -> subprocess.Popen[str]:
             text=True,
             encoding="utf-8",
             errors="replace",
+            process_group=process_group,
         )
     except OSError as error:
         raise PrerequisiteError(
@@ -225,18 +229,16 @@ def _read_words(stream: IO[str], said: list[str], say: Say) -> None:
                 say(said[-1])
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _end(process: subprocess.Popen[str], *, with_group: bool) -> None:
     """Close its input, by which the script sees that nobody listens; then end what is left."""
     with contextlib.suppress(BrokenPipeError):
         assert process.stdin
         process.stdin.close()
-    if process.poll() is None:
-        try:
-            process.wait(timeout=0.5)
-        except subprocess.TimeoutExpired:
-            process.terminate()
-            try:
-                process.wait(timeout=3)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    for number, patience_s in ((None, 0.5), (signal.SIGTERM, 3.0), (signal.SIGKILL, None)):
+        if number is not None and with_group:
+            os.killpg(process.pid, number)
+        elif number is not None:
+            process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience_s)
+            return

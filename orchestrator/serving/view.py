@@ -121,7 +121,8 @@ def _body(run: DockerRun, recipe: Recipe, template_text: str | None) -> Iterator
     others = [f"{n} ({v.description})" for n, v in recipe.variants.items() if n != run.variant]
     if others:
         yield from _comment(f"other variants: {'; '.join(others)}")
-    for text in (*recipe.notes, advice(recipe)):
+    is_told = any("drop_caches" in note for note in recipe.notes)
+    for text in (*recipe.notes, "" if is_told else advice(recipe)):
         yield from _comment(text)
     yield HUB_CACHE
     yield 'mkdir -p "$hub_cache"'
@@ -153,7 +154,9 @@ def _template(run: DockerRun, text: str | None) -> Iterator[str]:
         yield f'printf %s {shlex.quote(text)} >"$template"'
     else:
         yield f'[ -s "$template" ] || curl -fsSL {shlex.quote(template.url)} -o "$template"'
-    yield f'echo "{template.sha256}  $template" | sha256sum --check --quiet || exit 1'
+    yield f'echo "{template.sha256}  $template" | sha256sum --check --quiet || {{'
+    yield '    rm "$template"; exit 1'
+    yield "}"
 
 
 def _option(option: Option) -> Iterator[str]:

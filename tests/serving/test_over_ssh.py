@@ -101,7 +101,7 @@ def write_profiles(folder: Path, port: int) -> None:
         "port": port,
         "flags": flags,
         "chat_template": {
-            "url": "http://127.0.0.1:9/tool template.jinja",
+            "url": "http://127.0.0.1:9/template.jinja",
             "sha256": hashlib.sha256(TEMPLATE.encode()).hexdigest(),
             "why": "reads conversations",
         },
@@ -146,47 +146,45 @@ def test_a_server_comes_up_and_every_word_arrives_as_the_profile_has_it(
     assert "--set model.endpoint.base_url=http://127.0.0.1:" in said
 
 
-def test_a_server_that_is_up_is_left_as_it_is(host: Host, serve: Serve) -> None:
+def test_a_server_that_is_there_is_changed_only_where_that_is_asked_for(
+    host: Host, serve: Serve
+) -> None:
     up(serve)
     before = host.docker.containers()
-
     assert "was up already" in up(serve).succeeded()
     assert host.docker.containers() == before
-
-
-def test_another_command_says_what_differs_and_wants_to_be_asked(host: Host, serve: Serve) -> None:
-    up(serve)
 
     refused = up(serve, "--variant", "large")
     assert refused.exit_code == 2
     assert "--replace" in refused.stderr
     assert "- org/tiny" in refused.stdout
     assert "+ org/large" in refused.stdout
-    assert host.docker.containers()[NAME]["args"][1] == "org/tiny"
+    assert host.docker.containers() == before
 
-    assert "is up" in up(serve, "--variant", "large", "--replace").succeeded()
+    assert "is up after" in up(serve, "--variant", "large", "--replace").succeeded()
     assert host.docker.containers()[NAME]["args"][1] == "org/large"
 
-
-def test_a_server_that_somebody_stopped_is_started_again(host: Host, serve: Serve) -> None:
-    up(serve)
     host.docker.run(["stop", NAME])
+    assert "starts it again" in up(serve, "--variant", "large").succeeded()
+    assert len(host.docker.calls("run")) == 2
 
-    assert "starts it again" in up(serve).succeeded()
-    assert len(host.docker.calls("run")) == 1
 
-
-def test_status_logs_and_down(host: Host, serve: Serve) -> None:
+def test_status_logs_lint_and_down(host: Host, serve: Serve) -> None:
     assert serve("--status").exit_code == 3
     assert serve("--logs").exit_code == 3
     up(serve)
-    host.docker.change(NAME, restarts=7)
+    args = host.docker.containers()[NAME]["args"]
+    host.docker.change(NAME, restarts=7, args=[*args, "--enforce-eager"])
 
     status = json.loads(serve("--status", "--json").succeeded())
     assert status["is_healthy"]
     assert (status["restarts"], status["variant"]) == (7, "small")
-    assert "7 restarts" in serve("--status").succeeded()
     assert "loading weights" in serve("--logs").succeeded()
+
+    linted = serve("--lint")
+    assert linted.exit_code == 2
+    assert "eager" in linted.stderr
+    assert "hf_secret" not in linted.stdout + linted.stderr
 
     assert "removed" in serve("--down").succeeded()
     assert host.docker.containers() == {}
@@ -233,19 +231,6 @@ def test_a_server_that_dies_shows_its_last_lines_and_is_stopped(host: Host, serv
     assert host.docker.containers()[NAME]["is_stopped"]
 
 
-def test_what_takes_too_long_goes_on_there(host: Host, serve: Serve) -> None:
-    host.docker.servers(load_s=30)
-
-    done = up(serve, "--wait", "0.03")
-
-    done_again = serve("--status")
-    assert done.exit_code == 3
-    assert "is not healthy after 0.03 minutes" in done.stderr
-    assert "goes on there" in done.stderr
-    assert "may still load" in done_again.stdout
-    assert done_again.exit_code == 3
-
-
 def test_who_is_interrupted_leaves_the_server_running(
     host: Host, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,18 +248,18 @@ def test_who_is_interrupted_leaves_the_server_running(
     assert done.exit_code == 130
     assert "It goes on there" in done.stdout
     assert not host.docker.containers()[NAME]["is_stopped"]
+    status = serve("--status")
+    assert status.exit_code == 3
+    assert "may still load" in status.stdout
 
 
 def test_a_container_that_somebody_else_made_is_not_touched(host: Host, serve: Serve) -> None:
-    up(serve)
-    host.docker.change(NAME, labels={})
+    host.docker.put(NAME)
 
-    for words in (["--up", "--replace", "--chat-template", "a template's file.jinja"], ["--down"]):
-        done = serve(*words)
-        assert done.exit_code == 3
-        assert "has not started" in done.stderr
-    assert not host.docker.containers()[NAME]["is_stopped"]
+    up(serve, "--replace").assert_one_line(3, "has not started")
+    serve("--down").assert_one_line(3, "has not started")
     assert "is not there" in serve("--status").stdout
+    assert not host.docker.containers()[NAME]["is_stopped"]
 
 
 AWAY = {
@@ -331,30 +316,19 @@ def test_what_docker_lacks_there_is_one_line_with_a_cure(
 
 
 def test_a_port_that_is_taken_names_who_has_it(host: Host, serve: Serve) -> None:
-    up(serve)
-    host.docker.rename(NAME, "another")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        host.docker.put("another", port)
 
-    done = up(serve)
+        done = up(serve, "--port", str(port))
 
-    done.assert_one_line(3, "is taken")
+    done.assert_one_line(3, f"port {port} of gpu is taken")
     assert "container another" in done.stderr
     assert NAME not in host.docker.containers()
 
 
 def test_settings_for_a_terminal_do_not_keep_the_script_away(host: Host, serve: Serve) -> None:
     assert "is not there" in serve("--status", host="talkative").stdout
-
-
-def test_a_running_container_is_linted(host: Host, serve: Serve) -> None:
-    up(serve)
-    facts = host.docker.containers()[NAME]
-    host.docker.change(NAME, args=[*facts["args"], "--enforce-eager"])
-
-    done = serve("--lint")
-
-    assert done.exit_code == 2
-    assert "eager" in done.stderr
-    assert "hf_secret" not in done.stdout + done.stderr
 
 
 def test_this_machine_is_served_in_the_same_way(

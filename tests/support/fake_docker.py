@@ -80,8 +80,10 @@ class FakeDocker:
     def change(self, name: str, **facts: Any) -> None:
         self._save(name, self.containers()[name] | facts)
 
-    def rename(self, name: str, another: str) -> None:
-        (self.folder / f"{name}.container").rename(self.folder / f"{another}.container")
+    def put(self, name: str, port: int = 0) -> None:
+        """A container that somebody else has started."""
+        facts = {"port": port, "labels": {}, "image": "i:1", "path": "sh", "args": []}
+        self._save(name, facts | {"restarts": 0, "is_stopped": False, "options": {}})
 
     def reset(self) -> None:
         """No container, no failure, and nothing was ever asked for."""
@@ -145,7 +147,7 @@ class FakeDocker:
             "is_stopped": False,
             "path": options["entrypoint"][0],
         }
-        self._save(name, facts)
+        self._save(name, facts | {"is_stopped": True})
         if not _is_free(port):
             print(f"Bind for 0.0.0.0:{port} failed: port is already allocated", file=sys.stderr)
             return 125
@@ -196,7 +198,7 @@ class FakeDocker:
     def _logs(self, words: list[str]) -> None:
         name, tail = words[-1], int(words[words.index("--tail") + 1])
         path = self.folder / f"{name}.log"
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 0.5  # one that has just been started
         while not path.exists() and time.monotonic() < deadline:
             time.sleep(0.02)
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
@@ -229,7 +231,7 @@ class FakeDocker:
     def _ps(self, words: list[str]) -> None:
         port = int(words[words.index("--filter") + 1].removeprefix("publish="))
         for name, facts in self.containers().items():
-            if facts["port"] == port and _lives(facts.get("pid")):
+            if facts["port"] == port and not facts["is_stopped"]:
                 print(name)
 
     def _kill(self, facts: dict[str, Any]) -> None:

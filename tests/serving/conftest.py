@@ -1,0 +1,88 @@
+"""A recipe and a model whose every value is as odd as it may be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestrator.config.recipe import Recipe
+from orchestrator.config.schema import Model
+
+ODD = (
+    "it's",
+    'a "b"',
+    "$(touch owned)",
+    "`touch owned`",
+    "$HOME",
+    "a\nEND\nb",
+    "back\\slash",
+    "; touch owned #",
+    "  blanks  ",
+    "*",
+    "ümläut 🙂",
+    "-x",
+)
+
+
+@pytest.fixture
+def odd() -> tuple[str, ...]:
+    return ODD
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    flags: list[dict[str, Any]] = [
+        {"name": f"--flag-{number}", "value": value, "why": value, "source": value}
+        for number, value in enumerate(ODD)
+    ]
+    flags += [
+        {
+            "name": "--enable-prefix-caching",
+            "why": "prompts grow at their end",
+            "source": "a bench",
+        },
+        {"name": "--max-model-len", "value": 1, "why": "the profile knows better"},
+        {"name": "--host", "value": "127.0.0.1", "why": "nobody would reach it"},
+        {"name": "--port", "value": 9, "why": "neither"},
+    ]
+    return Recipe.model_validate(
+        {
+            "name": "odd",
+            "machine": "a box (128 GB shared)",
+            "image": "registry:5000/team/vllm:v0.32.0",
+            "port": 8123,
+            "chat_template": {
+                "url": "https://example.org/v1/a'b$(touch${IFS}owned).jinja",
+                "sha256": "0" * 64,
+                "why": "reads\nconversations",
+                "source": "its makers",
+            },
+            "flags": flags,
+            "env": [{"name": "ODD", "value": ODD[5], "why": "odd"}],
+            "default": "fp8",
+            "variants": {
+                "fp8": {"description": "8 bits", "weights": "org/model-FP8"},
+                "nvfp4": {
+                    "description": "4 bits",
+                    "weights": "org/model-NVFP4",
+                    "image": "registry:5000/team/vllm:v0.33.0",
+                    "without": ["--flag-0"],
+                },
+            },
+            "notes": ["a note\nof two lines"],
+        }
+    )
+
+
+@pytest.fixture
+def model() -> Model:
+    return Model.model_validate(
+        {
+            "name": "odd",
+            "served_name": 'it\'s "odd" $(touch owned)\nEND',
+            "endpoint": {"base_url": "http://gpu.invalid:8000/v1"},
+            "context_length": 4096,
+            "recipe": "odd",
+        }
+    )
