@@ -221,7 +221,7 @@ def bring_up(asked: Asked) -> None:
     text = plan.template_text()
     if words := advice(plan.recipe):
         print_line(console, words)
-    with progress_on(console, str(asked.shell)) as progress:
+    with progress_on(console) as progress:
         was_up = there.bring_up(
             asked.shell, plan.run, text, progress, replace=asked.replace, limit_s=asked.wait_s
         )
@@ -267,13 +267,12 @@ def logs(asked: Asked) -> None:
 
 def take_down(asked: Asked) -> None:
     """--down"""
-    from orchestrator.display.terminal import print_line, waiting
+    from orchestrator.display.terminal import print_line
     from orchestrator.serving.docker_command import container_name
     from orchestrator.serving.server import take_down as down_there
 
     name = container_name(asked.model().name)
-    with waiting(asked.console, f"{asked.shell} stops {name}"):
-        was_there = down_there(asked.shell, name)
+    was_there = down_there(asked.shell, name)
     words = "is stopped and removed; its image and weights stay" if was_there else "is not there"
     print_line(asked.console, f"{name} on {asked.shell} {words}")
 

@@ -18,7 +18,7 @@ SAID_EVERY_S = 30.0
 
 
 class LiveProgress:
-    """On a terminal."""
+    """On a terminal. Nothing is redrawn before the first word from the host: ssh may ask there."""
 
     def __init__(self, console: Console, status: Status) -> None:
         self._console, self._status = console, status
@@ -32,6 +32,7 @@ class LiveProgress:
         line = Text(f"{took}  {text}", no_wrap=True, overflow="ellipsis")
         line.truncate(max(self._console.width - 4, 10), overflow="ellipsis")
         self._status.update(line)
+        self._status.start()
 
 
 class PlainProgress:
@@ -54,10 +55,13 @@ class PlainProgress:
 
 
 @contextmanager
-def progress_on(console: Console, host: str) -> Iterator[Progress]:
-    """What suits the console, while a server comes up on a host."""
+def progress_on(console: Console) -> Iterator[Progress]:
+    """What suits the console, while a server comes up."""
     if not console.is_terminal:
         yield PlainProgress(console)
         return
-    with console.status(Text(f"connecting to {host}")) as status:
+    status = console.status("")
+    try:
         yield LiveProgress(console, status)
+    finally:
+        status.stop()

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.serving.docker_command import LABEL_OPTIONS, DockerRun
 from orchestrator.serving.problems import Place, script_problem, ssh_problem, why_it_died
-from orchestrator.serving.scripts import DIED, DIFFERS, LAST_LINES, MARK, up_script
+from orchestrator.serving.scripts import DIED, DIFFERS, MARK, up_script
 from orchestrator.serving.server import KEPT_LINES, json_object, labels_of
 from orchestrator.serving.shell import Shell
 from orchestrator.serving.view import differences
@@ -184,10 +184,10 @@ def _problem(exit_code: int, watched: _Watched) -> ConfigError | PrerequisiteErr
         for line in watched.deaths:
             watched.progress.say(f"  {line}")
         meaning = why_it_died(watched.deaths, place)
-        stopped = "" if watched.was_there else "It is stopped, so that it does not go on trying. "
+        stopped = "" if watched.was_there else "It is stopped, so that it does not go on trying."
         return PrerequisiteError(
-            f"{place.name} on {place.host} has died; above are its last {LAST_LINES} lines.",
-            f"{stopped}{meaning}".strip() or "--logs shows all of them.",
+            f"{place.name} on {place.host} has died; above are its last lines, --logs shows more.",
+            " ".join(filter(None, (stopped, meaning))),
         )
     holder = f", container {', '.join(watched.holders)}" if watched.holders else ""
     return script_problem(exit_code, watched.words, replace_in(place, holder=holder))

@@ -257,7 +257,7 @@ def script_problem(exit_code: int, lines: Sequence[str], place: Place) -> Prereq
 def why_it_died(lines: Sequence[str], place: Place) -> str:
     """What the log's last lines mean, with a cure; empty where they are not known."""
     found = _find(DEATHS, "\n".join(lines))
-    return str(found.error(place, "")) if found else ""
+    return f"It seems that {found.error(place, '')}" if found else ""
 
 
 def _find(table: Sequence[Known], words: str) -> Known | None:

@@ -94,12 +94,15 @@ def status_lines(found: Status, url: str, problem: str) -> list[str]:
     """How a server stands, a fact a line."""
     if not found.state:
         return [f"{found.name} is not there on {found.host}: --up starts it"]
-    health = "healthy" if found.is_healthy else f"not healthy (/health answers {found.health})"
-    if found.health in ("", "000"):
-        health = "not healthy (/health does not answer; it may still load)"
+    health = "healthy" if found.is_healthy else f"not healthy: /health answers {found.health}"
+    if found.state != "running":
+        health = "not healthy: it does not run; --up starts it again"
+    elif found.health in ("", "000"):
+        health = "not healthy: /health does not answer; it may still load"
+    restarts = "1 restart" if found.restarts == 1 else f"{found.restarts} restarts"
     facts = {
         "container": f"{found.name} on {found.host}",
-        "state": f"{found.state} since {found.since} UTC, {found.restarts} restarts",
+        "state": f"{found.state}, started {found.since} UTC, {restarts}",
         "health": health,
         "variant": f"{found.variant}, image {found.image}",
         "address": url + (f" (not reachable from here: {problem})" if problem else ""),

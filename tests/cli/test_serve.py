@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 from support.commands import Ended
 
+from orchestrator.cli import main
+
 Say = Callable[[str], Ended]
 
 WRONG = {
@@ -55,3 +57,33 @@ def test_a_context_of_ones_own_is_taken(say: Say) -> None:
     assert (
         "--max-model-len 65536" in say("serve qwen3.6-35b --set model.context_length=65536").stdout
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "exit_code", "says"),
+    [
+        (
+            "vllm serve org/m --enable-auto-tool-choice --tool-call-parser hermes "
+            "--gpu-memory-utilization 0.8",
+            0,
+            "Nothing in it is known to be broken",
+        ),
+        ("vllm serve Qwen/Qwen3.5-35B-A3B --reasoning-parser qwen3", 2, "--force goes on"),
+        ("ollama run gemma", 2, "error: "),
+    ],
+)
+def test_a_command_line_of_ones_own_is_linted(
+    command: str,
+    exit_code: int,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["orchestrator", "serve", "--lint", command])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    said = capsys.readouterr()
+    assert (ended.value.code or 0) == exit_code
+    assert says in said.out + said.err

@@ -21,12 +21,15 @@ def test_without_a_terminal_a_line_is_printed_now_and_then() -> None:
     assert console.file.getvalue() == "  10 %\n  [x] 30 %\nup\n"
 
 
-def test_on_a_terminal_the_last_line_of_the_log_stays_one_line() -> None:
+def test_on_a_terminal_nothing_is_drawn_until_the_host_says_something() -> None:
     console = Console(file=io.StringIO(), width=40, force_terminal=True)
+    assert isinstance(console.file, io.StringIO)
 
-    with progress_on(console, "spark") as progress:
+    with progress_on(console) as progress:
+        assert console.file.getvalue() == ""
         progress.show("[red]x[/red] " * 50)
         progress.say("spark starts c")
 
-    assert isinstance(console.file, io.StringIO)
-    assert "spark starts c" in console.file.getvalue()
+    drawn = console.file.getvalue()
+    assert "[red]x[/red]" in drawn
+    assert "spark starts c" in drawn

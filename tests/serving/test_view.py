@@ -13,7 +13,7 @@ import pytest
 from orchestrator.config.recipe import Recipe
 from orchestrator.config.schema import Model
 from orchestrator.serving.docker_command import make_run, own_template
-from orchestrator.serving.server import Status
+from orchestrator.serving.server import Status, gpu_words
 from orchestrator.serving.view import (
     base_url,
     differences,
@@ -112,11 +112,43 @@ def test_a_port_that_does_not_lead_there_is_told_with_a_tunnel(model: Model) -> 
     assert "ssh -N -L 8000:127.0.0.1:8000 me@spark" in lines[1]
 
 
-def test_status_tells_what_is_known(model: Model) -> None:
+def test_status_tells_what_is_known() -> None:
     found = Status("spark", "c", "running", "2026-11-26 01:02:03", 23, "fp8", "i:1", 8000, "200")
 
     said = "\n".join(status_lines(found, "http://spark:8000/v1", ""))
 
-    assert "running since 2026-11-26 01:02:03 UTC, 23 restarts" in said
-    assert "healthy" in said
+    assert "running, started 2026-11-26 01:02:03 UTC, 23 restarts" in said
+    assert "not healthy" not in said
     assert "GPU memory" not in said
+
+
+@pytest.mark.parametrize(
+    ("state", "health", "says"),
+    [
+        ("running", "000", "may still load"),
+        ("running", "", "may still load"),
+        ("running", "503", "/health answers 503"),
+        ("exited", "000", "it does not run"),
+        ("restarting", "000", "it does not run"),
+        ("", "", "is not there on spark"),
+    ],
+)
+def test_status_says_why_a_server_is_not_healthy(state: str, health: str, says: str) -> None:
+    found = Status("spark", "c", state, port=8000, health=health)
+
+    assert not found.is_healthy
+    assert says in "\n".join(status_lines(found, "http://spark:8000/v1", ""))
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ("62805, 122571", "65.9 of 128.5 GB"),
+        ("[N/A], [N/A]", ""),
+        ("", ""),
+        ("NVIDIA-SMI has failed", ""),
+        ("1024, 2048\n1, 2", "1.1 of 2.1 GB"),
+    ],
+)
+def test_memory_of_the_gpu_is_told_where_the_driver_tells(told: str, words: str) -> None:
+    assert gpu_words(told) == words
