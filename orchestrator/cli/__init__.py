@@ -8,7 +8,18 @@ import sys
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import agents, bench, decide, grading, images, profiles, runs, serve, start
+from orchestrator.cli import (
+    agents,
+    bench,
+    decide,
+    grading,
+    images,
+    models,
+    profiles,
+    runs,
+    serve,
+    start,
+)
 from orchestrator.cli.options import require_text_arguments, require_working_folder
 
 app = typer.Typer(
@@ -25,6 +36,7 @@ runs.register(app)
 grading.register(app)
 decide.register(app)
 profiles.register(app)
+models.register(app)
 agents.register(app)
 bench.register(app)
 serve.register(app)

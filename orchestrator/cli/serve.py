@@ -188,7 +188,16 @@ def serve(
     wanted = [name for name, given in zip(DEEDS, flags, strict=True) if given]
     if len(wanted) > 1:
         raise ConfigError(f"{' and '.join(f'--{name}' for name in wanted)}: one of them at a time")
-    DEEDS[wanted[0] if wanted else "print"](asked)
+    deed = wanted[0] if wanted else "print"
+    for option, (given, deeds) in {
+        "--variant": (variant is not None, ("print", "up")),
+        "--chat-template": (chat_template is not None, ("print", "up")),
+        "--replace": (replace, ("up",)),
+        "--follow": (follow, ("logs",)),
+    }.items():
+        if given and deed not in deeds:
+            raise ConfigError(f"{option} means nothing to --{deed}: it goes with --{deeds[-1]}")
+    DEEDS[deed](asked)
 
 
 def show(asked: Asked) -> None:

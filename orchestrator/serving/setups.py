@@ -17,8 +17,8 @@ _FAMILIES = {
 }
 """How people write a family in a model's name: Gemma-4-26B, gemma4:26b, Qwen3.5, qwen3_5."""
 _MACHINES = {
-    "spark": re.compile(r"spark|gb10|gx10|sm_?12\.?1", re.IGNORECASE),
-    "sm12x": re.compile(r"spark|gb10|gx10|sm_?12|rtx.?(50|pro)|\b50[5-9]0\b", re.IGNORECASE),
+    "spark": re.compile(r"spark|gb10|gx10|sm[_ ]?12\.?1", re.IGNORECASE),
+    "sm12x": re.compile(r"spark|gb10|gx10|sm[_ ]?12|rtx.?(50|pro)|\b50[5-9]0\b", re.IGNORECASE),
     "shared memory": re.compile(r"spark|gb10|gx10|shared|unified|jetson|thor", re.IGNORECASE),
 }
 _NGC = {

@@ -16,6 +16,7 @@ WRONG = {
     "unknown model": ("serve gemma", "unknown model 'gemma'"),
     "unknown variant": ("serve gemma-4-26b --variant fp7", "no variant 'fp7'"),
     "two deeds": ("serve gemma-4-26b --up --down", "--up and --down: one of them at a time"),
+    "an option of another deed": ("serve gemma-4-26b --status --replace", "it goes with --up"),
     "another's setting": ("serve gemma-4-26b --set rollout.max_steps=3", "model.* keys"),
     "an option as host": ("serve gemma-4-26b --host=-oProxyCommand=x", "no ssh destination"),
     "no such template": ("serve gemma-4-26b --chat-template nowhere", "No such file"),

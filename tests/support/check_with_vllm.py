@@ -1,9 +1,10 @@
 """Runs in the environment of scripts/vllm-for-tests: what vLLM's own parser says of command lines.
 
 Reads a mapping of JSON from standard input: `commands`, a list of arguments of `vllm serve` each,
-and `variables`, names of environment variables. Writes a mapping of JSON to standard output:
-`problems`, a line each; `without_value`, `with_value` and `with_many`, the flags that take none,
-one, and several. It stands alone: our package is not installed there.
+`read`, more of them, and `variables`, names of environment variables. Writes a mapping of JSON to
+standard output: `problems` of the commands, a line each; `read`, what the others set;
+`without_value`, `with_value` and `with_many`, the flags that take none, one, and several. It stands
+alone: our package is not installed there.
 """
 
 from __future__ import annotations
@@ -23,6 +24,17 @@ from vllm.entrypoints.cli.serve import ServeSubcommand
 from vllm.reasoning import ReasoningParserManager
 from vllm.tool_parsers import ToolParserManager
 from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+SETTINGS = {
+    "model": "model_tag",
+    "--served-model-name": "served_model_name",
+    "--tool-call-parser": "tool_call_parser",
+    "--reasoning-parser": "reasoning_parser",
+    "--speculative-config": "speculative_config",
+    "--gpu-memory-utilization": "gpu_memory_utilization",
+    "--enable-prefix-caching": "enable_prefix_caching",
+    "--enforce-eager": "enforce_eager",
+}
 
 
 def problems_of(parser: argparse.ArgumentParser, arguments: list[str]) -> Iterator[str]:
@@ -52,6 +64,12 @@ def unknown_names(parsed: argparse.Namespace) -> Iterator[str]:
         yield f"--speculative-config has no {key}"
 
 
+def settings_of(parser: argparse.ArgumentParser, arguments: list[str]) -> dict[str, Any]:
+    """What arguments set, in the words of flags."""
+    parsed = parser.parse_args(["serve", *arguments])
+    return {flag: getattr(parsed, name) for flag, name in SETTINGS.items()}
+
+
 def takes(parser: argparse.ArgumentParser) -> dict[str, list[str]]:
     """Long names of flags, by what stands behind them."""
     found: dict[str, list[str]] = {"without_value": [], "with_value": [], "with_many": []}
@@ -74,7 +92,8 @@ def main() -> None:
     ]
     known = set(vllm.envs.environment_variables)
     problems += [f"no variable {name}" for name in asked["variables"] if name not in known]
-    print(json.dumps({"problems": problems} | takes(serve)))
+    read = [settings_of(parser, arguments) for arguments in asked["read"]]
+    print(json.dumps({"problems": problems, "read": read} | takes(serve)))
 
 
 main()
