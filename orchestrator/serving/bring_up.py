@@ -49,6 +49,8 @@ class _Watched:
     found: dict[str, Any] = field(default_factory=dict)
     """What docker knew of the container that was there."""
     was_there: bool = False
+    is_stopped: bool = False
+    """Whether the script has stopped it, for it died."""
     is_heard: bool = False
     """Whether the present connection has told anything."""
     holders: list[str] = field(default_factory=list)
@@ -70,8 +72,9 @@ class _Watched:
             self._pulled(line)
 
     def _step(self, value: str) -> None:
+        if self.phase == "connecting":
+            self.was_there = value == "already"
         self.phase, self.words = value, []
-        self.was_there = self.was_there or value == "already"
         self.progress.say(_STEPS[value].format(**vars(self.place)))
 
     def _pulled(self, line: str) -> None:
@@ -95,6 +98,9 @@ class _Watched:
     def _find(self, value: str) -> None:
         self.found = json_object(value)
 
+    def _stopped(self, _value: str) -> None:
+        self.is_stopped = True
+
     def _holder(self, value: str) -> None:
         self.holders.append(value)
 
@@ -105,6 +111,7 @@ _TOLD: dict[str, Callable[[_Watched, str], None]] = {
     "death": _Watched._death,
     "found": _Watched._find,
     "holder": _Watched._holder,
+    "stopped": _Watched._stopped,
 }
 """By the name that a script gives a line."""
 _STEPS = {
@@ -184,7 +191,7 @@ def _problem(exit_code: int, watched: _Watched) -> ConfigError | PrerequisiteErr
         for line in watched.deaths:
             watched.progress.say(f"  {line}")
         meaning = why_it_died(watched.deaths, place)
-        stopped = "" if watched.was_there else "It is stopped, so that it does not go on trying."
+        stopped = "It is stopped, so that it does not go on trying." * watched.is_stopped
         return PrerequisiteError(
             f"{place.name} on {place.host} has died; above are its last lines, --logs shows more.",
             " ".join(filter(None, (stopped, meaning))),

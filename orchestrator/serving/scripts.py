@@ -118,13 +118,17 @@ return 0
 def logs_script(name: str, *, follow: bool, lines: int) -> str:
     """The server's log; one that is followed ends when nobody listens here any more."""
     quoted = shlex.quote(name)
-    return _function(f"""\
-docker inspect --type container {quoted} >/dev/null 2>&1 || {{ tell absent; return 0; }}
-docker logs {"--follow " * follow}--tail {lines} {quoted} & logs=$!
+    read = f"docker logs --tail {lines} {quoted}"
+    if follow:
+        read = f"""\
+docker logs --follow --tail {lines} {quoted} & logs=$!
 (cat <&3; kill $logs) >/dev/null 2>&1 & listens=$!
 wait $logs; code=$?
 kill $listens
-return $code
+return $code"""
+    return _function(f"""\
+docker inspect --type container {quoted} >/dev/null 2>&1 || {{ tell absent; return 0; }}
+{read}
 """)
 
 
@@ -178,7 +182,7 @@ while :; do
     [ -z "$ours" ] || [ "${{state% *}}" = running ] || break
     sleep {POLL_S}
 done
-[ -z "$ours" ] || docker stop -t 5 {name} >/dev/null 2>&1
+[ -z "$ours" ] || {{ docker stop -t 5 {name} >/dev/null 2>&1 && tell stopped; }}
 docker logs --tail {LAST_LINES} {name} 2>&1 | tr '\\r' '\\n' |
     while IFS= read -r line; do tell death "$line"; done
 return {DIED}

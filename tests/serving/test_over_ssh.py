@@ -227,6 +227,7 @@ def test_a_server_that_dies_shows_its_last_lines_and_is_stopped(host: Host, serv
     assert done.exit_code == 3
     assert "CUDA out of memory" in done.stdout
     assert "too little memory" in done.stderr
+    assert "It is stopped" in done.stderr
     assert "drop_caches" in done.stderr
     assert host.docker.containers()[NAME]["is_stopped"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -129,8 +130,9 @@ def test_a_connection_that_breaks_off_while_a_server_loads_is_made_anew(
     )
     heard = Heard()
 
-    there.bring_up(Shell("gpu"), make_run(model, recipe), "text", heard)
+    was_up = there.bring_up(Shell("gpu"), make_run(model, recipe), "text", heard)
 
+    assert not was_up
     assert "the connection to gpu broke off; looking again" in heard.said
     assert heard.shown == ["loading"]
 
@@ -161,3 +163,15 @@ def test_what_takes_too_long_says_what_goes_on(
     with pytest.raises(PrerequisiteError, match="is not healthy after") as failed:
         there.bring_up(Shell("gpu"), make_run(model, recipe), "text", Heard(), limit_s=0.6)
     assert failed.value.cure.startswith(says)
+
+
+@pytest.mark.parametrize("login_shell", ["sh", "bash", "zsh", "fish", "tcsh"])
+def test_no_login_shell_reads_a_word_of_the_script(play: Play, login_shell: str) -> None:
+    if shutil.which(login_shell) is None:
+        pytest.skip(f"no {login_shell} here")
+    play(f'for last; do :; done; exec {login_shell} -c "$last"')
+
+    said = Shell("gpu").run("""printf '%s\\n' 'it'"'"'s "$HOME" `id` {a,b} (c) !1 %' 'x'; exit 7""")
+
+    assert said.lines == ('it\'s "$HOME" `id` {a,b} (c) !1 %', "x")
+    assert said.exit_code == 7
