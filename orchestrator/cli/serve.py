@@ -88,9 +88,8 @@ class Asked:
             typer.echo(line, err=True)
         fatal = [fault.name for fault in faults if fault.is_fatal]
         if fatal and not self.force:
-            raise ConfigError(
-                f"this is known to be broken, as told above ({', '.join(fatal)}); --force goes on"
-            )
+            names = ", ".join(fatal)
+            raise ConfigError(f"known to be broken, as told above ({names}); --force goes on")
 
 
 def serve(
@@ -201,7 +200,7 @@ def serve(
 
 
 def show(asked: Asked) -> None:
-    """--print"""
+    """`--print`: what would be started, as a command to paste."""
     from orchestrator.serving.view import as_dict, base_url, printed, where_to_write
 
     plan, shell = asked.plan(), asked.shell
@@ -216,7 +215,7 @@ def show(asked: Asked) -> None:
 
 
 def bring_up(asked: Asked) -> None:
-    """--up"""
+    """`--up`: started there, and watched until it is healthy."""
     import time
 
     from orchestrator.display.serving import progress_on
@@ -237,7 +236,7 @@ def bring_up(asked: Asked) -> None:
     url = base_url(asked.shell.address(), plan.run.port)
     problem = why_not_reached(url)
     took = "was up already" if was_up else f"is up after {duration(time.monotonic() - started)}"
-    print_line(console, f"{plan.model.served_name} {took} on {asked.shell}, healthy: {url}")
+    print_line(console, f"{plan.model.name} {took} on {asked.shell}, healthy: {url}")
     for line in reached_lines(plan.model, asked.shell.destination, url, problem):
         print_line(console, line)
     if asked.as_json:
@@ -245,7 +244,7 @@ def bring_up(asked: Asked) -> None:
 
 
 def status(asked: Asked) -> None:
-    """--status"""
+    """`--status`: how it stands; exits with 3 unless it is healthy."""
     from orchestrator.display.terminal import print_line
     from orchestrator.serving.docker_command import container_name
     from orchestrator.serving.server import look, why_not_reached
@@ -265,7 +264,7 @@ def status(asked: Asked) -> None:
 
 
 def logs(asked: Asked) -> None:
-    """--logs"""
+    """`--logs`: what it has printed."""
     from orchestrator.serving.docker_command import container_name
     from orchestrator.serving.server import read_logs
 
@@ -275,7 +274,7 @@ def logs(asked: Asked) -> None:
 
 
 def take_down(asked: Asked) -> None:
-    """--down"""
+    """`--down`: stopped and removed."""
     from orchestrator.display.terminal import print_line
     from orchestrator.serving.docker_command import container_name
     from orchestrator.serving.server import take_down as down_there
@@ -287,7 +286,7 @@ def take_down(asked: Asked) -> None:
 
 
 def check(asked: Asked) -> None:
-    """--lint"""
+    """`--lint`: a command line or a container against what is known to be broken."""
     from orchestrator.serving.lint import lint
     from orchestrator.serving.running import command_asked_for
 

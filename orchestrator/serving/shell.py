@@ -236,7 +236,8 @@ def _end(process: subprocess.Popen[str], *, with_group: bool) -> None:
         process.stdin.close()
     for number, patience_s in ((None, 0.5), (signal.SIGTERM, 3.0), (signal.SIGKILL, None)):
         if number is not None and with_group:
-            os.killpg(process.pid, number)
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # it has just ended
+                os.killpg(process.pid, number)
         elif number is not None:
             process.send_signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
