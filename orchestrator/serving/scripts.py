@@ -204,7 +204,8 @@ health() {{
         curl -s -o /dev/null -m 5 --noproxy '*' -w '%{{http_code}}' "http://127.0.0.1:$2/health"
     else
         docker exec "$1" python3 -c 'import urllib.request as r
-print(r.urlopen("http://127.0.0.1:{INNER_PORT}/health", timeout=5).status)' 2>/dev/null || echo 000
+o = r.build_opener(r.ProxyHandler({{}}))
+print(o.open("http://127.0.0.1:{INNER_PORT}/health", timeout=5).status)' 2>/dev/null || echo 000
     fi
 }}
 serve() {{

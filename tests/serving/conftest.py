@@ -1,7 +1,9 @@
-"""A recipe and a model whose every value is as odd as it may be."""
+"""A recipe and a model whose every value is as odd as it may be, and a program that plays ssh."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from orchestrator.config.recipe import Recipe
 from orchestrator.config.schema import Model
 
+Play = Callable[[str], Path]
 ODD = (
     "it's",
     'a "b"',
@@ -86,3 +89,18 @@ def model() -> Model:
             "recipe": "odd",
         }
     )
+
+
+@pytest.fixture
+def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Play:
+    """Lets a script of sh be ssh, and tells the file that gets its arguments."""
+
+    def install(script: str) -> Path:
+        words = tmp_path / "words"
+        program = tmp_path / "a ssh"
+        program.write_text(f"#!/bin/sh\necho \"$*\" >'{words}'\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("SWE_ORCHESTRATOR_SSH", f"'{program}' -F 'my config'")
+        return words
+
+    return install

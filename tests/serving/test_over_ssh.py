@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from support.fake_docker import FakeDocker
 from support.ssh_server import PROGRAM, SshServer, ssh_server
 
 from orchestrator.cli import main
+from orchestrator.display.serving import PlainProgress
 from orchestrator.serving import scripts
 from orchestrator.serving.docker_command import container_name
 
@@ -124,7 +124,8 @@ def write_profiles(folder: Path, port: int) -> None:
 
 
 def up(serve: Serve, *words: str, **where: str) -> Ended:
-    return serve("--up", "--chat-template", "a template's file.jinja", *words, **where)
+    template = ("--chat-template", "a template's file.jinja")
+    return serve("--up", "--wait", "1", *template, *words, **where)
 
 
 def test_a_server_comes_up_and_every_word_arrives_as_the_profile_has_it(
@@ -237,13 +238,11 @@ def test_who_is_interrupted_leaves_the_server_running(
 ) -> None:
     host.docker.servers(load_s=30)
 
-    def interrupt() -> None:
-        while not host.docker.containers().get(NAME, {}).get("pid"):
-            time.sleep(0.02)
-        time.sleep(0.5)
-        os.kill(os.getpid(), 2)
+    def interrupt(_: PlainProgress, text: str) -> None:
+        if text.startswith("loading weights"):
+            raise KeyboardInterrupt
 
-    threading.Thread(target=interrupt).start()
+    monkeypatch.setattr(PlainProgress, "show", interrupt)
     done = up(serve)
 
     assert done.exit_code == 130

@@ -45,12 +45,10 @@ def paste(script: str, shell: str, folder: Path) -> list[str]:
     return words.read_text(encoding="utf-8").split("\0")[:-1]
 
 
-@pytest.mark.parametrize("shell", ["sh", "bash", "zsh"])
+@pytest.mark.parametrize("shell", filter(shutil.which, ["sh", "bash", "zsh"]))
 def test_a_pasted_command_has_every_word_as_it_was_written(
     recipe: Recipe, model: Model, tmp_path: Path, shell: str
 ) -> None:
-    if shutil.which(shell) is None:
-        pytest.skip(f"no {shell} here")
     template = own_template(hashlib.sha256(TEMPLATE.encode()).hexdigest(), "it's mine.jinja")
     run = make_run(model, recipe, template=template)
     home = tmp_path / "it's home"
