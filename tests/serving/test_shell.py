@@ -150,7 +150,9 @@ def test_what_takes_too_long_says_what_goes_on(
     assert failed.value.cure.startswith(says)
 
 
-@pytest.mark.parametrize("login_shell", filter(shutil.which, ["sh", "bash", "zsh", "fish", "tcsh"]))
+@pytest.mark.parametrize(
+    "login_shell", [s for s in ["sh", "bash", "zsh", "fish", "tcsh"] if shutil.which(s)]
+)
 def test_no_login_shell_reads_a_word_of_the_script(play: Play, login_shell: str) -> None:
     play(f'for last; do :; done; exec {login_shell} -c "$last"')
 

@@ -45,7 +45,7 @@ def paste(script: str, shell: str, folder: Path) -> list[str]:
     return words.read_text(encoding="utf-8").split("\0")[:-1]
 
 
-@pytest.mark.parametrize("shell", filter(shutil.which, ["sh", "bash", "zsh"]))
+@pytest.mark.parametrize("shell", [s for s in ["sh", "bash", "zsh"] if shutil.which(s)])
 def test_a_pasted_command_has_every_word_as_it_was_written(
     recipe: Recipe, model: Model, tmp_path: Path, shell: str
 ) -> None:
