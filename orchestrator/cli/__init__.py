@@ -18,6 +18,7 @@ from orchestrator.cli import (
     models,
     profiles,
     runs,
+    serve,
     setup,
     start,
 )
@@ -42,6 +43,7 @@ models.register(app)
 agents.register(app)
 bench.register(app)
 doctor.register(app)
+serve.register(app)
 images.register(app)
 
 
