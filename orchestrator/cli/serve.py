@@ -39,6 +39,7 @@ class Asked:
     replace: bool
     force: bool
     chat_template: Path | None
+    machine: str
     wait_s: float
     settings: list[str] | None
     config_dirs: tuple[Path, ...]
@@ -141,6 +142,12 @@ def serve(
         Path | None,
         typer.Option("--chat-template", help="The recipe's chat template, where you have it."),
     ] = None,
+    machine: Annotated[
+        str,
+        typer.Option(
+            "--machine", help="With --lint: whose GPU it is for; 'other' for one that is no Spark."
+        ),
+    ] = "DGX Spark",
     wait: Annotated[
         float, typer.Option("--wait", min=0.01, help="With --up: minutes until it is healthy.")
     ] = 120,
@@ -178,6 +185,7 @@ def serve(
         replace=replace,
         force=force,
         chat_template=chat_template,
+        machine=machine,
         wait_s=wait * 60,
         settings=settings,
         config_dirs=tuple(config_dirs or ()),
@@ -291,7 +299,7 @@ def check(asked: Asked) -> None:
     from orchestrator.serving.running import command_asked_for
 
     command, machine = command_asked_for(asked.shell, asked.name, asked.config_dirs)
-    faults = lint(command, machine)
+    faults = lint(command, machine or asked.machine)
     if asked.as_json:
         opt.print_json([asdict(fault) for fault in faults])
     asked.refuse(faults)
