@@ -27,6 +27,7 @@ runs/<run_id>/
                              layers of an image and their sizes, as its registry told them
 <cache>/clean-repositories/<instance_id>
                              fingerprints of sandboxes that hold nothing after its base commit
+<cache>/diagnoses/<model>/   an example of each failure that the last diagnosis of it met
 <cache>/agents/<kind>/       an agent with an installation of its own; its module draws it
                              (<cache>: $SWE_ORCHESTRATOR_CACHE, or the user's cache folder)
 
@@ -183,6 +184,11 @@ def image_size_file(image: str, platform: str) -> Path:
 def clean_repository_file(instance_id: str) -> Path:
     """Of an instance whose sandboxes were found to hold nothing of their repository's future."""
     return user_cache() / "clean-repositories" / folder_name(instance_id)
+
+
+def diagnosis_folder(model: str) -> Path:
+    """Of a model, by its profile's name."""
+    return user_cache() / "diagnoses" / folder_name(model)
 
 
 def host_id_file() -> Path:

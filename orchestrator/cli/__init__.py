@@ -8,7 +8,7 @@ import sys
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import agents, bench, decide, grading, images, profiles, runs, start
+from orchestrator.cli import agents, bench, decide, diagnose, grading, images, profiles, runs, start
 from orchestrator.cli.options import require_text_arguments, require_working_folder
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ decide.register(app)
 profiles.register(app)
 agents.register(app)
 bench.register(app)
+diagnose.register(app)
 images.register(app)
 
 
