@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from orchestrator.diagnose.levels import Cell, Diagnosis
-
-INTERRUPTED = "interrupted"
+    from orchestrator.diagnose.report import Report
 
 
 def register(app: typer.Typer) -> None:
@@ -28,6 +27,10 @@ def diagnose(
         str | None, typer.Argument(metavar="[MODEL]", help="The same as --model.")
     ] = None,
     model: opt.ModelOption = None,
+    agents: Annotated[
+        list[str] | None,
+        typer.Option("--agent", "-a", help="Only as this agent speaks; repeatable."),
+    ] = None,
     times: Annotated[
         int, typer.Option(min=1, help="Answers a level and protocol; unclear ones get more.")
     ] = 10,
@@ -52,54 +55,35 @@ def diagnose(
 
     Example: python -m orchestrator diagnose --model gemma-4-26b
     """
-    from orchestrator.diagnose.causes import Asked
-    from orchestrator.diagnose.examples import collect, require_folder
-    from orchestrator.diagnose.examples import save as save_examples
+    from orchestrator.diagnose.examples import require_folder
     from orchestrator.diagnose.levels import Diagnosis, make_plan
-    from orchestrator.diagnose.protocols import system_templates
+    from orchestrator.diagnose.protocols import forms_of, system_templates
+    from orchestrator.diagnose.report import make_report
     from orchestrator.diagnose.target import require_target
-    from orchestrator.diagnose.verdict import conclude
-    from orchestrator.diagnose.view import Report, opening, render
-    from orchestrator.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_PREREQUISITE
+    from orchestrator.diagnose.view import opening
     from orchestrator.paths import diagnosis_folder
     from orchestrator.run.preflight import api_key
 
     console = opt.make_console(as_json=as_json)
     config = opt.load_model(_one_name(name, model), settings, config_dirs, "diagnose")
     assert config.model is not None
+    forms = forms_of(agents or ())
     templates = system_templates(tuple(config_dirs or ()))
     folder = save or diagnosis_folder(config.model.name)
     require_folder(folder)
     with require_target(config.model, api_key(config)) as target:
-        plan = make_plan(target.context, target.chars_per_token, config.model, times, 60 * minutes)
-        console.print(opening(config.model.name, target.base_url, plan), highlight=False)
+        measured = (target.context, target.chars_per_token)
+        plan = make_plan(*measured, config.model, times, 60 * minutes, forms)
+        console.print(opening(config.model, plan), highlight=False)
         diagnosis = Diagnosis(target, templates, plan)
-        ended = _ask(diagnosis, console)
-    asked = Asked(
-        (config.model.name, config.model.served_name),
-        plan.at_once,
-        target.chars_per_token,
-        plan.sizes.shortened,
-        diagnosis.is_gone,
+        is_interrupted = _ask(diagnosis, console)
+    report = make_report(
+        *(config.model, plan, diagnosis.cells, folder),
+        is_gone=diagnosis.is_gone,
+        is_interrupted=is_interrupted,
     )
-    cells = tuple(diagnosis.cells)
-    verdict, found = conclude(cells, asked), collect(cells)
-    save_examples(found, folder)
-    report = Report(
-        *(config.model.name, target.base_url, plan, cells, verdict),
-        folder if found else None,
-        ended,
-    )
-    if as_json:
-        opt.print_json(report.as_dict())
-    else:
-        console.print(render(report), highlight=False)
-    if examples:
-        for example in found:
-            console.print("", *example.lines(), sep="\n", highlight=False, soft_wrap=True)
-    if ended:
-        raise typer.Exit(EXIT_INTERRUPTED)
-    raise typer.Exit(EXIT_DONE if verdict.agent else EXIT_PREREQUISITE)
+    _print(report, console, as_json=as_json, with_examples=examples)
+    raise typer.Exit(report.exit_code)
 
 
 def _one_name(name: str | None, model: str | None) -> str:
@@ -113,8 +97,8 @@ def _one_name(name: str | None, model: str | None) -> str:
     return str(model or name)
 
 
-def _ask(diagnosis: Diagnosis, console: Console) -> str:
-    """Ask cell after cell, saying so; why it ended early, if a person ended it."""
+def _ask(diagnosis: Diagnosis, console: Console) -> bool:
+    """Ask cell after cell, saying so; whether a person ended it."""
     from orchestrator.diagnose.view import cell_line
 
     try:
@@ -123,8 +107,19 @@ def _ask(diagnosis: Diagnosis, console: Console) -> str:
                 if not cell.skipped or cell.answers:
                     console.print(cell_line(cell), highlight=False, soft_wrap=True)
     except KeyboardInterrupt:
-        return INTERRUPTED
-    return ""
+        return True
+    return False
+
+
+def _print(report: Report, console: Console, *, as_json: bool, with_examples: bool) -> None:
+    from orchestrator.diagnose.view import render
+
+    if as_json:
+        opt.print_json(report.as_dict())
+    else:
+        console.print(render(report), highlight=False)
+    for example in report.examples if with_examples else ():
+        console.print("", *example.lines(), sep="\n", highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -64,7 +64,7 @@ class Judgement:
     detail: str = ""
     """In words, for people and for the model that is asked again."""
     dialect: str = ""
-    """Of raw tool text: its name in `dialects`."""
+    """Of raw tool text, also of some beside a valid call: its name in `dialects`."""
     calls: int = 0
     """Calls or commands in the answer."""
 
@@ -92,9 +92,10 @@ def judge(
         words = exchange.words or one_line(error_text(answer), 200)
         is_refusal = 400 <= exchange.status < 500
         status = f"HTTP {exchange.status}: " if exchange.status else ""
-        return Judgement(Kind.REFUSED if is_refusal else Kind.NO_ANSWER, f"{status}{words}")
+        kind = Kind.REFUSED if is_refusal else Kind.NO_ANSWER
+        return Judgement(kind, printable(f"{status}{words}"))
     if why := why_no_completion(answer):
-        return Judgement(Kind.NO_ANSWER, exchange.words or why)
+        return Judgement(Kind.NO_ANSWER, printable(exchange.words or why))
     raw = answer["choices"][0].get("message") or {}
     message = seen_by_agent(answer, strips=strips)
     found = _judge_message(raw, message, protocol, tools)
@@ -128,7 +129,7 @@ def _judge_message(
     if not said.strip() and not calls:
         return Judgement(Kind.SWALLOWED, "it ends within a thought")
     if protocol is Protocol.CALLS:
-        return _judge_calls(calls, tools) if calls else _judge_prose(said)
+        return _judge_calls(said, calls, tools) if calls else _judge_prose(said)
     return _judge_text(content, said, protocol)
 
 
@@ -155,9 +156,9 @@ def _judge_prose(said: str) -> Judgement:
 
 
 def _judge_calls(
-    calls: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]
+    said: str, calls: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]
 ) -> Judgement:
-    """The first call that is wrong speaks for all."""
+    """The first call that is wrong speaks for all. `said` stands beside them."""
     schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in tools}
     for call in calls:
         function = call["function"]
@@ -168,7 +169,8 @@ def _judge_calls(
         kind, detail = _check_call(function["name"], function["arguments"], schemas)
         if kind is not Kind.VALID:
             return Judgement(kind, printable(detail), calls=len(calls))
-    return Judgement(Kind.VALID, calls=len(calls))
+    beside = dialect_of(said)
+    return Judgement(Kind.VALID, dialect=beside.name if beside else "", calls=len(calls))
 
 
 def _check_call(

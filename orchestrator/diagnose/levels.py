@@ -16,6 +16,7 @@ from orchestrator.diagnose.judge import Exchange, Judgement, Kind, judge, seen_b
 from orchestrator.diagnose.protocols import (
     FORM_OF,
     FORMS,
+    Form,
     Opening,
     ask_again,
     go_on,
@@ -132,6 +133,11 @@ class Plan:
     seconds: float
     """For everything."""
     sizes: Sizes
+    forms: tuple[Form, ...] = FORMS
+
+    @property
+    def levels(self) -> list[Level]:
+        return [level for level in Level if level is not Level.CROWD or self.at_once > 1]
 
     def conversations(self, level: Level) -> int:
         """In one round of a cell."""
@@ -145,16 +151,21 @@ class Plan:
     @property
     def answers(self) -> int:
         """In all, where nothing is skipped and nothing unclear."""
-        levels = [level for level in Level if level is not Level.CROWD or self.at_once > 1]
-        return len(FORMS) * sum(self.conversations(n) * self.turns(n) for n in levels)
+        each = sum(self.conversations(n) * self.turns(n) for n in self.levels)
+        return len(self.forms) * each
 
 
 def make_plan(
-    context: int, chars_per_token: float, model: Model, times: int, seconds: float
+    context: int,
+    chars_per_token: float,
+    model: Model,
+    times: int,
+    seconds: float,
+    forms: tuple[Form, ...] = FORMS,
 ) -> Plan:
     """For a model whose server takes `context` tokens; as much at once as a run would, or less."""
     sizes = fit(context, chars_per_token)
-    return Plan(times, min(MAX_AT_ONCE, model.max_concurrency), seconds, sizes)
+    return Plan(times, min(MAX_AT_ONCE, model.max_concurrency), seconds, sizes, forms)
 
 
 class Server(Interface):
@@ -199,8 +210,8 @@ class Diagnosis:
     def run(self) -> Iterator[Cell]:
         """Ask cell after cell; each is given when it is done. Safe to be left at any point: what
         was asked so far is in `cells`."""
-        for level in Level:
-            for form in FORMS:
+        for level in self._plan.levels:
+            for form in self._plan.forms:
                 width = self._plan.at_once if level is Level.CROWD else 1
                 cell = Cell(
                     level, form.protocol, width, skipped=self._why_skipped(level, form.protocol)
@@ -215,8 +226,6 @@ class Diagnosis:
             return "the server has stopped answering"
         if time.monotonic() > self._deadline:
             return "no time was left"
-        if level is Level.CROWD and self._plan.at_once == 1:
-            return "the profile's max_concurrency is 1"
         for cell in self.cells:
             if cell.protocol is protocol and cell.state not in (State.WORKS, State.UNCLEAR):
                 return TOO_HARD
@@ -224,14 +233,18 @@ class Diagnosis:
 
     def _fill(self, cell: Cell) -> None:
         """Ask once, and again while chance could explain what came either way."""
-        for round_ in range(MAX_ROUNDS):
-            self._ask_round(cell, round_)
-            if self._is_over(cell) or cell.state is not State.UNCLEAR:
-                break
+        rounds = 0
+        while rounds == 0 or self._wants_more(cell, rounds):
+            self._ask_round(cell, rounds)
+            rounds += 1
         if time.monotonic() > self._deadline:
             cell.skipped = "the time was over"
         if self._is_hopeless(cell) and cell.counts[Kind.NO_ANSWER]:
             self.is_gone = not self._server.is_alive()
+
+    def _wants_more(self, cell: Cell, rounds: int) -> bool:
+        is_unclear = cell.state is State.UNCLEAR and not self._is_over(cell)
+        return is_unclear and (rounds < MAX_ROUNDS or cell.judged < FEWEST)
 
     def _ask_round(self, cell: Cell, round_: int) -> None:
         count = self._plan.conversations(cell.level)

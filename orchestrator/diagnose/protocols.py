@@ -9,11 +9,12 @@ an import of its whole agent. A test holds them together.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.config.keys import nearest
 from orchestrator.config.load import RunRequest, load_config
 from orchestrator.diagnose.tasks import (
     SMALL_TOOLS,
@@ -27,6 +28,7 @@ from orchestrator.diagnose.tasks import (
     result_of,
     tools_for,
 )
+from orchestrator.errors import ConfigError
 from orchestrator.scripted.protocols import Protocol
 
 _FENCE = re.compile(r"^```(\S*)\s*\n|^```\s*$", re.MULTILINE)
@@ -56,6 +58,23 @@ FORMS = (
     Form(Protocol.MINI, "mini-edit", "mini's blocks", False),
 )
 FORM_OF = {form.protocol: form for form in FORMS}
+
+
+AGENTS = {form.profile: form for form in FORMS} | {"mini": FORM_OF[Protocol.MINI]}
+
+
+def forms_of(agents: Sequence[str]) -> tuple[Form, ...]:
+    """Those that agents speak, by their profiles' names; all where none is named.
+
+    Raises:
+        ConfigError: there is no such profile among those that are tried.
+    """
+    for name in agents:
+        if name not in AGENTS:
+            hint = nearest(name, list(AGENTS))
+            raise ConfigError(f"--agent {name}: diagnose knows no form of its answers{hint}")
+    wanted = {AGENTS[name] for name in agents}
+    return tuple(form for form in FORMS if not wanted or form in wanted)
 
 
 def system_templates(config_dirs: tuple[Path, ...] = ()) -> dict[Protocol, str]:

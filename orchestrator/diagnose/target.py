@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -115,6 +116,8 @@ def _probe(model: Model, text: str) -> dict[str, Any]:
 def _read(body: dict[str, Any], reply: httpx.Response) -> Exchange:
     answer, _ = read_json(reply.content)
     words = ""
+    if _is_too_deep(answer):
+        return Exchange(body, reply.status_code, None, "the answer is nested too deeply to be read")
     if answer is None:
         where = reply.headers.get("Location")
         words = one_line(reply.text, 200)
@@ -123,3 +126,12 @@ def _read(body: dict[str, Any], reply: httpx.Response) -> Exchange:
         else:
             words = f"the answer is no JSON: {words}"
     return Exchange(body, reply.status_code, answer, words)
+
+
+def _is_too_deep(answer: Any) -> bool:
+    """Whether what is done with it later, copying and writing, would end in a RecursionError."""
+    try:
+        copy.deepcopy(answer)
+    except RecursionError:
+        return True
+    return False

@@ -49,6 +49,7 @@ class Sizes:
 
     context: int
     """Tokens, of prompt and answer."""
+    chars_per_token: float
     max_tokens: int
     """Of an answer, where the profile says nothing."""
     detail: Detail
@@ -92,7 +93,8 @@ def fit(context: int, chars_per_token: float) -> Sizes:
     left -= turns * (result + _ANSWER_CHARS)
     result_tokens = math.ceil(result / chars_per_token)
     kept = len(handbook(left))
-    return Sizes(context, max_tokens, detail, count, kept, turns, result, result_tokens)
+    measured = (context, chars_per_token, max_tokens)
+    return Sizes(*measured, detail, count, kept, turns, result, result_tokens)
 
 
 @cache

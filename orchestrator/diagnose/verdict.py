@@ -70,7 +70,8 @@ HEADLINES = {
     "{at_once} at once.",
     Standing.UNCLEAR: "Perhaps --agent {profile}: {label} is not shown to fail, and not shown to "
     "work at every level.",
-    Standing.UNKNOWN: "Nothing is known of the model: no answer came that could be judged.",
+    Standing.UNKNOWN: "Nothing is known of the model yet: too few answers came that could be "
+    "judged.",
     Standing.FAILS: "No agent profile works with this model as it is served.",
 }
 
@@ -90,6 +91,8 @@ def _standing(cells: Sequence[Cell]) -> Standing:
     if states <= {State.BROKEN}:
         return Standing.UNKNOWN
     if states <= _NOT_BAD:
+        if not asked[-1].valid:
+            return Standing.UNKNOWN
         is_whole = asked[-1].level >= Level.LOOP and not any(cell.skipped for cell in asked)
         return Standing.WORKS if is_whole and states == {State.WORKS} else Standing.UNCLEAR
     *alone, last = asked
@@ -124,20 +127,24 @@ def _remarks(cells: Sequence[Cell], asked: Asked) -> list[str]:
                 f"{outages} requests {where(cell)} came to nothing "
                 f"({usual_detail(cell, Kind.NO_ANSWER)}); they count nowhere"
             )
-    several = sum(
-        judged.judgement.calls > 1
+    valid = [
+        judged.judgement
         for cell in cells
         if cell.protocol is Protocol.CALLS
         for judged in cell.answers
         if judged.judgement.kind is Kind.VALID
-    )
-    if several:
+    ]
+    if several := sum(judgement.calls > 1 for judgement in valid):
         found.append(
             f"{several} answers held several calls at once, which count as valid here; "
             "sweagent-tools takes one a step, and asks again"
         )
+    if beside := sum(bool(judgement.dialect) for judgement in valid):
+        found.append(f"{beside} answers held raw tool text beside a valid call")
     if asked.shortened:
         found.append(f"the context is small, so levels 2 and 3 were cut: {asked.shortened}")
+    if asked.at_once == 1:
+        found.append("several at once were not tried: the profile's max_concurrency is 1")
     return [*found, *_not_asked(cells), *_cut_prompts(cells, asked)]
 
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.config.schema import Model
 from orchestrator.diagnose.levels import Cell, Level, Plan, State
 from orchestrator.diagnose.protocols import FORM_OF
+from orchestrator.diagnose.report import Report
 from orchestrator.diagnose.tasks import SMALL_TOOLS
-from orchestrator.diagnose.verdict import Verdict
 from orchestrator.report.markdown import bar
 from orchestrator.report.words import duration
 
@@ -22,62 +20,27 @@ BAR_WIDTH = 20
 STYLES = {State.WORKS: "green", State.FAILS: "red", State.BROKEN: "red", State.REFUSED: "red"}
 
 
-@dataclass(frozen=True)
-class Report:
-    """All that a diagnosis found."""
-
-    model: str
-    base_url: str
-    plan: Plan
-    cells: tuple[Cell, ...]
-    verdict: Verdict
-    examples: Path | None
-    """Where they lie; None where nothing failed."""
-    ended_because: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """For --json; counts by the table's words."""
-        return {
-            "model": self.model,
-            "base_url": self.base_url,
-            "context": self.plan.sizes.context,
-            "shortened": self.plan.sizes.shortened,
-            "cells": [_cell_dict(cell) for cell in self.cells],
-            "verdict": self.verdict.as_dict(),
-            "examples": str(self.examples) if self.examples else None,
-            "ended_because": self.ended_because,
-        }
-
-
-def _cell_dict(cell: Cell) -> dict[str, Any]:
-    return {
-        "level": min(cell.level, Level.LOOP),
-        "at_once": cell.at_once,
-        "protocol": str(cell.protocol),
-        "state": cell.state.name.lower(),
-        "valid": cell.valid,
-        "judged": cell.judged,
-        "failures": {str(kind): count for kind, count in cell.failures},
-        "skipped": cell.skipped,
-    }
-
-
-def opening(model: str, base_url: str, plan: Plan) -> str:
+def opening(model: Model, plan: Plan) -> str:
     """Said before the first question."""
     sizes = plan.sizes
     return (
-        f"{model} at {base_url}, a context of {sizes.context:,} tokens\n"
-        f"about {plan.answers} answers at three levels in {len(FORM_OF)} protocols, for "
+        f"{model.name} at {model.endpoint.base_url}, a context of {sizes.context:,} tokens\n"
+        f"about {plan.answers} answers at three levels in {_forms(plan)}, for "
         f"{duration(plan.seconds)} at most"
         + (f"\nthe context is small: {sizes.shortened}" if sizes.shortened else "")
     )
 
 
+def _forms(plan: Plan) -> str:
+    return f"{len(plan.forms)} protocols" if len(plan.forms) > 1 else plan.forms[0].label
+
+
 def title(level: Level, plan: Plan) -> str:
     sizes = plan.sizes
+    prompt = ", a long system prompt" if sizes.handbook_chars else ""
     return {
         Level.ONE: f"1  one call, {SMALL_TOOLS} tools",
-        Level.FULL: f"2  one call, {sizes.tools} tools, a long system prompt",
+        Level.FULL: f"2  one call, {sizes.tools} tools" + prompt,
         Level.LOOP: f"3  loops of {sizes.turns} turns, alone",
         Level.CROWD: f"3  loops of {sizes.turns} turns, {plan.at_once} at once",
     }[level]
@@ -110,8 +73,8 @@ def render(report: Report) -> RenderableType:
             "A rate under 90 % is bad where chance explains it in one of a hundred cases at most."
         )
     )
-    if report.ended_because:
-        parts.append(Text(f"Ended early: {report.ended_because}.", style="yellow"))
+    if report.is_interrupted:
+        parts.append(Text("Interrupted: only what was asked so far.", style="yellow"))
     verdict = report.verdict
     parts.append(Text(f"\n{verdict.headline}", style="bold"))
     for cause in verdict.causes:
@@ -122,7 +85,7 @@ def render(report: Report) -> RenderableType:
         parts.append(Text(""))
     parts += [Text(f"note: {remark}.", style="yellow") for remark in verdict.remarks]
     if report.examples:
-        parts.append(Text(f"\nAn example of each failure is in {report.examples}"))
+        parts.append(Text(f"\nAn example of each failure is in {report.folder}"))
     return Group(*parts)
 
 
