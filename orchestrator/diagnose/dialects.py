@@ -35,6 +35,7 @@ def _dialect(name: str, sign: str, parser: str, models: str = "", hint: str = ""
 
 
 DIALECTS = (
+    _dialect("FunctionGemma's", r"<start_function_call>", "functiongemma", r"functiongemma"),
     _dialect(
         "Gemma 4's",
         r"<\|tool_call>|<tool_call\|>|<\|\"\|>|(?<!\w)call:\w+\{",
@@ -42,7 +43,6 @@ DIALECTS = (
         r"gemma-?4",
         CHAT_TEMPLATE_OF_GEMMA,
     ),
-    _dialect("FunctionGemma's", r"<start_function_call>", "functiongemma", r"functiongemma"),
     _dialect("Gemma 3's", r"```tool_code", "", r"gemma-?3"),
     _dialect("Seed-OSS's", r"<seed:tool_call>", "seed_oss", r"seed-?oss"),
     _dialect("MiniMax's", r"<minimax:tool_call>", "minimax_m2", r"minimax"),

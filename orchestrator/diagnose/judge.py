@@ -139,10 +139,10 @@ def _first(find: Callable[[str], str], texts: Iterable[str]) -> str:
 
 def _judge_text(content: str, said: str, protocol: Protocol) -> Judgement:
     commands = commands_in(content, protocol)
-    if len(commands) == 1 or (commands and FORM_OF[protocol].takes_several):
-        return Judgement(Kind.VALID, calls=len(commands))
-    if commands:
+    if len(commands) > 1 and not FORM_OF[protocol].takes_several:
         return Judgement(Kind.SEVERAL, f"it holds {len(commands)} commands", calls=len(commands))
+    if commands and commands[-1]:
+        return Judgement(Kind.VALID, calls=len(commands))
     return _judge_prose(said)
 
 

@@ -116,11 +116,11 @@ def _messages(system: str, user: str) -> list[dict[str, Any]]:
 
 
 def commands_in(text: str, protocol: Protocol) -> list[str]:
-    """The commands that an agent would see in a text; blank ones are none.
+    """The commands that an agent would see in a text, blank ones too.
 
     `takes_several` says what it does with more than one.
     """
-    return [command for command in map(str.strip, _READERS[protocol](text)) if command]
+    return [command.strip() for command in _READERS[protocol](text)]
 
 
 def _fenced(text: str) -> list[str]:

@@ -23,6 +23,9 @@ from support.fake_model import FakeModelServer, Reply
 URL = "http://127.0.0.1:1/v1"
 VALUES = {"string": "grep -rn parse src", "array": ["tests/test_it.py"], "integer": 3}
 """By type, for required parameters."""
+CHARS_PER_TOKEN = 4
+TOOL_CHARS = 800
+"""Of one tool of a request, about."""
 COMMANDS = ("grep -rn parse src", "sed -n 1,40p src/rates.py", "python -m pytest -q", SUBMIT)
 
 
@@ -242,7 +245,9 @@ def completion_of(turn: Turn, persona: Persona) -> tuple[int, dict[str, Any]]:
     if said.status != 200:
         error = {"message": said.words, "type": "BadRequestError", "code": said.status}
         return said.status, {"error": error}
-    prompt, completion = len(json.dumps(turn.request)) // 4, len(json.dumps(said.message)) // 4
+    texts = sum(len(str(message["content"])) for message in turn.request["messages"])
+    prompt = (texts + TOOL_CHARS * turn.tools) // CHARS_PER_TOKEN
+    completion = len(json.dumps(said.message)) // CHARS_PER_TOKEN
     choice = {"index": 0, "message": said.message, "finish_reason": said.finish_reason}
     usage = {"prompt_tokens": prompt, "completion_tokens": completion}
     return 200, {"choices": [choice], "usage": usage}
