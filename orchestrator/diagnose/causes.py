@@ -72,7 +72,9 @@ class Scene:
 
     @property
     def others_are_answered(self) -> bool:
-        return any(c.judged for c in self.cells if c.protocol is not self.cell.protocol)
+        """Whether the server answered anything that was asked after this."""
+        asked_later = self.cells[self.cells.index(self.cell) + 1 :]
+        return any(cell.judged for cell in asked_later)
 
     @property
     def is_worse_than_before(self) -> bool:
@@ -130,7 +132,7 @@ def _broken(scene: Scene) -> Cause:
     if scene.others_are_answered:
         return Cause(
             Blame.SERVER,
-            f"it fails {words}, and answers other requests; that says nothing of the model",
+            f"it fails {words}, and answers others after that; it says nothing of the model",
             "look at its log: its chat template may not know what it is given",
         )
     return Cause(

@@ -99,7 +99,7 @@ def _standing(cells: Sequence[Cell]) -> Standing:
     only_the_crowd = last.level is Level.CROWD and {cell.state for cell in alone} <= _NOT_BAD
     if only_the_crowd and (last.state is not State.FAILS or is_worse_than_before(last, cells)):
         return Standing.ALONE
-    return Standing.FAILS
+    return Standing.UNKNOWN if states - _NOT_BAD == {State.BROKEN} else Standing.FAILS
 
 
 _NOT_BAD = {State.WORKS, State.UNCLEAR}

@@ -287,6 +287,27 @@ def test_too_little_says_nothing(cells: tuple[Cell, ...]) -> None:
     assert verdict.headline.startswith("Nothing is known")
 
 
+def test_an_outage_in_the_middle_condemns_no_model() -> None:
+    """The server is slow all of a sudden: it is there, and answers nothing in time."""
+    cells = [cell(Level.ONE, 10, 0, protocol=form.protocol) for form in FORMS]
+    cells += [cell(Level.FULL, 0, 3, Kind.NO_ANSWER, protocol=form.protocol) for form in FORMS]
+
+    verdict = concluded(*cells)
+
+    assert verdict.headline.startswith("Nothing is known")
+    (cause,) = verdict.causes
+    assert (cause.blame, cause.protocols) == (Blame.OUTAGE, EVERY)
+
+
+def test_a_server_that_fails_only_with_many_at_once_is_used_with_one() -> None:
+    levels = (Level.ONE, Level.FULL, Level.LOOP)
+    crowd = cell(Level.CROWD, 0, 8, Kind.NO_ANSWER)
+
+    verdict = concluded(*(cell(level, 10, 0) for level in levels), crowd)
+
+    assert "sweagent with --workers 1" in verdict.headline
+
+
 def test_a_server_that_went_away_leaves_no_verdict() -> None:
     verdict = concluded(cell(Level.ONE, 10, 0), is_gone=True)
 
