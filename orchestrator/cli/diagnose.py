@@ -55,7 +55,7 @@ def diagnose(
 
     Example: python -m orchestrator diagnose --model gemma-4-26b
     """
-    from orchestrator.diagnose.examples import require_folder
+    from orchestrator.diagnose.examples import clear, require_folder
     from orchestrator.diagnose.levels import Diagnosis, make_plan
     from orchestrator.diagnose.protocols import forms_of, system_templates
     from orchestrator.diagnose.report import make_report
@@ -77,6 +77,8 @@ def diagnose(
         console.print(opening(config.model, plan), highlight=False)
         diagnosis = Diagnosis(target, templates, plan)
         is_interrupted = _ask(diagnosis, console)
+    if save is None:
+        clear(folder)
     report = make_report(
         *(config.model, plan, diagnosis.cells, folder),
         is_gone=diagnosis.is_gone,

@@ -75,8 +75,14 @@ def require_folder(folder: Path) -> None:
         raise ConfigError(f"--save {folder}: {error.strerror}") from None
 
 
+def clear(folder: Path) -> None:
+    """Remove what an earlier diagnosis left in a folder of ours."""
+    for path in folder.glob("*.json"):
+        path.unlink(missing_ok=True)
+
+
 def save(examples: Sequence[Example], folder: Path) -> None:
-    """A file each; those of an earlier diagnosis that have the same name are overwritten."""
+    """A file each. One of an earlier diagnosis that has the same name is overwritten."""
     for example in examples:
         text = json.dumps(example.as_dict(), ensure_ascii=False, indent=1)
         write_atomic(folder / example.name, writable(text))

@@ -6,13 +6,17 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from orchestrator.diagnose.judge import Exchange, Judgement, Kind, judge
-from orchestrator.diagnose.tasks import Detail, tools_for
+from orchestrator.diagnose.judge import Exchange, Judgement, Kind, judge, seen_by_agent
+from orchestrator.diagnose.protocols import ask_again, go_on
+from orchestrator.diagnose.tasks import Detail, fit, tools_for
 from orchestrator.scripted.protocols import Protocol
 
 TOOLS = tools_for(Detail.FULL)
 LS = {"command": "ls"}
+ANY = (Protocol.CALLS, TOOLS)
 
 
 def call(name: str = "bash", arguments: Any = None, **more: Any) -> dict[str, Any]:
@@ -233,3 +237,56 @@ def test_what_is_no_answer_counts_in_no_rate(name: str) -> None:
     assert not kind.is_judged
     assert found.detail
     assert found.detail.isprintable()
+
+
+SAID = ("<pad>", "<think>", "{}", '"\\u0000"', "\ud83d", "```\nls\n```")
+TEXT = st.text() | st.sampled_from(SAID)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+ARGUMENTS = st.dictionaries(st.sampled_from(["command", "timeout_s", "x"]), JSON)
+FUNCTION = st.fixed_dictionaries(
+    {"name": st.sampled_from(["bash", "file_editor", ""]) | JSON},
+    optional={"arguments": ARGUMENTS | ARGUMENTS.map(json.dumps) | JSON},
+)
+MESSAGE = st.fixed_dictionaries(
+    {},
+    optional={
+        "role": JSON,
+        "content": TEXT | JSON,
+        "tool_calls": st.lists(st.fixed_dictionaries({"function": FUNCTION | JSON})) | JSON,
+        "function_call": FUNCTION | JSON,
+        "reasoning": TEXT | JSON,
+    },
+)
+
+
+@pytest.mark.fuzz
+@given(MESSAGE, st.sampled_from(["stop", "length", "tool_calls"]), st.sampled_from(list(Protocol)))
+def test_whatever_an_answer_says_it_is_judged_and_the_conversation_goes_on(
+    message: dict[str, Any], finish: str, protocol: Protocol
+) -> None:
+    choice = {"index": 0, "message": message, "finish_reason": finish}
+    exchange = Exchange({}, 200, {"choices": [choice]})
+
+    found = judge(exchange, protocol, TOOLS)
+
+    seen = seen_by_agent(exchange.answer, strips=False)
+    grown = (
+        go_on(protocol, seen, fit(32768, 4.0))
+        if found.kind is Kind.VALID
+        else ask_again(seen, found.detail)
+    )
+    json.dumps(grown, ensure_ascii=False).encode()
+    found.detail.encode()
+
+
+@pytest.mark.fuzz
+@given(st.integers(100, 599), JSON)
+def test_whatever_a_server_sends_it_is_judged(status: int, answer: Any) -> None:
+    found = judge(Exchange({}, status, answer, "words" if answer is None else ""), *ANY)
+
+    assert found.kind is not Kind.VALID
+    assert found.detail
