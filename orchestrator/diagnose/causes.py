@@ -23,6 +23,8 @@ from orchestrator.scripted.protocols import Protocol
 
 NEEDS_PARSER = "tool choice requires"
 """Of vLLM's refusal where it was started without a tool-call parser (0.32, renderers)."""
+LEAKS = (Kind.CONTROL, Kind.RAW_TEXT, Kind.SWALLOWED)
+"""What no answer of a server that is well holds, be it seldom."""
 
 
 class Blame(StrEnum):
@@ -82,8 +84,11 @@ class Scene:
 
     @property
     def kind(self) -> Kind:
-        """What most of its bad answers are."""
-        return next(kind for kind, _ in self.cell.failures if kind.is_judged)
+        """What most of its bad answers are. A third is enough for what no model does by itself."""
+        bad = [(kind, count) for kind, count in self.cell.failures if kind.is_judged]
+        total = sum(count for _, count in bad)
+        leaks = [kind for kind, count in bad if kind in LEAKS and 3 * count >= total]
+        return leaks[0] if leaks else bad[0][0]
 
 
 def is_worse_than_before(cell: Cell, cells: Sequence[Cell]) -> bool:
@@ -119,6 +124,12 @@ def _refused(scene: Scene) -> Cause:
             f"it refuses what does not fit into its context ({words})",
             "start it with a longer context (--max-model-len), or ask for shorter answers "
             "(model.sampling.max_tokens)",
+        )
+    if cell.level >= Level.LOOP:
+        return Cause(
+            Blame.SERVER,
+            f"it refuses conversations that hold what calls brought ({words})",
+            "give it a chat template that takes them (--chat-template), or use another protocol",
         )
     return Cause(
         Blame.SERVER,

@@ -106,17 +106,17 @@ class Cell:
         """By the rule of `GOOD`: bad is what chance explains in one of a hundred cells at most.
 
         A cell fails where the upper end of the Wilson interval (99 %) of its rate is under `GOOD`;
-        it works where the rate is not; what lies between is unclear.
+        it works where the rate is not; what lies between is unclear. Where most conversations end
+        without an answer, or most answers at the limit of tokens, there is no rate to speak of.
         """
         counts, judged = self.counts, self.judged
-        others = {
-            State.CUT_OFF: counts[Kind.CUT_OFF],
-            State.REFUSED: counts[Kind.REFUSED],
-            State.BROKEN: counts[Kind.NO_ANSWER],
-        }
-        worst = max(others, key=lambda state: others[state])
-        if others[worst] > judged:
-            return worst
+        conversations = len({judged.conversation for judged in self.answers})
+        # a refusal ends a loop, however many answers came before it
+        for state, kind in ((State.BROKEN, Kind.NO_ANSWER), (State.REFUSED, Kind.REFUSED)):
+            if 2 * counts[kind] > conversations:
+                return state
+        if counts[Kind.CUT_OFF] > judged:
+            return State.CUT_OFF
         if not judged:
             return State.UNTESTED
         if judged >= FEWEST and wilson(self.valid, judged, Z99)[1] < GOOD:

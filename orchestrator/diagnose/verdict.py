@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import Any
 
 from orchestrator.diagnose.causes import (
+    LEAKS,
     Asked,
     Cause,
     amount,
@@ -27,8 +28,6 @@ GONE = "The server has stopped answering, so nothing is decided."
 PREFERENCE = (Protocol.THOUGHT_ACTION, Protocol.XML, Protocol.CALLS, Protocol.MINI)
 """SWE-agent in text is what benchmarks are run with; mini-swe-agent brings no tools."""
 CUT_SHARE = 0.5
-LEAKS = (Kind.CONTROL, Kind.RAW_TEXT, Kind.SWALLOWED)
-"""What no answer of a server that is well holds, be it seldom."""
 
 
 @dataclass(frozen=True)

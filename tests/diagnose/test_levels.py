@@ -27,7 +27,7 @@ def only_calls(templates: dict[Protocol, str], server: PlayedServer, times: int 
 
 
 def test_every_level_is_asked_in_every_protocol(diagnose: Diagnose) -> None:
-    server = PlayedServer()
+    server = PlayedServer(model=played(max_concurrency=8))
 
     report = diagnose(server=server)
 
@@ -66,7 +66,7 @@ def test_eight_are_asked_at_once_and_only_at_the_last_level(diagnose: Diagnose) 
         most[is_alone] = max(most[is_alone], turn.at_once)
         return said
 
-    diagnose(watch)
+    diagnose(watch, model=played(max_concurrency=8))
 
     assert most[True] == 1
     assert 4 < most[False] <= 8

@@ -146,7 +146,7 @@ def test_progress_is_a_line_a_cell() -> None:
 
 
 def test_what_is_ahead_is_said_first() -> None:
-    model = played()
+    model = played(max_concurrency=8)
     said = opening(model, make_plan(32768, 4.0, model, 10, 1200))
 
     assert "played at http://127.0.0.1:1/v1, a context of 32,768 tokens" in said

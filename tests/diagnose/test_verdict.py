@@ -101,6 +101,11 @@ VERDICTS = {
         *("sweagent", Blame.SERVER, CALLS),
         "--enable-auto-tool-choice --tool-call-parser NAME (gemma4 for Gemma 4",
     ),
+    "results of calls refused": (
+        plays.refuses_results,
+        *("sweagent", Blame.SERVER, CALLS),
+        "a chat template that takes them",
+    ),
     "failures with tools": (
         plays.fails_with_tools,
         *("sweagent", Blame.SERVER, CALLS),
@@ -143,7 +148,7 @@ def cell(level: Level, valid: int, bad: int, kind: Kind = Kind.NO_CALL, **more: 
     """A cell of fenced text."""
     exchange = Exchange({"messages": []}, 200, {})
     kinds = [Kind.VALID] * valid + [kind] * bad
-    answers = [Judged(0, 1, exchange, Judgement(one)) for one in kinds]
+    answers = [Judged(n, 1, exchange, Judgement(one)) for n, one in enumerate(kinds)]
     protocol = more.pop("protocol", Protocol.THOUGHT_ACTION)
     return Cell(level, protocol, 8, answers, **more)  # type: ignore[arg-type]
 
@@ -198,6 +203,15 @@ def test_what_is_bad_everywhere_is_not_blamed_on_the_level() -> None:
     assert cause.blame is Blame.MODEL
     assert "easier levels are not clearly better" in cause.words
     assert verdict.agent is None
+
+
+def test_what_no_model_does_by_itself_is_the_servers_though_it_be_a_third() -> None:
+    mixed = cell(Level.ONE, 2, 5, Kind.NO_CALL)
+    mixed.answers += cell(Level.ONE, 0, 3, Kind.CONTROL).answers
+
+    (cause,) = concluded(mixed).causes
+
+    assert cause.blame is Blame.SERVER
 
 
 def test_gemma_without_its_template_is_the_servers_doing(diagnose: Diagnose) -> None:

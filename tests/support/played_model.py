@@ -30,8 +30,9 @@ COMMANDS = ("grep -rn parse src", "sed -n 1,40p src/rates.py", "python -m pytest
 
 
 def played(name: str = "played", **more: Any) -> Model:
-    """Its profile."""
-    return Model(name=name, served_name=name, endpoint=Endpoint(base_url=URL), **more)
+    """Its profile. Four at once are enough to see what company does, and take half the time."""
+    settings = {"max_concurrency": 4, **more}
+    return Model(name=name, served_name=name, endpoint=Endpoint(base_url=URL), **settings)
 
 
 @dataclass(frozen=True)
@@ -204,6 +205,13 @@ def refuses_tools(turn: Turn, said: Said) -> Said:
     return replace(said, status=400, words=words) if turn.has_tools else said
 
 
+def refuses_results(turn: Turn, said: Said) -> Said:
+    """Its chat template knows no role `tool`."""
+    roles = {message["role"] for message in turn.request["messages"]}
+    words = "Conversation roles must alternate user/assistant/user/assistant/..."
+    return replace(said, status=400, words=words) if "tool" in roles else said
+
+
 def fails_with_tools(turn: Turn, said: Said) -> Said:
     return replace(said, status=500, words="jinja2: unknown filter") if turn.has_tools else said
 
@@ -255,18 +263,20 @@ def completion_of(turn: Turn, persona: Persona) -> tuple[int, dict[str, Any]]:
 
 @dataclass
 class PlayedServer:
-    """Implements `diagnose.levels.Server` without a network. Requests take `takes_s`."""
+    """Implements `diagnose.levels.Server` without a network. Requests take `takes_s`.
+
+    Those at once are the threads that are asking, so that a busy machine changes nothing.
+    """
 
     persona: Persona = good
     model: Model = field(default_factory=played)
     takes_s: float = 0.0005
     alive: bool = True
     asked: list[dict[str, Any]] = field(default_factory=list)
-    most_at_once: int = 0
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self._at_once = 0
+        self._askers: set[threading.Thread] = set()
 
     def body(
         self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, max_tokens: int
@@ -278,13 +288,11 @@ class PlayedServer:
         self, body: dict[str, Any], deadline: float, is_stopped: Callable[[], bool]
     ) -> Exchange:
         with self._lock:
-            self._at_once += 1
-            self.most_at_once = max(self.most_at_once, self._at_once)
             self.asked.append(body)
+            self._askers = {asker for asker in self._askers if asker.is_alive()}
+            self._askers.add(threading.current_thread())
+            turn = Turn(body, len(self._askers), answers_before(body))
         time.sleep(self.takes_s)
-        with self._lock:
-            turn = Turn(body, self._at_once, answers_before(body))
-            self._at_once -= 1
         status, answer = completion_of(turn, self.persona)
         return Exchange(body, status, answer)
 
