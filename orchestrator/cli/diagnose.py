@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def diagnose(
     name: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="The same as --model.")
+        str | None, typer.Argument(metavar="MODEL", help="The same as --model.")
     ] = None,
     model: opt.ModelOption = None,
     agents: Annotated[

@@ -28,6 +28,7 @@ MAX_BUSY_S = 60.0
 """How long a request waits for a server that lets nobody in."""
 BUSY_DELAY_S = 0.25
 LEAST_TIMEOUT_S = 1.0
+HANGS_UP = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,19 @@ class Target:
     def ask(
         self, body: dict[str, Any], deadline: float, is_stopped: Callable[[], bool]
     ) -> Exchange:
-        """Ask once; a server that is too busy is asked again. `deadline` is monotonic."""
+        """Ask once; a server that is too busy is asked again, and once more one that hangs up, as
+        idle connections are closed at any moment. `deadline` is monotonic."""
         busy_until = time.monotonic() + MAX_BUSY_S
+        has_hung_up = False
         while True:
             left = max(deadline - time.monotonic(), LEAST_TIMEOUT_S)
             timeout = min(self.model.endpoint.request_timeout_s, left)
             try:
                 reply = self.client.post(self._chat_url, json=body, timeout=timeout)
             except httpx.HTTPError as error:
+                if isinstance(error, HANGS_UP) and not has_hung_up:
+                    has_hung_up = True
+                    continue
                 return Exchange(body, 0, None, way_to(self.base_url).problem(error).what)
             until = min(busy_until, deadline)
             if reply.status_code in TOO_BUSY and time.monotonic() < until and not is_stopped():

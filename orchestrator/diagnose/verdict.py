@@ -55,12 +55,13 @@ class Standing(IntEnum):
     WORKS = 0
     ALONE = 1
     UNCLEAR = 2
-    UNKNOWN = 3
-    FAILS = 4
+    FEW_TOOLS = 3
+    UNKNOWN = 4
+    FAILS = 5
 
     @property
     def is_usable(self) -> bool:
-        return self <= Standing.UNCLEAR
+        return self <= Standing.FEW_TOOLS
 
 
 HEADLINES = {
@@ -69,6 +70,8 @@ HEADLINES = {
     "{at_once} at once.",
     Standing.UNCLEAR: "Perhaps --agent {profile}: {label} is not shown to fail, and not shown to "
     "work at every level.",
+    Standing.FEW_TOOLS: "Perhaps --agent {profile}: {label} works with two tools and not with "
+    "many; it has three.",
     Standing.UNKNOWN: "Nothing is known of the model yet: too few answers came that could be "
     "judged.",
     Standing.FAILS: "No agent profile works with this model as it is served.",
@@ -94,10 +97,12 @@ def _standing(cells: Sequence[Cell]) -> Standing:
             return Standing.UNKNOWN
         is_whole = asked[-1].level >= Level.LOOP and not any(cell.skipped for cell in asked)
         return Standing.WORKS if is_whole and states == {State.WORKS} else Standing.UNCLEAR
-    *alone, last = asked
-    only_the_crowd = last.level is Level.CROWD and {cell.state for cell in alone} <= _NOT_BAD
-    if only_the_crowd and (last.state is not State.FAILS or is_worse_than_before(last, cells)):
+    last = asked[-1]  # nothing was asked behind it: all before it works
+    is_worse = last.state is State.FAILS and is_worse_than_before(last, cells)
+    if last.level is Level.CROWD and (is_worse or last.state is not State.FAILS):
         return Standing.ALONE
+    if is_worse and last.level is Level.FULL and last.protocol is Protocol.CALLS:
+        return Standing.FEW_TOOLS
     return Standing.UNKNOWN if states - _NOT_BAD == {State.BROKEN} else Standing.FAILS
 
 

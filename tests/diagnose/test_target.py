@@ -112,6 +112,15 @@ def test_a_server_that_is_too_busy_is_asked_again(
     assert exchange.answer["choices"][0]["message"]["content"] == "there"
 
 
+def test_a_connection_that_is_closed_is_opened_again(
+    ask: Callable[..., Exchange], server: FakeModelServer
+) -> None:
+    """vLLM closes those that were idle for five seconds, as good as at the next request."""
+    server.script = [Reply(200, [b""], breaks_off=True), completion("there")]
+
+    assert ask().answer["choices"][0]["message"]["content"] == "there"
+
+
 @pytest.mark.parametrize("how", [{"seconds": 0.6}, {"stopped": True}])
 def test_it_is_not_asked_for_ever(
     how: dict[str, Any], ask: Callable[..., Exchange], server: FakeModelServer

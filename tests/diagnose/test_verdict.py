@@ -214,6 +214,17 @@ def test_what_no_model_does_by_itself_is_the_servers_though_it_be_a_third() -> N
     assert cause.blame is Blame.SERVER
 
 
+def test_where_text_fails_an_agent_with_few_tools_may_still_do(diagnose: Diagnose) -> None:
+    def persona(turn: plays.Turn, said: plays.Said) -> plays.Said:
+        return plays.calls_in_text(turn, plays.drops_under_many_tools(turn, said))
+
+    report = diagnose(persona)
+
+    assert report.verdict.agent == "sweagent-tools"
+    assert report.verdict.headline.startswith("Perhaps")
+    assert report.exit_code == 0
+
+
 def test_gemma_without_its_template_is_the_servers_doing(diagnose: Diagnose) -> None:
     verdict = diagnose(plays.drops_always, name="gemma-4-26b").verdict
 
@@ -329,7 +340,7 @@ def test_a_server_that_went_away_leaves_no_verdict() -> None:
     assert "stopped answering" in verdict.headline
 
 
-def test_only_what_is_not_worse_than_unclear_is_recommended() -> None:
+def test_what_is_unknown_or_fails_is_not_recommended() -> None:
     assert [standing.name for standing in Standing if standing.is_usable] == [
-        *("WORKS", "ALONE", "UNCLEAR")
+        *("WORKS", "ALONE", "UNCLEAR", "FEW_TOOLS")
     ]
