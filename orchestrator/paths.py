@@ -29,6 +29,7 @@ runs/<run_id>/
                              fingerprints of sandboxes that hold nothing after its base commit
 <cache>/chat-templates/<sha256>
                              what a model's server reads conversations with, brought by `serve`
+<cache>/diagnoses/<model>/   an example of each failure that the last diagnosis of it met
 <cache>/agents/<kind>/       an agent with an installation of its own; its module draws it
                              (<cache>: $SWE_ORCHESTRATOR_CACHE, or the user's cache folder)
 
@@ -190,6 +191,11 @@ def clean_repository_file(instance_id: str) -> Path:
 def chat_template_file(sha256: str) -> Path:
     """A file of this content."""
     return user_cache() / "chat-templates" / sha256
+
+
+def diagnosis_folder(model: str) -> Path:
+    """Of a model, by its profile's name."""
+    return user_cache() / "diagnoses" / folder_name(model)
 
 
 def host_id_file() -> Path:

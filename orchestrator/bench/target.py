@@ -106,7 +106,7 @@ def _measure_ratio(client: httpx.Client, base_url: str, fields: dict[str, Any]) 
     """Characters a token of the text that is sent; shows too that the server answers at all."""
     prompt = code_text(Random(0), PROBE_CHARS)
     body = {**fields, "messages": [{"role": "user", "content": prompt}], "max_tokens": 1}
-    reply = _complete(client, base_url, body)
+    reply = complete(client, base_url, body)
     try:
         tokens = int(reply.json()["usage"]["prompt_tokens"])
     except (ValueError, KeyError, TypeError):
@@ -116,7 +116,12 @@ def _measure_ratio(client: httpx.Client, base_url: str, fields: dict[str, Any]) 
     return PROBE_CHARS / tokens
 
 
-def _complete(client: httpx.Client, base_url: str, body: dict[str, Any]) -> httpx.Response:
+def complete(client: httpx.Client, base_url: str, body: dict[str, Any]) -> httpx.Response:
+    """One chat completion, as the server sent it; one that is too busy is asked again.
+
+    Raises:
+        PrerequisiteError: it completes none.
+    """
     for _ in range(PROBE_TRIES):
         try:
             reply = client.post(f"{base_url}/chat/completions", json=body, timeout=PROBE_TIMEOUT_S)

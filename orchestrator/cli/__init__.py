@@ -12,6 +12,7 @@ from orchestrator.cli import (
     agents,
     bench,
     decide,
+    diagnose,
     doctor,
     grading,
     images,
@@ -44,6 +45,7 @@ agents.register(app)
 bench.register(app)
 doctor.register(app)
 serve.register(app)
+diagnose.register(app)
 images.register(app)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from orchestrator.bench.levels import Level
     from orchestrator.bench.measure import Tick
     from orchestrator.bench.target import Target
-    from orchestrator.config.schema import RunConfig
 
 INTERRUPTED = "interrupted"
 
@@ -72,7 +70,7 @@ def bench(
     from orchestrator.errors import EXIT_INTERRUPTED, PrerequisiteError
 
     console = opt.make_console(as_json=as_json)
-    config = load_model(model, settings, config_dirs)
+    config = opt.load_model(model, settings, config_dirs, "bench")
     assert config.model is not None
     wanted = parse_levels(levels) if levels else default_levels(config.model.max_concurrency)
     spread = steps_per_rollout / 2 if steps_spread is None else steps_spread
@@ -97,34 +95,6 @@ def bench(
         raise PrerequisiteError(
             f"{target.base_url} answered reliably at no level.", "Look at the server's log."
         )
-
-
-def load_model(model: str, settings: list[str] | None, config_dirs: list[Path] | None) -> RunConfig:
-    """A configuration with the model's profile and settings; everything else is the demo's.
-
-    Raises:
-        ConfigError: no such profile, a setting of something else, or no server to measure.
-        PrerequisiteError: the profile's address is a placeholder still.
-    """
-    from orchestrator.config import load_config
-    from orchestrator.config.address import require_address
-    from orchestrator.config.load import parse_setting
-    from orchestrator.errors import ConfigError
-
-    for text in settings or []:
-        if not parse_setting(text)[0].startswith("model."):
-            raise ConfigError(f"--set {text}: a bench depends on the model.* keys alone")
-    request = opt.make_request(
-        "demo", model=model, agent="mini", settings=settings, config_dirs=config_dirs
-    )
-    config = load_config(request)
-    if config.scripted:
-        raise ConfigError(
-            f"model {model!r} is played by a script, there is no server to measure: name another "
-            "(see `models`), or --set model.endpoint.base_url=http://HOST:PORT/v1"
-        )
-    require_address(config, request)
-    return config
 
 
 def parse_levels(text: str) -> list[int]:

@@ -17,7 +17,7 @@ from orchestrator.text_files import surrogate_problem
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from orchestrator.config import RunRequest
+    from orchestrator.config import RunConfig, RunRequest
     from orchestrator.run.session import Finished
 
 
@@ -139,6 +139,37 @@ def make_request(
         config_dirs=tuple(config_dirs or ()),
         predictions=predictions,
     )
+
+
+def load_model(
+    model: str, settings: list[str] | None, config_dirs: list[Path] | None, command: str
+) -> RunConfig:
+    """A configuration with the model's profile and settings; everything else is the demo's.
+
+    `command` is the one that asks the model's server and nothing else.
+
+    Raises:
+        ConfigError: no such profile, a setting of something else, or no server to ask.
+        PrerequisiteError: the profile's address is a placeholder still.
+    """
+    from orchestrator.config import load_config
+    from orchestrator.config.address import require_address
+    from orchestrator.config.load import parse_setting
+
+    for text in settings or []:
+        if not parse_setting(text)[0].startswith("model."):
+            raise ConfigError(f"--set {text}: {command} depends on the model.* keys alone")
+    request = make_request(
+        "demo", model=model, agent="mini", settings=settings, config_dirs=config_dirs
+    )
+    config = load_config(request)
+    if config.scripted:
+        raise ConfigError(
+            f"model {model!r} is played by a script, there is no server to ask: name another "
+            "(see `models`), or --set model.endpoint.base_url=http://HOST:PORT/v1"
+        )
+    require_address(config, request)
+    return config
 
 
 def parse_settings(texts: list[str] | None) -> dict[str, Any]:

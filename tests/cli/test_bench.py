@@ -53,7 +53,7 @@ def test_json_goes_to_stdout_alone(bench: Say) -> None:
 
 
 WRONG = {
-    "no server": ("scripted", 2, "no server to measure"),
+    "no server": ("scripted", 2, "no server to ask"),
     "unknown model": ("qwen", 2, "unknown model 'qwen'"),
     "wrong levels": ("scripted {there} --levels 4,0", 2, "--levels 4,0: write numbers"),
     "another's setting": ("scripted {there} --set rollout.max_steps=3", 2, "model.* keys"),

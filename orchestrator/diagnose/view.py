@@ -1,0 +1,111 @@
+"""What `diagnose` prints: a line a cell, then the table with bars, and what follows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.config.schema import Model
+from orchestrator.diagnose.levels import Cell, Level, Plan, State
+from orchestrator.diagnose.protocols import FORM_OF
+from orchestrator.diagnose.report import Report
+from orchestrator.diagnose.tasks import SMALL_TOOLS
+from orchestrator.report.markdown import bar
+from orchestrator.report.words import duration
+
+BAR_WIDTH = 20
+STYLES = {State.WORKS: "green", State.FAILS: "red", State.BROKEN: "red", State.REFUSED: "red"}
+
+
+def opening(model: Model, plan: Plan) -> str:
+    """Said before the first question."""
+    sizes = plan.sizes
+    return (
+        f"{model.name} at {model.endpoint.base_url}, a context of {sizes.context:,} tokens\n"
+        f"about {plan.answers} answers at three levels in {_forms(plan)}, for "
+        f"{duration(plan.seconds)} at most"
+        + (f"\nthe context is small: {sizes.shortened}" if sizes.shortened else "")
+    )
+
+
+def _forms(plan: Plan) -> str:
+    return f"{len(plan.forms)} protocols" if len(plan.forms) > 1 else plan.forms[0].label
+
+
+def title(level: Level, plan: Plan) -> str:
+    sizes = plan.sizes
+    prompt = ", a long system prompt" if sizes.handbook_chars else ""
+    return {
+        Level.ONE: f"1  one call, {SMALL_TOOLS} tools",
+        Level.FULL: f"2  one call, {sizes.tools} tools" + prompt,
+        Level.LOOP: f"3  loops of {sizes.turns} turns, alone",
+        Level.CROWD: f"3  loops of {sizes.turns} turns, {plan.at_once} at once",
+    }[level]
+
+
+def live_line(cell: Cell) -> str:
+    bad = len(cell.answers) - cell.valid
+    return (
+        f"level {min(cell.level, Level.LOOP)}, {FORM_OF[cell.protocol].label}, {cell.at_once} at "
+        f"once: {len(cell.answers)} answers" + (f", {bad} of them not valid" if bad else "")
+    )
+
+
+def cell_line(cell: Cell) -> str:
+    """One cell in one line, when it is done."""
+    head = f"level {min(cell.level, Level.LOOP)}, {cell.at_once} at once, "
+    return f"{head}{FORM_OF[cell.protocol].label}: {_rate(cell)} {_words(cell)}".rstrip()
+
+
+def render(report: Report) -> RenderableType:
+    parts: list[RenderableType] = [Text("\nvalid calls, of the answers that came whole\n")]
+    parts += [
+        _level(title(level, report.plan), cells)
+        for level in Level
+        if (cells := [cell for cell in report.cells if cell.level is level])
+    ]
+    parts.append(
+        Text(
+            "Refusals, outages and answers that end at the limit of tokens count in no rate. "
+            "A rate under 90 % is bad where chance explains it in one of a hundred cases at most."
+        )
+    )
+    if report.is_interrupted:
+        parts.append(Text("Interrupted: only what was asked so far.", style="yellow"))
+    verdict = report.verdict
+    parts.append(Text(f"\n{verdict.headline}", style="bold"))
+    for cause in verdict.causes:
+        labels = ", ".join(FORM_OF[protocol].label for protocol in cause.protocols)
+        parts.append(Text(f"\n{cause.blame.capitalize()} ({labels}): {cause.words}."))
+        parts.append(Text(f"To mend it: {cause.cure}."))
+    if verdict.remarks:
+        parts.append(Text(""))
+    parts += [Text(f"note: {remark}.", style="yellow") for remark in verdict.remarks]
+    if report.examples:
+        parts.append(Text(f"\nAn example of each failure is in {report.folder}"))
+    return Group(*parts)
+
+
+def _level(name: str, cells: Sequence[Cell]) -> RenderableType:
+    table = Table.grid(padding=(0, 1))
+    for _ in range(3):
+        table.add_column(no_wrap=True)
+    table.add_column()
+    for cell in cells:
+        drawn = bar(cell.valid, cell.judged, BAR_WIDTH) if cell.judged else " " * BAR_WIDTH
+        style = STYLES.get(cell.state, "yellow")
+        label = f"   {FORM_OF[cell.protocol].label}"
+        table.add_row(Text(label), Text(drawn, style), Text(_rate(cell)), Text(_words(cell)))
+    return Group(Text(name, style="bold"), table, Text(""))
+
+
+def _rate(cell: Cell) -> str:
+    return f"{cell.valid}/{cell.judged}" if cell.judged else "-"
+
+
+def _words(cell: Cell) -> str:
+    failures = ", ".join(f"{count} {kind}" for kind, count in cell.failures)
+    return "; ".join(part for part in (failures, cell.skipped) if part)
