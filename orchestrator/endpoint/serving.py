@@ -8,8 +8,7 @@ from typing import Any
 
 import httpx
 
-from orchestrator.config.address import server_root
-from orchestrator.config.schema import Endpoint, Model
+from orchestrator.config.schema import Model
 from orchestrator.endpoint.answers import normalise, read_json
 from orchestrator.endpoint.client import authorization
 from orchestrator.endpoint.fields import (
@@ -21,15 +20,16 @@ from orchestrator.endpoint.fields import (
     why_no_completion,
     with_profile,
 )
+from orchestrator.endpoint.listing import SHORT_TIMEOUT_S, list_entries
 from orchestrator.endpoint.metrics import metrics_url, parse_serving_facts
-from orchestrator.errors import PrerequisiteError, one_line
+from orchestrator.endpoint.server_kind import identify
+from orchestrator.errors import PrerequisiteError
 from orchestrator.network.connections import open_client, way_to
-from orchestrator.network.problems import answer_words, wants_https
+from orchestrator.network.problems import answer_words
 
 CANARY = "What is 17 * 23? Answer with the number alone."
 CANARY_TOKENS = 1024
 CANARY_TIMEOUT_S = 180.0
-SHORT_TIMEOUT_S = 10.0
 
 
 def require_endpoint(model: Model, base_url: str, api_key: str = "") -> dict[str, Any]:
@@ -38,47 +38,15 @@ def require_endpoint(model: Model, base_url: str, api_key: str = "") -> dict[str
     Raises:
         PrerequisiteError: nothing answers there, or the model is not served.
     """
-    endpoint: Endpoint = model.endpoint
-    way = way_to(base_url)
-    try:
-        with open_client(base_url, timeout=SHORT_TIMEOUT_S) as client:
-            reply = client.get(f"{base_url.rstrip('/')}/models", headers=authorization(api_key))
-    except httpx.HTTPError as error:
-        problem = way.problem(error)
-        raise PrerequisiteError(
-            f"the model server at {base_url} does not answer{way} ({problem.what}).",
-            f"{problem.cure or 'Start it.'} Another is named by "
-            "--set model.endpoint.base_url=http://HOST:PORT/v1"
-            + ("; NO_PROXY names hosts that need no proxy." if way.proxy else "."),
-        ) from None
-    if reply.status_code != 200:
-        words = answer_words(reply.status_code, location=reply.headers.get("Location"))
-        raise PrerequisiteError(f"{base_url} answers {words}{way}.", _cure(reply, endpoint))
-    try:
-        served = {str(entry["id"]): entry for entry in reply.json()["data"]}
-    except (ValueError, KeyError, TypeError):
-        raise PrerequisiteError(
-            f"{base_url}/models is not an OpenAI-compatible answer{way}.",
-            "Does the URL end in /v1, and is it the server that answers, not a login page?",
-        ) from None
+    key_variable = model.endpoint.api_key_env
+    served = list_entries(base_url, api_key, key_variable=key_variable)
     if model.served_name not in served:
         raise PrerequisiteError(
-            f"{base_url} does not serve {model.served_name!r} but {', '.join(sorted(served))}.",
+            f"{base_url} does not serve {model.served_name!r} but "
+            f"{', '.join(sorted(served)) or 'no model at all'}.",
             "Start it with that --served-model-name, or add --set model.served_name=NAME.",
         )
     return dict(served[model.served_name])
-
-
-def _cure(reply: httpx.Response, endpoint: Endpoint) -> str:
-    """What helps where a server answers something else than 200."""
-    if reply.status_code in (401, 403):
-        return f"Put the key into ${endpoint.api_key_env or 'NAME'} (endpoint.api_key_env)."
-    if reply.is_redirect:
-        target = str(reply.url.join(reply.headers["Location"])).removesuffix("/models")
-        return f"It says that it is at {one_line(target)}: is that the base_url?"
-    if wants_https(reply.status_code, reply.text):
-        return "It is a port for HTTPS: write https:// in the base_url."
-    return "Is it an OpenAI-compatible server, and does the URL end in /v1?"
 
 
 def require_an_answer(model: Model, base_url: str, api_key: str = "") -> dict[str, Any]:
@@ -127,26 +95,19 @@ def require_an_answer(model: Model, base_url: str, api_key: str = "") -> dict[st
 
 
 def serving_facts(base_url: str, api_key: str = "") -> dict[str, Any]:
-    """Version, and what of the serving flags can be seen; what it does not show is left out."""
-    root = server_root(base_url)
-    facts: dict[str, Any] = {}
-    with open_client(base_url, headers=authorization(api_key), timeout=SHORT_TIMEOUT_S) as client:
-        with contextlib.suppress(httpx.HTTPError):
-            version = _json(client.get(f"{root}/version"))
-            if isinstance(version, dict) and "version" in version:
-                facts["version"] = str(version["version"])
-        with contextlib.suppress(httpx.HTTPError):
-            reply = client.get(metrics_url(base_url))
-            if reply.status_code == 200 and (cache := parse_serving_facts(reply.text)):
-                facts["cache"] = cache
+    """Kind, version, and what is seen of the serving flags; what it does not show is left out."""
+    kind = identify(base_url, api_key)
+    named = {"server": kind.name, "version": kind.version}
+    facts: dict[str, Any] = {key: value for key, value in named.items() if value}
+    headers = authorization(api_key)
+    with (
+        open_client(base_url, headers=headers, timeout=SHORT_TIMEOUT_S) as client,
+        contextlib.suppress(httpx.HTTPError),
+    ):
+        reply = client.get(metrics_url(base_url))
+        if reply.status_code == 200 and (cache := parse_serving_facts(reply.text)):
+            facts["cache"] = cache
     return facts
-
-
-def _json(reply: httpx.Response) -> Any:
-    try:
-        return reply.json()
-    except ValueError:
-        return None
 
 
 def _thinks(message: dict[str, Any], answer: dict[str, Any]) -> bool:

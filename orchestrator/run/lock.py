@@ -190,6 +190,7 @@ def _identity(facts: Mapping[str, Any]) -> dict[str, Any]:
     model = facts.get("model")
     entry = model if isinstance(model, Mapping) else {}
     found = {
+        "the kind": facts.get("server"),
         "version": facts.get("version"),
         "the model of": entry.get("root"),
         "a context of": entry.get("max_model_len"),

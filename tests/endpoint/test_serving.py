@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from support.fake_proxy import FakeProxy
 from support.local_gateway import model_at
+from support.model_servers import ModelServer, Pages
 
 from orchestrator.dataset import Dataset
 from orchestrator.endpoint.serving import require_an_answer, require_endpoint, serving_facts
@@ -43,6 +44,13 @@ def test_the_endpoint_says_what_it_serves(start: Start) -> None:
 def test_another_model_there_is_named(start: Start) -> None:
     with pytest.raises(PrerequisiteError, match="does not serve 'other' but scripted"):
         require_endpoint(model_at(NOWHERE, served_name="other"), start("solves"))
+
+
+def test_a_server_without_any_model_says_so() -> None:
+    """Ollama before its first `ollama pull`."""
+    with ModelServer(Pages({"/v1/models": {"data": None}})) as server:
+        with pytest.raises(PrerequisiteError, match="does not serve 'm' but no model at all"):
+            require_endpoint(model_at(NOWHERE, served_name="m"), server.base_url)
 
 
 @pytest.mark.parametrize(

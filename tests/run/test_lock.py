@@ -91,7 +91,9 @@ def test_other_rows_than_the_run_began_with_are_refused(paths: RunPaths, demo: D
 
 def test_a_server_that_shows_itself_as_another_is_warned_of() -> None:
     def facts(version: str, root: str, length: int | None) -> dict[str, object]:
-        return {"version": version, "model": {"root": root, "max_model_len": length}}
+        kind = "vLLM" if root == "m" else "SGLang"
+        entry = {"root": root, "max_model_len": length}
+        return {"server": kind, "version": version, "model": entry}
 
     lock = RunLock(serving=({"base_url": "http://a/v1", **facts("0.32", "m", 32768)},))
     moved = Serving("http://b/v1", facts("0.32", "m", 32768))
@@ -102,6 +104,7 @@ def test_a_server_that_shows_itself_as_another_is_warned_of() -> None:
     assert list(RunLock().serving_warnings([other])) == []
     said = " ".join(lock.serving_warnings([moved, other]))
     assert "http://b/v1 shows version 0.33, and the run began with 0.32" in said
+    assert "shows the kind SGLang, and the run began with vLLM" in said
     assert "the model of n" in said
     assert "a context of 8192" in said
 

@@ -1,0 +1,83 @@
+"""What a server says that it serves: `GET /v1/models`, the one page that all kinds have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from orchestrator.endpoint.answers import read_json
+from orchestrator.endpoint.client import authorization
+from orchestrator.errors import PrerequisiteError, one_line
+from orchestrator.network.connections import open_client, way_to
+from orchestrator.network.problems import answer_words, wants_https
+from orchestrator.text import writable
+
+SHORT_TIMEOUT_S = 10.0
+BASE_URL_SETTING = "--set model.endpoint.base_url=http://HOST:PORT/v1"
+
+
+def list_entries(
+    base_url: str,
+    api_key: str = "",
+    *,
+    key_variable: str | None = None,
+    setting: str = BASE_URL_SETTING,
+) -> dict[str, dict[str, Any]]:
+    """What a server says of each model, by the name under which it is served.
+
+    For the cure: `key_variable` is where the key is from, and `setting` how a server is named.
+
+    Raises:
+        PrerequisiteError: nothing answers there, or nothing that lists models.
+    """
+    way = way_to(base_url)
+    try:
+        with open_client(base_url, timeout=SHORT_TIMEOUT_S) as client:
+            reply = client.get(f"{base_url.rstrip('/')}/models", headers=authorization(api_key))
+    except httpx.HTTPError as error:
+        problem = way.problem(error)
+        raise PrerequisiteError(
+            f"the model server at {base_url} does not answer{way} ({problem.what}).",
+            f"{problem.cure or 'Start it.'} Another is named by {setting}"
+            + ("; NO_PROXY names hosts that need no proxy." if way.proxy else "."),
+        ) from None
+    if reply.status_code != 200:
+        words = answer_words(reply.status_code, location=reply.headers.get("Location"))
+        raise PrerequisiteError(f"{base_url} answers {words}{way}.", _cure(reply, key_variable))
+    entries = read_entries(read_json(reply.content)[0])
+    if entries is None:
+        raise PrerequisiteError(
+            f"{base_url}/models is not an OpenAI-compatible answer{way}.",
+            "Does the URL end in /v1, and is it the server that answers, not a login page?",
+        )
+    return entries
+
+
+def read_entries(answer: Any) -> dict[str, dict[str, Any]] | None:
+    """The models that an answer lists, by name; None where it is no list of them.
+
+    Ollama without any says `"data": null`.
+    """
+    if not isinstance(answer, dict) or "data" not in answer:
+        return None
+    listed = [] if answer["data"] is None else answer["data"]
+    if not isinstance(listed, list):
+        return None
+    entries: dict[str, dict[str, Any]] = {}
+    for entry in listed:
+        if isinstance(entry, dict) and "id" in entry:
+            entries.setdefault(writable(str(entry["id"])), entry)
+    return entries if entries or not listed else None
+
+
+def _cure(reply: httpx.Response, key_variable: str | None) -> str:
+    """What helps where a server answers something else than 200."""
+    if reply.status_code in (401, 403):
+        return f"Put the key into ${key_variable or 'NAME'} (endpoint.api_key_env)."
+    if reply.is_redirect:
+        target = str(reply.url.join(reply.headers["Location"])).removesuffix("/models")
+        return f"It says that it is at {one_line(target)}: is that the base_url?"
+    if wants_https(reply.status_code, reply.text):
+        return "It is a port for HTTPS: write https:// in the base_url."
+    return "Is it an OpenAI-compatible server, and does the URL end in /v1?"
