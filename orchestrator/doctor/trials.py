@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from random import Random
 from typing import Any
@@ -31,6 +31,7 @@ from orchestrator.endpoint.fields import (
 )
 from orchestrator.endpoint.listing import SHORT_TIMEOUT_S
 from orchestrator.endpoint.metrics import ServerMetrics, metrics_url, parse_metrics
+from orchestrator.endpoint.overflow import said_to_be_too_long
 from orchestrator.endpoint.server_settings import settings_of
 from orchestrator.endpoint.servers import Serving
 from orchestrator.errors import PrerequisiteError
@@ -49,6 +50,8 @@ ANSWER_TIMEOUT_S = 60.0
 """For one answer; three of them are no longer than the question at a launch may take."""
 UPLOAD_CHARS = 1_000_000
 """Twice what the longest prompts of agents come to."""
+USUAL_CONTEXT = 32768
+"""Tokens that agents get along with, where the profile says none."""
 COUNT = "Count from 1 to 200 in words, one number a line, and write nothing else."
 
 
@@ -112,6 +115,19 @@ class Speed:
         return max(round(waited), int(written > SPEED_TOKENS / 10))
 
 
+@dataclass(frozen=True)
+class Upload:
+    """`UPLOAD_CHARS` on their way to a server."""
+
+    seconds: float
+    is_too_large: bool
+    """Something before the server lets no request of this size through."""
+
+    @property
+    def bytes_per_s(self) -> float:
+        return UPLOAD_CHARS / self.seconds
+
+
 class Trial:
     """One server of a model, for a few questions. A context manager: it keeps its connection."""
 
@@ -172,22 +188,24 @@ class Trial:
         if problem:
             raise PrerequisiteError(
                 f"{self._url} does not answer a prompt of {len(prompt):,} characters ({problem}).",
-                "Look at the server's log.",
+                self._longer_context()
+                if said_to_be_too_long(reply.status_code, answer) == "yes"
+                else "Look at the server's log.",
             )
         return Timed(seconds, read_tokens(answer), _cached(answer))
 
-    def upload_seconds(self) -> float:
-        """How long `UPLOAD_CHARS` take to the server, which refuses them without any work.
+    def upload(self) -> Upload:
+        """Send a long request that the server refuses without any work: it has no messages.
 
         Raises:
-            ServerSlow: longer than is waited.
+            ServerSlow: it takes longer than is waited.
             PrerequisiteError: the connection breaks off.
         """
-        refused = {"model": self._model.served_name}  # there are no messages in it
-        padding = secrets.token_hex(UPLOAD_CHARS // 2)
+        refused = {"model": self._model.served_name}
+        padding = secrets.token_hex(UPLOAD_CHARS // 2)  # nothing on the way can make it shorter
         _, small = self._post(refused, ANSWER_TIMEOUT_S)
-        _, large = self._post({**refused, "padding": padding}, ANSWER_TIMEOUT_S)
-        return max(large - small, 1e-3)
+        reply, large = self._post({**refused, "padding": padding}, ANSWER_TIMEOUT_S)
+        return Upload(max(large - small, 1e-3), is_too_large=reply.status_code == 413)
 
     def clock_ahead_s(self) -> float | None:
         """By how much its clock is before this host's, to a second; None where it shows none."""
@@ -225,13 +243,23 @@ class Trial:
             ) from None
         return reply, time.monotonic() - started
 
+    def _longer_context(self) -> str:
+        return f"{self._settings.context.format(tokens=context_wanted(self._model))}."
+
     def _fitting(self, chars: int) -> int:
-        known = (self._server.context_length, self._model.context_length)
-        return min(chars, *(length // 2 for length in known if length))
+        """Half of what is promised; a server that cuts is asked for more than it may take."""
+        served = None if self._settings.may_cut else self._server.context_length
+        known = (served, self._model.context_length)
+        return min([chars, *(length // 2 for length in known if length)])
 
     def _tokens_per_char(self) -> float | None:
         tokens = self.ask(_text(SHORT_CHARS), 1).tokens.prompt_tokens
         return tokens / SHORT_CHARS if tokens else None
+
+
+def context_wanted(model: Model) -> int:
+    """Tokens."""
+    return model.context_length or USUAL_CONTEXT
 
 
 def ahead_s(date: str | None, now: float) -> float | None:
@@ -241,8 +269,8 @@ def ahead_s(date: str | None, now: float) -> float | None:
     except ValueError:
         return None
     if told.tzinfo is None:
-        told = told.replace(tzinfo=timezone.utc)
-    return (told - datetime.fromtimestamp(now, timezone.utc)).total_seconds() + 0.5
+        told = told.replace(tzinfo=UTC)
+    return (told - datetime.fromtimestamp(now, UTC)).total_seconds() + 0.5
 
 
 def _text(chars: int) -> str:

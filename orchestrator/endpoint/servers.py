@@ -10,7 +10,6 @@ from orchestrator.config.schema import Model
 from orchestrator.endpoint.server_kind import find_context
 from orchestrator.endpoint.serving import require_an_answer, require_endpoint, serving_facts
 from orchestrator.errors import PrerequisiteError
-from orchestrator.network.connections import require_way
 
 
 @dataclass(frozen=True)
@@ -47,11 +46,8 @@ def ask_servers(model: Model, key: str) -> Servers:
     """Ask every server of the model one real question.
 
     Raises:
-        PrerequisiteError: none of them serves it, or the environment's proxy or certificates for
-            one can't be used.
+        PrerequisiteError: none of them serves it.
     """
-    for base_url in model.endpoint.base_urls:
-        require_way(base_url)
     found: list[Serving] = []
     absent: list[PrerequisiteError] = []
     for base_url in model.endpoint.base_urls:

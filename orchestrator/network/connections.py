@@ -99,18 +99,26 @@ class Way:
         return f" through {self.proxy}" if self.proxy else ""
 
     @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        parts = urlsplit(self.url)
+        return parts.port or (443 if parts.scheme == "https" else 80)
+
+    @property
     def bypass(self) -> str:
         """The command after which the host is asked directly; empty where nothing is in the way.
 
         A proxy on this host is none: Tailscale without root, and `ssh -D`, lead into private
         networks by one.
         """
-        host = urlsplit(self.url).hostname or ""
-        if self.proxy is None or not is_private(host):
+        if self.proxy is None or not is_private(self.host):
             return ""
         if is_this_host(urlsplit(self.proxy.url).hostname or ""):
             return ""
-        return exempting(host)
+        return exempting(self.host)
 
     def problem(self, error: BaseException) -> Problem:
         """What kept an answer away."""

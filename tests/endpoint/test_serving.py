@@ -48,9 +48,11 @@ def test_another_model_there_is_named(start: Start) -> None:
 
 def test_a_server_without_any_model_says_so() -> None:
     """Ollama before its first `ollama pull`."""
-    with ModelServer(Pages({"/v1/models": {"data": None}})) as server:
-        with pytest.raises(PrerequisiteError, match="does not serve 'm' but no model at all"):
-            require_endpoint(model_at(NOWHERE, served_name="m"), server.base_url)
+    with (
+        ModelServer(Pages({"/v1/models": {"data": None}})) as server,
+        pytest.raises(PrerequisiteError, match="does not serve 'm' but no model at all"),
+    ):
+        require_endpoint(model_at(NOWHERE, served_name="m"), server.base_url)
 
 
 @pytest.mark.parametrize(
