@@ -157,8 +157,7 @@ class Member:
         elif found and not any(map(is_of_tailnet, found)):
             yield passed(f"{self.host} is {found[0]}: the way there is not the tailnet's")
         else:
-            name = f"{self.host} ({found[0]})" if found and found[0] != self.host else self.host
-            yield judge_path(name, self._node_now())
+            yield judge_path(self.host, next(iter(found), self.host), self._node_now())
 
     def _node_now(self) -> Node | None:
         """The client knows the way only to hosts that it has just spoken to, and at first none but
@@ -196,17 +195,19 @@ def judge_key(node: Node, whose: str, now: datetime) -> Iterator[Finding]:
         yield warned(f"{whose} key for the tailnet expires in {left}.", cure)
 
 
-def judge_path(host: str, node: Node | None) -> Finding:
+def judge_path(host: str, address: str, node: Node | None) -> Finding:
+    """`node` is what the client says of the host that this one has just spoken to."""
+    name = host if address == host else f"{host} ({address})"
     if node is None:
-        return passed(f"{host} is reached; the client lists no such host")
+        return passed(f"{name} is reached; the client lists no such host")
     if node.direct:
-        return passed(f"{host} is reached directly, at {node.direct}")
+        return passed(f"{name} is reached directly, at {node.direct}")
     if node.peer_relay:
-        return passed(f"{host} is reached through a relay of the tailnet's own, {node.peer_relay}")
+        return passed(f"{name} is reached through a relay of the tailnet's own, {node.peer_relay}")
     if node.relay and node.active:
         return warned(
-            f"{host} is reached through Tailscale's relay {node.relay} (DERP), which is slow and "
+            f"{name} is reached through Tailscale's relay {node.relay} (DERP), which is slow and "
             "shared with others.",
             RELAYED.format(host=host),
         )
-    return passed(f"{host} is reached; the client does not say which way")
+    return passed(f"{name} is reached; the client does not say which way")
