@@ -12,6 +12,7 @@ from orchestrator.config import RunConfig, RunRequest
 from orchestrator.config.address import require_address
 from orchestrator.config.schema import Model
 from orchestrator.dataset import Dataset, load_dataset
+from orchestrator.doctor.trials import LongPrompt, ask_long_prompts
 from orchestrator.driver.plan import Plan, make_plan
 from orchestrator.endpoint.key import require_key
 from orchestrator.endpoint.servers import Servers, ask_servers
@@ -131,6 +132,11 @@ class Case:
             return Servers()
         assert self.ways, "it raises where there are none"
         return ask_servers(self.model, self.key)
+
+    @fact
+    def long_prompts(self) -> dict[str, LongPrompt | Exception]:
+        """As `ask_long_prompts`, of the servers that answer. Raises PrerequisiteError."""
+        return ask_long_prompts(self.model, self.servers.found, self.key)
 
     @fact
     def tailnet(self) -> ClientSays:

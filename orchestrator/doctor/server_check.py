@@ -7,12 +7,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Check, Finding, Level, failed, passed, warned
+from orchestrator.doctor.check import WORST_FIRST, Check, Finding, failed, passed, warned
 from orchestrator.doctor.trials import ANSWER_TIMEOUT_S, ServerBusy, ServerSlow
 from orchestrator.endpoint.servers import Serving
 from orchestrator.errors import PrerequisiteError
-
-_WORST_FIRST = (Level.FAIL, Level.WARN, Level.SKIPPED, Level.PASS)
 
 
 class ServerCheck(Check):
@@ -27,7 +25,7 @@ class ServerCheck(Check):
         for server in case.servers.found:
             name = f"{server.base_url}: " if several else ""
             found += (replace(one, what=f"{name}{one.what}") for one in self._look(case, server))
-        yield from sorted(found, key=lambda one: _WORST_FIRST.index(one.level))
+        yield from sorted(found, key=lambda one: WORST_FIRST.index(one.level))
 
     def _look(self, case: Case, server: Serving) -> Iterator[Finding]:
         try:

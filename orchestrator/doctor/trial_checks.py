@@ -15,7 +15,6 @@ from orchestrator.doctor.trials import (
     ANSWER_TIMEOUT_S,
     SPEED_TOKENS,
     LongPrompt,
-    ServerBusy,
     ServerSlow,
     Speed,
     Trial,
@@ -24,7 +23,6 @@ from orchestrator.doctor.trials import (
 from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.endpoint.server_settings import settings_of
 from orchestrator.endpoint.servers import Serving
-from orchestrator.errors import PrerequisiteError
 
 REUSED_SHARE = 0.1
 """Of a prompt that was asked before: less is the chat template's own beginning."""
@@ -57,7 +55,7 @@ class PrefixCache(ServerCheck):
     depth = Depth.DOCTOR
 
     def look_at(self, case: Case, server: Serving) -> Iterator[Finding]:
-        prompt = _long_prompt(case, server)
+        prompt = case.long_prompts[server.base_url]
         if isinstance(prompt, Exception):
             raise prompt
         setting = server.facts.get("cache", {}).get("enable_prefix_caching")
@@ -80,7 +78,7 @@ class WholePrompts(ServerCheck):
         settings = settings_of(server.kind)
         if not settings.may_cut:
             return
-        prompt = _long_prompt(case, server)
+        prompt = case.long_prompts[server.base_url]
         if isinstance(prompt, Exception):
             yield Finding(Level.SKIPPED, f"can't be looked at: see {PrefixCache.name}")
         else:
@@ -111,18 +109,6 @@ class Clock(ServerCheck):
     def look_at(self, case: Case, server: Serving) -> Iterator[Finding]:
         with Trial(case.model, server, case.key) as trial:
             yield judge_clock(trial.clock_ahead_s())
-
-
-def _long_prompt(case: Case, server: Serving) -> LongPrompt | Exception:
-    """Asked once for all checks; in its place, why it could not be."""
-    known: dict[str, LongPrompt | Exception] = case.known.setdefault("long prompts", {})
-    if server.base_url not in known:
-        try:
-            with Trial(case.model, server, case.key) as trial:
-                known[server.base_url] = trial.long_prompt()
-        except (PrerequisiteError, ServerBusy, ServerSlow) as error:
-            known[server.base_url] = error
-    return known[server.base_url]
 
 
 def judge_cache(prompt: LongPrompt, is_on: bool | None, cure: str) -> Finding:

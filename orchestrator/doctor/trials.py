@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -255,6 +255,20 @@ class Trial:
     def _tokens_per_char(self) -> float | None:
         tokens = self.ask(_text(SHORT_CHARS), 1).tokens.prompt_tokens
         return tokens / SHORT_CHARS if tokens else None
+
+
+def ask_long_prompts(
+    model: Model, servers: Sequence[Serving], key: str
+) -> dict[str, LongPrompt | Exception]:
+    """By base URL; in place of what could not be measured, what `Trial.ask` has raised."""
+    found: dict[str, LongPrompt | Exception] = {}
+    for server in servers:
+        try:
+            with Trial(model, server, key) as trial:
+                found[server.base_url] = trial.long_prompt()
+        except (PrerequisiteError, ServerBusy, ServerSlow) as error:
+            found[server.base_url] = error
+    return found
 
 
 def context_wanted(model: Model) -> int:
