@@ -12,6 +12,7 @@ from orchestrator.endpoint.server_settings import settings_of
 from orchestrator.endpoint.servers import Serving
 from orchestrator.network.connections import way_to
 from orchestrator.serving.faults import Setup, family_of, faults_of
+from orchestrator.text import as_sentence
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -120,11 +121,8 @@ class Thinking(ServerCheck):
     def look_at(self, case: Case, server: Serving) -> Iterator[Finding]:
         thinks = server.facts["canary"]["thinking"] == "on"
         if thinks and turns_thinking_off(case.model):
-            cure = f"{settings_of(server.kind).no_thoughts.rstrip('.')}"
-            yield warned(
-                "the model thinks although the profile turns thinking off.",
-                cure if cure.endswith("?") else f"{cure}.",
-            )
+            cure = as_sentence(settings_of(server.kind).no_thoughts)
+            yield warned("the model thinks although the profile turns thinking off.", cure)
         else:
             yield passed("on" if thinks else "off")
 
@@ -147,7 +145,8 @@ class KnownFaults(ServerCheck):
         setup = setup_of(case, server)
         faults = faults_of(setup)
         for fault in faults:
-            yield warned(f"{fault.name}: {fault.symptom} ({fault.source}).", f"{fault.cure}.")
+            what = f"{fault.name}: {fault.symptom} ({fault.source})."
+            yield warned(what, as_sentence(fault.cure))
         if not faults:
             known = (setup.family, f"{setup.server} {setup.version}".strip())
             yield passed(f"none of {' on '.join(filter(None, known)) or 'this model'}")

@@ -23,6 +23,7 @@ from orchestrator.doctor.trials import (
 from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.endpoint.server_settings import settings_of
 from orchestrator.endpoint.servers import Serving
+from orchestrator.text import as_sentence
 
 REUSED_SHARE = 0.1
 """Of a prompt that was asked before: less is the chat template's own beginning."""
@@ -124,7 +125,7 @@ def judge_cache(prompt: LongPrompt, is_on: bool | None, cure: str) -> Finding:
     reused = _reused(prompt)
     is_found = reused is not None and reused >= _enough(prompt)
     if is_on is False or (is_on is None and reused is not None and not is_found):
-        return warned(f"off: {WHY_CACHE} ({times}).", f"{cure}.")
+        return warned(f"off: {WHY_CACHE} ({times}).", as_sentence(cure))
     if is_on and not is_found:  # with several engines, another one was asked the second time
         return passed(f"on by its setting, and nothing was found in it this time: {times}")
     if reused is not None:
@@ -158,7 +159,7 @@ def judge_whole(prompt: LongPrompt, cure: str) -> Finding:
         return failed(
             f"of a prompt of some {expected:.0f} tokens the server read {counted}, and said "
             "nothing: agents lose their task, which comes first.",
-            f"{cure}.",
+            as_sentence(cure),
         )
     return passed(f"{counted} tokens were sent, and all were read")
 

@@ -15,8 +15,6 @@ from orchestrator.network.problems import answer_words, wants_https
 from orchestrator.text import printable, writable
 
 SHORT_TIMEOUT_S = 10.0
-OF_PROXIES = (403, 407, 502, 503, 504, *range(300, 400))
-"""HTTP statuses that a proxy says in a server's place."""
 _HTML = re.compile(r"\s*<(?:!doctype html|html|head|body)\b", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
 BASE_URL_SETTING = "--set model.endpoint.base_url=http://HOST:PORT/v1"
@@ -50,10 +48,10 @@ def list_entries(
         ) from None
     if reply.status_code != 200:
         words = answer_words(reply.status_code, location=reply.headers.get("Location"))
-        cure = _past_the_proxy(way) if reply.status_code in OF_PROXIES else ""
-        raise PrerequisiteError(
-            f"{base_url} answers {words}{way}.", cure or _cure(reply, key_variable)
-        )
+        cure = _cure(reply, key_variable)
+        if reply.status_code != 401:  # which proxies don't say
+            cure = f"{_past_the_proxy(way)} {cure}".strip()
+        raise PrerequisiteError(f"{base_url} answers {words}{way}.", cure)
     entries = read_entries(read_json(reply.content)[0])
     if entries is None:
         page = _web_page(reply.text)

@@ -30,6 +30,7 @@ from orchestrator.endpoint.server_settings import settings_of
 from orchestrator.errors import PrerequisiteError
 from orchestrator.network.connections import open_client, way_to
 from orchestrator.network.problems import answer_words
+from orchestrator.text import as_sentence
 
 CANARY = "What is 17 * 23? Answer with the number alone."
 CANARY_TOKENS = 1024
@@ -102,10 +103,8 @@ def require_an_answer(
     message = choice["message"]
     cut_off = choice.get("finish_reason") == "length"
     if is_swallowed(answer) and not cut_off:
-        mend = settings_of(kind).whole_answers
-        raise PrerequisiteError(
-            f"{base_url}: {SWALLOWED_ANSWERS}.", f"{mend[0].upper()}{mend[1:]}."
-        )
+        mend = as_sentence(settings_of(kind).whole_answers)
+        raise PrerequisiteError(f"{base_url}: {SWALLOWED_ANSWERS}.", mend)
     return {
         "thinking": "on" if _thinks(message, answer) else "off",
         "seconds": round(time.monotonic() - started, 2),

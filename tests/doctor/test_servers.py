@@ -190,6 +190,7 @@ def test_the_swallowed_answer_is_told_as_such_with_what_mends_it_there(
 GPU = "http://gpu:8000/v1"
 LOGIN = b"HTTP/1.1 200 OK\r\nContent-Length: 36\r\n\r\n<html><title>Log in, please</title>ok"
 FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"
 MOVED = b"HTTP/1.1 302 Found\r\nLocation: http://login.firm.com/\r\nContent-Length: 0\r\n\r\n"
 
@@ -200,6 +201,7 @@ MOVED = b"HTTP/1.1 302 Found\r\nLocation: http://login.firm.com/\r\nContent-Leng
         (LOGIN, "is a web page ('Log in, please'), not an OpenAI-compatible answer"),
         (FORBIDDEN, "answers HTTP 403"),
         (BAD_GATEWAY, "answers HTTP 502"),
+        (NOT_FOUND, "answers HTTP 404"),
         (MOVED, "answers HTTP 302 to http://login.firm.com/"),
         (b"\r\n\r\n", "does not answer"),
     ],

@@ -16,7 +16,8 @@ SETTINGS = {
     "model.served_name": MODEL,
     "model.context_length": CONTEXT_TOKENS,
     "model.request_fields": NO_THINKING,
-    "model.sampling": {"temperature": 0},  # what it says is noise, but always the same
+    # what it says is noise, but the same each time, and soon over
+    "model.sampling": {"temperature": 0, "max_tokens": 16},
 }
 
 
