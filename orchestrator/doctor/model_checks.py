@@ -149,7 +149,7 @@ class KnownFaults(ServerCheck):
             yield warned(what, as_sentence(fault.cure))
         if not faults:
             known = (setup.family, f"{setup.server} {setup.version}".strip())
-            yield passed(f"none of {' on '.join(filter(None, known)) or 'this model'}")
+            yield passed(f"none is known of {' on '.join(filter(None, known)) or 'this model'}")
 
 
 def setup_of(case: Case, server: Serving) -> Setup:
@@ -165,6 +165,7 @@ def setup_of(case: Case, server: Serving) -> Setup:
         version=str(server.facts.get("version", "")),
         speculative=server.facts.get("speculative"),
         prefix_caching=True if cache == "True" else None,
-        calls_functions=case.agent.calls_functions if case.agent else None,
+        # an agent of somebody else's may be older than the question
+        calls_functions=getattr(case.agent, "calls_functions", None),
         weights=root,
     )

@@ -56,12 +56,21 @@ def require_endpoint(model: Model, base_url: str, api_key: str = "") -> dict[str
 
 def _cure_of_name(wanted: str, served: Sequence[str], kind: str) -> str:
     """What helps where a model is not served under the name that the profile has."""
-    close = difflib.get_close_matches(wanted, served, n=1, cutoff=0.5) or served[:1]
     start = settings_of(kind).name.format(name=shlex.quote(wanted))
-    if not close:
-        return f"{start}."
-    meant = shlex.quote(f"model.served_name={close[0]}")
-    return f"Is it {close[0]!r}? Add `--set {meant}`. Or: {start[0].lower()}{start[1:]}."
+    meant = _nearest(wanted, served)
+    if meant is None:
+        return as_sentence(start)
+    setting = shlex.quote(f"model.served_name={meant}")
+    return f"Is it {meant!r}? Add `--set {setting}`. Or: {start[0].lower()}{start[1:]}."
+
+
+def _nearest(wanted: str, served: Sequence[str]) -> str | None:
+    """The name that was meant: one that is much alike, or the only one."""
+    names = {name.lower(): name for name in served}
+    close = difflib.get_close_matches(wanted.lower(), names, n=1, cutoff=0.5)
+    if close:
+        return names[close[0]]
+    return served[0] if len(served) == 1 else None
 
 
 def require_an_answer(

@@ -14,7 +14,9 @@ from support.fake_model import FakeModelServer, completion, error
 from support.fake_proxy import FakeProxy
 from support.tried_server import PAGES_OF, TriedServer
 
+from orchestrator.agents.base import SimpleKind
 from orchestrator.config import RunConfig
+from orchestrator.doctor import network_checks, trials
 from orchestrator.doctor.check import Depth
 from orchestrator.network import connections
 
@@ -59,21 +61,28 @@ def test_a_healthy_server_of_any_kind_is_warned_of_nothing(
 
 
 @pytest.mark.parametrize(
-    ("pages", "first", "cure"),
+    ("served", "wanted", "cure"),
     [
-        ({"id": "n"}, "does not serve 'm' but n", "--set model.served_name=n"),
-        ({"id": "m-26b"}, "does not serve 'm' but m-26b", "Is it 'm-26b'?"),
-        ({"id": "it's"}, "does not serve 'm' but it's", """`--set 'model.served_name=it'"'"'s'`"""),
+        (["n"], "m", "Is it 'n'? Add `--set model.served_name=n`."),
+        (["x", "gemma-4-26b", "qwen3.5-35b"], "gemma4-26b", "Is it 'gemma-4-26b'?"),
+        (["Qwen/Qwen3.5-35B-A3B", "x"], "qwen3.5-35b", "Is it 'Qwen/Qwen3.5-35B-A3B'?"),
+        (["gemma4:26b", "gemma4:latest"], "gemma4", "Is it 'gemma4:26b'?"),
+        (["M", "x"], "m", "Is it 'M'?"),
+        (["x", "y"], "m", "Start it with that name."),
+        ([], "m", "Start it with that name."),
+        (["it's"], "m", """`--set 'model.served_name=it'"'"'s'`"""),
     ],
 )
 def test_a_wrong_model_name_says_what_is_served_and_the_setting(
-    pages: dict[str, Any], first: str, cure: str, examine_server: ExamineServers
+    served: list[str], wanted: str, cure: str, examine_server: ExamineServers
 ) -> None:
-    with FakeModelServer(pages={"/v1/models": json.dumps({"data": [pages]})}) as server:
-        found = examine_server(server.base_url)
+    models = json.dumps({"data": [{"id": name} for name in served]})
+    with FakeModelServer(pages={"/v1/models": models}) as server:
+        found = examine_server(server.base_url, settings={"model.served_name": wanted})
 
     (line,) = said(found, "fail")
-    assert line.startswith(f"model server: {server.base_url} {first}")
+    listed = ", ".join(sorted(served)) or "no model at all"
+    assert f"{server.base_url} does not serve {wanted!r} but {listed}." in line
     assert cure in line
     assert said(found, "warn") == []
 
@@ -274,6 +283,18 @@ def test_a_server_on_this_host_has_no_connection_to_be_measured(
     assert "tailnet" not in names
 
 
+def test_a_server_elsewhere_is_measured_by_round_trip_and_upload(
+    server: TriedServer, examine_server: ExamineServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network_checks, "_is_elsewhere", lambda url: True)
+    found = examine_server(server.base_url)
+
+    assert said(found, "warn") == said(found, "fail") == []
+    (line,) = (line for line in said(found, "pass") if line.startswith("connection: "))
+    assert line.startswith("connection: round trip ")
+    assert "(median of 5), 1 MB of a prompt takes " in line
+
+
 def test_every_replica_is_tried_and_named(
     server: TriedServer, examine_server: ExamineServers
 ) -> None:
@@ -314,6 +335,44 @@ def test_a_tenth_of_the_expected_speed_tells_of_a_throttled_gpu(
     assert line.startswith("speed: ")
     assert "of the 4000 expected (a bench, 2026-11): so a throttled GPU shows itself." in line
     assert "shut the machine down, pull the plug" in line
+
+
+def test_a_server_that_does_not_end_an_answer_in_time_is_slow_and_the_rest_is_tried(
+    examine_server: ExamineServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trials, "ANSWER_TIMEOUT_S", 0.3)
+    with TriedServer(tokens_per_s=50) as server:
+        found = examine_server(server.base_url, settings=EXPECTED)
+
+    (line,) = said(found, "warn")
+    assert line.startswith("speed: under 1.7 tokens a second, 0% of the 450 expected")
+    assert "prefix cache: on: " in " ".join(said(found, "pass"))
+
+
+def test_a_server_that_hangs_at_a_long_prompt_is_told(
+    examine_server: ExamineServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trials, "ANSWER_TIMEOUT_S", 0.3)
+    with TriedServer(kind="Ollama") as server:
+        answers = iter([*[completion()] * 3, *[completion(after_s=2)] * 9])
+        server.otherwise = lambda: next(answers)
+        found = examine_server(server.base_url)
+
+    (line,) = said(found, "warn")
+    assert line.startswith("prefix cache: no answer within 60 s.")
+    assert "whole prompts: can't be looked at: see prefix cache → " in said(found, "skipped")
+
+
+def test_an_agent_that_does_not_say_whether_it_calls_functions_is_no_bug(
+    examine_server: ExamineServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of somebody else's, of before the doctor asked."""
+    monkeypatch.delattr(SimpleKind, "calls_functions")
+    with TriedServer(name="gemma-4-26b") as server:
+        settings = {"model.served_name": "gemma-4-26b"}
+        found = examine_server(server.base_url, settings=settings, depth=Depth.LAUNCH)
+
+    assert said(found, "fail") == said(found, "warn") == []
 
 
 def test_a_slow_server_that_is_not_alone_is_not_judged(examine_server: ExamineServers) -> None:
