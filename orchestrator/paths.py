@@ -27,6 +27,8 @@ runs/<run_id>/
                              layers of an image and their sizes, as its registry told them
 <cache>/clean-repositories/<instance_id>
                              fingerprints of sandboxes that hold nothing after its base commit
+<cache>/chat-templates/<sha256>
+                             what a model's server reads conversations with, brought by `serve`
 <cache>/agents/<kind>/       an agent with an installation of its own; its module draws it
                              (<cache>: $SWE_ORCHESTRATOR_CACHE, or the user's cache folder)
 
@@ -183,6 +185,11 @@ def image_size_file(image: str, platform: str) -> Path:
 def clean_repository_file(instance_id: str) -> Path:
     """Of an instance whose sandboxes were found to hold nothing of their repository's future."""
     return user_cache() / "clean-repositories" / folder_name(instance_id)
+
+
+def chat_template_file(sha256: str) -> Path:
+    """A file of this content."""
+    return user_cache() / "chat-templates" / sha256
 
 
 def host_id_file() -> Path:

@@ -8,7 +8,20 @@ import sys
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import agents, bench, decide, doctor, grading, images, profiles, runs, start
+from orchestrator.cli import (
+    agents,
+    bench,
+    decide,
+    doctor,
+    grading,
+    images,
+    models,
+    profiles,
+    runs,
+    serve,
+    setup,
+    start,
+)
 from orchestrator.cli.options import require_text_arguments, require_working_folder
 
 app = typer.Typer(
@@ -20,14 +33,17 @@ app = typer.Typer(
     rich_markup_mode=None,  # half of the time that --help may take
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+setup.register(app)
 start.register(app)
 runs.register(app)
 grading.register(app)
 decide.register(app)
 profiles.register(app)
+models.register(app)
 agents.register(app)
 bench.register(app)
 doctor.register(app)
+serve.register(app)
 images.register(app)
 
 

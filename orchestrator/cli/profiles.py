@@ -1,4 +1,4 @@
-"""`config show`, `benchmarks`, `models` and `clusters`: what there is to choose from."""
+"""`config show`, `benchmarks` and `clusters`: what there is to choose from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ def register(app: typer.Typer) -> None:
     config.command("show")(show)
     app.add_typer(config, name="config")
     app.command("benchmarks")(benchmarks)
-    app.command("models")(models)
     app.command("clusters")(clusters)
 
 
@@ -56,12 +55,12 @@ def show(
 
 def benchmarks(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption = False) -> None:
     """The benchmarks that have a profile."""
-    _list("benchmarks", ("source", "split"), config_dirs, as_json)
-
-
-def models(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption = False) -> None:
-    """The models that have a profile."""
-    _list("models", ("served_name", "endpoint"), config_dirs, as_json)
+    keys = ("source", "split")
+    rows = list_rows("benchmarks", keys, config_dirs)
+    if as_json:
+        opt.print_json(rows)
+    else:
+        print_rows(rows, dict(zip(keys, keys, strict=True)))
 
 
 CLUSTER_KEYS = {
@@ -75,23 +74,17 @@ CLUSTER_KEYS = {
 
 def clusters(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption = False) -> None:
     """The clusters that have a profile: where sandboxes run. Says which one `auto` takes here."""
+    from orchestrator.config import list_profiles
     from orchestrator.config.cluster_choice import choose_cluster
+    from orchestrator.display.terminal import print_line
 
-    choice = choose_cluster()
+    choice = choose_cluster(list_profiles("clusters", tuple(config_dirs or ())))
     rows = list_rows("clusters", tuple(CLUSTER_KEYS), config_dirs)
     if as_json:
         opt.print_json([row | {"auto": row["name"] == choice.name} for row in rows])
         return
     print_rows(rows, CLUSTER_KEYS)
-    opt.make_console().print(f"--cluster auto takes {choice.name} here, as {choice.because}")
-
-
-def _list(kind: str, keys: tuple[str, ...], dirs: list[Path] | None, as_json: bool) -> None:
-    rows = list_rows(kind, keys, dirs)
-    if as_json:
-        opt.print_json(rows)
-    else:
-        print_rows(rows, dict(zip(keys, keys, strict=True)))
+    print_line(opt.make_console(), f"--cluster auto takes {choice.name} here, as {choice.because}")
 
 
 def list_rows(kind: str, keys: tuple[str, ...], dirs: list[Path] | None) -> list[dict[str, Any]]:

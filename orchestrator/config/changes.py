@@ -18,7 +18,7 @@ FREE = (
     *("cluster.images.keep", "cluster.images.reserve_gb", "cluster.images.budget_gb"),
     *("cluster.images.pulls", "cluster.images.pull_timeout_s", "cluster.images.order"),
     *("cluster.images.mirror", "cluster.images.namespace", "cluster.images.tag"),
-    "cluster.sandbox.memory_request_gb",
+    *("cluster.sandbox.memory_request_gb", "cluster.notify"),
     *("rollout.retries", "rollout.retry_delay_s", "rollout.show_steps"),
 )
 """Keys, and sections with all that is in them: where the same rows and the same model are found,

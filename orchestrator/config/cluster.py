@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
@@ -11,6 +13,8 @@ from orchestrator.config.image_names import mirror_host, mirror_namespace, mirro
 from orchestrator.config.sections import AUTO, Name, Section
 from orchestrator.plugins import BACKENDS
 
+VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
+"""The name of an environment variable."""
 IMPORT_PATH = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
 
 
@@ -121,6 +125,48 @@ class GatewayAddress(Section):
         return host
 
 
+class Notify(Section):
+    """Who is told when a session of a run has ended; nobody unless one of these is set."""
+
+    url: str | None = None
+    """One line of text is POSTed there: a topic of ntfy, or a webhook. It stands in run.yaml."""
+    url_env: str | None = None
+    """Name of the environment variable that holds the URL instead, where it is a secret."""
+    command: tuple[str, ...] = ()
+    """A program and its arguments; the text is one more. A text is split as a shell does it."""
+
+    @field_validator("url")
+    @classmethod
+    def _url_holds_no_login(cls, url: str | None) -> str | None:
+        return None if url is None else notify_url(url)
+
+    @field_validator("url_env")
+    @classmethod
+    def _is_a_variable(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(VARIABLE, name):
+            raise ValueError("is the name of an environment variable, such as NOTIFY_URL")
+        return name
+
+    @field_validator("command", mode="before")
+    @classmethod
+    def _split_as_a_shell_does(cls, command: object) -> object:
+        return tuple(shlex.split(command)) if isinstance(command, str) else command
+
+
+def notify_url(text: str) -> str:
+    """A URL that messages are POSTed to. Raises ValueError where it can't be one."""
+    try:
+        parts = urlsplit(text)
+        is_url = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError as error:  # brackets that don't close, a port that is no number
+        raise ValueError(f"is no URL ({error})") from None
+    if not is_url or re.search(r"[\s\x00-\x1f]", text):
+        raise ValueError("is no URL: write https://HOST/TOPIC")
+    if "@" in parts.netloc:
+        raise ValueError("URLs stand in logs: put one with a login into url_env's variable")
+    return text
+
+
 class Cluster(Section):
     name: Name
     description: str = ""
@@ -134,6 +180,7 @@ class Cluster(Section):
     grading: Grading = Grading()
     images: Images = Images()
     gateway: GatewayAddress = GatewayAddress()
+    notify: Notify = Notify()
 
     @field_validator("workers")
     @classmethod

@@ -1,9 +1,14 @@
-"""Which cluster profile a run has where nobody names one: what this system is decides."""
+"""Which cluster profile a run has where nobody names one: one's own, or what suits the system."""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+OWN = "home"
+"""The profile that `init` writes for this machine; whoever has one of this name gets it."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,14 @@ SYSTEMS = {
 """By `platform.system()`."""
 
 
-def choose_cluster() -> ClusterChoice:
-    """The profile that suits this system: `local` where there is none for it alone."""
+def choose_cluster(profiles: Mapping[str, Path]) -> ClusterChoice:
+    """Of the profiles that there are, by name: the user's own where it is one of them."""
+    if OWN in profiles:
+        return ClusterChoice(OWN, f"{profiles[OWN]} is there")
+    return choose_by_system()
+
+
+def choose_by_system() -> ClusterChoice:
+    """The shipped profile that suits this system: `local` where there is none for it alone."""
     system = platform.system()
     return SYSTEMS.get(system, ClusterChoice("local", f"this is {system}"))

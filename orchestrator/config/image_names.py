@@ -17,10 +17,27 @@ DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
 IMAGE = re.compile(
     rf"(?P<name>(?:{HOST}/)?{REPOSITORY})(?::(?P<tag>{TAG}))?(?:@(?P<digest>{DIGEST}))?", re.ASCII
 )
+_MOVING = re.compile(
+    r"(|latest.*|nightly(-(aarch64|x86_64|cu\d+))*|cu\d+-nightly.*|main|dev|edge|stable)"
+)
+"""Tags that name another image from day to day; none at all is `latest`."""
 NAME_CHARS = 255
 """Of an image's name without tag and digest, at most."""
 TAG_FIELDS = ("tag", "name", "instance")
 """What a mirror's pattern of tags may hold."""
+
+
+def tag_of(image: str) -> str:
+    """An image's tag, whatever else its name may be; empty where it has none."""
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+
+
+def moves(image: str) -> bool:
+    """Whether what is pulled under this name changes from day to day.
+
+    A digest says what is pulled; a variable of a shell ($IMAGE) may name anything.
+    """
+    return not {"@", "$"} & set(image) and bool(_MOVING.fullmatch(tag_of(image)))
 
 
 def mirror_host(host: str) -> str:

@@ -192,7 +192,7 @@ def _cluster_layers(request: RunRequest) -> Iterator[ConfigLayer]:
     if request.cluster != AUTO:
         yield _profile("clusters", request.cluster, request.config_dirs)
         return
-    choice = choose_cluster()
+    choice = choose_cluster(list_profiles("clusters", request.config_dirs))
     yield _profile("clusters", choice.name, request.config_dirs)
     yield ConfigLayer("chosen", {"cluster": {"because": choice.because}})
 

@@ -7,10 +7,11 @@ makes a command of it, and `doctor` compares what is served with it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
+from orchestrator.config.image_names import IMAGE, moves
 from orchestrator.config.keys import nearest
 from orchestrator.config.load import list_profiles
 from orchestrator.config.sections import Name, Section
@@ -39,14 +40,32 @@ class Variable(Reasoned):
     """Of the environment of the server's process."""
 
 
+def _exact_image(image: str) -> str:
+    if not IMAGE.fullmatch(image):
+        raise ValueError(f"{image!r} is no name of an image")
+    if moves(image):
+        raise ValueError(f"{image!r} names no exact tag: what is pulled changes from day to day")
+    return image
+
+
+ExactImage = Annotated[str, AfterValidator(_exact_image)]
+
+
 class ChatTemplate(Section):
     """A file that the server needs and that its image does not offer at a known place."""
 
-    url: str
+    url: str = Field(pattern=r"^https?://[^\s/]+/\S*[^\s/]$")
     """At an exact tag or commit."""
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     why: str
     source: str = ""
+
+    @field_validator("url")
+    @classmethod
+    def _names_an_exact_version(cls, url: str) -> str:
+        if {"main", "master", "HEAD"} & set(url.split("/")):
+            raise ValueError("names a branch: what is there changes; write a tag or a commit")
+        return url
 
     @property
     def file_name(self) -> str:
@@ -59,8 +78,8 @@ class Variant(Section):
     description: str
     weights: str
     """A repository of the Hugging Face hub."""
-    image: str = ""
-    """By exact tag; empty for the recipe's."""
+    image: ExactImage | None = None
+    """None for the recipe's."""
     flags: tuple[Flag, ...] = ()
     """Beside the recipe's; one of the same name takes the place of the recipe's."""
     env: tuple[Variable, ...] = ()
@@ -74,8 +93,7 @@ class Recipe(Section):
     machine: str
     """What it is for, such as DGX Spark (GB10, SM121, 128 GB shared)."""
     server: Literal["vllm"] = "vllm"
-    image: str
-    """By exact tag."""
+    image: ExactImage
     port: int = Field(default=8000, gt=0, lt=65536)
     chat_template: ChatTemplate | None = None
     flags: tuple[Flag, ...] = ()
@@ -85,17 +103,18 @@ class Recipe(Section):
     """Of the variants."""
     notes: tuple[str, ...] = ()
 
-    @field_validator("image")
-    @classmethod
-    def _has_a_tag(cls, image: str) -> str:
-        if ":" not in image.rpartition("/")[2]:
-            raise ValueError("names no tag: what is pulled would change from day to day")
-        return image
-
     @model_validator(mode="after")
     def _default_is_a_variant(self) -> Self:
         if self.default not in self.variants:
             raise ValueError(f"default: there is no variant {self.default!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_left_out_is_there(self) -> Self:
+        known = {flag.name for flag in self.flags}
+        for name, variant in self.variants.items():
+            if unknown := sorted(set(variant.without) - known):
+                raise ValueError(f"variants.{name}.without: the recipe has no {unknown[0]}")
         return self
 
     def variant(self, name: str | None = None) -> Variant:

@@ -83,8 +83,8 @@ class Endpoint(Section):
     @classmethod
     def _are_urls_without_secrets(cls, urls: str | tuple[str, ...]) -> str | tuple[str, ...]:
         if isinstance(urls, str):
-            return urls if urls == SCRIPTED else _server_url(urls)
-        return tuple(map(_server_url, urls))
+            return urls if urls == SCRIPTED else server_url(urls)
+        return tuple(map(server_url, urls))
 
     @property
     def base_urls(self) -> tuple[str, ...]:
@@ -92,7 +92,7 @@ class Endpoint(Section):
         return tuple(dict.fromkeys(url.rstrip("/") for url in (self.base_url, *self.replicas)))
 
 
-def _server_url(text: str) -> str:
+def server_url(text: str) -> str:
     """A server's base URL, without blanks around it. Raises ValueError where it can't be one."""
     url = text.strip()
     try:

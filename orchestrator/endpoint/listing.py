@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -17,21 +18,29 @@ from orchestrator.text import printable, writable
 SHORT_TIMEOUT_S = 10.0
 _HTML = re.compile(r"\s*<(?:!doctype html|html|head|body)\b", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
-BASE_URL_SETTING = "--set model.endpoint.base_url=http://HOST:PORT/v1"
+
+
+@dataclass(frozen=True)
+class SetBy:
+    """How a person says where the server is and what its key is, for cures."""
+
+    base_url: str = "--set model.endpoint.base_url=http://HOST:PORT/v1"
+    key: str = "endpoint.api_key_env"
+    key_variable: str = ""
+    """Where the key is from; empty where there is none."""
+
+
+class WantsKey(PrerequisiteError):
+    """The server answers nobody without a key."""
 
 
 def list_entries(
-    base_url: str,
-    api_key: str = "",
-    *,
-    key_variable: str | None = None,
-    setting: str = BASE_URL_SETTING,
+    base_url: str, api_key: str = "", set_by: SetBy = SetBy()
 ) -> dict[str, dict[str, Any]]:
     """What a server says of each model, by the name under which it is served.
 
-    For the cure: `key_variable` is where the key is from, and `setting` how a server is named.
-
     Raises:
+        WantsKey: it answers nobody without a key, or without another.
         PrerequisiteError: nothing answers there, or nothing that lists models.
     """
     way = way_to(base_url)
@@ -43,15 +52,16 @@ def list_entries(
         raise PrerequisiteError(
             f"the model server at {base_url} does not answer{way} ({problem.what}).",
             _past_the_proxy(way)
-            or f"{problem.cure or 'Start it.'} Another is named by {setting}"
+            or f"{problem.cure or 'Start it.'} Another is named by {set_by.base_url}"
             + ("; NO_PROXY names hosts that need no proxy." if way.proxy else "."),
         ) from None
     if reply.status_code != 200:
         words = answer_words(reply.status_code, location=reply.headers.get("Location"))
-        cure = _cure(reply, key_variable)
+        cure = _cure(reply, set_by)
         if reply.status_code != 401:  # which proxies don't say
             cure = f"{_past_the_proxy(way)} {cure}".strip()
-        raise PrerequisiteError(f"{base_url} answers {words}{way}.", cure)
+        kind = WantsKey if reply.status_code in (401, 403) else PrerequisiteError
+        raise kind(f"{base_url} answers {words}{way}.", cure)
     entries = read_entries(read_json(reply.content)[0])
     if entries is None:
         page = _web_page(reply.text)
@@ -96,10 +106,10 @@ def _web_page(text: str) -> str:
     return f"a web page{named}, "
 
 
-def _cure(reply: httpx.Response, key_variable: str | None) -> str:
+def _cure(reply: httpx.Response, set_by: SetBy) -> str:
     """What helps where a server answers something else than 200."""
     if reply.status_code in (401, 403):
-        return f"Put the key into ${key_variable or 'NAME'} (endpoint.api_key_env)."
+        return f"Put the key into ${set_by.key_variable or 'NAME'} ({set_by.key})."
     if reply.is_redirect:
         target = str(reply.url.join(reply.headers["Location"])).removesuffix("/models")
         return f"It says that it is at {one_line(target)}: is that the base_url?"

@@ -5,7 +5,7 @@ this kind has. Each page is read by its shape, never by its status: LM Studio an
 whatever it does not know. The pages are those that the projects' own documents and sources name:
 vLLM's /version and /metrics, SGLang's /server_info (older: /get_server_info), llama.cpp's /props
 (tools/server/README.md), Ollama's /api/version, /api/ps and /api/show (docs/api.md), LM Studio's
-/api/v0/models (docs, REST API v0).
+/api/v0/models and /api/v1/models (docs, REST API).
 
 A context length is what is served now, not what the model was trained for.
 """
@@ -25,7 +25,7 @@ import httpx
 from orchestrator.config.address import server_root
 from orchestrator.endpoint.answers import read_json
 from orchestrator.endpoint.client import authorization
-from orchestrator.endpoint.listing import BASE_URL_SETTING, list_entries, read_entries
+from orchestrator.endpoint.listing import SetBy, list_entries, read_entries
 from orchestrator.errors import PrerequisiteError, one_line
 from orchestrator.network.connections import open_client
 from orchestrator.text import writable
@@ -69,18 +69,14 @@ def identify(base_url: str, api_key: str = "") -> ServerKind:
 
 
 def list_models(
-    base_url: str,
-    api_key: str = "",
-    *,
-    key_variable: str | None = None,
-    setting: str = BASE_URL_SETTING,
+    base_url: str, api_key: str = "", set_by: SetBy = SetBy()
 ) -> tuple[ServedModel, ...]:
-    """What is served there, in the server's order; `key_variable` and `setting` as in `listing`.
+    """What is served there, in the server's order.
 
     Raises:
         PrerequisiteError: nothing answers there, or nothing that lists models.
     """
-    entries = list_entries(base_url, api_key, key_variable=key_variable, setting=setting)
+    entries = list_entries(base_url, api_key, set_by)
     models = tuple(_read_entry(name, entry) for name, entry in entries.items())
     if all(model.context_length for model in models):
         return models
@@ -170,13 +166,15 @@ class _Kind:
 
 
 def _ask_ollama(pages: _Pages) -> str | None:
-    return pages.version("/api/version")
+    """Others speak its API too, and have that page; its greeting they have not."""
+    version = pages.version("/api/version")
+    return version if version and b"Ollama is running" in (pages.read("/") or b"") else None
 
 
 def _ask_llama_cpp(pages: _Pages) -> str | None:
     props = pages.json("/props")
     is_router = props.get("role") == "router"
-    if not isinstance(props.get("default_generation_settings"), dict) and not is_router:
+    if not _dict(props, "default_generation_settings") and not is_router:
         return None
     return _words(props.get("build_info") or "")
 
@@ -184,7 +182,19 @@ def _ask_llama_cpp(pages: _Pages) -> str | None:
 def _ask_lm_studio(pages: _Pages) -> str | None:
     """It shows its version nowhere."""
     entries = read_entries(pages.json("/api/v0/models")) or {}
-    return "" if any("state" in entry for entry in entries.values()) else None
+    is_it = any("state" in entry for entry in entries.values()) or bool(_instances(pages))
+    return "" if is_it else None
+
+
+def _instances(pages: _Pages) -> dict[str, int | None]:
+    """Context lengths of LM Studio's models by name; those that are not loaded have none."""
+    found: dict[str, int | None] = {}
+    for model in _dicts(pages.json("/api/v1/models").get("models")):
+        if _is_text(model, "key") and "loaded_instances" in model:
+            loaded = _dicts(model["loaded_instances"])
+            lengths = [_tokens(_dict(one, "config").get("context_length")) for one in loaded]
+            found[model["key"]] = next(filter(None, lengths), None)
+    return found
 
 
 def _ask_sglang(pages: _Pages) -> str | None:
@@ -212,9 +222,7 @@ KINDS = (
 
 def _read_entry(name: str, entry: Mapping[str, Any]) -> ServedModel:
     lengths = [_tokens(entry.get(key)) for key in _CONTEXT_KEYS]
-    meta = entry.get("meta")
-    if isinstance(meta, dict):
-        lengths.append(_tokens(meta.get("n_ctx")))  # llama.cpp, of one slot
+    lengths.append(_tokens(_dict(entry, "meta").get("n_ctx")))  # llama.cpp, of one slot
     root = entry["root"] if _is_text(entry, "root") else ""
     return ServedModel(name, next(filter(None, lengths), None), _words(root))
 
@@ -225,8 +233,7 @@ def _complete_by_llama_cpp(pages: _Pages, models: tuple[ServedModel, ...]) -> It
     for model in models:
         query = f"?model={quote(model.name, safe='')}&autoload=false" if is_router else ""
         props = pages.json(f"/props{query}")
-        settings = props.get("default_generation_settings")
-        length = _tokens(settings.get("n_ctx")) if isinstance(settings, dict) else None
+        length = _tokens(_dict(props, "default_generation_settings").get("n_ctx"))
         path = props["model_path"] if _is_text(props, "model_path") else ""
         yield replace(
             model,
@@ -237,11 +244,11 @@ def _complete_by_llama_cpp(pages: _Pages, models: tuple[ServedModel, ...]) -> It
 
 def _complete_by_ollama(pages: _Pages, models: tuple[ServedModel, ...]) -> Iterator[ServedModel]:
     """A model that is loaded has a length; of others only their own `num_ctx` is certain."""
-    running = pages.json("/api/ps").get("models")
+    running = _dicts(pages.json("/api/ps").get("models"))
     loaded = {
-        entry.get("name"): _tokens(entry.get("context_length"))
-        for entry in (running if isinstance(running, list) else ())
-        if isinstance(entry, dict) and _is_text(entry, "name")
+        entry["name"]: _tokens(entry.get("context_length"))
+        for entry in running
+        if _is_text(entry, "name")
     }
     for model in models:
         length = model.context_length or loaded.get(model.name)
@@ -253,11 +260,14 @@ def _complete_by_ollama(pages: _Pages, models: tuple[ServedModel, ...]) -> Itera
 
 
 def _complete_by_lm_studio(pages: _Pages, models: tuple[ServedModel, ...]) -> Iterator[ServedModel]:
-    entries = read_entries(pages.json("/api/v0/models")) or {}
+    entries = read_entries(pages.json("/api/v0/models"))
+    lengths = {
+        name: _tokens(entry.get("loaded_context_length")) for name, entry in (entries or {}).items()
+    }
+    if entries is None:
+        lengths = _instances(pages)
     for model in models:
-        entry = entries.get(model.name, {})
-        length = _tokens(entry.get("loaded_context_length"))
-        yield replace(model, context_length=model.context_length or length)
+        yield replace(model, context_length=model.context_length or lengths.get(model.name))
 
 
 COMPLETED_BY: Mapping[str, Callable[[_Pages, tuple[ServedModel, ...]], Iterator[ServedModel]]] = {
@@ -272,6 +282,17 @@ def _tokens(value: object) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**12:
         return value
     return None
+
+
+def _dict(entry: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """A section of it; an empty one where it is none."""
+    found = entry.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _dicts(value: object) -> list[dict[str, Any]]:
+    """Those of a list; none where it is no list."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _is_text(entry: Mapping[str, Any], key: str) -> bool:

@@ -23,7 +23,7 @@ from orchestrator.endpoint.fields import (
     why_no_completion,
     with_profile,
 )
-from orchestrator.endpoint.listing import SHORT_TIMEOUT_S, list_entries
+from orchestrator.endpoint.listing import SHORT_TIMEOUT_S, SetBy, list_entries
 from orchestrator.endpoint.metrics import metrics_url, parse_serving_facts, shows_drafts
 from orchestrator.endpoint.server_kind import identify
 from orchestrator.endpoint.server_settings import settings_of
@@ -43,8 +43,8 @@ def require_endpoint(model: Model, base_url: str, api_key: str = "") -> dict[str
     Raises:
         PrerequisiteError: nothing answers there, or the model is not served.
     """
-    key_variable = model.endpoint.api_key_env
-    served = list_entries(base_url, api_key, key_variable=key_variable)
+    set_by = SetBy(key_variable=model.endpoint.api_key_env or "")
+    served = list_entries(base_url, api_key, set_by)
     if model.served_name not in served:
         raise PrerequisiteError(
             f"{base_url} does not serve {model.served_name!r} but "

@@ -77,6 +77,7 @@ from orchestrator.run.images import (
     order_plan,
 )
 from orchestrator.run.lock import RunLock, make_lock
+from orchestrator.run.notify import ended_words, notifying
 from orchestrator.run.services import Services, start_services
 from orchestrator.types import Prediction
 
@@ -234,7 +235,14 @@ def _clean_up_and_check(
 
 
 def run_session(session: Session, console: Console) -> Finished:
-    """Run what is planned, and write the reports."""
+    """Run what is planned, write the reports, and tell who is to be notified how it ended."""
+    with notifying(session.config, session.plan, console) as ending:
+        finished = _run_and_report(session, console)
+        ending.text = ended_words(finished.report, finished.exit_code)
+        return finished
+
+
+def _run_and_report(session: Session, console: Console) -> Finished:
     paths, journal, stop = session.paths, session.journal, StopSignal()
     rewrite_predictions(session.config, paths, journal.state())
     with ExitStack() as until_reported:

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from orchestrator.serving.setups import GEMMA_4, QWEN, Setup, Version, family_of, moves, tag_of
+from orchestrator.config.image_names import moves, tag_of
+from orchestrator.serving.setups import GEMMA_4, QWEN, Setup, Version, family_of
 
 __all__ = ["Fault", "Setup", "family_of", "faults_of"]
 
@@ -42,26 +43,28 @@ class Fault:
 @dataclass(frozen=True)
 class _Known:
     fault: Fault
-    holds: Callable[[Setup], bool]
+    holds: Callable[[Setup], bool | None]
+    """None where that depends on what is not known."""
     machine: str = ""
     """The kind of machine (`Setup.is_on`) that it is known of; empty: of all."""
 
 
 def faults_of(setup: Setup) -> tuple[Fault, ...]:
-    """What is known to be broken there, as the table has it. What is not known breaks nothing.
-
-    A fault of a kind of machine, where the machine is not known, is there but not fatal.
+    """What is known to be broken there, in the table's order. What is not known breaks nothing:
+    a fault of one kind of machine is there but not fatal where the machine is not known, and
+    likewise what hangs on whether functions are called.
     """
-    found: list[Fault] = []
-    for known in KNOWN:
-        there = setup.is_on(known.machine) if known.machine else True
-        if there is False or not known.holds(setup):
-            continue
-        symptom = f"on {ON[known.machine]}: {known.fault.symptom}" if there is None else ""
-        found.append(
-            replace(known.fault, symptom=symptom, is_fatal=False) if symptom else known.fault
-        )
-    return tuple(found)
+    return tuple(fault for known in KNOWN if (fault := _fault_of(known, setup)) is not None)
+
+
+def _fault_of(known: _Known, setup: Setup) -> Fault | None:
+    there = setup.is_on(known.machine) if known.machine else True
+    holds = known.holds(setup)
+    if there is False or holds is False:
+        return None
+    symptom = known.fault.symptom if there else f"on {ON[known.machine]}: {known.fault.symptom}"
+    is_certain = there is True and holds is True
+    return replace(known.fault, symptom=symptom, is_fatal=known.fault.is_fatal and is_certain)
 
 
 ON = {
@@ -83,6 +86,10 @@ def _is_from(setup: Setup, first: Version, before: Version) -> bool:
     """Whether it is vLLM of a version from `first` on and `before` the other."""
     version = setup.parsed_version if setup.server in ("", "vLLM") else None
     return version is not None and first <= version < before
+
+
+def _image_moves(setup: Setup) -> bool:
+    return bool(setup.image) and moves(setup.image)
 
 
 def _has_foreign_parser(setup: Setup) -> bool:
@@ -185,7 +192,7 @@ KNOWN: tuple[_Known, ...] = (
             cure="name an exact tag, such as vllm/vllm-openai:v0.30.0",
             source="users' report, 2026-04; vllm#51744, 2026-08",
         ),
-        lambda s: _is_gemma(s) and moves(s.image),
+        lambda s: _is_gemma(s) and _image_moves(s),
     ),
     _Known(
         Fault(
@@ -195,7 +202,7 @@ KNOWN: tuple[_Known, ...] = (
             source="our own choice",
             is_fatal=False,
         ),
-        lambda s: not _is_gemma(s) and moves(s.image),
+        lambda s: not _is_gemma(s) and _image_moves(s),
     ),
     _Known(
         Fault(
@@ -316,7 +323,7 @@ KNOWN: tuple[_Known, ...] = (
     _Known(
         Fault(
             name="value that can't be read",
-            symptom="the server ends at its start, at a number that is none or a JSON without quotes",
+            symptom="the server ends at its start, at a number or a JSON that is none",
             cure="""write JSON in single quotes: --speculative-config '{"method": "ngram"}'""",
             source="seen with vLLM 0.32",
         ),
@@ -329,7 +336,7 @@ KNOWN: tuple[_Known, ...] = (
             cure="serve it with vLLM, or take an agent in plain text: --agent sweagent or mini",
             source="users' report, 2026-04",
         ),
-        lambda s: _is_gemma(s) and s.server == "Ollama" and s.calls_functions is not False,
+        lambda s: s.calls_functions if _is_gemma(s) and s.server == "Ollama" else False,
     ),
     _Known(
         Fault(
@@ -339,7 +346,7 @@ KNOWN: tuple[_Known, ...] = (
             source="users' report, 2026-04",
             is_fatal=False,
         ),
-        lambda s: _is_gemma(s) and s.calls_functions is True,
+        lambda s: _is_gemma(s) and s.server != "Ollama" and s.calls_functions is True,
     ),
 )
 """In the order in which a person should mend them."""

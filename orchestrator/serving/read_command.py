@@ -28,6 +28,8 @@ OTHER_SERVERS = {
     **{"mlx_lm": "MLX", "koboldcpp": "KoboldCpp", "litellm": "LiteLLM"},
 }
 """By what stands in their program's, module's or image's name."""
+OTHER_PROGRAMS = ("bash", "sh", "zsh", "python", "python3", "sleep", "tail", "nvidia-smi", "env")
+"""That people start in an image of vLLM's instead of a server."""
 _ASSIGNED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _DEEPEST = 3
 """Of scripts within scripts: ssh HOST 'bash -c "…"'."""
@@ -64,6 +66,7 @@ def read_argv(
 
 def _require(found: ServerCommand | None, text: str) -> ServerCommand:
     if found is None:
+        _refuse_others(re.split(r"[\s'\"]+", text))
         raise ConfigError(f"{_start(text)} starts no server of vLLM: {_HOW}")
     return found
 
@@ -96,24 +99,33 @@ def _read_words(words: list[str], env: dict[str, str], deep: int) -> ServerComma
     for script in words if deep else ():
         if " " in script and (found := _read_text(script, dict(env), deep - 1)):
             return found
-    _refuse_others(words)
     return None
 
 
 def _read_run(run: ContainerRun, deep: int) -> ServerCommand:
     """A container's, whose image may start the server by itself."""
-    _refuse_others([run.image])
     found = _read_words(list(run.words), {}, deep)
     if found is None:
-        if run.has_entrypoint or "vllm" not in run.image.lower():
-            raise ConfigError(
-                f"image {run.image!r} is not known to start vLLM by itself: write the "
-                "`vllm serve MODEL …` that runs in it"
-            )
+        _require_entrypoint(run)
         words = run.words[1:] if run.words[:1] == ("serve",) else run.words
         found = ServerCommand(*read_arguments(words))
     env = {**run.env, **found.env}
     return replace(found, image=run.image, env=env, mounts=run.mounts)
+
+
+def _require_entrypoint(run: ContainerRun) -> None:
+    """Raises ConfigError unless the image is one of vLLM's, and starts the server by itself."""
+    if not run.image:
+        raise ConfigError(f"that `docker run` names no image: {_HOW}")
+    program = PurePosixPath(run.words[0]).name if run.words else ""
+    starts_vllm = "vllm" in run.image.lower() and program not in OTHER_PROGRAMS
+    if starts_vllm and not run.has_entrypoint:
+        return
+    _refuse_others([run.image, *run.words])
+    raise ConfigError(
+        f"image {one_line(run.image, 80)!r} is not known to start vLLM by itself: write the "
+        "`vllm serve MODEL …` that runs in it"
+    )
 
 
 def _start_of_arguments(words: Sequence[str]) -> int | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from orchestrator.config.image_names import tag_of
+
 GEMMA_4, QWEN_35, QWEN_36 = "gemma-4", "qwen-3.5", "qwen-3.6"
 QWEN = (QWEN_35, QWEN_36)
 """Hybrids: most of their layers keep a state instead of a cache of every token."""
@@ -15,14 +17,10 @@ _FAMILIES = {
 }
 """How people write a family in a model's name: Gemma-4-26B, gemma4:26b, Qwen3.5, qwen3_5."""
 _MACHINES = {
-    "spark": re.compile(r"spark|gb10|gx10|sm_?12\.?1", re.IGNORECASE),
-    "sm12x": re.compile(r"spark|gb10|gx10|sm_?12|rtx.?(50|pro)|\b50[5-9]0\b", re.IGNORECASE),
+    "spark": re.compile(r"spark|gb10|gx10|sm[_ ]?12\.?1", re.IGNORECASE),
+    "sm12x": re.compile(r"spark|gb10|gx10|sm[_ ]?12|rtx.?(50|pro)|\b50[5-9]0\b", re.IGNORECASE),
     "shared memory": re.compile(r"spark|gb10|gx10|shared|unified|jetson|thor", re.IGNORECASE),
 }
-_MOVING = re.compile(
-    r"(|latest.*|nightly(-(aarch64|x86_64|cu\d+))*|cu\d+-nightly.*|main|dev|edge|stable)"
-)
-"""Tags that name another image from day to day; the empty one is `latest`."""
 _NGC = {
     "25.12": "0.11.1",  # vllm#31424, 2026-01
     "26.01": "0.13.0",  # a guide to Qwen 3.5 on the Spark, 2026-02
@@ -100,12 +98,6 @@ def parse_version(text: str) -> Version | None:
     return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else None
 
 
-def tag_of(image: str) -> str:
-    """An image's tag; empty where it has none, or names a digest instead."""
-    name = image.partition("@")[0].rpartition("/")[2]
-    return name.partition(":")[2]
-
-
 def version_of_image(image: str) -> str:
     """vLLM's, as far as the tag tells: v0.28.0-cu130, 26.06-py3 of NVIDIA's; empty where not."""
     tag = tag_of(image)
@@ -113,8 +105,3 @@ def version_of_image(image: str) -> str:
         return _NGC.get(tag[:5], "")
     found = re.match(r"v?(0\.\d+(?:\.\d+)?)(?![.\d])", tag)
     return found[1] if found else ""
-
-
-def moves(image: str) -> bool:
-    """Whether what is pulled under this name changes from day to day."""
-    return bool(image) and "@" not in image and bool(_MOVING.fullmatch(tag_of(image)))

@@ -10,10 +10,13 @@ from __future__ import annotations
 import re
 
 _CONTINUED = re.compile(r"[\\^`][ \t\r]*\n[ \t]*")
-_REDIRECTED = re.compile(r"(\d*|&)(>>|>\||<<<|>|<)&?[ \t]*-?\d*")
+_REDIRECTED = re.compile(r"(?:\d*|&)(?:<<<|<<|>>|>\||>|<)(&\d*-?)?[ \t]*")
+_PLACEHOLDER = re.compile(r"<[A-Za-z][\w./-]*>")
+"""<MODEL>, as instructions have it; no shell takes it for what it is."""
 _EXPANSION = re.compile(r"\$\([^()]*\)|\$\{[^{}]*\}|`[^`\n]*`")
 _COMMENT = re.compile(r"#[^\n]*")
-_LOST_CONTINUATION = re.compile(r"\n(?=(?:\s|#[^\n]*\n)*-)")
+_LINE_ENDS = re.compile(r"\n(?:\s|#[^\n]*\n)*")
+"""With blank lines and those of comments behind it."""
 _QUOTED = {
     "'": re.compile(r"'([^']*)'"),
     '"': re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL),
@@ -54,13 +57,18 @@ def _next_piece(text: str, at: int, starts_word: bool) -> tuple[str | None, int,
     """A piece of a word or None, where the next one begins, and what ends before it: a `word`, a
     `command`, or nothing."""
     char = text[at]
+    if starts_word and (found := _PLACEHOLDER.match(text, at)):
+        return found[0], found.end(), ""
     if starts_word and (found := _REDIRECTED.match(text, at)):
-        return None, _after_target(text, found.end()), "word"
-    if found := _CONTINUED.match(text, at) or _LOST_CONTINUATION.match(text, at):
+        return None, found.end() if found[1] else _after_word(text, found.end()), "word"
+    if found := _CONTINUED.match(text, at):
         return None, found.end(), "word"
+    if found := _LINE_ENDS.match(text, at):
+        goes_on = text.startswith("-", found.end())
+        return None, found.end(), "word" if goes_on else "command"
     if starts_word and (found := _COMMENT.match(text, at)):
         return None, found.end(), "word"
-    if char in ";&|()\n":
+    if char in ";&|()":
         return None, at + 1, "command"
     if char.isspace():
         return None, at + 1, "word"
@@ -86,10 +94,8 @@ def _piece_of_word(text: str, at: int) -> tuple[str, int, str]:
     return char, at + 1, ""
 
 
-def _after_target(text: str, at: int) -> int:
-    """Where the word ends that a redirection names; at once where it names a number (2>&1)."""
-    if text[at - 1].isdigit():
-        return at
-    while at < len(text) and not text[at].isspace() and text[at] not in ";&|()":
-        _, at, _ = _piece_of_word(text, at) if text[at] not in "<>" else ("", at + 1, "")
+def _after_word(text: str, at: int) -> int:
+    """Where the word ends that begins here."""
+    while at < len(text) and not text[at].isspace() and text[at] not in ";&|()<>":
+        _, at, _ = _piece_of_word(text, at)
     return at

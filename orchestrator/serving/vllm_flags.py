@@ -21,14 +21,22 @@ OPTIMIZATION = re.compile(r"-O(?:=?(\d)|(\..+))?")
 """-O3, -O=3, -O 3; and -O.key=value, which older versions take for --compilation-config.key."""
 
 WITHOUT_VALUE = re.compile(
-    r"--(no|enable|disable|trust|allow|skip|use|return)-(?!media-domains|ip).+|--help|--headless"
-    r"|--enforce-eager|--language-model-only|--async-scheduling|--fully-sharded-loras"
-    r"|--numa-bind|--mm-encoder-only|--interleave-mm-strings|--tokens-only|--grpc"
+    r"--(no|enable|disable|trust|allow|skip|use|return)-(?!media-domains|ip|access-log-for).+"
+    r"|--(help|headless|enforce-eager|language-model-only|async-scheduling|fully-sharded-loras)"
+    r"|--(numa-bind|mm-encoder-only|interleave-mm-strings|tokens-only|grpc|log-error-stack)"
+    r"|--(exclude-tools-when-tool-choice-none|cohere-is-reasoning-model|kv-sharing-fast-prefill)"
+    r"|--(sleep-mode-offload-cudagraph|data-parallel-.+-lb|dcp-q-replicate|swa-bounded-replay)"
+    r"|--(mm-device-do-normalize|specialize-active-lora|kv-cache-metrics|cudagraph-metrics)"
+    r"|--(jit-monitor-verbose|long-prefill-token-threshold-adaptive|aggregate-engine-logging)"
+    r"|--(scheduler-reserve-full-isl|fail-on-environ-validation|ray-workers-use-nsight)"
 )
 """Of flags; what is behind one of them is the model, or another flag."""
 WITH_MANY = (
     *("--served-model-name", "--api-key", "--lora-modules", "--allowed-media-domains"),
     *("--ignore-patterns", "--logits-processors", "--cudagraph-capture-sizes"),
+    *("--lora-target-modules", "--kv-cache-dtype-skip-layers", "--collect-detailed-traces"),
+    *("--cpu-offload-params", "--offload-params", "--numa-bind-nodes", "--numa-bind-cpus"),
+    "--sleep-preserve-parameter-names",
 )
 """Flags that take all words up to the next flag."""
 READ_BY_LINT = (

@@ -25,6 +25,8 @@ from orchestrator.config.cluster import Images
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.images import holds, node
 
+pytestmark = pytest.mark.slow
+
 REPOSITORIES = tuple(f"org/image.a__b-{number}" for number in range(1, 5))
 BASE, OWN = 400_000, 200_000
 """Bytes of the layer that all images share, and of each image's own."""

@@ -20,7 +20,8 @@ from orchestrator import __version__
 Say = Callable[..., Ended]
 ALL_COMMANDS = (
     *("launch", "resume", "status", "report", "clean", "grade", "decide"),
-    *("bench", "benchmarks", "models", "config", "config show"),
+    *("bench", "benchmarks", "config", "config show"),
+    *("init", "models", "models list", "models add"),
     *("agents", "agents list", "agents install"),
 )
 

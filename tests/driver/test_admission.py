@@ -256,6 +256,7 @@ def make_night(kv_tokens: int, count: int, seed: int, slots: int, **more: Any) -
     )
 
 
+@pytest.mark.slow
 def test_the_cold_cache_after_an_outage_is_not_taken_for_too_many_rollouts() -> None:
     outages = [Outage(Trouble.RESTART, 3600 * hour, 600) for hour in (1, 2)]
     admission = Admission(16)

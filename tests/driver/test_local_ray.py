@@ -159,6 +159,7 @@ HEADS = {
 """Processes in the place of Ray's, and what is told of them."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", HEADS)
 def test_a_ray_that_does_not_come_up_is_told_and_leaves_nothing(
     program: str, monkeypatch: pytest.MonkeyPatch

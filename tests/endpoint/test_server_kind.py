@@ -12,6 +12,7 @@ from support.model_servers import (
     LLAMA_CPP,
     LLAMA_CPP_ROUTER,
     LM_STUDIO,
+    LM_STUDIO_V1,
     OLLAMA,
     SGLANG,
     VLLM,
@@ -32,6 +33,7 @@ KINDS = [
     (LLAMA_CPP_ROUTER, ServerKind("llama.cpp", "b9000")),
     (OLLAMA, ServerKind("Ollama", "0.24.1")),
     (LM_STUDIO, ServerKind("LM Studio", "")),
+    (LM_STUDIO_V1, ServerKind("LM Studio", "")),
 ]
 ids = [kind.name for _, kind in KINDS]
 
@@ -80,12 +82,20 @@ def test_the_key_is_given_with_every_question() -> None:
 
 
 def test_a_server_is_asked_through_the_environments_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    with ModelServer(VLLM) as server, FakeProxy(int(server.base_url.split(":")[2][:-3])) as proxy:
+    with ModelServer(VLLM) as server, FakeProxy(server.port) as proxy:
         monkeypatch.setenv("http_proxy", f"http://{proxy.place}")
         monkeypatch.delenv("no_proxy", raising=False)
 
         assert identify("http://gpu:8000/v1") == ServerKind("vLLM", "0.32.0")
         assert list_models("http://gpu:8000/v1")[0].name == "gemma-4-26b"
+
+
+def test_who_speaks_ollamas_api_is_not_taken_for_it() -> None:
+    """KoboldCpp does, and has pages of others too."""
+    models = listed({"id": "koboldcpp/m"}, owner="koboldcpp")
+    pages = {"/v1/models": models, "/api/version": {"version": "0.7.0"}, "/": "<html>KoboldAI"}
+    with ModelServer(Pages(pages)) as server:
+        assert identify(server.base_url) == ServerKind()
 
 
 ODD = {
@@ -100,6 +110,7 @@ ODD = {
     "deep": "[" * 100_000,
     "no UTF-8": b'{"data": [{"id": "\xff\xfe", "owned_by": "\xff"}]}',
     "props of nothing": {"default_generation_settings": None, "role": None, "models": 3},
+    "models of nothing": {"models": [{"key": 1}, {"name": 2}, {"key": "m"}, 3], "parameters": 4},
     "a short version": {"version": None, "state": 1},
     "half a surrogate pair": '{"version": 3, "data": [{"id": "\\ud800", "owned_by": "\\ud800"}]}',
 }
@@ -159,6 +170,7 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up(
         (LLAMA_CPP_ROUTER, [ServedModel("a/b:Q4", 8192, "/models/b.gguf"), ServedModel("c")]),
         (OLLAMA, [ServedModel("gemma4:26b", 32768), ServedModel("qwen3.5:35b", 16384)]),
         (LM_STUDIO, [ServedModel("qwen/qwen3.5-35b", 40960), ServedModel("text-embedding-x")]),
+        (LM_STUDIO_V1, [ServedModel("qwen/qwen3.5-35b", 40960), ServedModel("text-embedding-x")]),
     ],
     ids=ids,
 )
@@ -174,6 +186,13 @@ def test_a_length_that_is_none_is_not_taken(length: object) -> None:
     page = listed({"id": "m", "max_model_len": length, "meta": {"n_ctx": length}}, owner="vllm")
     with ModelServer(Pages({"/v1/models": page})) as server:
         assert list_models(server.base_url) == (ServedModel("m"),)
+
+
+@pytest.mark.parametrize("loaded", [None, 7, [], [2], [{"config": 3}], [{"config": {"x": 1}}]])
+def test_instances_that_are_none_have_no_length(loaded: object) -> None:
+    models = {"models": [{"key": "qwen/qwen3.5-35b", "loaded_instances": loaded}]}
+    with ModelServer(Pages({**LM_STUDIO_V1.found, "/api/v1/models": models})) as server:
+        assert {model.context_length for model in list_models(server.base_url)} == {None}
 
 
 def test_a_model_of_ollama_that_is_not_loaded_has_no_length_that_anybody_knows() -> None:

@@ -166,6 +166,7 @@ def test_a_request_that_fails_at_a_server_that_is_up_fails_in_the_end(
     assert len(it.upstream.asked) == 2
 
 
+@pytest.mark.slow
 def test_a_request_that_an_idle_server_turns_away_for_ever_fails_in_the_end(
     setup: Callable[..., Setup],
 ) -> None:
@@ -176,6 +177,7 @@ def test_a_request_that_an_idle_server_turns_away_for_ever_fails_in_the_end(
     assert "request too large" in it.post().text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("poison", [error(500, "crash"), Reply(chunks=[b"nonsense"])])
 def test_a_request_that_a_server_fails_at_holds_nobody_else_up(
     setup: Callable[..., Setup], poison: Reply
@@ -199,6 +201,7 @@ def test_a_request_that_a_server_fails_at_holds_nobody_else_up(
     assert all(said.request.held_s == 0 for said in requests if said.request.status == 200)
 
 
+@pytest.mark.slow
 def test_a_moment_in_which_several_requests_of_a_rollout_are_held_counts_once(
     setup: Callable[..., Setup],
 ) -> None:
@@ -216,6 +219,7 @@ def test_a_moment_in_which_several_requests_of_a_rollout_are_held_counts_once(
     assert 0.5 <= held_s <= time.monotonic() - began
 
 
+@pytest.mark.slow
 def test_a_page_is_no_token_for_a_probe(setup: Callable[..., Setup]) -> None:
     it = setup(endpoint={"max_outage_s": 1.5, "max_tries": 2})
     page = Reply(200, [b"<html>maintenance</html>"], "text/html")
@@ -280,6 +284,7 @@ def test_a_stream_that_breaks_after_its_end_is_whole(setup: Callable[..., Setup]
     assert it.record().result is RequestResult.ANSWERED
 
 
+@pytest.mark.slow
 def test_an_answer_that_stalls_is_given_up_and_asked_for_again(
     setup: Callable[..., Setup],
 ) -> None:

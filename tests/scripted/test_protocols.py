@@ -241,6 +241,7 @@ def test_edits_do_what_their_patch_does(tmp_path: Path) -> None:
     assert_edits_do_what_the_patch_does(patch, repository, tmp_path)
 
 
+@pytest.mark.slow
 def test_edits_do_what_the_gold_patch_does_in_every_demo_instance(
     demo: Dataset, tmp_path: Path
 ) -> None:

@@ -18,6 +18,8 @@ from simulation.simulated_night import NightLog, SimulatedNight
 from simulation.simulated_outages import SHORT, Outage, Trouble, draw_outages
 from simulation.vllm_simulator import ServerProfile, SimulatedServer
 
+pytestmark = pytest.mark.slow
+
 SLOTS = 12
 WHOLE = 250
 """Rollouts that take some 8 hours."""
@@ -66,7 +68,6 @@ def assert_as_if_nothing_had_been(night: NightLog, undisturbed: NightLog) -> Non
     assert len(night.results) == len(undisturbed.results)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 6, 17])
 def test_a_night_with_outages_loses_their_time_and_nothing_else(seed: int) -> None:
     undisturbed = calm(WHOLE, seed)

@@ -115,21 +115,46 @@ LM_STUDIO = Pages(
     },
     otherwise=(200, {"error": "Unexpected endpoint or method. (GET /version)"}),
 )
+LM_STUDIO_V1 = Pages(
+    {
+        "/v1/models": LM_STUDIO.found["/v1/models"],
+        "/api/v1/models": {
+            "models": [
+                {
+                    "type": "llm",
+                    "key": "qwen/qwen3.5-35b",
+                    "loaded_instances": [
+                        {"id": "qwen/qwen3.5-35b", "config": {"context_length": 40960}}
+                    ],
+                    "max_context_length": 262144,
+                },
+                {"type": "embedding", "key": "text-embedding-x", "loaded_instances": []},
+            ]
+        },
+    },
+    otherwise=LM_STUDIO.otherwise,
+)
+"""One that has the newer of its APIs alone."""
 
 
 @dataclass
 class ModelServer:
-    """Serves pages on this host while its `with` lasts. `asked` are the paths, in their order."""
+    """Serves pages on this host while its `with` lasts, and keeps what it was asked, in order."""
 
     pages: Pages
     prefix: str = ""
     key: str = ""
     """Without it in the request, everything is 401."""
     asked: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_port)
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}{self.prefix}/v1"
+        return f"http://127.0.0.1:{self.port}{self.prefix}/v1"
 
     def __enter__(self) -> Self:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -148,7 +173,7 @@ def _handler(server: ModelServer) -> type[BaseHTTPRequestHandler]:
         wbufsize = -1  # an answer is one packet: else each waits 40 ms for the other side
 
         def answer(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            server.bodies.append(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
             asked = re.sub(r"^http://[^/]*", "", self.path)  # a proxy hands on whole URLs
             server.asked.append(asked)
             pages = server.pages.below(server.prefix)

@@ -186,6 +186,7 @@ def test_the_server_is_known_before_the_night(vllm_server: TinyVllm) -> None:
 
     assert require_endpoint(model, vllm_server.base_url)["max_model_len"] == CONTEXT_TOKENS
     facts = serving_facts(vllm_server.base_url)
+    assert facts["server"] == "vLLM"
     assert facts["version"].startswith("0.")
     assert facts["cache"]["enable_prefix_caching"] == "True"
     assert require_an_answer(model, vllm_server.base_url)["thinking"] == "off"

@@ -100,6 +100,7 @@ def test_an_agent_that_crashes_is_a_failure_with_its_traceback(
     assert b"Traceback" in result.files["traceback.txt"]
 
 
+@pytest.mark.slow
 def test_the_wall_clock_ends_a_rollout_that_would_go_on(
     roll: Roll, make_config: MakeConfig, serve: Start
 ) -> None:
@@ -112,6 +113,7 @@ def test_the_wall_clock_ends_a_rollout_that_would_go_on(
     assert result.record.salvaged == bool(result.patch)
 
 
+@pytest.mark.slow
 def test_a_model_that_is_too_slow_ends_the_rollout_at_its_time_limit(
     roll: Roll, make_config: MakeConfig, serve: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,6 +284,7 @@ def test_a_stop_by_hand_is_recorded_as_one_though_the_sandbox_is_gone(roll_with:
     assert result.partial_patch == LAST_DIFF
 
 
+@pytest.mark.slow
 def test_an_agent_that_overran_its_time_in_a_sandbox_that_is_gone_fails(
     roll_with: Roll, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,8 @@ from orchestrator.types import FailureKind, Future, Instance, Outcome, RolloutRe
 from orchestrator.worker.future import find_future, keep_the_future_out
 from orchestrator.worker.harvest import Baseline, harvest, inspect_repository
 
+pytestmark = pytest.mark.slow
+
 SECRET = b"PLANTED-FIX"
 COMMIT = r"""
 export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@a GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@a
@@ -567,7 +569,6 @@ ODD = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", ODD)
 def test_a_repository_of_an_odd_form_is_searched_and_mended_too(
     case: str, make: Callable[..., Repository], keep_out: Keep

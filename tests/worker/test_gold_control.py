@@ -405,6 +405,7 @@ def test_what_was_shown_holds_for_other_limits_as_far_as_it_goes(
     assert shown.holds_for(limit_s) is holds
 
 
+@pytest.mark.slow
 def test_in_a_real_sandbox_tests_that_sleep_are_too_slow_for_gold_as_well(
     scene: Scene, make_config: Callable[..., RunConfig], answer: SealedAnswer, tmp_path: Path
 ) -> None:

@@ -223,6 +223,7 @@ def test_a_server_that_was_killed_is_followed_by_another(start: Start, sockets: 
         assert runner.receive() == {"kind": "rollout"}
 
 
+@pytest.mark.slow
 def test_a_server_without_children_ends(
     start: Start, sockets: str, monkeypatch: pytest.MonkeyPatch, cache: Path
 ) -> None:

@@ -117,6 +117,7 @@ def test_a_command_that_the_engine_never_ends_is_given_up() -> None:
         assert not read_output(api, "e", output.extend, time.monotonic() + 0.3)
 
 
+@pytest.mark.slow
 def test_an_engine_that_never_answers_is_given_up() -> None:
     with engine([]) as api, pytest.raises(ENGINE_ERRORS):
         read(api)

@@ -34,6 +34,7 @@ def mac_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return path
 
 
+@pytest.mark.slow
 def test_a_rollout_is_harvested_and_graded_with_the_tools_of_a_mac(
     mac_path: str,
     play: Callable[..., RolloutResult],

@@ -72,6 +72,7 @@ def child_of(process: subprocess.Popen[bytes]) -> psutil.Process:
     return psutil.Process(int(process.stdout.readline()))
 
 
+@pytest.mark.slow
 def test_a_session_goes_with_all_that_is_in_it(start: Start, copy: Path) -> None:
     shell = start("bash", "-c", "sleep 1000 >/dev/null & echo $!; cd /; wait")
     note_session(copy, shell.pid)
@@ -84,6 +85,7 @@ def test_a_session_goes_with_all_that_is_in_it(start: Start, copy: Path) -> None
     assert not sleeper.is_running()
 
 
+@pytest.mark.slow
 def test_what_works_on_in_the_copy_goes_after_its_shell(start: Start, copy: Path) -> None:
     shell = start("bash", "-c", "sleep 1000 >/dev/null & echo $!; read line")
     note_session(copy, shell.pid)
