@@ -12,7 +12,13 @@ from orchestrator.network.connections import Way
 from orchestrator.network.private_hosts import is_of_tailnet
 from orchestrator.network.proxies import addresses_of
 from orchestrator.network.round_trip import connect_seconds, resolve
-from orchestrator.network.tailnet import ClientSays, Node, NoStatus, TailnetStatus, ask_client
+from orchestrator.network.tailnet import (
+    ClientSays,
+    NoStatus,
+    TailnetHost,
+    TailnetStatus,
+    ask_client,
+)
 
 SOON = timedelta(days=7)
 PATIENCE_S = 2.0
@@ -130,7 +136,7 @@ class Member:
             return passed(f"{self.host} is {found[0]}: the way there is not the tailnet's")
         return passed(f"{self.host} is online in the tailnet")  # and no server listens there
 
-    def _unknown_name(self, status: TailnetStatus, node: Node) -> Finding:
+    def _unknown_name(self, status: TailnetStatus, node: TailnetHost) -> Finding:
         has_names = status.resolves_names is not False
         address = node.addresses[0] if node.addresses else "100.x.y.z"
         written = f"[{address}]" if ":" in address else address
@@ -159,10 +165,10 @@ class Member:
         else:
             yield judge_path(self.host, next(iter(found), self.host), self._node_now())
 
-    def _node_now(self) -> Node | None:
+    def _node_now(self) -> TailnetHost | None:
         """The client knows the way only to hosts that it has just spoken to, and at first none but
         the relay's."""
-        node: Node | None = None
+        node: TailnetHost | None = None
         for wait_s in (0.0, PATIENCE_S):
             time.sleep(wait_s)
             self._is_reached()
@@ -184,7 +190,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def judge_key(node: Node, whose: str, now: datetime) -> Iterator[Finding]:
+def judge_key(node: TailnetHost, whose: str, now: datetime) -> Iterator[Finding]:
     """A host whose key is over is out of the tailnet until a person logs in there."""
     cure = "`tailscale up --force-reauth` there, or disable key expiry in the admin console."
     if node.is_expired(now):
@@ -195,7 +201,7 @@ def judge_key(node: Node, whose: str, now: datetime) -> Iterator[Finding]:
         yield warned(f"{whose} key for the tailnet expires in {left}.", cure)
 
 
-def judge_path(host: str, address: str, node: Node | None) -> Finding:
+def judge_path(host: str, address: str, node: TailnetHost | None) -> Finding:
     """`node` is what the client says of the host that this one has just spoken to."""
     name = host if address == host else f"{host} ({address})"
     if node is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.config.schema import Speed as ExpectedSpeed
+from orchestrator.config.schema import Speed
 from orchestrator.doctor.case import Case
 from orchestrator.doctor.check import Depth, Finding, Level, failed, passed, warned
 from orchestrator.doctor.server_check import ServerCheck
@@ -15,8 +15,8 @@ from orchestrator.doctor.trials import (
     ANSWER_TIMEOUT_S,
     SPEED_TOKENS,
     LongPrompt,
+    MeasuredSpeed,
     ServerSlow,
-    Speed,
     Trial,
     context_wanted,
 )
@@ -164,7 +164,7 @@ def judge_whole(prompt: LongPrompt, cure: str) -> Finding:
     return passed(f"{counted} tokens were sent, and all were read")
 
 
-def judge_speed(speed: Speed, expected: ExpectedSpeed | None) -> Finding:
+def judge_speed(speed: MeasuredSpeed, expected: Speed | None) -> Finding:
     """By the profile's figure. Where others are answered at the same time, nothing is judged."""
     rate = speed.tokens_per_s
     if rate is None:
@@ -172,7 +172,7 @@ def judge_speed(speed: Speed, expected: ExpectedSpeed | None) -> Finding:
     return _judge_rate(f"{rate:.1f} tokens a second", rate, speed.others, expected)
 
 
-def judge_unfinished(metrics: ServerMetrics | None, expected: ExpectedSpeed | None) -> Finding:
+def judge_unfinished(metrics: ServerMetrics | None, expected: Speed | None) -> Finding:
     """Where the answer did not come in time; the doctor's own request may still be running."""
     others = round(max(metrics.running + metrics.waiting - 1, 0)) if metrics else 0
     rate = SPEED_TOKENS / ANSWER_TIMEOUT_S
@@ -182,7 +182,7 @@ def judge_unfinished(metrics: ServerMetrics | None, expected: ExpectedSpeed | No
     return _judge_rate(figure, rate, others, expected)
 
 
-def _judge_rate(figure: str, rate: float, others: int, expected: ExpectedSpeed | None) -> Finding:
+def _judge_rate(figure: str, rate: float, others: int, expected: Speed | None) -> Finding:
     if others:
         return passed(f"{figure}, beside {others} of others: nothing is judged")
     if expected is None:

@@ -46,6 +46,8 @@ SHORT_CHARS = 2_000
 """By its tokens it is known how many the long one has."""
 SPEED_TOKENS = 100
 """Some 3 s at 30 tokens a second."""
+ENOUGH_TOKENS = 20
+"""For a speed."""
 ANSWER_TIMEOUT_S = 60.0
 """For one answer; three of them are no longer than the question at a launch may take."""
 UPLOAD_CHARS = 1_000_000
@@ -86,7 +88,7 @@ class LongPrompt:
 
 
 @dataclass(frozen=True)
-class Speed:
+class MeasuredSpeed:
     """A short question, answered with one token and with many."""
 
     one: Timed
@@ -101,9 +103,12 @@ class Speed:
 
     @property
     def tokens_per_s(self) -> float | None:
-        """Generated, without the time for the prompt; None where too few were to tell."""
-        seconds = self.many.seconds - self.one.seconds
-        return self.new_tokens / seconds if self.new_tokens >= 20 and seconds > 0 else None
+        """Generated, without the time for the prompt; None where too few were to tell.
+
+        The prompt is short: what takes longer than half of the answer was some warming up.
+        """
+        seconds = self.many.seconds - min(self.one.seconds, self.many.seconds / 2)
+        return self.new_tokens / seconds if self.new_tokens >= ENOUGH_TOKENS else None
 
     @property
     def others(self) -> int:
@@ -160,13 +165,13 @@ class Trial:
             _growth(before, self.metrics()),
         )
 
-    def speed(self) -> Speed:
+    def speed(self) -> MeasuredSpeed:
         """Raises: as `ask`; ServerSlow, where it writes too slowly to be waited for."""
         one = self.ask(COUNT, 1)
         before = self.metrics()
         fields = {"ignore_eos": True} if self._settings.ignores_eos else {}
         many = self.ask(COUNT, SPEED_TOKENS, fields)
-        return Speed(one, many, before, _growth(before, self.metrics()))
+        return MeasuredSpeed(one, many, before, _growth(before, self.metrics()))
 
     def ask(self, prompt: str, max_tokens: int, fields: Mapping[str, Any] | None = None) -> Timed:
         """One question.

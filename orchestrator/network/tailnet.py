@@ -26,7 +26,7 @@ STATUS_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
-class Node:
+class TailnetHost:
     """One host of a tailnet, as this host's client knows it."""
 
     name: str = ""
@@ -68,14 +68,14 @@ class TailnetStatus:
 
     state: str
     """NoState, NeedsLogin, NeedsMachineAuth, Stopped, Starting or Running."""
-    this_host: Node = field(default_factory=Node)
-    peers: tuple[Node, ...] = ()
+    this_host: TailnetHost = field(default_factory=TailnetHost)
+    peers: tuple[TailnetHost, ...] = ()
     is_userspace: bool = False
     """The system knows no way into the tailnet: the client's own proxy does."""
     resolves_names: bool | None = None
     """Whether the tailnet has MagicDNS; this host may do without it."""
 
-    def find(self, host: str) -> Node | None:
+    def find(self, host: str) -> TailnetHost | None:
         """The node that a URL's host is."""
         return next((node for node in (self.this_host, *self.peers) if node.is_called(host)), None)
 
@@ -146,11 +146,11 @@ def parse_status(text: str) -> TailnetStatus | None:
     )
 
 
-def _node(given: object) -> Node:
+def _node(given: object) -> TailnetHost:
     if not isinstance(given, Mapping):
-        return Node()
+        return TailnetHost()
     addresses = given.get("TailscaleIPs")
-    return Node(
+    return TailnetHost(
         name=_text(given, "DNSName").rstrip("."),
         host_name=_text(given, "HostName"),
         addresses=tuple(map(str, addresses)) if isinstance(addresses, list) else (),

@@ -7,7 +7,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from orchestrator.config.schema import Speed as ExpectedSpeed
+from orchestrator.config.schema import Speed
 from orchestrator.doctor.check import Level
 from orchestrator.doctor.network_checks import judge_connection
 from orchestrator.doctor.trial_checks import (
@@ -17,11 +17,11 @@ from orchestrator.doctor.trial_checks import (
     judge_unfinished,
     judge_whole,
 )
-from orchestrator.doctor.trials import LongPrompt, Speed, Timed, Upload, ahead_s
+from orchestrator.doctor.trials import LongPrompt, MeasuredSpeed, Timed, Upload, ahead_s
 from orchestrator.endpoint.fields import Tokens
 from orchestrator.endpoint.metrics import ServerMetrics
 
-EXPECTED = ExpectedSpeed(tokens_per_s=30, source="a bench, 2026-08")
+EXPECTED = Speed(tokens_per_s=30, source="a bench, 2026-08")
 QUIET = ServerMetrics()
 
 
@@ -94,10 +94,10 @@ def test_a_cut_prompt_shows_itself_in_its_tokens(
     assert ("2050" in finding.what) == (counted == 2050)
 
 
-def speed(tokens_per_s: float, tokens: int = 100, **more: ServerMetrics | None) -> Speed:
+def speed(tokens_per_s: float, tokens: int = 100, **more: ServerMetrics | None) -> MeasuredSpeed:
     many = Timed(0.3 + tokens / tokens_per_s, Tokens(completion_tokens=1 + tokens), None)
     before, grown = more.get("before", QUIET), more.get("grown", ServerMetrics())
-    return Speed(Timed(0.3, Tokens(completion_tokens=1), None), many, before, grown)
+    return MeasuredSpeed(Timed(0.3, Tokens(completion_tokens=1), None), many, before, grown)
 
 
 @pytest.mark.parametrize(
@@ -119,13 +119,22 @@ def speed(tokens_per_s: float, tokens: int = 100, **more: ServerMetrics | None) 
     ],
 )
 def test_speed_is_held_against_the_expected_where_the_server_is_alone(
-    measured: Speed, level: Level, says: str
+    measured: MeasuredSpeed, level: Level, says: str
 ) -> None:
     finding = judge_speed(measured, EXPECTED)
 
     assert finding.level == level
     assert says in finding.what
     assert ("pull the plug" in finding.cure) == ("throttled" in finding.what)
+
+
+@pytest.mark.parametrize("first_s", [0.3, 3.0, 60.0])
+def test_a_first_answer_that_had_to_warm_something_up_hides_no_slow_server(first_s: float) -> None:
+    one = Timed(first_s, Tokens(completion_tokens=1), None)
+    many = Timed(34.0, Tokens(completion_tokens=100), None)
+    finding = judge_speed(MeasuredSpeed(one, many, QUIET, ServerMetrics()), EXPECTED)
+
+    assert finding.level == Level.WARN
 
 
 def test_without_an_expected_speed_the_figure_is_told() -> None:
@@ -146,7 +155,7 @@ def test_without_an_expected_speed_the_figure_is_told() -> None:
     ],
 )
 def test_an_answer_that_does_not_end_in_time_is_a_speed_too(
-    metrics: ServerMetrics | None, expected: ExpectedSpeed | None, level: Level
+    metrics: ServerMetrics | None, expected: Speed | None, level: Level
 ) -> None:
     finding = judge_unfinished(metrics, expected)
 
