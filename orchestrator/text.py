@@ -36,3 +36,9 @@ def is_writable(text: str) -> bool:
 def printable(text: str) -> str:
     """The text without what would move a reader's cursor, clear the screen or turn the line."""
     return _UNPRINTABLE.sub("", writable(text))
+
+
+def as_sentence(text: str) -> str:
+    """With a capital, and with a full stop where it ends with no mark of its own."""
+    text = text.strip()
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}"

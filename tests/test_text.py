@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.text import printable, writable
+from orchestrator.text import as_sentence, printable, writable
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,16 @@ def test_whatever_json_may_hold_can_be_written(text: str) -> None:
 )
 def test_a_terminal_gets_nothing_that_moves_its_cursor(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("leave it out", "Leave it out."),
+        ("Does it know?", "Does it know?"),
+        ("--flag helps.", "--flag helps."),
+        ("  élan ", "Élan."),
+    ],
+)
+def test_a_part_of_a_sentence_becomes_a_whole_one(text: str, sentence: str) -> None:
+    assert as_sentence(text) == sentence

@@ -94,6 +94,12 @@ class AgentKind(Protocol):
         """`settings` are of the class Settings. `locked_versions` are those of the run's lock.json;
         empty for a new run."""
 
+    @property
+    def calls_functions(self) -> bool:
+        """Whether its requests offer the model functions to call, rather than ask for text alone:
+        then the server's parser of tool calls counts."""
+        ...
+
     def check(self, host: Host) -> None:
         """Before the night: whether it can work in the sandboxes of this host.
 
@@ -151,13 +157,18 @@ S = TypeVar("S", bound=AgentSettings)
 
 @dataclass(frozen=True)
 class SimpleKind(Generic[S]):
-    """An `AgentKind`, less `Settings` and `create`, that asks a model and needs nothing else."""
+    """An `AgentKind`, less `Settings` and `create`, that asks a model for text and needs nothing
+    else."""
 
     asks_model: ClassVar[bool] = True
     needs_gold_patch: ClassVar[bool] = False
 
     settings: S
     locked_versions: Mapping[str, str]
+
+    @property
+    def calls_functions(self) -> bool:
+        return False
 
     def check(self, host: Host) -> None:
         """It works anywhere."""

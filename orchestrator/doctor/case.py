@@ -12,11 +12,14 @@ from orchestrator.config import RunConfig, RunRequest
 from orchestrator.config.address import require_address
 from orchestrator.config.schema import Model
 from orchestrator.dataset import Dataset, load_dataset
+from orchestrator.doctor.trials import LongPrompt, ask_long_prompts
 from orchestrator.driver.plan import Plan, make_plan
 from orchestrator.endpoint.key import require_key
 from orchestrator.endpoint.servers import Servers, ask_servers
 from orchestrator.errors import OrchestratorError
 from orchestrator.journal import RunState
+from orchestrator.network.connections import Way, require_way, way_to
+from orchestrator.network.tailnet import ClientSays, ask_client
 from orchestrator.types import Instance
 
 T = TypeVar("T")
@@ -115,12 +118,30 @@ class Case:
         return require_key(self.config.model.endpoint) if self.config.model else ""
 
     @fact
+    def ways(self) -> tuple[Way, ...]:
+        """To the model's servers. Raises PrerequisiteError: a proxy or certificates can't be
+        used."""
+        for address in self.addresses:
+            require_way(address)
+        return tuple(map(way_to, self.addresses))
+
+    @fact
     def servers(self) -> Servers:
         """Of the model; none where no server is asked. Raises PrerequisiteError."""
         if not self.asks_server:
             return Servers()
-        assert self.addresses, "it raises where there are none"
+        assert self.ways, "it raises where there are none"
         return ask_servers(self.model, self.key)
+
+    @fact
+    def long_prompts(self) -> dict[str, LongPrompt | Exception]:
+        """As `ask_long_prompts`, of the servers that answer. Raises PrerequisiteError."""
+        return ask_long_prompts(self.model, self.servers.found, self.key)
+
+    @fact
+    def tailnet(self) -> ClientSays:
+        """What Tailscale's client on this host says."""
+        return ask_client()
 
     @property
     def planned(self) -> tuple[Instance, ...]:

@@ -32,6 +32,9 @@ class Level(StrEnum):
     """What it needs is missing, which another check has told."""
 
 
+WORST_FIRST = (Level.FAIL, Level.WARN, Level.SKIPPED, Level.PASS)
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that a check has found."""

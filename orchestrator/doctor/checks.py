@@ -10,10 +10,13 @@ from orchestrator.doctor.model_checks import (
     ContextLength,
     GatewayAddress,
     Key,
+    KnownFaults,
     ModelAddress,
     ModelServers,
     Thinking,
 )
+from orchestrator.doctor.network_checks import Connection, Proxies, Tailnet
+from orchestrator.doctor.trial_checks import Clock, GenerationSpeed, PrefixCache, WholePrompts
 
 CHECKS: tuple[Check, ...] = (
     ModelAddress(),
@@ -28,8 +31,16 @@ CHECKS: tuple[Check, ...] = (
     AgentReady(),
     GatewayAddress(),
     Key(),
+    Proxies(),
+    Tailnet(),
     ModelServers(),
     ContextLength(),
     Thinking(),
+    KnownFaults(),
+    Connection(),
+    GenerationSpeed(),
+    PrefixCache(),
+    WholePrompts(),
+    Clock(),
     EngineTrial(),
 )

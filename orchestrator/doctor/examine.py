@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.backends import Host
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Check, Depth, Finding, Level, failed
+from orchestrator.doctor.check import WORST_FIRST, Check, Depth, Finding, Level, failed
 from orchestrator.doctor.checks import CHECKS
 from orchestrator.endpoint.servers import Serving
 from orchestrator.errors import ConfigError, OrchestratorError, PrerequisiteError
@@ -27,9 +27,8 @@ class Examined:
     @property
     def level(self) -> Level:
         """The worst of what it found."""
-        worst_first = (Level.FAIL, Level.WARN, Level.SKIPPED, Level.PASS)
         found = {finding.level for finding in self.findings}
-        return next((level for level in worst_first if level in found), Level.PASS)
+        return next((level for level in WORST_FIRST if level in found), Level.PASS)
 
     @property
     def problem(self) -> OrchestratorError | None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from orchestrator.config.schema import Model
 from orchestrator.doctor.case import Case
 from orchestrator.doctor.check import Check, Depth, Finding, passed, warned
+from orchestrator.doctor.server_check import ServerCheck
+from orchestrator.endpoint.server_settings import settings_of
+from orchestrator.endpoint.servers import Serving
+from orchestrator.network.connections import way_to
+from orchestrator.serving.faults import Setup, family_of, faults_of
+from orchestrator.text import as_sentence
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -70,50 +77,95 @@ class ModelServers(Check):
         for problem in case.servers.absent:
             yield warned(f"a replica is missing: {problem.what}", problem.cure)
         for server in case.servers.found:
-            version = server.facts.get("version", "")
-            yield passed(f"{server.base_url} answers {version}".strip())
+            kind = f"{server.kind} {server.facts.get('version', '')}".strip()
+            seconds = server.facts["canary"]["seconds"]
+            way = way_to(server.base_url)
+            yield passed(
+                f"{server.base_url} ({kind or 'of a kind that is not known'}) serves "
+                f"{case.model.served_name} and answers in {seconds:.2f} s{way}"
+            )
 
 
-class ContextLength(Check):
+class ContextLength(ServerCheck):
     """The server takes prompts as long as the profile says."""
 
     name = "context"
     depth = Depth.LAUNCH
 
     def applies(self, case: Case) -> bool:
-        return case.asks_server and case.model.context_length is not None
+        return super().applies(case) and case.model.context_length is not None
 
-    def look(self, case: Case) -> Iterator[Finding]:
-        expected = case.model.context_length or 0
-        for server in case.servers.found:
-            served = server.facts["model"].get("max_model_len")
-            if isinstance(served, int) and served < expected:
-                yield warned(
-                    f"the server's context is {served} tokens, the profile's {expected}: "
-                    "long rollouts will end as context_overflow earlier"
-                )
-            else:
-                yield passed(f"{served or 'an unknown number of'} tokens")
+    def look_at(self, case: Case, server: Serving) -> Iterator[Finding]:
+        expected, served = case.model.context_length or 0, server.context_length
+        settings = settings_of(server.kind)
+        if served is None:
+            yield passed(f"the server does not say its own; the profile's is {expected} tokens")
+        elif served < expected:
+            cut = ", or without their beginning, which the server may cut" * settings.may_cut
+            yield warned(
+                f"the server's context is {served} tokens, the profile's {expected}: "
+                f"long rollouts will end as context_overflow earlier{cut}.",
+                f"{settings.context.format(tokens=expected)}, or add "
+                f"`--set model.context_length={served}`.",
+            )
+        else:
+            yield passed(f"{served} tokens, the profile's {expected}")
 
 
-class Thinking(Check):
+class Thinking(ServerCheck):
     """A model thinks although its profile turns thinking off."""
 
     name = "thinking"
     depth = Depth.LAUNCH
 
-    def applies(self, case: Case) -> bool:
-        return case.asks_server
+    def look_at(self, case: Case, server: Serving) -> Iterator[Finding]:
+        thinks = server.facts["canary"]["thinking"] == "on"
+        if thinks and turns_thinking_off(case.model):
+            cure = as_sentence(settings_of(server.kind).no_thoughts)
+            yield warned("the model thinks although the profile turns thinking off.", cure)
+        else:
+            yield passed("on" if thinks else "off")
 
-    def look(self, case: Case) -> Iterator[Finding]:
-        template = case.model.request_fields.get("chat_template_kwargs") or {}
-        told_not_to = template.get("enable_thinking") is False
-        for server in case.servers.found:
-            thinks = server.facts["canary"]["thinking"] == "on"
-            if thinks and told_not_to:
-                yield warned(
-                    "the model thinks although the profile turns thinking off: does its chat "
-                    "template know enable_thinking?"
-                )
-            else:
-                yield passed("on" if thinks else "off")
+
+def turns_thinking_off(model: Model) -> bool:
+    """Whether the profile's request fields ask for answers without thoughts, in either way."""
+    fields = model.request_fields
+    template = fields.get("chat_template_kwargs")
+    told = template.get("enable_thinking") if isinstance(template, Mapping) else None
+    return told is False or fields.get("reasoning_effort") == "none"
+
+
+class KnownFaults(ServerCheck):
+    """This model is known to go wrong on this server, or with this agent."""
+
+    name = "known faults"
+    depth = Depth.LAUNCH
+
+    def look_at(self, case: Case, server: Serving) -> Iterator[Finding]:
+        setup = setup_of(case, server)
+        faults = faults_of(setup)
+        for fault in faults:
+            what = f"{fault.name}: {fault.symptom} ({fault.source})."
+            yield warned(what, as_sentence(fault.cure))
+        if not faults:
+            known = (setup.family, f"{setup.server} {setup.version}".strip())
+            yield passed(f"none is known of {' on '.join(filter(None, known)) or 'this model'}")
+
+
+def setup_of(case: Case, server: Serving) -> Setup:
+    """What is known of a server for `faults_of`. Its machine is not: no server says it.
+
+    A prefix cache that is off is told by a check of its own.
+    """
+    root = str(server.facts["model"].get("root") or "")
+    cache = server.facts.get("cache", {}).get("enable_prefix_caching")
+    return Setup(
+        family=family_of(case.model.served_name, root, case.model.name),
+        server=server.kind,
+        version=str(server.facts.get("version", "")),
+        speculative=server.facts.get("speculative"),
+        prefix_caching=True if cache == "True" else None,
+        # an agent of somebody else's may be older than the question
+        calls_functions=getattr(case.agent, "calls_functions", None),
+        weights=root,
+    )

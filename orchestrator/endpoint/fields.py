@@ -14,11 +14,15 @@ INTERNAL_ERROR = "gateway_internal_error"
 """An error's type: the gateway's own code raised; its log has the traceback."""
 TOO_BUSY = (429, 503)
 """HTTP statuses of a server that lives, and takes no more for now."""
-SWALLOWED = (
+SWALLOWED_ANSWERS = (
     "answers come back with reasoning and no content: the server's reasoning parser swallows them, "
-    "or they end within a thought; leave --reasoning-parser out, or set chat_template_kwargs: "
-    "{enable_thinking: false}"
+    "or they end within a thought"
 )
+SWALLOWED_CURE = (
+    "leave --reasoning-parser out, or set chat_template_kwargs: {enable_thinking: false}"
+)
+"""Of vLLM and SGLang; `server_settings` has that of other servers."""
+SWALLOWED = f"{SWALLOWED_ANSWERS}; {SWALLOWED_CURE}"
 REASONING = ("reasoning", "reasoning_content")
 """vLLM's field, and its older name."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +11,13 @@ import httpx
 from orchestrator.endpoint.answers import read_json
 from orchestrator.endpoint.client import authorization
 from orchestrator.errors import PrerequisiteError, one_line
-from orchestrator.network.connections import open_client, way_to
+from orchestrator.network.connections import Way, open_client, way_to
 from orchestrator.network.problems import answer_words, wants_https
-from orchestrator.text import writable
+from orchestrator.text import printable, writable
 
 SHORT_TIMEOUT_S = 10.0
+_HTML = re.compile(r"\s*<(?:!doctype html|html|head|body)\b", re.IGNORECASE)
+_TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -48,18 +51,24 @@ def list_entries(
         problem = way.problem(error)
         raise PrerequisiteError(
             f"the model server at {base_url} does not answer{way} ({problem.what}).",
-            f"{problem.cure or 'Start it.'} Another is named by {set_by.base_url}"
+            _past_the_proxy(way)
+            or f"{problem.cure or 'Start it.'} Another is named by {set_by.base_url}"
             + ("; NO_PROXY names hosts that need no proxy." if way.proxy else "."),
         ) from None
     if reply.status_code != 200:
         words = answer_words(reply.status_code, location=reply.headers.get("Location"))
+        cure = _cure(reply, set_by)
+        if reply.status_code != 401:  # which proxies don't say
+            cure = f"{_past_the_proxy(way)} {cure}".strip()
         kind = WantsKey if reply.status_code in (401, 403) else PrerequisiteError
-        raise kind(f"{base_url} answers {words}{way}.", _cure(reply, set_by))
+        raise kind(f"{base_url} answers {words}{way}.", cure)
     entries = read_entries(read_json(reply.content)[0])
     if entries is None:
+        page = _web_page(reply.text)
         raise PrerequisiteError(
-            f"{base_url}/models is not an OpenAI-compatible answer{way}.",
-            "Does the URL end in /v1, and is it the server that answers, not a login page?",
+            f"{base_url}/models is {page}not an OpenAI-compatible answer{way}.",
+            _past_the_proxy(way)
+            or "Does the URL end in /v1, and is it the server that answers, not a login page?",
         )
     return entries
 
@@ -79,6 +88,22 @@ def read_entries(answer: Any) -> dict[str, dict[str, Any]] | None:
         if isinstance(entry, dict) and "id" in entry:
             entries.setdefault(writable(str(entry["id"])), entry)
     return entries if entries or not listed else None
+
+
+def _past_the_proxy(way: Way) -> str:
+    """What helps where a proxy stands before a server of a private network; empty elsewhere."""
+    return f"It is in a private network: ask it without the proxy, `{way.bypass}`." * bool(
+        way.bypass
+    )
+
+
+def _web_page(text: str) -> str:
+    """`a web page ('Log in'), `; empty for what is none."""
+    if not _HTML.match(text):
+        return ""
+    title = _TITLE.search(text)
+    named = f" ({printable(one_line(title[1], 80))!r})" if title and title[1].strip() else ""
+    return f"a web page{named}, "
 
 
 def _cure(reply: httpx.Response, set_by: SetBy) -> str:

@@ -107,6 +107,12 @@ def parse_serving_facts(text: str) -> dict[str, str]:
     return {}
 
 
+def shows_drafts(text: str) -> bool:
+    """Whether a server has a draft model, or a model that predicts several tokens at once: vLLM
+    counts drafts then, and only then."""
+    return f"\n{_PREFIX}spec_decode_" in text
+
+
 def _samples(text: str) -> list[tuple[str, dict[str, str], float]]:
     wanted = tuple(f"{_PREFIX}{name}" for name in (*_SUMS, *_KV_USAGE, _CONFIG))
     lines = [line for line in text.split("\n") if line.startswith(wanted)]

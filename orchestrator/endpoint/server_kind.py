@@ -88,6 +88,19 @@ def list_models(
         return models
 
 
+def find_context(name: str, entry: Mapping[str, Any], base_url: str, api_key: str) -> int | None:
+    """Tokens that the server takes of a model whose entry in /v1/models is known; None where it
+    does not say."""
+    known = _read_entry(name, entry).context_length
+    if known is not None:
+        return known
+    try:
+        models = list_models(base_url, api_key)
+    except PrerequisiteError:
+        return None
+    return next((model.context_length for model in models if model.name == name), None)
+
+
 @dataclass
 class _Pages:
     """A server's own pages. None stands for one that is not there or does not come in time."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
+import shlex
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -12,7 +15,7 @@ from orchestrator.config.schema import Model
 from orchestrator.endpoint.answers import normalise, read_json
 from orchestrator.endpoint.client import authorization
 from orchestrator.endpoint.fields import (
-    SWALLOWED,
+    SWALLOWED_ANSWERS,
     error_text,
     has_reasoning,
     is_swallowed,
@@ -21,11 +24,13 @@ from orchestrator.endpoint.fields import (
     with_profile,
 )
 from orchestrator.endpoint.listing import SHORT_TIMEOUT_S, SetBy, list_entries
-from orchestrator.endpoint.metrics import metrics_url, parse_serving_facts
+from orchestrator.endpoint.metrics import metrics_url, parse_serving_facts, shows_drafts
 from orchestrator.endpoint.server_kind import identify
+from orchestrator.endpoint.server_settings import settings_of
 from orchestrator.errors import PrerequisiteError
 from orchestrator.network.connections import open_client, way_to
 from orchestrator.network.problems import answer_words
+from orchestrator.text import as_sentence
 
 CANARY = "What is 17 * 23? Answer with the number alone."
 CANARY_TOKENS = 1024
@@ -44,15 +49,37 @@ def require_endpoint(model: Model, base_url: str, api_key: str = "") -> dict[str
         raise PrerequisiteError(
             f"{base_url} does not serve {model.served_name!r} but "
             f"{', '.join(sorted(served)) or 'no model at all'}.",
-            "Start it with that --served-model-name, or add --set model.served_name=NAME.",
+            _cure_of_name(model.served_name, sorted(served), identify(base_url, api_key).name),
         )
     return dict(served[model.served_name])
 
 
-def require_an_answer(model: Model, base_url: str, api_key: str = "") -> dict[str, Any]:
+def _cure_of_name(wanted: str, served: Sequence[str], kind: str) -> str:
+    """What helps where a model is not served under the name that the profile has."""
+    start = settings_of(kind).name.format(name=shlex.quote(wanted))
+    meant = _nearest(wanted, served)
+    if meant is None:
+        return as_sentence(start)
+    setting = shlex.quote(f"model.served_name={meant}")
+    return f"Is it {meant!r}? Add `--set {setting}`. Or: {start[0].lower()}{start[1:]}."
+
+
+def _nearest(wanted: str, served: Sequence[str]) -> str | None:
+    """The name that was meant: one that is much alike, or the only one."""
+    names = {name.lower(): name for name in served}
+    close = difflib.get_close_matches(wanted.lower(), names, n=1, cutoff=0.5)
+    if close:
+        return names[close[0]]
+    return served[0] if len(served) == 1 else None
+
+
+def require_an_answer(
+    model: Model, base_url: str, api_key: str = "", kind: str = ""
+) -> dict[str, Any]:
     """Ask one real question, with the fields of the profile; what the answer shows.
 
-    A model that was told not to think should not: `thinking` says what it did.
+    A model that was told not to think should not: `thinking` says what it did. `kind` is the
+    server's (`server_kind`), for the cure.
 
     Raises:
         PrerequisiteError: nothing usable comes back.
@@ -85,7 +112,8 @@ def require_an_answer(model: Model, base_url: str, api_key: str = "") -> dict[st
     message = choice["message"]
     cut_off = choice.get("finish_reason") == "length"
     if is_swallowed(answer) and not cut_off:
-        raise PrerequisiteError(f"{base_url}: {SWALLOWED}.")
+        mend = as_sentence(settings_of(kind).whole_answers)
+        raise PrerequisiteError(f"{base_url}: {SWALLOWED_ANSWERS}.", mend)
     return {
         "thinking": "on" if _thinks(message, answer) else "off",
         "seconds": round(time.monotonic() - started, 2),
@@ -107,6 +135,7 @@ def serving_facts(base_url: str, api_key: str = "") -> dict[str, Any]:
         reply = client.get(metrics_url(base_url))
         if reply.status_code == 200 and (cache := parse_serving_facts(reply.text)):
             facts["cache"] = cache
+            facts["speculative"] = shows_drafts(reply.text)
     return facts
 
 

@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from orchestrator.errors import PrerequisiteError, one_line
+from orchestrator.network.private_hosts import is_private
 from orchestrator.network.problems import WANTS_LOGIN, Problem, explain
-from orchestrator.network.proxies import Proxy, find_proxy
+from orchestrator.network.proxies import Proxy, exempting, find_proxy, is_this_host
 
 if TYPE_CHECKING:
     import aiohttp
@@ -95,6 +97,28 @@ class Way:
 
     def __str__(self) -> str:
         return f" through {self.proxy}" if self.proxy else ""
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        parts = urlsplit(self.url)
+        return parts.port or (443 if parts.scheme == "https" else 80)
+
+    @property
+    def bypass(self) -> str:
+        """The command after which the host is asked directly; empty where nothing is in the way.
+
+        A proxy on this host is none: Tailscale without root, and `ssh -D`, lead into private
+        networks by one.
+        """
+        if self.proxy is None or not is_private(self.host):
+            return ""
+        if is_this_host(urlsplit(self.proxy.url).hostname or ""):
+            return ""
+        return exempting(self.host)
 
     def problem(self, error: BaseException) -> Problem:
         """What kept an answer away."""

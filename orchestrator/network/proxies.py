@@ -80,7 +80,7 @@ def find_proxy(url: str, environment: Mapping[str, str] | None = None) -> Proxy 
 def is_this_host(host: str) -> bool:
     """Whether a host of a URL is this machine, by what is written: no name is looked up."""
     name = _plain(host)
-    if addresses := _addresses(name):
+    if addresses := addresses_of(name):
         return any(address.is_loopback or address.is_unspecified for address in addresses)
     return name in THIS_HOST or name.endswith(".localhost") or name in _own_names()
 
@@ -90,6 +90,16 @@ def _own_names() -> set[str]:
     whole = _plain(socket.gethostname())
     label = whole.partition(".")[0]
     return {whole, label, f"{label}.local"}
+
+
+def exempting(host: str, environment: Mapping[str, str] | None = None) -> str:
+    """The shell's command after which a host goes through no proxy."""
+    given = os.environ if environment is None else environment
+    entry = f"[{host}]" if ":" in host else host
+    name, value = _setting(given, "no_proxy")
+    if not value:
+        return f"export {name if name in given else 'NO_PROXY'}='{entry}'"
+    return f'export {name}="${name},{entry}"'
 
 
 def without_login(proxy: str) -> str:
@@ -141,9 +151,9 @@ def _covers(entry: str, host: str, port: int | None) -> bool:
     entry = entry.rstrip(".")
     if "*" in entry and fnmatchcase(host, entry):
         return True
-    if addresses := _addresses(host):
+    if addresses := addresses_of(host):
         try:
-            network = ipaddress.ip_network(next(iter(_addresses(entry)), entry), strict=False)
+            network = ipaddress.ip_network(next(iter(addresses_of(entry)), entry), strict=False)
         except ValueError:
             return False
         return any(address in network for address in addresses)
@@ -151,7 +161,7 @@ def _covers(entry: str, host: str, port: int | None) -> bool:
     return bool(domain) and (host == domain or host.endswith(f".{domain}"))
 
 
-def _addresses(host: str) -> tuple[IpAddress, ...]:
+def addresses_of(host: str) -> tuple[IpAddress, ...]:
     """The address that a host is, also a short one (`127.1`); none where it is a name.
 
     IPv4 in the clothes of IPv6 (`::ffff:10.0.0.1`) is both.
@@ -192,7 +202,7 @@ def _parse(value: str, origin: str) -> Proxy:
     if match is None:
         raise _unusable(value, origin, "no HOST:PORT can be read in it")
     host, port = match.groups()
-    if host.startswith("[") and not _addresses(host[1:-1]):
+    if host.startswith("[") and not addresses_of(host[1:-1]):
         raise _unusable(value, origin, f"{host} is no address")
     if port is not None and not 0 < int(port) < 65536:
         raise _unusable(value, origin, f"there is no port {port}")

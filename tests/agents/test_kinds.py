@@ -74,6 +74,23 @@ def test_a_kind_says_what_its_rollouts_are_given(
     assert (kind.asks_model, kind.needs_gold_patch) == (asks_model, needs_gold_patch)
 
 
+@pytest.mark.parametrize(
+    ("name", "calls"),
+    [
+        *((name, False) for name in ("gold", "nop", "mini", "mini-edit", "sweagent")),
+        ("sweagent-xml", False),
+        ("sweagent-tools", True),
+    ],
+)
+def test_a_kind_says_whether_it_calls_functions(
+    name: str, calls: bool, make_config: MakeConfig
+) -> None:
+    settings = make_config(name).agent
+    assert settings is not None
+
+    assert load_agent_kind(settings, {}).calls_functions is calls
+
+
 def test_kinds_are_imported_without_what_their_agents_need() -> None:
     program = f"""
         import importlib, sys

@@ -182,6 +182,8 @@ class FakeModelServer:
 
     def _reply(self, body: bytes, headers: Mapping[str, str]) -> Reply:
         question = json.loads(body)
+        if "messages" not in question:
+            return error(400, "messages: Field required")
         if question["messages"] == [{"role": "user", "content": "ping"}]:
             self.probes += 1
             return self.probe()

@@ -33,6 +33,10 @@ class SweAgentKind(SimpleKind[SweAgentSettings]):
     def _commit(self) -> str:
         return self.locked_versions.get(COMMIT, "")
 
+    @property
+    def calls_functions(self) -> bool:
+        return self.settings.protocol == "function_calling"
+
     def check(self, host: Host) -> None:
         require_templates(self.settings)
         if not host.isolates:
