@@ -39,6 +39,12 @@ from orchestrator.driver.files import (
 )
 from orchestrator.driver.gateway_listener import GatewayListener
 from orchestrator.driver.image_disk import ImageDisk
+from orchestrator.driver.image_night import (
+    find_image_facts,
+    find_missing_images,
+    foresee_images,
+    order_plan,
+)
 from orchestrator.driver.images import ImageKeeper, ImageNeeds
 from orchestrator.driver.loop import Driver, RequestBuilder
 from orchestrator.driver.plan import Plan, make_plan
@@ -70,12 +76,6 @@ from orchestrator.run.folder import (
     write_reports,
 )
 from orchestrator.run.image_words import image_lines
-from orchestrator.run.images import (
-    find_image_facts,
-    find_missing_images,
-    foresee_images,
-    order_plan,
-)
 from orchestrator.run.lock import RunLock, make_lock
 from orchestrator.run.services import Services, start_services
 from orchestrator.types import Prediction
@@ -276,7 +276,7 @@ def _run_plan(
         *session.lock.sandbox.host_warnings(checked.host),
         *moved_images(session),
     )
-    for warning in (*checked.warnings, *changed, *capacity.warnings):
+    for warning in (*checked.warnings, *changed):
         print_line(console, warning, "yellow")
 
     agent = session.agent if plan.rollouts else None
