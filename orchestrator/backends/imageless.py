@@ -1,4 +1,4 @@
-"""The image half of a backend whose sandboxes are started from none."""
+"""What a backend says whose sandboxes are started from no image, by no engine."""
 
 from __future__ import annotations
 
@@ -13,10 +13,17 @@ from orchestrator.types import Instance
 
 
 class NeedsNoImages:
-    """Methods of `images.KeepsImages`, for classes to inherit."""
+    """Methods of `images.KeepsImages`, and of `base.Backend` those that ask an engine, for classes
+    to inherit."""
 
     def check(self, instances: Sequence[Instance], cluster: Cluster, host: Host) -> tuple[str, ...]:
         return ()
+
+    def try_sandbox(self, cluster: Cluster, host: Host) -> str:
+        return ""
+
+    def free_addresses(self, cluster: Cluster) -> int | None:
+        return None
 
     def missing_images(self, instances: Sequence[Instance], platform: str) -> tuple[str, ...]:
         return ()

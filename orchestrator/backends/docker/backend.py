@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,8 +14,9 @@ import docker
 
 from orchestrator.backends.base import Cleaned, GradeRequest, SandboxSpec
 from orchestrator.backends.docker.address import find_engine
+from orchestrator.backends.docker.addresses import free_addresses
 from orchestrator.backends.docker.bring import ensure_image
-from orchestrator.backends.docker.checks import check_session
+from orchestrator.backends.docker.checks import check_session, require_client, try_sandbox
 from orchestrator.backends.docker.credentials import find_login
 from orchestrator.backends.docker.disk import free_gb
 from orchestrator.backends.docker.engine import (
@@ -25,7 +27,7 @@ from orchestrator.backends.docker.engine import (
     our_containers,
     remove_container,
 )
-from orchestrator.backends.docker.facts import host_of
+from orchestrator.backends.docker.facts import host_of, require_api
 from orchestrator.backends.docker.images import (
     evict_image,
     find_image,
@@ -58,7 +60,8 @@ class DockerBackend:
     def host(self, settings: SandboxSettings) -> Host:
         try:
             with contextlib.closing(connect(HOST_TIMEOUT_S)) as client:
-                info = client.info()
+                info, api_version = client.info(), str(client.api.api_version)
+            require_api(info, api_version)
             # the harness stops its containers with the command line client
             if shutil.which("docker") is None:
                 raise PrerequisiteError("docker is not on PATH.", path_advice("docker"))
@@ -68,14 +71,27 @@ class DockerBackend:
                 raise
             other = f"Without {named_by[0]}, Docker's own choice is taken."
             raise NamedEngineAway(error.what, f"{error.cure} {other}") from None
-        return host_of(info, find_engine().url, settings)
+        engine = find_engine()
+        found = host_of(info, engine.url, settings)
+        return replace(found, api_version=api_version, address=str(engine))
 
     def require_runnable(self, instances: Sequence[Instance]) -> None:
         """Every instance has an image, or the Dockerfile of one."""
 
     def check(self, instances: Sequence[Instance], cluster: Cluster, host: Host) -> tuple[str, ...]:
         with _client() as client:
+            require_client(client)
             return tuple(check_session(client, instances, cluster, host))
+
+    def try_sandbox(self, cluster: Cluster, host: Host) -> str:
+        with _client() as client:
+            return try_sandbox(client, cluster, host)
+
+    def free_addresses(self, cluster: Cluster) -> int | None:
+        if not (cluster.sandbox.network or cluster.grading.network):
+            return None
+        with _client() as client:
+            return free_addresses(client)
 
     def missing_images(self, instances: Sequence[Instance], platform: str) -> tuple[str, ...]:
         names = names_of(instances)
