@@ -328,6 +328,10 @@ class Backend(KeepsImages, Protocol):
         """
         ...
 
+    def secret_files(self) -> tuple[Path, ...]:
+        """Files in which this user's logins at registries stand as they are."""
+        ...
+
     def start(self, spec: SandboxSpec) -> Sandbox:
         """Start a sandbox from an image that is present. Raises SandboxUnavailable."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from orchestrator.backends.host import Host
@@ -24,6 +25,9 @@ class NeedsNoImages:
 
     def free_addresses(self, cluster: Cluster) -> int | None:
         return None
+
+    def secret_files(self) -> tuple[Path, ...]:
+        return ()
 
     def missing_images(self, instances: Sequence[Instance], platform: str) -> tuple[str, ...]:
         return ()

@@ -4,8 +4,26 @@ from __future__ import annotations
 
 from orchestrator.doctor.agent_checks import AgentReady, Personas
 from orchestrator.doctor.check import Check
-from orchestrator.doctor.engine_checks import Engine, EngineTrial, Limits
-from orchestrator.doctor.host_checks import HostName, Mounts, RayCluster, RunsDisk, TaskFolders
+from orchestrator.doctor.dataset_checks import Rows, TaskFolders
+from orchestrator.doctor.engine_checks import (
+    Addresses,
+    Engine,
+    EngineTrial,
+    Limits,
+    Slots,
+    TinySandbox,
+)
+from orchestrator.doctor.host_checks import (
+    DeadRuns,
+    HostName,
+    Mounts,
+    RayCluster,
+    RunsDisk,
+    SharedMemory,
+)
+from orchestrator.doctor.image_checks import EngineDisk, ImagesRoom, Registries
+from orchestrator.doctor.installation_checks import Packages, Python
+from orchestrator.doctor.limit_checks import OpenFiles, Processes
 from orchestrator.doctor.model_checks import (
     ContextLength,
     GatewayAddress,
@@ -14,14 +32,24 @@ from orchestrator.doctor.model_checks import (
     ModelServers,
     Thinking,
 )
+from orchestrator.doctor.power_checks import PowerSettings
+from orchestrator.doctor.secret_checks import Secrets
 
 CHECKS: tuple[Check, ...] = (
+    Python(),
+    Packages(),
     ModelAddress(),
+    Rows(),
     TaskFolders(),
     Engine(),
+    EngineDisk(),
     RunsDisk(),
     Limits(),
+    Slots(),
     RayCluster(),
+    SharedMemory(),
+    OpenFiles(),
+    Processes(),
     HostName(),
     Mounts(),
     Personas(),
@@ -31,5 +59,12 @@ CHECKS: tuple[Check, ...] = (
     ModelServers(),
     ContextLength(),
     Thinking(),
+    TinySandbox(),
     EngineTrial(),
+    Addresses(),
+    Registries(),
+    ImagesRoom(),
+    PowerSettings(),
+    Secrets(),
+    DeadRuns(),
 )

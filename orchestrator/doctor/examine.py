@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from orchestrator.doctor.case import Case
 from orchestrator.doctor.check import Check, Depth, Finding, Level, failed
 from orchestrator.doctor.checks import CHECKS
 from orchestrator.endpoint.servers import Serving
-from orchestrator.errors import ConfigError, OrchestratorError, PrerequisiteError
+from orchestrator.errors import ConfigError, OrchestratorError, PrerequisiteError, one_line
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,9 @@ def examine(
         except (PrerequisiteError, ConfigError) as raised:
             error = raised
             findings.insert(0, _finding(error, check, told))
+        except Exception as bug:  # noqa: BLE001 - a check of many: what the others find is told too
+            error = _bug(check, bug)
+            findings.insert(0, failed(error.what, error.cure))
         yield Examined(check, tuple(findings), time.monotonic() - started, error)
 
 
@@ -77,6 +81,17 @@ def _finding(error: OrchestratorError, check: Check, told: dict[int, str]) -> Fi
     if isinstance(error, PrerequisiteError):
         return failed(error.what, error.cure)
     return failed(str(error))
+
+
+def _bug(check: Check, error: Exception) -> PrerequisiteError:
+    """Of a check that failed by itself: a package that is broken, or an error of ours."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    words = one_line(f"{type(error).__name__}: {error}", 200)
+    return PrerequisiteError(
+        f"the check of {check.name} itself ended in an error ({words}, at {last.filename}:"
+        f"{last.lineno}).",
+        "Is all installed as it should be? Else it is an error of this program: please report it.",
+    )
 
 
 def checks_of(depth: Depth) -> tuple[Check, ...]:

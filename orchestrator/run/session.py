@@ -27,8 +27,8 @@ from orchestrator.display.summary import announce
 from orchestrator.display.terminal import make_display, print_line, waiting
 from orchestrator.display.view import View
 from orchestrator.doctor.case import Case
+from orchestrator.doctor.dataset_checks import TaskFolders
 from orchestrator.doctor.examine import Checked, require_passed, require_ready
-from orchestrator.doctor.host_checks import TaskFolders
 from orchestrator.doctor.model_checks import ModelAddress
 from orchestrator.driver.admission import Admission
 from orchestrator.driver.capacity import make_capacity

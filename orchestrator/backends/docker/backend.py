@@ -17,7 +17,7 @@ from orchestrator.backends.docker.address import find_engine
 from orchestrator.backends.docker.addresses import free_addresses
 from orchestrator.backends.docker.bring import ensure_image
 from orchestrator.backends.docker.checks import check_session, require_client, try_sandbox
-from orchestrator.backends.docker.credentials import find_login
+from orchestrator.backends.docker.credentials import files_with_logins, find_login
 from orchestrator.backends.docker.disk import free_gb
 from orchestrator.backends.docker.engine import (
     ENGINE_ERRORS,
@@ -154,6 +154,9 @@ class DockerBackend:
                 return evict_image(client, name)
         except PrerequisiteError:
             return False
+
+    def secret_files(self) -> tuple[Path, ...]:
+        return files_with_logins()
 
     def start(self, spec: SandboxSpec) -> DockerSandbox:
         return DockerSandbox.start(spec)
