@@ -13,7 +13,7 @@ import psutil
 OPEN_FILES = 8192
 """What Ray, the gateway and the workers may have open; macOS lets a program have 256 at first."""
 FILES_BASE, FILES_PER_SLOT = 256, 32
-"""Of the process that has most of them open; a slot's are connections to model, gateway, sandbox."""
+"""Of the process that has most open; a slot's are connections to model, gateway and sandbox."""
 IS_LINUX = sys.platform.startswith("linux")
 PROCESSES_BASE, PROCESSES_PER_SLOT = (400, 60) if IS_LINUX else (40, 8)
 """Of Ray, the driver and the gateway, and of a slot's worker with its agent. Linux counts threads,
