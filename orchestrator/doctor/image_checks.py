@@ -152,7 +152,7 @@ def _failed(
             f"Is its name right? If it is not public: `docker login {registry}`.",
         )
     return failed(
-        f"{failure.detail}; {_images(count)} to come from {registry}",
+        f"{_images(count)} to come from {registry}, which is away ({failure.detail})",
         f"Check the network. {MIRROR}",
     )
 

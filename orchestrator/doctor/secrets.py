@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,12 +29,22 @@ def who_reads(path: Path) -> str:
     Others read it only where they may pass all folders above it. Raises OSError.
     """
     real = path.resolve()
-    mode = real.stat().st_mode
+    file = real.stat()
     above = [folder.stat().st_mode for folder in real.parents]
     for who, (reads, passes) in (("everybody", _READ_BY_ALL), ("its group", _READ_BY_GROUP)):
-        if mode & reads and all(folder & passes for folder in above):
+        is_alone = who == "its group" and _is_alone(file.st_uid, file.st_gid)
+        if file.st_mode & reads and all(folder & passes for folder in above) and not is_alone:
             return who
     return ""
+
+
+def _is_alone(user: int, group: int) -> bool:
+    """Whether a group is a user's own, as Linux makes one for each."""
+    try:
+        name, found = pwd.getpwuid(user).pw_name, grp.getgrgid(group)
+    except KeyError:
+        return False
+    return found.gr_name == name and set(found.gr_mem) <= {name}
 
 
 def secret_keys(section: Any, name: str = "") -> Iterator[str]:
