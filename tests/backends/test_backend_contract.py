@@ -69,6 +69,19 @@ def test_a_host_that_has_what_it_needs_is_no_reason_to_warn(
     assert backend.check([instance], CLUSTER, host) == ()
 
 
+def test_a_tiny_sandbox_runs_and_addresses_and_secrets_are_told(
+    kind: str, backend: Backend
+) -> None:
+    network = CLUSTER.sandbox.model_copy(update={"network": True})
+    cluster = CLUSTER.model_copy(update={"sandbox": network})
+    host = backend.host(SandboxSettings(kind=kind))
+
+    assert "ran in" in backend.try_sandbox(cluster, host) or not host.engine_name
+    free = backend.free_addresses(cluster)
+    assert free is None or free > 0
+    assert all(path.is_file() for path in backend.secret_files())
+
+
 def test_evicting_an_image_that_is_not_there_does_nothing(
     backend: Backend, instance: Instance
 ) -> None:

@@ -24,7 +24,7 @@ from orchestrator.doctor.engine_checks import (
     Slots,
     TinySandbox,
 )
-from orchestrator.doctor.examine import examine
+from orchestrator.doctor.examine import examine, require_ready
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import PrerequisiteError
 
@@ -150,6 +150,16 @@ def test_of_an_engine_whose_disk_is_full_that_is_said_and_nothing_that_follows_f
     assert [name for name, one in found.items() if one.level is Level.FAIL] == ["engine's disk"]
     assert found["tiny sandbox"].findings[0].what == "can't be looked at: see engine's disk"
     assert found["sandbox trial"].level is Level.SKIPPED
+
+
+def test_a_launch_does_not_start_on_a_full_disk_of_the_engines(
+    make_case: MakeCase, engine: FakeEngine
+) -> None:
+    assert require_ready(make_case()).warnings == ()
+    engine.free = 0
+
+    with pytest.raises(PrerequisiteError, match=r"images is full: 0\.00 GB.*images prune"):
+        require_ready(make_case())
 
 
 def test_where_there_is_no_engine_only_that_fails(

@@ -12,6 +12,8 @@ from support.registries import Asked, FakeServer, Reply
 
 from orchestrator.doctor.case import Case
 from orchestrator.doctor.check import Finding, Level
+from orchestrator.doctor.checks import CHECKS
+from orchestrator.doctor.examine import examine
 from orchestrator.doctor.image_checks import EngineDisk, ImagesRoom, Registries
 from orchestrator.images import registry
 from orchestrator.images.names import HUB
@@ -83,6 +85,16 @@ def test_an_expired_quota_says_when_it_renews_and_the_login_that_doubles_it(
         assert re.search(r"until \d\d:\d\d at the latest", found.what)
     assert "`docker login`" in found.cure
     assert "200 pulls in 6 h, twice as many" in found.cure
+
+
+def test_where_a_quota_has_expired_that_is_the_one_thing_that_fails(
+    make_case: MakeCase, hub: Hub, no_engine: None
+) -> None:
+    hub(Reply(headers=NOTHING_LEFT))
+
+    found = list(examine(make_case(), CHECKS))
+
+    assert [one.check.name for one in found if one.level is Level.FAIL] == ["registries"]
 
 
 def test_with_a_login_the_cure_of_an_expired_quota_is_another(
