@@ -11,7 +11,10 @@ import re
 from dataclasses import dataclass
 
 AWAKE_MAC = "`sudo pmset -c sleep 0`, or start the run by `caffeinate -i`."
-AWAKE_LINUX = "`sudo systemctl mask sleep.target suspend.target hibernate.target`."
+AWAKE_LINUX = (
+    "start the run by `systemd-inhibit --what=idle:sleep`, or `sudo systemctl mask sleep.target "
+    "suspend.target hibernate.target`."
+)
 KEEPERS = ("caffeinate", "Amphetamine", "KeepingYouAwake", "Lungo")
 """Programs that a person starts to keep a Mac awake. Others that do (powerd: while the display is
 on) end by themselves."""
@@ -74,13 +77,13 @@ def read_linux(
     if (action := settings.get("idleaction", "ignore")) in SLEEPS:
         return Power(
             f"this host does `{action}` when its sessions are idle (IdleAction of logind.conf)",
-            AWAKE_LINUX,
+            f"{AWAKE_LINUX[:1].upper()}{AWAKE_LINUX[1:]}",
         )
     if (seconds := _desktop_sleeps_after(desktop)) is not None:
         return Power(
             f"its desktop suspends this host when nobody was at it for {seconds // 60} min",
             "`gsettings set org.gnome.settings-daemon.plugins.power sleep-inactive-ac-type "
-            f"nothing`, or {AWAKE_LINUX}",
+            f"nothing`, {AWAKE_LINUX}",
         )
     lid = settings.get("handlelidswitchexternalpower", settings.get("handlelidswitch", "suspend"))
     if has_lid and lid in SLEEPS:
