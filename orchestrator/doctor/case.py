@@ -28,7 +28,7 @@ from orchestrator.journal import RunState
 from orchestrator.types import Instance
 
 T = TypeVar("T")
-FULL_GB = 0.2
+FULL_GB = 0.05
 """With less than this on its disk an engine starts no container that is to be trusted."""
 SIZES_LIMIT_S = 6.0
 """For asking how large images are."""

@@ -9,6 +9,7 @@ from orchestrator.dataset import is_local
 from orchestrator.doctor.case import Case
 from orchestrator.doctor.check import Check, Depth, Finding, passed
 from orchestrator.errors import PrerequisiteError
+from orchestrator.report.words import counted
 
 
 class Rows(Check):
@@ -20,7 +21,8 @@ class Rows(Check):
     def look(self, case: Case) -> Iterator[Finding]:
         benchmark, instances = case.config.benchmark, case.dataset.instances
         where = "here" if is_local(benchmark) else "of the Hugging Face hub"
-        yield passed(f"{len(instances)} instances of {benchmark.name}, {where}, with all they need")
+        count = counted(len(instances), "instance")
+        yield passed(f"{count} of {benchmark.name}, {where}, with all that a run needs")
 
 
 class TaskFolders(Check):

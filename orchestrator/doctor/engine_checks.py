@@ -10,6 +10,7 @@ from orchestrator.doctor.check import Check, Depth, Finding, passed, warned
 from orchestrator.driver.capacity import grades, limit_problem, limit_warnings
 from orchestrator.driver.this_host import memory_here
 from orchestrator.errors import PrerequisiteError
+from orchestrator.report.words import counted
 
 
 class Engine(Check):
@@ -69,9 +70,9 @@ class Slots(Check):
 
     def look(self, case: Case) -> Iterator[Finding]:
         slots, here = case.capacity.slots, memory_here()
-        rollouts = "1 rollout" if slots.count == 1 else f"{slots.count} rollouts"
         yield passed(
-            f"{rollouts} at once, and {grades(case.config.cluster)}: {slots.bound}; this host has "
+            f"{counted(slots.count, 'rollout')} at once, and {grades(case.config.cluster)}: "
+            f"{slots.bound}; this host has "
             f"{here.available_gb:.1f} of {here.total_gb:.1f} GB available"
         )
 

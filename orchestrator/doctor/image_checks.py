@@ -14,7 +14,7 @@ from orchestrator.driver.image_night import HUB_WITH_LOGIN
 from orchestrator.images.names import HUB, parse_name, registry_of, sources
 from orchestrator.images.pulls import PullFailed, PullFailure, PullProblem, Quota
 from orchestrator.images.registry import Registry
-from orchestrator.report.words import duration
+from orchestrator.report.words import counted, duration
 
 MIRROR = "Or name a registry of your own that has the images: cluster.images.mirror."
 _WORST_FIRST = (Level.FAIL, Level.WARN, Level.PASS)
@@ -107,7 +107,8 @@ def _to_pull(case: Case) -> dict[str, int]:
 def _nothing_to_pull(case: Case) -> str:
     built = len(case.missing_images)
     here = len({instance.image for instance in case.planned}) - built
-    return f"none is asked: {here} images are here" + (f", and {built} are built" if built else "")
+    to_build = f", {counted(built, 'image')} to build" if built else ""
+    return f"none is asked: {counted(here, 'image')} here{to_build}"
 
 
 def _ask(case: Case, image: str, count: int) -> Iterator[Finding]:
@@ -199,7 +200,7 @@ def _more_pulls(registry: str, *, has_login: bool) -> str:
 
 
 def _images(count: int) -> str:
-    return "1 image is" if count == 1 else f"{count} images are"
+    return f"{counted(count, 'image')} {'is' if count == 1 else 'are'}"
 
 
 def _clock(seconds_from_now: float) -> str:

@@ -15,6 +15,7 @@ from orchestrator.driver.process_limits import (
     processes_running,
     processes_wanted,
 )
+from orchestrator.report.words import counted
 
 
 class OpenFiles(Check):
@@ -47,32 +48,33 @@ class Processes(Check):
 def judge_files(limit: Limit, slots: int) -> Finding:
     """Whether a run of so many slots may open what it wants. Pure."""
     wanted = files_wanted(slots)
+    wants = f"{wanted} are wanted for {counted(slots, 'slot')}"
     if limit.highest is not None and limit.highest < wanted:
         return warned(
-            f"a process may open {limit.highest} files, and {slots} slots want {wanted}",
+            f"a process may open {limit.highest} files, and {wants}",
             f"`ulimit -n {OPEN_FILES}` as root, in /etc/security/limits.conf (`* hard nofile "
             f"{OPEN_FILES}`) or by `launchctl limit maxfiles {OPEN_FILES}`; or fewer --workers.",
         )
     if limit.now is None:
-        return passed("as many as there are")
+        return passed(f"as many as there are; {wants}")
     if limit.now < OPEN_FILES and limit.now != limit.highest:
         highest = min(OPEN_FILES, limit.highest or OPEN_FILES)
-        return passed(f"{limit.now} for now; a launch takes {highest}, for {wanted} it wants")
-    return passed(f"{limit.now} for {wanted} that {slots} slots want")
+        return passed(f"{limit.now} for now, and a launch takes {highest}; {wants}")
+    return passed(f"{limit.now}; {wants}")
 
 
 def judge_processes(limit: Limit, running: int, slots: int) -> Finding:
     """Whether a run of so many slots may start what it wants. Pure."""
     wanted = processes_wanted(slots)
+    wants = f"{wanted} more are wanted for {counted(slots, 'slot')}"
     if limit.now is None:
-        return passed(f"{running} run, as many may as there are")
+        return passed(f"{running} run, and there is no limit")
     if limit.now - running < wanted:
         may_raise = limit.highest is None or limit.highest - running >= wanted
         raised = f"`ulimit -u {limit.highest or 'unlimited'}` in the shell that starts the run"
         return warned(
-            f"this user may have {limit.now} processes, {running} run, and {slots} slots want "
-            f"{wanted} more",
+            f"this user may have {limit.now} processes, {running} run, and {wants}",
             f"{raised if may_raise else 'Raise nproc in /etc/security/limits.conf'}, or take fewer "
             "--workers.",
         )
-    return passed(f"{running} of {limit.now}, and {slots} slots want {wanted} more")
+    return passed(f"{running} of {limit.now}; {wants}")

@@ -15,8 +15,8 @@ from orchestrator.doctor.check import Check, Depth, Finding, passed, warned
 from orchestrator.doctor.power import Power, read_linux, read_mac
 
 TIMEOUT_S = 5
-DESKTOPS = "gsd-power"
-"""The daemon of GNOME, and of Ubuntu's desktop, that lets a host sleep."""
+DESKTOP_DAEMON = "gsd-power"
+"""Of GNOME, and of Ubuntu's desktop: it lets a host sleep."""
 GNOME_POWER = "org.gnome.settings-daemon.plugins.power"
 LIDS = Path("/proc/acpi/button/lid")
 
@@ -42,7 +42,7 @@ def _of_mac() -> Power:
 def _of_linux() -> Power:
     battery = psutil.sensors_battery()
     desktop = ""
-    if any(process.info["name"] == DESKTOPS for process in psutil.process_iter(["name"])):
+    if any(process.info["name"] == DESKTOP_DAEMON for process in psutil.process_iter(["name"])):
         keys = ("sleep-inactive-ac-type", "sleep-inactive-ac-timeout")
         desktop = "\n".join(_said("gsettings", "get", GNOME_POWER, key) for key in keys)
     return read_linux(

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from orchestrator.backends import find_backend
-from orchestrator.errors import PrerequisiteError
+from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.file_locks import is_held
 from orchestrator.paths import RunPaths, temporary_folder
 
@@ -36,12 +36,12 @@ class Leftovers:
 def find_leftovers(runs_dir: Path, kinds: Iterable[str]) -> Leftovers:
     """Look at the runs in a folder, and wherever sandboxes of these kinds name one.
 
-    A kind whose engine is away has nothing that could be found.
+    A kind whose engine is away, or that is not there, has nothing that could be found.
     """
     left: dict[Path, list[str]] = defaultdict(list)
     for kind in kinds:
-        backend = find_backend(kind)
-        with contextlib.suppress(PrerequisiteError):
+        with contextlib.suppress(PrerequisiteError, ConfigError):
+            backend = find_backend(kind)
             for run_dir in backend.find_run_dirs(runs_dir):
                 left[run_dir] += backend.leftovers
     run_dirs = [run_dir.resolve() for run_dir in sorted(runs_dir.glob("*/"))]

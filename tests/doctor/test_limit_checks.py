@@ -15,9 +15,9 @@ from orchestrator.driver.process_limits import Limit, files_wanted, processes_wa
         (Limit(256, None), 4, "a launch takes 8192"),  # macOS
         (Limit(1024, 524288), 8, "a launch takes 8192"),  # Linux
         (Limit(1024, 4096), 8, "a launch takes 4096"),
-        (Limit(65536, 65536), 300, "65536 for"),
+        (Limit(65536, 65536), 300, "65536; "),
         (Limit(None, None), 8, "as many as there are"),
-        (Limit(1024, 1024), 8, "1024 for"),
+        (Limit(1024, 1024), 8, "1024; "),
     ],
 )
 def test_a_limit_that_a_launch_raises_by_itself_passes(limit: Limit, slots: int, says: str) -> None:
@@ -34,7 +34,7 @@ def test_a_limit_that_nobody_may_raise_is_told_with_what_does(limit: Limit, slot
     finding = judge_files(limit, slots)
 
     assert finding.level is Level.WARN
-    assert f"{limit.highest} files, and {slots} slots want {files_wanted(slots)}" in finding.what
+    assert f"{limit.highest} files, and {files_wanted(slots)} are wanted" in finding.what
     for words in ("ulimit -n", "limits.conf", "launchctl", "--workers"):
         assert words in finding.cure
 

@@ -93,7 +93,7 @@ def test_what_a_dead_run_left_beside_its_sandboxes_is_found(runs_dir: Path) -> N
 def test_where_an_engine_is_away_or_there_are_no_runs_nothing_is_found(
     tmp_path: Path, no_engine: None
 ) -> None:
-    found = find_leftovers(tmp_path / "none", ["docker", "process"])
+    found = find_leftovers(tmp_path / "none", ["docker", "process", "no.such:Backend"])
 
     assert (found.live, dict(found.dead)) == ((), {})
     assert not (tmp_path / "none").exists()

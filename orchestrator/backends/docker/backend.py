@@ -27,7 +27,7 @@ from orchestrator.backends.docker.engine import (
     our_containers,
     remove_container,
 )
-from orchestrator.backends.docker.facts import host_of, require_api
+from orchestrator.backends.docker.facts import host_of, require_api, unkept_limits
 from orchestrator.backends.docker.images import (
     evict_image,
     find_image,
@@ -47,6 +47,10 @@ from orchestrator.images.pulls import PullFailed, PullFailure, PullProblem, Quot
 from orchestrator.types import GradeResult, Instance, RolloutKey
 
 HOST_TIMEOUT_S = 15
+UNKEPT = (
+    "the Docker engine keeps no limit on a container's {}: one rollout may take all. Where it runs "
+    "without root, that takes cgroups of version 2, delegated to its user."
+)
 NAMED_BY = ("DOCKER_HOST", "DOCKER_CONTEXT")
 """Variables by which a person names an engine; config.json is mostly written by installers."""
 
@@ -81,7 +85,9 @@ class DockerBackend:
     def check(self, instances: Sequence[Instance], cluster: Cluster, host: Host) -> tuple[str, ...]:
         with _client() as client:
             require_client(client)
-            return tuple(check_session(client, instances, cluster, host))
+            unkept = unkept_limits(client.info())
+            of_session = tuple(check_session(client, instances, cluster, host))
+        return (*map(UNKEPT.format, unkept), *of_session)
 
     def try_sandbox(self, cluster: Cluster, host: Host) -> str:
         with _client() as client:

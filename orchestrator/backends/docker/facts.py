@@ -26,6 +26,8 @@ ENLARGE = {
 memory unless told otherwise, Colima's 2 GiB and 2 cores."""
 OLDEST_API = (1, 41)
 """Of Docker 20.10, and of Podman's imitation: the first that takes a container's platform."""
+LIMITS = {"MemoryLimit": "memory", "CpuCfsQuota": "cores", "PidsLimit": "processes"}
+"""By the keys of `docker info`; an engine starts containers without the limits that it lacks."""
 SAME_MEMORY = 0.05
 """Two readings of one machine's memory differ by less than this part of it."""
 
@@ -81,6 +83,11 @@ def too_old(engine: str, version: str) -> PrerequisiteError:
         "20.10) or newer.",
         "Update it.",
     )
+
+
+def unkept_limits(info: Mapping[str, Any]) -> tuple[str, ...]:
+    """What an engine says that it can't limit, as one without root under old cgroups."""
+    return tuple(what for key, what in LIMITS.items() if info.get(key) is False)
 
 
 def architecture(info: Mapping[str, Any]) -> str:

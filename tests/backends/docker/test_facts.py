@@ -12,6 +12,7 @@ from orchestrator.backends.docker.facts import (
     engine_name,
     host_of,
     require_api,
+    unkept_limits,
 )
 from orchestrator.backends.host import Host, Place
 from orchestrator.config.cluster import SandboxSettings
@@ -148,3 +149,19 @@ def test_an_engine_that_is_too_old_is_told_with_its_versions(version: str) -> No
 @pytest.mark.parametrize("version", ["1.41", "1.47", "1.100", "2.0", "", "of my own"])
 def test_an_engine_that_is_new_enough_or_says_nothing_that_is_known_is_taken(version: str) -> None:
     require_api(info(), version)
+
+
+@pytest.mark.parametrize(
+    ("said", "unkept"),
+    [
+        ({"MemoryLimit": True, "CpuCfsQuota": True, "PidsLimit": True}, ()),
+        ({"MemoryLimit": False, "CpuCfsQuota": False, "PidsLimit": True}, ("memory", "cores")),
+        ({"PidsLimit": False}, ("processes",)),
+        ({"MemoryLimit": None}, ()),
+        ({}, ()),
+    ],
+)
+def test_limits_that_an_engine_does_not_keep_are_known(
+    said: dict[str, Any], unkept: tuple[str, ...]
+) -> None:
+    assert unkept_limits(info(**said)) == unkept
