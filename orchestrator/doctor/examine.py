@@ -54,7 +54,7 @@ def examine(
 
     What a check needs and another has found missing is told once: the further check is skipped.
     """
-    told: dict[int, str] = {}
+    told: dict[str, str] = {}
     for check in checks:
         started = time.monotonic()
         findings: list[Finding] = []
@@ -73,9 +73,10 @@ def examine(
         yield Examined(check, tuple(findings), time.monotonic() - started, error)
 
 
-def _finding(error: OrchestratorError, check: Check, told: dict[int, str]) -> Finding:
-    """Of what a check has raised. A case raises one and the same error for a fact each time."""
-    first = told.setdefault(id(error), check.name)
+def _finding(error: OrchestratorError, check: Check, told: dict[str, str]) -> Finding:
+    """Of what a check has raised. `told`: errors, and the check that met each first. A case raises
+    the same one for a fact each time, and checks may meet one by themselves."""
+    first = told.setdefault(str(error), check.name)
     if first != check.name:
         return Finding(Level.SKIPPED, f"can't be looked at: see {first}")
     if isinstance(error, PrerequisiteError):

@@ -25,7 +25,10 @@ NAME_WIDTH = 18
 
 
 def print_examined(console: Console, examined: Examined) -> None:
-    """A check's findings; its name stands at the first of them."""
+    """A check's findings; its name stands at the first of them. `conclusion` counts those that are
+    skipped."""
+    if examined.level is Level.SKIPPED:
+        return
     name = examined.check.name
     for finding in examined.findings:
         for line in _lines(name, finding):
@@ -47,7 +50,9 @@ def conclusion(all_examined: Sequence[Examined]) -> str:
     if fails:
         first = next(examined for examined in all_examined if examined.level is Level.FAIL)
         also = f", {counted(warnings, 'warning')}" if warnings else ""
-        return f"{counted(fails, 'check')} failed{also}: mend {first.check.name} first"
+        skipped = levels.count(Level.SKIPPED)
+        then = f"; {counted(skipped, 'check')} can be made after that" if skipped else ""
+        return f"{counted(fails, 'check')} failed{also}: mend {first.check.name} first{then}"
     if warnings:
         return f"nothing failed, {counted(warnings, 'warning')}"
     return f"all is well: {counted(levels.count(Level.PASS), 'check')} passed"

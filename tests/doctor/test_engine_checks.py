@@ -109,13 +109,15 @@ def test_addresses_are_told_against_the_slots(
     assert says in found.what
 
 
-def test_what_is_emulated_was_tried_and_says_so(make_case: MakeCase, look: Look) -> None:
+def test_what_is_emulated_is_tried_and_says_so(make_case: MakeCase, look: Look) -> None:
     case = make_case()
     case.known["host"] = replace(EMULATED, kind=case.config.cluster.sandbox.kind)
 
-    assert look(case, TinySandbox()) == []
-    (found,) = look(case, EngineTrial())
-    assert found.what == "linux/amd64 images on a linux/arm64 engine, OrbStack: a tiny one ran"
+    (found,) = look(case, TinySandbox())
+
+    emulation = "linux/amd64 images on a linux/arm64 engine, OrbStack"
+    assert found == Finding(Level.PASS, f"a tiny one ran ({emulation})")
+    assert look(case, EngineTrial()) == [Finding(Level.PASS, emulation)]
 
 
 def test_an_engine_that_runs_nothing_is_told(

@@ -72,6 +72,12 @@ def test_what_is_missing_is_told_by_the_first_check_that_meets_it_and_skipped_by
     assert found["second"].problem is None
 
 
+def test_two_checks_that_meet_the_same_problem_by_themselves_tell_it_once(case: Case) -> None:
+    checks = [check(name, raises=PrerequisiteError("it burns.", "Put it out.")) for name in "ab"]
+
+    assert [one.level for one in examine(case, checks)] == [Level.FAIL, Level.SKIPPED]
+
+
 def test_a_check_that_does_not_apply_says_nothing(case: Case) -> None:
     assert not list(examine(case, [check("none", failed("never"), applies=False)]))
 
