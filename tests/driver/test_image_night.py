@@ -182,7 +182,7 @@ def test_registries_and_the_engine_are_asked_once(
     of = instances(3)
     monkeypatch.setattr(Engine, "asked", 0)
     monkeypatch.setattr(image_night, "find_backend", lambda kind: Engine())
-    monkeypatch.setattr(image_night, "find_sizes", lambda *_: facts(of).sizes)
+    monkeypatch.setattr(image_night, "find_sizes", lambda *_, **__: facts(of).sizes)
 
     found = find_image_facts(make_config("mini"), of, CONTAINERS)
 
@@ -209,7 +209,7 @@ def test_a_task_without_a_dockerfile_has_an_image_that_is_pulled(
 ) -> None:
     of = [replace(i, task_dir=str(tmp_path)) for i in instances(3)]
     monkeypatch.setattr(image_night, "find_backend", lambda kind: Engine())
-    monkeypatch.setattr(image_night, "find_sizes", lambda *_: facts(of).sizes)
+    monkeypatch.setattr(image_night, "find_sizes", lambda *_, **__: facts(of).sizes)
 
     found = find_image_facts(make_config("mini"), of, CONTAINERS)
 
@@ -227,7 +227,7 @@ def test_who_has_a_mirror_waits_for_no_window_of_docker_hubs(
             return Quota(2, 2, WINDOW_S) if registry == HUB else None
 
     monkeypatch.setattr(image_night, "find_backend", lambda kind: Rationed())
-    monkeypatch.setattr(image_night, "find_sizes", lambda *_: facts(of).sizes)
+    monkeypatch.setattr(image_night, "find_sizes", lambda *_, **__: facts(of).sizes)
     config = make_config("mini", {"cluster.images.mirror": "mine:5000"})
 
     found = find_image_facts(config, of, CONTAINERS)
