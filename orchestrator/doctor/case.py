@@ -24,6 +24,7 @@ from orchestrator.driver.this_host import memory_here
 from orchestrator.endpoint.key import require_key
 from orchestrator.endpoint.servers import Servers, ask_servers
 from orchestrator.errors import OrchestratorError, PrerequisiteError
+from orchestrator.images.pulls import Quota
 from orchestrator.journal import RunState
 from orchestrator.types import Instance
 
@@ -84,6 +85,8 @@ class Case:
         self.run_dir = run_dir
         self.request = request
         self.known: dict[str, Any] = known
+        self.quotas: dict[str, Quota | None] = {}
+        """Of the registries that were asked; None for one that has none, or is away."""
 
     @property
     def model(self) -> Model:
@@ -143,7 +146,7 @@ class Case:
     @fact
     def image_night(self) -> ImageNight:
         """How the images' night would go. Raises ConfigError, PrerequisiteError."""
-        facts = find_image_facts(self.config, self.planned, self.host, SIZES_LIMIT_S)
+        facts = find_image_facts(self.config, self.planned, self.host, SIZES_LIMIT_S, self.quotas)
         slots = self.capacity.slots.count
         plan = order_plan(self.config, self.planned, self.plan, facts, slots)
         return foresee_images(self.config, self.planned, plan, facts, slots, self.host)

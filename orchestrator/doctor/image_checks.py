@@ -17,6 +17,8 @@ from orchestrator.images.registry import Registry
 from orchestrator.report.words import counted, duration
 
 MIRROR = "Or name a registry of your own that has the images: cluster.images.mirror."
+READ_S = 5.0
+"""For an answer of a registry: a night waits longer."""
 _WORST_FIRST = (Level.FAIL, Level.WARN, Level.PASS)
 
 
@@ -118,9 +120,10 @@ def _ask(case: Case, image: str, count: int) -> Iterator[Finding]:
     for place, name in enumerate(names):
         registry, is_last = registry_of(name), place == len(names) - 1
         login = backend.registry_login(registry)
+        case.quotas[registry] = None
         try:
-            with Registry(registry, login) as asked:
-                quota = asked.quota(parse_name(name))
+            with Registry(registry, login, read_s=READ_S) as asked:
+                case.quotas[registry] = quota = asked.quota(parse_name(name))
         except PullFailed as error:
             problem = error.failure
             if not is_last and problem.problem is not PullProblem.QUOTA:

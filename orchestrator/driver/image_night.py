@@ -71,9 +71,14 @@ def guess_image_facts(instances: Sequence[Instance]) -> ImageFacts:
 
 
 def find_image_facts(
-    config: RunConfig, instances: Sequence[Instance], host: Host, limit_s: float = LIMIT_S
+    config: RunConfig,
+    instances: Sequence[Instance],
+    host: Host,
+    limit_s: float = LIMIT_S,
+    known_quotas: Mapping[str, Quota | None] | None = None,
 ) -> ImageFacts:
     """Ask for all of it, of the instances that are left to do; for sizes no longer than a limit.
+    Registries whose quota is known, also that they have none or are away, are not asked for it.
 
     Raises:
         PrerequisiteError: no engine answers.
@@ -89,7 +94,8 @@ def find_image_facts(
     sizes = find_sizes(pulled, images, host.platform, backend.registry_login, limit_s=limit_s)
     registry = source_of(images)
     found = {registry(image) for image in missing if image in sizes}
-    asked = {name: backend.pull_quota(name) for name in sorted(found)}
+    asked = dict(known_quotas or {})
+    asked |= {name: backend.pull_quota(name) for name in sorted(found - asked.keys())}
     quotas = {registry: quota for registry, quota in asked.items() if quota is not None}
     return ImageFacts(
         missing,

@@ -17,7 +17,6 @@ from orchestrator.doctor.examine import examine
 from orchestrator.doctor.image_checks import EngineDisk, ImagesRoom, Registries
 from orchestrator.images import registry
 from orchestrator.images.names import HUB
-from orchestrator.images.pulls import Quota
 
 MakeCase = Callable[..., Case]
 Look = Callable[..., list[Finding]]
@@ -123,9 +122,8 @@ def test_where_some_images_are_here_an_expired_quota_is_a_warning(
 
 @pytest.mark.parametrize(("left", "level"), [(2, Level.WARN), (4, Level.PASS), (76, Level.PASS)])
 def test_a_quota_that_is_too_small_is_told_with_its_figures(
-    make_case: MakeCase, look: Look, hub: Hub, engine: FakeEngine, left: int, level: Level
+    make_case: MakeCase, look: Look, hub: Hub, left: int, level: Level
 ) -> None:
-    engine.quotas = [Quota(100, left, 21600.0)]
     hub(Reply(headers=NOTHING_LEFT | {"ratelimit-remaining": f"{left};{WINDOW}"}))
 
     (found,) = look(make_case(), Registries())
