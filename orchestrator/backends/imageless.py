@@ -32,6 +32,9 @@ class NeedsNoImages:
     def missing_images(self, instances: Sequence[Instance], platform: str) -> tuple[str, ...]:
         return ()
 
+    def missing_bases(self, instances: Sequence[Instance], cluster: Cluster) -> tuple[str, ...]:
+        return ()
+
     def image_ids(self, instances: Sequence[Instance], platform: str) -> Mapping[str, str]:
         return {}
 

@@ -144,6 +144,11 @@ class Case:
         return find_backend(self.host.kind).missing_images(self.planned, self.host.platform)
 
     @fact
+    def missing_bases(self) -> tuple[str, ...]:
+        """That are to be pulled for those that are built. Raises PrerequisiteError."""
+        return find_backend(self.host.kind).missing_bases(self.planned, self.config.cluster)
+
+    @fact
     def image_night(self) -> ImageNight:
         """How the images' night would go. Raises ConfigError, PrerequisiteError."""
         facts = find_image_facts(self.config, self.planned, self.host, SIZES_LIMIT_S, self.quotas)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from orchestrator.backends import find_backend
 from orchestrator.backends.images import is_built_here
@@ -60,7 +60,7 @@ class Registries(Check):
         if not wanted:
             yield passed(_nothing_to_pull(case))
             return
-        findings = [finding for image in wanted for finding in _ask(case, image, wanted[image])]
+        findings = [finding for names in wanted for finding in _ask(case, names, wanted[names])]
         yield from sorted(findings, key=lambda finding: _WORST_FIRST.index(finding.level))
 
 
@@ -71,7 +71,9 @@ class ImagesRoom(Check):
     depth = Depth.DOCTOR
 
     def applies(self, case: Case) -> bool:
-        return case.has_work and bool(_to_pull(case))
+        return case.has_work and any(
+            image in case.missing_images for names in _to_pull(case) for image in names
+        )
 
     def look(self, case: Case) -> Iterator[Finding]:
         night, slots = case.image_night, case.capacity.slots.count
@@ -94,15 +96,18 @@ class ImagesRoom(Check):
             yield passed(figures)
 
 
-def _to_pull(case: Case) -> dict[str, int]:
-    """Of each registry one image that is to come from it, and how many are."""
+def _to_pull(case: Case) -> dict[tuple[str, ...], int]:
+    """Of each registry one image that is to come from it, by the names that are tried one after the
+    other, and how many are. What builds start from has no other name."""
     missing, settings = set(case.missing_images), case.config.cluster.images
     pulled = [i.image for i in case.planned if i.image in missing and not is_built_here(i)]
-    counts: Counter[str] = Counter()
-    first_of: dict[str, str] = {}
-    for image in dict.fromkeys(pulled):
-        registry = registry_of(sources(image, settings)[0])
-        counts[first_of.setdefault(registry, image)] += 1
+    names = [sources(image, settings) for image in dict.fromkeys(pulled)]
+    names += [(base,) for base in case.missing_bases]
+    counts: Counter[tuple[str, ...]] = Counter()
+    first_of: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for each in names:
+        registries = tuple(map(registry_of, each))
+        counts[first_of.setdefault(registries, each)] += 1
     return dict(counts)
 
 
@@ -113,10 +118,9 @@ def _nothing_to_pull(case: Case) -> str:
     return f"none is asked: {counted(here, 'image')} here{to_build}"
 
 
-def _ask(case: Case, image: str, count: int) -> Iterator[Finding]:
+def _ask(case: Case, names: Sequence[str], count: int) -> Iterator[Finding]:
     """Ask for an image by the names by which it would be pulled, until one registry answers."""
     backend = find_backend(case.host.kind)
-    names = sources(image, case.config.cluster.images)
     for place, name in enumerate(names):
         registry, is_last = registry_of(name), place == len(names) - 1
         login = backend.registry_login(registry)

@@ -56,6 +56,7 @@ def test_an_image_that_was_brought_is_not_missing(backend: Backend, instance: In
 
     assert not backend.needs_pull(instance, CLUSTER)
     assert backend.missing_images([instance, instance], PLATFORM) == ()
+    assert backend.missing_bases([instance], CLUSTER) == ()
     assert set(backend.image_ids([instance], PLATFORM)) <= {instance.image}
 
 

@@ -134,7 +134,7 @@ def test_without_emulation_that_is_what_fails_with_what_brings_it(say: Say) -> N
     failed = by_level(ended, "fail")
     (found,) = failed["tiny sandbox"]
     assert ended.exit_code == 3
-    assert list(failed) == ["tiny sandbox"]
+    assert "sandbox trial" in by_level(ended, "skipped")
     assert "mend tiny sandbox first" in ended.report["conclusion"]
     assert "runs no containers of linux/riscv64 on linux/amd64" in found["what"]
     assert "binfmt --install riscv64" in found["cure"]
@@ -160,7 +160,7 @@ def test_a_full_disk_of_the_engines_is_told_first_and_nothing_that_follows_from_
 
     assert ended.exit_code == 3
     (found,) = by_level(ended, "fail")["engine's disk"]
-    assert list(by_level(ended, "fail")) == ["engine's disk"]
+    assert "mend engine's disk first" in ended.report["conclusion"]
     assert "is full" in found["what"]
     assert "images prune" in found["cure"]
     assert {"tiny sandbox", "sandbox trial"} <= set(by_level(ended, "skipped"))

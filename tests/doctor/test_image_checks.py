@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
-from support.fake_engine import IMAGES, FakeEngine, image_here
+from support.fake_engine import IMAGES, KIND, FakeBackend, FakeEngine, image_here
 from support.registries import Asked, FakeServer, Reply
 
+from orchestrator.config import RunConfig
 from orchestrator.doctor.case import Case
 from orchestrator.doctor.check import Finding, Level
 from orchestrator.doctor.checks import CHECKS
@@ -41,6 +43,25 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     yield answer
     for server in servers:
         server.__exit__()
+
+
+@pytest.mark.usefixtures("engine")
+def test_what_builds_start_from_comes_from_a_registry_too(
+    make_config: Callable[..., RunConfig],
+    look: Look,
+    hub: Hub,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(FakeBackend, "missing_bases", lambda *_: ("python:3.11-slim-bookworm",))
+    hub(Reply(429))
+    settings = {"cluster.sandbox.kind": KIND, "cluster.images.mirror": "127.0.0.1:9"}
+
+    (found,) = look(Case(make_config("gold", settings), tmp_path), Registries())
+
+    assert found.level is Level.FAIL
+    assert found.what == "docker.io gives no more images for now, and 1 image is to come"
+    assert look(Case(make_config("gold", settings), tmp_path), ImagesRoom()) == []
 
 
 @contextmanager

@@ -128,6 +128,9 @@ class FakeBackend(DockerBackend):
         here = {name for name, image in ENGINE.here.items() if image.platform == platform}
         return tuple(name for name in names if name not in here)
 
+    def missing_bases(self, instances: Sequence[Instance], cluster: Cluster) -> tuple[str, ...]:
+        return ()
+
     def images_here(self, names: Iterable[str]) -> Mapping[str, ImageHere]:
         return {name: ENGINE.here[name] for name in names if name in ENGINE.here}
 

@@ -16,7 +16,12 @@ from orchestrator.backends.base import Cleaned, GradeRequest, SandboxSpec
 from orchestrator.backends.docker.address import find_engine
 from orchestrator.backends.docker.addresses import free_addresses
 from orchestrator.backends.docker.bring import ensure_image
-from orchestrator.backends.docker.checks import check_session, require_client, try_sandbox
+from orchestrator.backends.docker.checks import (
+    check_session,
+    missing_bases,
+    require_client,
+    try_sandbox,
+)
 from orchestrator.backends.docker.credentials import files_with_logins, find_login
 from orchestrator.backends.docker.disk import free_gb
 from orchestrator.backends.docker.engine import (
@@ -104,6 +109,13 @@ class DockerBackend:
         with _client() as client:
             here = find_images(client, names, platform)
         return tuple(name for name in names if name not in here)
+
+    def missing_bases(self, instances: Sequence[Instance], cluster: Cluster) -> tuple[str, ...]:
+        platform = cluster.sandbox.platform
+        with _client() as client:
+            here = find_images(client, names_of(instances), platform)
+            missing = [i for i in instances if is_built_here(i) and i.image not in here]
+            return missing_bases(client, missing, cluster)
 
     def image_ids(self, instances: Sequence[Instance], platform: str) -> Mapping[str, str]:
         with _client() as client:

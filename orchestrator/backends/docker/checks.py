@@ -68,9 +68,16 @@ def check_session(
     if built and host.emulated:
         _require_built_platform(client, platform)
     yield from _of_other_platforms(client, names_of(missing), platform)
+    yield from _check_logins(client, (*pulled, *missing_bases(client, built, cluster)))
+
+
+def missing_bases(
+    client: docker.DockerClient, built: Sequence[Instance], cluster: Cluster
+) -> tuple[str, ...]:
+    """What builds of these instances' images start from, and is not here. Raises ENGINE_ERRORS."""
+    platform = cluster.sandbox.platform
     bases = {base for i in built for base in build_of(i, cluster.images, platform).bases}
-    bases -= find_images(client, bases, platform).keys()
-    yield from _check_logins(client, (*pulled, *sorted(bases)))
+    return tuple(sorted(bases - find_images(client, bases, platform).keys()))
 
 
 def _try_containers(client: docker.DockerClient, cluster: Cluster, host: Host) -> Iterator[str]:
