@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from support.fake_engine import IDS, KIND, FakeEngine, sizes_of
 
 from orchestrator.config import RunRequest, load_config
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Check, Finding, Level
+from orchestrator.doctor.check import Check, Finding
 from orchestrator.doctor.examine import examine
 from orchestrator.driver import image_night
 
@@ -51,7 +51,3 @@ def look() -> Callable[..., list[Finding]]:
         return [finding for one in examine(case, [check]) for finding in one.findings]
 
     return find
-
-
-def levels(findings: Iterable[Finding]) -> list[Level]:
-    return [finding.level for finding in findings]
