@@ -14,12 +14,12 @@ from orchestrator.ahead.wanted import Wanted, find_wanted
 from orchestrator.backends.images import ImageHere
 from orchestrator.config import RunRequest
 from orchestrator.display.terminal import waiting
+from orchestrator.driver.leftovers import is_live
 from orchestrator.errors import ConfigError, JournalError
 from orchestrator.images.platforms import same_platform
 from orchestrator.journal import read_journal
 from orchestrator.journal.store import read_pulled
 from orchestrator.paths import RunPaths
-from orchestrator.run.cleanup import is_live
 
 
 @dataclass(frozen=True)

@@ -308,6 +308,30 @@ class Backend(KeepsImages, Protocol):
         """
         ...
 
+    def try_sandbox(self, cluster: Cluster, host: Host) -> str:
+        """Run the smallest sandbox there is, with a sandbox's limits and one of the networks that
+        rollouts and grades have.
+
+        Returns what ran, for people; empty where nothing small can be run.
+
+        Raises:
+            PrerequisiteError: it did not run.
+        """
+        ...
+
+    def free_addresses(self, cluster: Cluster) -> int | None:
+        """How many more sandboxes and grades may run at once, by the addresses that the engine has
+        for those with a network; None where none has one, or nobody can say.
+
+        Raises:
+            PrerequisiteError: the engine has no network for them.
+        """
+        ...
+
+    def secret_files(self) -> tuple[Path, ...]:
+        """Files in which this user's logins at registries stand as they are."""
+        ...
+
     def start(self, spec: SandboxSpec) -> Sandbox:
         """Start a sandbox from an image that is present. Raises SandboxUnavailable."""
         ...

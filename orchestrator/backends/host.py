@@ -47,6 +47,10 @@ class Host:
     """On the disk that holds its images; empty where this system does not see that."""
     enlarge: str = ""
     """How it is given more memory and cores, for people; empty where that takes hardware."""
+    api_version: str = ""
+    """Of the engine, such as 1.47."""
+    address: str = ""
+    """Where the engine is, and who says so: `unix:///var/run/docker.sock (Docker's default)`."""
 
     @property
     def emulated(self) -> bool:

@@ -1,8 +1,9 @@
-"""The image half of a backend whose sandboxes are started from none."""
+"""What a backend says whose sandboxes are started from no image, by no engine."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from orchestrator.backends.host import Host
@@ -13,12 +14,25 @@ from orchestrator.types import Instance
 
 
 class NeedsNoImages:
-    """Methods of `images.KeepsImages`, for classes to inherit."""
+    """Methods of `images.KeepsImages`, and of `base.Backend` those that ask an engine, for classes
+    to inherit."""
 
     def check(self, instances: Sequence[Instance], cluster: Cluster, host: Host) -> tuple[str, ...]:
         return ()
 
+    def try_sandbox(self, cluster: Cluster, host: Host) -> str:
+        return ""
+
+    def free_addresses(self, cluster: Cluster) -> int | None:
+        return None
+
+    def secret_files(self) -> tuple[Path, ...]:
+        return ()
+
     def missing_images(self, instances: Sequence[Instance], platform: str) -> tuple[str, ...]:
+        return ()
+
+    def missing_bases(self, instances: Sequence[Instance], cluster: Cluster) -> tuple[str, ...]:
         return ()
 
     def image_ids(self, instances: Sequence[Instance], platform: str) -> Mapping[str, str]:

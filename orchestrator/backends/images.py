@@ -57,6 +57,10 @@ class KeepsImages(Protocol):
         for another platform is missing."""
         ...
 
+    def missing_bases(self, instances: Sequence[Instance], cluster: Cluster) -> tuple[str, ...]:
+        """The images that come from registries for those of `missing_images` that are built."""
+        ...
+
     def image_ids(self, instances: Sequence[Instance], platform: str) -> Mapping[str, str]:
         """What the images are (`Sandbox.image`) that are on this host already, by name: what the
         lock holds of them."""

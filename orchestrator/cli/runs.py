@@ -128,7 +128,7 @@ def _row_or_problem(folder: Path) -> dict[str, Any]:
 
 
 def _status_row(folder: Path) -> dict[str, Any]:
-    from orchestrator.run.cleanup import is_live
+    from orchestrator.driver.leftovers import is_live
 
     found = _read_report(folder)
     state = "live" if is_live(folder) else "done" if found.valid else "to be resumed"

@@ -7,22 +7,35 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
 from orchestrator.agents import AgentKind, load_agent_kind
-from orchestrator.backends import Host, choose_host
+from orchestrator.backends import Host, choose_host, find_backend
 from orchestrator.config import RunConfig, RunRequest
 from orchestrator.config.address import require_address
 from orchestrator.config.schema import Model
 from orchestrator.dataset import Dataset, load_dataset
 from orchestrator.doctor.trials import LongPrompt, ask_long_prompts
+from orchestrator.driver.capacity import Capacity, make_capacity
+from orchestrator.driver.image_night import (
+    ImageNight,
+    find_image_facts,
+    foresee_images,
+    order_plan,
+)
 from orchestrator.driver.plan import Plan, make_plan
+from orchestrator.driver.this_host import memory_here
 from orchestrator.endpoint.key import require_key
 from orchestrator.endpoint.servers import Servers, ask_servers
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import OrchestratorError, PrerequisiteError
+from orchestrator.images.pulls import Quota
 from orchestrator.journal import RunState
 from orchestrator.network.connections import Way, require_way, way_to
 from orchestrator.network.tailnet import ClientSays, ask_client
 from orchestrator.types import Instance
 
 T = TypeVar("T")
+FULL_GB = 0.05
+"""With less than this on its disk an engine starts no container that is to be trusted."""
+SIZES_LIMIT_S = 6.0
+"""For asking how large images are."""
 
 
 class fact(Generic[T]):
@@ -75,6 +88,8 @@ class Case:
         self.run_dir = run_dir
         self.request = request
         self.known: dict[str, Any] = known
+        self.quotas: dict[str, Quota | None] = {}
+        """Of the registries that were asked; None for one that has none, or is away."""
 
     @property
     def model(self) -> Model:
@@ -104,6 +119,58 @@ class Case:
         """Of the sandboxes. Raises ConfigError, PrerequisiteError."""
         agent = self.agent if self.has_rollouts else None
         return choose_host(self.config, self.planned, agent.check if agent else None)
+
+    @fact
+    def capacity(self) -> Capacity:
+        """How much goes on at once. Raises ConfigError, PrerequisiteError."""
+        return make_capacity(self.config, self.plan, self.host, memory_here())
+
+    @fact
+    def engine_free_gb(self) -> float | None:
+        """On the disk of the engine's images; None where nobody can say, or no image is needed.
+
+        Raises PrerequisiteError: it is full, and nothing runs.
+        """
+        free_gb = find_backend(self.host.kind).free_for_images_gb(self.config.cluster)
+        full_gb = min(FULL_GB, self.config.cluster.images.reserve_gb)
+        if free_gb is not None and free_gb < full_gb:
+            raise PrerequisiteError(
+                f"the disk of {self.host.engine_name or self.host.kind}'s images is full: "
+                f"{free_gb:.2f} GB are free.",
+                self.make_room,
+            )
+        return free_gb
+
+    @fact
+    def missing_images(self) -> tuple[str, ...]:
+        """That are to be pulled or built. Raises PrerequisiteError."""
+        return find_backend(self.host.kind).missing_images(self.planned, self.host.platform)
+
+    @fact
+    def missing_bases(self) -> tuple[str, ...]:
+        """That are to be pulled for those that are built. Raises PrerequisiteError."""
+        return find_backend(self.host.kind).missing_bases(self.planned, self.config.cluster)
+
+    @fact
+    def image_night(self) -> ImageNight:
+        """How the images' night would go. Raises ConfigError, PrerequisiteError."""
+        facts = find_image_facts(self.config, self.planned, self.host, SIZES_LIMIT_S, self.quotas)
+        slots = self.capacity.slots.count
+        plan = order_plan(self.config, self.planned, self.plan, facts, slots)
+        return foresee_images(self.config, self.planned, plan, facts, slots, self.host)
+
+    def require_room(self) -> None:
+        """An engine whose disk is full fails at everything. Raises PrerequisiteError."""
+        _ = self.engine_free_gb
+
+    @property
+    def make_room(self) -> str:
+        """What makes room on the disk of the engine's images."""
+        more = f" Or give the engine more: {self.host.enlarge}." if self.host.enlarge else ""
+        return (
+            "`python -m orchestrator images prune` removes what runs have pulled; what else lies "
+            f"there, the engine's own tool.{more}"
+        )
 
     @fact
     def addresses(self) -> tuple[str, ...]:

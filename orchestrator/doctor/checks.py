@@ -4,8 +4,26 @@ from __future__ import annotations
 
 from orchestrator.doctor.agent_checks import AgentReady, Personas
 from orchestrator.doctor.check import Check
-from orchestrator.doctor.engine_checks import Engine, EngineTrial, Limits
-from orchestrator.doctor.host_checks import HostName, Mounts, RayCluster, RunsDisk, TaskFolders
+from orchestrator.doctor.dataset_checks import Rows, TaskFolders
+from orchestrator.doctor.engine_checks import (
+    Addresses,
+    Engine,
+    EngineTrial,
+    Limits,
+    Slots,
+    TinySandbox,
+)
+from orchestrator.doctor.host_checks import (
+    DeadRuns,
+    HostName,
+    Mounts,
+    RayCluster,
+    RunsDisk,
+    SharedMemory,
+)
+from orchestrator.doctor.image_checks import EngineDisk, ImagesRoom, Registries
+from orchestrator.doctor.installation_checks import Packages, Python
+from orchestrator.doctor.limit_checks import OpenFiles, Processes
 from orchestrator.doctor.model_checks import (
     ContextLength,
     GatewayAddress,
@@ -16,15 +34,25 @@ from orchestrator.doctor.model_checks import (
     Thinking,
 )
 from orchestrator.doctor.network_checks import Connection, Proxies, Tailnet
+from orchestrator.doctor.power_checks import PowerSettings
+from orchestrator.doctor.secret_checks import Secrets
 from orchestrator.doctor.trial_checks import Clock, GenerationSpeed, PrefixCache, WholePrompts
 
 CHECKS: tuple[Check, ...] = (
+    Python(),
+    Packages(),
     ModelAddress(),
+    Rows(),
     TaskFolders(),
     Engine(),
+    EngineDisk(),
     RunsDisk(),
     Limits(),
+    Slots(),
     RayCluster(),
+    SharedMemory(),
+    OpenFiles(),
+    Processes(),
     HostName(),
     Mounts(),
     Personas(),
@@ -42,5 +70,12 @@ CHECKS: tuple[Check, ...] = (
     PrefixCache(),
     WholePrompts(),
     Clock(),
+    TinySandbox(),
     EngineTrial(),
+    Addresses(),
+    Registries(),
+    ImagesRoom(),
+    PowerSettings(),
+    Secrets(),
+    DeadRuns(),
 )

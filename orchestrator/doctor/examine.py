@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from orchestrator.doctor.case import Case
 from orchestrator.doctor.check import WORST_FIRST, Check, Depth, Finding, Level, failed
 from orchestrator.doctor.checks import CHECKS
 from orchestrator.endpoint.servers import Serving
-from orchestrator.errors import ConfigError, OrchestratorError, PrerequisiteError
+from orchestrator.errors import ConfigError, OrchestratorError, PrerequisiteError, one_line
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def examine(
 
     What a check needs and another has found missing is told once: the further check is skipped.
     """
-    told: dict[int, str] = {}
+    told: dict[str, str] = {}
     for check in checks:
         started = time.monotonic()
         findings: list[Finding] = []
@@ -65,17 +66,32 @@ def examine(
         except (PrerequisiteError, ConfigError) as raised:
             error = raised
             findings.insert(0, _finding(error, check, told))
+        except Exception as bug:  # noqa: BLE001 - a check of many: what the others find is told too
+            error = _bug(check, bug)
+            findings.insert(0, failed(error.what, error.cure))
         yield Examined(check, tuple(findings), time.monotonic() - started, error)
 
 
-def _finding(error: OrchestratorError, check: Check, told: dict[int, str]) -> Finding:
-    """Of what a check has raised. A case raises one and the same error for a fact each time."""
-    first = told.setdefault(id(error), check.name)
+def _finding(error: OrchestratorError, check: Check, told: dict[str, str]) -> Finding:
+    """Of what a check has raised. `told`: errors, and the check that met each first. A case raises
+    the same one for a fact each time, and checks may meet one by themselves."""
+    first = told.setdefault(str(error), check.name)
     if first != check.name:
         return Finding(Level.SKIPPED, f"can't be looked at: see {first}")
     if isinstance(error, PrerequisiteError):
         return failed(error.what, error.cure)
     return failed(str(error))
+
+
+def _bug(check: Check, error: Exception) -> PrerequisiteError:
+    """Of a check that failed by itself: a package that is broken, or an error of ours."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    words = one_line(f"{type(error).__name__}: {error}", 200)
+    return PrerequisiteError(
+        f"the check of {check.name} itself ended in an error ({words}, at {last.filename}:"
+        f"{last.lineno}).",
+        "Is all installed as it should be? Else it is an error of this program: please report it.",
+    )
 
 
 def checks_of(depth: Depth) -> tuple[Check, ...]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 from orchestrator.backends import Place
+from orchestrator.config.sections import AUTO
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Check, Depth, Finding, passed
-from orchestrator.driver.local_ray import require_ray
+from orchestrator.doctor.check import Check, Depth, Finding, passed, warned
+from orchestrator.driver.leftovers import find_leftovers
+from orchestrator.driver.local_ray import OBJECT_STORE_BYTES, require_ray, temporary_folder
 from orchestrator.driver.this_host import free_disk_gb, nearest_folder
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.host_id import host_id
+from orchestrator.plugins import BACKENDS
 
 CA_BUNDLES = (
     "/etc/ssl/cert.pem",
@@ -22,32 +27,17 @@ CA_BUNDLES = (
 )
 """Where systems have the certificates that they trust: macOS first, then Linux's families."""
 
+RAY_GB = 0.2
+"""For its sockets and logs of a night."""
+SHARED_MEMORY = Path("/dev/shm")
+"""Linux's; a Mac's Ray takes a file."""
+
 FILE_SUFFIXES = (
     *(".cer", ".crt", ".key", ".pem"),
     *(".cfg", ".conf", ".env", ".ini", ".json", ".toml", ".txt", ".yaml", ".yml"),
     *(".py", ".sh"),
 )
 """Of what people mount that is a file. Folders have dots in their names too, such as v1.2."""
-
-
-class TaskFolders(Check):
-    """A run has kept a task's row, and the task's folder is gone."""
-
-    name = "task folders"
-    depth = Depth.PLAN
-
-    def applies(self, case: Case) -> bool:
-        return any(instance.task_dir is not None for instance in case.planned)
-
-    def look(self, case: Case) -> Iterator[Finding]:
-        folders = [(i, i.task_dir) for i in case.planned if i.task_dir is not None]
-        for instance, folder in folders:
-            if not os.path.isdir(folder):
-                raise PrerequisiteError(
-                    f"{folder} is gone, from which {instance.instance_id}'s image is made.",
-                    "Bring it back.",
-                )
-        yield passed(f"{len(folders)} are there")
 
 
 class RunsDisk(Check):
@@ -85,7 +75,76 @@ class RayCluster(Check):
     def look(self, case: Case) -> Iterator[Finding]:
         address = case.config.cluster.ray_address
         require_ray(address)
-        yield passed(f"answers at {address}" if address else "one of the run's own")
+        if address:
+            yield passed(f"answers at {address}")
+            return
+        folder = temporary_folder()
+        require_room_for_ray(folder, free_disk_gb(folder))
+        yield passed(
+            f"{version('ray')}, one of the run's own; {free_disk_gb(folder):.0f} GB free for its "
+            f"files at {folder}"
+        )
+
+
+def require_room_for_ray(folder: Path, free_gb: float) -> None:
+    """Raises PrerequisiteError where Ray can't keep its sockets and logs."""
+    cure = "Make room there, or set RAY_TMPDIR to another folder, with a short name."
+    if not os.access(nearest_folder(folder), os.W_OK):
+        raise PrerequisiteError(f"Ray keeps its files in {folder}, which can't be written.", cure)
+    if free_gb < RAY_GB:
+        raise PrerequisiteError(
+            f"Ray keeps its files in {folder}, where {free_gb:.2f} GB are free.", cure
+        )
+
+
+class SharedMemory(Check):
+    """Ray's objects have less shared memory than they are given: they go to a disk then."""
+
+    name = "shared memory"
+    depth = Depth.DOCTOR
+
+    def applies(self, case: Case) -> bool:
+        return case.has_work and SHARED_MEMORY.is_dir() and not case.config.cluster.ray_address
+
+    def look(self, case: Case) -> Iterator[Finding]:
+        yield judge_shared_memory(free_disk_gb(SHARED_MEMORY))
+
+
+def judge_shared_memory(free_gb: float) -> Finding:
+    wanted_gb = OBJECT_STORE_BYTES / 1e9
+    if free_gb < wanted_gb:
+        return warned(
+            f"{SHARED_MEMORY} has {free_gb:.2f} GB free, and Ray wants {wanted_gb:.1f}: it takes a "
+            "disk instead",
+            "Free some of it; in a container, start that with `--shm-size=1g`.",
+        )
+    return passed(f"{free_gb:.1f} GB free at {SHARED_MEMORY}, {wanted_gb:.1f} wanted")
+
+
+class DeadRuns(Check):
+    """Runs that are over, killed, left something here. Those that go on are told."""
+
+    name = "other runs"
+    depth = Depth.DOCTOR
+
+    def look(self, case: Case) -> Iterator[Finding]:
+        left = find_leftovers(Path(case.config.runs_dir), _kinds(case))
+        for run_dir, things in left.dead.items():
+            yield warned(
+                f"{run_dir.name}, which nobody drives, left {' and '.join(things)} here",
+                f"python -m orchestrator clean --runs-dir {shlex.quote(str(run_dir.parent))}",
+            )
+        if left.live:
+            names = ", ".join(run_dir.name for run_dir in left.live)
+            yield passed(f"{names} goes on here, and takes memory and cores beside another")
+        elif not left.dead:
+            yield passed("none goes on here, and none left anything")
+
+
+def _kinds(case: Case) -> tuple[str, ...]:
+    """Ours, and the one that is asked for."""
+    kind = case.config.cluster.sandbox.kind
+    return tuple(dict.fromkeys((*BACKENDS, *(() if kind == AUTO else (kind,)))))
 
 
 class HostName(Check):

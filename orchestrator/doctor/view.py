@@ -10,6 +10,7 @@ from rich.text import Text
 
 from orchestrator.doctor.check import Finding, Level
 from orchestrator.doctor.examine import Examined
+from orchestrator.report.words import counted
 from orchestrator.text import printable
 
 STYLES = {
@@ -24,7 +25,10 @@ NAME_WIDTH = 18
 
 
 def print_examined(console: Console, examined: Examined) -> None:
-    """A check's findings; its name stands at the first of them."""
+    """A check's findings; its name stands at the first of them. `conclusion` counts those that are
+    skipped."""
+    if examined.level is Level.SKIPPED:
+        return
     name = examined.check.name
     for finding in examined.findings:
         for line in _lines(name, finding):
@@ -45,11 +49,13 @@ def conclusion(all_examined: Sequence[Examined]) -> str:
     fails, warnings = levels.count(Level.FAIL), levels.count(Level.WARN)
     if fails:
         first = next(examined for examined in all_examined if examined.level is Level.FAIL)
-        also = f", {_count(warnings, 'warning')}" if warnings else ""
-        return f"{_count(fails, 'check')} failed{also}: mend {first.check.name} first"
+        also = f", {counted(warnings, 'warning')}" if warnings else ""
+        skipped = levels.count(Level.SKIPPED)
+        then = f"; {counted(skipped, 'check')} can be made after that" if skipped else ""
+        return f"{counted(fails, 'check')} failed{also}: mend {first.check.name} first{then}"
     if warnings:
-        return f"nothing failed, {_count(warnings, 'warning')}"
-    return f"all is well: {_count(levels.count(Level.PASS), 'check')} passed"
+        return f"nothing failed, {counted(warnings, 'warning')}"
+    return f"all is well: {counted(levels.count(Level.PASS), 'check')} passed"
 
 
 def as_dict(all_examined: Sequence[Examined]) -> dict[str, Any]:
@@ -69,7 +75,3 @@ def as_dict(all_examined: Sequence[Examined]) -> dict[str, Any]:
             for examined in all_examined
         ],
     }
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

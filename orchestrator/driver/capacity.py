@@ -50,26 +50,18 @@ class Slots:
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """How long the run will take. Rough."""
-
-    wall_s: float
-
-
-@dataclass(frozen=True)
 class Capacity:
-    """What a session can do at once on its host, and what that takes."""
+    """What a session can do at once on its host, and how long that takes."""
 
     slots: Slots
-    estimate: Estimate
-    warnings: tuple[str, ...]
+    wall_s: float
+    """A rough guess."""
 
 
 def make_capacity(config: RunConfig, plan: Plan, host: Host, here: Memory) -> Capacity:
     """The capacity of a session."""
     slots = choose_slots(config.cluster, config.model, host, here, len(plan.rollouts))
-    estimate = Estimate(estimate_wall_s(config, plan, slots.count, host))
-    return Capacity(slots, estimate, tuple(_warnings(config, host)))
+    return Capacity(slots, estimate_wall_s(config, plan, slots.count, host))
 
 
 def estimate_wall_s(config: RunConfig, plan: Plan, slots: int, host: Host) -> float:
@@ -84,11 +76,6 @@ def grading_s(config: RunConfig, host: Host) -> float:
     """Of one grade: a guess."""
     seconds = 3.0 if config.benchmark.is_bundled else 40.0
     return seconds * (EMULATION_SLOWDOWN if host.emulated else 1)
-
-
-def _warnings(config: RunConfig, host: Host) -> Iterator[str]:
-    if not config.benchmark.is_bundled:  # those need little memory
-        yield from limit_warnings(config.cluster, host)
 
 
 def choose_slots(

@@ -39,6 +39,8 @@ ENVIRONMENT = {
 CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Ray's own switch. Without clusters it keeps to this host's loopback address, as it does on a Mac:
 nobody else reaches it, and it goes on when the host takes another address, or has none."""
+OBJECT_STORE_BYTES = 100 * 2**20
+"""Of shared memory, for what its processes hand each other."""
 HEAD = ("-m", "orchestrator.driver.ray_head")
 START_S = 180.0
 END_S = 10.0

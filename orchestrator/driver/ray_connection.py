@@ -27,12 +27,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator import __version__
 from orchestrator.config.sections import AUTO
-from orchestrator.driver.local_ray import LocalRay
+from orchestrator.driver.local_ray import OBJECT_STORE_BYTES, LocalRay
 from orchestrator.errors import PrerequisiteError, one_line
 
 ROLLOUT_SLOT = "rollout_slot"
 GRADE_SLOT = "grade_slot"
-OBJECT_STORE_BYTES = 100 * 2**20
 NODE_TIMEOUT_S = 120.0
 """A worker of a node starts, and imports our code."""
 

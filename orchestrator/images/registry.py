@@ -24,6 +24,7 @@ from orchestrator.images.manifests import ACCEPTED, Index, Manifest, is_digest, 
 from orchestrator.images.names import HUB, ImageName
 from orchestrator.images.pulls import PullFailed, Quota
 from orchestrator.images.registry_answers import (
+    READ_S,
     Connections,
     Content,
     NoTls,
@@ -62,10 +63,11 @@ class Registry:
         self,
         host: str,
         login: Mapping[str, Any] | None = None,
+        read_s: float = READ_S,
     ) -> None:
-        """`login` is as Docker's engine takes it."""
+        """`login` is as Docker's engine takes it; `read_s` how long to wait for the next bytes."""
         self.host = host
-        self._connections = Connections()
+        self._connections = Connections(read_s=read_s)
         self._login = RegistryLogin(self._connections, login or {})
         self._lock = threading.Lock()
         self._base = ""

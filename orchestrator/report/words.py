@@ -25,6 +25,11 @@ def amount(value: float) -> str:
     return f"{value:.{decimals}f}".rstrip("0").removesuffix(".")
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 image`, `3 images`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def duration(seconds: float | None) -> str:
     """`2 h 05 min`, `3 min 20 s`, `12 s`; `?` for what is not known."""
     if seconds is None:

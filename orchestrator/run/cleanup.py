@@ -7,7 +7,6 @@ is left alone, and so is everything that is not ours.
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,17 +21,20 @@ from orchestrator.backends.host import Place
 from orchestrator.config import RunConfig
 from orchestrator.config.sections import AUTO
 from orchestrator.display.terminal import print_line
+from orchestrator.driver.leftovers import (
+    is_live,
+    ray_processes_of,
+    ray_session_of,
+    temporary_folders_of,
+)
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import ConfigError, JournalError, PrerequisiteError, one_line
-from orchestrator.file_locks import Locked, hold_lock, is_held
+from orchestrator.file_locks import Locked, hold_lock
 from orchestrator.journal import Journal
 from orchestrator.paths import RunPaths, temporary_folder
 from orchestrator.plugins import BACKENDS
 from orchestrator.run.lock import RunLock
 from orchestrator.types import Instance, RolloutKey
-
-_RAY_SESSION = re.compile(r"/.*/session_[\w.-]+")
-"""The name of the folder of a local Ray."""
 
 
 @contextmanager
@@ -53,11 +55,6 @@ def hold_driver_lock(paths: RunPaths) -> Iterator[None]:
         except OSError as error:
             raise PrerequisiteError(f"{paths.driver_lock}: {error.strerror}.") from None
         yield
-
-
-def is_live(run_dir: Path) -> bool:
-    """Whether a driver on this host holds the run."""
-    return is_held(RunPaths(run_dir).driver_lock)
 
 
 def kinds_used(runs_dir: Path) -> tuple[str, ...]:
@@ -176,26 +173,23 @@ def _kind_of(paths: RunPaths) -> str:
 
 def _clean_host(paths: RunPaths) -> Cleaned:
     """What a run leaves on this host beside its sandboxes."""
-    folder = temporary_folder(str(paths.root.resolve()))
-    left = len(list(folder.glob("*")))
-    shutil.rmtree(folder, ignore_errors=True)
+    left = len(temporary_folders_of(paths))
+    shutil.rmtree(temporary_folder(str(paths.root.resolve())), ignore_errors=True)
     return _clean_ray(paths) + (Cleaned({"temporary folders": left}) if left else Cleaned())
 
 
 def _clean_ray(paths: RunPaths) -> Cleaned:
     """Ray's processes of a dead driver. They end with it, unless what ends them was killed too."""
     try:
-        session = paths.ray_session.read_text(encoding="utf-8", errors="replace").strip()
-    except FileNotFoundError:
-        return Cleaned()
+        session = ray_session_of(paths)
     except OSError as error:
         return Cleaned(problems=(f"{paths.ray_session}: {error.strerror}",))
+    if session is None:
+        return Cleaned()
     killed = 0
-    is_one = _RAY_SESSION.fullmatch(session)  # what else stands there could be in any command line
-    for process in psutil.process_iter() if is_one else ():
+    for process in ray_processes_of(session):
         with contextlib.suppress(psutil.Error):
-            if any(session in word for word in process.cmdline()):
-                process.kill()
-                killed += 1
+            process.kill()
+            killed += 1
     paths.ray_session.unlink(missing_ok=True)
     return Cleaned({"processes": killed})

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestrator.config import RunConfig
+from orchestrator.driver.image_night import ImageNight
 from orchestrator.images.forecast import Window
 from orchestrator.images.names import HUB
 from orchestrator.report.words import duration
-from orchestrator.run.images import ImageNight
 
 SOON_S = 600.0
 """What begins sooner is said to begin now."""

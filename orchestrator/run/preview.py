@@ -21,19 +21,19 @@ from orchestrator.doctor.case import Case
 from orchestrator.doctor.check import Depth
 from orchestrator.doctor.examine import checks_of, examine
 from orchestrator.driver.capacity import Capacity, Memory, grades, make_capacity
-from orchestrator.driver.plan import Plan
-from orchestrator.driver.this_host import free_disk_gb, memory_here
-from orchestrator.errors import ConfigError, PrerequisiteError
-from orchestrator.plugins import BACKENDS
-from orchestrator.report.words import duration
-from orchestrator.run.image_words import image_lines, images_as_dict
-from orchestrator.run.images import (
+from orchestrator.driver.image_night import (
     ImageNight,
     find_image_facts,
     foresee_images,
     guess_image_facts,
     order_plan,
 )
+from orchestrator.driver.plan import Plan
+from orchestrator.driver.this_host import free_disk_gb, memory_here
+from orchestrator.errors import ConfigError, PrerequisiteError
+from orchestrator.plugins import BACKENDS
+from orchestrator.report.words import duration
+from orchestrator.run.image_words import image_lines, images_as_dict
 
 ROWS_SHOWN = 12
 
@@ -85,7 +85,7 @@ class Preview:
             "images": images_as_dict(self.images),
             "missing_images": list(self.missing_images),
             "estimate": {
-                "wall_s": round(self.capacity.estimate.wall_s),
+                "wall_s": round(self.capacity.wall_s),
             },
             "free_gb": round(self.free_gb, 1),
             "problems": list(self.problems),
@@ -146,7 +146,7 @@ def render_preview(preview: Preview) -> RenderableType:
         more = len(plan.rollouts) - ROWS_SHOWN
         table.add_row("", f"and {more} more (--json names all, and their images)", "")
     model = f" with {config.model.name}" if config.model else ""
-    capacity, guess = preview.capacity, preview.capacity.estimate
+    capacity = preview.capacity
     lines = [
         f"{len(plan.rollouts)} rollouts of {config.benchmark.name} by {config.agent_name}{model}",
         *host_lines(config, plan, capacity, preview.host),
@@ -154,11 +154,10 @@ def render_preview(preview: Preview) -> RenderableType:
         f"{grades(config.cluster)} at once beside them; {preview.host.memory_gb:.0f} GB and "
         f"{preview.host.cpus} cores for all",
         f"disk: {preview.free_gb:.0f} GB are free where the runs lie",
-        f"time: about {duration(guess.wall_s)}, a guess from the model's profile",
+        f"time: about {duration(capacity.wall_s)}, a guess from the model's profile",
     ]
     parts: list[RenderableType] = [table, Text("\n".join(lines))]
-    warnings = capacity.warnings + preview.warnings
-    warnings += tuple(filter(None, [emulation_notice(config, preview.host)]))
+    warnings = (*preview.warnings, *filter(None, [emulation_notice(config, preview.host)]))
     parts += [Text(warning, style="bold yellow") for warning in warnings]
     parts += [
         Text(f"launch would stop: {problem}", style="bold red") for problem in preview.problems

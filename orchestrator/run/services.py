@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -15,11 +14,9 @@ from orchestrator.config.schema import Model
 from orchestrator.dataset import Dataset
 from orchestrator.display.terminal import waiting
 from orchestrator.driver.executor import Executor
+from orchestrator.driver.process_limits import allow_open_files
 from orchestrator.gateway.launcher import GatewayProcess
 from orchestrator.paths import RunPaths, write_atomic
-
-OPEN_FILES = 8192
-"""What Ray, the gateway and the workers may have open; macOS lets a program have 256 at first."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ def start_services(
     """
     from orchestrator.driver.ray_executor import RayExecutor
 
-    _allow_open_files()
+    allow_open_files()
     with ExitStack() as stack:
         cluster, gateway = config.cluster, None
         starting = stack.enter_context(ExitStack())
@@ -79,12 +76,3 @@ def _scripted_model(config: RunConfig, dataset: Dataset) -> Iterator[Model]:
     with ScriptedEndpoint(dataset.instances, dataset.answers, model.personas) as endpoint:
         endpoint_here = model.endpoint.model_copy(update={"base_url": endpoint.base_url})
         yield model.model_copy(update={"endpoint": endpoint_here})
-
-
-def _allow_open_files() -> None:
-    """Raise this process's limit, which its children inherit, as far as the system lets it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -27,8 +27,8 @@ from orchestrator.display.summary import announce
 from orchestrator.display.terminal import make_display, print_line, waiting
 from orchestrator.display.view import View
 from orchestrator.doctor.case import Case
+from orchestrator.doctor.dataset_checks import TaskFolders
 from orchestrator.doctor.examine import Checked, require_passed, require_ready
-from orchestrator.doctor.host_checks import TaskFolders
 from orchestrator.doctor.model_checks import ModelAddress
 from orchestrator.driver.admission import Admission
 from orchestrator.driver.capacity import make_capacity
@@ -39,6 +39,12 @@ from orchestrator.driver.files import (
 )
 from orchestrator.driver.gateway_listener import GatewayListener
 from orchestrator.driver.image_disk import ImageDisk
+from orchestrator.driver.image_night import (
+    find_image_facts,
+    find_missing_images,
+    foresee_images,
+    order_plan,
+)
 from orchestrator.driver.images import ImageKeeper, ImageNeeds
 from orchestrator.driver.loop import Driver, RequestBuilder
 from orchestrator.driver.plan import Plan, make_plan
@@ -70,12 +76,6 @@ from orchestrator.run.folder import (
     write_reports,
 )
 from orchestrator.run.image_words import image_lines
-from orchestrator.run.images import (
-    find_image_facts,
-    find_missing_images,
-    foresee_images,
-    order_plan,
-)
 from orchestrator.run.lock import RunLock, make_lock
 from orchestrator.run.notify import ended_words, notifying
 from orchestrator.run.services import Services, start_services
@@ -284,7 +284,7 @@ def _run_plan(
         *session.lock.sandbox.host_warnings(checked.host),
         *moved_images(session),
     )
-    for warning in (*checked.warnings, *changed, *capacity.warnings):
+    for warning in (*checked.warnings, *changed):
         print_line(console, warning, "yellow")
 
     agent = session.agent if plan.rollouts else None

@@ -56,6 +56,7 @@ def test_an_image_that_was_brought_is_not_missing(backend: Backend, instance: In
 
     assert not backend.needs_pull(instance, CLUSTER)
     assert backend.missing_images([instance, instance], PLATFORM) == ()
+    assert backend.missing_bases([instance], CLUSTER) == ()
     assert set(backend.image_ids([instance], PLATFORM)) <= {instance.image}
 
 
@@ -67,6 +68,19 @@ def test_a_host_that_has_what_it_needs_is_no_reason_to_warn(
 
     assert backend.check([], CLUSTER, host) == ()
     assert backend.check([instance], CLUSTER, host) == ()
+
+
+def test_a_tiny_sandbox_runs_and_addresses_and_secrets_are_told(
+    kind: str, backend: Backend
+) -> None:
+    network = CLUSTER.sandbox.model_copy(update={"network": True})
+    cluster = CLUSTER.model_copy(update={"sandbox": network})
+    host = backend.host(SandboxSettings(kind=kind))
+
+    assert "ran in" in backend.try_sandbox(cluster, host) or not host.engine_name
+    free = backend.free_addresses(cluster)
+    assert free is None or free > 0
+    assert all(path.is_file() for path in backend.secret_files())
 
 
 def test_evicting_an_image_that_is_not_there_does_nothing(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support.benchmark import FORMATS, as_json, as_jsonl, row
+from support.registries import FakeServer, Reply
 
 import orchestrator
 from orchestrator.config.schema import Benchmark, Selection
@@ -263,3 +264,33 @@ def test_a_hub_that_does_not_answer_is_told_with_its_address_and_the_systems_wor
     assert f"hub, {hub} (" in caught.value.what
     assert says in caught.value.what
     assert "ConnectError" not in str(caught.value)
+
+
+@pytest.mark.slow  # the hub's client takes four seconds to import
+@pytest.mark.parametrize("is_away", [True, False])
+def test_a_hub_that_is_away_is_asked_once_and_what_its_client_has_kept_is_taken(
+    is_away: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client would ask six times, within 24 s, and print a line each time."""
+    import datasets
+    import huggingface_hub.constants
+
+    switches: list[tuple[bool, bool]] = []
+
+    def switched_off() -> tuple[bool, bool]:
+        return datasets.config.HF_HUB_OFFLINE, huggingface_hub.constants.is_offline_mode()
+
+    def load_kept(*_: object, **__: object) -> list[dict[str, Any]]:
+        switches.append(switched_off())
+        return [row("a"), row("b")]
+
+    monkeypatch.setattr(datasets, "load_dataset", load_kept)
+    with FakeServer(lambda asked: Reply(404)) as hub:
+        url = "http://127.0.0.1:9" if is_away else hub.url
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", url)
+
+        assert len(load("SWE-bench/of-the-hub").instances) == 2
+        assert hub.paths() == ([] if is_away else ["HEAD /"])
+
+    assert switches == [(is_away, is_away)]
+    assert switched_off() == (False, False)

@@ -184,8 +184,7 @@ def test_an_emulated_host_is_expected_to_grade_more_slowly() -> None:
     emulated = replace(native, architecture="linux/arm64")
 
     quick, slow = (
-        make_capacity(config, plan, host, Memory(16, 16)).estimate.wall_s
-        for host in (native, emulated)
+        make_capacity(config, plan, host, Memory(16, 16)).wall_s for host in (native, emulated)
     )
 
     assert slow == 4 * quick
@@ -199,11 +198,3 @@ def test_what_this_host_is_worth_is_said_to_be_a_guess_for_a_clusters_nodes() ->
     assert slots(cluster(12, ray_address="head:6379"), model(3), engine(16, 2)) == Slots(
         12, "as cluster.workers (--workers) says"
     )
-
-
-def test_bundled_tasks_are_too_small_for_warnings_of_memory() -> None:
-    smoke = load_config(RunRequest("smoke", agent="gold", cluster="local"))
-
-    found = make_capacity(smoke, keys(1), machine(2), HERE)
-
-    assert found.warnings == ()

@@ -20,6 +20,7 @@ from support.specs import CONTAINERS, STRANGER, sandbox_spec
 from orchestrator.backends import Sandbox, find_backend
 from orchestrator.config import RunConfig
 from orchestrator.config.sections import AUTO
+from orchestrator.driver.leftovers import is_live
 from orchestrator.driver.plan import make_plan
 from orchestrator.errors import PrerequisiteError, SandboxUnavailable
 from orchestrator.host_id import host_id
@@ -32,7 +33,6 @@ from orchestrator.run.cleanup import (
     clean_run,
     evict_left_images,
     hold_driver_lock,
-    is_live,
     kinds_used,
     known_kinds,
 )

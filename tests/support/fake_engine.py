@@ -58,6 +58,8 @@ class FakeEngine:
     can_measure: bool = True
     quotas: list[Quota | None] = field(default_factory=lambda: [None])
     """What is told, one after the other; the last one from then on."""
+    addresses: int | None = 1000
+    """That are left for containers with a network."""
     login: dict[str, Any] = field(default_factory=dict)
     failures: dict[str, list[PullFailure]] = field(default_factory=dict)
     """What the next pulls of an image end in."""
@@ -107,15 +109,27 @@ def new_engine() -> FakeEngine:
 
 
 class FakeBackend(DockerBackend):
-    """Docker's, but for its images."""
+    """Docker's, but for its images, and for what is tried before the night."""
 
     def host(self, settings: SandboxSettings) -> Host:
         return Host(settings.kind, 8.0, 2)
+
+    def check(self, instances: Sequence[Instance], cluster: Cluster, host: Host) -> tuple[str, ...]:
+        return ()
+
+    def try_sandbox(self, cluster: Cluster, host: Host) -> str:
+        return "a tiny one ran"
+
+    def free_addresses(self, cluster: Cluster) -> int | None:
+        return ENGINE.addresses
 
     def missing_images(self, instances: Sequence[Instance], platform: str) -> tuple[str, ...]:
         names = dict.fromkeys(instance.image for instance in instances)
         here = {name for name, image in ENGINE.here.items() if image.platform == platform}
         return tuple(name for name in names if name not in here)
+
+    def missing_bases(self, instances: Sequence[Instance], cluster: Cluster) -> tuple[str, ...]:
+        return ()
 
     def images_here(self, names: Iterable[str]) -> Mapping[str, ImageHere]:
         return {name: ENGINE.here[name] for name in names if name in ENGINE.here}

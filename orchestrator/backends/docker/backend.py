@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,9 +14,15 @@ import docker
 
 from orchestrator.backends.base import Cleaned, GradeRequest, SandboxSpec
 from orchestrator.backends.docker.address import find_engine
+from orchestrator.backends.docker.addresses import free_addresses
 from orchestrator.backends.docker.bring import ensure_image
-from orchestrator.backends.docker.checks import check_session
-from orchestrator.backends.docker.credentials import find_login
+from orchestrator.backends.docker.checks import (
+    check_session,
+    missing_bases,
+    require_client,
+    try_sandbox,
+)
+from orchestrator.backends.docker.credentials import files_with_logins, find_login
 from orchestrator.backends.docker.disk import free_gb
 from orchestrator.backends.docker.engine import (
     ENGINE_ERRORS,
@@ -25,7 +32,7 @@ from orchestrator.backends.docker.engine import (
     our_containers,
     remove_container,
 )
-from orchestrator.backends.docker.facts import host_of
+from orchestrator.backends.docker.facts import host_of, require_api, unkept_limits
 from orchestrator.backends.docker.images import (
     evict_image,
     find_image,
@@ -45,6 +52,10 @@ from orchestrator.images.pulls import PullFailed, PullFailure, PullProblem, Quot
 from orchestrator.types import GradeResult, Instance, RolloutKey
 
 HOST_TIMEOUT_S = 15
+UNKEPT = (
+    "the Docker engine keeps no limit on a container's {}: one rollout may take all. Where it runs "
+    "without root, that takes cgroups of version 2, delegated to its user."
+)
 NAMED_BY = ("DOCKER_HOST", "DOCKER_CONTEXT")
 """Variables by which a person names an engine; config.json is mostly written by installers."""
 
@@ -58,7 +69,8 @@ class DockerBackend:
     def host(self, settings: SandboxSettings) -> Host:
         try:
             with contextlib.closing(connect(HOST_TIMEOUT_S)) as client:
-                info = client.info()
+                info, api_version = client.info(), str(client.api.api_version)
+            require_api(info, api_version)
             # the harness stops its containers with the command line client
             if shutil.which("docker") is None:
                 raise PrerequisiteError("docker is not on PATH.", path_advice("docker"))
@@ -68,20 +80,42 @@ class DockerBackend:
                 raise
             other = f"Without {named_by[0]}, Docker's own choice is taken."
             raise NamedEngineAway(error.what, f"{error.cure} {other}") from None
-        return host_of(info, find_engine().url, settings)
+        engine = find_engine()
+        found = host_of(info, engine.url, settings)
+        return replace(found, api_version=api_version, address=str(engine))
 
     def require_runnable(self, instances: Sequence[Instance]) -> None:
         """Every instance has an image, or the Dockerfile of one."""
 
     def check(self, instances: Sequence[Instance], cluster: Cluster, host: Host) -> tuple[str, ...]:
         with _client() as client:
-            return tuple(check_session(client, instances, cluster, host))
+            require_client(client)
+            unkept = unkept_limits(client.info())
+            of_session = tuple(check_session(client, instances, cluster, host))
+        return (*map(UNKEPT.format, unkept), *of_session)
+
+    def try_sandbox(self, cluster: Cluster, host: Host) -> str:
+        with _client() as client:
+            return try_sandbox(client, cluster, host)
+
+    def free_addresses(self, cluster: Cluster) -> int | None:
+        if not (cluster.sandbox.network or cluster.grading.network):
+            return None
+        with _client() as client:
+            return free_addresses(client)
 
     def missing_images(self, instances: Sequence[Instance], platform: str) -> tuple[str, ...]:
         names = names_of(instances)
         with _client() as client:
             here = find_images(client, names, platform)
         return tuple(name for name in names if name not in here)
+
+    def missing_bases(self, instances: Sequence[Instance], cluster: Cluster) -> tuple[str, ...]:
+        platform = cluster.sandbox.platform
+        with _client() as client:
+            here = find_images(client, names_of(instances), platform)
+            missing = [i for i in instances if is_built_here(i) and i.image not in here]
+            return missing_bases(client, missing, cluster)
 
     def image_ids(self, instances: Sequence[Instance], platform: str) -> Mapping[str, str]:
         with _client() as client:
@@ -138,6 +172,9 @@ class DockerBackend:
                 return evict_image(client, name)
         except PrerequisiteError:
             return False
+
+    def secret_files(self) -> tuple[Path, ...]:
+        return files_with_logins()
 
     def start(self, spec: SandboxSpec) -> DockerSandbox:
         return DockerSandbox.start(spec)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+import time
 from collections.abc import Iterator, Sequence
 
 import docker
@@ -9,7 +12,7 @@ import docker.errors
 
 from orchestrator.backends.docker.builds import BUILDX
 from orchestrator.backends.docker.credentials import Login, find_login
-from orchestrator.backends.docker.engine import ENGINE_ERRORS, error_words
+from orchestrator.backends.docker.engine import ENGINE_ERRORS, error_words, with_cure
 from orchestrator.backends.docker.images import (
     build_of,
     find_image,
@@ -18,7 +21,8 @@ from orchestrator.backends.docker.images import (
     names_of,
     platform_of,
 )
-from orchestrator.backends.docker.sandbox import bind_mounts
+from orchestrator.backends.docker.programs import run_program
+from orchestrator.backends.docker.sandbox import bind_mounts, container_limits
 from orchestrator.backends.docker.trial import (
     CAN_NOT_RUN,
     built_image,
@@ -40,6 +44,10 @@ EMULATION = {
     "Colima": "Start it with `colima start --vm-type vz --vz-rosetta`.",
 }
 """By the engine's name; for any other `_binfmt` has the cure."""
+CLIENT_VERSION = ("docker", "version", "--format", "{{.Client.DefaultAPIVersion}}")
+"""The newest that it speaks, whatever it has agreed on with the engine."""
+CLIENT_TIMEOUT_S = 15.0
+TRY_HELLO = "See what `docker run --rm hello-world` says."
 
 
 def check_session(
@@ -60,9 +68,16 @@ def check_session(
     if built and host.emulated:
         _require_built_platform(client, platform)
     yield from _of_other_platforms(client, names_of(missing), platform)
+    yield from _check_logins(client, (*pulled, *missing_bases(client, built, cluster)))
+
+
+def missing_bases(
+    client: docker.DockerClient, built: Sequence[Instance], cluster: Cluster
+) -> tuple[str, ...]:
+    """What builds of these instances' images start from, and is not here. Raises ENGINE_ERRORS."""
+    platform = cluster.sandbox.platform
     bases = {base for i in built for base in build_of(i, cluster.images, platform).bases}
-    bases -= find_images(client, bases, platform).keys()
-    yield from _check_logins(client, (*pulled, *sorted(bases)))
+    return tuple(sorted(bases - find_images(client, bases, platform).keys()))
 
 
 def _try_containers(client: docker.DockerClient, cluster: Cluster, host: Host) -> Iterator[str]:
@@ -85,13 +100,58 @@ def _try_containers(client: docker.DockerClient, cluster: Cluster, host: Host) -
             )
         problem = run_trial(client, image, platform) if host.emulated else ""
     if CAN_NOT_RUN.search(problem):
-        raise PrerequisiteError(
-            f"the Docker engine runs no containers of {platform} on {host.architecture}: "
-            f"{problem}.",
-            EMULATION.get(host.engine_name, _binfmt(platform)),
-        )
+        raise _no_container(platform, host, problem)
     if problem:
         yield f"a container of {platform} that only ends did not, as it should: {problem}"
+
+
+def try_sandbox(client: docker.DockerClient, cluster: Cluster, host: Host) -> str:
+    """`Backend.try_sandbox`. Raises PrerequisiteError, ENGINE_ERRORS."""
+    sandbox, grading = cluster.sandbox, cluster.grading
+    has_network = sandbox.network or grading.network
+    limits = container_limits(sandbox.memory_gb, sandbox.cpus, sandbox.pids)
+    started = time.monotonic()
+    with loaded_image(client, sandbox.platform) as image:
+        if image is None:
+            return ""
+        network = "bridge" if has_network else "none"
+        problem = run_trial(client, image, sandbox.platform, network_mode=network, **limits)
+    if problem:
+        raise _no_container(sandbox.platform, host, problem)
+    with_network = " with a network" if has_network else ""
+    return (
+        f"a tiny container of {sandbox.platform}{with_network} ran in "
+        f"{time.monotonic() - started:.1f} s"
+    )
+
+
+def _no_container(platform: str, host: Host, problem: str) -> PrerequisiteError:
+    """No container of the platform runs, and why."""
+    what = f"the Docker engine runs no containers of {platform} on {host.architecture}: {problem}."
+    if CAN_NOT_RUN.search(problem):
+        return PrerequisiteError(what, EMULATION.get(host.engine_name, _binfmt(platform)))
+    return PrerequisiteError(what, "" if with_cure(problem) != problem else TRY_HELLO)
+
+
+def require_client(client: docker.DockerClient) -> None:
+    """Raises PrerequisiteError where the engine is too new for the command line client, by which
+    the harness stops its containers and images are built."""
+    oldest = str(client.version().get("MinAPIVersion") or "")
+    with contextlib.suppress(OSError):  # `host` tells that it is not there
+        done = run_program(CLIENT_VERSION, CLIENT_TIMEOUT_S)
+        own = done.output.strip()
+        if _version(own) and _version(own) < _version(oldest):
+            raise PrerequisiteError(
+                f"`docker` on this host speaks version {own} of Docker's API at most, and the "
+                f"engine {oldest} at least.",
+                "Update Docker's command line client (`brew upgrade docker`, `apt install "
+                "--only-upgrade docker-ce-cli`).",
+            )
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """Empty for what is none."""
+    return tuple(map(int, text.split("."))) if re.fullmatch(r"\d+(\.\d+)*", text) else ()
 
 
 def _binfmt(platform: str) -> str:

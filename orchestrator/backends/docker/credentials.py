@@ -78,6 +78,17 @@ def find_login(registry: str) -> Login:
     return Login(written or {})
 
 
+def files_with_logins() -> tuple[Path, ...]:
+    """Docker's config.json, where it holds a login itself, and no helper does."""
+    config = config_dir(os.environ) / "config.json"
+    try:
+        auths = docker.auth.load_config().auths
+    except (docker.errors.InvalidConfigFile, AttributeError, TypeError):
+        return ()  # `find_login` tells
+    has_some = any(any(login.values()) for login in (auths or {}).values() if login)
+    return (config,) if has_some else ()
+
+
 def _ask(helper: str, registry: str) -> Login:
     """Ask a helper, as the SDK does. Nothing that it prints as an answer is ever shown."""
     program = f"{PREFIX}{helper}"

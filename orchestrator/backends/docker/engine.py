@@ -25,6 +25,7 @@ from orchestrator.backends.docker.address import (
     find_engine,
     unreadable,
 )
+from orchestrator.backends.docker.facts import too_old
 from orchestrator.backends.docker.no_engine import no_engine
 from orchestrator.backends.docker.streams import WholeOutputs
 from orchestrator.errors import PrerequisiteError, one_line
@@ -53,6 +54,8 @@ CURES = {
     r"predefined address pools|non-overlapping ipv4 address pool|find an available subnet": "Each "
     "network takes one of about thirty: `docker network prune` removes those that nobody uses, and "
     "default-address-pools in the engine's daemon.json makes more.",
+    r"no space left on device|disk quota exceeded": "The engine's disk is full: `docker system df` "
+    "shows what takes it, and `docker image prune -a` removes images that no container uses.",
 }
 """By what the engine says (a regular expression)."""
 
@@ -89,6 +92,8 @@ def _connect(kind: type[EngineClient], timeout_s: int) -> docker.DockerClient:
     except (docker.errors.InvalidConfigFile, AttributeError, TypeError) as error:
         # the SDK reads logins and proxies there, and takes them to be of the right form
         raise unreadable(config_dir(os.environ) / "config.json", error) from None
+    except docker.errors.InvalidVersion:
+        raise too_old(f"the engine at {engine}", f"under {MINIMUM_DOCKER_API_VERSION}") from None
     except (*ENGINE_ERRORS, ValueError) as error:
         path = engine.url.removeprefix("unix://")
         target = os.path.realpath(path) if os.path.islink(path) else ""

@@ -12,6 +12,7 @@ import psutil
 
 from orchestrator.backends.host import Host, Place
 from orchestrator.config.cluster import SandboxSettings
+from orchestrator.errors import PrerequisiteError
 from orchestrator.network.proxies import is_this_host
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "i686": "386"}
@@ -23,6 +24,10 @@ ENLARGE = {
 }
 """How an engine's virtual machine is given more of this host. OrbStack's has a quarter of the
 memory unless told otherwise, Colima's 2 GiB and 2 cores."""
+OLDEST_API = (1, 41)
+"""Of Docker 20.10, and of Podman's imitation: the first that takes a container's platform."""
+LIMITS = {"MemoryLimit": "memory", "CpuCfsQuota": "cores", "PidsLimit": "processes"}
+"""By the keys of `docker info`; an engine starts containers without the limits that it lacks."""
 SAME_MEMORY = 0.05
 """Two readings of one machine's memory differ by less than this part of it."""
 
@@ -62,6 +67,27 @@ def host_of(
         images_dir=str(info.get("DockerRootDir", "")) if place is Place.HERE else "",
         enlarge=ENLARGE.get(name, ""),
     )
+
+
+def require_api(info: Mapping[str, Any], version: str) -> None:
+    """Raises PrerequisiteError where an engine is too old for what sandboxes are started with."""
+    parts = version.split(".")
+    if all(part.isdecimal() for part in parts) and tuple(map(int, parts)) < OLDEST_API:
+        raise too_old(f"{engine_name(info)} {info.get('ServerVersion', '')}".strip(), version)
+
+
+def too_old(engine: str, version: str) -> PrerequisiteError:
+    oldest = ".".join(map(str, OLDEST_API))
+    return PrerequisiteError(
+        f"{engine} speaks version {version} of Docker's API, and sandboxes need {oldest} (Docker "
+        "20.10) or newer.",
+        "Update it.",
+    )
+
+
+def unkept_limits(info: Mapping[str, Any]) -> tuple[str, ...]:
+    """What an engine says that it can't limit, as one without root under old cgroups."""
+    return tuple(what for key, what in LIMITS.items() if info.get(key) is False)
 
 
 def architecture(info: Mapping[str, Any]) -> str:

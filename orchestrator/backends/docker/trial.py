@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import docker
 import docker.errors
@@ -81,15 +82,18 @@ def built_image(client: docker.DockerClient, platform: str) -> Iterator[str | No
         yield name
 
 
-def run_trial(client: docker.DockerClient, image: str, platform: str) -> str:
-    """What went wrong when a container of the image was run; empty where nothing did."""
-    with _container(client, image, platform) as container:
-        try:
+def run_trial(client: docker.DockerClient, image: str, platform: str, **settings: Any) -> str:
+    """What went wrong when a container of the image was run; empty where nothing did.
+
+    `settings` are the SDK's, such as limits.
+    """
+    try:
+        with _container(client, image, platform, **settings) as container:
             container.start()
             code = int(container.wait(timeout=TIMEOUT_S)["StatusCode"])
             said = container.logs(tail=5).decode("utf-8", "replace")
-        except ENGINE_ERRORS as error:
-            return error_words(error)
+    except ENGINE_ERRORS as error:
+        return error_words(error)
     return "" if code == EXIT_CODE else f"exit {code} {said}".strip()
 
 
@@ -98,7 +102,7 @@ def try_mounts(
 ) -> str:
     """What the engine has against mounts; empty where it takes them. None of them is opened."""
     try:
-        with _container(client, image, platform, mounts):
+        with _container(client, image, platform, mounts=list(mounts)):
             return ""
     except docker.errors.APIError as error:
         return error_words(error)
@@ -106,11 +110,10 @@ def try_mounts(
 
 @contextmanager
 def _container(
-    client: docker.DockerClient, image: str, platform: str, mounts: Sequence[Mount] = ()
+    client: docker.DockerClient, image: str, platform: str, **settings: Any
 ) -> Iterator[Container]:
-    container = client.containers.create(
-        image, platform=platform, network_mode="none", mounts=list(mounts), use_config_proxy=False
-    )
+    given: dict[str, Any] = {"network_mode": "none", "use_config_proxy": False} | settings
+    container = client.containers.create(image, platform=platform, **given)
     try:
         yield container
     finally:

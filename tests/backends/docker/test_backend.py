@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.registries import Asked, FakeServer, Reply
 from support.specs import make_assignment
 
 from orchestrator.backends import GradeRequest, find_backend
 from orchestrator.config import RunConfig
-from orchestrator.config.cluster import Cluster
+from orchestrator.config.cluster import Cluster, SandboxSettings
 from orchestrator.dataset import Dataset
 from orchestrator.errors import PrerequisiteError, SandboxUnavailable
 from orchestrator.types import FailureKind, Instance
@@ -52,3 +53,23 @@ def test_without_an_engine_a_grade_is_a_failure(
     assert result.resolved is None
     assert result.failure is not None
     assert result.failure.kind is FailureKind.IMAGE_UNAVAILABLE
+
+
+@pytest.mark.parametrize("version", ["1.18", "1.40"])
+def test_an_engine_of_long_ago_is_told_to_be_old_and_not_to_be_away(
+    monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    def answer(asked: Asked) -> Reply:
+        if asked.path.endswith("/info"):
+            return Reply(body={"ServerVersion": "19.03.5", "OperatingSystem": "CentOS"})
+        return Reply(body={"ApiVersion": version, "Version": "19.03.5"})
+
+    with FakeServer(answer) as engine:
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://{engine.place}")
+        with pytest.raises(
+            PrerequisiteError, match=r"Docker's API, and sandboxes need 1\.41"
+        ) as old:
+            DOCKER.host(SandboxSettings(kind="docker"))
+
+    assert old.value.cure.startswith("Update it.")
+    assert "no Docker engine answers" not in str(old.value)

@@ -15,7 +15,7 @@ import docker.errors
 import pytest
 
 from orchestrator.backends.docker import checks
-from orchestrator.backends.docker.checks import check_session
+from orchestrator.backends.docker.checks import check_session, require_client, try_sandbox
 from orchestrator.backends.docker.engine import connect
 from orchestrator.backends.host import Host, Place
 from orchestrator.config.cluster import Cluster, SandboxSettings
@@ -260,3 +260,47 @@ def test_an_engine_that_emulates_nothing_of_the_kind_is_refused_before_the_night
         list(check_session(client, [], cluster, host))
 
     assert "--install riscv64" in caught.value.cure
+
+
+@pytest.mark.parametrize(
+    ("client", "engine", "is_too_old"),
+    [
+        ("1.41", "1.44", True),
+        ("1.9", "1.24", True),
+        ("1.44", "1.44", False),
+        ("1.54", "1.44", False),
+        ("1.41", "", False),
+        ("podman has none", "1.44", False),
+        ("", "1.44", False),
+    ],
+)
+def test_an_engine_too_new_for_the_command_line_client_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: str, engine: str, is_too_old: bool
+) -> None:
+    program = tmp_path / "docker"
+    program.write_text(f"#!/bin/sh\necho '{client}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    class Answers:
+        def version(self) -> dict[str, str]:
+            return {"ApiVersion": "1.52", "MinAPIVersion": engine}
+
+    asked: Any = Answers()
+    if not is_too_old:
+        require_client(asked)
+        return
+    with pytest.raises(PrerequisiteError, match=rf"version {client} .* at most, and the engine"):
+        require_client(asked)
+
+
+@pytest.mark.docker
+def test_a_tiny_sandbox_of_a_platform_that_nobody_emulates_is_told_with_the_cure() -> None:
+    cluster = Cluster(name="c", sandbox=SandboxSettings(kind="docker", platform="linux/riscv64"))
+    host = replace(HERE, platform="linux/riscv64")
+
+    with closing(connect()) as client, pytest.raises(PrerequisiteError) as caught:
+        try_sandbox(client, cluster, host)
+
+    assert "runs no containers of linux/riscv64 on linux/amd64" in caught.value.what
+    assert "binfmt" in caught.value.cure

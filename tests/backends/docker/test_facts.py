@@ -6,9 +6,17 @@ from typing import Any
 
 import pytest
 
-from orchestrator.backends.docker.facts import System, architecture, engine_name, host_of
+from orchestrator.backends.docker.facts import (
+    System,
+    architecture,
+    engine_name,
+    host_of,
+    require_api,
+    unkept_limits,
+)
 from orchestrator.backends.host import Host, Place
 from orchestrator.config.cluster import SandboxSettings
+from orchestrator.errors import PrerequisiteError
 
 GIB = 2**30
 SOCKET = "unix:///Users/ann/.orbstack/run/docker.sock"
@@ -130,3 +138,30 @@ def test_an_engine_on_this_system_has_its_images_on_a_disk_that_can_be_looked_at
     assert host(**said).images_dir == "", "a path in a virtual machine"
     assert host(url="tcp://far:2376", **said).images_dir == ""
     assert host(linux).images_dir == "", "it does not say"
+
+
+@pytest.mark.parametrize("version", ["1.40", "1.39", "1.24", "1.9", "1"])
+def test_an_engine_that_is_too_old_is_told_with_its_versions(version: str) -> None:
+    with pytest.raises(PrerequisiteError, match=r"OrbStack 28\.5\.2 speaks version .*need 1\.41"):
+        require_api(info(), version)
+
+
+@pytest.mark.parametrize("version", ["1.41", "1.47", "1.100", "2.0", "", "of my own"])
+def test_an_engine_that_is_new_enough_or_says_nothing_that_is_known_is_taken(version: str) -> None:
+    require_api(info(), version)
+
+
+@pytest.mark.parametrize(
+    ("said", "unkept"),
+    [
+        ({"MemoryLimit": True, "CpuCfsQuota": True, "PidsLimit": True}, ()),
+        ({"MemoryLimit": False, "CpuCfsQuota": False, "PidsLimit": True}, ("memory", "cores")),
+        ({"PidsLimit": False}, ("processes",)),
+        ({"MemoryLimit": None}, ()),
+        ({}, ()),
+    ],
+)
+def test_limits_that_an_engine_does_not_keep_are_known(
+    said: dict[str, Any], unkept: tuple[str, ...]
+) -> None:
+    assert unkept_limits(info(**said)) == unkept

@@ -14,13 +14,8 @@ from support.rows import key_of
 from support.specs import CONTAINERS
 
 from orchestrator.config import RunConfig
-from orchestrator.driver.plan import Plan
-from orchestrator.images.layers import ImageSize, Layer
-from orchestrator.images.names import HUB
-from orchestrator.images.pulls import Quota
-from orchestrator.run import images
-from orchestrator.run.image_words import image_lines, images_as_dict
-from orchestrator.run.images import (
+from orchestrator.driver import image_night
+from orchestrator.driver.image_night import (
     ImageFacts,
     ImageNight,
     find_image_facts,
@@ -29,6 +24,11 @@ from orchestrator.run.images import (
     guess_image_facts,
     order_plan,
 )
+from orchestrator.driver.plan import Plan
+from orchestrator.images.layers import ImageSize, Layer
+from orchestrator.images.names import HUB
+from orchestrator.images.pulls import Quota
+from orchestrator.run.image_words import image_lines, images_as_dict
 from orchestrator.types import Instance
 
 MakeConfig = Callable[..., RunConfig]
@@ -181,8 +181,8 @@ def test_registries_and_the_engine_are_asked_once(
 ) -> None:
     of = instances(3)
     monkeypatch.setattr(Engine, "asked", 0)
-    monkeypatch.setattr(images, "find_backend", lambda kind: Engine())
-    monkeypatch.setattr(images, "find_sizes", lambda *_: facts(of).sizes)
+    monkeypatch.setattr(image_night, "find_backend", lambda kind: Engine())
+    monkeypatch.setattr(image_night, "find_sizes", lambda *_, **__: facts(of).sizes)
 
     found = find_image_facts(make_config("mini"), of, CONTAINERS)
 
@@ -194,7 +194,7 @@ def test_registries_and_the_engine_are_asked_once(
 def test_no_registry_is_asked_where_images_are_built(
     make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "find_backend", lambda kind: Engine())
+    monkeypatch.setattr(image_night, "find_backend", lambda kind: Engine())
     (tmp_path / "Dockerfile").touch()
     of = [replace(i, task_dir=str(tmp_path)) for i in instances(3)]
 
@@ -208,8 +208,8 @@ def test_a_task_without_a_dockerfile_has_an_image_that_is_pulled(
     make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     of = [replace(i, task_dir=str(tmp_path)) for i in instances(3)]
-    monkeypatch.setattr(images, "find_backend", lambda kind: Engine())
-    monkeypatch.setattr(images, "find_sizes", lambda *_: facts(of).sizes)
+    monkeypatch.setattr(image_night, "find_backend", lambda kind: Engine())
+    monkeypatch.setattr(image_night, "find_sizes", lambda *_, **__: facts(of).sizes)
 
     found = find_image_facts(make_config("mini"), of, CONTAINERS)
 
@@ -226,8 +226,8 @@ def test_who_has_a_mirror_waits_for_no_window_of_docker_hubs(
             asked.append(registry)
             return Quota(2, 2, WINDOW_S) if registry == HUB else None
 
-    monkeypatch.setattr(images, "find_backend", lambda kind: Rationed())
-    monkeypatch.setattr(images, "find_sizes", lambda *_: facts(of).sizes)
+    monkeypatch.setattr(image_night, "find_backend", lambda kind: Rationed())
+    monkeypatch.setattr(image_night, "find_sizes", lambda *_, **__: facts(of).sizes)
     config = make_config("mini", {"cluster.images.mirror": "mine:5000"})
 
     found = find_image_facts(config, of, CONTAINERS)
@@ -247,6 +247,6 @@ def test_each_image_that_is_not_here_is_missed_once(
             assert platform == CONTAINERS.platform
             return tuple(dict.fromkeys(i.image for i in instances if i.image != "here"))
 
-    monkeypatch.setattr("orchestrator.run.images.find_backend", lambda kind: Engine())
+    monkeypatch.setattr("orchestrator.driver.image_night.find_backend", lambda kind: Engine())
 
     assert find_missing_images(of_run, CONTAINERS) == {"one", "two"}

@@ -19,7 +19,7 @@ from orchestrator.images.layers import ImageSize
 from orchestrator.images.names import HUB, source_of
 from orchestrator.images.order import plan_order
 from orchestrator.images.pulls import Quota
-from orchestrator.images.sizes import find_sizes
+from orchestrator.images.sizes import LIMIT_S, find_sizes
 from orchestrator.images.table import estimate
 from orchestrator.journal.past import past_seconds
 from orchestrator.types import Instance, RolloutKey
@@ -70,8 +70,15 @@ def guess_image_facts(instances: Sequence[Instance]) -> ImageFacts:
     return ImageFacts(missing, {instance.image: estimate(instance) for instance in pulled})
 
 
-def find_image_facts(config: RunConfig, instances: Sequence[Instance], host: Host) -> ImageFacts:
-    """Ask for all of it, of the instances that are left to do.
+def find_image_facts(
+    config: RunConfig,
+    instances: Sequence[Instance],
+    host: Host,
+    limit_s: float = LIMIT_S,
+    known_quotas: Mapping[str, Quota | None] | None = None,
+) -> ImageFacts:
+    """Ask for all of it, of the instances that are left to do; for sizes no longer than a limit.
+    Registries whose quota is known, also that they have none or are away, are not asked for it.
 
     Raises:
         PrerequisiteError: no engine answers.
@@ -84,10 +91,11 @@ def find_image_facts(config: RunConfig, instances: Sequence[Instance], host: Hos
     if not set(missing) & {instance.image for instance in pulled}:
         return ImageFacts(missing, seconds=seconds)
     images = config.cluster.images
-    sizes = find_sizes(pulled, images, host.platform, backend.registry_login)
+    sizes = find_sizes(pulled, images, host.platform, backend.registry_login, limit_s=limit_s)
     registry = source_of(images)
     found = {registry(image) for image in missing if image in sizes}
-    asked = {name: backend.pull_quota(name) for name in sorted(found)}
+    asked = dict(known_quotas or {})
+    asked |= {name: backend.pull_quota(name) for name in sorted(found - asked.keys())}
     quotas = {registry: quota for registry, quota in asked.items() if quota is not None}
     return ImageFacts(
         missing,
