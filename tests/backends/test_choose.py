@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.specs import STRANGER
@@ -71,6 +72,7 @@ def test_docker_that_is_not_on_path_is_said_to_who_has_an_agent_that_needs_it(
 ) -> None:
     class Client:
         info = close = dict
+        api = SimpleNamespace(api_version="1.41")
 
     for name in ("bash", "git", "patch"):
         (tmp_path / name).symlink_to(str(shutil.which(name)))
