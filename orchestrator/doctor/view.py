@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,6 +24,12 @@ STYLES = {
 MARKS = {Level.PASS: "ok", Level.WARN: "warn", Level.FAIL: "FAIL", Level.SKIPPED: "-"}
 NAME_WIDTH = 18
 """Of the column with a check's name."""
+INDENT = 5 + NAME_WIDTH + 1
+"""Of what was found."""
+NARROWEST = 60
+"""Columns of a terminal in which what was found still has room beside the names."""
+_COMMAND = re.compile(r"`[^`]*`|--[\w-]+ \S+")
+"""A command, or an option and its value."""
 
 
 def print_examined(console: Console, examined: Examined) -> None:
@@ -31,16 +39,33 @@ def print_examined(console: Console, examined: Examined) -> None:
         return
     name = examined.check.name
     for finding in examined.findings:
-        for line in _lines(name, finding):
+        for line in _lines(name, finding, console.width if console.is_terminal else 0):
             console.print(line, soft_wrap=True, highlight=False)
         name = ""
 
 
-def _lines(name: str, finding: Finding) -> Iterator[Text]:
+def _lines(name: str, finding: Finding, width: int) -> Iterator[Text]:
+    """In a terminal of a width, what is longer goes on below itself; 0: a line each."""
     mark = Text(f"{MARKS[finding.level]:<5}", STYLES[finding.level])
-    yield mark + Text(f"{name:<{NAME_WIDTH}} {printable(finding.what)}", style="default")
+    first, *more = _broken(printable(finding.what), width)
+    yield mark + Text(f"{name:<{NAME_WIDTH}} {first}", style="default")
+    for line in more:
+        yield Text(f"{'':<{INDENT}}{line}", style="default")
     if finding.cure:
-        yield Text(f"{'':<5}{'':<{NAME_WIDTH}} → {printable(finding.cure)}", style="cyan")
+        for number, line in enumerate(_broken(printable(finding.cure), width, room=2)):
+            yield Text(f"{'':<{INDENT}}{' ' if number else '→'} {line}", style="cyan")
+
+
+def _broken(text: str, width: int, room: int = 0) -> list[str]:
+    """Lines that fit between the indent, with so much room beside it, and the width. A command is
+    never broken, so that it can be copied."""
+    if width < NARROWEST:
+        return [text]
+    held = _COMMAND.sub(lambda command: command.group().replace(" ", "\0"), text)
+    lines = textwrap.wrap(
+        held, width - INDENT - room, break_long_words=False, break_on_hyphens=False
+    )
+    return [line.replace("\0", " ") for line in lines] or [text]
 
 
 def conclusion(all_examined: Sequence[Examined]) -> str:
