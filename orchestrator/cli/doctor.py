@@ -57,7 +57,10 @@ def doctor(
         settings=settings,
         config_dirs=config_dirs,
     )
-    found = examine_request(request, opt.make_console(as_json=as_json))
+    console = opt.make_console(as_json=as_json)
+    if model is None and agent is None:
+        console.print("No model is named, so no server is asked: --model NAME does that.")
+    found = examine_request(request, console)
     if as_json:
         opt.print_json(as_dict(found))
     raise typer.Exit(exit_code(found))

@@ -56,6 +56,7 @@ def test_each_finding_is_a_line_with_its_cure_in_the_next(say: Say, no_engine: N
     assert "sandboxes" in lines[failed]
     assert "no Docker engine answers" in lines[failed]
     assert lines[failed + 1].strip().startswith("→ ")
+    assert lines[0].startswith("No model is named")
     assert lines[-1].startswith("1 check failed")
     assert "mend sandboxes first; " in lines[-1]
     assert lines[-1].endswith("checks can be made after that")
