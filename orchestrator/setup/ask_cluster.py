@@ -143,10 +143,10 @@ def _ask_images(given: Given, asker: Asker, cluster: Cluster, host: Host) -> dic
     budget = cluster.images.budget_gb
     question = Question(
         "--images-gb",
-        f"4. GB that images may take at once, or {ALL} that is free "
-        f"({free_gb:.0f} GB are; those of lite take about {LITE_GB})",
+        f"4. GB that images may take at once, or {ALL} that is free",
         _read_budget,
         default=f"{budget:g}" if budget else ALL,
+        choices=(f"  {free_gb:.0f} GB are free; the images of lite take about {LITE_GB}",),
     )
     budget_gb = asker.ask(question, given.images_gb)
     keep = given.keep_images

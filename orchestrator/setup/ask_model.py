@@ -11,6 +11,7 @@ from pathlib import Path
 from orchestrator.display.terminal import waiting
 from orchestrator.endpoint.listing import WantsKey
 from orchestrator.endpoint.server_kind import ServedModel
+from orchestrator.errors import ConfigError
 from orchestrator.setup.discover import FoundServer, find_servers, tailnet_hosts
 from orchestrator.setup.given import Given
 from orchestrator.setup.profiles import ModelAnswers, find_known, model_name
@@ -26,7 +27,8 @@ def ask_model(
     server = _ask_server(given, asker)
     served = _ask_served(given, asker, server)
     known = find_known(served, config_dirs)
-    name = _ask_name(given, asker, known.name if known else _as_name(served), config_dirs)
+    default = known.name if known else _as_name(served, config_dirs)
+    name = _ask_name(given, asker, default, config_dirs)
     return name, ModelAnswers(server.base_url, server.kind, served, server.api_key_env, known)
 
 
@@ -89,7 +91,11 @@ def _ask_name(given: Given, asker: Asker, default: str, config_dirs: tuple[Path,
         given = replace(given, model=None)
 
 
-def _as_name(served: ServedModel) -> str:
+def _as_name(served: ServedModel, config_dirs: tuple[Path, ...]) -> str:
     """A served name as a profile's: without its organisation, and without what no file is named."""
     last = re.sub(r"\.(gguf|yaml|yml)$", "", served.name.rstrip("/").rpartition("/")[2])
-    return re.sub(r"[^A-Za-z0-9._-]", "-", last)[:100].strip("._-") or "model"
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", last)[:97].strip("._-") or "model"
+    try:
+        return model_name(name, config_dirs)
+    except ConfigError:  # a scripted model's, which stays
+        return f"my-{name}"

@@ -41,8 +41,8 @@ def ask_notify(given: Given, asker: Asker) -> dict[str, Any]:
         default=NOBODY,
         choices=(
             *numbered(tuple(f"{words}: {answer}" for answer, words in offers.items())),
-            "  or any URL that takes a POST; $NAME of an environment variable that holds a secret",
-            f"  one; any command, whose last argument the text becomes; {NOBODY}",
+            "  or a URL that takes a POST; $NAME of an environment variable that holds one;",
+            f"  a command, whose last argument the text becomes; or {NOBODY}",
         ),
     )
     while True:

@@ -13,6 +13,7 @@ from orchestrator.text import printable
 
 def added_lines(added: Added, config_dirs: tuple[Path, ...]) -> Iterator[str]:
     yield f"wrote {added.path}: {model_words(added.answers)}"
+    yield "next:"
     yield from next_lines(added.path.stem, config_dirs, ("doctor lite", "launch smoke"))
 
 

@@ -34,6 +34,7 @@ def test_a_model_is_added_and_listed(server: ModelServer, say: Say, own: Path) -
         "as the profile qwen3.5-35b for the rest"
     )
     assert rest == [
+        "next:",
         "  python -m orchestrator doctor lite --model mine",
         "  python -m orchestrator launch smoke --model mine",
     ]

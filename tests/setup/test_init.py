@@ -11,6 +11,7 @@ from support.person import Person
 from orchestrator.config import RunRequest, load_config
 from orchestrator.config.schema import RunConfig
 from orchestrator.errors import ConfigError, PrerequisiteError
+from orchestrator.scripted.endpoint import ScriptedEndpoint
 from orchestrator.setup import discover
 from orchestrator.setup import init as module
 from orchestrator.setup.given import Given
@@ -100,6 +101,14 @@ def test_yes_asks_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
     assert person.asked == []
     assert (folder / "models" / "gemma-4-26b.yaml").is_file()
+
+
+def test_a_scripted_models_name_is_not_what_is_offered(folder: Path) -> None:
+    with ScriptedEndpoint((), {}) as server:
+        given = Given(base_url=server.base_url, **FLAGS)
+        init(given, Person().asker(at_terminal=False, takes_defaults=True))
+
+    assert (folder / "models" / "my-scripted.yaml").is_file()
 
 
 @pytest.mark.parametrize("takes_defaults", [False, True])
