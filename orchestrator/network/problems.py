@@ -121,7 +121,9 @@ def _unknown_name(error: socket.gaierror, asked: _Asked) -> Problem:
             "address in place of the name."
         )
     else:
-        cure = "Is this host online?" if is_cut_off else "Is the name spelled right?"
+        cure = "Is this host online?"
+        if not is_cut_off:  # which is also said where no name server was asked at all
+            cure = f"Is the name spelled right? {cure}"
     said = one_line(error.strerror or error, 100)
     return Problem(f"{said}: {meaning}" + f", {name!r}" * bool(name), cure)
 

@@ -79,6 +79,7 @@ def test_a_server_that_was_not_started_is_told_with_its_port(kind: str, free_por
         ("spark.tail1234.ts.net", socket.EAI_NONAME, "no host of this name", "MagicDNS"),
         ("spark.local", socket.EAI_NONAME, "no host of this name", "in its own network alone"),
         ("gpu.example.org", socket.EAI_NONAME, "no host of this name", "spelled right"),
+        ("gpu.example.org", socket.EAI_NONAME, "no host of this name", "Is this host online?"),
         ("spark", socket.EAI_AGAIN, "no name server answers", "tailscale status"),
         ("gpu.example.org", socket.EAI_AGAIN, "no name server answers", "online"),
     ],
