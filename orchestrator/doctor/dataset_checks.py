@@ -42,4 +42,4 @@ class TaskFolders(Check):
                     f"{folder} is gone, from which {instance.instance_id}'s image is made.",
                     "Bring it back.",
                 )
-        yield passed(f"{len(folders)} are there")
+        yield passed(f"{len(folders)} found")

@@ -177,7 +177,7 @@ class Mounts(Check):
         mounts = case.config.cluster.sandbox.mounts
         for mount in mounts:
             _require_mount(Path(mount.split(":")[0]))
-        yield passed(f"{len(mounts)} are there")
+        yield passed(f"{len(mounts)} found")
 
 
 def _require_mount(source: Path) -> None:
