@@ -35,8 +35,8 @@ def require_address(config: RunConfig, request: RunRequest) -> None:
     base_url, origin = provenance(request)[_KEY]
     raise PrerequisiteError(
         f"model {config.model.name!r} has no server yet: its address is still {base_url}.",
-        f"Write your server's into {_place(origin, base_url)}; "
-        f"for this once, add --set {_KEY}=http://HOST:PORT/v1",
+        "`python -m orchestrator init` writes a profile with your server's. Or write it into "
+        f"{_place(origin, base_url)}; for this once, add --set {_KEY}=http://HOST:PORT/v1",
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from orchestrator.config.address import is_unset
 from orchestrator.config.recipe import Recipe
 from orchestrator.config.schema import Model
 from orchestrator.errors import one_line
@@ -69,10 +70,11 @@ def where_to_write(model: Model, url: str) -> str:
     """How runs come to know the server's address."""
     if model.endpoint.base_url.rstrip("/") == url:
         return f"The model's profile has its address already: {url}."
-    return (
-        f"Write the address into the model's profile (endpoint: base_url: {url}), or give it to "
-        f"each launch: --set model.endpoint.base_url={shlex.quote(url)}"
-    )
+    given = shlex.quote(url)
+    how = f"Write the address into the model's profile (endpoint: base_url: {url})"
+    if is_unset(model.endpoint.base_url):
+        how = f"`python -m orchestrator init --base-url {given}` writes a profile with the address"
+    return f"{how}; or add --set model.endpoint.base_url={given} to each launch."
 
 
 def reached_lines(model: Model, destination: str, url: str, problem: str) -> list[str]:

@@ -32,6 +32,7 @@ def test_the_line_of_the_profile_is_named(tmp_path: Path) -> None:
 
     assert f"{tmp_path}/models/ours.yaml:5" in str(caught.value)
     assert "--set model.endpoint.base_url=" in str(caught.value)
+    assert "`python -m orchestrator init` writes a profile" in str(caught.value)
 
 
 @pytest.mark.parametrize("model", ["qwen3.5-35b", "gemma-4-26b"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.config.recipe import Recipe
-from orchestrator.config.schema import Model
+from orchestrator.config.schema import Endpoint, Model
 from orchestrator.serving.docker_command import make_run, own_template
 from orchestrator.serving.server import Status, gpu_words
 from orchestrator.serving.view import (
@@ -101,6 +101,15 @@ def test_a_profile_that_has_the_address_needs_none_written(model: Model) -> None
     assert "--set model.endpoint.base_url=http://spark:8000/v1" in where_to_write(
         model, "http://spark:8000/v1"
     )
+
+
+def test_a_profile_that_has_no_address_yet_is_written_by_init(model: Model) -> None:
+    has_one = model.model_copy(update={"endpoint": Endpoint(base_url="http://old:8000/v1")})
+
+    assert "`python -m orchestrator init --base-url http://spark:8000/v1`" in where_to_write(
+        model, "http://spark:8000/v1"
+    )
+    assert "init" not in where_to_write(has_one, "http://spark:8000/v1")
 
 
 def test_a_port_that_does_not_lead_there_is_told_with_a_tunnel(model: Model) -> None:
