@@ -29,10 +29,12 @@ def diagnose(
     model: opt.ModelOption = None,
     agents: Annotated[
         list[str] | None,
-        typer.Option("--agent", "-a", help="Only as this agent speaks; repeatable."),
+        typer.Option(
+            "--agent", "-a", help="Ask only as this agent speaks; repeatable.", metavar="NAME"
+        ),
     ] = None,
     times: Annotated[
-        int, typer.Option(min=1, help="Answers a level and protocol; unclear ones get more.")
+        int, typer.Option(min=1, help="Answers for each level and protocol; unclear ones get more.")
     ] = 10,
     minutes: Annotated[
         float, typer.Option(min=0.01, help="Stop asking after so long, and say what is known.")

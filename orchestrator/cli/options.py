@@ -64,7 +64,10 @@ RunsDirOption = Annotated[
 InstancesOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--instances", "-i", help="Ids, regular expressions, or @file; repeatable, commas separate."
+        "--instances",
+        "-i",
+        help="Ids, regular expressions, or @file; repeatable, commas separate.",
+        metavar="IDS",
     ),
 ]
 SliceOption = Annotated[
@@ -86,11 +89,19 @@ SandboxOption = Annotated[
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Any key of `config show`, as rollout.max_steps=50; repeatable."),
+    typer.Option(
+        "--set",
+        help="Any key of `config show`, as rollout.max_steps=50; repeatable.",
+        metavar="KEY=VALUE",
+    ),
 ]
 ConfigDirOption = Annotated[
     list[Path] | None,
-    typer.Option("--config-dir", help="Folder with profiles of your own, as ./configs has them."),
+    typer.Option(
+        "--config-dir",
+        help="Folder with profiles of your own, as ./configs has them.",
+        metavar="FOLDER",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 

@@ -112,25 +112,29 @@ def serve(
         ),
     ] = "",
     print_: Annotated[
-        bool, typer.Option("--print", help="Show the command, with reasons; so without a flag.")
+        bool, typer.Option("--print", help="Show the command, with reasons; without a flag too.")
     ] = False,
     up: Annotated[
         bool, typer.Option("--up", help="Start it there, and wait until it is healthy.")
     ] = False,
     status: Annotated[
-        bool, typer.Option("--status", help="How it stands; exit code 3 unless it is healthy.")
+        bool, typer.Option("--status", help="Show how it stands; exit code 3 unless healthy.")
     ] = False,
-    logs: Annotated[bool, typer.Option("--logs", help="What it has printed.")] = False,
+    logs: Annotated[bool, typer.Option("--logs", help="Show what it has printed.")] = False,
     down: Annotated[bool, typer.Option("--down", help="Stop and remove it.")] = False,
     lint: Annotated[
         bool,
-        typer.Option("--lint", help="What is known to be broken in a command line or a container."),
+        typer.Option(
+            "--lint",
+            help="Say what is known to be broken in a command line or a container; exit code 2 "
+            "where something is.",
+        ),
     ] = False,
     variant: Annotated[
-        str | None, typer.Option("--variant", help="Of the recipe; else its default.")
+        str | None, typer.Option("--variant", help="One of the recipe's, not its default.")
     ] = None,
     port: Annotated[
-        int | None, typer.Option("--port", min=1, max=65535, help="Else the recipe's.")
+        int | None, typer.Option("--port", min=1, max=65535, help="The server's, not the recipe's.")
     ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="With --up: in place of one with another command.")
@@ -155,7 +159,7 @@ def serve(
         bool, typer.Option("--follow", "-f", help="With --logs: go on as it prints more.")
     ] = False,
     lines: Annotated[
-        int, typer.Option("--lines", min=1, help="With --logs: so many of the last ones.")
+        int, typer.Option("--lines", min=1, help="With --logs: how many of the last ones.")
     ] = 200,
     settings: opt.SetOption = None,
     config_dirs: opt.ConfigDirOption = None,
@@ -171,7 +175,7 @@ def serve(
 
         python -m orchestrator serve gemma-4-26b --host spark --up
 
-        python -m orchestrator serve --lint "vllm serve Qwen/Qwen3.5-35B-A3B --enforce-eager"
+        python -m orchestrator serve --lint "vllm serve MODEL --enforce-eager"
     """
     from orchestrator.serving.shell import Shell
 
@@ -203,7 +207,8 @@ def serve(
         "--follow": (follow, ("logs",)),
     }.items():
         if given and deed not in deeds:
-            raise ConfigError(f"{option} means nothing to --{deed}: it goes with --{deeds[-1]}")
+            own = " and ".join(f"--{name}" for name in deeds)
+            raise ConfigError(f"{option} means nothing to --{deed}: it goes with {own}")
     DEEDS[deed](asked)
 
 
@@ -219,7 +224,7 @@ def show(asked: Asked) -> None:
         return
     typer.echo(script)
     where = f"on {shell}: --up does it" if shell.destination else "on the GPU host"
-    typer.echo(f"To be run {where}. {where_to_write(plan.model, url)}", err=True)
+    typer.echo(f"To be run {where}. Then: {where_to_write(plan.model, url)}", err=True)
 
 
 def bring_up(asked: Asked) -> None:

@@ -44,7 +44,7 @@ def init(
     ] = None,
     images_gb: Annotated[
         str | None,
-        typer.Option("--images-gb", help="4. What images may take at once, or all."),
+        typer.Option("--images-gb", help="4. GB that images may take at once, or all."),
     ] = None,
     keep_images: Annotated[
         bool | None,
@@ -107,7 +107,7 @@ def init(
 
 
 def add(
-    name: Annotated[str, typer.Argument(help="Of the new profile.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="Name of the new profile.", show_default=False)],
     base_url: Annotated[
         str, typer.Option("--base-url", help="The model's server, as http://HOST:PORT/v1.")
     ],

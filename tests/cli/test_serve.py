@@ -17,6 +17,7 @@ WRONG = {
     "unknown variant": ("serve gemma-4-26b --variant fp7", "no variant 'fp7'"),
     "two deeds": ("serve gemma-4-26b --up --down", "--up and --down: one of them at a time"),
     "an option of another deed": ("serve gemma-4-26b --status --replace", "it goes with --up"),
+    "one of two other deeds": ("serve m --lint --variant x", "it goes with --print and --up"),
     "another's setting": ("serve gemma-4-26b --set rollout.max_steps=3", "model.* keys"),
     "an option as host": ("serve gemma-4-26b --host=-oProxyCommand=x", "no ssh destination"),
     "no such template": ("serve gemma-4-26b --chat-template nowhere", "No such file"),
@@ -42,7 +43,7 @@ def test_every_shipped_model_has_a_command_that_nothing_is_held_against(
     assert done.stdout.startswith("bash <<'END'\n")
     assert f"--served-model-name {model}" in done.stdout
     assert "broken:" not in done.stderr
-    assert "base_url: http://HOST:8000/v1" in done.stderr
+    assert "init --base-url http://HOST:8000/v1" in done.stderr
 
 
 def test_json_has_the_words_and_the_address(say: Say) -> None:
