@@ -14,7 +14,7 @@ from orchestrator.diagnose.protocols import FORM_OF
 from orchestrator.diagnose.report import Report
 from orchestrator.diagnose.tasks import SMALL_TOOLS
 from orchestrator.report.markdown import bar
-from orchestrator.report.words import duration
+from orchestrator.report.words import counted, duration
 
 BAR_WIDTH = 20
 STYLES = {State.WORKS: "green", State.FAILS: "red", State.BROKEN: "red", State.REFUSED: "red"}
@@ -26,13 +26,19 @@ def opening(model: Model, plan: Plan) -> str:
     return (
         f"{model.name} at {model.endpoint.base_url}, a context of {sizes.context:,} tokens\n"
         f"about {plan.answers} answers at three levels in {_forms(plan)}, for "
-        f"{duration(plan.seconds)} at most"
+        f"{duration(plan.seconds)} at most\n"
+        f"as these agents ask: {_agents(plan)}"
         + (f"\nthe context is small: {sizes.shortened}" if sizes.shortened else "")
     )
 
 
 def _forms(plan: Plan) -> str:
     return f"{len(plan.forms)} protocols" if len(plan.forms) > 1 else plan.forms[0].label
+
+
+def _agents(plan: Plan) -> str:
+    """Whose protocol each of the table's is."""
+    return ", ".join(f"{form.profile} ({form.label})" for form in plan.forms)
 
 
 def title(level: Level, plan: Plan) -> str:
@@ -50,7 +56,8 @@ def live_line(cell: Cell) -> str:
     bad = len(cell.answers) - cell.valid
     return (
         f"level {min(cell.level, Level.LOOP)}, {FORM_OF[cell.protocol].label}, {cell.at_once} at "
-        f"once: {len(cell.answers)} answers" + (f", {bad} of them not valid" if bad else "")
+        f"once: {counted(len(cell.answers), 'answer')}"
+        + (f", {bad} of them not valid" if bad else "")
     )
 
 
@@ -77,6 +84,8 @@ def render(report: Report) -> RenderableType:
         parts.append(Text("Interrupted: only what was asked so far.", style="yellow"))
     verdict = report.verdict
     parts.append(Text(f"\n{verdict.headline}", style="bold"))
+    if verdict.agent and not report.examples and not verdict.remarks:
+        parts.append(Text("Nothing went wrong in any answer."))
     for cause in verdict.causes:
         labels = ", ".join(FORM_OF[protocol].label for protocol in cause.protocols)
         parts.append(Text(f"\n{cause.blame.capitalize()} ({labels}): {cause.words}."))

@@ -141,7 +141,7 @@ def test_progress_is_a_line_a_cell() -> None:
 
     assert cell_line(cell) == "level 1, 1 at once, function calling: - 1 no answer"
     assert live_line(cell) == (
-        "level 1, function calling, 1 at once: 1 answers, 1 of them not valid"
+        "level 1, function calling, 1 at once: 1 answer, 1 of them not valid"
     )
 
 
@@ -151,4 +151,17 @@ def test_what_is_ahead_is_said_first() -> None:
 
     assert "played at http://127.0.0.1:1/v1, a context of 32,768 tokens" in said
     assert "about 320 answers at three levels in 4 protocols, for 20 min" in said
+    assert "sweagent-tools (function calling), sweagent (fenced text), sweagent-xml" in said
     assert "small" not in said
+
+
+@pytest.mark.parametrize(
+    ("persona", "is_well"), [(plays.good, True), (plays.fails_seldom(plays.talks, 0.05), False)]
+)
+def test_a_model_without_a_fault_is_told_so(
+    persona: Persona, is_well: bool, diagnose: Diagnose
+) -> None:
+    file = io.StringIO()
+    Console(width=80, file=file).print(render(diagnose(persona)))
+
+    assert ("Nothing went wrong" in file.getvalue()) is is_well
