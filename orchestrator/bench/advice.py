@@ -15,6 +15,7 @@ from typing import Any
 
 from orchestrator.bench.levels import Level
 from orchestrator.report.stats import quantiles
+from orchestrator.report.words import counted
 
 NEAR_BEST = 0.95
 MAX_ERRORS = 0.01
@@ -244,8 +245,8 @@ def warnings(levels: Sequence[Level], chosen: Level | None) -> list[str]:
         )
     if chosen is not None and len(chosen.counted) < MIN_STEPS * 4:
         found.append(
-            f"only {len(chosen.counted)} answers were measured at {chosen.at_once} at once: "
-            "try a longer --seconds"
+            f"no more than {counted(len(chosen.counted), 'answer')} came at {chosen.at_once} at "
+            "once while it was measured: try a longer --seconds"
         )
     return found
 

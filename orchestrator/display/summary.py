@@ -17,7 +17,7 @@ from orchestrator.paths import RunPaths
 from orchestrator.report.build import NO_PREDICTION, Report
 from orchestrator.report.markdown import headline
 from orchestrator.report.terminal import render_report
-from orchestrator.report.words import duration
+from orchestrator.report.words import counted, duration
 
 
 def announce(
@@ -31,12 +31,13 @@ def announce(
 ) -> None:
     """What is going to happen, and where; `of_images` are the lines on images."""
     model = f" with {config.model.name}" if config.model else ""
-    to_grade = f", {len(plan.grades)} patches to grade" if plan.grades else ""
+    patches = "1 patch" if len(plan.grades) == 1 else f"{len(plan.grades)} patches"
+    to_grade = f", {patches} to grade" if plan.grades else ""
     done = f", {plan.done} done before" if plan.done else ""
     done += f", {plan.set_aside} set aside (see the report)" if plan.set_aside else ""
     print_line(
         console,
-        f"{paths.run_id}: {len(plan.rollouts)} rollouts of {config.benchmark.name} by "
+        f"{paths.run_id}: {counted(len(plan.rollouts), 'rollout')} of {config.benchmark.name} by "
         f"{config.agent_name}{model}{to_grade}{done}; everything goes to {paths.root}",
     )
     for line in (*host_lines(config, plan, capacity, host), *of_images):

@@ -32,7 +32,7 @@ from orchestrator.driver.plan import Plan
 from orchestrator.driver.this_host import free_disk_gb, memory_here
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.plugins import BACKENDS
-from orchestrator.report.words import duration
+from orchestrator.report.words import counted, duration
 from orchestrator.run.image_words import image_lines, images_as_dict
 
 ROWS_SHOWN = 12
@@ -148,7 +148,8 @@ def render_preview(preview: Preview) -> RenderableType:
     model = f" with {config.model.name}" if config.model else ""
     capacity = preview.capacity
     lines = [
-        f"{len(plan.rollouts)} rollouts of {config.benchmark.name} by {config.agent_name}{model}",
+        f"{counted(len(plan.rollouts), 'rollout')} of {config.benchmark.name} by "
+        f"{config.agent_name}{model}",
         *host_lines(config, plan, capacity, preview.host),
         *image_lines(config, preview.images, capacity.slots.count, time.time()),
         f"{grades(config.cluster)} at once beside them; {preview.host.memory_gb:.0f} GB and "

@@ -72,7 +72,7 @@ def test_a_run_that_goes_on_says_what_is_done_and_what_is_to_be_graded(
 ) -> None:
     said = announced(make_config("nop"), Plan((key_of("a"),), (key_of("b"),), 9))
 
-    assert said.startswith("r1: 1 rollouts of demo by nop, 1 patches to grade, 9 done before; ")
+    assert said.startswith("r1: 1 rollout of demo by nop, 1 patch to grade, 9 done before; ")
 
 
 def test_sandboxes_that_isolate_nothing_are_warned_of(make_config: MakeConfig) -> None:
