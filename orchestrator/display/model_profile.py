@@ -20,6 +20,8 @@ from orchestrator.report.words import duration
 from orchestrator.text import printable
 
 INDENT = 2
+NAME_WIDTH = 34
+"""Of the column of flags and variables; one with a longer word has lines of its own."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def _recipe(recipe: Recipe) -> Iterable[RenderableType]:
     if recipe.chat_template:
         template = recipe.chat_template
         yield _heading("chat template")
-        yield _reasons([(template.file_name, template.why, template.source)])
+        yield from _reasons([(template.file_name, template.why, template.source)])
         yield _pairs([("url", template.url), ("sha256", template.sha256)])
     yield from _reasoned("flags of all variants", recipe.flags)
     yield from _reasoned("environment of all variants", recipe.env)
@@ -143,7 +145,7 @@ def _reasoned(heading: str, parts: Sequence[Reasoned]) -> Iterable[RenderableTyp
     if not parts:
         return
     yield _heading(heading)
-    yield _reasons([(_written(part), part.why, part.source) for part in parts])
+    yield from _reasons([(_written(part), part.why, part.source) for part in parts])
 
 
 def _written(part: Reasoned) -> str:
@@ -153,16 +155,20 @@ def _written(part: Reasoned) -> str:
     return f"{part.name} {part.value}" if part.name.startswith("-") else f"{part.name}={part.value}"
 
 
-def _reasons(rows: Sequence[tuple[str, str, str]]) -> RenderableType:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(ratio=2, overflow="fold")
-    table.add_column(ratio=3, overflow="fold")
+def _reasons(rows: Sequence[tuple[str, str, str]]) -> Iterable[RenderableType]:
+    """The reason beside each, or below one that would be broken within a word."""
     for written, why, source in rows:
+        name = Text(_line(written), style="bold")
         reason = Text(_line(why))
         reason.append(f" [{_line(source) or 'our own choice'}]", style="dim")
-        table.add_row(Text(_line(written), style="bold"), reason)
-    table.expand = True
-    return Padding(table, (0, 0, 0, INDENT))
+        if max(map(len, name.plain.split()), default=0) > NAME_WIDTH:
+            yield Padding(name, (0, 0, 0, INDENT))
+            name = Text()
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(width=NAME_WIDTH)
+        table.add_column(overflow="fold")
+        table.add_row(name, reason)
+        yield Padding(table, (0, 0, 0, INDENT))
 
 
 def _pairs(rows: Sequence[tuple[str, str]]) -> RenderableType:

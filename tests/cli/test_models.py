@@ -70,6 +70,20 @@ def test_all_of_a_profile_and_its_recipe_is_shown_at_100_columns(
     assert "a placeholder: write your server's" in lines
 
 
+@pytest.mark.parametrize("name", WITH_RECIPE)
+def test_no_flag_is_broken_within_a_word_at_80_columns(
+    name: str, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    recipe = load_recipe(name)
+
+    words = set(say(f"models show {name}").succeeded().split())
+
+    for part in (recipe, *recipe.variants.values()):
+        assert {word for flag in part.flags for word in str(flag.value or "").split()} <= words
+        assert {f"{variable.name}={variable.value}" for variable in part.env} <= words
+
+
 def test_a_flags_reason_and_source_stand_beside_it(
     say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
