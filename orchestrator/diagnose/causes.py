@@ -57,6 +57,8 @@ class Asked:
     """What was left out for a small context."""
     is_gone: bool = False
     """The server has stopped answering."""
+    protocols: tuple[Protocol, ...] = tuple(FORM_OF)
+    """Those that were to be asked in; `--agent` names some."""
 
 
 @dataclass(frozen=True)

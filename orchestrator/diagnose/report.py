@@ -61,7 +61,8 @@ def make_report(
         OSError: the folder can't be written.
     """
     names, sizes = (model.name, model.served_name), plan.sizes
-    asked = Asked(names, plan.at_once, sizes.chars_per_token, sizes.shortened, is_gone)
+    protocols = tuple(form.protocol for form in plan.forms)
+    asked = Asked(names, plan.at_once, sizes.chars_per_token, sizes.shortened, is_gone, protocols)
     examples = collect(cells)
     save(examples, folder)
     verdict = conclude(cells, asked)

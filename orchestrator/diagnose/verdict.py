@@ -80,9 +80,12 @@ HEADLINES = {
 
 def _choose(cells: Sequence[Cell], asked: Asked) -> tuple[str | None, str]:
     """The best protocol's agent, if one is usable, and a line that says so."""
-    standings = {p: _standing([c for c in cells if c.protocol is p]) for p in PREFERENCE}
-    best = min(PREFERENCE, key=lambda protocol: standings[protocol])
+    wanted = [protocol for protocol in PREFERENCE if protocol in asked.protocols]
+    standings = {p: _standing([c for c in cells if c.protocol is p]) for p in wanted}
+    best = min(wanted, key=lambda protocol: standings[protocol])
     standing, form = standings[best], FORM_OF[best]
+    if standing is Standing.FAILS and len(wanted) < len(PREFERENCE):
+        return None, "No agent that was asked for works with this model as it is served."
     words = {"profile": form.profile, "label": form.label, "at_once": asked.at_once}
     return form.profile if standing.is_usable else None, HEADLINES[standing].format(**words)
 

@@ -344,3 +344,12 @@ def test_what_is_unknown_or_fails_is_not_recommended() -> None:
     assert [standing.name for standing in Standing if standing.is_usable] == [
         *("WORKS", "ALONE", "UNCLEAR", "FEW_TOOLS")
     ]
+
+
+def test_what_nobody_asked_for_does_not_hide_that_an_agent_fails() -> None:
+    fails = cell(Level.ONE, 0, 10, protocol=Protocol.CALLS)
+
+    alone = concluded(fails, protocols=CALLS)
+    assert alone.headline == "No agent that was asked for works with this model as it is served."
+    assert alone.agent is None
+    assert concluded(fails).headline.startswith("Nothing is known"), "the others may work yet"
