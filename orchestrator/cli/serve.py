@@ -224,7 +224,7 @@ def show(asked: Asked) -> None:
         return
     typer.echo(script)
     where = f"on {shell}: --up does it" if shell.destination else "on the GPU host"
-    typer.echo(f"To be run {where}. Then: {where_to_write(plan.model, url)}", err=True)
+    typer.echo(f"To be run {where}. {where_to_write(plan.model, url)}", err=True)
 
 
 def bring_up(asked: Asked) -> None:

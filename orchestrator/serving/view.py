@@ -73,7 +73,7 @@ def where_to_write(model: Model, url: str) -> str:
     given = shlex.quote(url)
     how = f"Write the address into the model's profile (endpoint: base_url: {url})"
     if is_unset(model.endpoint.base_url):
-        how = f"`python -m orchestrator init --base-url {given}` writes a profile with the address"
+        how = f"`python -m orchestrator init --base-url {given}` then writes the model's profile"
     return f"{how}; or add --set model.endpoint.base_url={given} to each launch."
 
 
