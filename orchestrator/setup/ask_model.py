@@ -19,6 +19,11 @@ from orchestrator.setup.questions import Asker, Question, chosen, numbered, yes_
 from orchestrator.setup.server import Server, ask_server, read_variable
 from orchestrator.setup.write import profile_path, require_new
 
+NONE_FOUND = (
+    "  no model server was found, here or on the tailnet;",
+    "  `python -m orchestrator serve qwen3.5-35b --host HOST --up` starts one",
+)
+
 
 def ask_model(
     given: Given, asker: Asker, config_dirs: tuple[Path, ...]
@@ -54,10 +59,10 @@ def _ask_server(given: Given, asker: Asker) -> Server:
 
     question = Question(
         "--base-url",
-        "1. Where is the model server? (a URL, a host or a number)",
+        f"1. Where is the model server? (a URL{', a host or a number' if urls else ' or a host'})",
         read,
         default=urls[0] if urls else "",
-        choices=numbered(tuple(f"{server.url}: {server.words}" for server in found)),
+        choices=numbered(tuple(f"{server.url}: {server.words}" for server in found)) or NONE_FOUND,
     )
     return asker.ask(question, given.base_url)
 

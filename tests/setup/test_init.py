@@ -103,6 +103,15 @@ def test_yes_asks_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert (folder / "models" / "gemma-4-26b.yaml").is_file()
 
 
+def test_where_no_server_is_found_a_person_is_told_how_one_is_started() -> None:
+    person = Person(gives_up=True)
+    with pytest.raises(KeyboardInterrupt):
+        init(Given(), person.asker())
+
+    assert "serve qwen3.5-35b --host HOST --up` starts one\n" in person.saw
+    assert person.asked == ["1. Where is the model server? (a URL or a host): "]
+
+
 def test_a_scripted_models_name_is_not_what_is_offered(folder: Path) -> None:
     with ScriptedEndpoint((), {}) as server:
         given = Given(base_url=server.base_url, **FLAGS)

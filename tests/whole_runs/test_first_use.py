@@ -82,7 +82,7 @@ def test_a_person_at_a_terminal_is_asked_and_asked_again(
     with AtTerminal("init", "--no-doctor", cwd=tmp_path, env=env) as terminal:
         terminal.answer("1. Where is the model server?", "http://localhost:9")
         terminal.answer("nothing listens at localhost, port 9", base_url.removesuffix("/v1"))
-        terminal.answer("2. A name for its profile [scripted]: ", "mine")
+        terminal.answer("2. A name for its profile [my-scripted]: ", "mine")
         terminal.answer("3. Where do the sandboxes run?", "process")
         terminal.answer("5. Who is told when a run has ended?", "none")
         assert terminal.end() == 0, terminal.said
