@@ -103,6 +103,8 @@ def mixed_problems(
         return
     (main, _), *others = sorted(folders.items(), key=lambda item: -len(item[1]))
     for folder, found in others:
+        if Path(folder).is_relative_to(main):
+            continue  # a package brings its own, as Ray does once it is imported
         given = environment.get("PYTHONPATH", "").split(os.pathsep)
         is_given = any(path and os.path.realpath(path) == folder for path in given)
         packages = ", ".join(f"{name} {installed[name].version}" for name in found[:3])

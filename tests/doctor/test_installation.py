@@ -94,6 +94,14 @@ def test_packages_of_two_installations_are_told(environment: dict[str, str], cur
     assert not list(mixed_problems(("ray", "docker"), installed, environment))
 
 
+def test_what_a_package_brings_along_is_no_other_installation() -> None:
+    """Ray puts a folder of its own before all others once it is imported."""
+    brought = Installed("7.0", f"{SITE}/ray/thirdparty_files")
+    installed = {"ray": Installed("2.60", SITE), "psutil": brought}
+
+    assert not list(mixed_problems(("ray", "psutil"), installed, {}))
+
+
 @pytest.mark.parametrize("name", ["docker.py", "docker/__init__.py"])
 def test_a_file_that_stands_in_a_packages_place_is_named(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

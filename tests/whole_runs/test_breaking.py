@@ -62,7 +62,7 @@ def interrupt_twice(process: subprocess.Popen[str]) -> None:
 def close_terminal(process: subprocess.Popen[str]) -> None:
     """Its shell says so as well, and so may a multiplexer."""
     os.killpg(process.pid, signal.SIGHUP)
-    time.sleep(1)
+    time.sleep(0.2)
     os.killpg(process.pid, signal.SIGHUP)
 
 

@@ -24,7 +24,8 @@ from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_PREREQUISITE
 from orchestrator.scripted.endpoint import ScriptedEndpoint
 
 pytestmark = [pytest.mark.slow, pytest.mark.docker, pytest.mark.ray, pytest.mark.sweagent]
-PROFILES = ["sweagent", "sweagent-xml", "sweagent-tools"]
+# the third one, sweagent-xml, is taken through a whole rollout by tests/agents
+PROFILES = ["sweagent", "sweagent-tools"]
 FOUR = "orchard__ledger-12,orchard__ledger-31,tidepool__cronwise-8,harborlight__parcelo-14"
 
 
@@ -67,14 +68,14 @@ def profile(endpoint: ScriptedEndpoint, tmp_path: Path) -> Path:
     return path
 
 
-def test_two_minutes_without_a_model_server_lose_no_rollout(
+def test_more_than_a_minute_without_a_model_server_loses_no_rollout(
     orchestrate: CommandLine, endpoint: ScriptedEndpoint, profile: Path
 ) -> None:
     words = ["--agent", "sweagent", "--model", str(profile), "--instances", FOUR]
 
     def go_away_in_mid_run() -> None:
         wait_until(lambda: endpoint.requests >= 6, "a run that is under way")
-        endpoint.go_away(120)
+        endpoint.go_away(70)
 
     threading.Thread(target=go_away_in_mid_run, daemon=True).start()
     ended = orchestrate.launch("docker", "a-run", *words)
@@ -84,7 +85,7 @@ def test_two_minutes_without_a_model_server_lose_no_rollout(
     assert len(attempts(run_dir)) == 4, "nothing was done twice"
     lines = (run_dir / "predictions.jsonl").read_text().splitlines()
     assert all(json.loads(line)["model_patch"] for line in lines)
-    assert ended.report["model_traffic"]["held_s"] > 2 * 100, "two of four at the least"
+    assert ended.report["model_traffic"]["held_s"] > 2 * 55, "two of four at the least"
 
 
 def attempts(run_dir: Path) -> list[dict[str, Any]]:
