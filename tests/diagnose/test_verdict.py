@@ -127,6 +127,7 @@ def test_each_fault_gets_its_own_verdict(name: str, diagnose: Diagnose) -> None:
     assert cure in cause.cure
 
 
+@pytest.mark.slow
 def test_a_good_model_is_never_blamed_in_twenty_runs(diagnose: Diagnose) -> None:
     for _ in range(20):
         verdict = diagnose(plays.good).verdict
