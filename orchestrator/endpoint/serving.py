@@ -89,7 +89,8 @@ def require_an_answer(
     started = time.monotonic()
     way = way_to(base_url)
     try:
-        with open_client(base_url, timeout=CANARY_TIMEOUT_S) as client:
+        limits = httpx.Timeout(CANARY_TIMEOUT_S, connect=SHORT_TIMEOUT_S)
+        with open_client(base_url, timeout=limits) as client:
             reply = client.post(
                 f"{base_url.rstrip('/')}/chat/completions",
                 json=body,

@@ -113,7 +113,9 @@ class Connections:
             if origin not in self._clients:
                 connect_s, read_s = self._waits
                 timeout = httpx.Timeout(read_s, connect=connect_s)
-                client = open_client(origin, timeout=timeout, follow_redirects=False)
+                client = open_client(
+                    origin, takes_long_answers=True, timeout=timeout, follow_redirects=False
+                )
                 self._clients[origin] = self._open.enter_context(client)
             return self._clients[origin]
 
