@@ -12,7 +12,7 @@ from orchestrator.errors import PrerequisiteError
 from orchestrator.serving.server import look, read_logs, why_not_reached
 from orchestrator.serving.shell import Shell
 
-Play = Callable[[str], Path]
+Play = Callable[..., Path]
 
 
 def found(**facts: object) -> str:
