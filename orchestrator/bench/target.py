@@ -13,6 +13,7 @@ from orchestrator.bench.conversations import Shape, code_text, shape_for
 from orchestrator.config.schema import Model
 from orchestrator.endpoint.client import authorization
 from orchestrator.endpoint.fields import TOO_BUSY, with_profile
+from orchestrator.endpoint.listing import SHORT_TIMEOUT_S
 from orchestrator.endpoint.metrics import ServerMetrics, metrics_url, parse_metrics
 from orchestrator.endpoint.serving import require_endpoint
 from orchestrator.errors import PrerequisiteError
@@ -122,9 +123,10 @@ def complete(client: httpx.Client, base_url: str, body: dict[str, Any]) -> httpx
     Raises:
         PrerequisiteError: it completes none.
     """
+    limits = httpx.Timeout(PROBE_TIMEOUT_S, connect=SHORT_TIMEOUT_S)
     for _ in range(PROBE_TRIES):
         try:
-            reply = client.post(f"{base_url}/chat/completions", json=body, timeout=PROBE_TIMEOUT_S)
+            reply = client.post(f"{base_url}/chat/completions", json=body, timeout=limits)
         except httpx.HTTPError as error:
             way = way_to(base_url)
             raise PrerequisiteError(

@@ -103,14 +103,14 @@ def serve(
         ),
     ],
     host: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--host",
             help="The GPU host as ssh takes it: [user@]host, or a Host of ssh_config; this "
             "machine if absent.",
             show_default=False,
         ),
-    ] = "",
+    ] = None,
     print_: Annotated[
         bool, typer.Option("--print", help="Show the command, with reasons; without a flag too.")
     ] = False,
@@ -179,9 +179,11 @@ def serve(
     """
     from orchestrator.serving.shell import Shell
 
+    if host == "":  # of a variable that is not set, mostly
+        raise ConfigError("--host is empty: name the GPU host, or leave it out for this machine")
     asked = Asked(
         name=model,
-        shell=Shell(host, say=lambda line: typer.echo(line, err=True)),
+        shell=Shell(host or "", say=lambda line: typer.echo(line, err=True)),
         variant=variant,
         port=port,
         follow=follow,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
+import idna
 from pydantic import (
     Field,
     SerializeAsAny,
@@ -102,7 +103,9 @@ def server_url(text: str) -> str:
         raise ValueError(f"is no URL ({error}): write http://HOST:PORT/v1") from None
     try:
         (host or "").encode("idna").decode("idna")
-    except UnicodeError:  # a label that is empty, over 63 letters, or no Punycode
+        if host and not host.isascii():
+            idna.encode(host)  # stricter than Python's own, and what clients go by
+    except UnicodeError:  # a label that is empty, over 63 letters, no Punycode, or holds an emoji
         raise ValueError(f"{host!r} can be no host's name") from None
     if "@" in parts.netloc:
         raise ValueError("URLs stand in logs: put a key into api_key_env's variable")

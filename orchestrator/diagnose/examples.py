@@ -70,7 +70,7 @@ def require_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / ".writable", "")
-        (folder / ".writable").unlink()
+        (folder / ".writable").unlink(missing_ok=True)  # another diagnosis may be here too
     except OSError as error:
         raise ConfigError(f"--save {folder}: {error.strerror}") from None
 

@@ -12,13 +12,15 @@ from typing import Any
 from orchestrator.diagnose.dialects import control_token_in, dialect_of, padding_in
 from orchestrator.diagnose.protocols import FORM_OF, commands_in
 from orchestrator.endpoint.answers import NAMELESS, normalise
-from orchestrator.endpoint.fields import error_text, is_swallowed, why_no_completion
+from orchestrator.endpoint.fields import TOO_BUSY, error_text, is_swallowed, why_no_completion
 from orchestrator.endpoint.thoughts import strip_reasoning, strip_thoughts
 from orchestrator.errors import one_line
 from orchestrator.scripted.protocols import Protocol
 from orchestrator.text import printable
 
 HTTP_OK = 200
+NOT_OF_THE_REQUEST = (401, 403, 404, 407, 408, 425, *TOO_BUSY)
+"""What says that somebody may not ask, or not now, or not there: no word about what was asked."""
 
 
 class Kind(StrEnum):
@@ -90,7 +92,7 @@ def judge(
     answer = exchange.answer
     if exchange.status != HTTP_OK:
         words = exchange.words or one_line(error_text(answer), 200)
-        is_refusal = 400 <= exchange.status < 500
+        is_refusal = 400 <= exchange.status < 500 and exchange.status not in NOT_OF_THE_REQUEST
         status = f"HTTP {exchange.status}: " if exchange.status else ""
         kind = Kind.REFUSED if is_refusal else Kind.NO_ANSWER
         return Judgement(kind, printable(f"{status}{words}"))

@@ -239,7 +239,7 @@ class Diagnosis:
             rounds += 1
         if time.monotonic() > self._deadline:
             cell.skipped = "the time was over"
-        if self._is_hopeless(cell) and cell.counts[Kind.NO_ANSWER]:
+        elif self._is_hopeless(cell) and cell.counts[Kind.NO_ANSWER]:
             self.is_gone = not self._server.is_alive()
 
     def _wants_more(self, cell: Cell, rounds: int) -> bool:

@@ -17,6 +17,7 @@ from orchestrator.diagnose.tasks import probe_text
 from orchestrator.endpoint.answers import read_json
 from orchestrator.endpoint.client import authorization
 from orchestrator.endpoint.fields import TOO_BUSY, read_tokens, with_profile
+from orchestrator.endpoint.listing import SHORT_TIMEOUT_S
 from orchestrator.endpoint.serving import require_endpoint
 from orchestrator.errors import PrerequisiteError, one_line
 from orchestrator.network.connections import open_client, way_to
@@ -60,9 +61,10 @@ class Target:
         has_hung_up = False
         while True:
             left = max(deadline - time.monotonic(), LEAST_TIMEOUT_S)
-            timeout = min(self.model.endpoint.request_timeout_s, left)
+            timeout_s = min(self.model.endpoint.request_timeout_s, left)
+            limits = httpx.Timeout(timeout_s, connect=min(timeout_s, SHORT_TIMEOUT_S))
             try:
-                reply = self.client.post(self._chat_url, json=body, timeout=timeout)
+                reply = self.client.post(self._chat_url, json=body, timeout=limits)
             except httpx.HTTPError as error:
                 if isinstance(error, HANGS_UP) and not has_hung_up:
                     has_hung_up = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ from orchestrator.network.problems import answer_words, wants_https
 from orchestrator.text import printable, writable
 
 SHORT_TIMEOUT_S = 10.0
+MOST_NAMES = 20
+"""In one line: hosted services list hundreds."""
 _HTML = re.compile(r"\s*<(?:!doctype html|html|head|body)\b", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
 
@@ -85,9 +88,17 @@ def read_entries(answer: Any) -> dict[str, dict[str, Any]] | None:
         return None
     entries: dict[str, dict[str, Any]] = {}
     for entry in listed:
-        if isinstance(entry, dict) and "id" in entry:
-            entries.setdefault(writable(str(entry["id"])), entry)
+        name = entry.get("id") if isinstance(entry, dict) else None
+        if isinstance(name, str) and name.strip():
+            entries.setdefault(writable(name), entry)
     return entries if entries or not listed else None
+
+
+def name_words(names: Sequence[str]) -> str:
+    """Models' names in one line, however many or long they are: `a, b and 30 more`."""
+    shown = ", ".join(one_line(printable(name), 100) for name in names[:MOST_NAMES])
+    more = len(names) - MOST_NAMES
+    return f"{shown} and {more:,} more" if more > 0 else shown or "no model at all"
 
 
 def _past_the_proxy(way: Way) -> str:

@@ -23,7 +23,7 @@ from orchestrator.endpoint.fields import (
     why_no_completion,
     with_profile,
 )
-from orchestrator.endpoint.listing import SHORT_TIMEOUT_S, SetBy, list_entries
+from orchestrator.endpoint.listing import SHORT_TIMEOUT_S, SetBy, list_entries, name_words
 from orchestrator.endpoint.metrics import metrics_url, parse_serving_facts, shows_drafts
 from orchestrator.endpoint.server_kind import identify
 from orchestrator.endpoint.server_settings import settings_of
@@ -47,8 +47,7 @@ def require_endpoint(model: Model, base_url: str, api_key: str = "") -> dict[str
     served = list_entries(base_url, api_key, set_by)
     if model.served_name not in served:
         raise PrerequisiteError(
-            f"{base_url} does not serve {model.served_name!r} but "
-            f"{', '.join(sorted(served)) or 'no model at all'}.",
+            f"{base_url} does not serve {model.served_name!r} but {name_words(sorted(served))}.",
             _cure_of_name(model.served_name, sorted(served), identify(base_url, api_key).name),
         )
     return dict(served[model.served_name])
@@ -90,7 +89,8 @@ def require_an_answer(
     started = time.monotonic()
     way = way_to(base_url)
     try:
-        with open_client(base_url, timeout=CANARY_TIMEOUT_S) as client:
+        limits = httpx.Timeout(CANARY_TIMEOUT_S, connect=SHORT_TIMEOUT_S)
+        with open_client(base_url, timeout=limits) as client:
             reply = client.post(
                 f"{base_url.rstrip('/')}/chat/completions",
                 json=body,

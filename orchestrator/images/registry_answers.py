@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MAX_BODY = 4 << 20
 """Bytes of an answer that is held in memory; Docker's engine takes no larger manifest."""
+ANSWER_S = 60.0
+"""For the body of one answer, which is short; layers take as long as they take."""
 MAX_REDIRECTS = 5
 MAX_RETRY_AFTER_S = 24 * 3600.0
 """What is asked for beyond that is not believed."""
@@ -113,15 +115,21 @@ class Connections:
             if origin not in self._clients:
                 connect_s, read_s = self._waits
                 timeout = httpx.Timeout(read_s, connect=connect_s)
-                client = open_client(origin, timeout=timeout, follow_redirects=False)
+                client = open_client(
+                    origin, takes_long_answers=True, timeout=timeout, follow_redirects=False
+                )
                 self._clients[origin] = self._open.enter_context(client)
             return self._clients[origin]
 
 
 def read_answer(response: httpx.Response) -> RegistryAnswer:
-    """Raises PullFailed where the body is too large, or breaks off."""
-    chunks = read_chunks(response, response.iter_bytes(), MAX_BODY)
-    return RegistryAnswer(response.status_code, response.headers, b"".join(chunks))
+    """Raises PullFailed where the body is too large, breaks off, or does not come to its end."""
+    until, body = time.monotonic() + ANSWER_S, bytearray()
+    for chunk in read_chunks(response, response.iter_bytes(), MAX_BODY):
+        body += chunk
+        if time.monotonic() > until:
+            fail(f"{host_of(str(response.url))} does not finish its answer within {ANSWER_S:g} s")
+    return RegistryAnswer(response.status_code, response.headers, bytes(body))
 
 
 def read_chunks(response: httpx.Response, chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:

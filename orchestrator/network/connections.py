@@ -24,21 +24,27 @@ if TYPE_CHECKING:
     import httpx
 
 
-def open_client(url: str, **settings: Any) -> httpx.Client:
+def open_client(url: str, *, takes_long_answers: bool = False, **settings: Any) -> httpx.Client:
     """A client for the server at a URL, for use as a context manager.
+
+    An answer must be whole within the client's timeout, unless it `takes_long_answers`.
 
     Raises:
         PrerequisiteError: the environment names a proxy or certificates that can't be used.
     """
     import httpx
 
+    from orchestrator.network.whole_answers import WholeAnswers
+
     proxy = find_proxy(url)
-    context = trusted() if needs_trust(url) else False
-    hooks = {"response": [_require_no_login]} if proxy else None
-    return httpx.Client(
-        event_hooks=hooks,
+    transport = httpx.HTTPTransport(
+        verify=trusted() if needs_trust(url) else False,
         proxy=httpx.Proxy(proxy.url, ssl_context=_proxy_context(proxy.url)) if proxy else None,
-        verify=context,
+        trust_env=False,
+    )
+    return httpx.Client(
+        event_hooks={"response": [_require_no_login]} if proxy else None,
+        transport=transport if takes_long_answers else WholeAnswers(transport),
         trust_env=False,
         **settings,
     )

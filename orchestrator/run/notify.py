@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -127,16 +128,20 @@ def _post(notify: Notify, line: str) -> str:
 
 def _run(command: tuple[str, ...], line: str) -> str:
     try:
-        ended = subprocess.run(
+        running = subprocess.Popen(
             [*command, line],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,  # a pipe would be waited for while any child holds it
             stderr=subprocess.DEVNULL,
-            timeout=0.9 * LIMIT_S,
+            process_group=0,
         )
-    except subprocess.TimeoutExpired:
-        return f"{command[0]} did not end within {LIMIT_S:g} s, and was ended"
     except (OSError, ValueError) as error:
         words = error.strerror if isinstance(error, OSError) and error.strerror else error
         return f"{command[0]}: {one_line(words)}"
-    return f"{command[0]} ended with exit code {ended.returncode}" if ended.returncode else ""
+    try:
+        exit_code = running.wait(0.9 * LIMIT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(running.pid, signal.SIGKILL)  # what it has started too
+        running.wait()
+        return f"{command[0]} did not end within {LIMIT_S:g} s, and was ended"
+    return f"{command[0]} ended with exit code {exit_code}" if exit_code else ""

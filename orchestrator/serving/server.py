@@ -68,13 +68,15 @@ def look(shell: Shell, name: str, port: int) -> Status:
     labels = labels_of(facts)
     if LABEL not in labels:
         return Status(str(shell), name, port=port)
-    state, told_port = facts.get("state") or {}, labels.get(LABEL_PORT, "")
+    told_state, told_port = facts.get("state"), labels.get(LABEL_PORT, "")
+    state = told_state if isinstance(told_state, dict) else {}
+    restarts = facts.get("restarts")
     return Status(
         host=str(shell),
         name=name,
         state=str(state.get("Status", "")),
         since=str(state.get("StartedAt", "")).partition(".")[0].replace("T", " "),
-        restarts=int(facts.get("restarts") or 0),
+        restarts=restarts if isinstance(restarts, int) else 0,
         variant=labels.get(LABEL_VARIANT, ""),
         image=str(facts.get("image", "")),
         port=int(told_port) if told_port.isdecimal() else port,
@@ -137,7 +139,7 @@ def why_not_reached(base_url: str) -> str:
     try:
         with open_client(root, timeout=REACH_S) as client:
             reply = client.get(f"{root}/health")
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:  # ssh knows it by a nickname
         return f"{way.problem(error).what}{way}"
     return "" if reply.status_code == 200 else f"{answer_words(reply.status_code)}{way}"
 
@@ -168,7 +170,7 @@ def json_object(text: str) -> dict[str, Any]:
 
 def labels_of(facts: dict[str, Any]) -> dict[str, str]:
     found = facts.get("labels")
-    return found if isinstance(found, dict) else {}
+    return {key: str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
 def gpu_words(told: str) -> str:

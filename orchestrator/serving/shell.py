@@ -21,7 +21,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO
 
-from orchestrator.errors import ConfigError, PrerequisiteError
+from orchestrator.errors import ConfigError, PrerequisiteError, one_line
+from orchestrator.text import printable
 
 PROGRAM = "SWE_ORCHESTRATOR_SSH"
 """Environment variable with another command than `ssh`, such as `ssh -F FILE -p 2222`."""
@@ -40,6 +41,10 @@ UNATTENDED = ("-o", "BatchMode=yes")
 """ssh asks for no password where nobody could type it."""
 SSH_FAILED = 255
 """ssh's own exit code where it is not the script's."""
+READY = "@@ready"
+"""The first line that a script prints."""
+KEPT_LINES = 20
+"""Of what a login prints before it, for an error."""
 _LINK = re.compile(r"https?://\S")
 
 Say = Callable[[str], None]
@@ -53,14 +58,20 @@ class Script:
     _lines: queue.SimpleQueue[str | None]
     _said: list[str]
     _readers: tuple[threading.Thread, threading.Thread]
+    _where: str
     exit_code: int | None = None
 
     def lines(self, until: float | None = None) -> Iterator[str]:
         """What it prints, as it comes, without line breaks; `exit_code` is set after the last one.
 
+        What a login prints before it, with or without a line break, is left out.
+
         Raises:
             TimeoutError: it is `until`, by the monotonic clock.
+            PrerequisiteError: something else ran in its place.
         """
+        before: list[str] = []
+        is_ready = False
         while True:
             left = None if until is None else max(until - time.monotonic(), 0)
             try:
@@ -71,10 +82,17 @@ class Script:
                 raise TimeoutError
             if line is None:
                 break
-            yield line
+            if is_ready:
+                yield line
+            elif line == READY:
+                is_ready = True
+            elif line.strip():
+                before = [*before[-KEPT_LINES:], line]
         self.exit_code = self.process.wait()
         # a connection that ssh shares and leaves open may hold its standard error for long
         self._readers[1].join(timeout=1)
+        if not is_ready and not is_of_ssh(self.exit_code):
+            raise _not_run(self._where, [*before, *self._said])
 
     @property
     def said_by_ssh(self) -> str:
@@ -139,10 +157,10 @@ class Shell:
             reader.start()
         try:
             with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(f"{script}\n")
+                process.stdin.write(f"printf '\\n%s\\n' '{READY}'\n{script}\n")
                 process.stdin.flush()
             # it stays open: a script sees by it that we are still there
-            yield Script(process, lines, said, readers)
+            yield Script(process, lines, said, readers, str(self))
         finally:
             _end(process, with_group=not self.destination)
             for reader, stream in zip(readers, (process.stdout, process.stderr), strict=True):
@@ -160,7 +178,7 @@ class Shell:
 
     def has_failed(self, exit_code: int | None) -> bool:
         """Whether it is ssh's own exit code, and not the script's."""
-        return bool(self.destination) and (exit_code == SSH_FAILED or (exit_code or 0) < 0)
+        return bool(self.destination) and is_of_ssh(exit_code)
 
     def address(self) -> str:
         """The host's name or address for other programs, as ssh_config has it; 127.0.0.1 for this
@@ -193,6 +211,20 @@ class Shell:
             raise ConfigError(f"{PROGRAM} is {given!r}, which is no command: {error}") from None
         is_attended = sys.stdin is not None and sys.stdin.isatty()
         return [*program, *OPTIONS, *(() if is_attended else UNATTENDED)]
+
+
+def is_of_ssh(exit_code: int | None) -> bool:
+    return exit_code == SSH_FAILED or (exit_code or 0) < 0
+
+
+def _not_run(where: str, said: list[str]) -> PrerequisiteError:
+    """`said` are the words of what ran there."""
+    last = one_line(printable(said[-1]), 200) if said else "it says nothing"
+    return PrerequisiteError(
+        f"{where} does not run what it is sent ({last}).",
+        f"Does its login start another program, or read what is sent? `echo 'echo yes' | ssh "
+        f"{where} sh -s` must say yes.",
+    )
 
 
 def _start(command: list[str], process_group: int | None = None) -> subprocess.Popen[str]:

@@ -9,12 +9,11 @@ from urllib.parse import urlsplit
 from orchestrator.config.cluster import VARIABLE
 from orchestrator.config.schema import SCRIPTED, Endpoint, server_url
 from orchestrator.endpoint.key import require_key
-from orchestrator.endpoint.listing import SetBy
+from orchestrator.endpoint.listing import SetBy, name_words
 from orchestrator.endpoint.server_kind import ServedModel, ServerKind, identify, list_models
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.network.proxies import without_login
 from orchestrator.setup.discover import PORTS, find_servers
-from orchestrator.text import printable
 
 NO_CHAT = re.compile(r"embed|rerank|whisper|\btts\b|\bclip\b", re.IGNORECASE)
 """In names of models that hold no conversation."""
@@ -37,7 +36,7 @@ class Server:
             ConfigError: there is none of this name, or several, of which one must be named.
             PrerequisiteError: there is none at all.
         """
-        names = ", ".join(printable(model.name) for model in self.models)
+        names = name_words([model.name for model in self.models])
         if not self.models:
             raise PrerequisiteError(
                 f"{self.base_url} serves no model.", "Start it with one, or pull one."

@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from orchestrator.endpoint.listing import name_words
 from orchestrator.setup.add_model import Added
 from orchestrator.setup.profiles import ModelAnswers
-from orchestrator.text import printable
 
 
 def added_lines(added: Added, config_dirs: tuple[Path, ...]) -> Iterator[str]:
@@ -22,7 +22,7 @@ def model_words(answers: ModelAnswers) -> str:
     served, kind = answers.served, answers.kind
     length = served.context_length
     parts = [
-        printable(served.name),
+        name_words([served.name]),
         f"{length} tokens" if length else "a context of a length that the server does not say",
         f"on {kind.name} {kind.version}".strip() if kind.name else "on a server of unknown kind",
     ]

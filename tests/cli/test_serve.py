@@ -20,6 +20,7 @@ WRONG = {
     "one of two other deeds": ("serve m --lint --variant x", "it goes with --print and --up"),
     "another's setting": ("serve gemma-4-26b --set rollout.max_steps=3", "model.* keys"),
     "an option as host": ("serve gemma-4-26b --host=-oProxyCommand=x", "no ssh destination"),
+    "a host of nothing": ("serve gemma-4-26b --host= --down", "--host is empty"),
     "no such template": ("serve gemma-4-26b --chat-template nowhere", "No such file"),
 }
 

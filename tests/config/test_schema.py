@@ -59,6 +59,7 @@ def test_what_can_not_be_meant_is_refused(
         ("http://gpu..lan:8000/v1", "can be no host's name"),
         (f"http://{'gpu' * 30}:8000/v1", "can be no host's name"),
         ("http://xn--a/v1", "can be no host's name"),
+        ("http://☃:8000/v1", "can be no host's name"),
         ("http://host/v1/chat/completions", "up to /v1"),
     ],
 )

@@ -209,7 +209,10 @@ def test_reasoning_tokens_alone_tell_of_a_swallowed_answer() -> None:
 
 UNANSWERED = {
     "refused": (Exchange({}, 400, {"error": {"message": "no tools"}}), Kind.REFUSED),
-    "not found": (Exchange({}, 404, None, "HTTP 404"), Kind.REFUSED),
+    "too large": (Exchange({}, 413, None, "HTTP 413"), Kind.REFUSED),
+    "no longer there": (Exchange({}, 404, None, "HTTP 404"), Kind.NO_ANSWER),
+    "its key has expired": (Exchange({}, 401, None, "HTTP 401"), Kind.NO_ANSWER),
+    "out of quota": (Exchange({}, 429, None, "HTTP 429"), Kind.NO_ANSWER),
     "failed": (Exchange({}, 500, {"error": {"message": "dead"}}), Kind.NO_ANSWER),
     "too busy": (Exchange({}, 503, None, "busy"), Kind.NO_ANSWER),
     "nobody there": (Exchange({}, 0, None, "connection refused"), Kind.NO_ANSWER),

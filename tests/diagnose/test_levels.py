@@ -137,6 +137,17 @@ def test_nothing_is_asked_of_a_server_that_has_gone(diagnose: Diagnose) -> None:
     assert "stopped answering" in report.verdict.headline
 
 
+def test_when_the_time_is_over_nobody_is_asked_whether_the_server_is_alive(
+    templates: dict[Protocol, str],
+) -> None:
+    server = PlayedServer(plays.fails_always, takes_s=0.1, alive=False)
+    diagnosis = Diagnosis(server, templates, Plan(10, 4, 0.25, fit(32768, 4.0), CALLS))
+
+    first = next(diagnosis.run())
+
+    assert (first.skipped, diagnosis.is_gone) == ("the time was over", False)
+
+
 def test_a_failed_request_ends_its_conversation_and_counts_in_no_rate(
     templates: dict[Protocol, str],
 ) -> None:

@@ -22,6 +22,7 @@ from support.model_servers import (
 )
 
 from orchestrator.endpoint import server_kind
+from orchestrator.endpoint.listing import name_words
 from orchestrator.endpoint.server_kind import ServedModel, ServerKind, identify, list_models
 from orchestrator.endpoint.serving import serving_facts
 from orchestrator.errors import PrerequisiteError
@@ -206,6 +207,22 @@ def test_a_model_of_ollama_that_is_not_loaded_has_no_length_that_anybody_knows()
 def test_ollama_without_any_model_serves_none() -> None:
     with ModelServer(Pages({"/v1/models": {"object": "list", "data": None}})) as server:
         assert list_models(server.base_url) == ()
+
+
+@pytest.mark.parametrize("name", [None, " ", ["m"], {"m": 1}, True])
+def test_a_name_that_is_none_is_no_model(name: object) -> None:
+    listed = {"object": "list", "data": [{"id": name}, {"id": "m"}]}
+    with ModelServer(Pages({"/v1/models": listed})) as server:
+        assert [model.name for model in list_models(server.base_url)] == ["m"]
+
+
+def test_many_models_and_long_names_are_one_short_line() -> None:
+    words = name_words([f"a\n{number}" + "x" * 1000 for number in range(10_000)])
+
+    assert words.endswith(" and 9,980 more")
+    assert len(words) < 2500
+    assert "\n" not in words
+    assert name_words(["a", "b"]) == "a, b"
 
 
 def test_what_is_kept_in_the_lock_names_the_servers_kind() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Iterator
 
+import httpx
 import pytest
 from support.registries import Asked, FakeServer, Reply
 
@@ -13,6 +16,7 @@ from orchestrator.images.registry_answers import (
     Connections,
     RegistryAnswer,
     failure_of,
+    read_answer,
     retry_after_s,
 )
 
@@ -117,6 +121,20 @@ def test_an_answer_without_end_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> 
         pytest.raises(PullFailed, match="more than 1000 bytes"),
     ):
         connections.ask("GET", server.url, {})
+
+
+def test_an_answer_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry_answers, "ANSWER_S", 0.05)
+
+    def trickle() -> Iterator[bytes]:
+        for _ in range(100):
+            time.sleep(0.01)
+            yield b"x"
+
+    response = httpx.Response(200, content=trickle(), request=httpx.Request("GET", "http://r/v2/"))
+
+    with pytest.raises(PullFailed, match="r does not finish its answer within"):
+        read_answer(response)
 
 
 def test_an_answer_that_breaks_off_is_none() -> None:

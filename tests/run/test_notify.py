@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from rich.console import Console
 from support.model_servers import ModelServer, Pages
@@ -111,12 +113,18 @@ def test_what_goes_wrong_is_a_line_that_does_not_tell_the_topic(tmp_path: Path) 
     assert send(Notify(command=(str(tmp_path),)), "x") == (f"{tmp_path}: Permission denied",)
 
 
-def test_a_command_that_does_not_end_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_does_not_end_holds_nobody_up_and_goes_with_all_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(notify_module, "LIMIT_S", 0.5)
+    child = tmp_path / "child"
+    command = ("sh", "-c", 'sleep 60 & echo $! >"$0"; wait', str(child))
 
-    (problem,) = send(Notify(command=("sleep",)), "60")
+    (problem,) = send(Notify(command=command), "x")
 
-    assert problem == "sleep did not end within 0.5 s, and was ended"
+    assert problem == "sh did not end within 0.5 s, and was ended"
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(int(child.read_text())).wait(5)
 
 
 def test_a_command_that_leaves_a_child_behind_or_reads_its_input_is_not_waited_for(

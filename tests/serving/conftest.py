@@ -10,8 +10,9 @@ import pytest
 
 from orchestrator.config.recipe import Recipe
 from orchestrator.config.schema import Model
+from orchestrator.serving.shell import READY
 
-Play = Callable[[str], Path]
+Play = Callable[..., Path]
 ODD = (
     "it's",
     'a "b"',
@@ -93,12 +94,16 @@ def model() -> Model:
 
 @pytest.fixture
 def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Play:
-    """Lets a script of sh be ssh, and tells the file that gets its arguments."""
+    """Lets a script of sh be ssh, and tells the file that gets its arguments.
 
-    def install(script: str) -> Path:
+    It plays what runs over there, from the first line of ours on; with `is_login` from before it.
+    """
+
+    def install(script: str, *, is_login: bool = False) -> Path:
         words = tmp_path / "words"
         program = tmp_path / "a ssh"
-        program.write_text(f"#!/bin/sh\necho \"$*\" >'{words}'\n{script}\n")
+        begin = "" if is_login else f"echo {READY}\n"
+        program.write_text(f"#!/bin/sh\necho \"$*\" >'{words}'\n{begin}{script}\n")
         program.chmod(0o755)
         monkeypatch.setenv("SWE_ORCHESTRATOR_SSH", f"'{program}' -F 'my config'")
         return words

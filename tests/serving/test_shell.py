@@ -17,7 +17,7 @@ from orchestrator.serving import bring_up as there
 from orchestrator.serving.docker_command import make_run
 from orchestrator.serving.shell import Shell
 
-Play = Callable[[str], Path]
+Play = Callable[..., Path]
 
 
 class Heard:
@@ -48,6 +48,31 @@ def test_ssh_is_the_one_that_a_person_names_and_gets_no_word_of_the_script(play:
     assert asked[:3] == ["-F", "my", "config"]
     assert asked[-4:] == ["--", "me@gpu", "sh", "-s"]
     assert "BatchMode=yes" in asked
+
+
+@pytest.mark.parametrize("words", ["echo Welcome", "printf Welcome", "head -c 999 /dev/urandom"])
+def test_what_a_login_prints_is_no_word_of_the_script(words: str, play: Play) -> None:
+    play(f"{words}; exec sh -s", is_login=True)
+
+    assert Shell("gpu").run("echo @@absent; exit 3").lines == ("@@absent",)
+
+
+@pytest.mark.parametrize(
+    ("login", "said"),
+    [
+        ("read -r line; exec sh -s", "@@absent"),
+        ("echo 'This account is currently not available.'; exit 1", "not available"),
+        ("echo 'Welcome to the menu'; exit 0", "Welcome to the menu"),
+        ("exit 0", "it says nothing"),
+    ],
+)
+def test_a_login_that_runs_something_else_is_told_and_is_no_success(
+    login: str, said: str, play: Play
+) -> None:
+    play(login, is_login=True)
+
+    with pytest.raises(PrerequisiteError, match=f"gpu does not run what it is sent .*{said}"):
+        Shell("gpu").run("echo @@absent; exit 0")
 
 
 @pytest.mark.parametrize("program", ["'unclosed", "/nowhere/ssh", "/etc"])
@@ -154,7 +179,7 @@ def test_what_takes_too_long_says_what_goes_on(
     "login_shell", [s for s in ["sh", "bash", "zsh", "fish", "tcsh"] if shutil.which(s)]
 )
 def test_no_login_shell_reads_a_word_of_the_script(play: Play, login_shell: str) -> None:
-    play(f'for last; do :; done; exec {login_shell} -c "$last"')
+    play(f'for last; do :; done; exec {login_shell} -c "$last"', is_login=True)
 
     said = Shell("gpu").run("""printf '%s\\n' 'it'"'"'s "$HOME" `id` {a,b} (c) !1 %' 'x'; exit 7""")
 
