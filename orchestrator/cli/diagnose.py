@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from orchestrator.diagnose.levels import Cell, Diagnosis
-    from orchestrator.diagnose.report import Report
+    from orchestrator.diagnose.report import DiagnosisReport
 
 
 def register(app: typer.Typer) -> None:
@@ -115,7 +115,9 @@ def _ask(diagnosis: Diagnosis, console: Console) -> bool:
     return False
 
 
-def _print(report: Report, console: Console, *, as_json: bool, with_examples: bool) -> None:
+def _print(
+    report: DiagnosisReport, console: Console, *, as_json: bool, with_examples: bool
+) -> None:
     from orchestrator.diagnose.view import render
 
     if as_json:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from orchestrator.config.schema import Model
     from orchestrator.serving.faults import Fault
-    from orchestrator.serving.plan import Plan
+    from orchestrator.serving.plan import ServePlan
     from orchestrator.serving.shell import Shell
 
 
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ServeRequest:
     """What was asked for, beside the deed."""
 
     name: str
@@ -68,7 +68,7 @@ class Asked:
         assert model is not None
         return model
 
-    def plan(self) -> Plan:
+    def plan(self) -> ServePlan:
         """What would be started. Raises ConfigError where it must not be."""
         from orchestrator.serving.plan import make_plan
 
@@ -181,7 +181,7 @@ def serve(
 
     if host == "":  # of a variable that is not set, mostly
         raise ConfigError("--host is empty: name the GPU host, or leave it out for this machine")
-    asked = Asked(
+    asked = ServeRequest(
         name=model,
         shell=Shell(host or "", say=lambda line: typer.echo(line, err=True)),
         variant=variant,
@@ -214,7 +214,7 @@ def serve(
     DEEDS[deed](asked)
 
 
-def show(asked: Asked) -> None:
+def show(asked: ServeRequest) -> None:
     """`--print`: what would be started, as a command to paste."""
     from orchestrator.serving.view import as_dict, base_url, printed, where_to_write
 
@@ -229,7 +229,7 @@ def show(asked: Asked) -> None:
     typer.echo(f"To be run {where}. {where_to_write(plan.model, url)}", err=True)
 
 
-def bring_up(asked: Asked) -> None:
+def bring_up(asked: ServeRequest) -> None:
     """`--up`: started there, and watched until it is healthy."""
     import time
 
@@ -258,7 +258,7 @@ def bring_up(asked: Asked) -> None:
         opt.print_json({"base_url": url, "was_up": was_up, "not_reached_because": problem})
 
 
-def status(asked: Asked) -> None:
+def status(asked: ServeRequest) -> None:
     """`--status`: how it stands; exits with 3 unless it is healthy."""
     from orchestrator.display.terminal import print_line
     from orchestrator.serving.docker_command import container_name
@@ -278,7 +278,7 @@ def status(asked: Asked) -> None:
         raise typer.Exit(EXIT_PREREQUISITE)
 
 
-def logs(asked: Asked) -> None:
+def logs(asked: ServeRequest) -> None:
     """`--logs`: what it has printed."""
     from orchestrator.serving.docker_command import container_name
     from orchestrator.serving.server import read_logs
@@ -288,7 +288,7 @@ def logs(asked: Asked) -> None:
         typer.echo(line)
 
 
-def take_down(asked: Asked) -> None:
+def take_down(asked: ServeRequest) -> None:
     """`--down`: stopped and removed."""
     from orchestrator.display.terminal import print_line
     from orchestrator.serving.docker_command import container_name
@@ -300,7 +300,7 @@ def take_down(asked: Asked) -> None:
     print_line(asked.console, f"{name} on {asked.shell} {words}")
 
 
-def check(asked: Asked) -> None:
+def check(asked: ServeRequest) -> None:
     """`--lint`: a command line or a container against what is known to be broken."""
     from orchestrator.serving.lint import lint
     from orchestrator.serving.running import command_asked_for
@@ -323,7 +323,7 @@ def fault_lines(faults: tuple[Fault, ...]) -> list[str]:
     return lines
 
 
-DEEDS: dict[str, Callable[[Asked], None]] = {
+DEEDS: dict[str, Callable[[ServeRequest], None]] = {
     "print": show,
     "up": bring_up,
     "status": status,

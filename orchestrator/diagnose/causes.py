@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from orchestrator.diagnose.dialects import CHAT_TEMPLATE_OF_GEMMA, DIALECTS, dialect_spoken_by
 from orchestrator.diagnose.judge import Kind
-from orchestrator.diagnose.levels import Z99, Cell, Level, State
+from orchestrator.diagnose.levels import Z99, CallLevel, Cell, State
 from orchestrator.diagnose.protocols import FORM_OF
 from orchestrator.endpoint.overflow import said_to_be_too_long
 from orchestrator.report.stats import wilson
@@ -46,7 +46,7 @@ class Cause:
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedModel:
     """What a verdict needs to know of who was asked."""
 
     names: tuple[str, ...]
@@ -68,7 +68,7 @@ class Scene:
     cell: Cell
     cells: Sequence[Cell]
     """All of the table."""
-    asked: Asked
+    asked: AskedModel
 
     @property
     def is_text(self) -> bool:
@@ -101,7 +101,7 @@ def is_worse_than_before(cell: Cell, cells: Sequence[Cell]) -> bool:
     return wilson(valid, judged, Z99)[0] * cell.judged > cell.valid
 
 
-def cause_of(protocol: Protocol, cells: Sequence[Cell], asked: Asked) -> Cause | None:
+def cause_of(protocol: Protocol, cells: Sequence[Cell], asked: AskedModel) -> Cause | None:
     """Why a protocol does not work; None where it does, or was not asked."""
     own = [cell for cell in cells if cell.protocol is protocol]
     found = next((cell for cell in own if cell.state in _OF_STATE), None)
@@ -127,7 +127,7 @@ def _refused(scene: Scene) -> Cause:
             "start it with a longer context (--max-model-len), or ask for shorter answers "
             "(model.sampling.max_tokens)",
         )
-    if cell.level >= Level.LOOP:
+    if cell.level >= CallLevel.LOOP:
         return Cause(
             Blame.SERVER,
             f"it refuses conversations that hold what calls brought ({words})",
@@ -166,7 +166,7 @@ def _cut_off(scene: Scene) -> Cause:
 
 
 def _fails(scene: Scene) -> Cause:
-    if scene.cell.level is Level.CROWD and scene.is_worse_than_before:
+    if scene.cell.level is CallLevel.CROWD and scene.is_worse_than_before:
         return _under_concurrency(scene)
     return _OF_KIND.get(scene.kind, _of_level)(scene)
 
@@ -250,7 +250,7 @@ def _control(scene: Scene) -> Cause:
 def _missing(scene: Scene) -> Cause:
     cell = scene.cell
     spoken = dialect_spoken_by(*scene.asked.names)
-    if cell.level is Level.ONE and spoken is not None and spoken.parser == "gemma4":
+    if cell.level is CallLevel.ONE and spoken is not None and spoken.parser == "gemma4":
         return Cause(
             Blame.SERVER,
             "calls lose their parameters: Gemma 4 does so without its chat template, though the "
@@ -274,11 +274,11 @@ def _of_level(scene: Scene) -> Cause:
     cell = scene.cell
     seen = f"{amount(cell, scene.kind)} {where(cell)}"
     another = "use a protocol that works, or another model"
-    if cell.level is Level.ONE:
+    if cell.level is CallLevel.ONE:
         return Cause(Blame.MODEL, seen, another)
     if not scene.is_worse_than_before:
         return Cause(Blame.MODEL, f"{seen}, and easier levels are not clearly better", another)
-    if cell.level is Level.FULL:
+    if cell.level is CallLevel.FULL:
         words = f"{seen}, while two tools are well: so many tools are more than it carries"
         return Cause(Blame.MODEL, words, another if scene.is_text else "use a text protocol")
     return Cause(
@@ -294,10 +294,10 @@ def amount(cell: Cell, kind: Kind) -> str:
 
 def where(cell: Cell) -> str:
     return {
-        Level.ONE: "at level 1",
-        Level.FULL: "at level 2",
-        Level.LOOP: "at level 3",
-        Level.CROWD: f"at level 3 with {cell.at_once} at once",
+        CallLevel.ONE: "at level 1",
+        CallLevel.FULL: "at level 2",
+        CallLevel.LOOP: "at level 3",
+        CallLevel.CROWD: f"at level 3 with {cell.at_once} at once",
     }[cell.level]
 
 
@@ -306,7 +306,7 @@ def usual_detail(cell: Cell, kind: Kind) -> str:
     return details.most_common(1)[0][0] if details else "it does not say why"
 
 
-def _parser(asked: Asked) -> str:
+def _parser(asked: AskedModel) -> str:
     spoken = dialect_spoken_by(*asked.names)
     if spoken is None or not spoken.parser:
         return "NAME (gemma4 for Gemma 4, qwen3_xml for Qwen 3.5 and 3.6, hermes for Qwen 3)"

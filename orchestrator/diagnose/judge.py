@@ -48,7 +48,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Exchange:
+class Answered:
     """A request and what came of it."""
 
     request: dict[str, Any]
@@ -82,7 +82,7 @@ def seen_by_agent(answer: Mapping[str, Any], *, strips: bool) -> dict[str, Any]:
 
 
 def judge(
-    exchange: Exchange,
+    exchange: Answered,
     protocol: Protocol,
     tools: Sequence[Mapping[str, Any]],
     *,

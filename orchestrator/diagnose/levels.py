@@ -12,7 +12,7 @@ from typing import Any
 from typing import Protocol as Interface
 
 from orchestrator.config.schema import Model
-from orchestrator.diagnose.judge import Exchange, Judgement, Kind, judge, seen_by_agent
+from orchestrator.diagnose.judge import Answered, Judgement, Kind, judge, seen_by_agent
 from orchestrator.diagnose.protocols import (
     FORM_OF,
     FORMS,
@@ -41,7 +41,7 @@ MAX_AT_ONCE = 8
 TOO_HARD = "an easier level does not work"
 
 
-class Level(IntEnum):
+class CallLevel(IntEnum):
     ONE = 1
     FULL = 2
     LOOP = 3
@@ -68,7 +68,7 @@ class Judged:
     conversation: int
     turn: int
     """From 1."""
-    exchange: Exchange
+    exchange: Answered
     judgement: Judgement
 
 
@@ -76,7 +76,7 @@ class Judged:
 class Cell:
     """A level in a protocol, as far as it was asked."""
 
-    level: Level
+    level: CallLevel
     protocol: Protocol
     at_once: int = 1
     answers: list[Judged] = field(default_factory=list)
@@ -125,7 +125,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Plan:
+class AskingPlan:
     """How often is asked, and how much at once."""
 
     times: int
@@ -136,17 +136,17 @@ class Plan:
     forms: tuple[Form, ...] = FORMS
 
     @property
-    def levels(self) -> list[Level]:
-        return [level for level in Level if level is not Level.CROWD or self.at_once > 1]
+    def levels(self) -> list[CallLevel]:
+        return [level for level in CallLevel if level is not CallLevel.CROWD or self.at_once > 1]
 
-    def conversations(self, level: Level) -> int:
+    def conversations(self, level: CallLevel) -> int:
         """In one round of a cell."""
-        if level is Level.CROWD:
+        if level is CallLevel.CROWD:
             return self.at_once
-        return max(1, self.times // 5) if level is Level.LOOP else self.times
+        return max(1, self.times // 5) if level is CallLevel.LOOP else self.times
 
-    def turns(self, level: Level) -> int:
-        return self.sizes.turns if level >= Level.LOOP else 1
+    def turns(self, level: CallLevel) -> int:
+        return self.sizes.turns if level >= CallLevel.LOOP else 1
 
     @property
     def answers(self) -> int:
@@ -162,13 +162,13 @@ def make_plan(
     times: int,
     seconds: float,
     forms: tuple[Form, ...] = FORMS,
-) -> Plan:
+) -> AskingPlan:
     """For a model whose server takes `context` tokens; as much at once as a run would, or less."""
     sizes = fit(context, chars_per_token)
-    return Plan(times, min(MAX_AT_ONCE, model.max_concurrency), seconds, sizes, forms)
+    return AskingPlan(times, min(MAX_AT_ONCE, model.max_concurrency), seconds, sizes, forms)
 
 
-class Server(Interface):
+class AskedServer(Interface):
     """What is asked; `diagnose.target.Target` is one."""
 
     @property
@@ -180,7 +180,7 @@ class Server(Interface):
 
     def ask(
         self, body: dict[str, Any], deadline: float, is_stopped: Callable[[], bool]
-    ) -> Exchange: ...
+    ) -> Answered: ...
 
     def is_alive(self) -> bool: ...
 
@@ -190,9 +190,9 @@ class Diagnosis:
 
     def __init__(
         self,
-        server: Server,
+        server: AskedServer,
         templates: dict[Protocol, str],
-        plan: Plan,
+        plan: AskingPlan,
     ) -> None:
         self.on_tick: Callable[[Cell], None] = lambda cell: None
         """Called some times a second while a cell is asked."""
@@ -212,7 +212,7 @@ class Diagnosis:
         was asked so far is in `cells`."""
         for level in self._plan.levels:
             for form in self._plan.forms:
-                width = self._plan.at_once if level is Level.CROWD else 1
+                width = self._plan.at_once if level is CallLevel.CROWD else 1
                 cell = Cell(
                     level, form.protocol, width, skipped=self._why_skipped(level, form.protocol)
                 )
@@ -221,7 +221,7 @@ class Diagnosis:
                     self._fill(cell)
                 yield cell
 
-    def _why_skipped(self, level: Level, protocol: Protocol) -> str:
+    def _why_skipped(self, level: CallLevel, protocol: Protocol) -> str:
         if self.is_gone:
             return "the server has stopped answering"
         if time.monotonic() > self._deadline:
@@ -306,11 +306,11 @@ class Diagnosis:
 
     def _open(self, cell: Cell, number: int) -> Opening:
         template = self._templates[cell.protocol]
-        if cell.level is Level.ONE:
+        if cell.level is CallLevel.ONE:
             return open_small(template, number)
         return open_full(FORM_OF[cell.protocol], template, number, self._plan.sizes)
 
-    def _is_full(self, exchange: Exchange) -> bool:
+    def _is_full(self, exchange: Answered) -> bool:
         """Whether another turn might not fit into the context."""
         sizes, tokens = self._plan.sizes, read_tokens(exchange.answer)
         used = tokens.prompt_tokens + tokens.completion_tokens

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.config.schema import Model
-from orchestrator.diagnose.causes import Asked
+from orchestrator.diagnose.causes import AskedModel
 from orchestrator.diagnose.examples import Example, collect, save
-from orchestrator.diagnose.levels import Cell, Level, Plan
+from orchestrator.diagnose.levels import AskingPlan, CallLevel, Cell
 from orchestrator.diagnose.verdict import Verdict, conclude
 from orchestrator.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_PREREQUISITE
 
 
 @dataclass(frozen=True)
-class Report:
+class DiagnosisReport:
     model: Model
-    plan: Plan
+    plan: AskingPlan
     cells: tuple[Cell, ...]
     verdict: Verdict
     examples: tuple[Example, ...]
@@ -48,13 +48,13 @@ class Report:
 
 def make_report(
     model: Model,
-    plan: Plan,
+    plan: AskingPlan,
     cells: Sequence[Cell],
     folder: Path,
     *,
     is_gone: bool = False,
     is_interrupted: bool = False,
-) -> Report:
+) -> DiagnosisReport:
     """Judge what was asked so far, and write the examples. `is_gone`: the server stopped answering.
 
     Raises:
@@ -62,16 +62,20 @@ def make_report(
     """
     names, sizes = (model.name, model.served_name), plan.sizes
     protocols = tuple(form.protocol for form in plan.forms)
-    asked = Asked(names, plan.at_once, sizes.chars_per_token, sizes.shortened, is_gone, protocols)
+    asked = AskedModel(
+        names, plan.at_once, sizes.chars_per_token, sizes.shortened, is_gone, protocols
+    )
     examples = collect(cells)
     save(examples, folder)
     verdict = conclude(cells, asked)
-    return Report(model, plan, tuple(cells), verdict, tuple(examples), folder, is_interrupted)
+    return DiagnosisReport(
+        model, plan, tuple(cells), verdict, tuple(examples), folder, is_interrupted
+    )
 
 
 def _cell_dict(cell: Cell) -> dict[str, Any]:
     return {
-        "level": min(cell.level, Level.LOOP),
+        "level": min(cell.level, CallLevel.LOOP),
         "at_once": cell.at_once,
         "protocol": str(cell.protocol),
         "state": cell.state.name.lower(),

@@ -12,7 +12,7 @@ import httpx
 
 from orchestrator.bench.target import UNKNOWN_CONTEXT, complete
 from orchestrator.config.schema import Model
-from orchestrator.diagnose.judge import HTTP_OK, Exchange
+from orchestrator.diagnose.judge import HTTP_OK, Answered
 from orchestrator.diagnose.tasks import probe_text
 from orchestrator.endpoint.answers import read_json
 from orchestrator.endpoint.client import authorization
@@ -33,7 +33,7 @@ HANGS_UP = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
 @dataclass(frozen=True)
-class Target:
+class DiagnosedServer:
     """A server that answered. Use it as a context manager; threads may share it."""
 
     model: Model
@@ -54,7 +54,7 @@ class Target:
 
     def ask(
         self, body: dict[str, Any], deadline: float, is_stopped: Callable[[], bool]
-    ) -> Exchange:
+    ) -> Answered:
         """Ask once; a server that is too busy is asked again, and once more one that hangs up, as
         idle connections are closed at any moment. `deadline` is monotonic."""
         busy_until = time.monotonic() + MAX_BUSY_S
@@ -69,7 +69,7 @@ class Target:
                 if isinstance(error, HANGS_UP) and not has_hung_up:
                     has_hung_up = True
                     continue
-                return Exchange(body, 0, None, way_to(self.base_url).problem(error).what)
+                return Answered(body, 0, None, way_to(self.base_url).problem(error).what)
             until = min(busy_until, deadline)
             if reply.status_code in TOO_BUSY and time.monotonic() < until and not is_stopped():
                 time.sleep(BUSY_DELAY_S)
@@ -95,7 +95,7 @@ class Target:
         self.client.close()
 
 
-def require_target(model: Model, key: str) -> Target:
+def require_target(model: Model, key: str) -> DiagnosedServer:
     """Look at a model's server, and ask it once.
 
     Raises:
@@ -113,7 +113,7 @@ def require_target(model: Model, key: str) -> Target:
         raise
     tokens = read_tokens(answer).prompt_tokens if isinstance(answer, dict) else 0
     ratio = len(text) / tokens if tokens else USUAL_CHARS_PER_TOKEN
-    return Target(model, base_url, min(known, default=UNKNOWN_CONTEXT), ratio, client)
+    return DiagnosedServer(model, base_url, min(known, default=UNKNOWN_CONTEXT), ratio, client)
 
 
 def _probe(model: Model, text: str) -> dict[str, Any]:
@@ -121,11 +121,11 @@ def _probe(model: Model, text: str) -> dict[str, Any]:
     return {**body, "max_tokens": 1}
 
 
-def _read(body: dict[str, Any], reply: httpx.Response) -> Exchange:
+def _read(body: dict[str, Any], reply: httpx.Response) -> Answered:
     answer, _ = read_json(reply.content)
     words = ""
     if _is_too_deep(answer):
-        return Exchange(body, reply.status_code, None, "the answer is nested too deeply to be read")
+        return Answered(body, reply.status_code, None, "the answer is nested too deeply to be read")
     if answer is None:
         where = reply.headers.get("Location")
         words = one_line(reply.text, 200)
@@ -133,7 +133,7 @@ def _read(body: dict[str, Any], reply: httpx.Response) -> Exchange:
             words = answer_words(reply.status_code, words, where)
         else:
             words = f"the answer is no JSON: {words}"
-    return Exchange(body, reply.status_code, answer, words)
+    return Answered(body, reply.status_code, answer, words)
 
 
 def _is_too_deep(answer: Any) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.diagnose.causes import (
     LEAKS,
-    Asked,
+    AskedModel,
     Cause,
     amount,
     cause_of,
@@ -19,7 +19,7 @@ from orchestrator.diagnose.causes import (
     where,
 )
 from orchestrator.diagnose.judge import Kind
-from orchestrator.diagnose.levels import TOO_HARD, Cell, Level, State
+from orchestrator.diagnose.levels import TOO_HARD, CallLevel, Cell, State
 from orchestrator.diagnose.protocols import FORM_OF
 from orchestrator.endpoint.fields import read_tokens
 from orchestrator.scripted.protocols import Protocol
@@ -42,7 +42,7 @@ class Verdict:
         return asdict(self)
 
 
-def conclude(cells: Sequence[Cell], asked: Asked) -> Verdict:
+def conclude(cells: Sequence[Cell], asked: AskedModel) -> Verdict:
     """Everything that the table says; no cells at all say nothing."""
     causes = _merge([cause for p in FORM_OF if (cause := cause_of(p, cells, asked))])
     agent, headline = (None, GONE) if asked.is_gone else _choose(cells, asked)
@@ -78,7 +78,7 @@ HEADLINES = {
 }
 
 
-def _choose(cells: Sequence[Cell], asked: Asked) -> tuple[str | None, str]:
+def _choose(cells: Sequence[Cell], asked: AskedModel) -> tuple[str | None, str]:
     """The best protocol's agent, if one is usable, and a line that says so."""
     wanted = [protocol for protocol in PREFERENCE if protocol in asked.protocols]
     standings = {p: _standing([c for c in cells if c.protocol is p]) for p in wanted}
@@ -98,13 +98,13 @@ def _standing(cells: Sequence[Cell]) -> Standing:
     if states <= _NOT_BAD:
         if not asked[-1].valid:
             return Standing.UNKNOWN
-        is_whole = asked[-1].level >= Level.LOOP and not any(cell.skipped for cell in asked)
+        is_whole = asked[-1].level >= CallLevel.LOOP and not any(cell.skipped for cell in asked)
         return Standing.WORKS if is_whole and states == {State.WORKS} else Standing.UNCLEAR
     last = asked[-1]  # nothing was asked behind it: all before it works
     is_worse = last.state is State.FAILS and is_worse_than_before(last, cells)
-    if last.level is Level.CROWD and (is_worse or last.state is not State.FAILS):
+    if last.level is CallLevel.CROWD and (is_worse or last.state is not State.FAILS):
         return Standing.ALONE
-    if is_worse and last.level is Level.FULL and last.protocol is Protocol.CALLS:
+    if is_worse and last.level is CallLevel.FULL and last.protocol is Protocol.CALLS:
         return Standing.FEW_TOOLS
     return Standing.UNKNOWN if states - _NOT_BAD == {State.BROKEN} else Standing.FAILS
 
@@ -112,7 +112,7 @@ def _standing(cells: Sequence[Cell]) -> Standing:
 _NOT_BAD = {State.WORKS, State.UNCLEAR}
 
 
-def _remarks(cells: Sequence[Cell], asked: Asked) -> list[str]:
+def _remarks(cells: Sequence[Cell], asked: AskedModel) -> list[str]:
     """What is worth a word, and no verdict."""
     found = []
     for cell in cells:
@@ -165,11 +165,11 @@ def _not_asked(cells: Sequence[Cell]) -> list[str]:
     return [f"not asked to the end ({why}): {', '.join(at)}" for why, at in reasons.items()]
 
 
-def _cut_prompts(cells: Sequence[Cell], asked: Asked) -> list[str]:
+def _cut_prompts(cells: Sequence[Cell], asked: AskedModel) -> list[str]:
     """Where a server counts far fewer tokens than it was sent, it has left some of them out."""
     found = []
     for cell in cells:
-        if cell.level is not Level.FULL:
+        if cell.level is not CallLevel.FULL:
             continue
         sent, counted = _prompt_tokens(cell, asked)
         if counted < CUT_SHARE * sent:
@@ -181,7 +181,7 @@ def _cut_prompts(cells: Sequence[Cell], asked: Asked) -> list[str]:
     return found
 
 
-def _prompt_tokens(cell: Cell, asked: Asked) -> tuple[float, int]:
+def _prompt_tokens(cell: Cell, asked: AskedModel) -> tuple[float, int]:
     """Of an answered request: as estimated, and as its server counted, if it does."""
     for judged in cell.answers:
         exchange = judged.exchange

@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.config.schema import Model
-from orchestrator.diagnose.levels import Cell, Level, Plan, State
+from orchestrator.diagnose.levels import AskingPlan, CallLevel, Cell, State
 from orchestrator.diagnose.protocols import FORM_OF
-from orchestrator.diagnose.report import Report
+from orchestrator.diagnose.report import DiagnosisReport
 from orchestrator.diagnose.tasks import SMALL_TOOLS
 from orchestrator.report.markdown import bar
 from orchestrator.report.words import counted, duration
@@ -20,7 +20,7 @@ BAR_WIDTH = 20
 STYLES = {State.WORKS: "green", State.FAILS: "red", State.BROKEN: "red", State.REFUSED: "red"}
 
 
-def opening(model: Model, plan: Plan) -> str:
+def opening(model: Model, plan: AskingPlan) -> str:
     """Said before the first question."""
     sizes = plan.sizes
     return (
@@ -32,46 +32,46 @@ def opening(model: Model, plan: Plan) -> str:
     )
 
 
-def _forms(plan: Plan) -> str:
+def _forms(plan: AskingPlan) -> str:
     return f"{len(plan.forms)} protocols" if len(plan.forms) > 1 else plan.forms[0].label
 
 
-def _agents(plan: Plan) -> str:
+def _agents(plan: AskingPlan) -> str:
     """Whose protocol each of the table's is."""
     return ", ".join(f"{form.profile} ({form.label})" for form in plan.forms)
 
 
-def title(level: Level, plan: Plan) -> str:
+def title(level: CallLevel, plan: AskingPlan) -> str:
     sizes = plan.sizes
     prompt = ", a long system prompt" if sizes.handbook_chars else ""
     return {
-        Level.ONE: f"1  one call, {SMALL_TOOLS} tools",
-        Level.FULL: f"2  one call, {sizes.tools} tools" + prompt,
-        Level.LOOP: f"3  loops of {sizes.turns} turns, alone",
-        Level.CROWD: f"3  loops of {sizes.turns} turns, {plan.at_once} at once",
+        CallLevel.ONE: f"1  one call, {SMALL_TOOLS} tools",
+        CallLevel.FULL: f"2  one call, {sizes.tools} tools" + prompt,
+        CallLevel.LOOP: f"3  loops of {sizes.turns} turns, alone",
+        CallLevel.CROWD: f"3  loops of {sizes.turns} turns, {plan.at_once} at once",
     }[level]
 
 
 def live_line(cell: Cell) -> str:
     bad = len(cell.answers) - cell.valid
     return (
-        f"level {min(cell.level, Level.LOOP)}, {FORM_OF[cell.protocol].label}, {cell.at_once} at "
-        f"once: {counted(len(cell.answers), 'answer')}"
+        f"level {min(cell.level, CallLevel.LOOP)}, {FORM_OF[cell.protocol].label}, {cell.at_once} "
+        f"at once: {counted(len(cell.answers), 'answer')}"
         + (f", {bad} of them not valid" if bad else "")
     )
 
 
 def cell_line(cell: Cell) -> str:
     """One cell in one line, when it is done."""
-    head = f"level {min(cell.level, Level.LOOP)}, {cell.at_once} at once, "
+    head = f"level {min(cell.level, CallLevel.LOOP)}, {cell.at_once} at once, "
     return f"{head}{FORM_OF[cell.protocol].label}: {_rate(cell)} {_words(cell)}".rstrip()
 
 
-def render(report: Report) -> RenderableType:
+def render(report: DiagnosisReport) -> RenderableType:
     parts: list[RenderableType] = [Text("\nvalid calls, of the answers that came whole\n")]
     parts += [
         _level(title(level, report.plan), cells)
-        for level in Level
+        for level in CallLevel
         if (cells := [cell for cell in report.cells if cell.level is level])
     ]
     parts.append(

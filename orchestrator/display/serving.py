@@ -12,7 +12,7 @@ from rich.text import Text
 
 from orchestrator.display.terminal import print_line
 from orchestrator.report.words import duration
-from orchestrator.serving.bring_up import Progress
+from orchestrator.serving.bring_up import Watcher
 
 SAID_EVERY_S = 30.0
 
@@ -55,7 +55,7 @@ class PlainProgress:
 
 
 @contextmanager
-def progress_on(console: Console) -> Iterator[Progress]:
+def progress_on(console: Console) -> Iterator[Watcher]:
     """What suits the console, while a server comes up."""
     if not console.is_terminal:
         yield PlainProgress(console)

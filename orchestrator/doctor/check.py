@@ -22,7 +22,7 @@ class Depth(IntEnum):
     """When a person asks for it."""
 
 
-class Level(StrEnum):
+class Severity(StrEnum):
     PASS = "pass"
     WARN = "warn"
     """The night may go worse for it."""
@@ -32,29 +32,29 @@ class Level(StrEnum):
     """What it needs is missing, which another check has told."""
 
 
-WORST_FIRST = (Level.FAIL, Level.WARN, Level.SKIPPED, Level.PASS)
+WORST_FIRST = (Severity.FAIL, Severity.WARN, Severity.SKIPPED, Severity.PASS)
 
 
 @dataclass(frozen=True)
 class Finding:
     """One thing that a check has found."""
 
-    level: Level
+    level: Severity
     what: str
     cure: str = ""
     """The command or step that mends it."""
 
 
 def passed(what: str) -> Finding:
-    return Finding(Level.PASS, what)
+    return Finding(Severity.PASS, what)
 
 
 def warned(what: str, cure: str = "") -> Finding:
-    return Finding(Level.WARN, what, cure)
+    return Finding(Severity.WARN, what, cure)
 
 
 def failed(what: str, cure: str = "") -> Finding:
-    return Finding(Level.FAIL, what, cure)
+    return Finding(Severity.FAIL, what, cure)
 
 
 class Check(ABC):

@@ -10,7 +10,7 @@ from orchestrator.doctor.engine_checks import (
     Engine,
     EngineTrial,
     Limits,
-    Slots,
+    SlotCount,
     TinySandbox,
 )
 from orchestrator.doctor.host_checks import (
@@ -21,12 +21,12 @@ from orchestrator.doctor.host_checks import (
     RunsDisk,
     SharedMemory,
 )
-from orchestrator.doctor.image_checks import EngineDisk, ImagesRoom, Registries
+from orchestrator.doctor.image_checks import EngineDiskRoom, ImagesRoom, Registries
 from orchestrator.doctor.installation_checks import Packages, Python
 from orchestrator.doctor.limit_checks import OpenFiles, Processes
 from orchestrator.doctor.model_checks import (
     ContextLength,
-    GatewayAddress,
+    GatewayReach,
     Key,
     KnownFaults,
     ModelAddress,
@@ -45,10 +45,10 @@ CHECKS: tuple[Check, ...] = (
     Rows(),
     TaskFolders(),
     Engine(),
-    EngineDisk(),
+    EngineDiskRoom(),
     RunsDisk(),
     Limits(),
-    Slots(),
+    SlotCount(),
     RayCluster(),
     SharedMemory(),
     OpenFiles(),
@@ -57,7 +57,7 @@ CHECKS: tuple[Check, ...] = (
     Mounts(),
     Personas(),
     AgentReady(),
-    GatewayAddress(),
+    GatewayReach(),
     Key(),
     Proxies(),
     Tailnet(),

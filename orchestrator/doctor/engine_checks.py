@@ -59,7 +59,7 @@ class Limits(Check):
         ]
 
 
-class Slots(Check):
+class SlotCount(Check):
     """How much goes on at once, and what binds it."""
 
     name = "slots"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from orchestrator.backends import Host
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import WORST_FIRST, Check, Depth, Finding, Level, failed
+from orchestrator.doctor.check import WORST_FIRST, Check, Depth, Finding, Severity, failed
 from orchestrator.doctor.checks import CHECKS
 from orchestrator.endpoint.servers import Serving
 from orchestrator.errors import ConfigError, OrchestratorError, PrerequisiteError, one_line
@@ -26,23 +26,23 @@ class Examined:
     """What it raised."""
 
     @property
-    def level(self) -> Level:
+    def level(self) -> Severity:
         """The worst of what it found."""
         found = {finding.level for finding in self.findings}
-        return next((level for level in WORST_FIRST if level in found), Level.PASS)
+        return next((level for level in WORST_FIRST if level in found), Severity.PASS)
 
     @property
     def problem(self) -> OrchestratorError | None:
         """Why nothing can start; None where it can, and where another check tells of it."""
-        if self.level is not Level.FAIL:
+        if self.level is not Severity.FAIL:
             return None
-        first = next(finding for finding in self.findings if finding.level is Level.FAIL)
+        first = next(finding for finding in self.findings if finding.level is Severity.FAIL)
         return self.error or PrerequisiteError(first.what, first.cure)
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """A line each."""
-        warned = (found for found in self.findings if found.level is Level.WARN)
+        warned = (found for found in self.findings if found.level is Severity.WARN)
         return tuple(f"{found.what} {found.cure}".strip() for found in warned)
 
 
@@ -77,7 +77,7 @@ def _finding(error: OrchestratorError, check: Check, told: dict[str, str]) -> Fi
     the same one for a fact each time, and checks may meet one by themselves."""
     first = told.setdefault(str(error), check.name)
     if first != check.name:
-        return Finding(Level.SKIPPED, f"can't be looked at: see {first}")
+        return Finding(Severity.SKIPPED, f"can't be looked at: see {first}")
     if isinstance(error, PrerequisiteError):
         return failed(error.what, error.cure)
     return failed(str(error))

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from orchestrator.backends import find_backend
 from orchestrator.backends.images import is_built_here
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Check, Depth, Finding, Level, failed, passed, warned
+from orchestrator.doctor.check import Check, Depth, Finding, Severity, failed, passed, warned
 from orchestrator.driver.image_night import HUB_WITH_LOGIN
 from orchestrator.images.names import HUB, parse_name, registry_of, sources
 from orchestrator.images.pulls import PullFailed, PullFailure, PullProblem, Quota
@@ -19,10 +19,10 @@ from orchestrator.report.words import counted, duration
 MIRROR = "Or name a registry of your own that has the images: cluster.images.mirror."
 READ_S = 5.0
 """For an answer of a registry: a night waits longer."""
-_WORST_FIRST = (Level.FAIL, Level.WARN, Level.PASS)
+_WORST_FIRST = (Severity.FAIL, Severity.WARN, Severity.PASS)
 
 
-class EngineDisk(Check):
+class EngineDiskRoom(Check):
     """The disk on which the engine has its images is full."""
 
     name = "engine's disk"

@@ -37,7 +37,7 @@ class Installed:
 
 
 @dataclass(frozen=True)
-class Problem:
+class PackageProblem:
     """Why a package can't do what it is wanted for, or may not."""
 
     what: str
@@ -76,14 +76,14 @@ def wanted_python() -> SpecifierSet:
 
 def package_problems(
     wanted: Iterable[Requirement], installed: Mapping[str, Installed]
-) -> Iterator[Problem]:
+) -> Iterator[PackageProblem]:
     """Packages that are missing, too old, or too new."""
     for requirement in wanted:
         found = installed.get(normalised(requirement.name))
         if found is None:
-            yield Problem(f"{requirement.name} is not installed", REINSTALL, is_fatal=True)
+            yield PackageProblem(f"{requirement.name} is not installed", REINSTALL, is_fatal=True)
         elif not _suits(requirement.specifier, found.version):
-            yield Problem(
+            yield PackageProblem(
                 f"{requirement.name} {found.version} is installed, and {requirement.specifier} is "
                 f"wanted (in {found.folder})",
                 REINSTALL,
@@ -93,7 +93,7 @@ def package_problems(
 
 def mixed_problems(
     names: Iterable[str], installed: Mapping[str, Installed], environment: Mapping[str, str]
-) -> Iterator[Problem]:
+) -> Iterator[PackageProblem]:
     """Packages of two installations: what was installed together is not what runs together."""
     folders: dict[str, list[str]] = defaultdict(list)
     for name in map(normalised, names):
@@ -108,7 +108,7 @@ def mixed_problems(
         given = environment.get("PYTHONPATH", "").split(os.pathsep)
         is_given = any(path and os.path.realpath(path) == folder for path in given)
         packages = ", ".join(f"{name} {installed[name].version}" for name in found[:3])
-        yield Problem(
+        yield PackageProblem(
             f"two installations are mixed: {packages}{', …' if len(found) > 3 else ''} of {folder} "
             f"stand before those of {main}",
             "`unset PYTHONPATH`." if is_given else f"`export PYTHONNOUSERSITE=1`, or: {REINSTALL}",
@@ -118,7 +118,7 @@ def mixed_problems(
 
 def shadowed_problems(
     names: Sequence[str], installed: Mapping[str, Installed]
-) -> Iterator[Problem]:
+) -> Iterator[PackageProblem]:
     """Packages in whose place something else is imported, such as a file of that name in the folder
     that this was started in."""
     for name in names:
@@ -131,9 +131,11 @@ def shadowed_problems(
             spec = None
         origin = os.path.realpath(spec.origin) if spec and spec.origin else ""
         if not origin:
-            yield Problem(f"{name} {found.version} can't be imported", REINSTALL, is_fatal=True)
+            yield PackageProblem(
+                f"{name} {found.version} can't be imported", REINSTALL, is_fatal=True
+            )
         elif not Path(origin).is_relative_to(found.folder):
-            yield Problem(
+            yield PackageProblem(
                 f"`import {name}` takes {origin}, and not the package in {found.folder}",
                 "Start this from another folder, or rename that file.",
                 is_fatal=True,

@@ -11,7 +11,7 @@ from orchestrator.doctor.server_check import ServerCheck
 from orchestrator.endpoint.server_settings import settings_of
 from orchestrator.endpoint.servers import Serving
 from orchestrator.network.connections import way_to
-from orchestrator.serving.faults import Setup, family_of, faults_of
+from orchestrator.serving.faults import Pairing, family_of, faults_of
 from orchestrator.text import as_sentence
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -30,7 +30,7 @@ class ModelAddress(Check):
         yield passed(", ".join(case.addresses))
 
 
-class GatewayAddress(Check):
+class GatewayReach(Check):
     """Workers on other nodes reach the gateway at the address that it is told to listen at."""
 
     name = "gateway"
@@ -152,14 +152,14 @@ class KnownFaults(ServerCheck):
             yield passed(f"none is known of {' on '.join(filter(None, known)) or 'this model'}")
 
 
-def setup_of(case: Case, server: Serving) -> Setup:
+def setup_of(case: Case, server: Serving) -> Pairing:
     """What is known of a server for `faults_of`. Its machine is not: no server says it.
 
     A prefix cache that is off is told by a check of its own.
     """
     root = str(server.facts["model"].get("root") or "")
     cache = server.facts.get("cache", {}).get("enable_prefix_caching")
-    return Setup(
+    return Pairing(
         family=family_of(case.model.served_name, root, case.model.name),
         server=server.kind,
         version=str(server.facts.get("version", "")),

@@ -9,7 +9,7 @@ from rich.console import Console
 from orchestrator.config import RunRequest, load_config
 from orchestrator.display.terminal import print_line
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Check, Depth, Level
+from orchestrator.doctor.check import Check, Depth, Severity
 from orchestrator.doctor.examine import Examined, checks_of, examine
 from orchestrator.doctor.view import conclusion, print_examined
 from orchestrator.errors import EXIT_DONE, EXIT_PREREQUISITE
@@ -37,5 +37,5 @@ def examine_request(request: RunRequest, console: Console) -> tuple[Examined, ..
 
 
 def exit_code(found: tuple[Examined, ...]) -> int:
-    failed = any(examined.level is Level.FAIL for examined in found)
+    failed = any(examined.level is Severity.FAIL for examined in found)
     return EXIT_PREREQUISITE if failed else EXIT_DONE

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from orchestrator.config.schema import Speed
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Depth, Finding, Level, failed, passed, warned
+from orchestrator.doctor.check import Depth, Finding, Severity, failed, passed, warned
 from orchestrator.doctor.server_check import ServerCheck
 from orchestrator.doctor.trials import (
     ANSWER_TIMEOUT_S,
@@ -81,7 +81,7 @@ class WholePrompts(ServerCheck):
             return
         prompt = case.long_prompts[server.base_url]
         if isinstance(prompt, Exception):
-            yield Finding(Level.SKIPPED, f"can't be looked at: see {PrefixCache.name}")
+            yield Finding(Severity.SKIPPED, f"can't be looked at: see {PrefixCache.name}")
         else:
             context = settings.context.format(tokens=context_wanted(case.model))
             yield judge_whole(prompt, context)

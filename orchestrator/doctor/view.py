@@ -10,18 +10,18 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator.doctor.check import Finding, Level
+from orchestrator.doctor.check import Finding, Severity
 from orchestrator.doctor.examine import Examined
 from orchestrator.report.words import counted
 from orchestrator.text import printable
 
 STYLES = {
-    Level.PASS: "green",
-    Level.WARN: "yellow",
-    Level.FAIL: "bold red",
-    Level.SKIPPED: "dim",
+    Severity.PASS: "green",
+    Severity.WARN: "yellow",
+    Severity.FAIL: "bold red",
+    Severity.SKIPPED: "dim",
 }
-MARKS = {Level.PASS: "ok", Level.WARN: "warn", Level.FAIL: "FAIL", Level.SKIPPED: "-"}
+MARKS = {Severity.PASS: "ok", Severity.WARN: "warn", Severity.FAIL: "FAIL", Severity.SKIPPED: "-"}
 NAME_WIDTH = 18
 """Of the column with a check's name."""
 INDENT = 5 + NAME_WIDTH + 1
@@ -35,7 +35,7 @@ _COMMAND = re.compile(r"`[^`]*`|--[\w-]+ \S+")
 def print_examined(console: Console, examined: Examined) -> None:
     """A check's findings; its name stands at the first of them. `conclusion` counts those that are
     skipped."""
-    if examined.level is Level.SKIPPED:
+    if examined.level is Severity.SKIPPED:
         return
     name = examined.check.name
     for finding in examined.findings:
@@ -71,16 +71,16 @@ def _broken(text: str, width: int, room: int = 0) -> list[str]:
 def conclusion(all_examined: Sequence[Examined]) -> str:
     """One line: how many of which level, and what is to be mended first."""
     levels = [examined.level for examined in all_examined]
-    fails, warnings = levels.count(Level.FAIL), levels.count(Level.WARN)
+    fails, warnings = levels.count(Severity.FAIL), levels.count(Severity.WARN)
     if fails:
-        first = next(examined for examined in all_examined if examined.level is Level.FAIL)
+        first = next(examined for examined in all_examined if examined.level is Severity.FAIL)
         also = f", {counted(warnings, 'warning')}" if warnings else ""
-        skipped = levels.count(Level.SKIPPED)
+        skipped = levels.count(Severity.SKIPPED)
         then = f"; {counted(skipped, 'check')} can be made after that" if skipped else ""
         return f"{counted(fails, 'check')} failed{also}: mend {first.check.name} first{then}"
     if warnings:
         return f"nothing failed, {counted(warnings, 'warning')}"
-    return f"all is well: {counted(levels.count(Level.PASS), 'check')} passed"
+    return f"all is well: {counted(levels.count(Severity.PASS), 'check')} passed"
 
 
 def as_dict(all_examined: Sequence[Examined]) -> dict[str, Any]:

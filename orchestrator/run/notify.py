@@ -38,19 +38,19 @@ JSON_KEYS = {"hooks.slack.com": "text", "discord.com": "content"}
 
 
 @dataclass
-class Ending:
+class SessionEnd:
     """What is told when the session is over."""
 
     text: str = ""
 
 
 @contextmanager
-def notifying(config: RunConfig, plan: Plan, console: Console) -> Iterator[Ending]:
+def notifying(config: RunConfig, plan: Plan, console: Console) -> Iterator[SessionEnd]:
     """Tells the ending's text when the `with` is left; where an error leaves it, that error's.
 
     A session that had nothing to do is told to nobody: a person has just started it, and waits.
     """
-    ending = Ending()
+    ending = SessionEnd()
     try:
         yield ending
     except BaseException as error:  # it goes on as it is; at night nobody would see it

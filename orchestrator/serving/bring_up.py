@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.serving.docker_command import LABEL_OPTIONS, DockerRun
-from orchestrator.serving.problems import Place, script_problem, ssh_problem, why_it_died
+from orchestrator.serving.problems import Circumstances, script_problem, ssh_problem, why_it_died
 from orchestrator.serving.scripts import DIED, DIFFERS, MARK, up_script
 from orchestrator.serving.server import KEPT_LINES, json_object, labels_of
 from orchestrator.serving.shell import Shell
@@ -22,7 +22,7 @@ RETRY_S = 5.0
 """Before the connection is made anew that broke off while a server came up."""
 
 
-class Progress(Protocol):
+class Watcher(Protocol):
     """Who watches a server come up."""
 
     def say(self, text: str) -> None:
@@ -38,8 +38,8 @@ class Progress(Protocol):
 class _Watched:
     """What a script has told so far of a server that comes up."""
 
-    progress: Progress
-    place: Place
+    progress: Watcher
+    place: Circumstances
     wanted: tuple[str, ...]
     """The command, an option a line."""
     phase: str = "connecting"
@@ -126,7 +126,7 @@ def bring_up(
     shell: Shell,
     run: DockerRun,
     template_text: str | None,
-    progress: Progress,
+    progress: Watcher,
     *,
     replace: bool = False,
     limit_s: float = 7200,
@@ -139,7 +139,7 @@ def bring_up(
         ConfigError: it runs with another command, and `replace` was not asked for.
         PrerequisiteError: ssh, docker or the server fails, or it takes longer than `limit_s`.
     """
-    place = Place(str(shell), run.name, run.image, run.port)
+    place = Circumstances(str(shell), run.name, run.image, run.port)
     watched = _Watched(progress, place, run.lines())
     until = time.monotonic() + limit_s
     try:

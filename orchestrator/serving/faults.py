@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from orchestrator.config.image_names import moves, tag_of
-from orchestrator.serving.setups import GEMMA_4, QWEN, Setup, Version, family_of
+from orchestrator.serving.pairing import GEMMA_4, QWEN, Pairing, Version, family_of
 
-__all__ = ["Fault", "Setup", "family_of", "faults_of"]
+__all__ = ["Fault", "Pairing", "family_of", "faults_of"]
 
 PARSERS = {
     **dict.fromkeys(QWEN, ("qwen3_xml", "qwen3_coder")),
@@ -43,13 +43,13 @@ class Fault:
 @dataclass(frozen=True)
 class _Known:
     fault: Fault
-    holds: Callable[[Setup], bool | None]
+    holds: Callable[[Pairing], bool | None]
     """None where that depends on what is not known."""
     machine: str = ""
     """The kind of machine (`Setup.is_on`) that it is known of; empty: of all."""
 
 
-def faults_of(setup: Setup) -> tuple[Fault, ...]:
+def faults_of(setup: Pairing) -> tuple[Fault, ...]:
     """What is known to be broken there, in the table's order. What is not known breaks nothing:
     a fault of one kind of machine is there but not fatal where the machine is not known, and
     likewise what hangs on whether functions are called.
@@ -57,7 +57,7 @@ def faults_of(setup: Setup) -> tuple[Fault, ...]:
     return tuple(fault for known in KNOWN if (fault := _fault_of(known, setup)) is not None)
 
 
-def _fault_of(known: _Known, setup: Setup) -> Fault | None:
+def _fault_of(known: _Known, setup: Pairing) -> Fault | None:
     there = setup.is_on(known.machine) if known.machine else True
     holds = known.holds(setup)
     if there is False or holds is False:
@@ -74,34 +74,34 @@ ON = {
 }
 
 
-def _is_gemma(setup: Setup) -> bool:
+def _is_gemma(setup: Pairing) -> bool:
     return setup.family == GEMMA_4
 
 
-def _is_qwen(setup: Setup) -> bool:
+def _is_qwen(setup: Pairing) -> bool:
     return setup.family in QWEN
 
 
-def _is_from(setup: Setup, first: Version, before: Version) -> bool:
+def _is_from(setup: Pairing, first: Version, before: Version) -> bool:
     """Whether it is vLLM of a version from `first` on and `before` the other."""
     version = setup.parsed_version if setup.server in ("", "vLLM") else None
     return version is not None and first <= version < before
 
 
-def _image_moves(setup: Setup) -> bool:
+def _image_moves(setup: Pairing) -> bool:
     return bool(setup.image) and moves(setup.image)
 
 
-def _has_foreign_parser(setup: Setup) -> bool:
+def _has_foreign_parser(setup: Pairing) -> bool:
     return bool(setup.tool_parser) and setup.tool_parser not in PARSERS[setup.family]
 
 
-def _has_foreign_template(setup: Setup) -> bool:
+def _has_foreign_template(setup: Pairing) -> bool:
     """Whether the template's name tells of another model."""
     return bool(_OTHER_MODELS.search(setup.chat_template or ""))
 
 
-def _drafts_by_mtp(setup: Setup) -> bool:
+def _drafts_by_mtp(setup: Pairing) -> bool:
     """As far as is known: a method that is not named is the model's own heads, mostly."""
     return bool(setup.speculative) and (not setup.draft_method or "mtp" in setup.draft_method)
 

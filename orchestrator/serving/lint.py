@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator.serving.command import ServerCommand
 from orchestrator.serving.faults import Fault, faults_of
-from orchestrator.serving.setups import QWEN, Setup, family_of, parse_version, version_of_image
+from orchestrator.serving.pairing import QWEN, Pairing, family_of, parse_version, version_of_image
 
 IN_THE_IMAGE = PurePosixPath("/vllm-workspace")
 """Where vLLM's images have its examples, and start the server."""
@@ -32,7 +32,7 @@ def lint(command: ServerCommand, machine: str = "") -> tuple[Fault, ...]:
     return faults_of(setup_of(command, machine))
 
 
-def setup_of(command: ServerCommand, machine: str = "") -> Setup:
+def setup_of(command: ServerCommand, machine: str = "") -> Pairing:
     """What a command tells of the server that it starts, what it leaves to defaults included.
 
     Where it names a file of flags (--config), what it does not say itself is not known.
@@ -42,7 +42,7 @@ def setup_of(command: ServerCommand, machine: str = "") -> Setup:
     family = family_of(command.weights, names)
     drafts = _json_of(command, "--speculative-config")
     method = drafts.get("method") or command.value("--spec-method") or ""
-    return Setup(
+    return Pairing(
         family=family,
         server="vLLM",
         version=version_of_image(command.image),

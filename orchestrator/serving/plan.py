@@ -16,7 +16,7 @@ from orchestrator.serving.template import fetch_template, read_template
 
 
 @dataclass(frozen=True)
-class Plan:
+class ServePlan:
     model: Model
     recipe: Recipe
     run: DockerRun
@@ -43,7 +43,7 @@ def make_plan(
     port: int | None = None,
     template_file: Path | None = None,
     force: bool = False,
-) -> Plan:
+) -> ServePlan:
     """Without a word to the host. `force` takes another template than the recipe's.
 
     Raises:
@@ -55,7 +55,7 @@ def make_plan(
         template, text = read_template(template_file, recipe, force=force)
     run = make_run(model, recipe, variant, port, template)
     command = command_of(recipe, variant, model.served_name, model.context_length, template)
-    return Plan(model, recipe, run, lint(command, recipe.machine), text)
+    return ServePlan(model, recipe, run, lint(command, recipe.machine), text)
 
 
 def require_recipe(model: Model, config_dirs: tuple[Path, ...] = ()) -> Recipe:

@@ -14,7 +14,7 @@ from orchestrator.errors import PrerequisiteError
 from orchestrator.network.connections import open_client, way_to
 from orchestrator.network.problems import answer_words
 from orchestrator.serving.docker_command import LABEL, LABEL_PORT, LABEL_VARIANT
-from orchestrator.serving.problems import Place, script_problem, ssh_problem
+from orchestrator.serving.problems import Circumstances, script_problem, ssh_problem
 from orchestrator.serving.scripts import (
     MARK,
     command_script,
@@ -57,7 +57,7 @@ class Status:
 
 def look(shell: Shell, name: str, port: int) -> Status:
     """How the server stands. Raises PrerequisiteError where ssh or docker fails."""
-    place = Place(str(shell), name, port=port)
+    place = Circumstances(str(shell), name, port=port)
     facts: dict[str, Any] = {}
     told: dict[str, str] = {}
     for line in run_script(shell, status_script(name, port), place):
@@ -92,7 +92,7 @@ def take_down(shell: Shell, name: str) -> bool:
     Raises:
         PrerequisiteError: ssh or docker fails, or the container is not ours.
     """
-    lines = run_script(shell, down_script(name), Place(str(shell), name))
+    lines = run_script(shell, down_script(name), Circumstances(str(shell), name))
     return f"{MARK}absent" not in map(str.strip, lines)
 
 
@@ -102,7 +102,7 @@ def read_logs(shell: Shell, name: str, *, follow: bool, lines: int) -> Iterator[
     Raises:
         PrerequisiteError: ssh or docker fails, or there is no such container.
     """
-    place = Place(str(shell), name)
+    place = Circumstances(str(shell), name)
     last: list[str] = []
     with shell.start(logs_script(name, follow=follow, lines=lines)) as running:
         for line in running.lines():
@@ -122,7 +122,7 @@ def read_started(shell: Shell, name: str) -> dict[str, Any]:
     Raises:
         PrerequisiteError: ssh or docker fails, or there is no such container.
     """
-    for line in run_script(shell, command_script(name), Place(str(shell), name)):
+    for line in run_script(shell, command_script(name), Circumstances(str(shell), name)):
         if line.startswith(f"{MARK}found "):
             return json_object(line.removeprefix(f"{MARK}found "))
     raise PrerequisiteError(
@@ -144,7 +144,7 @@ def why_not_reached(base_url: str) -> str:
     return "" if reply.status_code == 200 else f"{answer_words(reply.status_code)}{way}"
 
 
-def run_script(shell: Shell, script: str, place: Place) -> tuple[str, ...]:
+def run_script(shell: Shell, script: str, place: Circumstances) -> tuple[str, ...]:
     """The lines of a short script. Raises PrerequisiteError where ssh or docker fails."""
     try:
         ended = shell.run(script)

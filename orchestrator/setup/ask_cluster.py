@@ -20,8 +20,8 @@ from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.setup.ask_notify import ask_notify
 from orchestrator.setup.discover import find_bare_host, find_engine
 from orchestrator.setup.given import Given
-from orchestrator.setup.profiles import ClusterAnswers, Known
-from orchestrator.setup.questions import Asker, Question, read_number, yes_or_no
+from orchestrator.setup.profiles import ClusterAnswers, KnownProfile
+from orchestrator.setup.questions import Asker, FlagQuestion, read_number, yes_or_no
 from orchestrator.setup.write import profile_path
 
 HERE, BARE, ALL = "here", "process", "all"
@@ -61,7 +61,7 @@ def ask_cluster(given: Given, asker: Asker, config_dirs: tuple[Path, ...]) -> Cl
         images = _ask_images(given, asker, cluster, sandboxes.host)
         hours = _ask_night(given, asker)
     answers = ClusterAnswers(
-        Known(shipped, read_yaml(file, f"cluster profile {file}")),
+        KnownProfile(shipped, read_yaml(file, f"cluster profile {file}")),
         sandbox=sandboxes.kind,
         ray_address=sandboxes.ray_address,
         gateway_host=sandboxes.gateway_host,
@@ -87,7 +87,7 @@ def _ask_sandboxes(given: Given, asker: Asker, cluster: Cluster) -> Sandboxes:
                 default, here = HERE, _engine_words(find_engine(cluster))
             except PrerequisiteError as error:
                 default, here = BARE, f"not yet: {error}"
-    question = Question(
+    question = FlagQuestion(
         "--sandboxes",
         "3. Where do the sandboxes run?",
         lambda text: _read_sandboxes(text, cluster),
@@ -141,7 +141,7 @@ def _own_address(host: str, port: int) -> str:
 def _ask_images(given: Given, asker: Asker, cluster: Cluster, host: Host) -> dict[str, Any]:
     free_gb = free_for_images_gb(host, Path.cwd())
     budget = cluster.images.budget_gb
-    question = Question(
+    question = FlagQuestion(
         "--images-gb",
         f"4. GB that images may take at once, or {ALL} that is free",
         _read_budget,
@@ -158,7 +158,7 @@ def _ask_images(given: Given, asker: Asker, cluster: Cluster, host: Host) -> dic
 
 def _ask_night(given: Given, asker: Asker) -> float:
     default = f"{NIGHT_HOURS:g}"
-    question = Question("--night-hours", "   Hours of a night", read_number(0), default)
+    question = FlagQuestion("--night-hours", "   Hours of a night", read_number(0), default)
     unasked = None if asker.asks else default  # it is for a guess only: no flag is missing
     return asker.ask(question, given.night_hours or unasked)
 

@@ -15,8 +15,8 @@ from orchestrator.errors import ConfigError
 from orchestrator.setup.discover import FoundServer, find_servers, tailnet_hosts
 from orchestrator.setup.given import Given
 from orchestrator.setup.profiles import ModelAnswers, find_known, model_name
-from orchestrator.setup.questions import Asker, Question, chosen, numbered, yes_or_no
-from orchestrator.setup.server import Server, ask_server, read_variable
+from orchestrator.setup.questions import Asker, FlagQuestion, chosen, numbered, yes_or_no
+from orchestrator.setup.server import AnsweringServer, ask_server, read_variable
 from orchestrator.setup.write import profile_path, require_new
 
 NONE_FOUND = (
@@ -37,7 +37,7 @@ def ask_model(
     return name, ModelAnswers(server.base_url, server.kind, served, server.api_key_env, known)
 
 
-def _ask_server(given: Given, asker: Asker) -> Server:
+def _ask_server(given: Given, asker: Asker) -> AnsweringServer:
     found: tuple[FoundServer, ...] = ()
     if given.base_url is None:
         with waiting(asker.console, "looking for model servers here and on the tailnet"):
@@ -45,7 +45,7 @@ def _ask_server(given: Given, asker: Asker) -> Server:
 
     urls = tuple(server.url for server in found)
 
-    def read(text: str) -> Server:
+    def read(text: str) -> AnsweringServer:
         url, variable = chosen(text, urls), given.api_key_env
         while True:
             try:
@@ -55,9 +55,9 @@ def _ask_server(given: Given, asker: Asker) -> Server:
                 if not asker.asks or variable is not None:
                     raise
             words = "It wants a key. Which environment variable holds it?"
-            variable = asker.ask(Question("--api-key-env", words, read_variable))
+            variable = asker.ask(FlagQuestion("--api-key-env", words, read_variable))
 
-    question = Question(
+    question = FlagQuestion(
         "--base-url",
         f"1. Where is the model server? (a URL{', a host or a number' if urls else ' or a host'})",
         read,
@@ -67,11 +67,11 @@ def _ask_server(given: Given, asker: Asker) -> Server:
     return asker.ask(question, given.base_url)
 
 
-def _ask_served(given: Given, asker: Asker, server: Server) -> ServedModel:
+def _ask_served(given: Given, asker: Asker, server: AnsweringServer) -> ServedModel:
     if given.served_name is not None or len(server.of_chat) < 2 or not asker.asks:
         return server.model(given.served_name)
     names = tuple(model.name for model in server.of_chat)
-    question = Question(
+    question = FlagQuestion(
         "--served-name",
         "2. Which of its models? (a name or a number)",
         lambda text: server.model(chosen(text, names)),
@@ -83,7 +83,7 @@ def _ask_served(given: Given, asker: Asker, server: Server) -> ServedModel:
 
 def _ask_name(given: Given, asker: Asker, default: str, config_dirs: tuple[Path, ...]) -> str:
     read = partial(model_name, config_dirs=config_dirs)
-    question = Question("--model", "2. A name for its profile", read, default)
+    question = FlagQuestion("--model", "2. A name for its profile", read, default)
     while True:
         name = asker.ask(question, given.model)
         path = profile_path("models", name, config_dirs)

@@ -14,7 +14,7 @@ from orchestrator.display.terminal import print_line
 from orchestrator.errors import ConfigError
 from orchestrator.run.notify import TITLE, send
 from orchestrator.setup.given import Given
-from orchestrator.setup.questions import Asker, Question, chosen, numbered, yes_or_no
+from orchestrator.setup.questions import Asker, FlagQuestion, chosen, numbered, yes_or_no
 
 NOBODY = "none"
 COMMANDS = {
@@ -34,7 +34,7 @@ def ask_notify(given: Given, asker: Asker) -> dict[str, Any]:
     if screen and shutil.which(screen[0]):
         offers[shlex.join(screen)] = "on this screen"
     answers = tuple(offers)
-    question = Question(
+    question = FlagQuestion(
         "--notify",
         "5. Who is told when a run has ended? (a number, a URL, a command)",
         lambda text: read_notify(chosen(text, answers)),

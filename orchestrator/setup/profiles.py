@@ -42,7 +42,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownProfile:
     """A profile that there is of a model already."""
 
     name: str
@@ -57,16 +57,16 @@ class ModelAnswers:
     kind: ServerKind
     served: ServedModel
     api_key_env: str | None = None
-    known: Known | None = None
+    known: KnownProfile | None = None
     recipe: str | None = None
     """In place of the known profile's."""
 
 
-def find_known(served: ServedModel, config_dirs: tuple[Path, ...] = ()) -> Known | None:
+def find_known(served: ServedModel, config_dirs: tuple[Path, ...] = ()) -> KnownProfile | None:
     """The profile whose name is found in the model's: qwen3.5-35b in Qwen/Qwen3.5-35B-A3B-FP8,
     gemma-4-26b in gemma4:26b; the longest of several. The scripted ones are no models."""
     names = [_words(served.name), _words(served.root)]
-    found: dict[int, Known] = {}
+    found: dict[int, KnownProfile] = {}
     for name, path in list_profiles("models", config_dirs).items():
         words = _words(name)
         if not any(_is_within(words, of_model) for of_model in names):
@@ -76,7 +76,7 @@ def find_known(served: ServedModel, config_dirs: tuple[Path, ...] = ()) -> Known
         except ConfigError:
             continue  # it is somebody else's, and `models` tells what is wrong with it
         if isinstance(data, dict) and not _is_scripted(data):
-            found.setdefault(len(words), Known(name, data))
+            found.setdefault(len(words), KnownProfile(name, data))
     return found[max(found)] if found else None
 
 
@@ -161,7 +161,7 @@ def _recipe_entries(name: str, answers: ModelAnswers) -> Iterable[Entry]:
 class ClusterAnswers:
     """What the profile of this machine is made from."""
 
-    base: Known
+    base: KnownProfile
     """The shipped profile that suits the system."""
     sandbox: str
     """The kind."""

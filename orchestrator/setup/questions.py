@@ -18,7 +18,7 @@ YES_OR_NO = {"y": True, "yes": True, "n": False, "no": False}
 
 
 @dataclass(frozen=True)
-class Question(Generic[T]):
+class FlagQuestion(Generic[T]):
     flag: str
     """Of the command line, that answers it."""
     text: str
@@ -52,7 +52,7 @@ class Asker:
         """Whether a person is asked at all."""
         return self.at_terminal and not self.takes_defaults
 
-    def ask(self, question: Question[T], given: str | None = None) -> T:
+    def ask(self, question: FlagQuestion[T], given: str | None = None) -> T:
         """The answer: of the flag, the default, or the person, who is asked until it is one.
 
         Raises:
@@ -82,14 +82,14 @@ class Asker:
         except EOFError:
             raise KeyboardInterrupt from None
 
-    def _read_flag(self, question: Question[T], text: str) -> T:
+    def _read_flag(self, question: FlagQuestion[T], text: str) -> T:
         try:
             return question.read(text)
         except ConfigError as error:
             raise ConfigError(f"{question.flag}: {error}") from None
 
 
-def _missing(question: Question[T]) -> str:
+def _missing(question: FlagQuestion[T]) -> str:
     yes = f"; --yes takes {question.default}" if question.default else ""
     return f"{question.flag} is missing, and there is no terminal to ask at{yes}"
 
@@ -114,8 +114,8 @@ def chosen(text: str, choices: tuple[str, ...]) -> str:
     return choices[int(answer) - 1]
 
 
-def yes_or_no(flag: str, text: str, default: bool) -> Question[bool]:
-    return Question(flag, f"{text} (y/n)", read_yes_or_no, "y" if default else "n")
+def yes_or_no(flag: str, text: str, default: bool) -> FlagQuestion[bool]:
+    return FlagQuestion(flag, f"{text} (y/n)", read_yes_or_no, "y" if default else "n")
 
 
 def read_yes_or_no(text: str) -> bool:

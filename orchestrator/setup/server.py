@@ -21,7 +21,7 @@ _HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
 
 @dataclass(frozen=True)
-class Server:
+class AnsweringServer:
     """A model server that answers."""
 
     base_url: str
@@ -87,7 +87,7 @@ def read_variable(text: str) -> str:
     return name
 
 
-def ask_server(where: str, api_key_env: str | None = None) -> Server:
+def ask_server(where: str, api_key_env: str | None = None) -> AnsweringServer:
     """Ask a server what it is and what it serves. `where` is a base URL, or a host alone.
 
     Raises:
@@ -99,7 +99,7 @@ def ask_server(where: str, api_key_env: str | None = None) -> Server:
     key = require_key(Endpoint(base_url=url, api_key_env=name))
     set_by = SetBy("--base-url http://HOST:PORT/v1", "--api-key-env NAME", name or "")
     models = list_models(url, key, set_by)
-    return Server(url, identify(url, key), models, name)
+    return AnsweringServer(url, identify(url, key), models, name)
 
 
 def _find_at(host: str) -> str:

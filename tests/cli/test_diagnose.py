@@ -12,7 +12,7 @@ from support import played_model as plays
 from support.commands import Ended
 from support.played_model import Persona, ToolModelServer
 
-from orchestrator.diagnose.levels import Cell, Diagnosis, Level
+from orchestrator.diagnose.levels import CallLevel, Cell, Diagnosis
 
 Say = Callable[[str], Ended]
 Run = Callable[..., Ended]
@@ -162,7 +162,7 @@ def test_ctrl_c_prints_what_is_known(diagnose: Run, monkeypatch: pytest.MonkeyPa
     fill = Diagnosis._fill
 
     def interrupted(self: Diagnosis, cell: Cell) -> None:
-        if cell.level is Level.FULL:
+        if cell.level is CallLevel.FULL:
             raise KeyboardInterrupt
         fill(self, cell)
 

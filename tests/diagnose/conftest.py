@@ -11,10 +11,10 @@ from support.played_model import Persona, PlayedServer, good, played
 from orchestrator.config.schema import Model
 from orchestrator.diagnose.levels import Diagnosis, make_plan
 from orchestrator.diagnose.protocols import system_templates
-from orchestrator.diagnose.report import Report, make_report
+from orchestrator.diagnose.report import DiagnosisReport, make_report
 from orchestrator.scripted.protocols import Protocol
 
-Diagnose = Callable[..., Report]
+Diagnose = Callable[..., DiagnosisReport]
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +36,7 @@ def diagnose(templates: dict[Protocol, str], tmp_path: Path) -> Diagnose:
         seconds: float = 60,
         model: Model | None = None,
         server: PlayedServer | None = None,
-    ) -> Report:
+    ) -> DiagnosisReport:
         asked = server or PlayedServer(persona, model or played(name))
         plan = make_plan(context, ratio, asked.model, times, seconds)
         diagnosis = Diagnosis(asked, templates, plan)

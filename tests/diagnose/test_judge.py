@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.diagnose.judge import Exchange, Judgement, Kind, judge, seen_by_agent
+from orchestrator.diagnose.judge import Answered, Judgement, Kind, judge, seen_by_agent
 from orchestrator.diagnose.protocols import ask_again, go_on
 from orchestrator.diagnose.tasks import Detail, fit, tools_for
 from orchestrator.scripted.protocols import Protocol
@@ -33,7 +33,7 @@ def judged(
     **usage: Any,
 ) -> Judgement:
     choice = {"index": 0, "message": message, "finish_reason": finish}
-    exchange = Exchange({}, 200, {"choices": [choice], "usage": usage})
+    exchange = Answered({}, 200, {"choices": [choice], "usage": usage})
     return judge(exchange, protocol, TOOLS, strips=strips)
 
 
@@ -208,23 +208,23 @@ def test_reasoning_tokens_alone_tell_of_a_swallowed_answer() -> None:
 
 
 UNANSWERED = {
-    "refused": (Exchange({}, 400, {"error": {"message": "no tools"}}), Kind.REFUSED),
-    "too large": (Exchange({}, 413, None, "HTTP 413"), Kind.REFUSED),
-    "no longer there": (Exchange({}, 404, None, "HTTP 404"), Kind.NO_ANSWER),
-    "its key has expired": (Exchange({}, 401, None, "HTTP 401"), Kind.NO_ANSWER),
-    "out of quota": (Exchange({}, 429, None, "HTTP 429"), Kind.NO_ANSWER),
-    "failed": (Exchange({}, 500, {"error": {"message": "dead"}}), Kind.NO_ANSWER),
-    "too busy": (Exchange({}, 503, None, "busy"), Kind.NO_ANSWER),
-    "nobody there": (Exchange({}, 0, None, "connection refused"), Kind.NO_ANSWER),
-    "a page": (Exchange({}, 200, None, "the answer is no JSON: <html>"), Kind.NO_ANSWER),
-    "no choices": (Exchange({}, 200, {"choices": []}), Kind.NO_ANSWER),
-    "a list": (Exchange({}, 200, [1]), Kind.NO_ANSWER),
+    "refused": (Answered({}, 400, {"error": {"message": "no tools"}}), Kind.REFUSED),
+    "too large": (Answered({}, 413, None, "HTTP 413"), Kind.REFUSED),
+    "no longer there": (Answered({}, 404, None, "HTTP 404"), Kind.NO_ANSWER),
+    "its key has expired": (Answered({}, 401, None, "HTTP 401"), Kind.NO_ANSWER),
+    "out of quota": (Answered({}, 429, None, "HTTP 429"), Kind.NO_ANSWER),
+    "failed": (Answered({}, 500, {"error": {"message": "dead"}}), Kind.NO_ANSWER),
+    "too busy": (Answered({}, 503, None, "busy"), Kind.NO_ANSWER),
+    "nobody there": (Answered({}, 0, None, "connection refused"), Kind.NO_ANSWER),
+    "a page": (Answered({}, 200, None, "the answer is no JSON: <html>"), Kind.NO_ANSWER),
+    "no choices": (Answered({}, 200, {"choices": []}), Kind.NO_ANSWER),
+    "a list": (Answered({}, 200, [1]), Kind.NO_ANSWER),
     "given up": (
-        Exchange({}, 200, {"choices": [{"message": {}, "finish_reason": "abort"}]}),
+        Answered({}, 200, {"choices": [{"message": {}, "finish_reason": "abort"}]}),
         Kind.NO_ANSWER,
     ),
     "an error in place of an answer": (
-        Exchange({}, 200, {"error": {"message": "over\x1bloaded"}}),
+        Answered({}, 200, {"error": {"message": "over\x1bloaded"}}),
         Kind.NO_ANSWER,
     ),
 }
@@ -272,7 +272,7 @@ def test_whatever_an_answer_says_it_is_judged_and_the_conversation_goes_on(
     message: dict[str, Any], finish: str, protocol: Protocol
 ) -> None:
     choice = {"index": 0, "message": message, "finish_reason": finish}
-    exchange = Exchange({}, 200, {"choices": [choice]})
+    exchange = Answered({}, 200, {"choices": [choice]})
 
     found = judge(exchange, protocol, TOOLS)
 
@@ -289,7 +289,7 @@ def test_whatever_an_answer_says_it_is_judged_and_the_conversation_goes_on(
 @pytest.mark.fuzz
 @given(st.integers(100, 599), JSON)
 def test_whatever_a_server_sends_it_is_judged(status: int, answer: Any) -> None:
-    found = judge(Exchange({}, status, answer, "words" if answer is None else ""), *ANY)
+    found = judge(Answered({}, status, answer, "words" if answer is None else ""), *ANY)
 
     assert found.kind is not Kind.VALID
     assert found.detail

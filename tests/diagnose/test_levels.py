@@ -10,19 +10,27 @@ import pytest
 from support import played_model as plays
 from support.played_model import PlayedServer, Said, Turn, played
 
-from orchestrator.diagnose.judge import Exchange, Kind
-from orchestrator.diagnose.levels import TOO_HARD, Cell, Diagnosis, Level, Plan, State, make_plan
+from orchestrator.diagnose.judge import Answered, Kind
+from orchestrator.diagnose.levels import (
+    TOO_HARD,
+    AskingPlan,
+    CallLevel,
+    Cell,
+    Diagnosis,
+    State,
+    make_plan,
+)
 from orchestrator.diagnose.protocols import FORM_OF, FORMS
-from orchestrator.diagnose.report import Report
+from orchestrator.diagnose.report import DiagnosisReport
 from orchestrator.diagnose.tasks import fit
 from orchestrator.scripted.protocols import Protocol
 
-Diagnose = Callable[..., Report]
+Diagnose = Callable[..., DiagnosisReport]
 CALLS = (FORM_OF[Protocol.CALLS],)
 
 
 def only_calls(templates: dict[Protocol, str], server: PlayedServer, times: int = 10) -> Diagnosis:
-    plan = Plan(times, 4, 60, fit(32768, 4.0), CALLS)
+    plan = AskingPlan(times, 4, 60, fit(32768, 4.0), CALLS)
     return Diagnosis(server, templates, plan)
 
 
@@ -32,7 +40,7 @@ def test_every_level_is_asked_in_every_protocol(diagnose: Diagnose) -> None:
     report = diagnose(server=server)
 
     assert [(cell.level, cell.protocol) for cell in report.cells] == [
-        (level, form.protocol) for level in Level for form in FORMS
+        (level, form.protocol) for level in CallLevel for form in FORMS
     ]
     assert [cell.judged for cell in report.cells] == [10] * 8 + [12] * 4 + [48] * 4
     assert len(server.asked) == report.plan.answers == 320
@@ -79,7 +87,7 @@ def test_no_more_are_asked_at_once_than_the_profile_says(
     plan = make_plan(32768, 4.0, played(max_concurrency=max_concurrency), 10, 60)
 
     assert plan.at_once == at_once
-    assert (Level.CROWD in plan.levels) is (at_once > 1)
+    assert (CallLevel.CROWD in plan.levels) is (at_once > 1)
 
 
 def test_one_at_once_is_said_to_be_all_that_was_tried(diagnose: Diagnose) -> None:
@@ -141,7 +149,7 @@ def test_when_the_time_is_over_nobody_is_asked_whether_the_server_is_alive(
     templates: dict[Protocol, str],
 ) -> None:
     server = PlayedServer(plays.fails_always, takes_s=0.1, alive=False)
-    diagnosis = Diagnosis(server, templates, Plan(10, 4, 0.25, fit(32768, 4.0), CALLS))
+    diagnosis = Diagnosis(server, templates, AskingPlan(10, 4, 0.25, fit(32768, 4.0), CALLS))
 
     first = next(diagnosis.run())
 
@@ -188,7 +196,7 @@ def test_an_interruption_leaves_what_was_asked(templates: dict[Protocol, str]) -
     diagnosis = only_calls(templates, PlayedServer(takes_s=0.02))
 
     def interrupt(cell: Cell) -> None:
-        if cell.level is Level.LOOP and cell.answers:
+        if cell.level is CallLevel.LOOP and cell.answers:
             raise KeyboardInterrupt
 
     diagnosis.on_tick = interrupt
@@ -201,7 +209,7 @@ def test_an_interruption_leaves_what_was_asked(templates: dict[Protocol, str]) -
 
 def test_a_bug_of_ours_is_no_silence(templates: dict[Protocol, str]) -> None:
     class Broken(PlayedServer):
-        def ask(self, *args: Any) -> Exchange:
+        def ask(self, *args: Any) -> Answered:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -11,8 +11,8 @@ import pytest
 from support.fake_model import FakeModelServer, Reply, completion, error
 
 from orchestrator.config.schema import Endpoint, Model, Sampling
-from orchestrator.diagnose.judge import Exchange, Kind, judge
-from orchestrator.diagnose.target import Target, require_target
+from orchestrator.diagnose.judge import Answered, Kind, judge
+from orchestrator.diagnose.target import DiagnosedServer, require_target
 from orchestrator.diagnose.tasks import probe_text
 from orchestrator.errors import PrerequisiteError
 from orchestrator.scripted.protocols import Protocol
@@ -37,11 +37,11 @@ def model_at(server: FakeModelServer, **settings: Any) -> Model:
 
 
 @pytest.fixture
-def ask(server: FakeModelServer) -> Iterator[Callable[..., Exchange]]:
+def ask(server: FakeModelServer) -> Iterator[Callable[..., Answered]]:
     """One question to the server: `ask(seconds=5)`."""
     with require_target(model_at(server), "a-key") as target:
 
-        def once(seconds: float = 30, stopped: bool = False) -> Exchange:
+        def once(seconds: float = 30, stopped: bool = False) -> Answered:
             body = target.body(MESSAGES, None, 100)
             return target.ask(body, time.monotonic() + seconds, lambda: stopped)
 
@@ -86,7 +86,7 @@ def test_the_context_is_the_servers_or_the_profiles_whichever_is_less(
         assert target.context == context
 
 
-def _measured(usage: dict[str, Any]) -> Target:
+def _measured(usage: dict[str, Any]) -> DiagnosedServer:
     def reply() -> Reply:
         return completion(usage=usage)
 
@@ -103,7 +103,7 @@ def test_what_a_token_holds_is_measured_where_the_server_counts() -> None:
 
 
 def test_a_server_that_is_too_busy_is_asked_again(
-    ask: Callable[..., Exchange], server: FakeModelServer
+    ask: Callable[..., Answered], server: FakeModelServer
 ) -> None:
     server.script = [error(503, "full"), error(429, "slow down"), completion("there")]
 
@@ -113,7 +113,7 @@ def test_a_server_that_is_too_busy_is_asked_again(
 
 
 def test_a_connection_that_is_closed_is_opened_again(
-    ask: Callable[..., Exchange], server: FakeModelServer
+    ask: Callable[..., Answered], server: FakeModelServer
 ) -> None:
     """vLLM closes those that were idle for five seconds, as good as at the next request."""
     server.script = [Reply(200, [b""], breaks_off=True), completion("there")]
@@ -123,7 +123,7 @@ def test_a_connection_that_is_closed_is_opened_again(
 
 @pytest.mark.parametrize("how", [{"seconds": 0.6}, {"stopped": True}])
 def test_it_is_not_asked_for_ever(
-    how: dict[str, Any], ask: Callable[..., Exchange], server: FakeModelServer
+    how: dict[str, Any], ask: Callable[..., Answered], server: FakeModelServer
 ) -> None:
     server.otherwise = lambda: error(503, "full")
 
@@ -145,7 +145,7 @@ ODD = {
 
 @pytest.mark.parametrize("name", ODD)
 def test_what_is_no_answer_is_an_outage_in_words(
-    name: str, ask: Callable[..., Exchange], server: FakeModelServer
+    name: str, ask: Callable[..., Answered], server: FakeModelServer
 ) -> None:
     server.otherwise = lambda: ODD[name]
 
@@ -157,7 +157,7 @@ def test_what_is_no_answer_is_an_outage_in_words(
 
 
 def test_a_server_that_is_killed_is_an_outage(
-    ask: Callable[..., Exchange], server: FakeModelServer
+    ask: Callable[..., Answered], server: FakeModelServer
 ) -> None:
     server.stop()
 

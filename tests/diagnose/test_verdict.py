@@ -9,15 +9,15 @@ import pytest
 from support import played_model as plays
 from support.played_model import PlayedServer, leaks, leaves_raw, played
 
-from orchestrator.diagnose.causes import Asked, Blame
-from orchestrator.diagnose.judge import Exchange, Judgement, Kind
-from orchestrator.diagnose.levels import Cell, Judged, Level, State
+from orchestrator.diagnose.causes import AskedModel, Blame
+from orchestrator.diagnose.judge import Answered, Judgement, Kind
+from orchestrator.diagnose.levels import CallLevel, Cell, Judged, State
 from orchestrator.diagnose.protocols import FORMS
-from orchestrator.diagnose.report import Report
+from orchestrator.diagnose.report import DiagnosisReport
 from orchestrator.diagnose.verdict import Standing, Verdict, conclude
 from orchestrator.scripted.protocols import Protocol
 
-Diagnose = Callable[..., Report]
+Diagnose = Callable[..., DiagnosisReport]
 CALLS = (Protocol.CALLS,)
 EVERY = tuple(form.protocol for form in FORMS)
 TEXTS = EVERY[1:]
@@ -145,9 +145,9 @@ def test_a_model_that_fails_three_times_in_a_hundred_is_fine(
         assert (verdict.agent, verdict.causes) == ("sweagent", ())
 
 
-def cell(level: Level, valid: int, bad: int, kind: Kind = Kind.NO_CALL, **more: object) -> Cell:
+def cell(level: CallLevel, valid: int, bad: int, kind: Kind = Kind.NO_CALL, **more: object) -> Cell:
     """A cell of fenced text."""
-    exchange = Exchange({"messages": []}, 200, {})
+    exchange = Answered({"messages": []}, 200, {})
     kinds = [Kind.VALID] * valid + [kind] * bad
     answers = [Judged(n, 1, exchange, Judgement(one)) for n, one in enumerate(kinds)]
     protocol = more.pop("protocol", Protocol.THOUGHT_ACTION)
@@ -155,7 +155,7 @@ def cell(level: Level, valid: int, bad: int, kind: Kind = Kind.NO_CALL, **more: 
 
 
 def concluded(*cells: Cell, names: tuple[str, ...] = ("played",), **more: object) -> Verdict:
-    return conclude(cells, Asked(names, 8, 4.0, **more))  # type: ignore[arg-type]
+    return conclude(cells, AskedModel(names, 8, 4.0, **more))  # type: ignore[arg-type]
 
 
 def test_chance_seldom_makes_a_cell_of_a_good_model_fail() -> None:
@@ -164,23 +164,23 @@ def test_chance_seldom_makes_a_cell_of_a_good_model_fail() -> None:
     failed = 0
     for _ in range(4000):
         bad = sum(random.random() < 0.03 for _ in range(10))
-        failed += cell(Level.ONE, 10 - bad, bad).state is State.FAILS
+        failed += cell(CallLevel.ONE, 10 - bad, bad).state is State.FAILS
 
     assert failed / 4000 < 0.001
 
 
 STATES = {
-    "nothing asked": (cell(Level.ONE, 0, 0), State.UNTESTED),
-    "one of ten": (cell(Level.ONE, 9, 1), State.WORKS),
-    "two of ten": (cell(Level.ONE, 8, 2), State.UNCLEAR),
-    "half of ten": (cell(Level.ONE, 5, 5), State.FAILS),
-    "four of four": (cell(Level.ONE, 0, 4), State.UNCLEAR),
-    "a fifth of fifty": (cell(Level.CROWD, 38, 10), State.UNCLEAR),
-    "a quarter of fifty": (cell(Level.CROWD, 36, 12), State.FAILS),
-    "refused": (cell(Level.ONE, 0, 3, Kind.REFUSED), State.REFUSED),
-    "some outages": (cell(Level.ONE, 9, 5, Kind.NO_ANSWER), State.WORKS),
-    "mostly outages": (cell(Level.ONE, 2, 5, Kind.NO_ANSWER), State.BROKEN),
-    "mostly cut off": (cell(Level.ONE, 2, 8, Kind.CUT_OFF), State.CUT_OFF),
+    "nothing asked": (cell(CallLevel.ONE, 0, 0), State.UNTESTED),
+    "one of ten": (cell(CallLevel.ONE, 9, 1), State.WORKS),
+    "two of ten": (cell(CallLevel.ONE, 8, 2), State.UNCLEAR),
+    "half of ten": (cell(CallLevel.ONE, 5, 5), State.FAILS),
+    "four of four": (cell(CallLevel.ONE, 0, 4), State.UNCLEAR),
+    "a fifth of fifty": (cell(CallLevel.CROWD, 38, 10), State.UNCLEAR),
+    "a quarter of fifty": (cell(CallLevel.CROWD, 36, 12), State.FAILS),
+    "refused": (cell(CallLevel.ONE, 0, 3, Kind.REFUSED), State.REFUSED),
+    "some outages": (cell(CallLevel.ONE, 9, 5, Kind.NO_ANSWER), State.WORKS),
+    "mostly outages": (cell(CallLevel.ONE, 2, 5, Kind.NO_ANSWER), State.BROKEN),
+    "mostly cut off": (cell(CallLevel.ONE, 2, 8, Kind.CUT_OFF), State.CUT_OFF),
 }
 
 
@@ -194,10 +194,10 @@ def test_a_cell_says_no_more_than_its_answers_do(name: str) -> None:
 def test_what_is_bad_everywhere_is_not_blamed_on_the_level() -> None:
     """At eight in ten, the level with the most answers is the first that can be told."""
     verdict = concluded(
-        cell(Level.ONE, 8, 2),
-        cell(Level.FULL, 8, 2),
-        cell(Level.LOOP, 9, 3),
-        cell(Level.CROWD, 36, 12),
+        cell(CallLevel.ONE, 8, 2),
+        cell(CallLevel.FULL, 8, 2),
+        cell(CallLevel.LOOP, 9, 3),
+        cell(CallLevel.CROWD, 36, 12),
     )
 
     (cause,) = verdict.causes
@@ -207,8 +207,8 @@ def test_what_is_bad_everywhere_is_not_blamed_on_the_level() -> None:
 
 
 def test_what_no_model_does_by_itself_is_the_servers_though_it_be_a_third() -> None:
-    mixed = cell(Level.ONE, 2, 5, Kind.NO_CALL)
-    mixed.answers += cell(Level.ONE, 0, 3, Kind.CONTROL).answers
+    mixed = cell(CallLevel.ONE, 2, 5, Kind.NO_CALL)
+    mixed.answers += cell(CallLevel.ONE, 0, 3, Kind.CONTROL).answers
 
     (cause,) = concluded(mixed).causes
 
@@ -260,9 +260,9 @@ def test_a_server_without_a_parser_is_told_the_models_own(
 def test_a_prompt_that_does_not_fit_is_not_the_models_fault() -> None:
     words = "This model's maximum context length is 4096 tokens. However, you requested 5000"
     error = {"error": {"message": words, "code": 400}}
-    exchange = Exchange({"messages": []}, 400, error)
+    exchange = Answered({"messages": []}, 400, error)
     refused = Judged(0, 1, exchange, Judgement(Kind.REFUSED, words))
-    full = Cell(Level.FULL, Protocol.CALLS, 1, [refused] * 3)
+    full = Cell(CallLevel.FULL, Protocol.CALLS, 1, [refused] * 3)
 
     (cause,) = concluded(full).causes
 
@@ -279,7 +279,7 @@ def test_several_calls_in_one_answer_are_valid_and_noted(diagnose: Diagnose) -> 
 
 
 def test_a_leak_that_is_too_seldom_to_judge_by_is_told() -> None:
-    verdict = concluded(cell(Level.CROWD, 47, 1, Kind.CONTROL))
+    verdict = concluded(cell(CallLevel.CROWD, 47, 1, Kind.CONTROL))
 
     assert any("no server that is well does this" in r for r in verdict.remarks)
     assert verdict.causes == ()
@@ -289,23 +289,25 @@ def test_a_server_that_counts_fewer_tokens_than_it_was_sent_cuts_prompts() -> No
     """Ollama does so without a word where num_ctx is small."""
     request = {"messages": [{"role": "user", "content": "x" * 16000}]}
     answer = {"usage": {"prompt_tokens": 1900}}
-    judged = Judged(0, 1, Exchange(request, 200, answer), Judgement(Kind.VALID))
+    judged = Judged(0, 1, Answered(request, 200, answer), Judgement(Kind.VALID))
 
-    verdict = concluded(Cell(Level.FULL, Protocol.CALLS, 1, [judged] * 10))
+    verdict = concluded(Cell(CallLevel.FULL, Protocol.CALLS, 1, [judged] * 10))
 
     assert any("num_ctx" in remark for remark in verdict.remarks)
 
 
 def test_what_was_not_asked_is_said_and_not_taken_for_good() -> None:
-    late = cell(Level.LOOP, 0, 0, skipped="no time was left")
-    verdict = concluded(cell(Level.ONE, 10, 0), cell(Level.FULL, 10, 0), late)
+    late = cell(CallLevel.LOOP, 0, 0, skipped="no time was left")
+    verdict = concluded(cell(CallLevel.ONE, 10, 0), cell(CallLevel.FULL, 10, 0), late)
 
     assert verdict.agent == "sweagent"
     assert verdict.headline.startswith("Perhaps")
     assert any("no time was left" in remark for remark in verdict.remarks)
 
 
-@pytest.mark.parametrize("cells", [(), (cell(Level.ONE, 0, 2),)], ids=["nothing", "two bad ones"])
+@pytest.mark.parametrize(
+    "cells", [(), (cell(CallLevel.ONE, 0, 2),)], ids=["nothing", "two bad ones"]
+)
 def test_too_little_says_nothing(cells: tuple[Cell, ...]) -> None:
     verdict = concluded(*cells)
 
@@ -315,8 +317,8 @@ def test_too_little_says_nothing(cells: tuple[Cell, ...]) -> None:
 
 def test_an_outage_in_the_middle_condemns_no_model() -> None:
     """The server is slow all of a sudden: it is there, and answers nothing in time."""
-    cells = [cell(Level.ONE, 10, 0, protocol=form.protocol) for form in FORMS]
-    cells += [cell(Level.FULL, 0, 3, Kind.NO_ANSWER, protocol=form.protocol) for form in FORMS]
+    cells = [cell(CallLevel.ONE, 10, 0, protocol=form.protocol) for form in FORMS]
+    cells += [cell(CallLevel.FULL, 0, 3, Kind.NO_ANSWER, protocol=form.protocol) for form in FORMS]
 
     verdict = concluded(*cells)
 
@@ -326,8 +328,8 @@ def test_an_outage_in_the_middle_condemns_no_model() -> None:
 
 
 def test_a_server_that_fails_only_with_many_at_once_is_used_with_one() -> None:
-    levels = (Level.ONE, Level.FULL, Level.LOOP)
-    crowd = cell(Level.CROWD, 0, 8, Kind.NO_ANSWER)
+    levels = (CallLevel.ONE, CallLevel.FULL, CallLevel.LOOP)
+    crowd = cell(CallLevel.CROWD, 0, 8, Kind.NO_ANSWER)
 
     verdict = concluded(*(cell(level, 10, 0) for level in levels), crowd)
 
@@ -335,7 +337,7 @@ def test_a_server_that_fails_only_with_many_at_once_is_used_with_one() -> None:
 
 
 def test_a_server_that_went_away_leaves_no_verdict() -> None:
-    verdict = concluded(cell(Level.ONE, 10, 0), is_gone=True)
+    verdict = concluded(cell(CallLevel.ONE, 10, 0), is_gone=True)
 
     assert verdict.agent is None
     assert "stopped answering" in verdict.headline
@@ -348,7 +350,7 @@ def test_what_is_unknown_or_fails_is_not_recommended() -> None:
 
 
 def test_what_nobody_asked_for_does_not_hide_that_an_agent_fails() -> None:
-    fails = cell(Level.ONE, 0, 10, protocol=Protocol.CALLS)
+    fails = cell(CallLevel.ONE, 0, 10, protocol=Protocol.CALLS)
 
     alone = concluded(fails, protocols=CALLS)
     assert alone.headline == "No agent that was asked for works with this model as it is served."

@@ -14,14 +14,14 @@ from support.specs import EMULATED
 from orchestrator.backends import Host, Place
 from orchestrator.config import RunConfig
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Finding, Level
+from orchestrator.doctor.check import Finding, Severity
 from orchestrator.doctor.checks import CHECKS
 from orchestrator.doctor.engine_checks import (
     Addresses,
     Engine,
     EngineTrial,
     Limits,
-    Slots,
+    SlotCount,
     TinySandbox,
 )
 from orchestrator.doctor.examine import examine, require_ready
@@ -65,7 +65,7 @@ def test_memory_that_the_engine_lacks_is_told_of_the_engine_and_not_of_this_host
 
     (found,) = look(case, Limits())
 
-    assert found.level is Level.WARN
+    assert found.level is Severity.WARN
     assert "Colima has 2.1 in all" in found.what
     assert "colima start --memory 12" in found.what
 
@@ -77,11 +77,11 @@ def test_bundled_tasks_are_too_small_for_warnings_of_memory(
 
     (found,) = look(Case(make_config("nop"), Path("runs"), host=IN_A_MACHINE, plan=plan), Limits())
 
-    assert found.level is Level.PASS
+    assert found.level is Severity.PASS
 
 
 def test_slots_are_told_with_what_binds_them(make_case: MakeCase, look: Look) -> None:
-    (found,) = look(make_case(), Slots())
+    (found,) = look(make_case(), SlotCount())
 
     assert found.what.startswith("2 rollouts at once, and 1 grade: as cluster.workers (--workers)")
     assert "GB available" in found.what
@@ -90,16 +90,16 @@ def test_slots_are_told_with_what_binds_them(make_case: MakeCase, look: Look) ->
 @pytest.mark.parametrize(
     ("free", "network", "level", "says"),
     [
-        (1000, True, Level.PASS, "1000 are left in the engine's one network, 3 wanted"),
-        (2, True, Level.WARN, "2 addresses left, and 3 are wanted"),
-        (2, False, Level.PASS, "2 are left in the engine's one network, 1 wanted"),
-        (0, False, Level.WARN, "0 addresses left"),
-        (None, True, Level.PASS, "no sandbox and no grade"),
+        (1000, True, Severity.PASS, "1000 are left in the engine's one network, 3 wanted"),
+        (2, True, Severity.WARN, "2 addresses left, and 3 are wanted"),
+        (2, False, Severity.PASS, "2 are left in the engine's one network, 1 wanted"),
+        (0, False, Severity.WARN, "0 addresses left"),
+        (None, True, Severity.PASS, "no sandbox and no grade"),
     ],
 )
 def test_addresses_are_told_against_the_slots(
     make_case: MakeCase, look: Look, engine: FakeEngine, free: int | None, network: bool,
-    level: Level, says: str,
+    level: Severity, says: str,
 ) -> None:  # fmt: skip
     engine.addresses = free
 
@@ -116,22 +116,22 @@ def test_what_is_emulated_is_tried_and_says_so(make_case: MakeCase, look: Look) 
     (found,) = look(case, TinySandbox())
 
     emulation = "linux/amd64 images on a linux/arm64 engine, OrbStack"
-    assert found == Finding(Level.PASS, f"a tiny one ran ({emulation})")
-    assert look(case, EngineTrial()) == [Finding(Level.PASS, emulation)]
+    assert found == Finding(Severity.PASS, f"a tiny one ran ({emulation})")
+    assert look(case, EngineTrial()) == [Finding(Severity.PASS, emulation)]
 
 
 def test_an_engine_that_runs_nothing_is_told(
     make_case: MakeCase, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = make_case()
-    assert look(case, TinySandbox()) == [Finding(Level.PASS, "a tiny one ran")]
+    assert look(case, TinySandbox()) == [Finding(Severity.PASS, "a tiny one ran")]
 
     def fail(*_: object) -> str:
         raise PrerequisiteError("cgroups are not mounted.", "Mount them.")
 
     monkeypatch.setattr(FakeBackend, "try_sandbox", fail)
     assert look(case, TinySandbox()) == [
-        Finding(Level.FAIL, "cgroups are not mounted.", "Mount them.")
+        Finding(Severity.FAIL, "cgroups are not mounted.", "Mount them.")
     ]
 
 
@@ -149,9 +149,9 @@ def test_of_an_engine_whose_disk_is_full_that_is_said_and_nothing_that_follows_f
 
     found = {one.check.name: one for one in examine(make_case(), of_engine)}
 
-    assert [name for name, one in found.items() if one.level is Level.FAIL] == ["engine's disk"]
+    assert [name for name, one in found.items() if one.level is Severity.FAIL] == ["engine's disk"]
     assert found["tiny sandbox"].findings[0].what == "can't be looked at: see engine's disk"
-    assert found["sandbox trial"].level is Level.SKIPPED
+    assert found["sandbox trial"].level is Severity.SKIPPED
 
 
 def test_a_launch_does_not_start_on_a_full_disk_of_the_engines(
@@ -171,8 +171,8 @@ def test_where_there_is_no_engine_only_that_fails(
 
     found = list(examine(Case(config, tmp_path), CHECKS))
 
-    failed = [one for one in found if one.level is Level.FAIL]
+    failed = [one for one in found if one.level is Severity.FAIL]
     assert [one.check.name for one in failed] == ["sandboxes"]
     assert "no Docker engine answers" in failed[0].findings[0].what
-    skipped = {one.check.name for one in found if one.level is Level.SKIPPED}
+    skipped = {one.check.name for one in found if one.level is Severity.SKIPPED}
     assert {"engine's disk", "tiny sandbox", "sandbox trial", "registries"} <= skipped

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.config import RunConfig
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Check, Depth, Finding, Level, failed, passed, warned
+from orchestrator.doctor.check import Check, Depth, Finding, Severity, failed, passed, warned
 from orchestrator.doctor.checks import CHECKS
 from orchestrator.doctor.examine import Examined, checks_of, examine, require_passed
 from orchestrator.errors import ConfigError, OrchestratorError, PrerequisiteError
@@ -66,7 +66,7 @@ def test_what_is_missing_is_told_by_the_first_check_that_meets_it_and_skipped_by
 
     found = by_name(examine(case_without_dataset, checks))
 
-    assert [one.level for one in found.values()] == [Level.FAIL, Level.PASS, Level.SKIPPED]
+    assert [one.level for one in found.values()] == [Severity.FAIL, Severity.PASS, Severity.SKIPPED]
     assert "/no/such/rows.jsonl" in found["first"].findings[0].what
     assert found["second"].findings[0].what == "can't be looked at: see first"
     assert found["second"].problem is None
@@ -75,7 +75,7 @@ def test_what_is_missing_is_told_by_the_first_check_that_meets_it_and_skipped_by
 def test_two_checks_that_meet_the_same_problem_by_themselves_tell_it_once(case: Case) -> None:
     checks = [check(name, raises=PrerequisiteError("it burns.", "Put it out.")) for name in "ab"]
 
-    assert [one.level for one in examine(case, checks)] == [Level.FAIL, Level.SKIPPED]
+    assert [one.level for one in examine(case, checks)] == [Severity.FAIL, Severity.SKIPPED]
 
 
 def test_a_check_that_does_not_apply_says_nothing(case: Case) -> None:
@@ -85,14 +85,14 @@ def test_a_check_that_does_not_apply_says_nothing(case: Case) -> None:
 @pytest.mark.parametrize(
     ("found", "level"),
     [
-        ([passed("a"), warned("b")], Level.WARN),
-        ([warned("a"), failed("b"), passed("c")], Level.FAIL),
-        ([passed("a")], Level.PASS),
-        ([], Level.PASS),
+        ([passed("a"), warned("b")], Severity.WARN),
+        ([warned("a"), failed("b"), passed("c")], Severity.FAIL),
+        ([passed("a")], Severity.PASS),
+        ([], Severity.PASS),
     ],
 )
 def test_a_check_is_as_bad_as_the_worst_that_it_found(
-    case: Case, found: list[Finding], level: Level
+    case: Case, found: list[Finding], level: Severity
 ) -> None:
     (examined,) = examine(case, [check("one", *found)])
 
@@ -110,8 +110,8 @@ def test_what_a_check_raises_fails_it_and_stops_a_launch(
 
     first, second = examine(case, checks)
 
-    assert (first.level, second.level) == (Level.FAIL, Level.PASS)
-    assert first.findings[0].level is Level.FAIL
+    assert (first.level, second.level) == (Severity.FAIL, Severity.PASS)
+    assert first.findings[0].level is Severity.FAIL
     with pytest.raises(type(error), match=str(error)):
         require_passed(case, checks)
 
@@ -125,7 +125,7 @@ def test_a_check_that_breaks_is_told_in_a_line_and_the_others_go_on(
     first, second = examine(case, [check("one", raises=bug), check("two", passed("fine"))])
 
     (finding,) = first.findings
-    assert (first.level, second.level) == (Level.FAIL, Level.PASS)
+    assert (first.level, second.level) == (Severity.FAIL, Severity.PASS)
     assert type(bug).__name__ in finding.what
     assert "test_examine.py:" in finding.what
     assert "\n" not in finding.what

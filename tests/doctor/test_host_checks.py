@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Finding, Level
+from orchestrator.doctor.check import Finding, Severity
 from orchestrator.doctor.host_checks import (
     DeadRuns,
     RayCluster,
@@ -28,7 +28,7 @@ def test_ray_is_told_with_its_version_and_the_room_for_its_files(
 ) -> None:
     (found,) = look(make_case(), RayCluster())
 
-    assert found.level is Level.PASS
+    assert found.level is Severity.PASS
     assert "one of the run's own" in found.what
     assert "GB free for its files at" in found.what
 
@@ -45,14 +45,14 @@ def test_a_full_or_locked_folder_of_rays_is_told_before_the_night(
 
 
 @pytest.mark.parametrize(
-    ("free_gb", "level"), [(0.0, Level.WARN), (0.064, Level.WARN), (0.2, Level.PASS)]
+    ("free_gb", "level"), [(0.0, Severity.WARN), (0.064, Severity.WARN), (0.2, Severity.PASS)]
 )
-def test_too_little_shared_memory_is_told(free_gb: float, level: Level) -> None:
+def test_too_little_shared_memory_is_told(free_gb: float, level: Severity) -> None:
     """A container has 64 MB unless it was told more."""
     found = judge_shared_memory(free_gb)
 
     assert found.level is level
-    assert ("--shm-size" in found.cure) == (level is Level.WARN)
+    assert ("--shm-size" in found.cure) == (level is Severity.WARN)
 
 
 def test_what_a_dead_run_left_is_told_with_clean_and_stays(
@@ -69,10 +69,10 @@ def test_what_a_dead_run_left_is_told_with_clean_and_stays(
         left.rmdir()
         left.parent.rmdir()
 
-    assert found.level is Level.WARN
+    assert found.level is Severity.WARN
     assert found.what == "last-night, which nobody drives, left temporary folders here"
     assert found.cure == f"python -m orchestrator clean --runs-dir {dead.parent}"
-    assert look(make_case(), DeadRuns())[0].level is Level.PASS
+    assert look(make_case(), DeadRuns())[0].level is Severity.PASS
 
 
 def test_a_run_that_goes_on_is_told_as_a_fact(
@@ -83,5 +83,5 @@ def test_a_run_that_goes_on_is_told_as_a_fact(
     with hold_lock(RunPaths(live).driver_lock):
         (found,) = look(make_case(), DeadRuns())
 
-    assert found.level is Level.PASS
+    assert found.level is Severity.PASS
     assert "tonight goes on here" in found.what

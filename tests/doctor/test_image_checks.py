@@ -13,10 +13,10 @@ from support.registries import Asked, FakeServer, Reply
 
 from orchestrator.config import RunConfig
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Finding, Level
+from orchestrator.doctor.check import Finding, Severity
 from orchestrator.doctor.checks import CHECKS
 from orchestrator.doctor.examine import examine
-from orchestrator.doctor.image_checks import EngineDisk, ImagesRoom, Registries
+from orchestrator.doctor.image_checks import EngineDiskRoom, ImagesRoom, Registries
 from orchestrator.images import registry
 from orchestrator.images.names import HUB
 
@@ -59,7 +59,7 @@ def test_what_builds_start_from_comes_from_a_registry_too(
 
     (found,) = look(Case(make_config("gold", settings), tmp_path), Registries())
 
-    assert found.level is Level.FAIL
+    assert found.level is Severity.FAIL
     assert found.what == "docker.io gives no more images for now, and 1 image is to come"
     assert look(Case(make_config("gold", settings), tmp_path), ImagesRoom()) == []
 
@@ -78,7 +78,7 @@ def test_a_registry_that_answers_passes_with_what_is_to_come(
     (found,) = look(make_case(), Registries())
 
     assert found == Finding(
-        Level.PASS, "docker.io answers, and rations no pulls; 4 images are to come"
+        Severity.PASS, "docker.io answers, and rations no pulls; 4 images are to come"
     )
 
 
@@ -98,7 +98,7 @@ def test_an_expired_quota_says_when_it_renews_and_the_login_that_doubles_it(
 
     (found,) = look(make_case(), Registries())
 
-    assert found.level is Level.FAIL
+    assert found.level is Severity.FAIL
     assert found.what.startswith("docker.io gives no more images for now")
     assert "4 images are to come" in found.what
     if reply.headers:
@@ -114,7 +114,7 @@ def test_where_a_quota_has_expired_that_is_the_one_thing_that_fails(
 
     found = list(examine(make_case(), CHECKS))
 
-    assert [one.check.name for one in found if one.level is Level.FAIL] == ["registries"]
+    assert [one.check.name for one in found if one.level is Severity.FAIL] == ["registries"]
 
 
 def test_with_a_login_the_cure_of_an_expired_quota_is_another(
@@ -137,13 +137,15 @@ def test_where_some_images_are_here_an_expired_quota_is_a_warning(
 
     (found,) = look(make_case(), Registries())
 
-    assert found.level is Level.WARN
+    assert found.level is Severity.WARN
     assert "3 images are to come" in found.what
 
 
-@pytest.mark.parametrize(("left", "level"), [(2, Level.WARN), (4, Level.PASS), (76, Level.PASS)])
+@pytest.mark.parametrize(
+    ("left", "level"), [(2, Severity.WARN), (4, Severity.PASS), (76, Severity.PASS)]
+)
 def test_a_quota_that_is_too_small_is_told_with_its_figures(
-    make_case: MakeCase, look: Look, hub: Hub, left: int, level: Level
+    make_case: MakeCase, look: Look, hub: Hub, left: int, level: Severity
 ) -> None:
     hub(Reply(headers=NOTHING_LEFT | {"ratelimit-remaining": f"{left};{WINDOW}"}))
 
@@ -151,7 +153,7 @@ def test_a_quota_that_is_too_small_is_told_with_its_figures(
 
     assert found.level is level
     assert f"{left} of 100 pulls in 6 h" in found.what
-    assert ("`docker login`" in found.cure) == (level is Level.WARN)
+    assert ("`docker login`" in found.cure) == (level is Severity.WARN)
 
 
 def test_where_all_images_are_here_no_registry_is_asked(
@@ -162,7 +164,7 @@ def test_where_all_images_are_here_no_registry_is_asked(
 
     (found,) = look(make_case(), Registries())
 
-    assert found == Finding(Level.PASS, "none is asked: 4 images here")
+    assert found == Finding(Severity.PASS, "none is asked: 4 images here")
     assert server.asked == []
     assert look(make_case(), ImagesRoom()) == []
 
@@ -178,7 +180,7 @@ def test_a_registry_that_is_away_is_told_with_a_mirror_as_cure(
 
     (found,) = look(make_case(), Registries())
 
-    assert found.level is Level.FAIL
+    assert found.level is Severity.FAIL
     assert "4 images are to come from docker.io, which is away" in found.what
     assert "cluster.images.mirror" in found.cure
 
@@ -190,7 +192,7 @@ def test_a_registry_that_refuses_who_asks_names_the_login(
 
     (found,) = look(make_case(), Registries())
 
-    assert found.level is Level.FAIL
+    assert found.level is Severity.FAIL
     assert "refuses an image" in found.what
     assert "`docker login docker.io`" in found.cure
 
@@ -202,7 +204,7 @@ def test_a_mirror_is_asked_first_and_alone_where_it_answers(
     with mirror(Reply()) as place:
         (found,) = look(make_case({"cluster.images.mirror": place}), Registries())
 
-    assert found.level is Level.PASS
+    assert found.level is Severity.PASS
     assert found.what.startswith(f"{place} answers")
     assert server.asked == []
 
@@ -214,7 +216,7 @@ def test_a_mirror_that_is_away_is_a_warning_where_the_images_own_registry_answer
 
     away, own = look(make_case({"cluster.images.mirror": "127.0.0.1:9"}), Registries())
 
-    assert (away.level, own.level) == (Level.WARN, Level.PASS)
+    assert (away.level, own.level) == (Severity.WARN, Severity.PASS)
     assert "the mirror 127.0.0.1:9 is away" in away.what
     assert own.what.startswith("docker.io answers")
 
@@ -226,29 +228,29 @@ def test_a_mirror_that_lacks_an_image_is_as_it_should_be(
     with mirror(Reply(404)) as place:
         found = look(make_case({"cluster.images.mirror": place}), Registries())
 
-    assert [finding.level for finding in found] == [Level.PASS]
+    assert [finding.level for finding in found] == [Severity.PASS]
 
 
 @pytest.mark.parametrize(
     ("free", "level", "says"),
     [
-        (0.0, Level.FAIL, "is full: 0.00 GB"),
-        (0.04e9, Level.FAIL, "is full: 0.04 GB"),
-        (0.1e9, Level.WARN, "0.1 GB are free, less than 5"),
-        (3e9, Level.WARN, "3.0 GB are free, less than 5 (cluster.images.reserve_gb)"),
-        (100e9, Level.PASS, "100 GB free for images"),
+        (0.0, Severity.FAIL, "is full: 0.00 GB"),
+        (0.04e9, Severity.FAIL, "is full: 0.04 GB"),
+        (0.1e9, Severity.WARN, "0.1 GB are free, less than 5"),
+        (3e9, Severity.WARN, "3.0 GB are free, less than 5 (cluster.images.reserve_gb)"),
+        (100e9, Severity.PASS, "100 GB free for images"),
     ],
 )
 def test_the_engines_disk_is_told_with_its_figures(
-    make_case: MakeCase, look: Look, engine: FakeEngine, free: float, level: Level, says: str
+    make_case: MakeCase, look: Look, engine: FakeEngine, free: float, level: Severity, says: str
 ) -> None:
     engine.free = free
 
-    (found,) = look(make_case(), EngineDisk())
+    (found,) = look(make_case(), EngineDiskRoom())
 
     assert found.level is level
     assert says in found.what
-    assert ("images prune" in found.cure) == (level is not Level.PASS)
+    assert ("images prune" in found.cure) == (level is not Severity.PASS)
 
 
 def test_a_disk_under_the_reserve_is_no_matter_where_no_image_is_to_come(
@@ -256,7 +258,7 @@ def test_a_disk_under_the_reserve_is_no_matter_where_no_image_is_to_come(
 ) -> None:
     engine.free, engine.here = 3e9, dict.fromkeys(IMAGES, image_here())
 
-    assert look(make_case(), EngineDisk())[0].level is Level.PASS
+    assert look(make_case(), EngineDiskRoom())[0].level is Severity.PASS
 
 
 def test_a_disk_that_nobody_can_measure_passes(
@@ -264,19 +266,19 @@ def test_a_disk_that_nobody_can_measure_passes(
 ) -> None:
     engine.can_measure = False
 
-    assert look(make_case(), EngineDisk())[0].level is Level.PASS
+    assert look(make_case(), EngineDiskRoom())[0].level is Severity.PASS
 
 
 @pytest.mark.parametrize(
     ("free", "level", "says"),
     [
-        (100e9, Level.PASS, "4 to get, about"),
-        (8e9, Level.WARN, "it holds what 1 of 2 slots need"),
-        (6.1e9, Level.FAIL, "there is no room for org/image.a__b-"),
+        (100e9, Severity.PASS, "4 to get, about"),
+        (8e9, Severity.WARN, "it holds what 1 of 2 slots need"),
+        (6.1e9, Severity.FAIL, "there is no room for org/image.a__b-"),
     ],
 )
 def test_images_that_do_not_fit_are_told(
-    make_case: MakeCase, look: Look, engine: FakeEngine, free: float, level: Level, says: str
+    make_case: MakeCase, look: Look, engine: FakeEngine, free: float, level: Severity, says: str
 ) -> None:
     """One GB is of all four, half a GB of each."""
     engine.free = free

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 from orchestrator.doctor import installation_checks
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Level
+from orchestrator.doctor.check import Severity
 from orchestrator.doctor.examine import examine
 from orchestrator.doctor.installation import (
     HEAVY,
@@ -122,17 +122,17 @@ def test_a_file_that_stands_in_a_packages_place_is_named(
 def test_this_python_passes_and_another_than_the_checkouts_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def level() -> Level:
+    def level() -> Severity:
         (examined,) = examine(Case(None, tmp_path), [Python()])  # type: ignore[arg-type]
         return examined.level
 
-    assert level() is Level.PASS
+    assert level() is Severity.PASS
     (tmp_path / ".venv").mkdir()
     monkeypatch.setattr(installation_checks, "CHECKOUT", tmp_path)
-    assert level() is Level.WARN
+    assert level() is Severity.WARN
     os.rmdir(tmp_path / ".venv")
     (tmp_path / ".venv").symlink_to(sys.prefix)
-    assert level() is Level.PASS
+    assert level() is Severity.PASS
 
 
 def test_an_installed_version_that_is_not_the_one_that_runs_is_told(
@@ -142,5 +142,5 @@ def test_an_installed_version_that_is_not_the_one_that_runs_is_told(
 
     (examined,) = examine(Case(None, tmp_path), [Packages()])  # type: ignore[arg-type]
 
-    assert examined.level is Level.WARN
+    assert examined.level is Severity.WARN
     assert "99.0 runs" in examined.findings[-1].what

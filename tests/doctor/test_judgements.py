@@ -8,7 +8,7 @@ from email.utils import format_datetime
 import pytest
 
 from orchestrator.config.schema import Speed
-from orchestrator.doctor.check import Level
+from orchestrator.doctor.check import Severity
 from orchestrator.doctor.network_checks import judge_connection
 from orchestrator.doctor.trial_checks import (
     judge_cache,
@@ -43,50 +43,50 @@ def asked_twice(
 @pytest.mark.parametrize(
     ("prompt", "is_on", "level", "begin"),
     [
-        (asked_twice(cached=2992), None, Level.PASS, "on: 2992 tokens were taken from it"),
-        (asked_twice(hits=2992), True, Level.PASS, "on: 2992 tokens"),
-        (asked_twice(cached=0, hits=2992), True, Level.PASS, "on: 2992 tokens"),
-        (asked_twice(cached=1056), None, Level.PASS, "on: 1056 tokens"),
-        (asked_twice(cached=0), None, Level.WARN, "off: "),
-        (asked_twice(cached=16), None, Level.WARN, "off: "),
-        (asked_twice(hits=0), None, Level.WARN, "off: "),
-        (asked_twice(hits=0, times=(2.0, 0.1)), False, Level.WARN, "off: "),
-        (asked_twice(), False, Level.WARN, "off: "),
-        (asked_twice(hits=0), True, Level.PASS, "on by its setting, and nothing was found"),
+        (asked_twice(cached=2992), None, Severity.PASS, "on: 2992 tokens were taken from it"),
+        (asked_twice(hits=2992), True, Severity.PASS, "on: 2992 tokens"),
+        (asked_twice(cached=0, hits=2992), True, Severity.PASS, "on: 2992 tokens"),
+        (asked_twice(cached=1056), None, Severity.PASS, "on: 1056 tokens"),
+        (asked_twice(cached=0), None, Severity.WARN, "off: "),
+        (asked_twice(cached=16), None, Severity.WARN, "off: "),
+        (asked_twice(hits=0), None, Severity.WARN, "off: "),
+        (asked_twice(hits=0, times=(2.0, 0.1)), False, Severity.WARN, "off: "),
+        (asked_twice(), False, Severity.WARN, "off: "),
+        (asked_twice(hits=0), True, Severity.PASS, "on by its setting, and nothing was found"),
         (
             asked_twice(times=(2.0, 0.2)),
             None,
-            Level.PASS,
+            Severity.PASS,
             "on, by the times: 3000 tokens took",
         ),
-        (asked_twice(times=(2.0, 1.9)), None, Level.PASS, "not known"),
-        (asked_twice(times=(0.02, 0.001)), None, Level.PASS, "not known"),
-        (asked_twice(tokens=0), None, Level.PASS, "not known"),
-        (asked_twice(cached=0, tokens=0), None, Level.WARN, "off: "),
+        (asked_twice(times=(2.0, 1.9)), None, Severity.PASS, "not known"),
+        (asked_twice(times=(0.02, 0.001)), None, Severity.PASS, "not known"),
+        (asked_twice(tokens=0), None, Severity.PASS, "not known"),
+        (asked_twice(cached=0, tokens=0), None, Severity.WARN, "off: "),
     ],
 )
 def test_a_prefix_cache_shows_itself_in_counts_and_else_in_times(
-    prompt: LongPrompt, is_on: bool | None, level: Level, begin: str
+    prompt: LongPrompt, is_on: bool | None, level: Severity, begin: str
 ) -> None:
     finding = judge_cache(prompt, is_on, "Start the server with `--x`")
 
     assert (finding.level, finding.what[: len(begin)]) == (level, begin)
-    assert finding.cure == ("Start the server with `--x`." if level is Level.WARN else "")
+    assert finding.cure == ("Start the server with `--x`." if level is Severity.WARN else "")
 
 
 @pytest.mark.parametrize(
     ("counted", "expected", "level"),
     [
-        (6400, 6500.0, Level.PASS),
-        (5900, 6500.0, Level.PASS),
-        (4096, 6500.0, Level.FAIL),
-        (2050, 6500.0, Level.FAIL),
-        (0, 6500.0, Level.PASS),
-        (6400, None, Level.PASS),
+        (6400, 6500.0, Severity.PASS),
+        (5900, 6500.0, Severity.PASS),
+        (4096, 6500.0, Severity.FAIL),
+        (2050, 6500.0, Severity.FAIL),
+        (0, 6500.0, Severity.PASS),
+        (6400, None, Severity.PASS),
     ],
 )
 def test_a_cut_prompt_shows_itself_in_its_tokens(
-    counted: int, expected: float | None, level: Level
+    counted: int, expected: float | None, level: Severity
 ) -> None:
     finding = judge_whole(asked_twice(tokens=counted, expected=expected), "Do x")
 
@@ -103,23 +103,31 @@ def speed(tokens_per_s: float, tokens: int = 100, **more: ServerMetrics | None) 
 @pytest.mark.parametrize(
     ("measured", "level", "says"),
     [
-        (speed(29.5), Level.PASS, "29.5 tokens a second, 98% of the 30 expected (a bench"),
-        (speed(108.0), Level.PASS, "360% of the 30"),
-        (speed(16.0), Level.PASS, "53% of the 30"),
-        (speed(14.0), Level.WARN, "47% of the 30 expected (a bench, 2026-08)."),
-        (speed(6.0), Level.WARN, "20% of the 30"),
-        (speed(3.0), Level.WARN, "10% of the 30 expected (a bench, 2026-08): so a throttled GPU"),
-        (speed(3.0, tokens=8), Level.PASS, "not known: its answer had 8 tokens more"),
-        (speed(3.0, before=ServerMetrics(running=4)), Level.PASS, "beside 4 of others"),
-        (speed(3.0, before=ServerMetrics(waiting=2)), Level.PASS, "beside 2 of others"),
-        (speed(3.0, grown=ServerMetrics(running=1)), Level.PASS, "beside 1 of others"),
-        (speed(3.0, grown=ServerMetrics(generation_tokens=400)), Level.PASS, "beside 1 of others"),
-        (speed(3.0, grown=ServerMetrics(generation_tokens=101)), Level.WARN, "throttled"),
-        (speed(3.0, before=None, grown=None), Level.WARN, "throttled"),
+        (speed(29.5), Severity.PASS, "29.5 tokens a second, 98% of the 30 expected (a bench"),
+        (speed(108.0), Severity.PASS, "360% of the 30"),
+        (speed(16.0), Severity.PASS, "53% of the 30"),
+        (speed(14.0), Severity.WARN, "47% of the 30 expected (a bench, 2026-08)."),
+        (speed(6.0), Severity.WARN, "20% of the 30"),
+        (
+            speed(3.0),
+            Severity.WARN,
+            "10% of the 30 expected (a bench, 2026-08): so a throttled",
+        ),
+        (speed(3.0, tokens=8), Severity.PASS, "not known: its answer had 8 tokens more"),
+        (speed(3.0, before=ServerMetrics(running=4)), Severity.PASS, "beside 4 of others"),
+        (speed(3.0, before=ServerMetrics(waiting=2)), Severity.PASS, "beside 2 of others"),
+        (speed(3.0, grown=ServerMetrics(running=1)), Severity.PASS, "beside 1 of others"),
+        (
+            speed(3.0, grown=ServerMetrics(generation_tokens=400)),
+            Severity.PASS,
+            "beside 1 of others",
+        ),
+        (speed(3.0, grown=ServerMetrics(generation_tokens=101)), Severity.WARN, "throttled"),
+        (speed(3.0, before=None, grown=None), Severity.WARN, "throttled"),
     ],
 )
 def test_speed_is_held_against_the_expected_where_the_server_is_alone(
-    measured: MeasuredSpeed, level: Level, says: str
+    measured: MeasuredSpeed, level: Severity, says: str
 ) -> None:
     finding = judge_speed(measured, EXPECTED)
 
@@ -134,28 +142,28 @@ def test_a_first_answer_that_had_to_warm_something_up_hides_no_slow_server(first
     many = Timed(34.0, Tokens(completion_tokens=100), None)
     finding = judge_speed(MeasuredSpeed(one, many, QUIET, ServerMetrics()), EXPECTED)
 
-    assert finding.level == Level.WARN
+    assert finding.level == Severity.WARN
 
 
 def test_without_an_expected_speed_the_figure_is_told() -> None:
     finding = judge_speed(speed(12.0), None)
 
-    assert (finding.level, finding.what[:20]) == (Level.PASS, "12.0 tokens a second")
+    assert (finding.level, finding.what[:20]) == (Severity.PASS, "12.0 tokens a second")
 
 
 @pytest.mark.parametrize(
     ("metrics", "expected", "level"),
     [
-        (None, EXPECTED, Level.WARN),
-        (None, None, Level.WARN),
-        (ServerMetrics(running=1), EXPECTED, Level.WARN),
-        (ServerMetrics(running=1), None, Level.WARN),
-        (ServerMetrics(running=3, waiting=2), EXPECTED, Level.PASS),
-        (ServerMetrics(running=3, waiting=2), None, Level.PASS),
+        (None, EXPECTED, Severity.WARN),
+        (None, None, Severity.WARN),
+        (ServerMetrics(running=1), EXPECTED, Severity.WARN),
+        (ServerMetrics(running=1), None, Severity.WARN),
+        (ServerMetrics(running=3, waiting=2), EXPECTED, Severity.PASS),
+        (ServerMetrics(running=3, waiting=2), None, Severity.PASS),
     ],
 )
 def test_an_answer_that_does_not_end_in_time_is_a_speed_too(
-    metrics: ServerMetrics | None, expected: Speed | None, level: Level
+    metrics: ServerMetrics | None, expected: Speed | None, level: Severity
 ) -> None:
     finding = judge_unfinished(metrics, expected)
 
@@ -166,23 +174,23 @@ def test_an_answer_that_does_not_end_in_time_is_a_speed_too(
 @pytest.mark.parametrize(
     ("ahead", "level", "says"),
     [
-        (None, Level.PASS, "does not say its time"),
-        (0.4, Level.PASS, "to a few seconds"),
-        (-4.9, Level.PASS, "to a few seconds"),
-        (6.0, Level.WARN, "6 s before this host's"),
-        (-7200.0, Level.WARN, "2 h behind this host's"),
-        (-800.0, Level.WARN, "13 min behind this host's"),
-        (20_000_000.0, Level.WARN, "231 days before this host's"),
+        (None, Severity.PASS, "does not say its time"),
+        (0.4, Severity.PASS, "to a few seconds"),
+        (-4.9, Severity.PASS, "to a few seconds"),
+        (6.0, Severity.WARN, "6 s before this host's"),
+        (-7200.0, Severity.WARN, "2 h behind this host's"),
+        (-800.0, Severity.WARN, "13 min behind this host's"),
+        (20_000_000.0, Severity.WARN, "231 days before this host's"),
     ],
 )
 def test_a_clock_that_is_off_says_what_depends_on_it(
-    ahead: float | None, level: Level, says: str
+    ahead: float | None, level: Severity, says: str
 ) -> None:
     finding = judge_clock(ahead)
 
     assert finding.level == level
     assert says in finding.what
-    assert ("no result depends on it" in finding.what) == (level is Level.WARN)
+    assert ("no result depends on it" in finding.what) == (level is Severity.WARN)
 
 
 NOW = datetime(2026, 11, 26, 14, 0, 0, tzinfo=UTC)
@@ -214,19 +222,24 @@ def upload(seconds: float, is_too_large: bool = False) -> Upload:
 @pytest.mark.parametrize(
     ("round_trips", "sent", "level", "says"),
     [
-        ((0.004, 0.2, 0.005), upload(0.1), Level.PASS, "round trip 5.0 ms (median of 3), 1 MB of"),
-        ((0.180,), upload(1.5), Level.PASS, "1 MB of a prompt takes 1.50 s (0.7 MB/s)"),
-        ((), upload(0.1), Level.PASS, "1 MB of a prompt takes 0.10 s (10.0 MB/s)"),
-        ((0.03,), upload(4.0), Level.WARN, "(0.2 MB/s): each step of an agent sends its whole"),
-        ((0.9, 1.1, 0.8), upload(0.9), Level.WARN, "what lies between is full, or far"),
-        ((0.004,), upload(0.1, True), Level.WARN, "1 MB is refused as too large (HTTP 413)"),
+        (
+            (0.004, 0.2, 0.005),
+            upload(0.1),
+            Severity.PASS,
+            "round trip 5.0 ms (median of 3), 1 MB of",
+        ),
+        ((0.180,), upload(1.5), Severity.PASS, "1 MB of a prompt takes 1.50 s (0.7 MB/s)"),
+        ((), upload(0.1), Severity.PASS, "1 MB of a prompt takes 0.10 s (10.0 MB/s)"),
+        ((0.03,), upload(4.0), Severity.WARN, "(0.2 MB/s): each step of an agent sends its whole"),
+        ((0.9, 1.1, 0.8), upload(0.9), Severity.WARN, "what lies between is full, or far"),
+        ((0.004,), upload(0.1, True), Severity.WARN, "1 MB is refused as too large (HTTP 413)"),
     ],
 )
 def test_a_connection_is_judged_by_what_agents_need(
-    round_trips: tuple[float, ...], sent: Upload, level: Level, says: str
+    round_trips: tuple[float, ...], sent: Upload, level: Severity, says: str
 ) -> None:
     finding = judge_connection(round_trips, sent)
 
     assert finding.level == level
     assert says in finding.what
-    assert bool(finding.cure) == (level is Level.WARN)
+    assert bool(finding.cure) == (level is Severity.WARN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.doctor.check import Level
+from orchestrator.doctor.check import Severity
 from orchestrator.doctor.limit_checks import judge_files, judge_processes
 from orchestrator.driver.process_limits import Limit, files_wanted, processes_wanted
 
@@ -23,7 +23,7 @@ from orchestrator.driver.process_limits import Limit, files_wanted, processes_wa
 def test_a_limit_that_a_launch_raises_by_itself_passes(limit: Limit, slots: int, says: str) -> None:
     finding = judge_files(limit, slots)
 
-    assert finding.level is Level.PASS
+    assert finding.level is Severity.PASS
     assert says in finding.what
 
 
@@ -33,7 +33,7 @@ def test_a_limit_that_a_launch_raises_by_itself_passes(limit: Limit, slots: int,
 def test_a_limit_that_nobody_may_raise_is_told_with_what_does(limit: Limit, slots: int) -> None:
     finding = judge_files(limit, slots)
 
-    assert finding.level is Level.WARN
+    assert finding.level is Severity.WARN
     assert f"{limit.highest} files, and {files_wanted(slots)} are wanted" in finding.what
     for words in ("ulimit -n", "limits.conf", "launchctl", "--workers"):
         assert words in finding.cure
@@ -52,11 +52,11 @@ def test_a_limit_that_nobody_may_raise_is_told_with_what_does(limit: Limit, slot
 def test_too_few_processes_are_told(limit: Limit, running: int, cure: str) -> None:
     finding = judge_processes(limit, running, 4)
 
-    assert finding.level is Level.WARN
+    assert finding.level is Severity.WARN
     assert f"{processes_wanted(4)} more" in finding.what
     assert finding.cure.startswith(cure)
 
 
 @pytest.mark.parametrize("limit", [Limit(None, None), Limit(None, 4000), Limit(95000, 95000)])
 def test_enough_processes_pass(limit: Limit) -> None:
-    assert judge_processes(limit, 300, 8).level is Level.PASS
+    assert judge_processes(limit, 300, 8).level is Severity.PASS

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.config import RunConfig, RunRequest
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Finding, Level
+from orchestrator.doctor.check import Finding, Severity
 from orchestrator.doctor.secret_checks import Secrets
 from orchestrator.doctor.secrets import secret_keys, who_reads
 
@@ -112,7 +112,7 @@ def test_files_with_secrets_that_others_read_are_told_with_chmod(
     ]
     for path in secrets:
         path.chmod(0o600)
-    assert [finding.level for finding in look(case, Secrets())] == [Level.PASS]
+    assert [finding.level for finding in look(case, Secrets())] == [Severity.PASS]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_settings_of_docker_that_hold_no_login_may_be_read(
     case = Case(make_config("nop"), Path("runs"))
     case.known["host"] = type("DockerHost", (), {"kind": "docker"})()
 
-    assert [finding.level for finding in look(case, Secrets())] == [Level.PASS]
+    assert [finding.level for finding in look(case, Secrets())] == [Severity.PASS]
 
 
 def test_a_key_in_the_configuration_goes_into_every_run_and_is_told(

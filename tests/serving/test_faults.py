@@ -7,23 +7,23 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.serving.faults import KNOWN, Setup, family_of, faults_of
-from orchestrator.serving.setups import parse_version, version_of_image
+from orchestrator.serving.faults import KNOWN, Pairing, family_of, faults_of
+from orchestrator.serving.pairing import parse_version, version_of_image
 
 SPARK = "DGX Spark (GB10, SM121, 128 GB shared)"
-GEMMA = Setup(family="gemma-4", server="vLLM", version="0.30.0", machine=SPARK)
-QWEN = Setup(family="qwen-3.6", server="vLLM", version="0.30.0", machine=SPARK)
+GEMMA = Pairing(family="gemma-4", server="vLLM", version="0.30.0", machine=SPARK)
+QWEN = Pairing(family="qwen-3.6", server="vLLM", version="0.30.0", machine=SPARK)
 DRAFTS = "drafts and prefix cache"
 
 
-def names(setup: Setup) -> list[str]:
+def names(setup: Pairing) -> list[str]:
     return [fault.name for fault in faults_of(setup)]
 
 
 @pytest.mark.parametrize(
     ("setup", "found"),
     [
-        (Setup(), []),
+        (Pairing(), []),
         (GEMMA, []),
         (QWEN, []),
         (replace(QWEN, speculative=True, prefix_caching=True), [DRAFTS]),
@@ -67,7 +67,7 @@ def names(setup: Setup) -> list[str]:
         ),
     ],
 )
-def test_a_pair_that_is_known_to_be_bad_is_named(setup: Setup, found: list[str]) -> None:
+def test_a_pair_that_is_known_to_be_bad_is_named(setup: Pairing, found: list[str]) -> None:
     assert names(setup) == found
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.serving.problems import Place, script_problem, ssh_problem, why_it_died
+from orchestrator.serving.problems import Circumstances, script_problem, ssh_problem, why_it_died
 from orchestrator.serving.scripts import NO_DOCKER, NO_ENGINE
 
-PLACE = Place("me@spark", "swe-orchestrator-serve-m", "vllm/vllm-openai:v9", 8000)
+PLACE = Circumstances("me@spark", "swe-orchestrator-serve-m", "vllm/vllm-openai:v9", 8000)
 
 SSH = {
     "ssh: connect to host spark port 22: Connection timed out": "is it awake",

@@ -6,7 +6,7 @@ import pytest
 from support.person import Person
 
 from orchestrator.errors import ConfigError, PrerequisiteError
-from orchestrator.setup.questions import Question, chosen, numbered, read_number, read_yes_or_no
+from orchestrator.setup.questions import FlagQuestion, chosen, numbered, read_number, read_yes_or_no
 
 
 def read_port(text: str) -> int:
@@ -17,8 +17,8 @@ def read_port(text: str) -> int:
     return int(text)
 
 
-PORT = Question("--port", "Which port?", read_port, "8000", ("  8000  is vLLM's",))
-NAME = Question("--name", "Which name?", str)
+PORT = FlagQuestion("--port", "Which port?", read_port, "8000", ("  8000  is vLLM's",))
+NAME = FlagQuestion("--name", "Which name?", str)
 
 
 @pytest.mark.parametrize("wrong", ["x", "-1", "8 0", "[red]", "\ud800", "down"])

@@ -8,7 +8,7 @@ from support.model_servers import LM_STUDIO, OLLAMA, VLLM, ModelServer
 from orchestrator.endpoint.listing import WantsKey
 from orchestrator.endpoint.server_kind import ServedModel, ServerKind
 from orchestrator.errors import ConfigError, PrerequisiteError
-from orchestrator.setup.server import Server, ask_server, read_url, read_variable
+from orchestrator.setup.server import AnsweringServer, ask_server, read_url, read_variable
 
 
 @pytest.mark.parametrize(
@@ -89,4 +89,4 @@ def test_of_several_one_must_be_named() -> None:
 
 def test_a_server_without_models_is_a_prerequisite() -> None:
     with pytest.raises(PrerequisiteError, match="serves no model"):
-        Server("http://a/v1", ServerKind(), ()).model()
+        AnsweringServer("http://a/v1", ServerKind(), ()).model()

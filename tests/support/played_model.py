@@ -16,7 +16,7 @@ from random import Random
 from typing import Any
 
 from orchestrator.config.schema import Endpoint, Model
-from orchestrator.diagnose.judge import Exchange
+from orchestrator.diagnose.judge import Answered
 from orchestrator.scripted.protocols import SUBMIT, Protocol, message_of, protocol_of
 from support.fake_model import FakeModelServer, Reply
 
@@ -286,7 +286,7 @@ class PlayedServer:
 
     def ask(
         self, body: dict[str, Any], deadline: float, is_stopped: Callable[[], bool]
-    ) -> Exchange:
+    ) -> Answered:
         with self._lock:
             self.asked.append(body)
             self._askers = {asker for asker in self._askers if asker.is_alive()}
@@ -294,7 +294,7 @@ class PlayedServer:
             turn = Turn(body, len(self._askers), answers_before(body))
         time.sleep(self.takes_s)
         status, answer = completion_of(turn, self.persona)
-        return Exchange(body, status, answer)
+        return Answered(body, status, answer)
 
     def is_alive(self) -> bool:
         return self.alive

@@ -14,12 +14,12 @@ from orchestrator.config.schema import Endpoint, Model
 from orchestrator.diagnose.causes import Blame
 from orchestrator.diagnose.levels import Diagnosis, make_plan
 from orchestrator.diagnose.protocols import forms_of, system_templates
-from orchestrator.diagnose.report import Report, make_report
+from orchestrator.diagnose.report import DiagnosisReport, make_report
 from orchestrator.diagnose.target import require_target
 from orchestrator.scripted.protocols import Protocol
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
-Diagnose = Callable[..., Report]
+Diagnose = Callable[..., DiagnosisReport]
 CONTEXT = 4096
 """Of the server's: half of it makes for short loops."""
 
@@ -35,7 +35,7 @@ def diagnose(tmp_path: Path) -> Diagnose:
         times: int = 5,
         at_once: int = 1,
         **settings: Any,
-    ) -> Report:
+    ) -> DiagnosisReport:
         with PlayingProxy(server.base_url, dialect) as proxy:
             endpoint = Endpoint(base_url=proxy.base_url)
             sizes = {"context_length": CONTEXT, "max_concurrency": at_once}

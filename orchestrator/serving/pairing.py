@@ -34,7 +34,7 @@ Version = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Setup:
+class Pairing:
     """None is what is not known; so is an empty text in the first four and in those of names."""
 
     family: str = ""
