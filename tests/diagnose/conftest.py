@@ -6,7 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.played_model import Persona, PlayedServer, good, played
+from support.played_model import (
+    Persona,
+    PlayedServer,
+    drops_in_company,
+    good,
+    pads_in_company,
+    played,
+)
 
 from orchestrator.config.schema import Model
 from orchestrator.diagnose.levels import Diagnosis, make_plan
@@ -37,7 +44,9 @@ def diagnose(templates: dict[Protocol, str], tmp_path: Path) -> Diagnose:
         model: Model | None = None,
         server: PlayedServer | None = None,
     ) -> DiagnosisReport:
-        asked = server or PlayedServer(persona, model or played(name))
+        # slow enough there that no thread is through before the next one starts
+        takes_s = 0.01 if persona in (drops_in_company, pads_in_company) else 0.0005
+        asked = server or PlayedServer(persona, model or played(name), takes_s)
         plan = make_plan(context, ratio, asked.model, times, seconds)
         diagnosis = Diagnosis(asked, templates, plan)
         for _ in diagnosis.run():
