@@ -127,7 +127,7 @@ def test_changed_patch_is_graded_again_and_nothing_else_is(orchestrate: CommandL
     assert again.exit_code == 0, again.stderr
     assert again.report["unresolved_ids"] == ["orchard__ledger-12"]
     assert "0 rollouts" in again.stderr
-    assert "1 patches to grade" in again.stderr
+    assert "1 patch to grade" in again.stderr
 
 
 @pytest.mark.parametrize(
