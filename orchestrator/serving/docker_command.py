@@ -25,7 +25,7 @@ LABEL_OPTIONS = f"{LABEL}.options"
 """The command as a list of JSON, an option and its value in one text."""
 LABEL_DIGEST = f"{LABEL}.digest"
 """Of the command and the template: servers are the same where these are."""
-HUB_CACHE = "/root/.cache/huggingface"
+HUB_CACHE = "/huggingface"
 TEMPLATES = "/chat-templates"
 """Where the container has them."""
 HUB_CACHE_THERE = "$hub_cache"
@@ -239,6 +239,7 @@ _OPTIONS = (
         "weights stay on the host, and are downloaded once",
         "vLLM's docs on Docker",
     ),
+    Option(("--env", f"HF_HOME={HUB_CACHE}"), "where the server finds them, whoever it runs as"),
     Option(
         ("--env", "HF_TOKEN"),
         "the host's own where it is set, for weights behind a licence",

@@ -33,7 +33,7 @@ def test_a_server_comes_back_by_itself_and_finds_its_weights(recipe: Recipe, mod
     words = make_run(model, recipe).words()
 
     assert words[words.index("--restart") + 1] == "unless-stopped"
-    assert "$hub_cache:/root/.cache/huggingface" in words
+    assert "$hub_cache:/huggingface" in words
     assert words[words.index("--entrypoint") + 1] == "vllm"
     assert words[words.index(recipe.image) : words.index(recipe.image) + 3] == (
         *(recipe.image, "serve", "org/model-FP8"),

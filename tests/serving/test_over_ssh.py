@@ -138,7 +138,7 @@ def test_a_server_comes_up_and_every_word_arrives_as_the_profile_has_it(
     assert words[words.index("--override-generation-config") + 1] == '{"a b": "it\'s"}'
     assert words[words.index("--max-model-len") + 1] == "4096"
     assert words[words.index("--restart") + 1] == "unless-stopped"
-    assert f"{host.home}/.cache/huggingface:/root/.cache/huggingface" in words
+    assert f"{host.home}/.cache/huggingface:/huggingface" in words
     mount = next(word for word in words if word.endswith(".jinja:ro"))
     assert Path(mount.split(":")[0]).read_bytes() == TEMPLATE.encode()
     assert words[words.index("--chat-template") + 1] == mount.split(":")[1]

@@ -103,7 +103,7 @@ def test_the_servers_variables_are_read(text: str, env: Mapping[str, str]) -> No
 @pytest.mark.parametrize(
     ("options", "mounts"),
     [
-        ("-v ~/.cache/hf:/root/.cache/hf", ["~/.cache/hf:/root/.cache/hf"]),
+        ("-v ~/.cache/hf:/hf", ["~/.cache/hf:/hf"]),
         ("-v $(pwd)/t:/t:ro --volume '/a b:/c'", ["$(pwd)/t:/t:ro", "/a b:/c"]),
         ("--mount type=bind,source=/a,target=/b,readonly", ["/a:/b:ro"]),
         ("--mount type=bind,src=/a,dst=/b", ["/a:/b"]),

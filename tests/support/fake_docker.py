@@ -192,7 +192,7 @@ class FakeDocker:
             },
             "Path": facts["path"],
             "Args": facts["args"],
-            "Mounts": [{"Source": "/somewhere", "Destination": "/root/.cache/huggingface"}],
+            "Mounts": [{"Source": "/somewhere", "Destination": "/huggingface"}],
         }
 
     def _logs(self, words: list[str]) -> None:
