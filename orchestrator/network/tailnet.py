@@ -94,29 +94,29 @@ ClientSays = TailnetStatus | NoStatus | None
 """None where no client is installed."""
 
 
-def ask_client() -> ClientSays:
+def ask_client(timeout_s: float = STATUS_TIMEOUT_S) -> ClientSays:
     """What the client on this host says now."""
     client = find_client()
     if client is None:
         return None
     try:
-        return _read_status(client)
+        return _read_status(client, timeout_s)
     except NoStatus as error:
         return error
 
 
-def _read_status(client: str) -> TailnetStatus:
+def _read_status(client: str, timeout_s: float) -> TailnetStatus:
     """Raises NoStatus."""
     try:
         done = subprocess.run(
             [client, "status", "--json"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=STATUS_TIMEOUT_S,
+            timeout=timeout_s,
             env=os.environ | {"TAILSCALE_BE_CLI": "1"},
         )
     except subprocess.TimeoutExpired:
-        raise NoStatus(f"no answer within {STATUS_TIMEOUT_S:.0f} s") from None
+        raise NoStatus(f"no answer within {timeout_s:g} s") from None
     except OSError as error:
         raise NoStatus(one_line(error.strerror or error)) from None
     # one that is logged out prints its state too, and may end with 1

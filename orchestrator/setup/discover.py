@@ -5,7 +5,6 @@ Nothing here takes longer than a person waits for a question.
 
 from __future__ import annotations
 
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,11 +18,10 @@ from orchestrator.endpoint.answers import read_json
 from orchestrator.endpoint.listing import read_entries
 from orchestrator.errors import PrerequisiteError, one_line
 from orchestrator.network.connections import open_client
+from orchestrator.network.tailnet import TailnetStatus, ask_client
 
 PORTS = (8000, 30000, 11434, 1234, 8080)
 """Where vLLM, SGLang, Ollama, LM Studio and llama.cpp listen unless told otherwise."""
-TAILSCALE = ("tailscale", "/Applications/Tailscale.app/Contents/MacOS/Tailscale")
-"""Its command; the app's own, on macOS, is not on PATH."""
 LOOK_S = 1.5
 """For one address, and for the tailnet's client."""
 MAX_PEERS = 12
@@ -76,28 +74,12 @@ def _at_once(work: Callable[[str], None], items: Sequence[str], limit_s: float) 
 
 def tailnet_hosts() -> tuple[str, ...]:
     """Names of the tailnet's other hosts that are online; none where there is no tailnet."""
-    for command in TAILSCALE:
-        try:
-            ended = subprocess.run(
-                [command, "status", "--json"],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=LOOK_S,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            continue
-        return _peers(read_json(ended.stdout)[0])
-    return ()
-
-
-def _peers(status: object) -> tuple[str, ...]:
-    peers = status.get("Peer") if isinstance(status, dict) else None
-    names = [
-        peer["DNSName"].rstrip(".")
-        for peer in (peers.values() if isinstance(peers, dict) else ())
-        if isinstance(peer, dict) and peer.get("Online") and isinstance(peer.get("DNSName"), str)
+    status = ask_client(LOOK_S)
+    if not isinstance(status, TailnetStatus):
+        return ()
+    return tuple(sorted(peer.name for peer in status.peers if peer.online and peer.name))[
+        :MAX_PEERS
     ]
-    return tuple(sorted(filter(None, names)))[:MAX_PEERS]
 
 
 def find_engine(cluster: Cluster) -> Host:

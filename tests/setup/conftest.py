@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.network import tailnet
 from orchestrator.setup import discover
 
 
@@ -14,5 +15,5 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The user's own folder of profiles, which is not there yet."""
     monkeypatch.setenv("SWE_ORCHESTRATOR_CONFIG", str(tmp_path / "config"))
     monkeypatch.setattr(discover, "PORTS", (9,))
-    monkeypatch.setattr(discover, "TAILSCALE", ("/no/such/tailscale",))
+    monkeypatch.setattr(tailnet, "find_client", lambda: None)
     return tmp_path / "config"

@@ -10,6 +10,7 @@ import pytest
 from support.model_servers import LM_STUDIO, OLLAMA, VLLM, ModelServer, Pages
 
 from orchestrator.errors import PrerequisiteError
+from orchestrator.network import tailnet
 from orchestrator.setup import discover
 from orchestrator.setup.discover import FoundServer, find_servers, tailnet_hosts
 from orchestrator.setup.server import ask_server
@@ -69,7 +70,7 @@ def test_hosts_of_the_tailnet_that_are_online_are_looked_at(
         "d": {"DNSName": "mini.tail1.ts.net.", "Online": True},
     }
     command = tailscale(tmp_path, json.dumps({"BackendState": "Running", "Peer": peers}))
-    monkeypatch.setattr(discover, "TAILSCALE", ("/no/such/tailscale", command))
+    monkeypatch.setattr(tailnet, "find_client", lambda: command)
 
     assert tailnet_hosts() == ("mini.tail1.ts.net", "spark.tail1.ts.net")
 
@@ -80,7 +81,8 @@ def test_hosts_of_the_tailnet_that_are_online_are_looked_at(
 def test_a_tailnet_that_is_not_up_has_no_hosts(
     says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(discover, "TAILSCALE", (tailscale(tmp_path, says, exit_code=1),))
+    command = tailscale(tmp_path, says, exit_code=1)
+    monkeypatch.setattr(tailnet, "find_client", lambda: command)
 
     assert tailnet_hosts() == ()
 
