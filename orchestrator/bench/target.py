@@ -15,7 +15,7 @@ from orchestrator.endpoint.client import authorization
 from orchestrator.endpoint.fields import TOO_BUSY, with_profile
 from orchestrator.endpoint.listing import SHORT_TIMEOUT_S
 from orchestrator.endpoint.metrics import ServerMetrics, metrics_url, parse_metrics
-from orchestrator.endpoint.serving import require_endpoint
+from orchestrator.endpoint.serving import read_metrics, require_endpoint
 from orchestrator.errors import PrerequisiteError
 from orchestrator.network.connections import open_client, way_to
 from orchestrator.network.problems import answer_words
@@ -72,7 +72,7 @@ def require_target(model: Model, key: str, steps: int) -> Target:
     facts = require_endpoint(model, base_url, key)
     headers = authorization(key)
     with open_client(base_url, headers=headers) as client:
-        metrics = _read_metrics(client, metrics_url(base_url))
+        metrics = parse_metrics(read_metrics(client, base_url))
         fixed = metrics is not None or facts.get("owned_by") == "vllm"
         fields = request_fields(model, fixed)
         ratio = _measure_ratio(client, base_url, fields)
@@ -93,14 +93,6 @@ def request_fields(model: Model, fixed_lengths: bool) -> dict[str, Any]:
     """What a rollout's request says too, but for the answer's length, which is the bench's own."""
     fields = with_profile(model, {"ignore_eos": True} if fixed_lengths else {})
     return {name: value for name, value in fields.items() if name != "max_tokens"}
-
-
-def _read_metrics(client: httpx.Client, url: str) -> ServerMetrics | None:
-    try:
-        reply = client.get(url, timeout=10)
-    except httpx.HTTPError:
-        return None
-    return parse_metrics(reply.text) if reply.status_code == 200 else None
 
 
 def _measure_ratio(client: httpx.Client, base_url: str, fields: dict[str, Any]) -> float:

@@ -19,24 +19,21 @@ import httpx
 
 from orchestrator.bench.conversations import code_text
 from orchestrator.config.schema import Model
-from orchestrator.endpoint.answers import read_json
 from orchestrator.endpoint.client import authorization
 from orchestrator.endpoint.fields import (
     TOO_BUSY,
     Tokens,
-    error_text,
     read_tokens,
-    why_no_completion,
     with_profile,
 )
 from orchestrator.endpoint.listing import SHORT_TIMEOUT_S
-from orchestrator.endpoint.metrics import ServerMetrics, metrics_url, parse_metrics
+from orchestrator.endpoint.metrics import ServerMetrics, parse_metrics
 from orchestrator.endpoint.overflow import said_to_be_too_long
 from orchestrator.endpoint.server_settings import settings_of
 from orchestrator.endpoint.servers import Serving
+from orchestrator.endpoint.serving import read_completion, read_metrics
 from orchestrator.errors import PrerequisiteError
 from orchestrator.network.connections import open_client, way_to
-from orchestrator.network.problems import answer_words
 
 LONG_CHARS = 12_000
 """Of a prompt of some 3,500 tokens; half of the context at most, even at a character a token."""
@@ -185,11 +182,7 @@ class Trial:
         reply, seconds = self._post({**body, "max_tokens": max_tokens}, ANSWER_TIMEOUT_S)
         if reply.status_code in TOO_BUSY:
             raise ServerBusy
-        answer, _ = read_json(reply.content)
-        words = error_text(answer) if answer is not None else reply.text
-        problem = answer_words(reply.status_code, words, reply.headers.get("Location"))
-        if reply.status_code == 200:
-            problem = why_no_completion(answer)
+        answer, problem = read_completion(reply)
         if problem:
             raise PrerequisiteError(
                 f"{self._url} does not answer a prompt of {len(prompt):,} characters ({problem}).",
@@ -224,11 +217,7 @@ class Trial:
         return ahead_s(reply.headers.get("Date"), (asked + time.time()) / 2)
 
     def metrics(self) -> ServerMetrics | None:
-        try:
-            reply = self._client.get(metrics_url(self._url), timeout=SHORT_TIMEOUT_S)
-        except httpx.HTTPError:
-            return None
-        return parse_metrics(reply.text) if reply.status_code == 200 else None
+        return parse_metrics(read_metrics(self._client, self._url))
 
     def _post(self, body: Mapping[str, Any], timeout_s: float) -> tuple[httpx.Response, float]:
         started = time.monotonic()

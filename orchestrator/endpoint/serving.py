@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import shlex
 import time
@@ -100,11 +99,7 @@ def require_an_answer(
         raise PrerequisiteError(
             f"{base_url} does not complete a chat{way} ({way.problem(error).what}).", cure
         ) from None
-    answer, _ = read_json(reply.content)
-    words = error_text(answer) if answer is not None else reply.text
-    problem = answer_words(reply.status_code, words, reply.headers.get("Location"))
-    if reply.status_code == 200:
-        problem = why_no_completion(answer)
+    answer, problem = read_completion(reply)
     if problem:
         raise PrerequisiteError(f"{base_url} does not complete a chat{way} ({problem}).", cure)
     normalise(answer)
@@ -122,20 +117,36 @@ def require_an_answer(
     }
 
 
+def read_completion(reply: httpx.Response) -> tuple[Any, str]:
+    """What a server has answered to a chat, parsed, and what is wrong with it as a whole
+    completion, in words; empty where nothing is."""
+    answer, _ = read_json(reply.content)
+    if reply.status_code == 200:
+        return answer, why_no_completion(answer)
+    words = error_text(answer) if answer is not None else reply.text
+    return answer, answer_words(reply.status_code, words, reply.headers.get("Location"))
+
+
+def read_metrics(client: httpx.Client, base_url: str) -> str:
+    """A server's page of metrics; empty where it shows none."""
+    try:
+        reply = client.get(metrics_url(base_url), timeout=SHORT_TIMEOUT_S)
+    except httpx.HTTPError:
+        return ""
+    return reply.text if reply.status_code == 200 else ""
+
+
 def serving_facts(base_url: str, api_key: str = "") -> dict[str, Any]:
     """Kind, version, and what is seen of the serving flags; what it does not show is left out."""
     kind = identify(base_url, api_key)
     named = {"server": kind.name, "version": kind.version}
     facts: dict[str, Any] = {key: value for key, value in named.items() if value}
     headers = authorization(api_key)
-    with (
-        open_client(base_url, headers=headers, timeout=SHORT_TIMEOUT_S) as client,
-        contextlib.suppress(httpx.HTTPError),
-    ):
-        reply = client.get(metrics_url(base_url))
-        if reply.status_code == 200 and (cache := parse_serving_facts(reply.text)):
-            facts["cache"] = cache
-            facts["speculative"] = shows_drafts(reply.text)
+    with open_client(base_url, headers=headers, timeout=SHORT_TIMEOUT_S) as client:
+        metrics = read_metrics(client, base_url)
+    if cache := parse_serving_facts(metrics):
+        facts["cache"] = cache
+        facts["speculative"] = shows_drafts(metrics)
     return facts
 
 
