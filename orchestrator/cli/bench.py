@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +13,6 @@ if TYPE_CHECKING:
 
     from orchestrator.bench.advice import Question
     from orchestrator.bench.levels import Level
-    from orchestrator.bench.measure import Tick
     from orchestrator.bench.target import Target
 
 INTERRUPTED = "interrupted"
@@ -119,10 +116,10 @@ def _measure(
     """Measure the levels in order and append each to `done`; why it ended early, if it did."""
     from orchestrator.bench.advice import stop_reason
     from orchestrator.bench.measure import measure_level
-    from orchestrator.bench.view import level_line
+    from orchestrator.bench.view import level_line, live_line
 
     for at_once in wanted:
-        with _live(console) as on_tick:
+        with opt.redrawn(console, live_line) as on_tick:
             level = measure_level(
                 target, at_once, seconds=question.seconds, pause_s=question.pause_s, on_tick=on_tick
             )
@@ -132,15 +129,3 @@ def _measure(
         if reason and at_once != wanted[-1]:
             return reason
     return None
-
-
-@contextmanager
-def _live(console: Console) -> Iterator[Callable[[Tick], None]]:
-    """A line that says where a level stands, on a terminal; nothing elsewhere."""
-    from orchestrator.bench.view import live_line
-
-    if not console.is_terminal:
-        yield lambda tick: None
-        return
-    with console.status("") as status:
-        yield lambda tick: status.update(live_line(tick))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +12,7 @@ from orchestrator.cli import options as opt
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from orchestrator.diagnose.levels import Cell, Diagnosis
+    from orchestrator.diagnose.levels import Diagnosis
     from orchestrator.diagnose.report import DiagnosisReport
 
 
@@ -103,10 +101,10 @@ def _one_name(name: str | None, model: str | None) -> str:
 
 def _ask(diagnosis: Diagnosis, console: Console) -> bool:
     """Ask cell after cell, saying so; whether a person ended it."""
-    from orchestrator.diagnose.view import cell_line
+    from orchestrator.diagnose.view import cell_line, live_line
 
     try:
-        with _live(console) as diagnosis.on_tick:
+        with opt.redrawn(console, live_line) as diagnosis.on_tick:
             for cell in diagnosis.run():
                 if not cell.skipped or cell.answers:
                     console.print(cell_line(cell), highlight=False, soft_wrap=True)
@@ -126,15 +124,3 @@ def _print(
         console.print(render(report), highlight=False)
     for example in report.examples if with_examples else ():
         console.print("", *example.lines(), sep="\n", highlight=False, soft_wrap=True)
-
-
-@contextmanager
-def _live(console: Console) -> Iterator[Callable[[Cell], None]]:
-    """A line that says what is asked, on a terminal; nothing elsewhere."""
-    from orchestrator.diagnose.view import live_line
-
-    if not console.is_terminal:
-        yield lambda cell: None
-        return
-    with console.status("") as status:
-        yield lambda cell: status.update(live_line(cell))

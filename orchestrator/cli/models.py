@@ -8,6 +8,7 @@ import typer
 
 from orchestrator.cli import options as opt
 from orchestrator.cli import setup
+from orchestrator.cli.profiles import print_profiles
 
 
 def register(app: typer.Typer) -> None:
@@ -30,14 +31,7 @@ def _default(
 
 def list_models(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption = False) -> None:
     """The models that have a profile."""
-    from orchestrator.cli.profiles import list_rows, print_rows
-
-    keys = ("served_name", "endpoint")
-    rows = list_rows("models", keys, config_dirs)
-    if as_json:
-        opt.print_json(rows)
-    else:
-        print_rows(rows, dict(zip(keys, keys, strict=True)))
+    print_profiles("models", ("served_name", "endpoint"), config_dirs, as_json=as_json)
 
 
 def show(
@@ -53,9 +47,7 @@ def show(
     from orchestrator.display.model_profile import Shown
 
     folders = tuple(config_dirs or ())
-    found = load_config(
-        opt.make_request("demo", model=model, agent="mini", config_dirs=config_dirs)
-    ).model
+    found = load_config(opt.model_request(model, None, config_dirs, "a profile")).model
     assert found is not None, "the agent mini asks a model"
     recipe = load_recipe(found.recipe, folders) if found.recipe else None
     shown = Shown(found, list_profiles("models", folders).get(model, Path(model)), recipe)

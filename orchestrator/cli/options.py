@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from orchestrator.config import RunConfig, RunRequest
     from orchestrator.run.session import Finished
+
+T = TypeVar("T")
 
 
 def _possible(runs_dir: Path) -> Path:
@@ -152,6 +155,23 @@ def make_request(
     )
 
 
+def model_request(
+    model: str, settings: list[str] | None, config_dirs: list[Path] | None, who: str
+) -> RunRequest:
+    """A request with the model's profile and settings; everything else is the demo's.
+
+    `who` depends on the model alone. Raises ConfigError: a setting of something else.
+    """
+    from orchestrator.config.load import parse_setting
+
+    for text in settings or []:
+        if not parse_setting(text)[0].startswith("model."):
+            raise ConfigError(f"--set {text}: {who} depends on the model.* keys alone")
+    return make_request(
+        "demo", model=model, agent="mini", settings=settings, config_dirs=config_dirs
+    )
+
+
 def load_model(
     model: str, settings: list[str] | None, config_dirs: list[Path] | None, command: str
 ) -> RunConfig:
@@ -165,14 +185,8 @@ def load_model(
     """
     from orchestrator.config import load_config
     from orchestrator.config.address import require_address
-    from orchestrator.config.load import parse_setting
 
-    for text in settings or []:
-        if not parse_setting(text)[0].startswith("model."):
-            raise ConfigError(f"--set {text}: {command} depends on the model.* keys alone")
-    request = make_request(
-        "demo", model=model, agent="mini", settings=settings, config_dirs=config_dirs
-    )
+    request = model_request(model, settings, config_dirs, command)
     config = load_config(request)
     if config.scripted:
         raise ConfigError(
@@ -198,6 +212,16 @@ def make_console(*, as_json: bool = False) -> Console:
     from rich.console import Console
 
     return Console(stderr=as_json, markup=False, emoji=False)
+
+
+@contextmanager
+def redrawn(console: Console, words: Callable[[T], str]) -> Iterator[Callable[[T], None]]:
+    """A line that says how something stands, on a terminal; nothing elsewhere."""
+    if not console.is_terminal:
+        yield lambda state: None
+        return
+    with console.status("") as status:
+        yield lambda state: status.update(words(state))
 
 
 def require_text_arguments(arguments: Sequence[str]) -> None:

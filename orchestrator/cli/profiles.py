@@ -55,12 +55,7 @@ def show(
 
 def benchmarks(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption = False) -> None:
     """The benchmarks that have a profile."""
-    keys = ("source", "split")
-    rows = list_rows("benchmarks", keys, config_dirs)
-    if as_json:
-        opt.print_json(rows)
-    else:
-        print_rows(rows, dict(zip(keys, keys, strict=True)))
+    print_profiles("benchmarks", ("source", "split"), config_dirs, as_json=as_json)
 
 
 CLUSTER_KEYS = {
@@ -85,6 +80,17 @@ def clusters(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption = 
         return
     print_rows(rows, CLUSTER_KEYS)
     print_line(opt.make_console(), f"--cluster auto takes {choice.name} here, as {choice.because}")
+
+
+def print_profiles(
+    kind: str, keys: tuple[str, ...], dirs: list[Path] | None, *, as_json: bool
+) -> None:
+    """All profiles of a kind, with these keys of each."""
+    rows = list_rows(kind, keys, dirs)
+    if as_json:
+        opt.print_json(rows)
+    else:
+        print_rows(rows, dict(zip(keys, keys, strict=True)))
 
 
 def list_rows(kind: str, keys: tuple[str, ...], dirs: list[Path] | None) -> list[dict[str, Any]]:

@@ -52,19 +52,9 @@ class ServeRequest:
     def model(self) -> Model:
         """Raises ConfigError: no such profile, or a setting of something else."""
         from orchestrator.config import load_config
-        from orchestrator.config.load import parse_setting
 
-        for text in self.settings or []:
-            if not parse_setting(text)[0].startswith("model."):
-                raise ConfigError(f"--set {text}: a server depends on the model.* keys alone")
-        request = opt.make_request(
-            "demo",
-            model=self.name,
-            agent="mini",
-            settings=self.settings,
-            config_dirs=list(self.config_dirs),
-        )
-        model = load_config(request).model
+        dirs = list(self.config_dirs)
+        model = load_config(opt.model_request(self.name, self.settings, dirs, "a server")).model
         assert model is not None
         return model
 
