@@ -83,6 +83,25 @@ def list_profiles(kind: str, extra: tuple[Path, ...] = ()) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+def read_profile(
+    kind: str, name: str, extra: tuple[Path, ...], noun: str, file_noun: str
+) -> tuple[Path, dict[str, Any]]:
+    """The file of a profile or a recipe, by its name or as a path, and what it holds. A message
+    calls it `noun`, and its file `file_noun`.
+
+    Raises:
+        ConfigError: there is none, or it is no mapping.
+    """
+    profiles = list_profiles(kind, extra)
+    path = Path(name) if name.endswith((".yaml", ".yml")) else profiles.get(name)
+    if path is None:
+        raise ConfigError(f"unknown {noun} {name!r}{nearest(name, list(profiles))}")
+    data = read_yaml(path, f"{file_noun} {path}")
+    if not isinstance(data, dict):
+        raise ConfigError(f"{file_noun} {path} is not a mapping of keys to values")
+    return path, data
+
+
 def load_config(request: RunRequest) -> RunConfig:
     """Merge the request's profiles and settings.
 
@@ -270,14 +289,8 @@ def _benchmark_layer(request: RunRequest) -> ConfigLayer:
 
 
 def _profile(kind: str, name: str, extra: tuple[Path, ...]) -> ConfigLayer:
-    profiles = list_profiles(kind, extra)
     section = SECTION_OF_KIND[kind]
-    path = Path(name) if name.endswith((".yaml", ".yml")) else profiles.get(name)
-    if path is None:
-        raise ConfigError(f"unknown {section} {name!r}{nearest(name, list(profiles))}")
-    data = read_yaml(path, f"{section} profile {path}")
-    if not isinstance(data, dict):
-        raise ConfigError(f"{section} profile {path} is not a mapping of keys to values")
+    path, data = read_profile(kind, name, extra, section, f"{section} profile")
     overrides = data.pop("overrides", None) or {}
     if not isinstance(overrides, dict) or not all(isinstance(v, dict) for v in overrides.values()):
         raise ConfigError(f"{section} profile {path}: overrides is not a mapping of sections")

@@ -13,9 +13,8 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 
 from orchestrator.config.image_names import IMAGE, moves
 from orchestrator.config.keys import nearest
-from orchestrator.config.load import list_profiles
+from orchestrator.config.load import read_profile
 from orchestrator.config.sections import Name, Section
-from orchestrator.config.yaml_files import read_yaml
 from orchestrator.errors import ConfigError, one_line
 
 
@@ -144,13 +143,7 @@ def load_recipe(name: str, config_dirs: tuple[Path, ...] = ()) -> Recipe:
     Raises:
         ConfigError: there is none, or it has an unknown key or value.
     """
-    recipes = list_profiles("recipes", config_dirs)
-    path = Path(name) if name.endswith((".yaml", ".yml")) else recipes.get(name)
-    if path is None:
-        raise ConfigError(f"unknown recipe {name!r}{nearest(name, list(recipes))}")
-    data = read_yaml(path, f"recipe {path}")
-    if not isinstance(data, dict):
-        raise ConfigError(f"recipe {path} is not a mapping of keys to values")
+    path, data = read_profile("recipes", name, config_dirs, "recipe", "recipe")
     try:
         return Recipe.model_validate({"name": path.stem, **data})
     except ValidationError as error:
