@@ -169,7 +169,7 @@ def make_plan(
 
 
 class AskedServer(Interface):
-    """What is asked; `diagnose.target.Target` is one."""
+    """What is asked; `diagnose.target.DiagnosedServer` is one."""
 
     @property
     def model(self) -> Model: ...

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from orchestrator.backends import find_backend
 from orchestrator.backends.images import is_built_here
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Check, Depth, Finding, Severity, failed, passed, warned
+from orchestrator.doctor.check import WORST_FIRST, Check, Depth, Finding, failed, passed, warned
 from orchestrator.driver.image_night import HUB_WITH_LOGIN
 from orchestrator.images.names import HUB, parse_name, registry_of, sources
 from orchestrator.images.pulls import PullFailed, PullFailure, PullProblem, Quota
@@ -19,7 +19,6 @@ from orchestrator.report.words import counted, duration
 MIRROR = "Or name a registry of your own that has the images: cluster.images.mirror."
 READ_S = 5.0
 """For an answer of a registry: a night waits longer."""
-_WORST_FIRST = (Severity.FAIL, Severity.WARN, Severity.PASS)
 
 
 class EngineDiskRoom(Check):
@@ -61,7 +60,7 @@ class Registries(Check):
             yield passed(_nothing_to_pull(case))
             return
         findings = [finding for names in wanted for finding in _ask(case, names, wanted[names])]
-        yield from sorted(findings, key=lambda finding: _WORST_FIRST.index(finding.level))
+        yield from sorted(findings, key=lambda finding: WORST_FIRST.index(finding.level))
 
 
 class ImagesRoom(Check):

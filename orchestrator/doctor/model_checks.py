@@ -142,17 +142,17 @@ class KnownFaults(ServerCheck):
     depth = Depth.LAUNCH
 
     def look_at(self, case: Case, server: Serving) -> Iterator[Finding]:
-        setup = setup_of(case, server)
-        faults = faults_of(setup)
+        pairing = pairing_of(case, server)
+        faults = faults_of(pairing)
         for fault in faults:
             what = f"{fault.name}: {fault.symptom} ({fault.source})."
             yield warned(what, as_sentence(fault.cure))
         if not faults:
-            known = (setup.family, f"{setup.server} {setup.version}".strip())
+            known = (pairing.family, f"{pairing.server} {pairing.version}".strip())
             yield passed(f"none is known of {' on '.join(filter(None, known)) or 'this model'}")
 
 
-def setup_of(case: Case, server: Serving) -> Pairing:
+def pairing_of(case: Case, server: Serving) -> Pairing:
     """What is known of a server for `faults_of`. Its machine is not: no server says it.
 
     A prefix cache that is off is told by a check of its own.

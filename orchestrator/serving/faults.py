@@ -46,20 +46,20 @@ class _Known:
     holds: Callable[[Pairing], bool | None]
     """None where that depends on what is not known."""
     machine: str = ""
-    """The kind of machine (`Setup.is_on`) that it is known of; empty: of all."""
+    """The kind of machine (`Pairing.is_on`) that it is known of; empty: of all."""
 
 
-def faults_of(setup: Pairing) -> tuple[Fault, ...]:
+def faults_of(pairing: Pairing) -> tuple[Fault, ...]:
     """What is known to be broken there, in the table's order. What is not known breaks nothing:
     a fault of one kind of machine is there but not fatal where the machine is not known, and
     likewise what hangs on whether functions are called.
     """
-    return tuple(fault for known in KNOWN if (fault := _fault_of(known, setup)) is not None)
+    return tuple(fault for known in KNOWN if (fault := _fault_of(known, pairing)) is not None)
 
 
-def _fault_of(known: _Known, setup: Pairing) -> Fault | None:
-    there = setup.is_on(known.machine) if known.machine else True
-    holds = known.holds(setup)
+def _fault_of(known: _Known, pairing: Pairing) -> Fault | None:
+    there = pairing.is_on(known.machine) if known.machine else True
+    holds = known.holds(pairing)
     if there is False or holds is False:
         return None
     symptom = known.fault.symptom if there else f"on {ON[known.machine]}: {known.fault.symptom}"
@@ -74,36 +74,36 @@ ON = {
 }
 
 
-def _is_gemma(setup: Pairing) -> bool:
-    return setup.family == GEMMA_4
+def _is_gemma(pairing: Pairing) -> bool:
+    return pairing.family == GEMMA_4
 
 
-def _is_qwen(setup: Pairing) -> bool:
-    return setup.family in QWEN
+def _is_qwen(pairing: Pairing) -> bool:
+    return pairing.family in QWEN
 
 
-def _is_from(setup: Pairing, first: Version, before: Version) -> bool:
+def _is_from(pairing: Pairing, first: Version, before: Version) -> bool:
     """Whether it is vLLM of a version from `first` on and `before` the other."""
-    version = setup.parsed_version if setup.server in ("", "vLLM") else None
+    version = pairing.parsed_version if pairing.server in ("", "vLLM") else None
     return version is not None and first <= version < before
 
 
-def _image_moves(setup: Pairing) -> bool:
-    return bool(setup.image) and moves(setup.image)
+def _image_moves(pairing: Pairing) -> bool:
+    return bool(pairing.image) and moves(pairing.image)
 
 
-def _has_foreign_parser(setup: Pairing) -> bool:
-    return bool(setup.tool_parser) and setup.tool_parser not in PARSERS[setup.family]
+def _has_foreign_parser(pairing: Pairing) -> bool:
+    return bool(pairing.tool_parser) and pairing.tool_parser not in PARSERS[pairing.family]
 
 
-def _has_foreign_template(setup: Pairing) -> bool:
+def _has_foreign_template(pairing: Pairing) -> bool:
     """Whether the template's name tells of another model."""
-    return bool(_OTHER_MODELS.search(setup.chat_template or ""))
+    return bool(_OTHER_MODELS.search(pairing.chat_template or ""))
 
 
-def _drafts_by_mtp(setup: Pairing) -> bool:
+def _drafts_by_mtp(pairing: Pairing) -> bool:
     """As far as is known: a method that is not named is the model's own heads, mostly."""
-    return bool(setup.speculative) and (not setup.draft_method or "mtp" in setup.draft_method)
+    return bool(pairing.speculative) and (not pairing.draft_method or "mtp" in pairing.draft_method)
 
 
 KNOWN: tuple[_Known, ...] = (

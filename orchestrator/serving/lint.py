@@ -29,10 +29,10 @@ def lint(command: ServerCommand, machine: str = "") -> tuple[Fault, ...]:
     `machine` is a recipe's, such as DGX Spark (GB10, SM121, 128 GB shared). Where it is not known,
     what is broken on some machines alone is told, and is not fatal.
     """
-    return faults_of(setup_of(command, machine))
+    return faults_of(pairing_of(command, machine))
 
 
-def setup_of(command: ServerCommand, machine: str = "") -> Pairing:
+def pairing_of(command: ServerCommand, machine: str = "") -> Pairing:
     """What a command tells of the server that it starts, what it leaves to defaults included.
 
     Where it names a file of flags (--config), what it does not say itself is not known.

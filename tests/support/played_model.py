@@ -263,7 +263,7 @@ def completion_of(turn: Turn, persona: Persona) -> tuple[int, dict[str, Any]]:
 
 @dataclass
 class PlayedServer:
-    """Implements `diagnose.levels.Server` without a network. Requests take `takes_s`.
+    """Implements `diagnose.levels.AskedServer` without a network. Requests take `takes_s`.
 
     Those at once are the threads that are asking, so that a busy machine changes nothing.
     """

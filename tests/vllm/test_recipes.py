@@ -14,7 +14,7 @@ import pytest
 from orchestrator.config import list_profiles
 from orchestrator.config.recipe import Recipe, load_recipe
 from orchestrator.serving.command import ServerCommand
-from orchestrator.serving.lint import setup_of
+from orchestrator.serving.lint import pairing_of
 from orchestrator.serving.vllm_flags import WITH_MANY, WITHOUT_VALUE, read_arguments
 
 pytestmark = pytest.mark.vllm
@@ -100,7 +100,7 @@ def test_a_recipe_that_vllm_would_refuse_is_found(case: str, said: dict[str, Any
 def test_a_command_line_is_read_to_what_vllm_itself_reads(text: str, said: dict[str, Any]) -> None:
     by_vllm = said["read"][READ.index(text)]
     model, flags = read_arguments(shlex.split(text))
-    setup = setup_of(ServerCommand(model, flags))
+    setup = pairing_of(ServerCommand(model, flags))
     command = ServerCommand(model, flags)
 
     assert model == by_vllm["model"]
