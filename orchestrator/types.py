@@ -176,6 +176,24 @@ class Future:
 
 
 @dataclass(frozen=True)
+class CallCounts:
+    """How the calls of functions came out that a model was asked for.
+
+    A call counts once, and so does an answer that calls none where functions were offered.
+    """
+
+    calls: int = 0
+    problems: Mapping[str, int] = field(default_factory=dict)
+    """Calls that could not be used, by `CallProblem`."""
+    details: Mapping[str, int] = field(default_factory=dict)
+    """The same calls by what was wrong, such as {"bash lacks command": 3}; not of all of them."""
+
+    @property
+    def broken(self) -> int:
+        return sum(self.problems.values())
+
+
+@dataclass(frozen=True)
 class RolloutRecord:
     """What is recorded of one rollout: its row in the journal. An outcome or a failure, never both.
 
@@ -200,6 +218,10 @@ class RolloutRecord:
     where there was no image."""
     future: Future | None = None
     """What the sandbox held of its repository's future; None: nothing, or nobody looked."""
+    calls: CallCounts | None = None
+    """None: the agent offered no functions, or nobody counted."""
+    unusable_answers: int = 0
+    """Recorded steps whose answer held no action that could be used."""
 
     def __post_init__(self) -> None:
         assert (self.outcome is None) != (self.failure is None), "an outcome or a failure"

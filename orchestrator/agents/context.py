@@ -10,6 +10,7 @@ from orchestrator.agents.budget import Budget, LimitReached
 from orchestrator.agents.steps import MAX_OBSERVATION_CHARS, Step, shorten
 from orchestrator.backends import Sandbox
 from orchestrator.endpoint.client import ChatClient, Completion, ContextOverflow
+from orchestrator.endpoint.tool_calls import CallProblem
 from orchestrator.text import printable, writable
 from orchestrator.types import Instance, Outcome, SealedAnswer
 
@@ -78,6 +79,14 @@ class AgentContext:
             "completion_tokens": tokens.completion_tokens,
         }
         return completion
+
+    def note_call(self, problem: CallProblem | None, detail: str = "") -> None:
+        """Count one call, for agents that tell of functions in the prompt and read calls from
+        text. Those that `ask` is given `tools` for are counted by it.
+
+        `problem` is None where the call can be used, and NO_CALL for an answer that holds none;
+        `detail` says in words what was wrong.
+        """
 
     def record(self, thought: str, action: str, observation: str, shown: str | None = None) -> None:
         """End a step: what the last answer led to, in the words of `Step`.

@@ -24,6 +24,7 @@ from orchestrator.report.model_usage import (
     rollout_costs,
 )
 from orchestrator.report.stats import wilson
+from orchestrator.report.tool_calls import ToolCalls
 from orchestrator.report.undecided import undecided_warnings
 from orchestrator.types import FailureKind, GradeReason, Outcome
 
@@ -71,6 +72,12 @@ class Report:
     wall_s: float
     tokens: Mapping[str, int]
     """Of all attempts, those too that came to nothing."""
+    steps: int
+    """Of all attempts, as what follows: those too that came to nothing."""
+    unusable_answers: int
+    """Steps whose answer held no action that could be used."""
+    tool_calls: ToolCalls | None
+    """None where no function was offered, or nobody counted."""
     model_traffic: ModelUsage | None
     """None where no model was asked, or nothing was recorded of it."""
     versions: Mapping[str, str]
@@ -141,6 +148,9 @@ def build_report(
         valid=not failing,
         wall_s=round(state.wall_s, 1),
         tokens=_tokens(costs),
+        steps=sum(row.usage.steps for row in state.rollouts),
+        unusable_answers=sum(row.unusable_answers for row in state.rollouts),
+        tool_calls=None,
         model_traffic=build_model_usage(state, costs, len(resolved)),
         versions=dict(versions),
         changes=changes,
