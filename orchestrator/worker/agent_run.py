@@ -148,6 +148,8 @@ class AgentRun:
             outcome=Outcome.GAVE_UP,
             usage=self.budget.usage,
             notes=remarks,
+            calls=self.budget.calls,
+            unusable_answers=self.budget.unusable_answers,
         )
         if failure is not None:
             failed = replace(common, outcome=None, failure=failure)
