@@ -85,6 +85,7 @@ class AgentRun:
             budget.activity,
             new,
             self._steps_sent,
+            budget.calls.broken if budget.calls is not None else 0,
         )
 
     def watch(self, should_stop: Callable[[], bool]) -> Iterator[None]:
