@@ -56,11 +56,6 @@ class ToolCalls:
         """How the calls came out, for a table: those that could be used, then what was wrong."""
         return (("could be used", self.calls - self.broken), *self.problems.items())
 
-    def of_instance(self, instance_id: str) -> tuple[int, int]:
-        """How many calls are broken in all attempts at an instance, and how many there are."""
-        own = [row for row in self.rollouts if row.instance_id == instance_id]
-        return sum(row.broken for row in own), sum(row.calls for row in own)
-
 
 def build_tool_calls(rollouts: Sequence[RolloutRecord]) -> ToolCalls | None:
     """None where no function was offered, or nobody counted: an old journal."""

@@ -105,7 +105,7 @@ def test_calls_of_attempts_that_came_to_nothing_count_as_their_tokens_do() -> No
 
     assert found is not None
     assert (found.calls, found.broken) == (52, 40)
-    assert found.of_instance("a") == (40, 52)
+    assert "| 40 / 52 |" in render_markdown(report(seen), seen)
     assert [row.attempt for row in found.rollouts] == [1, 2]
 
 
@@ -175,7 +175,9 @@ def test_answers_in_text_that_could_not_be_used_are_told_alike() -> None:
     assert warning.startswith("8 of 15 (53.3%) answers held no action that the agent could use.")
     assert DIAGNOSE in warning
     assert "## Tool calls" not in text
-    assert "broken calls" not in text
+    assert "| steps | tokens | answers without an action | why |" in text
+    assert "| 8 / 9 |" in text
+    assert "| 0 / 6 |" in text
     assert ["answers", "without", "an", "action", "██████████▋░░░░░░░░░", "8/15"] in [
         line.split() for line in on_terminal(IN_TEXT).splitlines()
     ]
