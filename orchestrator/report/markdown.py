@@ -181,7 +181,7 @@ class _Column:
 
 
 def _trouble_by_instance(report: Report, state: RunState) -> _Column | None:
-    """What could not be used of the model's calls, or else of its answers, over all attempts; None
+    """What was broken of the model's calls, or not usable of its answers, over all attempts; None
     where all could."""
     broken, made = Counter[str](), Counter[str]()
     if report.tool_calls is not None:

@@ -63,7 +63,7 @@ def test_in_the_morning_the_report_says_that_calls_were_broken_and_how_and_what_
     assert f"most often: {LACKS} (20 x)" in warning.replace("\\", "")
     assert DIAGNOSE in warning.replace("\\", "")
     assert "--agent sweagent" in warning
-    assert "| could be used | `████▋░░░░░░░░░░░░░░░` | 12 of 52 (23.1%) |" in text
+    assert "| well formed | `████▋░░░░░░░░░░░░░░░` | 12 of 52 (23.1%) |" in text
     assert "| missing parameters | `███████████▉░░░░░░░░` | 31 of 52 (59.6%) |" in text
     assert "Calls were broken in 1 of 2 rollouts." in text
     assert f"| {LACKS} | 20 |" in text
@@ -123,11 +123,11 @@ def test_a_model_that_slips_now_and_then_is_no_warning(
     assert any("tool calls were broken" in warning for warning in warnings) == is_warned
 
 
-def test_calls_that_all_could_be_used_are_told_in_one_row() -> None:
+def test_calls_that_are_all_well_formed_are_told_in_one_row() -> None:
     seen = state(called("a", WELL))
     text = render_markdown(report(seen), seen)
 
-    assert "| could be used | `████████████████████` | 12 of 12 (100.0%) |" in text
+    assert "| well formed | `████████████████████` | 12 of 12 (100.0%) |" in text
     assert "Calls were broken" not in text
     assert "broken tool calls" not in on_terminal(seen)
 
