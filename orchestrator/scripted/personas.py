@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from orchestrator.scripted.protocols import SUBMIT, Edit, edits_of
+from orchestrator.scripted.actions import SUBMIT, Action, edits_of
 
 LOOK = "git status --short && ls"
 ODD = "half \ud83d NUL \0 keys \x03\x04\x1a\x1b[2J \u202ebidi"
@@ -40,13 +40,17 @@ class Turn:
     gold_patch: str
     parameter: float
     """The number after the colon in `slow:2`; each persona has its own default."""
+    tools: int = 0
+    """How many functions the model may call, offered by the request or told of in the prompt."""
+    by_calls: bool = False
+    """Functions are called as servers do it, and not in the answer's text."""
 
 
 @dataclass(frozen=True)
 class ScriptedReply:
     """What goes back over the wire."""
 
-    command: str | Edit | None = None
+    command: Action | None = None
     """What the agent shall do; a protocol says in which words."""
     thought: str = "The next step."
     reasoning: str | None = None
@@ -220,4 +224,4 @@ def parse_persona(text: str) -> tuple[Persona, float]:
 
 
 def _at(turn: Turn, number: int) -> Turn:
-    return Turn(number, turn.tries, turn.since_first_s, turn.gold_patch, turn.parameter)
+    return replace(turn, number=number)

@@ -4,6 +4,7 @@ import base64
 
 import pytest
 
+from orchestrator.scripted.actions import SUBMIT
 from orchestrator.scripted.personas import (
     OVERFLOW_BODY,
     PERSONAS,
@@ -12,7 +13,6 @@ from orchestrator.scripted.personas import (
     apply_command,
     parse_persona,
 )
-from orchestrator.scripted.protocols import SUBMIT
 
 PATCH = "--- größer 'quoted' $HOME\n+++ b\n"
 
