@@ -17,7 +17,7 @@ from orchestrator.dataset import Dataset
 from orchestrator.gold_answers import unseal
 from orchestrator.scripted.actions import SUBMIT
 from orchestrator.scripted.personas import apply_command
-from orchestrator.scripted.protocols import Protocol, message_of
+from orchestrator.scripted.protocols import AnswerForm, Protocol, message_of
 from orchestrator.types import Instance, Outcome, RolloutResult
 
 pytestmark = [pytest.mark.vllm, pytest.mark.sweagent, pytest.mark.docker, pytest.mark.slow]
