@@ -97,9 +97,12 @@ def _for_openhands(action: str | Edit, thought: str, cwd: str) -> Call:
     about |= {"security_risk": "LOW"}
     if not isinstance(action, Edit):
         return Call("terminal", {"command": action} | about)
-    texts = {"old_str": action.old, "new_str": action.new}
-    path = posixpath.join(cwd, action.path)
-    return Call("file_editor", {"command": "str_replace", "path": path} | texts | about)
+    path = {"path": posixpath.join(cwd, action.path)}
+    old, new = (text.replace("\r\n", "\n") for text in (action.old, action.new))  # as it is shown
+    if not old:
+        return Call("file_editor", {"command": "create"} | path | {"file_text": new} | about)
+    change = {"old_str": old, "new_str": new}
+    return Call("file_editor", {"command": "str_replace"} | path | change | about)
 
 
 _SWEAGENT = _Toolbox(_for_sweagent, {"bash": ("command",), "edit": ("path",), "submit": ()})
