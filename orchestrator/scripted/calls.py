@@ -17,6 +17,7 @@ from orchestrator.scripted.actions import SUBMIT, Action, Edit, Incomplete
 
 _TOLD = re.compile(r"^---- BEGIN FUNCTION #\d+: (\S+) ----$", re.MULTILINE)
 _WORKDIR = re.compile(r"^\[Current working directory: (/.*)\]$", re.MULTILINE)
+_COMPLAINT = re.compile(r"^Missing required parameters for function ", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,11 @@ def workdir_told(observation: str) -> str:
     """Where OpenHands' terminal says that its shell is; empty where it does not."""
     found = _WORKDIR.search(observation)
     return found.group(1) if found else ""
+
+
+def complaints_in(text: str) -> int:
+    """How many calls as text OpenHands complains of that had no required parameters."""
+    return len(_COMPLAINT.findall(text))
 
 
 def call_of(action: Action, thought: str, tools: Collection[str], cwd: str) -> Call:

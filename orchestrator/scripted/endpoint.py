@@ -157,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
             form = answer_form(request)
             reply = endpoint.reply(messages, form)
             completion = _completion(reply, messages, form)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             self._send_json(400, _error(400, f"malformed body: {error}"))
             return
         time.sleep(endpoint.delay_s + reply.delay_s)

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import pairwise
 from typing import Any
 
 from orchestrator.scripted.actions import SUBMIT, Action, Edit, Incomplete
-from orchestrator.scripted.calls import call_of, tools_in, tools_told, workdir_told
+from orchestrator.scripted.calls import call_of, complaints_in, tools_in, tools_told, workdir_told
 
 
 class Protocol(StrEnum):
@@ -65,12 +64,12 @@ def text_of(message: Mapping[str, Any]) -> str:
 def answers_before(messages: Sequence[Mapping[str, Any]], form: AnswerForm) -> int:
     """How often the model was answered already, as far as the conversation tells.
 
-    OpenHands keeps no answer whose call as text it could not read: the user's message that says so
-    follows another one of the user's directly.
+    Of an answer whose call as text it could not read, OpenHands keeps its complaint alone, at the
+    end of what the user has said before.
     """
-    roles = [str(message["role"]) for message in messages]
-    dropped = sum(pair == ("user", "user") for pair in pairwise(roles)) if form.as_text else 0
-    return roles.count("assistant") + dropped
+    kept = sum(1 for message in messages if message["role"] == "assistant")
+    users = (text_of(message) for message in messages if message["role"] == "user")
+    return kept + (sum(map(complaints_in, users)) if form.as_text else 0)
 
 
 def _observations(messages: Sequence[Mapping[str, Any]]) -> Sequence[str]:
