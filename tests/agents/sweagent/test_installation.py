@@ -7,20 +7,20 @@ import json
 import os
 import subprocess
 import textwrap
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from support.wheels import write_wheel
 
+from orchestrator.agents.installing.environment import constraints_version
 from orchestrator.agents.sweagent import installation
 from orchestrator.agents.sweagent.bytecode import TAG
 from orchestrator.agents.sweagent.installation import (
     CONSTRAINTS,
     Installation,
-    _constraints_version,
     find_installation,
     hold_installation,
     install,
@@ -46,6 +46,8 @@ FOUND = Installation(
     versions={"sweagent": "1.1.0", "swe-rex": "1.4.0"},
     platforms=(AMD64,),
 )
+TRIED = {"constraints": constraints_version(CONSTRAINTS)}
+"""Of an installation with the versions that are tried."""
 
 
 @pytest.fixture(autouse=True)
@@ -277,7 +279,9 @@ def test_what_a_run_works_with_is_not_replaced(repository: Path, folder: SweAgen
 
 
 def test_what_fits_is_found_while_a_run_works_with_it(folder: SweAgentFolder) -> None:
-    fits = replace(FOUND, versions=FOUND.versions | {"constraints": _constraints_version()})
+    fits = replace(
+        FOUND, versions=FOUND.versions | {"constraints": constraints_version(CONSTRAINTS)}
+    )
     write_manifest(folder, json.dumps(asdict(fits)))
     (fits.paths.runtime(AMD64) / "swerex").mkdir(parents=True)
     pretend_to_compile(fits.paths.runtime(AMD64))
@@ -363,19 +367,6 @@ def pinned(package: str) -> str:
     """The version that our constraints allow."""
     lines = CONSTRAINTS.read_text(encoding="utf-8").splitlines()
     return next(line.partition("==")[2] for line in lines if line.startswith(f"{package}=="))
-
-
-def write_wheel(folder: Path, package: str, version: str, module: str) -> None:
-    """A package that holds one empty module and can be installed without an index."""
-    name = package.replace("-", "_")
-    info = f"{name}-{version}.dist-info"
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(f"{module}/__init__.py", "")
-        about = f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n"
-        wheel.writestr(f"{info}/METADATA", about)
-        tags = "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        wheel.writestr(f"{info}/WHEEL", tags)
-        wheel.writestr(f"{info}/RECORD", "")
 
 
 @pytest.fixture
@@ -479,7 +470,9 @@ def test_a_host_that_can_not_compile_is_told_and_works(
         raise PrerequisiteError("no Python 3.11 is on this host, and uv can't bring one: offline")
 
     monkeypatch.setattr(installation, "compile_packages", fail)
-    fits = replace(FOUND, versions=FOUND.versions | {"constraints": _constraints_version()})
+    fits = replace(
+        FOUND, versions=FOUND.versions | {"constraints": constraints_version(CONSTRAINTS)}
+    )
     write_manifest(folder, json.dumps(asdict(fits)))
     steps: list[str] = []
 
@@ -494,7 +487,9 @@ def test_what_an_older_version_installed_is_compiled_by_another_call(
     folder: SweAgentFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(installation, "compile_packages", pretend_to_compile)
-    fits = replace(FOUND, versions=FOUND.versions | {"constraints": _constraints_version()})
+    fits = replace(
+        FOUND, versions=FOUND.versions | {"constraints": constraints_version(CONSTRAINTS)}
+    )
     write_manifest(folder, json.dumps(asdict(fits)))
     (fits.paths.runtime(AMD64) / "swerex").mkdir(parents=True)
 
