@@ -141,8 +141,13 @@ def reopen(
     workers: int | None = None,
     only_grades: bool = False,
     settings: Mapping[str, Any] | None = None,
+    together_with: Sequence[Path] = (),
 ) -> Iterator[Session]:
-    """A run that was started before, with what is left to do. Raises as `launch`."""
+    """A run that was started before, with what is left to do. Raises as `launch`.
+
+    `together_with` are the folders of other runs that go on in the same session: the images that
+    they need are not cleaned away.
+    """
     paths = RunPaths(run_dir.resolve())
     kept, changes = change(load_run_config(paths.config), settings or {})
     config = kept
@@ -165,13 +170,17 @@ def reopen(
         if only_grades or agent is None:
             plan = plan.without_rollouts
         case = Case(config, paths.root, dataset=dataset, agent=agent, plan=plan)
-        checked = _clean_up_and_check(case, paths, console, journal)
+        checked = _clean_up_and_check(case, paths, console, journal, together_with)
         lock = record_changes(paths, kept, lock, changes)
         yield Session(config, dataset, paths, lock, agent, plan, checked, journal)
 
 
 def _clean_up_and_check(
-    case: Case, paths: RunPaths, console: Console, journal: Journal | None = None
+    case: Case,
+    paths: RunPaths,
+    console: Console,
+    journal: Journal | None = None,
+    together_with: Sequence[Path] = (),
 ) -> Checked:
     """Clean up after dead sessions, which may have filled the disk; then check what is needed.
 
@@ -185,7 +194,8 @@ def _clean_up_and_check(
     if journal is not None:
         with waiting(console, "removing images that earlier sessions left"):
             free_gb = free_for_images_gb(host, paths.root)
-            evict_left_images(config, case.dataset.instances, journal, case.plan, host, free_gb)
+            instances, plan = case.dataset.instances, case.plan
+            evict_left_images(config, instances, journal, plan, host, free_gb, together_with)
     with waiting(console, "checking what the run needs"):
         return require_ready(case)
 
