@@ -5,65 +5,35 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from orchestrator.agents import AgentKind, load_agent_kind
-from orchestrator.backends import find_backend
-from orchestrator.backends.imageless import NeedsNoImages
-from orchestrator.backends.images import is_built_here
+from orchestrator.agents import load_agent_kind
 from orchestrator.config import RunConfig, RunRequest, load_config, load_run_config
 from orchestrator.config.changes import change
 from orchestrator.config.sections import AUTO
 from orchestrator.dataset import Dataset
-from orchestrator.display.summary import announce
-from orchestrator.display.terminal import make_display, print_line, waiting
-from orchestrator.display.view import View
+from orchestrator.display.terminal import print_line, waiting
 from orchestrator.doctor.case import Case
 from orchestrator.doctor.dataset_checks import TaskFolders
 from orchestrator.doctor.examine import Checked, require_passed, require_ready
 from orchestrator.doctor.model_checks import ModelAddress
-from orchestrator.driver.admission import Admission
-from orchestrator.driver.capacity import make_capacity
 from orchestrator.driver.files import (
     disk_errors_as_journal_errors,
     follow_changed_patches,
-    rewrite_predictions,
 )
-from orchestrator.driver.gateway_listener import GatewayListener
-from orchestrator.driver.image_disk import ImageDisk
-from orchestrator.driver.image_night import (
-    find_image_facts,
-    find_missing_images,
-    foresee_images,
-    order_plan,
-)
-from orchestrator.driver.images import ImageKeeper, ImageNeeds
-from orchestrator.driver.loop import Driver, RequestBuilder
-from orchestrator.driver.plan import Plan, make_plan
-from orchestrator.driver.scheduler import Scheduler
-from orchestrator.driver.stop import StopSignal, stop_on_signals
-from orchestrator.driver.this_host import free_for_images_gb, memory_here
-from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED, ConfigError
-from orchestrator.images.layers import ImageSize
-from orchestrator.images.names import source_of
-from orchestrator.images.sizes import known_sizes
+from orchestrator.driver.plan import make_plan
+from orchestrator.driver.this_host import free_for_images_gb
+from orchestrator.errors import ConfigError
 from orchestrator.journal import Journal, RunState
 from orchestrator.paths import RunPaths
 from orchestrator.plugins import BACKENDS
-from orchestrator.report.build import Report
-from orchestrator.report.images import image_warnings
 from orchestrator.run.cleanup import (
-    clean_attempt,
     clean_before_session,
-    clean_run,
     evict_left_images,
     hold_driver_lock,
 )
@@ -73,37 +43,23 @@ from orchestrator.run.folder import (
     open_dataset,
     record_changes,
     record_rollouts,
-    write_reports,
 )
-from orchestrator.run.image_words import image_lines
 from orchestrator.run.lock import RunLock, make_lock
-from orchestrator.run.notify import ended_words, notifying
-from orchestrator.run.services import Services, start_services
+from orchestrator.run.ready import Finished, Session
+from orchestrator.run.together import run_together
 from orchestrator.types import Prediction
 
-
-@dataclass(frozen=True)
-class Finished:
-    """How a session of a run ended."""
-
-    report: Report
-    paths: RunPaths
-    exit_code: int
-
-
-@dataclass(frozen=True)
-class Session:
-    """One launch or resume of a run, checked and ready. Its driver's lock is held."""
-
-    config: RunConfig
-    dataset: Dataset
-    paths: RunPaths
-    lock: RunLock
-    agent: AgentKind | None
-    """None where the run has predictions that were made elsewhere."""
-    plan: Plan
-    checked: Checked
-    journal: Journal
+__all__ = (
+    "Finished",
+    "Session",
+    "grade_predictions",
+    "launch",
+    "reopen",
+    "resume",
+    "run_session",
+    "run_sessions",
+    "start",
+)
 
 
 def launch(request: RunRequest, console: Console) -> Finished:
@@ -185,8 +141,13 @@ def reopen(
     workers: int | None = None,
     only_grades: bool = False,
     settings: Mapping[str, Any] | None = None,
+    together_with: Sequence[Path] = (),
 ) -> Iterator[Session]:
-    """A run that was started before, with what is left to do. Raises as `launch`."""
+    """A run that was started before, with what is left to do. Raises as `launch`.
+
+    `together_with` are the folders of other runs that go on in the same session: the images that
+    they need are not cleaned away.
+    """
     paths = RunPaths(run_dir.resolve())
     kept, changes = change(load_run_config(paths.config), settings or {})
     config = kept
@@ -209,13 +170,17 @@ def reopen(
         if only_grades or agent is None:
             plan = plan.without_rollouts
         case = Case(config, paths.root, dataset=dataset, agent=agent, plan=plan)
-        checked = _clean_up_and_check(case, paths, console, journal)
+        checked = _clean_up_and_check(case, paths, console, journal, together_with)
         lock = record_changes(paths, kept, lock, changes)
         yield Session(config, dataset, paths, lock, agent, plan, checked, journal)
 
 
 def _clean_up_and_check(
-    case: Case, paths: RunPaths, console: Console, journal: Journal | None = None
+    case: Case,
+    paths: RunPaths,
+    console: Console,
+    journal: Journal | None = None,
+    together_with: Sequence[Path] = (),
 ) -> Checked:
     """Clean up after dead sessions, which may have filled the disk; then check what is needed.
 
@@ -229,153 +194,30 @@ def _clean_up_and_check(
     if journal is not None:
         with waiting(console, "removing images that earlier sessions left"):
             free_gb = free_for_images_gb(host, paths.root)
-            evict_left_images(config, case.dataset.instances, journal, case.plan, host, free_gb)
+            instances, plan = case.dataset.instances, case.plan
+            evict_left_images(config, instances, journal, plan, host, free_gb, together_with)
     with waiting(console, "checking what the run needs"):
         return require_ready(case)
 
 
 def run_session(session: Session, console: Console) -> Finished:
     """Run what is planned, write the reports, and tell who is to be notified how it ended."""
-    with notifying(session.config, session.plan, console) as ending:
-        finished = _run_and_report(session, console)
-        ending.text = ended_words(finished.report, finished.exit_code)
-        return finished
+    return run_sessions([session], console)[0]
 
 
-def _run_and_report(session: Session, console: Console) -> Finished:
-    paths, journal, stop = session.paths, session.journal, StopSignal()
-    rewrite_predictions(session.config, paths, journal.state())
-    with ExitStack() as until_reported:
-        if not session.plan.is_empty:
-            _run_plan(session, stop, until_reported, console)
-        with waiting(console, "writing the reports"):
-            report = write_reports(
-                session.config, paths, session.dataset, journal.state(), session.lock
-            )
-    if stop.count:
-        return Finished(report, paths, EXIT_INTERRUPTED)
-    return Finished(report, paths, EXIT_DONE if report.valid else EXIT_FAILURES_LEFT)
+def run_sessions(
+    sessions: Sequence[Session], console: Console, name: str = ""
+) -> tuple[Finished, ...]:
+    """Run what several sessions have planned together: `run.together` says how.
 
+    `name` is what people call them all; each run has a report of its own.
 
-def _run_plan(
-    session: Session, stop: StopSignal, until_reported: ExitStack, console: Console
-) -> None:
-    """Run the plan's rollouts and grades, show what happens, and leave nothing behind.
-
-    A closed terminal may say so twice: from the first event on, until the reports are written,
-    signals are counted and end nothing by themselves.
+    Raises:
+        ConfigError: they can't share what they would have to.
+        PrerequisiteError: something is missing.
+        JournalError: a record can't be written any more.
     """
-    paths, plan, checked = session.paths, session.plan, session.checked
-    instances, config = session.dataset.instances, session.config
-    missing = find_missing_images(instances, checked.host)
-    capacity = make_capacity(config, plan, checked.host, memory_here())
-    planned = {key.instance_id for key in (*plan.rollouts, *plan.grades)}
-    slots = capacity.slots.count
-    with waiting(console, "asking what the images take"):
-        left = [instance for instance in instances if instance.instance_id in planned]
-        facts = find_image_facts(config, left, checked.host)
-        plan = order_plan(config, instances, plan, facts, slots)
-        night = foresee_images(config, instances, plan, facts, slots, checked.host)
-    lines = image_lines(config, night, slots, time.time())
-    announce(config, plan, capacity, checked.host, paths, console, lines)
-    session = replace(session, plan=plan)
-    changed = (
-        *session.lock.serving_warnings(checked.serving),
-        *session.lock.sandbox.host_warnings(checked.host),
-        *moved_images(session),
-    )
-    for warning in (*checked.warnings, *changed):
-        print_line(console, warning, "yellow")
-
-    agent = session.agent if plan.rollouts else None
-    session.journal.begin_session()
-    try:
-        with start_services(
-            config, session.dataset, paths, slots, checked.key, agent, console
-        ) as services:
-            images = make_image_keeper(session, services, missing, facts.sizes)
-            driver = make_driver(session, services, slots, stop, images)
-            view = View.of(session.journal.state(), time.monotonic())
-            until_reported.enter_context(stop_on_signals(stop))
-            with make_display(console, view) as display:
-                for event in driver.events(plan):
-                    display.notice(driver.notice())
-                    if event is not None:
-                        display.show(event)
-    finally:
-        # an engine that has died meanwhile must not cost the report
-        for problem in clean_run(paths, [checked.host.kind]).problems:
-            print_line(console, f"{problem} `clean` removes what is left.", "yellow")
-    session.journal.end_session()
-
-
-def moved_images(session: Session) -> Iterator[str]:
-    """Where a run that goes on finds other images under the names of those that it has used."""
-    state, lock = session.journal.state(), session.lock
-    if not state.rollouts and not lock.images:
-        return
-    host, instances = session.checked.host, session.dataset.instances
-    here = find_backend(host.kind).image_ids(instances, host.platform)
-    yield from image_warnings(state, lock.images_at_start, lock.by_instance(here))
-
-
-def make_image_keeper(
-    session: Session,
-    services: Services,
-    missing: frozenset[str],
-    told: Mapping[str, ImageSize],
-) -> ImageKeeper | None:
-    """None where the sandboxes need no images; `missing` are not on this host, and `told` are the
-    sizes that registries have been asked for."""
-    cluster, host = session.config.cluster, session.checked.host
-    instances, backend = session.dataset.instances, find_backend(host.kind)
-    if isinstance(backend, NeedsNoImages):
-        return None
-    pulled = [instance for instance in instances if not is_built_here(instance)]
-    sizes = {**known_sizes(pulled, host.platform), **told}
-    return ImageKeeper(
-        ImageNeeds(instances, sizes, source_of(cluster.images), missing),
-        session.plan,
-        cluster,
-        host,
-        ImageDisk.of(cluster, host, session.paths.root),
-        services.executor,
-        session.journal,
-    )
-
-
-def make_driver(
-    session: Session,
-    services: Services,
-    slots: int,
-    stop: StopSignal,
-    images: ImageKeeper | None = None,
-) -> Driver:
-    """The driver, with its scheduler, and with a listener where there is a gateway."""
-    config, gateway, listener = session.config, services.gateway, None
-    host = session.checked.host
-    requests = RequestBuilder(
-        config,
-        session.paths,
-        {instance.instance_id: instance for instance in session.dataset.instances},
-        session.dataset.answers,
-        host,
-        gateway,
-        token=gateway.token if gateway else "",
-        agent=session.agent,
-    )
-    limits = config.rollout
-    scheduler = Scheduler(slots, config.cluster.grading.slots, limits.retries, limits.retry_delay_s)
-    if gateway is not None and config.model is not None:
-        endpoint = config.model.endpoint
-        admission = Admission(slots) if endpoint.admission == "auto" else None
-        listener = GatewayListener(
-            gateway, session.journal, scheduler, admission, endpoint.max_outage_s
-        )
-    clean = partial(clean_attempt, session.paths, host.kind)
-    return Driver(
-        requests, services.executor, scheduler, session.journal, stop, listener, clean, images
-    )
+    return run_together(sessions, console, name)
 
 
 def _require_new(paths: RunPaths) -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support.rows import failed, graded, key_of, rolled, state
 
 from orchestrator.display.view import View, describe, image_words, outcome_words
-from orchestrator.driver.executor import ImageStatus
+from orchestrator.driver.executor import ImageStatus, ModelStatus
 from orchestrator.driver.scheduler import Stage, Start
-from orchestrator.types import CallCounts, Outcome, Usage
+from orchestrator.types import CallCounts, GradeResult, Outcome, RolloutResult, Usage
 from orchestrator.worker.messages import Progress
 
 IDS = ("a", "b", "c", "d")
@@ -18,7 +20,7 @@ def view() -> View:
 
 
 def test_a_new_run_has_nothing_to_show(view: View) -> None:
-    assert (view.run_id, view.instances, view.decided) == ("r1", 4, 0)
+    assert (view.name, view.instances, view.decided) == ("r1", 4, 0)
     assert view.rate == (0.0, 0.0, 1.0)
     assert view.eta_s(200.0) is None
 
@@ -95,26 +97,26 @@ def test_the_eta_is_at_the_pace_of_this_session(view: View) -> None:
     assert view.eta_s(140.0) == 0.0
 
 
-def test_what_is_worth_a_line_gets_one() -> None:
+def test_what_is_worth_a_line_gets_one(view: View) -> None:
     cut = rolled("a", outcome=Outcome.STEP_LIMIT, salvaged=True, usage=Usage(steps=9))
 
-    assert describe(cut) == "a: step_limit after 9 steps, patch salvaged"
-    assert describe(rolled("a", patch="")) == "a: submitted after 0 steps, no patch"
-    assert describe(failed("a")) == "a: worker_lost: something | broke"
-    assert describe(graded("a", True)) == "a: RESOLVED (tests)"
-    assert describe(graded("a", False)) == "a: not resolved (tests)"
-    assert describe(graded("a", None)) == "a: worker_lost: something | broke"
-    assert describe(Progress(key_of("a"), "agent")) is None
-    assert describe(Start(Stage.GRADE, key_of("a", 1))) is None
+    assert describe(cut, view) == "a: step_limit after 9 steps, patch salvaged"
+    assert describe(rolled("a", patch=""), view) == "a: submitted after 0 steps, no patch"
+    assert describe(failed("a"), view) == "a: worker_lost: something | broke"
+    assert describe(graded("a", True), view) == "a: RESOLVED (tests)"
+    assert describe(graded("a", False), view) == "a: not resolved (tests)"
+    assert describe(graded("a", None), view) == "a: worker_lost: something | broke"
+    assert describe(Progress(key_of("a"), "agent"), view) is None
+    assert describe(Start(Stage.GRADE, key_of("a", 1)), view) is None
 
 
-def test_a_rollout_whose_calls_were_broken_says_so_in_its_line() -> None:
+def test_a_rollout_whose_calls_were_broken_says_so_in_its_line(view: View) -> None:
     ended = rolled("a", usage=Usage(steps=1), calls=CallCounts(9, {"malformed": 2, "no call": 6}))
 
-    assert describe(ended) == "a: submitted after 1 step, 8 of 9 tool calls broken"
-    assert describe(rolled("a", calls=CallCounts(9))) == "a: submitted after 0 steps"
+    assert describe(ended, view) == "a: submitted after 1 step, 8 of 9 tool calls broken"
+    assert describe(rolled("a", calls=CallCounts(9)), view) == "a: submitted after 0 steps"
     in_text = rolled("a", usage=Usage(steps=9), unusable_answers=1)
-    assert describe(in_text) == "a: submitted after 9 steps, 1 answer without an action"
+    assert describe(in_text, view) == "a: submitted after 9 steps, 1 answer without an action"
 
 
 def test_outcomes_are_listed_in_the_order_of_their_definition() -> None:
@@ -145,3 +147,50 @@ def test_what_comes_is_said_in_bytes_and_with_when_it_is_there(
     status: ImageStatus, words: str
 ) -> None:
     assert image_words(status) == words
+
+
+def other(result: RolloutResult | GradeResult) -> RolloutResult | GradeResult:
+    """The same of run r2."""
+    key = replace(result.key, run_id="r2")
+    return replace(result, record=replace(result.record, key=key))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def two_runs() -> View:
+    states = state(rolled("a"), ids=("a", "b")), replace(state(ids=("a", "b")), run_id="r2")
+    return View.of(*states, now=0.0, name="an evening")
+
+
+def test_several_runs_are_counted_together(two_runs: View) -> None:
+    assert (two_runs.name, two_runs.instances, two_runs.rolled_out) == ("an evening", 4, 1)
+    for event in (other(rolled("a")), graded("a", True), other(graded("a", False))):
+        two_runs.apply(event, 60.0)
+
+    assert (two_runs.rolled_out, two_runs.graded, two_runs.resolved) == (2, 2, 1)
+
+
+def test_the_eta_of_several_runs_is_that_of_the_slowest(two_runs: View) -> None:
+    assert two_runs.eta_s(60.0) is None
+    two_runs.apply(rolled("b"), 60.0)
+    assert two_runs.eta_s(60.0) is None, "of the other nothing is known"
+    two_runs.apply(other(rolled("a")), 100.0)
+    assert two_runs.eta_s(100.0) == 100.0
+    two_runs.apply(other(rolled("b")), 150.0)
+    assert two_runs.eta_s(150.0) == 0.0
+
+
+def test_lines_tell_the_run_where_there_are_several(two_runs: View) -> None:
+    assert describe(rolled("a"), two_runs) == "r1 a: submitted after 0 steps"
+    assert describe(other(graded("a", True)), two_runs) == "r2 a: RESOLVED (tests)"
+    assert describe(other(failed("a")), two_runs) == "r2 a: worker_lost: something | broke"
+
+
+def test_each_of_several_models_has_a_line(two_runs: View) -> None:
+    two_runs.apply(ModelStatus("gemma: 3 answers a minute", "gemma"), 1.0)
+    two_runs.apply(ModelStatus("qwen: 5 answers a minute", "qwen"), 1.0)
+    two_runs.apply(ModelStatus("gemma: 4 answers a minute", "gemma"), 2.0)
+
+    assert two_runs.model_lines == (
+        "gemma: 4 answers a minute",
+        "qwen: 5 answers a minute",
+    )

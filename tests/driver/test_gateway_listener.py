@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import pytest
-from support.rows import asked, instances, key_of, sampled
+from support.rows import RUN_ID, asked, instances, key_of, sampled
 
 from orchestrator.driver.admission import Admission
 from orchestrator.driver.executor import ModelStatus, Remark
 from orchestrator.driver.gateway_listener import FLUSH_EVERY_S, GatewayListener
-from orchestrator.driver.scheduler import Scheduler, Stage
+from orchestrator.driver.lanes import Lane
+from orchestrator.driver.scheduler import RunTerms, Scheduler, Stage
 from orchestrator.gateway.messages import Availability, Listening, Message, Requested, Sampled
 from orchestrator.journal import Journal
 from orchestrator.types import RequestResult, RolloutKey
@@ -28,9 +29,16 @@ class Setup:
     now: float = 0.0
 
     def __post_init__(self) -> None:
-        self.scheduler = Scheduler(4, 1, {})
+        self.lane = Lane()
+        self.scheduler = Scheduler(4, 1, {RUN_ID: RunTerms({}, lane=self.lane)})
         self.listener = GatewayListener(
-            self, self.journal, self.scheduler, Admission(4), MAX_OUTAGE_S, lambda: self.now
+            self,
+            self.lane,
+            {RUN_ID: self.journal},
+            self.scheduler,
+            Admission(4),
+            MAX_OUTAGE_S,
+            lambda: self.now,
         )
 
     def base_url(self, key: RolloutKey) -> str:
@@ -98,7 +106,7 @@ def test_an_outage_that_ends_is_forgiven(setup: Setup) -> None:
     assert "http://a/v1 is away: it hangs" in away.text
     assert "is back" in back.text
     assert setup.listen() == []
-    assert setup.scheduler.endpoint_away == ""
+    assert setup.lane.away == ""
 
 
 def test_a_server_that_was_away_before_the_gateway_died_is_back_when_it_answers(
@@ -108,7 +116,7 @@ def test_a_server_that_was_away_before_the_gateway_died_is_back_when_it_answers(
     setup.now = 60.0
     (away,) = setup.listen()
     (again,) = setup.listen(Listening(port=1))
-    assert setup.scheduler.endpoint_away == "", "the new one finds out by itself"
+    assert setup.lane.away == "", "the new one finds out by itself"
     assert "is away" in away.text
     assert "started again" in again.text
 
@@ -134,3 +142,74 @@ def test_brief_outages_are_told_at_the_end(setup: Setup) -> None:
     (told,) = setup.listener.end()
 
     assert "briefly away once" in told.text
+
+
+@dataclass
+class TwoModels(Setup):
+    """Two runs of one model, and a third of another, whose gateway says nothing."""
+
+    def __post_init__(self) -> None:
+        self.lane, self.other = Lane("gemma"), Lane("qwen")
+        self.second = Journal.in_memory("r2", instances("a"))
+        terms = {
+            RUN_ID: RunTerms({}, lane=self.lane),
+            "r2": RunTerms({}, lane=self.lane),
+            "r3": RunTerms({}, lane=self.other),
+        }
+        self.scheduler = Scheduler(4, 1, terms)
+        journals = {RUN_ID: self.journal, "r2": self.second}
+        self.listener = GatewayListener(
+            self, self.lane, journals, self.scheduler, None, MAX_OUTAGE_S, lambda: self.now
+        )
+
+
+@pytest.fixture
+def two_models() -> TwoModels:
+    return TwoModels(Journal.in_memory(RUN_ID, instances("a")))
+
+
+def test_requests_go_to_their_own_runs_journal_and_samples_to_each_of_the_model(
+    two_models: TwoModels,
+) -> None:
+    theirs = replace(asked("a"), key=RolloutKey("r2", "a", 1))
+    two_models.scheduler.add(Stage.ROLLOUT, [RolloutKey(r, "a", 1) for r in (RUN_ID, "r2", "r3")])
+    two_models.scheduler.admit(0.0)
+
+    two_models.listen(
+        Requested(request=asked("a")), Requested(request=theirs), Sampled(sample=sampled(10.0))
+    )
+    two_models.listener.flush()
+
+    first, second = two_models.journal.state(), two_models.second.state()
+    assert (first.requests, second.requests) == ((asked("a"),), (theirs,))
+    expected = (sampled(10.0, rollouts=2, admitted=4),)
+    assert (first.samples, second.samples) == (expected, expected), "of the model's rollouts alone"
+
+
+def test_where_there_are_several_models_each_line_names_its_own(two_models: TwoModels) -> None:
+    swallowed = replace(asked("a"), result=RequestResult.SWALLOWED)
+    (warned,) = two_models.listen(Requested(request=swallowed))
+    (status,) = two_models.listen(Sampled(sample=sampled(10.0)))
+    two_models.listen(AWAY)
+    two_models.now = 60.0
+    (away,) = two_models.listen()
+
+    assert warned.text.startswith("gemma: ")
+    assert away.text == "gemma: model server http://a/v1 is away: it hangs"
+    assert isinstance(status, ModelStatus)
+    assert status.text.startswith("gemma: 0 answers a minute")
+    assert (two_models.lane.is_open, two_models.other.is_open) == (False, True)
+
+
+def test_a_server_that_stays_away_ends_its_own_runs_and_no_others(two_models: TwoModels) -> None:
+    two_models.listen(AWAY)
+    two_models.now = MAX_OUTAGE_S
+    said = [remark.text for remark in two_models.listen()]
+
+    assert said[-1] == (
+        "gemma: no model server was up for 1 h (endpoint.max_outage_s): its runs end here, and can "
+        "be resumed when one is (http://a/v1: it hangs)"
+    )
+    assert two_models.lane.has_given_up
+    assert not two_models.scheduler.stopping
+    assert two_models.listen() == [], "it is said once"
