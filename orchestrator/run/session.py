@@ -8,14 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from orchestrator.agents import AgentKind, load_agent_kind
+from orchestrator.agents import load_agent_kind
 from orchestrator.backends import find_backend
 from orchestrator.backends.imageless import NeedsNoImages
 from orchestrator.backends.images import is_built_here
@@ -47,7 +47,7 @@ from orchestrator.driver.image_night import (
 )
 from orchestrator.driver.images import ImageKeeper, ImageNeeds
 from orchestrator.driver.loop import Driver, RequestBuilder
-from orchestrator.driver.plan import Plan, make_plan
+from orchestrator.driver.plan import make_plan
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.driver.stop import StopSignal, stop_on_signals
 from orchestrator.driver.this_host import free_for_images_gb, memory_here
@@ -58,7 +58,6 @@ from orchestrator.images.sizes import known_sizes
 from orchestrator.journal import Journal, RunState
 from orchestrator.paths import RunPaths
 from orchestrator.plugins import BACKENDS
-from orchestrator.report.build import Report
 from orchestrator.report.images import image_warnings
 from orchestrator.run.cleanup import (
     clean_attempt,
@@ -78,32 +77,21 @@ from orchestrator.run.folder import (
 from orchestrator.run.image_words import image_lines
 from orchestrator.run.lock import RunLock, make_lock
 from orchestrator.run.notify import ended_words, notifying
+from orchestrator.run.ready import Finished, Session
 from orchestrator.run.services import Services, start_services
 from orchestrator.types import Prediction
 
-
-@dataclass(frozen=True)
-class Finished:
-    """How a session of a run ended."""
-
-    report: Report
-    paths: RunPaths
-    exit_code: int
-
-
-@dataclass(frozen=True)
-class Session:
-    """One launch or resume of a run, checked and ready. Its driver's lock is held."""
-
-    config: RunConfig
-    dataset: Dataset
-    paths: RunPaths
-    lock: RunLock
-    agent: AgentKind | None
-    """None where the run has predictions that were made elsewhere."""
-    plan: Plan
-    checked: Checked
-    journal: Journal
+__all__ = (
+    "Finished",
+    "Session",
+    "grade_predictions",
+    "launch",
+    "reopen",
+    "resume",
+    "run_session",
+    "run_sessions",
+    "start",
+)
 
 
 def launch(request: RunRequest, console: Console) -> Finished:
@@ -232,6 +220,16 @@ def _clean_up_and_check(
             evict_left_images(config, case.dataset.instances, journal, case.plan, host, free_gb)
     with waiting(console, "checking what the run needs"):
         return require_ready(case)
+
+
+def run_sessions(
+    sessions: Sequence[Session], console: Console, name: str = ""
+) -> tuple[Finished, ...]:
+    """Run what several sessions have planned, and write each run's reports.
+
+    `name` is what people call them all together.
+    """
+    return tuple(run_session(session, console) for session in sessions)
 
 
 def run_session(session: Session, console: Console) -> Finished:
