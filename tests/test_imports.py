@@ -22,7 +22,7 @@ ORDER = (
     *("endpoint", "serving", "images", "backends", "agents", "scripted"),
     *("gateway", "journal", "report", "bench", "diagnose"),
     *("worker", "driver", "display", "doctor"),
-    *("run", "ahead", "setup", "cli", "__main__"),
+    *("run", "matrix", "ahead", "setup", "cli", "__main__"),
 )
 """Rooms and leaves of the package: each imports only itself and what stands before it."""
 BUNDLED = ("demo", "smoke")

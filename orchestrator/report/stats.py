@@ -83,9 +83,9 @@ def paired_interval(differences: Sequence[float], z: float = Z95) -> tuple[float
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The same p-values, in their order, corrected for being many: the chance that even one of those
-    under 5 % is there by luck stays under 5 % (S. Holm, Scandinavian Journal of Statistics 6, 1979).
-    """
+    """The same p-values, in their order, corrected for being many: the chance that even one of
+    those under 5 % is there by luck stays under 5 % (S. Holm, Scandinavian Journal of Statistics
+    6, 1979)."""
     corrected = [0.0] * len(p_values)
     highest = 0.0
     by_size = sorted(range(len(p_values)), key=p_values.__getitem__)

@@ -56,7 +56,7 @@ from orchestrator.images.layers import ImageSize
 from orchestrator.images.names import source_of
 from orchestrator.images.sizes import known_sizes
 from orchestrator.journal import Journal, RunState
-from orchestrator.paths import RunPaths
+from orchestrator.paths import MatrixPaths, RunPaths
 from orchestrator.plugins import BACKENDS
 from orchestrator.report.images import image_warnings
 from orchestrator.run.cleanup import (
@@ -84,6 +84,7 @@ from orchestrator.types import Prediction
 __all__ = (
     "Finished",
     "Session",
+    "begin",
     "grade_predictions",
     "launch",
     "reopen",
@@ -141,8 +142,17 @@ def start(
     """A new run: check what it needs, then lay out its folder. Raises as `launch`."""
     config = load_config(request)
     paths = RunPaths.of(config.runs_dir, config.run_id)
-    _require_new(paths)
-    case = Case(config, paths.root, request)
+    with begin(Case(config, paths.root, request), console, predictions) as session:
+        yield session
+
+
+@contextmanager
+def begin(
+    case: Case, console: Console, predictions: Sequence[Prediction] = ()
+) -> Iterator[Session]:
+    """The same of a run whose case is known. Raises as `launch`."""
+    config, paths = case.config, RunPaths(case.run_dir)
+    require_new(paths)
     require_passed(case, [ModelAddress()])
     with waiting(console, f"reading {config.benchmark.name}"):
         dataset = case.dataset
@@ -173,8 +183,12 @@ def reopen(
     workers: int | None = None,
     only_grades: bool = False,
     settings: Mapping[str, Any] | None = None,
+    known: Mapping[str, Any] | None = None,
 ) -> Iterator[Session]:
-    """A run that was started before, with what is left to do. Raises as `launch`."""
+    """A run that was started before, with what is left to do. Raises as `launch`.
+
+    `known` are facts of its case that were found already, by name.
+    """
     paths = RunPaths(run_dir.resolve())
     kept, changes = change(load_run_config(paths.config), settings or {})
     config = kept
@@ -196,7 +210,8 @@ def reopen(
         plan = make_plan(dataset.instances, journal.state())
         if only_grades or agent is None:
             plan = plan.without_rollouts
-        case = Case(config, paths.root, dataset=dataset, agent=agent, plan=plan)
+        facts = {**(known or {}), "dataset": dataset, "agent": agent, "plan": plan}
+        case = Case(config, paths.root, **facts)
         checked = _clean_up_and_check(case, paths, console, journal)
         lock = record_changes(paths, kept, lock, changes)
         yield Session(config, dataset, paths, lock, agent, plan, checked, journal)
@@ -376,8 +391,9 @@ def make_driver(
     )
 
 
-def _require_new(paths: RunPaths) -> None:
-    if paths.journal.exists():
+def require_new(paths: RunPaths) -> None:
+    """Raises ConfigError where a run, or a matrix, has this id."""
+    if paths.journal.exists() or MatrixPaths(paths.root).record.exists():
         raise ConfigError(
             f"run {paths.run_id!r} exists in {paths.root.parent}: "
             f"`resume {paths.root}` goes on with it, --run-id NAME starts another"
