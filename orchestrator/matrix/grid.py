@@ -15,6 +15,7 @@ from xml.sax.saxutils import escape, quoteattr
 from orchestrator.errors import one_line
 from orchestrator.matrix.results import CellResult, InstanceResult, Mark, RunResult
 from orchestrator.matrix.words import WARNING, of_instance
+from orchestrator.report.words import counted
 from orchestrator.text import printable
 
 ROWS_OF_A_PANEL = 60
@@ -135,15 +136,14 @@ STYLE = """
 def draw_grids(title: str, grids: Sequence[Grid]) -> str:
     """The SVG's text."""
     body: list[str] = [_text(MARGIN, MARGIN + 12, title, "title")]
-    y: float = MARGIN + 2 * LINE
-    widths = [LETTER * 1.3 * len(title)]
+    parts, wide, y = _draw_legend(grids, MARGIN + 2 * LINE)
+    body += parts
+    widths = [LETTER * 1.3 * len(title), wide]
     for grid in grids:
         parts, wide, y = _draw(grid, y)
         body += parts
         widths.append(wide)
-    parts, wide, y = _draw_legend(grids, y)
-    body += parts
-    width = math.ceil(max(*widths, wide) + 2 * MARGIN)
+    width = math.ceil(max(widths) + 2 * MARGIN)
     height = math.ceil(y + MARGIN)
     return "\n".join(
         [
@@ -159,7 +159,7 @@ def draw_grids(title: str, grids: Sequence[Grid]) -> str:
 
 def _draw(grid: Grid, y: float) -> tuple[list[str], float, float]:
     """A grid from `y` on: its parts, how wide it is, and where it ends."""
-    parts = [_text(MARGIN, y, f"{grid.benchmark}, {len(grid.rows)} instances", "title")]
+    parts = [_text(MARGIN, y, f"{grid.benchmark}, {counted(len(grid.rows), 'instance')}", "title")]
     width = 0.0
     for number, column in enumerate(grid.columns, start=1):
         y += LINE
@@ -203,7 +203,7 @@ def _draw_legend(grids: Sequence[Grid], y: float) -> tuple[list[str], float, flo
             parts.append(_text(MARGIN + SQUARE + 8, y, words))
             width = max(width, SQUARE + 8 + LETTER * len(words))
             y += SQUARE + 4
-    return parts, width, y
+    return parts, width, y + LINE
 
 
 def _square_at(x: float, y: float, kind: str, sign: str, told: str) -> str:

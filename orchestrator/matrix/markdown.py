@@ -105,9 +105,8 @@ def _pairs(report: MatrixReport) -> Iterable[str]:
     yield "## Neighbours"
     yield ""
     yield (
-        "Two cells that differ in the model alone, or in the agent alone, on the instances on "
-        "which both have a verdict. A difference without a verdict in one of them counts as "
-        "nothing."
+        "Two cells that differ in the model alone, or in the agent alone. An instance without a "
+        "verdict in either is left out, and counts as nothing."
     )
     yield ""
     if report.pairs.compared:

@@ -144,7 +144,7 @@ def test_attempts_say_more_than_instances_and_less_than_as_many_instances(
     n, rate = len(shares), sum(shares) / len(shares)
     low, high = clustered_wilson(shares, attempts)
 
-    assert low <= rate + 1e-12 and rate - 1e-12 <= high
+    assert low - 1e-12 <= rate <= high + 1e-12
     widest, narrowest = wilson(rate * n, n), wilson(rate * n * attempts, n * attempts)
     assert widest[0] - 1e-9 <= low <= narrowest[0] + 1e-9
     assert narrowest[1] - 1e-9 <= high <= widest[1] + 1e-9
@@ -244,6 +244,8 @@ def test_holms_correction_is_the_published_one(
 def test_a_correction_makes_no_p_value_smaller_and_keeps_their_order(values: list[float]) -> None:
     corrected = holm(values)
 
-    assert all(p <= q <= min(1, len(values) * p) + 1e-12 for p, q in zip(values, corrected))
+    assert all(
+        p <= q <= min(1, len(values) * p) + 1e-12 for p, q in zip(values, corrected, strict=True)
+    )
     order = sorted(range(len(values)), key=values.__getitem__)
     assert all(corrected[i] <= corrected[j] for i, j in pairwise(order))
