@@ -7,6 +7,7 @@ records is (run_id, instance_id, attempt).
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -186,11 +187,24 @@ class CallCounts:
     problems: Mapping[str, int] = field(default_factory=dict)
     """Calls that could not be used, by `CallProblem`."""
     details: Mapping[str, int] = field(default_factory=dict)
-    """The same calls by what was wrong, such as {"bash lacks command": 3}; not of all of them."""
+    """The same calls by what was wrong, such as {"bash lacks command": 3}: the first MAX_DETAILS
+    different ones."""
+
+    MAX_DETAILS: ClassVar[int] = 20
+    """Models make up names without end."""
 
     @property
     def broken(self) -> int:
         return sum(self.problems.values())
+
+    def with_call(self, problem: str | None, detail: str = "") -> CallCounts:
+        """The same and one call more; `problem` is None where it could be used."""
+        problems, details = Counter(self.problems), Counter(self.details)
+        if problem is not None:
+            problems[str(problem)] += 1
+            if detail and (detail in details or len(details) < self.MAX_DETAILS):
+                details[detail] += 1
+        return CallCounts(self.calls + 1, dict(problems), dict(details))
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ from orchestrator.report.model_usage import (
     rollout_costs,
 )
 from orchestrator.report.stats import wilson
-from orchestrator.report.tool_calls import ToolCalls
+from orchestrator.report.tool_calls import ToolCalls, build_tool_calls, call_warnings
 from orchestrator.report.undecided import undecided_warnings
+from orchestrator.report.words import counted
 from orchestrator.types import FailureKind, GradeReason, Outcome
 
 NO_PREDICTION = "no_prediction"
@@ -119,10 +120,14 @@ def build_report(
         for i in failing
     ]
     n = len(state.instances)
+    model = config.model.name if config.model else None
+    steps = sum(row.usage.steps for row in state.rollouts)
+    unusable = sum(row.unusable_answers for row in state.rollouts)
+    tool_calls = build_tool_calls(state.rollouts)
     return Report(
         run_id=state.run_id,
         benchmark=config.benchmark.name,
-        model=config.model.name if config.model else None,
+        model=model,
         agent=config.agent_name,
         instances=n,
         attempted=len(outcomes),
@@ -148,9 +153,9 @@ def build_report(
         valid=not failing,
         wall_s=round(state.wall_s, 1),
         tokens=_tokens(costs),
-        steps=sum(row.usage.steps for row in state.rollouts),
-        unusable_answers=sum(row.unusable_answers for row in state.rollouts),
-        tool_calls=None,
+        steps=steps,
+        unusable_answers=unusable,
+        tool_calls=tool_calls,
         model_traffic=build_model_usage(state, costs, len(resolved)),
         versions=dict(versions),
         changes=changes,
@@ -160,6 +165,8 @@ def build_report(
         integrity=integrity_summary(state),
         warnings=(
             *_warnings(state),
+            *call_warnings(tool_calls, unusable, steps, model),
+            *_notes(state),
             *integrity_warnings(state),
             *image_warnings(state, images or {}),
             *platform_warnings(platform),
@@ -191,12 +198,14 @@ def _tokens(costs: Sequence[RolloutCost]) -> dict[str, int]:
 
 
 def _warnings(state: RunState) -> tuple[str, ...]:
-    """Bugs, what is to be decided, what requests show, and the notes of rollouts that count, each
-    with its number."""
-    counts = Counter(note for row in state.outcomes.values() for note in row.notes)
-    notes = (f"{note} ({count} rollouts)" for note, count in counts.most_common())
-    usage = model_usage_warnings(state.requests)
-    return (*_bugs(state), *undecided_warnings(state), *usage, *notes)
+    """Bugs, what is to be decided, and what requests show."""
+    return (*_bugs(state), *undecided_warnings(state), *model_usage_warnings(state.requests))
+
+
+def _notes(state: RunState) -> Iterator[str]:
+    """Remarks of the rollouts that count, each with its number."""
+    notes = Counter(note for row in state.outcomes.values() for note in row.notes)
+    return (f"{note} ({counted(count, 'rollout')})" for note, count in notes.most_common())
 
 
 def _emulation_warnings(state: RunState, emulation: str) -> Iterator[str]:

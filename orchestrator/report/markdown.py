@@ -10,8 +10,9 @@ from orchestrator.report.build import Report
 from orchestrator.report.images import USUAL_PLATFORM
 from orchestrator.report.model_server import model_server_section
 from orchestrator.report.model_usage import rollout_costs
+from orchestrator.report.tool_calls import ToolCalls
 from orchestrator.report.undecided import decision_words
-from orchestrator.report.words import cell, compact, duration
+from orchestrator.report.words import cell, compact, counted, duration, share_of
 
 BAR_WIDTH = 20
 
@@ -23,6 +24,7 @@ def render_markdown(report: Report, state: RunState) -> str:
             *_head(report),
             *_outcomes(report),
             *_repos(report),
+            *_tool_calls(report.tool_calls),
             *model_server_section(report, state.samples),
             *_instances(report, state),
         ]
@@ -71,6 +73,9 @@ def _head(report: Report) -> Iterable[str]:
         yield f"| decided by a person, as unresolved | {len(report.decided)} |"
     yield f"| wall clock | {duration(report.wall_s)} |"
     yield f"| tokens | {report.tokens['prompt']:,} in, {report.tokens['completion']:,} out |"
+    if report.unusable_answers:
+        without = share_of(report.unusable_answers, report.steps)
+        yield f"| answers without an action that could be used | {without} |"
     if report.platform not in ("", USUAL_PLATFORM):
         yield f"| platform | {cell(report.platform)} |"
     if report.emulation:
@@ -106,19 +111,47 @@ def _repos(report: Report) -> Iterable[str]:
     yield ""
 
 
+def _tool_calls(found: ToolCalls | None) -> Iterable[str]:
+    """How the model's calls of functions came out; nothing where it was offered none."""
+    if found is None or not found.calls:
+        return
+    yield "## Tool calls"
+    yield ""
+    yield "| | | calls |"
+    yield "|---|---|---|"
+    for name, count in found.by_result:
+        yield f"| {cell(name)} | `{bar(count, found.calls)}` | {share_of(count, found.calls)} |"
+    yield ""
+    if not found.broken:
+        return
+    rollouts = counted(len(found.rollouts), "rollout")
+    yield f"Calls were broken in {found.rollouts_with_trouble} of {rollouts}."
+    yield ""
+    if found.details:
+        yield "| most often wrong | times |"
+        yield "|---|---:|"
+        for words, count in found.details.items():
+            yield f"| {cell(words)} | {count:,} |"
+        yield ""
+
+
 def _instances(report: Report, state: RunState) -> Iterable[str]:
     resolved = set(report.resolved_ids)
     tokens: Counter[str] = Counter()
     for cost in rollout_costs(state):
         tokens[cost.instance_id] += cost.tokens
+    calls = report.tool_calls
     yield "## Instances"
     yield ""
-    yield "| instance | verdict | outcome | steps | tokens | why |"
-    yield "|---|---|---|---|---:|---|"
+    name_of_calls, line_of_calls = (" broken calls |", "---:|") if calls else ("", "")
+    yield f"| instance | verdict | outcome | steps | tokens |{name_of_calls} why |"
+    yield f"|---|---|---|---|---:|{line_of_calls}---|"
     for instance_id in state.instances:
         name, outcome = cell(instance_id, 300), state.outcomes.get(instance_id)
         verdict = state.verdicts.get(instance_id)
         spent = compact(tokens[instance_id]) if tokens[instance_id] else ""
+        if calls:
+            spent += f" | {_broken_calls(calls, instance_id)}"
         if instance_id in report.failure_ids:
             failure = state.failures.get(instance_id)
             unknown = "not graded" if outcome else "not started"
@@ -136,3 +169,9 @@ def _instances(report: Report, state: RunState) -> Iterable[str]:
         steps = outcome.usage.steps
         yield f"| {name} | {word} | {how} | {steps} | {spent} | {why} |"
     yield ""
+
+
+def _broken_calls(calls: ToolCalls, instance_id: str) -> str:
+    """`8 / 9`, or `0 / 9`; empty where none were asked for."""
+    broken, made = calls.of_instance(instance_id)
+    return f"{broken:,} / {made:,}" if made else ""

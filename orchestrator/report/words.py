@@ -30,6 +30,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def share_of(part: int, whole: int) -> str:
+    """`40 of 52 (76.9%)`."""
+    return f"{part:,} of {whole:,} ({part / whole if whole else 0:.1%})"
+
+
 def duration(seconds: float | None) -> str:
     """`2 h 05 min`, `3 min 20 s`, `12 s`; `?` for what is not known."""
     if seconds is None:

@@ -108,7 +108,7 @@ def test_what_requests_show_is_warned_of_before_what_rollouts_remarked() -> None
     first, second = report(state(rolled("a", notes=("careful",)), requests=requests)).warnings
 
     assert first == f"{SWALLOWED} (1 of 1 answers)"
-    assert second == "careful (1 rollouts)"
+    assert second == "careful (1 rollout)"
 
 
 def test_a_run_without_recorded_requests_says_nothing_of_its_model_server() -> None:
@@ -166,7 +166,7 @@ def test_a_bug_of_ours_is_reported_first_even_where_a_retry_went_well() -> None:
         "BUG: this program's own code failed 1 times (internal_error), first at"
     )
     assert FAILED in first
-    assert second == "careful (1 rollouts)"
+    assert second == "careful (1 rollout)"
 
 
 def test_what_a_person_decided_is_apart_from_what_the_harness_measured() -> None:
