@@ -16,7 +16,13 @@ from typing import Any, Self
 
 from orchestrator.gold_answers import unseal
 from orchestrator.scripted.personas import Persona, ScriptedReply, Turn, parse_persona, solves
-from orchestrator.scripted.protocols import message_of, protocol_of
+from orchestrator.scripted.protocols import (
+    AnswerForm,
+    answer_form,
+    answers_before,
+    message_of,
+    text_of,
+)
 from orchestrator.types import Instance, SealedAnswer
 
 MODEL = "scripted"
@@ -77,10 +83,10 @@ class ScriptedEndpoint:
     def is_away(self) -> bool:
         return time.monotonic() < self._away_until
 
-    def reply(self, messages: Sequence[Mapping[str, Any]]) -> ScriptedReply:
+    def reply(self, messages: Sequence[Mapping[str, Any]], form: AnswerForm) -> ScriptedReply:
         """What to say next in a conversation."""
         instance_id = self._find_instance(messages)
-        number = sum(message["role"] == "assistant" for message in messages)
+        number = answers_before(messages, form)
         with self._lock:
             self.requests += 1
             conversation = self._conversations.setdefault(
@@ -93,10 +99,11 @@ class ScriptedEndpoint:
         )
         since_first = time.monotonic() - conversation.first_request
         patch = self._patches.get(instance_id, "")
-        return persona(Turn(number, tries, since_first, patch, parameter))
+        tools, by_calls = len(form.tools), form.by_calls
+        return persona(Turn(number, tries, since_first, patch, parameter, tools, by_calls))
 
     def _find_instance(self, messages: Sequence[Mapping[str, Any]]) -> str:
-        text = "\n".join(str(m["content"]) for m in messages[:3] if m["role"] != "assistant")
+        text = "\n".join(text_of(m) for m in messages[:3] if m["role"] != "assistant")
         found = [statement for statement in self._statements if statement in text]
         return self._statements[max(found, key=len)] if found else ""
 
@@ -147,9 +154,10 @@ class _Handler(BaseHTTPRequestHandler):
                     404, _error(404, f"The model `{request.get('model')}` does not exist.")
                 )
                 return
-            reply = endpoint.reply(messages)
-            completion = _completion(reply, request)
-        except (ValueError, KeyError, TypeError) as error:
+            form = answer_form(request)
+            reply = endpoint.reply(messages, form)
+            completion = _completion(reply, messages, form)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             self._send_json(400, _error(400, f"malformed body: {error}"))
             return
         time.sleep(endpoint.delay_s + reply.delay_s)
@@ -166,16 +174,12 @@ class _Handler(BaseHTTPRequestHandler):
         message = full["choices"][0]["message"]
         base = {key: full[key] for key in ("id", "created", "model")}
         base["object"] = "chat.completion.chunk"
-        field_name = "content" if message["content"] is not None else "reasoning"
-        text = message[field_name]
-        if isinstance(text, list):
-            text = "".join(part["text"] for part in text)
-        deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
-        deltas += [{field_name: text[i : i + 40]} for i in range(0, len(text), 40)]
+        finish = full["choices"][0]["finish_reason"]
+        said = [*((delta, None) for delta in _deltas(message)), ({}, finish)]
         chunks = [
-            {**base, "choices": [{"index": 0, "delta": d, "finish_reason": None}]} for d in deltas
+            {**base, "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
+            for delta, reason in said
         ]
-        chunks.append({**base, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
         chunks.append({**base, "choices": [], "usage": full["usage"]})
         events = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks] + ["data: [DONE]\n\n"]
         self._send(200, "".join(events).encode(), "text/event-stream")
@@ -194,15 +198,35 @@ class _Handler(BaseHTTPRequestHandler):
         """The run's own record is enough."""
 
 
+def _deltas(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A message in the pieces that a stream has: its text, then its calls, 40 characters each."""
+    name = "content" if message["content"] is not None else "reasoning"
+    text = text_of({"content": message[name]})
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    deltas += [{name: piece} for piece in _pieces(text)]
+    for index, call in enumerate(message["tool_calls"]):
+        function = {"name": call["function"]["name"], "arguments": ""}
+        deltas.append({"tool_calls": [call | {"index": index, "function": function}]})
+        deltas += [
+            {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
+            for piece in _pieces(call["function"]["arguments"])
+        ]
+    return deltas
+
+
+def _pieces(text: str) -> list[str]:
+    return [text[i : i + 40] for i in range(0, len(text), 40)]
+
+
 def _error(code: int, message: str) -> dict[str, Any]:
     return {"error": {"message": message, "type": "ScriptedError", "param": None, "code": code}}
 
 
-def _completion(reply: ScriptedReply, request: Mapping[str, Any]) -> dict[str, Any]:
-    messages = request["messages"]
-    turn = sum(message["role"] == "assistant" for message in messages)
+def _completion(
+    reply: ScriptedReply, messages: Sequence[Mapping[str, Any]], form: AnswerForm
+) -> dict[str, Any]:
     prompt = sum(len(str(message.get("content"))) for message in messages) // CHARS_PER_TOKEN + 1
-    message = message_of(reply.thought, reply.command, protocol_of(request), turn)
+    message = message_of(reply.thought, reply.command, form, answers_before(messages, form))
     if reply.reasoning is not None:
         message |= {"content": None, "reasoning": reply.reasoning}
     if reply.in_parts:

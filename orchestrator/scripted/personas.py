@@ -8,11 +8,21 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from orchestrator.scripted.protocols import SUBMIT, Edit, edits_of
+from orchestrator.scripted.actions import SUBMIT, Action, Edit, Incomplete, edits_of
 
 LOOK = "git status --short && ls"
+LOOKS = (
+    LOOK,
+    "git log --oneline | head -n 5",
+    "git ls-files | head -n 50",
+    "head -n 40 README*",
+    "git grep -n '^class ' | head -n 50",
+    "git grep -n 'def ' | head -n 50",
+)
+MANY_TOOLS = 4
+"""OpenHands offers as many and more; SWE-agent with this project's bundles fewer."""
 ODD = "half \ud83d NUL \0 keys \x03\x04\x1a\x1b[2J \u202ebidi"
 # what a real vLLM 0.32 says
 OVERFLOW_BODY = {
@@ -40,13 +50,17 @@ class Turn:
     gold_patch: str
     parameter: float
     """The number after the colon in `slow:2`; each persona has its own default."""
+    tools: int = 0
+    """How many functions the model may call, offered by the request or told of in the prompt."""
+    by_calls: bool = False
+    """Functions are called as servers do it, and not in the answer's text."""
 
 
 @dataclass(frozen=True)
 class ScriptedReply:
     """What goes back over the wire."""
 
-    command: str | Edit | None = None
+    command: Action | None = None
     """What the agent shall do; a protocol says in which words."""
     thought: str = "The next step."
     reasoning: str | None = None
@@ -184,6 +198,52 @@ def crashes_late(turn: Turn) -> ScriptedReply:
     return ScriptedReply(status=500, body={"error": {"message": "EngineDeadError", "code": 500}})
 
 
+def errs_once(turn: Turn) -> ScriptedReply:
+    """Sends one call without its required parameters, then solves."""
+    return _broken_call(turn) if turn.number == 0 else solves(_at(turn, turn.number - 1))
+
+
+def drops_parameters(turn: Turn) -> ScriptedReply:
+    """Gives no call's required parameters where many functions are offered; elsewhere it solves.
+
+    The parameter is how many are many.
+    """
+    return _broken_call(turn) if turn.tools >= (turn.parameter or MANY_TOOLS) else solves(turn)
+
+
+def forgets_late(turn: Turn) -> ScriptedReply:
+    """Looks around, and from its sixth turn on gives no call's required parameters any more.
+
+    The parameter is after how many turns. Where no functions are offered, it solves then.
+    """
+    good = int(turn.parameter or 5)
+    if turn.number < good:
+        return _looks_around(turn)
+    return _broken_call(turn) if turn.tools else solves(_at(turn, turn.number - good))
+
+
+def gemma(turn: Turn) -> ScriptedReply:
+    """A Gemma as users met it: lost among a large framework's functions, and fine in plain text.
+
+    By calls of many functions it does as `drops_parameters`; elsewhere it solves in nine steps.
+    """
+    if turn.by_calls and turn.tools >= MANY_TOOLS:
+        return _broken_call(turn)
+    if turn.number < len(LOOKS):
+        return _looks_around(turn)
+    last = [
+        ScriptedReply(apply_command(turn.gold_patch), "I mend the bug."),
+        ScriptedReply("git diff", "I check the change."),
+        ScriptedReply(SUBMIT, "The issue is solved."),
+    ]
+    return last[min(turn.number - len(LOOKS), 2)]
+
+
+def qwen(turn: Turn) -> ScriptedReply:
+    """A Qwen as users met it: one mistake in calls and then fine; in plain text it never ends."""
+    return errs_once(turn) if turn.by_calls else never_submits(turn)
+
+
 PERSONAS: dict[str, Persona] = {
     persona.__name__: persona
     for persona in (
@@ -203,6 +263,11 @@ PERSONAS: dict[str, Persona] = {
         away,
         speaks_oddly,
         crashes_late,
+        errs_once,
+        drops_parameters,
+        forgets_late,
+        gemma,
+        qwen,
     )
 }
 
@@ -219,5 +284,17 @@ def parse_persona(text: str) -> tuple[Persona, float]:
     return PERSONAS[name], float(parameter or 0)
 
 
+def _looks_around(turn: Turn) -> ScriptedReply:
+    command = LOOKS[turn.number % len(LOOKS)]
+    return ScriptedReply(command, f"I look at what is there ({turn.number + 1}).")
+
+
+def _broken_call(turn: Turn) -> ScriptedReply:
+    """Another one each turn, since agents end a model's conversation that only repeats itself."""
+    actions: list[str | Edit] = [LOOK, Edit("README.md", "old\n", "new\n")]
+    thought = f"I try it in another way ({turn.number + 1})."
+    return ScriptedReply(Incomplete(actions[turn.number % 2]), thought)
+
+
 def _at(turn: Turn, number: int) -> Turn:
-    return Turn(number, turn.tries, turn.since_first_s, turn.gold_patch, turn.parameter)
+    return replace(turn, number=number)

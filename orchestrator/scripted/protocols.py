@@ -5,13 +5,13 @@ A persona says what it does; a protocol says in which words: a fenced block, tag
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-SUBMIT = "submit"
+from orchestrator.scripted.actions import SUBMIT, Action, Edit, Incomplete
+from orchestrator.scripted.calls import call_of, complaints_in, tools_in, tools_told, workdir_told
 
 
 class Protocol(StrEnum):
@@ -22,43 +22,74 @@ class Protocol(StrEnum):
 
 
 @dataclass(frozen=True)
-class Edit:
-    """One change with the edit tool."""
+class AnswerForm:
+    """How a request wants to be answered."""
 
-    path: str
-    old: str
-    new: str
+    protocol: Protocol
+    tools: tuple[str, ...] = ()
+    """The functions that may be called, by name."""
+    as_text: bool = False
+    """Calls are written into the answer's text; the prompt tells of the functions."""
+    workdir: str = ""
+    """Where the agent's shell started, if the conversation tells it."""
 
     @property
-    def command(self) -> str:
-        """As it is written in plain text. Both texts end with a line break."""
-        return (
-            f"edit {self.path} <<'END_OF_EDIT'\n<<<<<<< SEARCH\n{self.old}=======\n{self.new}"
-            ">>>>>>> REPLACE\nEND_OF_EDIT"
-        )
+    def by_calls(self) -> bool:
+        """Function calling as servers do it."""
+        return self.protocol is Protocol.CALLS and not self.as_text
 
 
-def protocol_of(request: Mapping[str, Any]) -> Protocol:
+def answer_form(request: Mapping[str, Any]) -> AnswerForm:
     """The form of answer that the agent asks for, judged by its request."""
+    messages = request["messages"]
+    workdir = next(filter(None, map(workdir_told, _observations(messages))), "")
     if request.get("tools"):
-        return Protocol.CALLS
-    system = "\n".join(str(m["content"]) for m in request["messages"][:2])
+        return AnswerForm(Protocol.CALLS, tools_in(request), workdir=workdir)
+    system = "\n".join(text_of(message) for message in messages[:2])
+    if told := tools_told(system):
+        return AnswerForm(Protocol.CALLS, told, as_text=True, workdir=workdir)
     if "mswea_bash_command" in system:
-        return Protocol.MINI
-    return Protocol.XML if "<command>" in system else Protocol.THOUGHT_ACTION
+        return AnswerForm(Protocol.MINI)
+    return AnswerForm(Protocol.XML if "<command>" in system else Protocol.THOUGHT_ACTION)
 
 
-def message_of(
-    thought: str, action: str | Edit | None, protocol: Protocol, turn: int
-) -> dict[str, Any]:
+def text_of(message: Mapping[str, Any]) -> str:
+    """What a message says, in one piece. Raises KeyError where it has no content."""
+    content = message["content"]
+    if isinstance(content, list):
+        return "".join(str(part.get("text", "")) for part in content)
+    return str(content)
+
+
+def answers_before(messages: Sequence[Mapping[str, Any]], form: AnswerForm) -> int:
+    """How often the model was answered already, as far as the conversation tells.
+
+    Of an answer whose call as text it could not read, OpenHands keeps its complaint alone, at the
+    end of what the user has said before.
+    """
+    kept = sum(1 for message in messages if message["role"] == "assistant")
+    users = (text_of(message) for message in messages if message["role"] == "user")
+    return kept + (sum(map(complaints_in, users)) if form.as_text else 0)
+
+
+def _observations(messages: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+    return [text_of(m) for m in messages[2:] if m["role"] in ("user", "tool")]
+
+
+def message_of(thought: str, action: Action | None, form: AnswerForm, turn: int) -> dict[str, Any]:
     """An assistant's message; without an action it is text that no protocol accepts."""
     message: dict[str, Any] = {"role": "assistant", "content": thought, "tool_calls": []}
     if action is None:
         return message
-    if protocol is Protocol.CALLS:
-        return message | {"tool_calls": [_call(action, turn)]}
+    if form.protocol is Protocol.CALLS:
+        call = call_of(action, thought, form.tools, form.workdir)
+        if form.as_text:
+            return message | {"content": f"{thought}\n\n{call.text()}"}
+        return message | {"tool_calls": [call.message(turn)]}
+    if isinstance(action, Incomplete):
+        return message
     command = action.command if isinstance(action, Edit) else action
-    match protocol:
+    match form.protocol:
         case Protocol.MINI:
             if command == SUBMIT:
                 command = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
@@ -68,40 +99,3 @@ def message_of(
         case _:
             text = f"{thought}\n\n```\n{command}\n```"
     return message | {"content": text}
-
-
-def _call(action: str | Edit, turn: int) -> dict[str, Any]:
-    if isinstance(action, Edit):
-        name, arguments = "edit", {"path": action.path, "old": action.old, "new": action.new}
-    elif action == SUBMIT:
-        name, arguments = "submit", {}
-    else:
-        name, arguments = "bash", {"command": action}
-    function = {"name": name, "arguments": json.dumps(arguments)}
-    return {"id": f"call_{turn}", "type": "function", "function": function}
-
-
-def edits_of(patch: str) -> Sequence[Edit]:
-    """A patch to files that are there already, as edits of whole lines, one a hunk."""
-    found: list[Edit] = []
-    path, old, new, in_hunk = "", "", "", False
-
-    def flush() -> None:
-        nonlocal old, new
-        if old or new:
-            found.append(Edit(path, old, new))
-        old = new = ""
-
-    for line in patch.split("\n")[:-1]:
-        if line.startswith("diff --git"):
-            flush()
-            path, in_hunk = line.split(" b/", 1)[1].strip(), False
-        elif line.startswith("@@"):
-            flush()
-            in_hunk = True
-        elif in_hunk:
-            line += "\n"
-            old += line[1:] if line[0] in " -" else ""
-            new += line[1:] if line[0] in " +" else ""
-    flush()
-    return found

@@ -48,6 +48,33 @@ def test_it_finds_the_instance_by_its_problem_statement(http: httpx.Client, demo
         assert ("```mswea_bash_command" in content) == command
 
 
+def test_it_finds_the_instance_in_a_prompt_that_comes_in_parts(
+    http: httpx.Client, demo: Dataset
+) -> None:
+    request = body(demo.instances[1])
+    for message in request["messages"]:
+        message["content"] = [{"type": "text", "text": message["content"]}]
+
+    reply = http.post("/chat/completions", json=request).json()
+
+    assert "I would now edit the file" in reply["choices"][0]["message"]["content"]
+
+
+def test_a_persona_learns_how_many_functions_it_may_call(demo: Dataset) -> None:
+    """Where many are offered, this one never says what to run."""
+    names = ["bash", "edit", "submit", "terminal"]
+    with (
+        ScriptedEndpoint(demo.instances, demo.answers, {"default": "drops_parameters"}) as endpoint,
+        httpx.Client(base_url=endpoint.base_url) as client,
+    ):
+        for number, has_command in ((3, True), (4, False)):
+            tools = [{"type": "function", "function": {"name": name}} for name in names[:number]]
+            request = body(demo.instances[0], tools=tools)
+            reply = client.post("/chat/completions", json=request).json()
+            (call,) = reply["choices"][0]["message"]["tool_calls"]
+            assert ("command" in json.loads(call["function"]["arguments"])) == has_command
+
+
 def test_a_swallowed_answer_has_reasoning_and_no_content(demo: Dataset) -> None:
     with (
         ScriptedEndpoint(demo.instances, demo.answers, {"default": "swallowed"}) as endpoint,
@@ -106,6 +133,30 @@ def test_a_stream_says_the_same_as_a_whole_answer(
     assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "stop"
 
 
+@pytest.mark.parametrize("tools", [("bash",), ("terminal", "file_editor", "finish")], ids="-".join)
+def test_a_streamed_call_is_the_same_as_a_whole_one(
+    http: httpx.Client, endpoint: ScriptedEndpoint, instance: Instance, tools: tuple[str, ...]
+) -> None:
+    import openai  # a second, which only these tests need
+
+    offered = [{"type": "function", "function": {"name": name}} for name in tools]
+    request = body(instance, tools=offered)
+    whole = http.post("/chat/completions", json=request).json()["choices"][0]
+    with (
+        openai.OpenAI(base_url=endpoint.base_url, api_key="none", max_retries=0) as client,
+        client.chat.completions.stream(**request) as stream,
+    ):
+        streamed = stream.get_final_completion().choices[0]
+
+    assert streamed.finish_reason == whole["finish_reason"] == "tool_calls"
+    assert streamed.message.content == whole["message"]["content"]
+    calls = streamed.message.tool_calls or []
+    (said,) = whole["message"]["tool_calls"]
+    assert [(call.id, call.function.name, call.function.arguments) for call in calls] == [
+        (said["id"], said["function"]["name"], said["function"]["arguments"])
+    ]
+
+
 def test_a_stream_ends_with_done(http: httpx.Client, instance: Instance) -> None:
     reply = http.post("/chat/completions", json=body(instance, stream=True))
 
@@ -132,6 +183,10 @@ def test_a_stream_ends_with_done(http: httpx.Client, instance: Instance) -> None
         b'{"model": "scripted", "messages": [1]}',
         b'{"model": "scripted", "messages": [{"content": "x"}]}',
         b'{"model": "scripted", "messages": [{"role": "user"}]}',
+        b'{"model": "scripted", "messages": [{"role": "user", "content": ["x"]}]}',
+        b'{"model": "scripted", "messages": [{"role": "user", "content": "x"}], "tools": [1]}',
+        b'{"model": "scripted", "messages": [{"role": "user", "content": "x"}], "tools": 1}',
+        b'{"model": "scripted", "messages": [{"role": "user", "content": "x"}], "tools": "x"}',
     ],
 )
 def test_a_malformed_body_is_refused(http: httpx.Client, data: bytes) -> None:

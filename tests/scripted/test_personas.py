@@ -1,9 +1,20 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import pytest
+from support.local_gateway import LocalGateway, model_at
+from support.rows import changed_lines, key_of
 
+from orchestrator.config import RunRequest, load_config
+from orchestrator.dataset import Dataset
+from orchestrator.gold_answers import unseal
+from orchestrator.scripted.actions import SUBMIT, Incomplete
+from orchestrator.scripted.endpoint import ScriptedEndpoint
 from orchestrator.scripted.personas import (
     OVERFLOW_BODY,
     PERSONAS,
@@ -12,15 +23,31 @@ from orchestrator.scripted.personas import (
     apply_command,
     parse_persona,
 )
-from orchestrator.scripted.protocols import SUBMIT
+from orchestrator.types import Instance, Outcome, RolloutResult
 
 PATCH = "--- größer 'quoted' $HOME\n+++ b\n"
 
 
+OPENHANDS = {"tools": 5, "by_calls": True}
+OPENHANDS_TEXT = {"tools": 5, "by_calls": False}
+SWEAGENT_TOOLS = {"tools": 3, "by_calls": True}
+TEXT: dict[str, Any] = {"tools": 0, "by_calls": False}
+FORMS = [OPENHANDS, OPENHANDS_TEXT, SWEAGENT_TOOLS, TEXT]
+
+
 def say(
-    name: str, number: int, tries: int = 0, since_s: float = 0.0, parameter: float = 0
+    name: str,
+    number: int,
+    tries: int = 0,
+    since_s: float = 0.0,
+    parameter: float = 0,
+    **form: Any,
 ) -> ScriptedReply:
-    return PERSONAS[name](Turn(number, tries, since_s, PATCH, parameter))
+    return PERSONAS[name](Turn(number, tries, since_s, PATCH, parameter, **form))
+
+
+def broken(reply: ScriptedReply) -> bool:
+    return isinstance(reply.command, Incomplete)
 
 
 @pytest.mark.parametrize("name", ["solves", "slow", "errors", "hangs_up", "away"])
@@ -43,7 +70,7 @@ def test_a_patch_survives_the_shell_whatever_stands_in_it() -> None:
 
 
 def test_some_never_submit() -> None:
-    for name in ("never_submits", "loops", "breaks_format", "swallowed", "overflows"):
+    for name in ("never_submits", "loops", "breaks_format", "swallowed", "overflows", "qwen"):
         assert all(say(name, number).command != SUBMIT for number in range(20)), name
 
 
@@ -77,6 +104,125 @@ def test_an_overflow_is_said_as_a_real_server_says_it() -> None:
 
 def test_a_swallowed_answer_has_reasoning() -> None:
     assert say("swallowed", 0).reasoning
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_one_error_costs_one_turn(form: dict[str, Any]) -> None:
+    first, *others = (say("errs_once", number, **form) for number in range(4))
+
+    assert broken(first)
+    assert others == [say("solves", number) for number in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("form", "parameter", "drops"),
+    [
+        (OPENHANDS, 0, True),
+        (OPENHANDS_TEXT, 0, True),
+        (SWEAGENT_TOOLS, 0, False),
+        (SWEAGENT_TOOLS, 3, True),
+        (OPENHANDS, 6, False),
+        (OPENHANDS, 5, True),
+        (TEXT, 0, False),
+    ],
+)
+def test_one_drops_parameters_for_ever_where_many_functions_are_offered(
+    form: dict[str, Any], parameter: float, drops: bool
+) -> None:
+    replies = [say("drops_parameters", n, parameter=parameter, **form) for n in range(50)]
+
+    assert all(map(broken, replies)) == any(map(broken, replies)) == drops
+
+
+def test_calls_that_are_dropped_differ_so_that_no_agent_sees_a_loop() -> None:
+    replies = [say("drops_parameters", number, **OPENHANDS) for number in range(20)]
+
+    assert len({reply.thought for reply in replies}) == 20
+    assert all(one.command != other.command for one, other in pairwise(replies))
+
+
+def test_one_forgets_parameters_after_some_turns() -> None:
+    replies = [say("forgets_late", number, **OPENHANDS) for number in range(20)]
+    sooner = [say("forgets_late", number, parameter=2, **OPENHANDS) for number in range(20)]
+
+    assert list(map(broken, replies)) == [False] * 5 + [True] * 15
+    assert list(map(broken, sooner)) == [False] * 2 + [True] * 18
+
+
+def test_who_has_no_parameters_to_forget_solves() -> None:
+    commands = [say("forgets_late", number, **TEXT).command for number in range(5, 8)]
+
+    assert commands == [say("solves", number).command for number in range(3)]
+
+
+@pytest.mark.parametrize("form", [OPENHANDS_TEXT, SWEAGENT_TOOLS, TEXT], ids=str)
+def test_gemma_solves_in_nine_steps_in_text_and_in_small_frameworks(form: dict[str, Any]) -> None:
+    commands = [say("gemma", number, **form).command for number in range(9)]
+
+    assert commands.index(SUBMIT) == 8
+    assert commands.count(apply_command(PATCH)) == 1
+    assert len(set(commands)) == 9
+
+
+def test_gemma_never_gives_parameters_in_a_large_framework() -> None:
+    assert all(broken(say("gemma", number, **OPENHANDS)) for number in range(50))
+
+
+@pytest.mark.parametrize("form", [OPENHANDS, SWEAGENT_TOOLS], ids=str)
+def test_qwen_errs_once_by_calls(form: dict[str, Any]) -> None:
+    assert [say("qwen", n, **form) for n in range(4)] == [say("errs_once", n) for n in range(4)]
+
+
+@pytest.mark.parametrize("form", [OPENHANDS_TEXT, TEXT], ids=str)
+def test_qwen_mends_the_bug_in_text_and_never_submits(form: dict[str, Any]) -> None:
+    commands = [say("qwen", number, **form).command for number in range(50)]
+
+    assert apply_command(PATCH) in commands
+    assert SUBMIT not in commands
+
+
+@pytest.mark.parametrize("benchmark", ["smoke", "demo"])
+@pytest.mark.parametrize("persona", ["gemma", "qwen"])
+def test_the_users_models_are_profiles_that_say_that_they_are_played(
+    persona: str, benchmark: str
+) -> None:
+    config = load_config(
+        RunRequest(benchmark, model=f"scripted-{persona}", agent="mini", run_id="r")
+    )
+
+    assert config.scripted
+    assert config.model is not None
+    assert config.model.personas == {"default": persona}
+    assert "played" in config.model.description
+
+
+@pytest.mark.slow  # two seconds
+@pytest.mark.parametrize(
+    ("persona", "outcome", "steps"),
+    [("gemma", Outcome.SUBMITTED, 9), ("qwen", Outcome.STEP_LIMIT, 12)],
+)
+def test_the_users_evening_in_plain_text(
+    persona: str,
+    outcome: Outcome,
+    steps: int,
+    demo: Dataset,
+    instance: Instance,
+    tmp_path: Path,
+    play: Callable[..., RolloutResult],
+) -> None:
+    settings = {"rollout.max_steps": 12}
+    config = load_config(RunRequest("demo", agent="mini", run_id="r", settings=settings))
+    endpoint = ScriptedEndpoint([instance], demo.answers, {"default": persona})
+    with endpoint, LocalGateway(model_at(endpoint.base_url)) as gateway:
+        base_url = gateway.base_url(key_of(instance.instance_id))
+        result = play(
+            config, instance, "process", tmp_path, base_url=base_url, api_key=gateway.token
+        )
+
+    assert (result.outcome, result.record.usage.steps) == (outcome, steps)
+    assert result.record.salvaged == (persona == "qwen")
+    gold = unseal(demo.answers[instance.instance_id]).gold_patch
+    assert changed_lines(result.patch) == changed_lines(gold)
 
 
 @pytest.mark.parametrize(

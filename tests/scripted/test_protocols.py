@@ -16,14 +16,8 @@ import orchestrator.agents
 from orchestrator.config import RunRequest, load_config
 from orchestrator.dataset import Dataset
 from orchestrator.gold_answers import unseal
-from orchestrator.scripted.protocols import (
-    SUBMIT,
-    Edit,
-    Protocol,
-    edits_of,
-    message_of,
-    protocol_of,
-)
+from orchestrator.scripted.actions import SUBMIT, Edit, edits_of
+from orchestrator.scripted.protocols import AnswerForm, Protocol, answer_form, message_of
 
 TOOL = Path(orchestrator.agents.__file__).parent / "tools" / "edit"
 EDIT = Edit("src/a.py", "    old\n", "    new\n    newer\n")
@@ -56,21 +50,21 @@ def asked(system: str, **more: Any) -> dict[str, Any]:
 def test_a_protocol_is_known_by_what_the_model_is_asked_for(
     request_: dict[str, Any], protocol: Protocol
 ) -> None:
-    assert protocol_of(request_) is protocol
+    assert answer_form(request_).protocol is protocol
 
 
 def test_it_may_stand_in_the_second_message() -> None:
     request = asked("be careful")
     request["messages"][1]["content"] = "answer in <command> tags"
 
-    assert protocol_of(request) is Protocol.XML
+    assert answer_form(request).protocol is Protocol.XML
 
 
 def test_what_was_said_later_does_not_change_it() -> None:
     request = asked("one command in a fenced block")
     request["messages"] += [{"role": "user", "content": "<command>mswea_bash_command"}]
 
-    assert protocol_of(request) is Protocol.THOUGHT_ACTION
+    assert answer_form(request).protocol is Protocol.THOUGHT_ACTION
 
 
 @pytest.mark.parametrize(("profile", "protocol"), BY_PROFILE.items())
@@ -83,11 +77,11 @@ def test_every_profile_that_asks_a_model_is_known_by_its_templates(
     if agent.kind == "sweagent" and agent.protocol == "function_calling":
         request["tools"] = [{"type": "function"}]
 
-    assert protocol_of(request) is protocol
+    assert answer_form(request).protocol is protocol
 
 
 def content(action: str | Edit | None, protocol: Protocol) -> str:
-    message = message_of("I think.", action, protocol, 3)
+    message = message_of("I think.", action, AnswerForm(protocol), 3)
     assert (message["role"], message["tool_calls"]) == ("assistant", [])
     assert isinstance(message["content"], str)
     return message["content"]
@@ -124,7 +118,7 @@ def test_an_edit_is_a_command_with_both_texts(protocol: Protocol) -> None:
     ],
 )
 def test_an_action_is_one_call(action: str | Edit, name: str, arguments: dict[str, str]) -> None:
-    message = message_of("I think.", action, Protocol.CALLS, 3)
+    message = message_of("I think.", action, AnswerForm(Protocol.CALLS), 3)
 
     assert message["content"] == "I think."
     (call,) = message["tool_calls"]

@@ -17,7 +17,8 @@ from typing import Any
 
 from orchestrator.config.schema import Endpoint, Model
 from orchestrator.diagnose.judge import Answered
-from orchestrator.scripted.protocols import SUBMIT, Protocol, message_of, protocol_of
+from orchestrator.scripted.actions import SUBMIT
+from orchestrator.scripted.protocols import Protocol, answer_form, message_of
 from support.fake_model import FakeModelServer, Reply
 
 URL = "http://127.0.0.1:1/v1"
@@ -86,13 +87,13 @@ def answers_before(request: Mapping[str, Any]) -> int:
 
 def good_message(request: Mapping[str, Any]) -> dict[str, Any]:
     number = answers_before(request)
-    protocol = protocol_of(request)
-    if protocol is not Protocol.CALLS:
-        return message_of("The next step.", COMMANDS[number % len(COMMANDS)], protocol, number)
+    form = answer_form(request)
+    if form.protocol is not Protocol.CALLS:
+        return message_of("The next step.", COMMANDS[number % len(COMMANDS)], form, number)
     function = request["tools"][number % len(request["tools"])]["function"]
     schema = function["parameters"]
     arguments = {name: _value(schema["properties"][name]) for name in schema["required"]}
-    message = message_of("The next step.", None, protocol, number)
+    message = message_of("The next step.", None, form, number)
     said = {"name": function["name"], "arguments": json.dumps(arguments)}
     call = {"id": f"call_{number}", "type": "function", "function": said}
     return message | {"tool_calls": [call]}

@@ -17,8 +17,9 @@ from support.tiny_vllm import MODEL, TinyVllm
 
 from orchestrator.dataset import Dataset
 from orchestrator.gold_answers import unseal
+from orchestrator.scripted.actions import SUBMIT
 from orchestrator.scripted.personas import apply_command
-from orchestrator.scripted.protocols import SUBMIT, Protocol, message_of
+from orchestrator.scripted.protocols import AnswerForm, Protocol, message_of
 
 pytestmark = [pytest.mark.vllm, pytest.mark.ray, pytest.mark.slow]
 HUNG_S = 90.0
@@ -36,7 +37,7 @@ def script(demo: Dataset, tmp_path: Path) -> Path:
         mend = apply_command(patch) if instance.instance_id != WRONG else "echo a > NOTES.txt"
         commands = ["git status --short", mend, SUBMIT]
         turns[instance.problem_statement.strip()] = [
-            message_of("The next step.", command, Protocol.MINI, 0)["content"]
+            message_of("The next step.", command, AnswerForm(Protocol.MINI), 0)["content"]
             for command in commands
         ]
     path = tmp_path / "script.json"

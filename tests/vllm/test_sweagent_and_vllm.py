@@ -15,8 +15,9 @@ from support.tiny_vllm import MODEL, NO_THINKING, TinyVllm
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.gold_answers import unseal
+from orchestrator.scripted.actions import SUBMIT
 from orchestrator.scripted.personas import apply_command
-from orchestrator.scripted.protocols import SUBMIT, Protocol, message_of
+from orchestrator.scripted.protocols import AnswerForm, Protocol, message_of
 from orchestrator.types import Instance, Outcome, RolloutResult
 
 pytestmark = [pytest.mark.vllm, pytest.mark.sweagent, pytest.mark.docker, pytest.mark.slow]
@@ -30,7 +31,7 @@ PROTOCOLS = {
 
 def spoken(command: str, protocol: Protocol) -> str:
     """What a model says, before its server parses it."""
-    message = message_of(THOUGHT, command, protocol, 0)
+    message = message_of(THOUGHT, command, AnswerForm(protocol), 0)
     if protocol is not Protocol.CALLS:
         return str(message["content"])
     function = message["tool_calls"][0]["function"]
