@@ -50,6 +50,7 @@ def run_switch(command: str, model: str, limit_s: float, say: Callable[[str], No
     ) as process:
         assert process.stdout is not None
         lines = _read(process.stdout)
+        process.stdout = None  # its reader closes it, when nobody writes any more
         try:
             for line in _until_the_end(process, lines, time.monotonic() + limit_s):
                 say(printable(line))
@@ -60,7 +61,6 @@ def run_switch(command: str, model: str, limit_s: float, say: Callable[[str], No
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        process.stdout = None  # its reader holds it for as long as anybody writes
         return f"`switch` ended with exit code {process.returncode}" if process.returncode else ""
 
 
@@ -69,7 +69,7 @@ def _read(output: IO[str]) -> queue.Queue[str | None]:
     lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
-        with contextlib.suppress(ValueError, OSError):
+        with output:
             for line in output:
                 if line.strip():
                     lines.put(line.rstrip())
