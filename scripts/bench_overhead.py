@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -40,9 +40,11 @@ from orchestrator.journal import Journal, RunState
 from orchestrator.paths import RunPaths
 from orchestrator.report.markdown import bar
 from orchestrator.run.folder import create_run
+from orchestrator.run.joined import Joined
 from orchestrator.run.lock import make_lock
+from orchestrator.run.ready import Session
 from orchestrator.run.services import start_services
-from orchestrator.run.session import Session, make_driver
+from orchestrator.run.together import make_driver
 from orchestrator.types import GradeResult, RolloutKey, RolloutResult
 
 AIM_OWN_S = 1.0
@@ -106,15 +108,17 @@ def measure(slots: int, options: argparse.Namespace, runs_dir: Path) -> Measured
     checked = require_ready(Case(config, paths.root, dataset=dataset, agent=agent, plan=plan))
     lock = make_lock(config, dataset, checked, agent)
     create_run(paths, config, dataset, lock)
-    began = time.monotonic()
-    with (
-        Journal.open(paths.journal) as journal,
-        start_services(config, dataset, paths, slots, "", agent, Console(quiet=True)) as services,
-        peak_memory(result.peak_mb),
-    ):
-        result.start_s = time.monotonic() - began
+    with ExitStack() as stack:
+        journal = stack.enter_context(Journal.open(paths.journal))
         session = Session(config, dataset, paths, lock, agent, plan, checked, journal)
-        driver = make_driver(session, services, slots, StopSignal())
+        joined = Joined.of([session])
+        began = time.monotonic()
+        services = stack.enter_context(
+            start_services([session], joined.lanes, slots, Console(quiet=True))
+        )
+        stack.enter_context(peak_memory(result.peak_mb))
+        result.start_s = time.monotonic() - began
+        driver = make_driver(joined, services, slots, StopSignal())
         journal.begin_session()
         began = time.monotonic()
         started: dict[tuple[Stage, RolloutKey], float] = {}

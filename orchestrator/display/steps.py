@@ -13,14 +13,14 @@ LINE_CHARS = 500
 NO_ACTION = "no command in a form that the agent can read"
 
 
-def render_steps(event: Progress) -> Text | None:
-    """The steps that an event brings; None where it brings none."""
+def render_steps(event: Progress, name: str) -> Text | None:
+    """The steps that an event brings, of the rollout that people know by a name; None where it
+    brings none."""
     if not event.new_steps:
         return None
     first = event.steps_sent - len(event.new_steps) + 1
     return Text("\n").join(
-        _render(step, f"{event.key.instance_id} step {first + index}")
-        for index, step in enumerate(event.new_steps)
+        _render(step, f"{name} step {first + index}") for index, step in enumerate(event.new_steps)
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console
 
@@ -20,16 +20,8 @@ from orchestrator.report.terminal import render_report
 from orchestrator.report.words import counted, duration
 
 
-def announce(
-    config: RunConfig,
-    plan: Plan,
-    capacity: Capacity,
-    host: Host,
-    paths: RunPaths,
-    console: Console,
-    of_images: Iterable[str] = (),
-) -> None:
-    """What is going to happen, and where; `of_images` are the lines on images."""
+def announce(config: RunConfig, plan: Plan, paths: RunPaths, console: Console) -> None:
+    """What is going to happen in a run."""
     model = f" with {config.model.name}" if config.model else ""
     patches = "1 patch" if len(plan.grades) == 1 else f"{len(plan.grades)} patches"
     to_grade = f", {patches} to grade" if plan.grades else ""
@@ -40,9 +32,22 @@ def announce(
         f"{paths.run_id}: {counted(len(plan.rollouts), 'rollout')} of {config.benchmark.name} by "
         f"{config.agent_name}{model}{to_grade}{done}; everything goes to {paths.root}",
     )
-    for line in (*host_lines(config, plan, capacity, host), *of_images):
+
+
+def announce_host(
+    configs: Sequence[RunConfig],
+    plan: Plan,
+    capacity: Capacity,
+    host: Host,
+    console: Console,
+    of_images: Iterable[str] = (),
+) -> None:
+    """Where it is going to happen, for all runs of a session; `of_images` are the lines on
+    images."""
+    for line in (*host_lines(configs[0], plan, capacity, host), *of_images):
         print_line(console, line)
-    if emulation := emulation_notice(config, host):
+    emulated = (emulation_notice(config, host) for config in configs)
+    for emulation in dict.fromkeys(filter(None, emulated)):
         print_line(console, emulation, "yellow")
     if not host.isolates:
         print_line(

@@ -79,21 +79,23 @@ class PlainDisplay:
     def show(self, event: Event | Start) -> None:
         now = self._clock()
         self._view.apply(event, now)
-        line = describe(event)
+        line = describe(event, self._view)
         if line is not None:
             self.say(f"[{self._view.decided}/{self._view.instances}] {line}")
-        if isinstance(event, Progress) and (steps := render_steps(event)):
+        if isinstance(event, Progress) and (
+            steps := render_steps(event, self._view.name_of(event.key))
+        ):
             self._console.print(steps, soft_wrap=True)
         self._sum_up(now)
 
     def _sum_up(self, now: float) -> None:
         view = self._view
-        stands = (view.rolled_out, view.graded, view.model, view.images)
+        stands = (view.rolled_out, view.graded, view.model_lines, view.images)
         every_s = SUMMARY_EVERY_S if stands != self._summed_up else UNCHANGED_EVERY_S
         if now - self._summed_up_at < every_s:
             return
         self._summed_up_at, self._summed_up = now, stands
-        for line in (summary_line(view, now), view.model, image_words(view.images)):
+        for line in (summary_line(view, now), *view.model_lines, image_words(view.images)):
             if line:
                 self.say(line)
 
@@ -126,10 +128,12 @@ class LiveDisplay:
 
     def show(self, event: Event | Start) -> None:
         self._view.apply(event, time.monotonic())
-        line = describe(event)
+        line = describe(event, self._view)
         if line is not None:
             self.say(line)
-        if isinstance(event, Progress) and (steps := render_steps(event)):
+        if isinstance(event, Progress) and (
+            steps := render_steps(event, self._view.name_of(event.key))
+        ):
             self._live.console.print(steps, no_wrap=True, overflow="ellipsis")
 
     def say(self, text: str) -> None:
@@ -161,9 +165,9 @@ def render_view(view: View, now: float, width: int, height: int = 40) -> Rendera
     ):
         bar = ProgressBar(total=max(total, 1), completed=done, width=bar_width)
         bars.add_row(label, bar, f"{done}/{total}")
-    parts: list[RenderableType] = [Text(f" {view.run_id}", style="bold"), bars]
+    parts: list[RenderableType] = [Text(f" {view.name}", style="bold"), bars]
     parts.append(Text(summary_line(view, now)))
-    for line in (view.model, image_words(view.images)):
+    for line in (*view.model_lines, image_words(view.images)):
         if line:
             parts.append(Text(line))
     if view.failures:
@@ -191,7 +195,7 @@ def _slots(view: View, now: float, width: int, max_rows: int) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, justify="right")
     table.add_column(no_wrap=True, overflow="ellipsis")
-    rows = [_slot(slot, now) for slot in list(view.slots.values())[:max_rows]]
+    rows = [_slot(view, slot, now) for slot in list(view.slots.values())[:max_rows]]
     # a long line would take the room of the columns before it
     taken = sum(
         max(text.cell_len for text in column) + 1 for column in list(zip(*rows, strict=True))[:3]
@@ -204,11 +208,11 @@ def _slots(view: View, now: float, width: int, max_rows: int) -> Table:
     return table
 
 
-def _slot(slot: Slot, now: float) -> tuple[Text, Text, Text, Text]:
+def _slot(view: View, slot: Slot, now: float) -> tuple[Text, Text, Text, Text]:
     mark = "▸" if slot.stage is Stage.ROLLOUT else "✓"
     steps = f"step {slot.steps}" if slot.steps else slot.phase
     if slot.broken_calls:
         steps += f" ({counted(slot.broken_calls, 'broken call')})"
     age = f"{steps} {duration(now - slot.since)}"
     activity = printable(slot.activity).replace("\n", " ")
-    return Text(mark), Text(slot.key.instance_id), Text(age), Text(activity)
+    return Text(mark), Text(view.name_of(slot.key)), Text(age), Text(activity)

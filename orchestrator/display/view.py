@@ -1,4 +1,4 @@
-"""The view model: where a run stands at this moment, and its ETA. Pure."""
+"""The view model: where a run, or several together, stand at this moment, and the ETA. Pure."""
 
 from __future__ import annotations
 
@@ -29,41 +29,74 @@ class Slot:
 
 
 @dataclass
-class View:
-    """Counts and slots. Times are of the clock whose values are passed in."""
+class _Pace:
+    """How far the rollouts of one run are."""
 
-    run_id: str
+    left: int
+    done: int = 0
+    """In this session."""
+
+    def left_s(self, since_s: float) -> float | None:
+        """Seconds left at this session's pace, which began so long ago; None before there is
+        one."""
+        if self.left <= 0:
+            return 0.0
+        return since_s / self.done * self.left if self.done else None
+
+
+@dataclass
+class View:
+    """Counts and slots, over all runs of a session. Times are of the clock whose values are passed
+    in."""
+
+    name: str
+    """Of the run, or what people call several."""
     instances: int
+    """Of all runs together: one that two runs have counts twice."""
     started_at: float
     rolled_out: int = 0
     to_grade: int = 0
-    verdicts: dict[str, bool] = field(default_factory=dict)
-    """Instance id to whether it is resolved."""
+    verdicts: dict[tuple[str, str], bool] = field(default_factory=dict)
+    """Run and instance id to whether it is resolved."""
     outcomes: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     slots: dict[tuple[Stage, RolloutKey], Slot] = field(default_factory=dict)
     notice: str = ""
     """Why nothing is admitted, or that a stop was asked for."""
-    model: str = ""
-    """How the model serves just now."""
+    models: dict[str, str] = field(default_factory=dict)
+    """How each model serves just now; one alone stands under an empty name."""
     images: ImageStatus = field(default_factory=ImageStatus)
     """How the images come just now."""
-    _rolled_out_at_start: int = 0
+    _paces: dict[str, _Pace] = field(default_factory=dict)
+    """By run id."""
 
     @classmethod
-    def of(cls, state: RunState, now: float) -> View:
-        """Where a run stands before it goes on."""
-        patched = sum(row.has_patch for row in state.outcomes.values())
+    def of(cls, *states: RunState, now: float, name: str = "") -> View:
+        """Where runs stand before they go on."""
+        outcomes = [row for state in states for row in state.outcomes.values()]
         return cls(
-            run_id=state.run_id,
-            instances=len(state.instances),
+            name=name or ", ".join(state.run_id for state in states),
+            instances=sum(len(state.instances) for state in states),
             started_at=now,
-            rolled_out=len(state.outcomes),
-            to_grade=patched,
-            verdicts={key: bool(row.resolved) for key, row in state.verdicts.items()},
-            outcomes=Counter(str(row.outcome) for row in state.outcomes.values()),
-            _rolled_out_at_start=len(state.outcomes),
+            rolled_out=len(outcomes),
+            to_grade=sum(row.has_patch for row in outcomes),
+            verdicts={
+                (state.run_id, instance_id): bool(row.resolved)
+                for state in states
+                for instance_id, row in state.verdicts.items()
+            },
+            outcomes=Counter(str(row.outcome) for row in outcomes),
+            _paces={s.run_id: _Pace(len(s.instances) - len(s.outcomes)) for s in states},
         )
+
+    @property
+    def has_several_runs(self) -> bool:
+        return len(self._paces) > 1
+
+    @property
+    def model_lines(self) -> tuple[str, ...]:
+        """How each model serves just now, which is named where there are several."""
+        return tuple(f"{model}: {text}" if model else text for model, text in self.models.items())
 
     def apply(self, event: Event | Start, now: float) -> None:
         if isinstance(event, Start):
@@ -75,7 +108,7 @@ class View:
                 slot.phase, slot.steps = event.phase, event.steps
                 slot.activity, slot.broken_calls = event.activity, event.broken_calls
         elif isinstance(event, ModelStatus):
-            self.model = event.text
+            self.models[event.model] = event.text
         elif isinstance(event, ImageStatus):
             self.images = event
         elif isinstance(event, ImageGone):
@@ -93,6 +126,8 @@ class View:
             self.failures[str(event.failure.kind)] += 1
             return
         self.rolled_out += 1
+        pace = self._paces[event.key.run_id]
+        pace.done, pace.left = pace.done + 1, pace.left - 1
         self.outcomes[str(event.outcome)] += 1
         self.to_grade += event.record.has_patch
 
@@ -100,7 +135,7 @@ class View:
         if event.failure is not None:
             self.failures[str(event.failure.kind)] += 1
             return
-        self.verdicts[event.key.instance_id] = bool(event.resolved)
+        self.verdicts[event.key.run_id, event.key.instance_id] = bool(event.resolved)
 
     @property
     def graded(self) -> int:
@@ -123,31 +158,33 @@ class View:
         return (self.resolved / decided if decided else 0.0), low, high
 
     def eta_s(self, now: float) -> float | None:
-        """Seconds left at the pace of this session; None before there is one."""
-        done = self.rolled_out - self._rolled_out_at_start
-        left = self.instances - self.rolled_out
-        if left <= 0:
-            return 0.0
-        return (now - self.started_at) / done * left if done else None
+        """Seconds left at the pace of this session, of the run that takes longest; None before
+        there is one."""
+        paces = [pace.left_s(now - self.started_at) for pace in self._paces.values()]
+        known = [left_s for left_s in paces if left_s is not None]
+        return max(known) if any(known) or None not in paces else None
+
+    def name_of(self, key: RolloutKey) -> str:
+        """Of a rollout or grade, for people: its instance, with its run where there are several."""
+        return f"{key.run_id} {key.instance_id}" if self.has_several_runs else key.instance_id
 
 
-def describe(event: Event | Start) -> str | None:
+def describe(event: Event | Start, view: View) -> str | None:
     """An event as one plain line; None for events that need none."""
     if isinstance(event, Remark):
         return event.text
-    if isinstance(event, RolloutResult):
-        if event.failure is not None:
-            return f"{event.key.instance_id}: {event.failure.kind}: {event.failure.detail}"
-        salvaged = ", patch salvaged" if event.record.salvaged else ""
-        nothing = "" if event.record.has_patch else ", no patch"
-        how = f"{event.outcome} after {counted(event.record.usage.steps, 'step')}"
-        return f"{event.key.instance_id}: {how}{salvaged}{nothing}{_calls(event.record.calls)}"
+    if not isinstance(event, RolloutResult | GradeResult):
+        return None
+    name = view.name_of(event.key)
+    if event.failure is not None:
+        return f"{name}: {event.failure.kind}: {event.failure.detail}"
     if isinstance(event, GradeResult):
-        if event.failure is not None:
-            return f"{event.key.instance_id}: {event.failure.kind}: {event.failure.detail}"
         word = "RESOLVED" if event.resolved else "not resolved"
-        return f"{event.key.instance_id}: {word} ({event.record.reason})"
-    return None
+        return f"{name}: {word} ({event.record.reason})"
+    salvaged = ", patch salvaged" if event.record.salvaged else ""
+    nothing = "" if event.record.has_patch else ", no patch"
+    how = f"{event.outcome} after {counted(event.record.usage.steps, 'step')}"
+    return f"{name}: {how}{salvaged}{nothing}{_calls(event.record.calls)}"
 
 
 def _calls(calls: CallCounts | None) -> str:

@@ -157,7 +157,7 @@ class Case:
         facts = find_image_facts(self.config, self.planned, self.host, SIZES_LIMIT_S, self.quotas)
         slots = self.capacity.slots.count
         plan = order_plan(self.config, self.planned, self.plan, facts, slots)
-        return foresee_images(self.config, self.planned, plan, facts, slots, self.host)
+        return foresee_images([self.config], self.planned, plan, facts, slots, self.host)
 
     def require_room(self) -> None:
         """An engine whose disk is full fails at everything. Raises PrerequisiteError."""

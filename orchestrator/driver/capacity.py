@@ -8,12 +8,14 @@ Under Linux with an engine of its own, both are one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.backends.host import Host, Place
 from orchestrator.config.cluster import Cluster
 from orchestrator.config.schema import Model, RunConfig
+from orchestrator.driver.lanes import Lane
 from orchestrator.driver.plan import Plan
 
 SYSTEM_GB = 2.0
@@ -58,18 +60,52 @@ class Capacity:
     """A rough guess."""
 
 
+@dataclass(frozen=True)
+class RunWork:
+    """What one run of a session has to do."""
+
+    config: RunConfig
+    plan: Plan
+    lane: Lane | None = None
+    """Of its model's server, where the session knows it from others."""
+
+    @property
+    def rolling_s(self) -> float:
+        """Of all its rollouts, one after the other: a guess, from the model's profile."""
+        model = self.config.model
+        return len(self.plan.rollouts) * (model.seconds_per_rollout if model else 5.0)
+
+    def grading_s(self, host: Host) -> float:
+        """Of all its grades, one after the other: a guess."""
+        graded = len(self.plan.rollouts) + len(self.plan.grades)
+        return graded * grading_s(self.config, host)
+
+
 def make_capacity(config: RunConfig, plan: Plan, host: Host, here: Memory) -> Capacity:
-    """The capacity of a session."""
-    slots = choose_slots(config.cluster, config.model, host, here, len(plan.rollouts))
-    return Capacity(slots, estimate_wall_s(config, plan, slots.count, host))
+    """The capacity of a session of one run."""
+    return share_capacity([RunWork(config, plan)], host, here)
 
 
-def estimate_wall_s(config: RunConfig, plan: Plan, slots: int, host: Host) -> float:
-    """Rollouts and grades beside each other: a guess, from the model's profile."""
-    per_rollout_s = config.model.seconds_per_rollout if config.model else 5.0
-    rolling = len(plan.rollouts) * per_rollout_s / slots
-    graded = len(plan.rollouts) + len(plan.grades)
-    return max(rolling, graded * grading_s(config, host) / config.cluster.grading.slots)
+def share_capacity(work: Sequence[RunWork], host: Host, here: Memory) -> Capacity:
+    """The capacity of a session of several runs, which have one cluster's settings."""
+    rolling = [run for run in work if run.plan.rollouts] or work
+    models = {run.lane or run.config.run_id: run.config.model for run in rolling}
+    rollouts = sum(len(run.plan.rollouts) for run in work)
+    cluster = work[0].config.cluster
+    slots = choose_slots(cluster, tuple(models.values()), host, here, rollouts)
+    return Capacity(slots, estimate_wall_s(work, slots.count, host))
+
+
+def estimate_wall_s(work: Sequence[RunWork], slots: int, host: Host) -> float:
+    """Rollouts and grades beside each other: a guess, from the models' profiles."""
+    of_lanes: defaultdict[Lane, float] = defaultdict(float)
+    for run in work:
+        if run.lane is not None:
+            of_lanes[run.lane] += run.rolling_s
+    slowest_s = max((s / lane.admitted(slots) for lane, s in of_lanes.items()), default=0.0)
+    rolling_s = max(sum(run.rolling_s for run in work) / slots, slowest_s)
+    graded_s = sum(run.grading_s(host) for run in work) / work[0].config.cluster.grading.slots
+    return max(rolling_s, graded_s)
 
 
 def grading_s(config: RunConfig, host: Host) -> float:
@@ -79,10 +115,11 @@ def grading_s(config: RunConfig, host: Host) -> float:
 
 
 def choose_slots(
-    cluster: Cluster, model: Model | None, host: Host, here: Memory, rollouts: int
+    cluster: Cluster, models: Sequence[Model | None], host: Host, here: Memory, rollouts: int
 ) -> Slots:
-    """As many as configured, or as memory, cores, the model and the work allow; at least one.
+    """As many as configured, or as memory, cores, the models and the work allow; at least one.
 
+    `models` are those of different servers, each with slots of its own; None: an agent asks none.
     `rollouts` is how many are left to do. Of a cluster's nodes nothing is known here: this host
     stands for them.
     """
@@ -90,14 +127,16 @@ def choose_slots(
         bounds = [Slots(cluster.workers, "as cluster.workers (--workers) says")]
     else:
         of_nodes = "" if cluster.ray_address is None else NODES
-        found = _bounds(cluster, model, host, here)
+        found = _bounds(cluster, models, host, here)
         bounds = [replace(bound, bound=bound.bound + of_nodes) for bound in found]
     bounds.append(Slots(rollouts, "no more are left to do"))
     least = min(bounds, key=lambda bound: bound.count)
     return Slots(max(1, least.count), least.bound)
 
 
-def _bounds(cluster: Cluster, model: Model | None, host: Host, here: Memory) -> Iterator[Slots]:
+def _bounds(
+    cluster: Cluster, models: Sequence[Model | None], host: Host, here: Memory
+) -> Iterator[Slots]:
     request_gb = cluster.sandbox.memory_request_gb
     grading_gb = cluster.grading.slots * request_gb
     each = f"{request_gb:g} GB a rollout (cluster.sandbox.memory_request_gb)"
@@ -119,13 +158,16 @@ def _bounds(cluster: Cluster, model: Model | None, host: Host, here: Memory) -> 
         f"this host's memory binds ({here.total_gb:.1f} GB, {here.available_gb:.1f} of them "
         f"available), at {each}",
     )
-    if model is not None:
+    asked = [model for model in models if model is not None]
+    if asked and len(asked) == len(models):
+        names = " and ".join(dict.fromkeys(model.name for model in asked))
+        are = "is" if len(asked) == 1 else "are together"
         yield Slots(
-            model.max_concurrency,
-            f"what {model.name} is worth binds (model.max_concurrency; `bench` measures it)",
+            sum(model.max_concurrency for model in asked),
+            f"what {names} {are} worth binds (model.max_concurrency; `bench` measures it)",
         )
     yield Slots(
-        MAX_AUTO_SLOTS_PER_CPU * host.cpus if model else host.cpus,
+        MAX_AUTO_SLOTS_PER_CPU * host.cpus if asked else host.cpus,
         f"{_owner(host)} {host.cpus} cores bind; --workers N takes more",
     )
 

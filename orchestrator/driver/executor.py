@@ -28,6 +28,8 @@ class ModelStatus:
     """How the model serves just now, in one line."""
 
     text: str
+    model: str = ""
+    """Which one, where there are several."""
 
 
 @dataclass(frozen=True)

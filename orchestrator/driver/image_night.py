@@ -111,7 +111,8 @@ def order_plan(
     config: RunConfig, instances: Sequence[Instance], plan: Plan, facts: ImageFacts, slots: int
 ) -> Plan:
     """The plan with its rollouts and grades in the order in which they are to start: the run's own
-    where it is shuffled, or where `cluster.images.order` says so."""
+    where it is shuffled, or where `cluster.images.order` says so. Several runs of an instance stay
+    side by side. `config` is that of any of the runs, as they share these settings."""
     if config.cluster.images.order != AUTO or config.selection.shuffle:
         return plan
     left = {key.instance_id for key in (*plan.rollouts, *plan.grades)}
@@ -127,29 +128,28 @@ def order_plan(
 
 
 def foresee_images(
-    config: RunConfig,
+    configs: Sequence[RunConfig],
     instances: Sequence[Instance],
     plan: Plan,
     facts: ImageFacts,
     slots: int,
     host: Host,
 ) -> ImageNight:
-    """Simulate the night of a plan that is in its order."""
-    by_id = {instance.instance_id: instance for instance in instances}
-    usual_s = config.model.seconds_per_rollout if config.model else 5.0
-    grade_s = grading_s(config, host)
-    work = [
-        *(Work(k.instance_id, by_id[k.instance_id].image, 0.0, grade_s) for k in plan.grades),
-        *(
-            Work(
-                key.instance_id,
-                by_id[key.instance_id].image,
-                facts.seconds.get(key.instance_id, usual_s),
-                grade_s,
-            )
-            for key in plan.rollouts
-        ),
-    ]
+    """Simulate the night of a plan that is in its order; `configs` are those of its runs, which
+    share the cluster's settings."""
+    image_of = {instance.instance_id: instance.image for instance in instances}
+    of_run = {config.run_id: config for config in configs}
+
+    def work_of(key: RolloutKey, is_rolled_out: bool) -> Work:
+        config = of_run.get(key.run_id, configs[0])
+        usual_s = config.model.seconds_per_rollout if config.model else 5.0
+        rollout_s = 0.0 if is_rolled_out else facts.seconds.get(key.instance_id, usual_s)
+        name, image = f"{key.run_id} {key.instance_id}", image_of[key.instance_id]
+        return Work(name, image, rollout_s, grading_s(config, host))
+
+    work = [work_of(key, True) for key in plan.grades]
+    work += [work_of(key, False) for key in plan.rollouts]
+    config = configs[0]
     images, wanted = config.cluster.images, {item.image for item in work}
     settings = StoreSettings.of(images)
     night = Night(

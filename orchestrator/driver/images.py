@@ -1,10 +1,10 @@
-"""The image store of a run, with hands: what it decides is asked of the executor, and what the run
-pulls is in the journal before it comes."""
+"""The image store of a session, with hands: what it decides is asked of the executor, and what its
+runs pull is in a journal before it comes."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.backends import Host
@@ -12,6 +12,7 @@ from orchestrator.config.cluster import Cluster
 from orchestrator.driver.executor import Event, Executor, ImageStatus, NodeSlots
 from orchestrator.driver.image_disk import GB, ImageDisk
 from orchestrator.driver.plan import Plan
+from orchestrator.driver.pulled import PulledImages
 from orchestrator.driver.pulls import Pulls
 from orchestrator.driver.scheduler import Stage
 from orchestrator.errors import PrerequisiteError
@@ -55,10 +56,10 @@ PATIENCE_S = 300.0
 
 @dataclass(frozen=True)
 class ImageNeeds:
-    """The images of a run, and what is known of them when a session begins."""
+    """The images of a session's runs, and what is known of them when it begins."""
 
     instances: Sequence[Instance]
-    """All of the run's."""
+    """All of the runs', each once."""
     sizes: Mapping[str, ImageSize]
     """Of the images that come from a registry. Any other is made by who uses it."""
     registry_of: Callable[[str], str]
@@ -66,11 +67,11 @@ class ImageNeeds:
     """Names of images that are not on this host."""
 
     def wanted(self, plan: Plan) -> dict[str, set[str]]:
-        """Instances by image, in the plan's order, grades first."""
+        """Who uses each image (`_user_of`), in the plan's order, grades first."""
         images = {instance.instance_id: instance.image for instance in self.instances}
         wanted: dict[str, set[str]] = {}
         for key in (*plan.grades, *plan.rollouts):
-            wanted.setdefault(images[key.instance_id], set()).add(key.instance_id)
+            wanted.setdefault(images[key.instance_id], set()).add(_user_of(key))
         return wanted
 
 
@@ -85,8 +86,9 @@ class ImageKeeper:
         host: Host,
         disk: ImageDisk,
         executor: Executor,
-        journal: Journal,
+        journals: Mapping[str, Journal],
     ) -> None:
+        """`journals` are those of the runs in the plan, by run id."""
         self._needs = needs
         self._instances = {instance.image: instance for instance in needs.instances}
         """One by each image."""
@@ -95,12 +97,14 @@ class ImageKeeper:
         self._host = host
         self._disk = disk
         self._executor = executor
-        self._journal = journal
-        self._pulled = set(journal.pulled())
-        """As the journal has it."""
-        self._store = Store(
-            {}, needs.wanted(plan), needs.sizes, needs.registry_of, StoreSettings.of(cluster.images)
-        )
+        self._pulled = PulledImages(journals)
+        wanted = needs.wanted(plan)
+        self._runs_of: dict[str, set[str]] = defaultdict(set)
+        """Run ids by image."""
+        for key in (*plan.grades, *plan.rollouts):
+            self._runs_of[self._images[key.instance_id]].add(key.run_id)
+        settings = StoreSettings.of(cluster.images)
+        self._store = Store({}, wanted, needs.sizes, needs.registry_of, settings)
         self._slots: dict[str, NodeSlots] = {}
         self._running: dict[RolloutKey, tuple[Stage, str]] = {}
         """What has a place, and on which node."""
@@ -134,9 +138,9 @@ class ImageKeeper:
         image = self._images[key.instance_id]
         return image in self._needs.sizes and image in self._store.nodes[node].resident
 
-    def brings(self, instance_id: str) -> bool:
+    def brings(self, key: RolloutKey) -> bool:
         """Whether the instance's image comes from a registry, and so by the store."""
-        return self._images[instance_id] in self._needs.sizes
+        return self._images[key.instance_id] in self._needs.sizes
 
     def ended(self, key: RolloutKey, failure: FailureKind | None) -> None:
         """A rollout or grade needs its place no more."""
@@ -146,19 +150,23 @@ class ImageKeeper:
         if image not in self._store.refused or there is None or image in there.resident:
             return
         if failure is FailureKind.IMAGE_UNAVAILABLE:
-            self._forget_pull(PulledImage(image, node))
+            self._pulled.forget(PulledImage(image, node))
         elif failure is None:  # it brought the image after all
             there.resident.add(image)
             there.ours.add(image)
 
-    def instance_over(self, instance_id: str) -> None:
-        """Nothing of it is to be done any more in this session."""
-        self._store.instance_over(instance_id)
+    def instance_over(self, key: RolloutKey) -> None:
+        """Nothing of the instance is to be done any more in this session for the key's run."""
+        self._store.instance_over(_user_of(key))
 
     # what to do
 
-    def act(self, now: float, *, may_pull: bool) -> Iterator[Event]:
+    def act(
+        self, now: float, *, may_pull: bool, held_back: Collection[RolloutKey] = ()
+    ) -> Iterator[Event]:
         """Have done what is to be done now; says how the images come, once a second at most.
+
+        `held_back` are rollouts that can't start for now while others can (`Stock.held_back`).
 
         Raises:
             PrerequisiteError: an image can come nowhere, and nobody has made room for it.
@@ -166,6 +174,7 @@ class ImageKeeper:
         """
         if not may_pull:
             self._store.settings = replace(self._store.settings, pulls_at_once=0)
+        self._store.held_back = frozenset(map(_user_of, held_back))
         self._look_for_nodes(now)
         for decision in self._store.decide(now):
             self._do(decision, now)
@@ -207,7 +216,7 @@ class ImageKeeper:
             (_, node), name = self._running.pop(event.key), self._images[event.key.instance_id]
             self._store.unpin(node, name)
             self._store.absent(node, name)
-            self._forget_pull(PulledImage(name, node))
+            self._pulled.forget(PulledImage(name, node))
         elif isinstance(event, ImagesSeen):
             self._add_node(event)
         elif isinstance(event, PullProgress):
@@ -218,7 +227,7 @@ class ImageKeeper:
         elif isinstance(event, Eviction):
             self._store.evicted(event.node, event.image.name, event.gone)
             if event.gone:
-                self._forget_pull(event.image)
+                self._pulled.forget(event.image)
         elif isinstance(event, RoomFound):
             self._store.measured(event.node, self._room(event), now)
         elif isinstance(event, QuotaFound):
@@ -231,10 +240,10 @@ class ImageKeeper:
             self._store.pulled(node, name, event.expanded, now)
             if event.was_there and node in self._store.nodes:  # it is somebody else's
                 self._store.nodes[node].ours.discard(name)
-                self._forget_pull(event.image)
+                self._pulled.forget(event.image)
             return
         if failure.problem is not PullProblem.ENGINE:  # which may have it all the same
-            self._forget_pull(event.image)
+            self._pulled.forget(event.image)
         self._store.pull_failed(node, name, failure, now)
 
     def _room(self, found: RoomFound) -> int | None:
@@ -268,14 +277,7 @@ class ImageKeeper:
         return sum(layer.size for layer in new)
 
     def _note_pull(self, image: PulledImage) -> None:
-        if image not in self._pulled:
-            self._journal.add_pulled(image)
-            self._pulled.add(image)
-
-    def _forget_pull(self, image: PulledImage) -> None:
-        if image in self._pulled:
-            self._journal.remove_pulled(image)
-            self._pulled.discard(image)
+        self._pulled.note(image, self._runs_of[image.name])
 
     # nodes
 
@@ -301,7 +303,7 @@ class ImageKeeper:
         name, slots = seen.node, self._slots.get(seen.node)
         if seen.missing is None or slots is None or name in self._store.nodes:
             return
-        ours = {image.name for image in self._pulled if image.node == name} - seen.missing
+        ours = self._pulled.of_node(name) - seen.missing
         resident = {*self._instances, *ours} - seen.missing
         self._store.nodes[name] = Node(name, resident, ours, slots.rollouts + slots.grades)
 
@@ -355,3 +357,8 @@ class ImageKeeper:
 
 def _gb(size: int) -> str:
     return f"{amount(size / GB)} GB"
+
+
+def _user_of(key: RolloutKey) -> str:
+    """Of an image: an instance in a run."""
+    return f"{key.run_id} {key.instance_id}"

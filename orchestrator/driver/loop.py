@@ -1,43 +1,25 @@
-"""The loop between scheduler, executor and journal. The scheduler decides what is done."""
+"""The loop between scheduler, executor and journals. The scheduler decides what is done."""
 
 from __future__ import annotations
 
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from orchestrator.agents import AgentKind
-from orchestrator.backends import Assignment, GradeRequest, Host
-from orchestrator.config.schema import RunConfig
 from orchestrator.driver.executor import Event, Executor, Notice, Remark
-from orchestrator.driver.files import (
-    append_prediction,
-    read_patch,
-    save_grade,
-    save_rollout,
-)
-from orchestrator.driver.gateway_listener import GatewayHandle, GatewayListener
+from orchestrator.driver.files import append_prediction, save_grade, save_rollout
+from orchestrator.driver.gateway_listener import GatewayListener
 from orchestrator.driver.images import ImageKeeper
 from orchestrator.driver.plan import Plan
+from orchestrator.driver.runs import DrivenRun
 from orchestrator.driver.scheduler import Hold, Scheduler, Stage, Start, anywhere
 from orchestrator.driver.stop import StopSignal
 from orchestrator.errors import JournalError
-from orchestrator.host_id import host_id
 from orchestrator.images.decisions import StoreHold
-from orchestrator.journal import Journal
 from orchestrator.journal.bounds import settle
-from orchestrator.paths import RunPaths
-from orchestrator.types import (
-    FailureKind,
-    GradeResult,
-    Instance,
-    RolloutKey,
-    RolloutResult,
-    SealedAnswer,
-)
-from orchestrator.worker.messages import ImageEvent, ImageGone, RolloutRequest
+from orchestrator.types import FailureKind, GradeResult, RolloutKey, RolloutResult
+from orchestrator.worker.messages import ImageEvent, ImageGone
 
 POLL_S = 0.25
 DISK_EVERY_S = 10.0
@@ -46,79 +28,31 @@ ENOUGH_AGAIN = 1.1
 STOP_NOW_PATIENCE_S = 60.0
 
 
-@dataclass(frozen=True)
-class RequestBuilder:
-    """Makes the requests for rollouts and grades from what all of a run's have in common."""
-
-    config: RunConfig
-    paths: RunPaths
-    instances: Mapping[str, Instance]
-    answers: Mapping[str, SealedAnswer]
-    host: Host
-    """Of the sandboxes."""
-    gateway: GatewayHandle | None = None
-    """None for agents that ask no model."""
-    token: str = ""
-    agent: AgentKind | None = None
-    """None where nothing but grades is planned."""
-
-    def rollout_request(self, start: Start, image_is_here: bool = False) -> RolloutRequest:
-        assert self.agent is not None, "who plans rollouts gives an agent"
-        return RolloutRequest(
-            self._assignment(start, image_is_here, with_answer=self.agent.needs_gold_patch),
-            base_url=self.gateway.base_url(start.key) if self.gateway else "",
-            api_key=self.token,
-            agent=self.agent,
-        )
-
-    def grade_request(self, start: Start, image_is_here: bool = False) -> GradeRequest:
-        return GradeRequest(
-            self._assignment(start, image_is_here, with_answer=True),
-            patch=read_patch(self.paths, start.key),
-        )
-
-    def _assignment(self, start: Start, image_is_here: bool, *, with_answer: bool) -> Assignment:
-        key = start.key
-        return Assignment(
-            config=self.config,
-            instance=self.instances[key.instance_id],
-            key=key,
-            backend=self.host.kind,
-            emulated=self.host.emulated,
-            run_dir=str(self.paths.root),
-            driver_host=host_id(),
-            sealed_answer=self.answers[key.instance_id] if with_answer else None,
-            node=start.node,
-            image_is_here=image_is_here,
-        )
-
-
 class Driver:
-    """Takes a plan to its end. The caller iterates over `events` and shows them."""
+    """Takes a plan of one or several runs to its end. The caller iterates over `events` and shows
+    them."""
 
     def __init__(
         self,
-        requests: RequestBuilder,
+        runs: Mapping[str, DrivenRun],
         executor: Executor,
         scheduler: Scheduler,
-        journal: Journal,
         stop: StopSignal,
-        listener: GatewayListener | None = None,
-        on_worker_lost: Callable[[RolloutKey], None] = lambda key: None,
+        listeners: Sequence[GatewayListener] = (),
         images: ImageKeeper | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
         poll_s: float = POLL_S,
     ) -> None:
-        """`clock` gives seconds and never goes backwards; the executor waits by the same clock, for
-        at most `poll_s` at a time."""
-        self._requests = requests
+        """`runs` are by run id, and share one cluster's settings; a listener is for each lane.
+
+        `clock` gives seconds and never goes backwards; the executor waits by the same clock, for at
+        most `poll_s` at a time."""
+        self._runs = runs
         self._executor = executor
         self._scheduler = scheduler
-        self._journal = journal
         self._stop = stop
-        self._listener = listener
-        self._on_worker_lost = on_worker_lost
+        self._listeners = listeners
         self._clock = clock
         self._poll_s = poll_s
         self._images = images
@@ -144,7 +78,9 @@ class Driver:
             self._watch_disk()
             if self._stop_is_overdue():
                 return
-            yield from self._listener.listen() if self._listener else ()
+            for listener in self._listeners:
+                yield from listener.listen()
+            self._let_go_of_dropped()
             for start in self._scheduler.admit(self._clock(), place):
                 self._submit(start)
                 yield start
@@ -152,12 +88,14 @@ class Driver:
                 yield self._record(event)
             yield from self._end_after_bugs()
             yield from self._see_to_images()
-            self._journal.heartbeat()
+            for run in self._runs.values():
+                run.journal.heartbeat()
             yield None
-        yield from self._listener.end() if self._listener else ()
+        for listener in self._listeners:
+            yield from listener.end()
 
     def notice(self) -> Notice:
-        """Why nothing is admitted, for the display."""
+        """Why nothing is admitted, or nothing that asks one of the models, for the display."""
         if self._stop.count >= 2:
             return Notice("stopping now: what runs is harvested and ends", "stop now")
         if self._stop.count == 1:
@@ -166,6 +104,8 @@ class Driver:
         hold: Hold | StoreHold | None = self._scheduler.hold(self._clock())
         if hold is None and self._images is not None:
             hold = self._images.hold(self._clock())
+        if hold is None:
+            hold = self._scheduler.hold_of_lanes()
         if hold is None:
             return Notice()
         if hold.until is None:
@@ -177,10 +117,11 @@ class Driver:
 
     def _submit(self, start: Start) -> None:
         is_here = self._images is not None and self._images.is_here(start.key, start.node)
+        requests = self._runs[start.key.run_id].requests
         if start.stage is Stage.ROLLOUT:
-            self._executor.submit_rollout(self._requests.rollout_request(start, is_here))
+            self._executor.submit_rollout(requests.rollout_request(start, is_here))
             return
-        self._executor.submit_grade(self._requests.grade_request(start, is_here))
+        self._executor.submit_grade(requests.grade_request(start, is_here))
 
     def _record(self, event: Event) -> Event:
         """Files first, then the journal's row, then the scheduler. Returns what was recorded."""
@@ -190,42 +131,51 @@ class Driver:
             self._scheduler.give_back(event.key)
         if not isinstance(event, RolloutResult | GradeResult):
             return event
+        run = self._runs[event.key.run_id]
         if isinstance(event, RolloutResult):
             kind = FailureKind.SANDBOX_BROKEN
-            event = settle(event, self._journal.count_failures(event.key.instance_id, kind))
-        config, paths = self._requests.config, self._requests.paths
+            event = settle(event, run.journal.count_failures(event.key.instance_id, kind))
         failure, now = event.failure.kind if event.failure else None, self._clock()
         may_pause = not self._is_of_its_image_alone(event.key, failure)
         if isinstance(event, RolloutResult):
-            save_rollout(paths, event)
-            self._journal.append_rollout(event.record)
+            save_rollout(run.paths, event)
+            run.journal.append_rollout(event.record)
             if event.outcome is not None:
-                append_prediction(config, paths, event)
+                append_prediction(run.config, run.paths, event)
             wants_grade = event.record.has_patch
             self._scheduler.rollout_done(event.key, failure, wants_grade, now, may_pause=may_pause)
         else:
-            save_grade(config, paths, event)
-            self._journal.append_grade(event.record)
+            save_grade(run.config, run.paths, event)
+            run.journal.append_grade(event.record)
             self._scheduler.grade_done(event.key, failure, now, may_pause=may_pause)
         if self._images is not None:
             self._images.ended(event.key, failure)
-            if not self._scheduler.has_left(event.key.instance_id):
-                self._images.instance_over(event.key.instance_id)
+            self._let_go_of_image(event.key)
         if failure in (FailureKind.WORKER_LOST, FailureKind.INTERNAL_ERROR):
             self._clean_up_after(event.key)
         return event
+
+    def _let_go_of_image(self, key: RolloutKey) -> None:
+        if self._images is not None and not self._scheduler.has_left(key):
+            self._images.instance_over(key)
+
+    def _let_go_of_dropped(self) -> None:
+        """What waited for a model server that stayed away needs no image any more."""
+        for key in self._scheduler.take_dropped():
+            self._let_go_of_image(key)
 
     def _is_of_its_image_alone(self, key: RolloutKey, failure: FailureKind | None) -> bool:
         """A registry that gives nothing is waited for before anything starts: what fails after that
         is for this one image."""
         if self._images is None or failure is not FailureKind.IMAGE_UNAVAILABLE:
             return False
-        return self._images.brings(key.instance_id)
+        return self._images.brings(key)
 
     def _see_to_images(self) -> Iterator[Event]:
         """After a stop no more images come; after a second one none goes either."""
         if self._images is not None and self._stop.count < 2:
-            yield from self._images.act(self._clock(), may_pull=not self._scheduler.stopping)
+            held, may_pull = self._scheduler.held_back(), not self._scheduler.stopping
+            yield from self._images.act(self._clock(), may_pull=may_pull, held_back=held)
 
     @property
     def _waits_for_evictions(self) -> bool:
@@ -233,9 +183,10 @@ class Driver:
 
     def _clean_up_after(self, key: RolloutKey) -> None:
         """Do what a worker could not do any more: remove its sandbox, drop its requests."""
-        self._on_worker_lost(key)
-        if self._requests.gateway is not None:
-            self._requests.gateway.forget(key)
+        run = self._runs[key.run_id]
+        run.clean(key)
+        if run.requests.gateway is not None:
+            run.requests.gateway.forget(key)
 
     def _obey_stop(self) -> None:
         """Admit nothing more after a person's first stop; end what runs after the second."""
@@ -246,8 +197,8 @@ class Driver:
             self._executor.stop_now()
 
     def _end_after_bugs(self) -> Iterator[Remark]:
-        """End a run in which our own code fails at one instance after the other, before it has
-        burnt them all."""
+        """End a session in one of whose runs our own code fails at one instance after the other,
+        before it has burnt them all."""
         if self._scheduler.has_met_a_bug and not self._scheduler.stopping:
             self._scheduler.stopping = True
             yield Remark(
@@ -269,9 +220,11 @@ class Driver:
         if now - self._disk_checked_at < DISK_EVERY_S:
             return
         self._disk_checked_at = now
-        minimum_gb = self._requests.config.cluster.min_free_disk_gb
-        root = self._requests.paths.root
-        free_gb = shutil.disk_usage(root).free / 1e9
+        minimum_gb = max(run.config.cluster.min_free_disk_gb for run in self._runs.values())
+        free_gb, root = min(
+            (shutil.disk_usage(run.paths.root).free / 1e9, run.paths.root)
+            for run in self._runs.values()
+        )
         since = self._scheduler.disk_low_since
         frees = self._images is not None and self._images.may_free_runs_disk
         idle = self._scheduler.is_idle and not frees

@@ -49,3 +49,19 @@ def make_plan(instances: Sequence[Instance], state: RunState) -> Plan:
             grades.append(outcome.key)
     left, set_aside = len(rollouts) + len(grades), len(state.set_aside)
     return Plan(tuple(rollouts), tuple(grades), len(instances) - left - set_aside, set_aside)
+
+
+def join_plans(plans: Sequence[Plan], instances: Sequence[Instance]) -> Plan:
+    """The plans of several runs as one: instance by instance, in the order of `instances`, and all
+    runs of an instance side by side."""
+    rank = {instance.instance_id: number for number, instance in enumerate(instances)}
+
+    def turn(key: RolloutKey) -> int:
+        return rank[key.instance_id]
+
+    return Plan(
+        tuple(sorted((key for plan in plans for key in plan.rollouts), key=turn)),
+        tuple(sorted((key for plan in plans for key in plan.grades), key=turn)),
+        sum(plan.done for plan in plans),
+        sum(plan.set_aside for plan in plans),
+    )

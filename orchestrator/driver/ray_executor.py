@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,10 +75,12 @@ class RayExecutor:
     """Local by default; `address` joins a cluster whose nodes offer our resources."""
 
     def __init__(
-        self, rollout_slots: int, grade_slots: int, address: str | None, run_id: str
+        self, rollout_slots: int, grade_slots: int, address: str | None, run_ids: Sequence[str]
     ) -> None:
-        """Raises PrerequisiteError where Ray can't start, or the cluster lacks our resources."""
-        self._run_id = run_id
+        """`run_ids` are those whose rollouts it runs.
+
+        Raises PrerequisiteError where Ray can't start, or the cluster lacks our resources."""
+        self._run_ids = run_ids
         self._tasks: dict[Any, _Running] = {}
         self._refused: list[Event] = []
         """What `poll` says next without any task."""
@@ -168,12 +170,14 @@ class RayExecutor:
         return [event for task in ready for event in self._take(task)]
 
     def stop_now(self) -> None:
-        internal_kv._internal_kv_put(_stop_key(self._run_id), b"1")
+        for run_id in self._run_ids:
+            internal_kv._internal_kv_put(_stop_key(run_id), b"1")
 
     def close(self) -> None:
         if self._connection.local is None:  # a local Ray, which may have ended, forgets all
             with contextlib.suppress(Exception):
-                internal_kv._internal_kv_del(_stop_key(self._run_id))
+                for run_id in self._run_ids:
+                    internal_kv._internal_kv_del(_stop_key(run_id))
         self._tasks.clear()
         self._idle_graders.clear()
         self._image_actors.clear()

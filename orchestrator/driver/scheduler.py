@@ -12,20 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from orchestrator.driver.lanes import Lane
+from orchestrator.driver.pauses import NO_REASON_TO_PAUSE, Pause
 from orchestrator.types import FailureKind, RolloutKey
 
 MAX_RETRY_DELAY_S = 600.0
-FIRST_PAUSE_S = 30.0
-NO_REASON_TO_PAUSE = (
-    FailureKind.ENDPOINT_UNAVAILABLE,
-    FailureKind.INTERRUPTED,
-    FailureKind.AGENT_CRASHED,
-    FailureKind.SANDBOX_BROKEN,
-    FailureKind.REQUEST_REFUSED,
-    FailureKind.TESTS_TOO_SLOW,
-    FailureKind.INTERNAL_ERROR,
-)
-"""Failures that don't count towards a pause: not the host's fault, or not mended by waiting."""
 
 
 class Stage(StrEnum):
@@ -54,6 +45,16 @@ def anywhere(_stage: Stage, _key: RolloutKey) -> str | None:
 
 
 @dataclass(frozen=True)
+class RunTerms:
+    """What a run of a session asks of the scheduler."""
+
+    retries: Mapping[FailureKind, int]
+    retry_delay_s: float = 10.0
+    lane: Lane | None = None
+    """None for agents that ask no model."""
+
+
+@dataclass(frozen=True)
 class Hold:
     """Why no rollout, or no grade, is admitted."""
 
@@ -62,12 +63,6 @@ class Hold:
     """Tells one hold from the next; empty for a model server's outage, which others tell of."""
     until: float | None = None
     """When it ends at the earliest, where that is known."""
-
-
-@dataclass
-class _Pause:
-    since: float = 0.0
-    until: float = 0.0
 
 
 @dataclass(order=True)
@@ -79,23 +74,20 @@ class _Queued:
 
 @dataclass
 class Scheduler:
-    """What is queued, what runs, and what is held back.
+    """What is queued, what runs, and what is held back, of all runs of a session.
 
-    Three things hold rollouts back: a person's stop; a model server that is away (until it is
-    reported back) or has enough; and a pause, after as many failures in a row as there are slots,
-    which doubles while it goes on, so that a dead Docker engine does not burn the whole queue in a
-    minute. Grades have a pause of their own.
+    Rollouts of several runs wait in one queue. Three things hold them back: a person's stop; a
+    model server that is away (until it is reported back) or has enough, for those that ask it; and
+    a pause, after as many failures in a row as there are slots, which doubles while it goes on, so
+    that a dead Docker engine does not burn the whole queue in a minute. Grades have a pause of
+    their own.
     """
 
     rollout_slots: int
     grade_slots: int
-    retries: Mapping[FailureKind, int]
-    retry_delay_s: float = 10.0
+    runs: Mapping[str, RunTerms]
+    """By run id."""
     stopping: bool = False
-    endpoint_away: str = ""
-    """Where the model server is away, and why; empty while one is up."""
-    rollout_limit: int | None = None
-    """How many rollouts the model server can serve at once just now; None: as many as slots."""
     disk_low_since: float | None = None
     """Since when the disk is nearly full; None while it has room."""
     _waiting: dict[Stage, list[_Queued]] = field(
@@ -104,16 +96,17 @@ class Scheduler:
     _running: dict[Stage, set[RolloutKey]] = field(
         default_factory=lambda: {Stage.ROLLOUT: set(), Stage.GRADE: set()}
     )
-    _retries_used: Counter[tuple[str, Stage, FailureKind]] = field(default_factory=Counter)
-    _failures_in_a_row: Counter[Stage] = field(default_factory=Counter)
-    _met_bugs: set[str] = field(default_factory=set)
-    """Instances at whose rollouts our own code failed."""
-    _bugs_in_a_row: int = 0
-    """How many of them, each counted once, since a rollout last ended well."""
-    _pauses: dict[Stage, _Pause] = field(
-        default_factory=lambda: {Stage.ROLLOUT: _Pause(), Stage.GRADE: _Pause()}
+    _retries_used: Counter[tuple[str, str, Stage, FailureKind]] = field(default_factory=Counter)
+    """By run and instance."""
+    _met_bugs: set[tuple[str, str]] = field(default_factory=set)
+    """Runs and instances at whose rollouts our own code failed."""
+    _bugs_in_a_row: Counter[str] = field(default_factory=Counter)
+    """By run: how many of them, each counted once, since a rollout of it last ended well."""
+    _dropped: list[RolloutKey] = field(default_factory=list)
+    """What waited for a server that stayed away for too long."""
+    _pauses: dict[Stage, Pause] = field(
+        default_factory=lambda: {Stage.ROLLOUT: Pause(), Stage.GRADE: Pause()}
     )
-    """The last pause of each stage."""
     _order: int = 0
 
     def add(self, stage: Stage, keys: Iterable[RolloutKey], not_before: float = 0.0) -> None:
@@ -138,29 +131,80 @@ class Scheduler:
         """Nothing runs, and no grade waits."""
         return not any(self._running.values()) and not self._waiting[Stage.GRADE]
 
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """Of the runs that ask a model, each once."""
+        lanes = (terms.lane for terms in self.runs.values())
+        return tuple(dict.fromkeys(lane for lane in lanes if lane is not None))
+
+    def under_way(self, lane: Lane) -> int:
+        """How many rollouts of a lane run."""
+        return sum(self._lane(key) is lane for key in self._running[Stage.ROLLOUT])
+
     def hold(self, now: float) -> Hold | None:
-        """Why no rollout, or no grade, is admitted; None where nothing holds them back."""
-        if self.endpoint_away:
-            return Hold(f"the model server is away: rollouts wait for it ({self.endpoint_away})")
+        """Why no rollout, or no grade, is admitted; None where nothing holds them all back."""
+        if not any(terms.lane is None or terms.lane.is_open for terms in self.runs.values()):
+            return self.hold_of_lanes()
         if self.disk_low_since is not None:
             about = f"disk {self.disk_low_since}"
             return Hold("the disk is nearly full: rollouts wait for room", about)
         for stage, pause in self._pauses.items():
             if pause.until > now:
-                failed = self._failures_in_a_row[stage]
-                text = f"{failed} {stage}s failed in a row: no other starts"
+                text = f"{pause.failures} {stage}s failed in a row: no other starts"
                 return Hold(text, f"{stage}s {pause.since}", pause.until)
         return None
+
+    def hold_of_lanes(self) -> Hold | None:
+        """Which model servers are away, while others may go on; None where none is."""
+        away = [lane for lane in self.lanes if lane.away and not lane.has_given_up]
+        if not away:
+            return None
+        if len(self.lanes) == 1:
+            why = away[0].away
+            return Hold(f"the model server is away: rollouts wait for it ({why})")
+        servers = "; ".join(f"{lane.name} ({lane.away})" for lane in away)
+        are = "is" if len(away) == 1 else "are"
+        return Hold(f"away {are} {servers}: their rollouts wait, and others go on")
+
+    def held_back(self) -> frozenset[RolloutKey]:
+        """Rollouts that wait for a server which is away, while there is something else to do."""
+        if all(lane.is_open for lane in self.lanes):
+            return frozenset()
+        waiting = [queued.key for queued in self._waiting[Stage.ROLLOUT]]
+        held = frozenset(key for key in waiting if not self._is_open(key))
+        others = len(held) < len(waiting) or self._waiting[Stage.GRADE] or self._goes_on
+        return held if others else frozenset()
+
+    def give_up(self, lane: Lane) -> None:
+        """Drop what waits for a server that stays away. Where nothing else can be done, that is a
+        stop."""
+        lane.has_given_up = True
+        kept = []
+        for queued in self._waiting[Stage.ROLLOUT]:
+            if self._lane(queued.key) is lane:
+                self._dropped.append(queued.key)
+            else:
+                kept.append(queued)
+        heapq.heapify(kept)
+        self._waiting[Stage.ROLLOUT] = kept
+        if all(terms.lane and terms.lane.has_given_up for terms in self.runs.values()):
+            self.stopping = True
+
+    def take_dropped(self) -> list[RolloutKey]:
+        """What was dropped since the last call."""
+        dropped, self._dropped = self._dropped, []
+        return dropped
 
     def admit(self, now: float, place: Place = anywhere) -> list[Start]:
         """What to start now, grades first: they free disk, and verdicts are what the run is for.
 
-        What finds no place stays in the queue, and holds up nothing behind it.
+        What finds no place, or no room in its lane, stays in the queue, and holds up nothing
+        behind it.
         """
         if self.stopping:
             return []
         stages = [Stage.GRADE]
-        if not self.endpoint_away and self.disk_low_since is None:
+        if self.disk_low_since is None:
             stages.append(Stage.ROLLOUT)
         return [
             start
@@ -183,12 +227,12 @@ class Scheduler:
         """
         self._running[Stage.ROLLOUT].discard(key)
         if failure is FailureKind.INTERNAL_ERROR:
-            self._bugs_in_a_row += key.instance_id not in self._met_bugs
-            self._met_bugs.add(key.instance_id)
+            self._bugs_in_a_row[key.run_id] += (key.run_id, key.instance_id) not in self._met_bugs
+            self._met_bugs.add((key.run_id, key.instance_id))
         elif failure is None:
-            self._bugs_in_a_row = 0
+            self._bugs_in_a_row[key.run_id] = 0
         if may_pause and failure not in NO_REASON_TO_PAUSE:
-            self._count_in_a_row(Stage.ROLLOUT, failure, now)
+            self._pauses[Stage.ROLLOUT].count(failure, self._tolerated(Stage.ROLLOUT), now)
         if failure is not None:
             self._retry(Stage.ROLLOUT, key.next_attempt, failure, now)
         elif wants_grade:
@@ -199,7 +243,7 @@ class Scheduler:
     ) -> None:
         self._running[Stage.GRADE].discard(key)
         if may_pause and failure not in NO_REASON_TO_PAUSE:
-            self._count_in_a_row(Stage.GRADE, failure, now)
+            self._pauses[Stage.GRADE].count(failure, self._tolerated(Stage.GRADE), now)
         if failure is not None:
             self._retry(Stage.GRADE, key, failure, now)
 
@@ -211,42 +255,29 @@ class Scheduler:
                 self._order += 1
                 heapq.heappush(self._waiting[stage], _Queued(0.0, -self._order, key))
 
-    def has_left(self, instance_id: str) -> bool:
-        """Whether anything of an instance waits or runs."""
+    def has_left(self, key: RolloutKey) -> bool:
+        """Whether any attempt at the key's instance in its run waits or runs."""
         waiting = (queued.key for queue in self._waiting.values() for queued in queue)
         running = (key for keys in self._running.values() for key in keys)
-        return any(key.instance_id == instance_id for key in (*running, *waiting))
-
-    def _count_in_a_row(self, stage: Stage, failure: FailureKind | None, now: float) -> None:
-        """A success ends a pause; as many failures in a row as are tolerated begin one."""
-        if failure is None:
-            self._failures_in_a_row[stage], self._pauses[stage].until = 0, 0.0
-            return
-        self._failures_in_a_row[stage] += 1
-        doublings = self._failures_in_a_row[stage] - self._tolerated(stage)
-        if doublings >= 0:
-            pause, seconds = (
-                self._pauses[stage],
-                min(FIRST_PAUSE_S * 2**doublings, MAX_RETRY_DELAY_S),
-            )
-            if pause.until <= now:
-                pause.since = now
-            pause.until = max(pause.until, now + seconds)
+        return any(_same_instance(key, other) for other in (*running, *waiting))
 
     @property
     def has_met_a_bug(self) -> bool:
-        """Our own code failed in rollouts of as many instances in a row as are tolerated.
+        """Our own code failed in rollouts of as many instances of a run in a row as are tolerated.
 
-        No pause mends that. Grades don't count, as a patch can wait for its verdict; nor do
-        retries, which come one after the other at a run's end.
+        No pause mends that, and other runs that go well don't either. Grades don't count, as a
+        patch can wait for its verdict; nor do retries, which come one after the other at the end.
         """
-        return self._bugs_in_a_row >= self._tolerated(Stage.ROLLOUT)
+        most = max(self._bugs_in_a_row.values(), default=0)
+        return most >= self._tolerated(Stage.ROLLOUT)
 
     @property
     def admitted(self) -> int:
         """How many rollouts may be under way at once."""
-        limit = self.rollout_limit
-        return self.rollout_slots if limit is None else min(limit, self.rollout_slots)
+        if any(terms.lane is None for terms in self.runs.values()):
+            return self.rollout_slots
+        of_lanes = sum(lane.admitted(self.rollout_slots) for lane in self.lanes)
+        return min(self.rollout_slots, of_lanes)
 
     def _slots(self, stage: Stage) -> int:
         return self.admitted if stage is Stage.ROLLOUT else self.grade_slots
@@ -256,29 +287,63 @@ class Scheduler:
 
     def _may_run(self, stage: Stage, now: float) -> int:
         """How many of a stage may run now: its slots, none, or one to probe after a pause."""
-        if now < self._pauses[stage].until:
-            return 0
-        return 1 if self._failures_in_a_row[stage] >= self._tolerated(stage) else self._slots(stage)
+        return self._pauses[stage].may_run(self._slots(stage), self._tolerated(stage), now)
+
+    def _lane(self, key: RolloutKey) -> Lane | None:
+        return self.runs[key.run_id].lane
+
+    def _is_open(self, key: RolloutKey) -> bool:
+        lane = self._lane(key)
+        return lane is None or lane.is_open
+
+    @property
+    def _goes_on(self) -> bool:
+        """Something runs that waits for no server."""
+        running = (key for keys in self._running.values() for key in keys)
+        return bool(self._running[Stage.GRADE]) or any(map(self._is_open, running))
+
+    def _free(self, stage: Stage) -> dict[Lane | None, int]:
+        """How many more of a stage may run, by lane; None: of what asks no model."""
+        if stage is Stage.GRADE:
+            return dict.fromkeys((None, *self.lanes), self.grade_slots)
+        free: dict[Lane | None, int] = {
+            lane: lane.admitted(self.rollout_slots) - self.under_way(lane) if lane.is_open else 0
+            for lane in self.lanes
+        }
+        if any(terms.lane is None for terms in self.runs.values()):
+            free[None] = self.rollout_slots
+        return free
 
     def _take(self, stage: Stage, slots: int, now: float, place: Place) -> Iterator[Start]:
-        waiting, running = self._waiting[stage], self._running[stage]
+        waiting, running, free = self._waiting[stage], self._running[stage], self._free(stage)
         skipped = []
         while waiting and len(running) < slots and waiting[0].not_before <= now:
+            if not any(count > 0 for count in free.values()):
+                break
             queued = heapq.heappop(waiting)
-            node = place(stage, queued.key)
+            lane = self._lane(queued.key)
+            node = place(stage, queued.key) if free[lane] > 0 else None
             if node is None:
                 skipped.append(queued)
                 continue
+            free[lane] -= 1
             running.add(queued.key)
             yield Start(stage, queued.key, node)
         for queued in skipped:
             heapq.heappush(waiting, queued)
 
     def _retry(self, stage: Stage, key: RolloutKey, failure: FailureKind, now: float) -> None:
-        spent = (key.instance_id, stage, failure)
+        terms = self.runs[key.run_id]
+        if stage is Stage.ROLLOUT and terms.lane is not None and terms.lane.has_given_up:
+            return
+        spent = (key.run_id, key.instance_id, stage, failure)
         used = self._retries_used[spent]
-        if used >= self.retries.get(failure, 0):
+        if used >= terms.retries.get(failure, 0):
             return
         self._retries_used[spent] += 1
-        delay = min(self.retry_delay_s * 2**used, MAX_RETRY_DELAY_S)
+        delay = min(terms.retry_delay_s * 2**used, MAX_RETRY_DELAY_S)
         self.add(stage, [key], now + delay)
+
+
+def _same_instance(one: RolloutKey, other: RolloutKey) -> bool:
+    return (one.run_id, one.instance_id) == (other.run_id, other.instance_id)

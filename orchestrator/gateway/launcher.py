@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Self
 
@@ -43,10 +44,23 @@ class GatewayProcess:
     had not reported yet is lost; no verdict depends on it.
     """
 
-    def __init__(self, model: Model, address: GatewayAddress, api_key: str, log_path: Path) -> None:
+    def __init__(
+        self,
+        model: Model,
+        address: GatewayAddress,
+        api_key: str,
+        log_path: Path,
+        profiles: Mapping[str, Model] | None = None,
+    ) -> None:
+        """`profiles`: see `GatewayStart`."""
         self.token = secrets.token_urlsafe(24)
         self._settings = GatewayStart(
-            model=model, api_key=api_key, token=self.token, host=address.host, port=address.port
+            model=model,
+            profiles=profiles or {},
+            api_key=api_key,
+            token=self.token,
+            host=address.host,
+            port=address.port,
         )
         self._log_path = log_path
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()

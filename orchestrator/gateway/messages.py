@@ -5,9 +5,10 @@ Settings go through standard input, since they hold keys. Its end means that the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import quote, unquote
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from orchestrator.config.schema import Model
 from orchestrator.endpoint.load_sample import LoadSample
@@ -20,12 +21,18 @@ class GatewayStart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: Model
+    """Its endpoint holds for all."""
+    profiles: Mapping[str, Model] = Field(default_factory=dict)
+    """By run id, where several runs ask the server: what each adds to its requests."""
     api_key: str = ""
     token: str
-    """What agents must show; one a run."""
+    """What agents must show; one a gateway."""
     host: str = "127.0.0.1"
     port: int = 0
     sample_every_s: float = 10.0
+
+    def profile_of(self, run_id: str) -> Model:
+        return self.profiles.get(run_id, self.model)
 
 
 class Listening(BaseModel):

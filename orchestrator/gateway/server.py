@@ -69,7 +69,11 @@ class Gateway:
         )
         self._turns = Turns(self._policy, upstreams, report)
         self._meter = Meter()
-        self._lengths = Lengths(settings.model, upstreams)
+        self._lengths = {
+            run_id: Lengths(model, upstreams) for run_id, model in settings.profiles.items()
+        }
+        """By run id; of any other run under its empty name."""
+        self._lengths[""] = Lengths(settings.model, upstreams)
         self._rollouts: defaultdict[str, RolloutRequests] = defaultdict(self._no_requests)
         self._over: set[str] = set()
         """Rollouts that were dropped; an agent of one that still asks gets HTTP 410."""
@@ -164,7 +168,12 @@ class Gateway:
         exchange = Exchange(key, self._turns)
         rollout = self._rollouts[key]
         agent_request = AgentRequest(
-            asked, exchange, self._settings.model, self._upstreams, rollout, self._lengths
+            asked,
+            exchange,
+            self._settings.profile_of(parse_rollout_segment(key).run_id),
+            self._upstreams,
+            rollout,
+            self._lengths_of(key),
         )
         record = exchange.record(RequestResult.ABANDONED, 0)
         try:
@@ -192,6 +201,10 @@ class Gateway:
             self._report(Requested(request=record))
         return response
 
+    def _lengths_of(self, rollout: str) -> Lengths:
+        run_id = parse_rollout_segment(rollout).run_id
+        return self._lengths[run_id if run_id in self._lengths else ""]
+
     def _no_requests(self) -> RolloutRequests:
         return RolloutRequests(self._turns)
 
@@ -213,7 +226,7 @@ class Gateway:
         self._rollouts.pop(key, self._no_requests()).cancel()
         self._over.add(key)
         self._policy.forget(key)
-        self._lengths.forget(key)
+        self._lengths_of(key).forget(key)
         self._meter.forget(key)
         return web.Response(status=204)
 

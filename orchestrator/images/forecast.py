@@ -39,9 +39,10 @@ AT_ONCE_S = 1.0
 
 @dataclass(frozen=True)
 class Work:
-    """An instance that is left to do. Durations in seconds."""
+    """An instance that is left to do in a run. Durations in seconds."""
 
     instance_id: str
+    """Any name for both."""
     image: str
     rollout_s: float
     """0: it is rolled out already."""

@@ -21,8 +21,8 @@ on one node of several, and where nobody can tell what room there is."""
 
 @dataclass
 class Stock:
-    """All nodes of a run. `wanted` maps images, in the order in which they are wanted, to instances
-    that use them and are not over."""
+    """All nodes of a session. `wanted` maps images, in the order in which they are wanted, to their
+    users: instances of runs that are not over."""
 
     nodes: dict[str, Node]
     wanted: dict[str, set[str]]
@@ -32,6 +32,9 @@ class Stock:
     settings: StoreSettings
     refused: dict[str, PullFailure] = field(default_factory=dict)
     """Images that can't be had: who uses one is let through, and says so on record."""
+    held_back: frozenset[str] = frozenset()
+    """Users that can't start for now while others can, as the model that they ask is away. An image
+    for them alone does not come, and goes where room is short: else the others would wait too."""
     _failures: Counter[str] = field(default_factory=Counter)
     """Of an image, while its registry gave others."""
     _last_given: Counter[str] = field(default_factory=Counter)
@@ -40,8 +43,9 @@ class Stock:
     """What its registry had given when an image last failed."""
 
     def _needed(self) -> Iterator[str]:
-        """Images with an instance that is not over, in the order in which they are wanted."""
-        return (image for image, users in self.wanted.items() if users)
+        """Images with a user that is not over nor held back, in the order in which they are
+        wanted."""
+        return (image for image, users in self.wanted.items() if not users <= self.held_back)
 
     def _missing(self) -> list[str]:
         """Those of them that are on no node where they can be used, and on their way to none."""
@@ -70,17 +74,20 @@ class Stock:
     def _ready(self, node: Node) -> bool:
         """Something may start there whose image is there."""
         return node.low_since is None and any(
-            node.pins[image] < len(self.wanted.get(image, ()))
+            node.pins[image] < len(self.wanted.get(image, set()) - self.held_back)
             for image in node.resident - node.evicting
         )
 
     def _evictable(self, node: Node) -> list[str]:
-        return [] if self.settings.keep is True else self._may_go(node)
+        return [] if self.settings.keep is True else self._may_go(node, with_held_back=True)
 
-    def _may_go(self, node: Node) -> list[str]:
-        """What the run has pulled, and nobody needs or uses."""
+    def _may_go(self, node: Node, *, with_held_back: bool = False) -> list[str]:
+        """What the runs have pulled, and nobody needs or uses; those who are held back need it,
+        unless said otherwise."""
         going = (node.resident & node.ours) - node.evicting - node.in_use
         going = {image for image in going if not node.pins[image]}
+        if going and not with_held_back:
+            going.difference_update(image for image, users in self.wanted.items() if users)
         return sorted(going.difference(self._needed())) if going else []
 
     def _left(self, node: Node) -> int:

@@ -3,8 +3,9 @@
 It does nothing itself: `decide` says what to do now, and the other methods take in how that went.
 One store knows all nodes of a run, as each image goes to one of them. Its aims, in their order:
 
-1. An image that is used, or that has an instance which is not over, stays. Only where a node has
-   less free than its reserve, nothing runs there, and nothing else may go, does one that waits go.
+1. An image that is used, or that has a user which is not over, stays. Only where a node has less
+   free than its reserve, nothing runs there, and nothing else may go, does one that waits go; and
+   where room is short, one whose users are all held back.
 2. Only images that the run has pulled are ever removed.
 3. A node's disk keeps its reserve: under it nothing starts there, and what can go goes.
 4. Images come in the order in which they are wanted, as far ahead as the room goes: where pulls are
@@ -75,10 +76,10 @@ class Store(Stock):
         if node in self.nodes and self.nodes[node].pins[image] > 0:
             self.nodes[node].pins[image] -= 1
 
-    def instance_over(self, instance_id: str) -> None:
+    def instance_over(self, user: str) -> None:
         """It needs its image no more: it has its verdict, or nothing is tried again."""
         for users in self.wanted.values():
-            users.discard(instance_id)
+            users.discard(user)
         for node in self.nodes.values():
             node.in_use.clear()
 
@@ -285,10 +286,12 @@ class Store(Stock):
                 return
 
     def _evict(self, node: Node, now: float) -> Iterator[Evict]:
-        going: Sequence[str] = self._evictable(node)
+        going: Sequence[str] = [] if self.settings.keep is True else self._may_go(node)
         at_once = EVICTIONS_AT_ONCE
         if self.settings.keep is None:
             at_once, going = 1, self._for_room(node, going, now)
+        if self.held_back and not going:
+            at_once, going = 1, self._for_room(node, self._evictable(node), now)
         if self.settings.keep is not True and not going:
             at_once, going = 1, self._last_waiting(node)
         for image in going[: max(0, at_once - len(node.evicting))]:

@@ -9,11 +9,13 @@ from orchestrator.dataset import Dataset, load_dataset
 from orchestrator.doctor.case import Case
 from orchestrator.doctor.check import Depth
 from orchestrator.doctor.examine import checks_of, examine
+from orchestrator.driver.lanes import make_lanes
 from orchestrator.errors import ConfigError, OrchestratorError, PrerequisiteError
 from orchestrator.matrix.cells import CellRun
 from orchestrator.matrix.record import MatrixRecord
 from orchestrator.paths import MatrixPaths, RunPaths
 from orchestrator.run.folder import open_dataset
+from orchestrator.run.joined import require_one_cluster
 from orchestrator.run.lock import RunLock
 from orchestrator.run.session import require_new
 
@@ -86,11 +88,17 @@ def check_runs(
     requests: Mapping[str, RunRequest] | None = None,
 ) -> None:
     """Everything of every run that a plan asks, whenever its turn is: profiles, agents, sandboxes,
-    disks. No model server is asked. `requests`, by run, tell where an address stands.
+    disks, and whether those of a benchmark can go on together. No model server is asked.
+    `requests`, by run, tell where an address stands.
 
     Raises:
         ConfigError, PrerequisiteError: of the first run that could not start.
     """
+    kinds: dict[str, tuple[str, str]] = {}
+    for benchmark in dict.fromkeys(run.benchmark for run in runs):
+        configs = [run.config for run in runs if run.benchmark == benchmark]
+        require_one_cluster(configs)
+        make_lanes(configs)
     for run in runs:
         case = Case(
             run.config,
@@ -101,6 +109,12 @@ def check_runs(
         for examined in examine(case, checks_of(Depth.PLAN)):
             if examined.problem is not None:
                 raise _of_run(run, examined.problem)
+        other, kind = kinds.setdefault(run.benchmark, (run.run_id, case.host.kind))
+        if kind != case.host.kind:
+            raise ConfigError(
+                f"{other} would have sandboxes of kind {kind}, and {run.run_id} of kind "
+                f"{case.host.kind}: --sandbox KIND says one for all"
+            )
 
 
 def _of_run(run: CellRun, problem: OrchestratorError) -> OrchestratorError:

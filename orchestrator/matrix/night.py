@@ -291,15 +291,16 @@ class _Night:
                     )
                 )
             known["dataset"] = self.datasets[run.benchmark]
-            case = Case(self._config_of(run), paths.root, None, **known)
-            return stack.enter_context(begin(case, self.console))
+            # the folder of all runs may have been moved
+            kept = run.config.model_copy(update={"runs_dir": str(paths.root.parent)})
+            case = Case(self._now(kept), paths.root, None, **known)
+            return stack.enter_context(begin(case, self.console, kept=kept))
         except OrchestratorError as error:
             self._leave(run, str(error))
             return None
 
-    def _config_of(self, run: CellRun) -> RunConfig:
-        """Of a run that starts now; the folder of all runs may have been moved."""
-        config = run.config.model_copy(update={"runs_dir": str(self.paths.root.parent)})
+    def _now(self, config: RunConfig) -> RunConfig:
+        """A run's configuration in this session."""
         if self.workers is None:
             return config
         cluster = config.cluster.model_copy(update={"workers": self.workers})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,9 @@ from rich.text import Text
 
 from orchestrator.config import RunRequest
 from orchestrator.config.matrix import load_matrix
-from orchestrator.driver.capacity import estimate_wall_s
+from orchestrator.driver.capacity import RunWork, share_capacity
+from orchestrator.driver.lanes import make_lanes
+from orchestrator.driver.this_host import memory_here
 from orchestrator.errors import PrerequisiteError
 from orchestrator.matrix.cells import CellRun, choose_matrix_id, plan_runs
 from orchestrator.matrix.check import check_runs, load_datasets, require_new_matrix
@@ -41,21 +42,18 @@ class MatrixPreview:
 
     @property
     def wall_s(self) -> float:
-        """A rough guess: models that are served at once go on side by side."""
-        return sum(self._group_s(group) for turn in self.turns for group in turn.groups)
+        """A rough guess."""
+        return sum(self._seconds(group) for turn in self.turns for group in turn.groups)
 
     def run_s(self, run: CellRun) -> float:
-        preview = self.benchmarks[run.benchmark]
-        slots = preview.capacity.slots.count
-        if run.config.model is not None:
-            slots = min(slots, run.config.model.max_concurrency)
-        return estimate_wall_s(run.config, preview.plan, slots, preview.host)
+        """A rough guess of a run by itself."""
+        return self._seconds([run])
 
-    def _group_s(self, runs: Sequence[CellRun]) -> float:
-        by_model: dict[str | None, float] = defaultdict(float)
-        for run in runs:
-            by_model[run.model] += self.run_s(run)
-        return max(by_model.values())
+    def _seconds(self, runs: Sequence[CellRun]) -> float:
+        preview = self.benchmarks[runs[0].benchmark]
+        lanes = make_lanes([run.config for run in runs])
+        work = [RunWork(run.config, preview.plan, lanes.get(run.run_id)) for run in runs]
+        return share_capacity(work, preview.host, memory_here()).wall_s
 
     def as_dict(self) -> dict[str, Any]:
         """For --json: everything, in the order of the night."""
@@ -126,7 +124,7 @@ def render_matrix_preview(preview: MatrixPreview) -> RenderableType:
         lines += [f"{name}, images once for all of its runs: {line}" for line in images]
     lines.append(
         f"time: about {duration(preview.wall_s)} for {counted(len(preview.runs), 'run')}, a guess "
-        "from the models' profiles; models that are served at once go on side by side"
+        "from the models' profiles; what goes together goes on side by side"
     )
     parts: list[RenderableType] = [table, Text("\n".join(lines))]
     warnings = dict.fromkeys(w for one in preview.benchmarks.values() for w in one.warnings)

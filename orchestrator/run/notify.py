@@ -1,4 +1,4 @@
-"""Tells a person that a session of a run has ended: a POST, a command, or both.
+"""Tells a person that a session has ended, of one run or of several: a POST, a command, or both.
 
 It is told after the reports are written, takes seconds at most, and fails no run: what went wrong
 with it is one more line of the run's own log.
@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -45,16 +45,20 @@ class SessionEnd:
 
 
 @contextmanager
-def notifying(config: RunConfig, plan: Plan, console: Console) -> Iterator[SessionEnd]:
+def notifying(
+    config: RunConfig, plan: Plan, console: Console, name: str = ""
+) -> Iterator[SessionEnd]:
     """Tells the ending's text when the `with` is left; where an error leaves it, that error's.
 
+    `name` is what several runs are called together; they share the settings of the cluster.
     A session that had nothing to do is told to nobody: a person has just started it, and waits.
     """
     ending = SessionEnd()
     try:
         yield ending
     except BaseException as error:  # it goes on as it is; at night nobody would see it
-        ending.text = stopped_words(config.run_id, error)
+        go_on = "it can be resumed" if name else f"`resume {config.run_id}` goes on"
+        ending.text = f"{stopped_words(name or config.run_id, error)}; {go_on}"
         raise
     finally:
         if not plan.is_empty:
@@ -63,16 +67,28 @@ def notifying(config: RunConfig, plan: Plan, console: Console) -> Iterator[Sessi
 
 
 def ended_words(report: Report, exit_code: int) -> str:
-    """How a session ended, in one line."""
-    how = "done" if report.valid else "ended with failures left"
-    how = "interrupted" if exit_code == EXIT_INTERRUPTED else how
+    """How a session of one run ended, in one line."""
     go_on = "" if report.valid else f"; `resume {report.run_id}` goes on"
-    return f"{report.run_id} {how}: {headline(report)}{go_on}"
+    return f"{report.run_id} {_how(exit_code, report.valid)}: {headline(report)}{go_on}"
 
 
-def stopped_words(run_id: str, error: BaseException) -> str:
+def all_ended_words(name: str, reports: Sequence[Report], exit_code: int) -> str:
+    """How a session of several runs ended, in one line."""
+    valid = sum(report.valid for report in reports)
+    resolved = ", ".join(f"{r.run_id} {r.resolved} of {r.instances}" for r in reports)
+    how = _how(exit_code, valid == len(reports))
+    return f"{name} {how}: {valid} of {len(reports)} runs valid; resolved: {resolved}"
+
+
+def _how(exit_code: int, valid: bool) -> str:
+    if exit_code == EXIT_INTERRUPTED:
+        return "interrupted"
+    return "done" if valid else "ended with failures left"
+
+
+def stopped_words(name: str, error: BaseException) -> str:
     words = "interrupted" if isinstance(error, KeyboardInterrupt) else one_line(error)
-    return f"{run_id} stopped: {words or type(error).__name__}; `resume {run_id}` goes on"
+    return f"{name} stopped: {words or type(error).__name__}"
 
 
 def send(notify: Notify, text: str) -> tuple[str, ...]:

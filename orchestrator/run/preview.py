@@ -119,7 +119,7 @@ def make_preview(request: RunRequest) -> Preview:
         host=host,
         capacity=capacity,
         missing_images=facts.missing,
-        images=foresee_images(config, dataset.instances, plan, facts, slots, host),
+        images=foresee_images([config], dataset.instances, plan, facts, slots, host),
         free_gb=free_disk_gb(Path(config.runs_dir)),
         warnings=tuple(warning for one in examined for warning in one.warnings),
         problems=tuple(map(str, problems)),

@@ -1,22 +1,26 @@
-"""What runs beside a run while it goes on: the gateway, the executor, and a scripted model."""
+"""What runs beside the runs of a session: the executor, a gateway for each model server, and models
+that are scripted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from rich.console import Console
 
-from orchestrator.agents import AgentKind
-from orchestrator.config import RunConfig
 from orchestrator.config.schema import Model
-from orchestrator.dataset import Dataset
 from orchestrator.display.terminal import waiting
 from orchestrator.driver.executor import Executor
+from orchestrator.driver.lanes import Lane
 from orchestrator.driver.process_limits import allow_open_files
+from orchestrator.errors import ConfigError
 from orchestrator.gateway.launcher import GatewayProcess
-from orchestrator.paths import RunPaths, write_atomic
+from orchestrator.paths import write_atomic
+from orchestrator.run.ready import Session
+
+LAST_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -24,55 +28,74 @@ class Services:
     """Up for as long as `start_services` lasts."""
 
     executor: Executor
-    gateway: GatewayProcess | None
+    gateways: Mapping[Lane, GatewayProcess]
     """None for agents that ask no model."""
 
 
 @contextmanager
 def start_services(
-    config: RunConfig,
-    dataset: Dataset,
-    paths: RunPaths,
-    slots: int,
-    api_key: str,
-    agent: AgentKind | None,
-    console: Console,
+    sessions: Sequence[Session], lanes: Mapping[str, Lane], slots: int, console: Console
 ) -> Iterator[Services]:
-    """Start the executor, the gateway where a model is asked, and the model where it is scripted.
+    """Start the executor, a gateway for each lane, and models that are scripted.
 
-    `agent` is None where only grades are planned.
+    `lanes` are by run id. The sessions share one cluster's settings.
     """
     from orchestrator.driver.ray_executor import RayExecutor
 
     allow_open_files()
     with ExitStack() as stack:
-        cluster, gateway = config.cluster, None
+        cluster = sessions[0].config.cluster
         starting = stack.enter_context(ExitStack())
         starting.enter_context(waiting(console, "starting Ray"))
-        model = config.model if agent else None
-        if model is not None and config.scripted:
-            model = stack.enter_context(_scripted_model(config, dataset))
-        if model is not None:
-            process = GatewayProcess(model, cluster.gateway, api_key, paths.gateway_log)
-            gateway = stack.enter_context(process)
-        if agent is not None:
-            stack.enter_context(agent.hold(cluster.sandbox.platform))
-        executor = RayExecutor(slots, cluster.grading.slots, cluster.ray_address, config.run_id)
+        gateways: dict[Lane, GatewayProcess] = {}
+        for lane in dict.fromkeys(lanes.values()):
+            asking = [s for s in sessions if lanes.get(s.config.run_id) is lane]
+            gateway = stack.enter_context(_gateway(asking, len(gateways)))
+            gateways[lane] = gateway
+        for session in sessions:
+            if session.agent is not None and session.plan.rollouts:
+                stack.enter_context(session.agent.hold(cluster.sandbox.platform))
+        run_ids = [session.config.run_id for session in sessions]
+        executor = RayExecutor(slots, cluster.grading.slots, cluster.ray_address, run_ids)
         stack.callback(executor.close)
         if cluster.ray_address is None:
-            write_atomic(paths.ray_session, executor.session_dir)
-            stack.callback(paths.ray_session.unlink, missing_ok=True)
+            for session in sessions:  # whichever is cleaned up first finds what a kill left
+                write_atomic(session.paths.ray_session, executor.session_dir)
+                stack.callback(session.paths.ray_session.unlink, missing_ok=True)
         starting.close()
-        yield Services(executor, gateway)
+        yield Services(executor, gateways)
 
 
 @contextmanager
-def _scripted_model(config: RunConfig, dataset: Dataset) -> Iterator[Model]:
+def _gateway(sessions: Sequence[Session], number: int) -> Iterator[GatewayProcess]:
+    """One for runs that ask the same server, with its log in the first one's folder; and the server
+    itself where it is scripted."""
+    first = sessions[0]
+    profiles = {s.config.run_id: s.config.model for s in sessions if s.config.model is not None}
+    model, address = profiles[first.config.run_id], first.config.cluster.gateway
+    if address.port:
+        if address.port + number > LAST_PORT:
+            raise ConfigError(f"cluster.gateway.port: {address.port} leaves none for each model")
+        address = address.model_copy(update={"port": address.port + number})
+    for other in sessions[1:]:
+        with open(other.paths.gateway_log, "a", encoding="utf-8") as log:
+            stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+            log.write(f"{stamp} shares the gateway of another run: see {first.paths.gateway_log}\n")
+    with ExitStack() as stack:
+        if first.config.scripted:
+            model = stack.enter_context(_scripted_model(first, model))
+        process = GatewayProcess(
+            model, address, first.checked.key, first.paths.gateway_log, profiles
+        )
+        yield stack.enter_context(process)
+
+
+@contextmanager
+def _scripted_model(session: Session, model: Model) -> Iterator[Model]:
     """Start the scripted endpoint; gives the model with its address."""
     from orchestrator.scripted.endpoint import ScriptedEndpoint
 
-    assert config.model is not None
-    model = config.model
+    dataset = session.dataset
     with ScriptedEndpoint(dataset.instances, dataset.answers, model.personas) as endpoint:
         endpoint_here = model.endpoint.model_copy(update={"base_url": endpoint.base_url})
         yield model.model_copy(update={"endpoint": endpoint_here})

@@ -18,7 +18,7 @@ LITE = 300
 def night_lines(config: RunConfig, host: Host, hours: float) -> Iterator[str]:
     """How long `lite` takes with this model on this host, in nights of so many hours."""
     assert config.model is not None, "its profile was just made"
-    slots = choose_slots(config.cluster, config.model, host, memory_here(), LITE)
+    slots = choose_slots(config.cluster, [config.model], host, memory_here(), LITE)
     rolling_s = LITE * config.model.seconds_per_rollout / slots.count
     graded_s = LITE * grading_s(config, host) / config.cluster.grading.slots
     wall_s = max(rolling_s, graded_s)

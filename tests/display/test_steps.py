@@ -19,7 +19,7 @@ LOOKED = Step("I look.", "ls -a", "a.py\nb.py")
 def shown(*steps: Step, sent: int | None = None) -> list[str]:
     """The lines of an event that brings these steps."""
     event = Progress(key_of("an-id"), "agent", new_steps=steps, steps_sent=sent or len(steps))
-    text = render_steps(event)
+    text = render_steps(event, "an-id")
     assert text is not None
     return [line.rstrip() for line in text.plain.splitlines()]
 
@@ -29,8 +29,8 @@ def lines(count: int) -> str:
 
 
 def test_an_event_without_steps_shows_nothing() -> None:
-    assert render_steps(Progress(key_of("an-id"), "agent", steps=3, steps_sent=3)) is None
-    assert render_steps(Progress(key_of("an-id"), "harvest")) is None
+    assert render_steps(Progress(key_of("an-id"), "agent", steps=3, steps_sent=3), "an-id") is None
+    assert render_steps(Progress(key_of("an-id"), "harvest"), "an-id") is None
 
 
 def test_a_step_shows_what_the_agent_thought_did_and_saw() -> None:

@@ -15,7 +15,7 @@ from support.specs import CONTAINERS, EMULATED, PROCESSES
 
 from orchestrator.backends import Host
 from orchestrator.config import RunConfig
-from orchestrator.display.summary import announce, summarize
+from orchestrator.display.summary import announce, announce_host, summarize
 from orchestrator.driver.capacity import Memory, make_capacity
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED
@@ -31,7 +31,8 @@ def announced(config: RunConfig, plan: Plan, host: Host = CONTAINERS, missing: i
     console = Console(file=io.StringIO(), width=80)
     capacity = make_capacity(config, plan, host, Memory(16, 16))
     of_images = ["1 image to build"] if missing else []
-    announce(config, plan, capacity, host, PATHS, console, of_images)
+    announce(config, plan, PATHS, console)
+    announce_host([config], plan, capacity, host, console, of_images)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 

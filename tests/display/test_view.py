@@ -18,7 +18,7 @@ def view() -> View:
 
 
 def test_a_new_run_has_nothing_to_show(view: View) -> None:
-    assert (view.run_id, view.instances, view.decided) == ("r1", 4, 0)
+    assert (view.name, view.instances, view.decided) == ("r1", 4, 0)
     assert view.rate == (0.0, 0.0, 1.0)
     assert view.eta_s(200.0) is None
 
@@ -95,17 +95,17 @@ def test_the_eta_is_at_the_pace_of_this_session(view: View) -> None:
     assert view.eta_s(140.0) == 0.0
 
 
-def test_what_is_worth_a_line_gets_one() -> None:
+def test_what_is_worth_a_line_gets_one(view: View) -> None:
     cut = rolled("a", outcome=Outcome.STEP_LIMIT, salvaged=True, usage=Usage(steps=9))
 
-    assert describe(cut) == "a: step_limit after 9 steps, patch salvaged"
-    assert describe(rolled("a", patch="")) == "a: submitted after 0 steps, no patch"
-    assert describe(failed("a")) == "a: worker_lost: something | broke"
-    assert describe(graded("a", True)) == "a: RESOLVED (tests)"
-    assert describe(graded("a", False)) == "a: not resolved (tests)"
-    assert describe(graded("a", None)) == "a: worker_lost: something | broke"
-    assert describe(Progress(key_of("a"), "agent")) is None
-    assert describe(Start(Stage.GRADE, key_of("a", 1))) is None
+    assert describe(cut, view) == "a: step_limit after 9 steps, patch salvaged"
+    assert describe(rolled("a", patch=""), view) == "a: submitted after 0 steps, no patch"
+    assert describe(failed("a"), view) == "a: worker_lost: something | broke"
+    assert describe(graded("a", True), view) == "a: RESOLVED (tests)"
+    assert describe(graded("a", False), view) == "a: not resolved (tests)"
+    assert describe(graded("a", None), view) == "a: worker_lost: something | broke"
+    assert describe(Progress(key_of("a"), "agent"), view) is None
+    assert describe(Start(Stage.GRADE, key_of("a", 1)), view) is None
 
 
 def test_a_rollout_whose_calls_were_broken_says_so_in_its_line() -> None:

@@ -52,7 +52,7 @@ def machine(gib: float, cpus: int = 10, name: str = "OrbStack") -> Host:
 def slots(
     cluster: Cluster, model: Model | None, host: Host, here_gb: float = 1000, rollouts: int = MANY
 ) -> Slots:
-    return choose_slots(cluster, model, host, Memory(here_gb, here_gb), rollouts)
+    return choose_slots(cluster, [model], host, Memory(here_gb, here_gb), rollouts)
 
 
 def test_as_many_slots_as_asked_for() -> None:
@@ -113,12 +113,12 @@ def test_a_model_server_on_the_same_host_leaves_less_for_sandboxes() -> None:
     """As on a Spark alone, whose GPU has the memory of all."""
     spark, here = engine(128, 20), Memory(total_gb=128, available_gb=13)
 
-    found = choose_slots(cluster(), model(100), spark, here, MANY)
+    found = choose_slots(cluster(), [model(100)], spark, here, MANY)
 
     assert found.count == 7  # (13 - 1 driver - 1.2 for a grade) / (1.2 + 0.2 worker)
     assert "13.0 of them available" in found.bound
     machine = replace(spark, place=Place.VIRTUAL_MACHINE)
-    assert choose_slots(cluster(), model(100), machine, here, MANY).count == 80, "cores bind"
+    assert choose_slots(cluster(), [model(100)], machine, here, MANY).count == 80, "cores bind"
 
 
 def test_an_engine_on_another_host_takes_no_memory_of_this_one() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import pytest
-from support.rows import asked, instances, key_of, sampled
+from support.rows import RUN_ID, asked, instances, key_of, sampled
 
 from orchestrator.driver.admission import Admission
 from orchestrator.driver.executor import ModelStatus, Remark
 from orchestrator.driver.gateway_listener import FLUSH_EVERY_S, GatewayListener
-from orchestrator.driver.scheduler import Scheduler, Stage
+from orchestrator.driver.lanes import Lane
+from orchestrator.driver.scheduler import RunTerms, Scheduler, Stage
 from orchestrator.gateway.messages import Availability, Listening, Message, Requested, Sampled
 from orchestrator.journal import Journal
 from orchestrator.types import RequestResult, RolloutKey
@@ -28,9 +29,16 @@ class Setup:
     now: float = 0.0
 
     def __post_init__(self) -> None:
-        self.scheduler = Scheduler(4, 1, {})
+        self.lane = Lane()
+        self.scheduler = Scheduler(4, 1, {RUN_ID: RunTerms({}, lane=self.lane)})
         self.listener = GatewayListener(
-            self, self.journal, self.scheduler, Admission(4), MAX_OUTAGE_S, lambda: self.now
+            self,
+            self.lane,
+            {RUN_ID: self.journal},
+            self.scheduler,
+            Admission(4),
+            MAX_OUTAGE_S,
+            lambda: self.now,
         )
 
     def base_url(self, key: RolloutKey) -> str:
@@ -98,7 +106,7 @@ def test_an_outage_that_ends_is_forgiven(setup: Setup) -> None:
     assert "http://a/v1 is away: it hangs" in away.text
     assert "is back" in back.text
     assert setup.listen() == []
-    assert setup.scheduler.endpoint_away == ""
+    assert setup.lane.away == ""
 
 
 def test_a_server_that_was_away_before_the_gateway_died_is_back_when_it_answers(
@@ -108,7 +116,7 @@ def test_a_server_that_was_away_before_the_gateway_died_is_back_when_it_answers(
     setup.now = 60.0
     (away,) = setup.listen()
     (again,) = setup.listen(Listening(port=1))
-    assert setup.scheduler.endpoint_away == "", "the new one finds out by itself"
+    assert setup.lane.away == "", "the new one finds out by itself"
     assert "is away" in away.text
     assert "started again" in again.text
 

@@ -327,7 +327,7 @@ def test_a_pause_is_said_with_the_time_of_its_end(run: Callable[..., Run]) -> No
     it = run(3, slots=3, clock=lambda: now)
     driver = it.make_driver()
     scheduler = driver._scheduler
-    scheduler.add(Stage.ROLLOUT, [RolloutKey("r", name, 1) for name in it.ids])
+    scheduler.add(Stage.ROLLOUT, [RolloutKey("a-run", name, 1) for name in it.ids])
     for start in scheduler.admit(0.0):
         scheduler.rollout_done(start.key, FailureKind.SANDBOX_UNAVAILABLE, False, 0.0)
 
@@ -347,7 +347,7 @@ def test_a_disk_at_its_limit_is_not_full_and_free_in_turns(
     it = run(1, {"cluster.min_free_disk_gb": 10}, clock=lambda: now)
     driver = it.make_driver()
     scheduler = driver._scheduler
-    scheduler.add(Stage.GRADE, [RolloutKey("r", it.ids[0], 1)])
+    scheduler.add(Stage.GRADE, [RolloutKey("a-run", it.ids[0], 1)])
     noticed = []
     for free_gb in (10.5, 9.9, 10.1, 9.9, 10.9, 11.1, 10.5, 9.9):
         now, disk.free = now + 60, free_gb * 1e9

@@ -60,7 +60,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 @pytest.fixture
 def executor() -> Iterator[RayExecutor]:
-    executor = RayExecutor(2, 1, None, "a-run")
+    executor = RayExecutor(2, 1, None, ["a-run"])
     yield executor
     executor.close()
 
@@ -322,7 +322,7 @@ def test_work_goes_to_the_node_that_it_is_placed_on(
     slots = {"num_cpus": 1, "resources": {ROLLOUT_SLOT: 1, GRADE_SLOT: 1}}
     cluster = Cluster(initialize_head=True, head_node_args=slots)
     try:
-        executor = RayExecutor(1, 1, cluster.address, "a-run")
+        executor = RayExecutor(1, 1, cluster.address, ["a-run"])
         (node,) = executor.nodes()
         request = rollout(make_config("nop"), instance, tmp_path)
         there = replace(
@@ -431,7 +431,7 @@ def test_a_cluster_without_our_resources_is_one_line_that_says_how_to_start_it()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
         with pytest.raises(PrerequisiteError, match=ROLLOUT_SLOT) as caught:
-            RayExecutor(1, 1, cluster.address, "a-run")
+            RayExecutor(1, 1, cluster.address, ["a-run"])
     finally:
         cluster.shutdown()
 
@@ -446,7 +446,7 @@ def code_of_the_driver_alone() -> str:
 
 def refused(address: str) -> str:
     with pytest.raises(PrerequisiteError) as caught:
-        RayExecutor(1, 1, address, "a-run")
+        RayExecutor(1, 1, address, ["a-run"])
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -457,7 +457,7 @@ def test_a_cluster_whose_nodes_have_other_code_is_one_line_before_the_night(
     slots = {"num_cpus": 1, "resources": {ROLLOUT_SLOT: 1, GRADE_SLOT: 1}}
     cluster = Cluster(initialize_head=True, head_node_args=slots)
     try:
-        RayExecutor(1, 1, cluster.address, "a-run").close()
+        RayExecutor(1, 1, cluster.address, ["a-run"]).close()
         with monkeypatch.context() as patched:
             patched.setattr(ray_connection, "__version__", "99.0")
             assert f"(swe-orchestrator {__version__}). Install" in refused(cluster.address)

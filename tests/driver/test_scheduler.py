@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from support.rows import key_of
+from support.rows import RUN_ID, key_of
 
-from orchestrator.driver.scheduler import FIRST_PAUSE_S, Scheduler, Stage, Start
+from orchestrator.driver.lanes import Lane
+from orchestrator.driver.pauses import FIRST_PAUSE_S
+from orchestrator.driver.scheduler import RunTerms, Scheduler, Stage, Start
 from orchestrator.types import FailureKind
 
 RETRIES = {
@@ -16,9 +18,14 @@ RETRIES = {
 
 
 def make(rollouts: int = 2, grades: int = 1, work: int = 5, delay_s: float = 10.0) -> Scheduler:
-    scheduler = Scheduler(rollouts, grades, RETRIES, delay_s)
+    scheduler = Scheduler(rollouts, grades, {RUN_ID: RunTerms(RETRIES, delay_s, Lane())})
     scheduler.add(Stage.ROLLOUT, [key_of(f"i{n}", 1) for n in range(work)])
     return scheduler
+
+
+def lane_of(scheduler: Scheduler) -> Lane:
+    (lane,) = scheduler.lanes
+    return lane
 
 
 def ids(starts: list[Start]) -> list[str]:
@@ -113,19 +120,19 @@ def why_held(scheduler: Scheduler, now: float) -> str:
 
 def test_an_endpoint_that_is_away_admits_no_rollout_until_it_is_back() -> None:
     scheduler = make(rollouts=1, delay_s=0)
-    scheduler.endpoint_away = "it hangs"
+    lane_of(scheduler).away = "it hangs"
 
     assert "away" in why_held(scheduler, 1e9)
     assert scheduler.admit(1e9) == []
     assert not scheduler.is_finished
-    scheduler.endpoint_away = ""
+    lane_of(scheduler).away = ""
     assert ids(scheduler.admit(1e9)) == ["i0"]
 
 
 def test_an_endpoint_that_is_away_does_not_keep_grades() -> None:
     scheduler = make()
     scheduler.add(Stage.GRADE, [key_of("g", 1)])
-    scheduler.endpoint_away = "it hangs"
+    lane_of(scheduler).away = "it hangs"
 
     assert ids(scheduler.admit(0)) == ["g"]
 
@@ -245,7 +252,7 @@ def test_a_bug_at_as_many_instances_as_slots_is_met_and_a_success_takes_it_back(
 
 
 def test_a_bug_at_one_instance_is_none_however_often_it_is_redone() -> None:
-    scheduler = Scheduler(1, 1, {FailureKind.INTERNAL_ERROR: 9}, 0)
+    scheduler = Scheduler(1, 1, {RUN_ID: RunTerms({FailureKind.INTERNAL_ERROR: 9}, 0)})
     scheduler.add(Stage.ROLLOUT, [key_of("i0", 1)])
     for _ in range(10):
         end(scheduler, scheduler.admit(0), FailureKind.INTERNAL_ERROR)

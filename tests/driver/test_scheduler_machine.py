@@ -16,9 +16,10 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from support.rows import key_of
+from support.rows import RUN_ID, key_of
 
-from orchestrator.driver.scheduler import Scheduler, Stage, Start
+from orchestrator.driver.lanes import Lane
+from orchestrator.driver.scheduler import RunTerms, Scheduler, Stage, Start
 from orchestrator.types import FailureKind, RolloutKey
 
 kinds = st.sampled_from(list(FailureKind))
@@ -49,7 +50,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.now = 0.0
         self.retries = retries
         self.slots = {Stage.ROLLOUT: rollout_slots, Stage.GRADE: grade_slots}
-        self.scheduler = Scheduler(rollout_slots, grade_slots, retries, delay_s)
+        self.lane = Lane()
+        terms = RunTerms(retries, delay_s, self.lane)
+        self.scheduler = Scheduler(rollout_slots, grade_slots, {RUN_ID: terms})
         self.rolling = [f"r{n}" for n in range(rollouts)]
         self.grading = [f"g{n}" for n in range(grades)]
         self.scheduler.add(Stage.ROLLOUT, [key_of(key) for key in self.rolling])
@@ -68,7 +71,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule(target=running)
     def admit(self) -> object:
-        held = self.scheduler.endpoint_away or self.scheduler.disk_low_since is not None
+        held = self.lane.away or self.scheduler.disk_low_since is not None
         starts = self.scheduler.admit(self.now, self.place)
         stages = [start.stage for start in starts]
         assert stages == sorted(stages), "grades first"
@@ -109,7 +112,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         if start.stage is Stage.ROLLOUT:
             self.attempts[key] -= 1
         self.scheduler.give_back(start.key)
-        assert self.scheduler.has_left(key)
+        assert self.scheduler.has_left(start.key)
 
     @rule(data=st.data())
     def images_come_and_go(self, data: st.DataObject) -> None:
@@ -121,11 +124,11 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule(away=st.booleans())
     def server_goes_or_comes_back(self, away: bool) -> None:
-        self.scheduler.endpoint_away = "it hangs" if away else ""
+        self.lane.away = "it hangs" if away else ""
 
     @rule(limit=st.none() | st.integers(1, 9))
     def server_is_worth_more_or_less(self, limit: int | None) -> None:
-        self.scheduler.rollout_limit = limit
+        self.lane.limit = limit
 
     @rule(low=st.booleans())
     def disk_changes(self, low: bool) -> None:
@@ -159,7 +162,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         for _ in range(1000):
             if self.scheduler.is_finished:
                 break
-            self.scheduler.endpoint_away = ""
+            self.lane.away = ""
             self.now += 700
             self.admit()
             for start in list(self.live):

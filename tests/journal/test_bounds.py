@@ -11,7 +11,7 @@ from support.rows import FAILED, RUN_ID, failed, failure_of, graded, instances, 
 
 from orchestrator.config.schema import RolloutLimits
 from orchestrator.driver.plan import make_plan
-from orchestrator.driver.scheduler import Scheduler, Stage
+from orchestrator.driver.scheduler import RunTerms, Scheduler, Stage
 from orchestrator.journal import RunState
 from orchestrator.journal.bounds import BREAKS, MAX_FAILURES, NOT_COUNTED, counts, settle
 from orchestrator.types import (
@@ -183,7 +183,7 @@ class Night:
     def session(self) -> bool:
         """Whether there was something to do."""
         plan = make_plan(instances("a"), self.seen)
-        scheduler = Scheduler(1, 1, RETRIES, retry_delay_s=0)
+        scheduler = Scheduler(1, 1, {RUN_ID: RunTerms(RETRIES, 0)})
         scheduler.add(Stage.ROLLOUT, plan.rollouts)
         scheduler.add(Stage.GRADE, plan.grades)
         now = 0.0

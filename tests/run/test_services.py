@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -18,16 +19,23 @@ import pytest
 from rich.console import Console
 from support.fake_executor import FakeExecutor
 from support.rows import key_of
+from support.specs import PROCESSES
 
+from orchestrator.agents import AgentKind
 from orchestrator.agents.base import SimpleKind
 from orchestrator.agents.nop import NopAgent
 from orchestrator.config import RunConfig
 from orchestrator.config.schema import AgentSettings
 from orchestrator.dataset import Dataset
+from orchestrator.doctor.examine import Checked
+from orchestrator.driver.lanes import make_lanes
+from orchestrator.driver.plan import Plan
 from orchestrator.errors import PrerequisiteError
 from orchestrator.gateway.launcher import GatewayProcess
 from orchestrator.paths import RunPaths
+from orchestrator.run.ready import Session
 from orchestrator.run.services import Services, start_services
+from orchestrator.types import RolloutKey
 
 MakeConfig = Callable[..., RunConfig]
 Serve = Callable[..., AbstractContextManager[Services]]
@@ -92,14 +100,29 @@ def serve(demo: Dataset, paths: RunPaths, log: list[str], monkeypatch: pytest.Mo
             return LoggedExecutor(log)
 
         monkeypatch.setattr("orchestrator.driver.ray_executor.RayExecutor", engine)
-        agent = None
-        if held:
-            assert config.agent is not None
-            agent = LoggedKind(config.agent, {}, log)
-        console = Console(file=io.StringIO())
-        return start_services(config, demo, paths, 3, "a-key", agent, console)
+        assert config.agent is not None
+        agent = LoggedKind(config.agent, {}, log)
+        session = make_session(config, demo, paths, agent, with_rollouts=held)
+        lanes = make_lanes([config] if held else [])
+        return start_services([session], lanes, 3, Console(file=io.StringIO()))
 
     return start
+
+
+def make_session(
+    config: RunConfig,
+    dataset: Dataset,
+    paths: RunPaths,
+    agent: AgentKind,
+    *,
+    with_rollouts: bool = True,
+) -> Session:
+    """Without lock and journal, which services don't touch."""
+    keys = (RolloutKey(config.run_id, dataset.instances[0].instance_id, 1),)
+    plan = Plan(keys if with_rollouts else (), () if with_rollouts else keys, 0)
+    checked = Checked(PROCESSES, "a-key")
+    nothing: Any = None
+    return Session(config, dataset, paths, nothing, agent, plan, checked, nothing)
 
 
 def gateways() -> list[psutil.Process]:
@@ -144,15 +167,15 @@ def test_all_are_up_while_the_run_lasts_and_gone_afterwards(
     serve: Serve, make_config: MakeConfig, paths: RunPaths, log: list[str]
 ) -> None:
     with serve(make_config("mini", {"cluster.grading.slots": 2})) as live:
-        assert live.gateway is not None
-        assert [process.pid for process in gateways()] == [live.gateway.pid]
-        assert models_of(live.gateway) == ["scripted"], "the scripted model is behind the gateway"
+        (gateway,) = live.gateways.values()
+        assert [process.pid for process in gateways()] == [gateway.pid]
+        assert models_of(gateway) == ["scripted"], "the scripted model is behind the gateway"
         assert paths.ray_session.read_text() == LoggedExecutor.session_dir
         log.append("the run")
 
     assert log == [
         "agent is held for linux/amd64",
-        "engine is given (3, 2, None, 'a-run')",
+        "engine is given (3, 2, None, ['a-run'])",
         "engine starts",
         "the run",
         "engine ends",
@@ -201,7 +224,7 @@ def test_an_agent_that_asks_no_model_has_no_gateway(
     serve: Serve, make_config: MakeConfig, log: list[str]
 ) -> None:
     with serve(make_config("nop")) as live:
-        assert live.gateway is None
+        assert not live.gateways
         assert gateways() == []
 
     assert log[0] == "agent is held for linux/amd64"
@@ -211,9 +234,9 @@ def test_grades_alone_have_an_engine_and_nothing_else(
     serve: Serve, make_config: MakeConfig, log: list[str]
 ) -> None:
     with serve(make_config("mini"), held=False) as live:
-        assert live.gateway is None
+        assert not live.gateways
 
-    assert log == ["engine is given (3, 1, None, 'a-run')", "engine starts", "engine ends"]
+    assert log == ["engine is given (3, 1, None, ['a-run'])", "engine starts", "engine ends"]
 
 
 def test_a_session_of_ray_that_is_somebody_elses_is_not_written_down(
@@ -222,4 +245,4 @@ def test_a_session_of_ray_that_is_somebody_elses_is_not_written_down(
     with serve(make_config("nop", {"cluster.ray_address": "10.0.0.1:6379"})):
         assert not paths.ray_session.exists()
 
-    assert "engine is given (3, 1, '10.0.0.1:6379', 'a-run')" in log
+    assert "engine is given (3, 1, '10.0.0.1:6379', ['a-run'])" in log

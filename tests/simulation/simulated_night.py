@@ -18,9 +18,11 @@ from orchestrator.config.schema import RolloutLimits
 from orchestrator.driver.admission import Admission
 from orchestrator.driver.executor import Event, ModelStatus
 from orchestrator.driver.gateway_listener import GatewayListener
-from orchestrator.driver.loop import Driver, RequestBuilder
+from orchestrator.driver.lanes import Lane
+from orchestrator.driver.loop import Driver
 from orchestrator.driver.plan import make_plan
-from orchestrator.driver.scheduler import Scheduler, Start
+from orchestrator.driver.runs import DrivenRun, RequestBuilder
+from orchestrator.driver.scheduler import RunTerms, Scheduler, Start
 from orchestrator.driver.stop import StopSignal
 from orchestrator.gold_answers import GoldAnswer, seal
 from orchestrator.journal import Journal
@@ -110,7 +112,9 @@ class SimulatedNight:
         )
         self._config = _config().model_copy(update={"rollout": limits})
         self._max_outage_s = max_outage_s
-        self.scheduler = Scheduler(slots, slots, limits.retries, limits.retry_delay_s)
+        self.lane = Lane()
+        terms = RunTerms(limits.retries, limits.retry_delay_s, self.lane)
+        self.scheduler = Scheduler(slots, slots, {RUN_ID: terms})
         self._admission = admission
         self._workers = SimulatedWorkers(rollouts, self.gateway, self.timeline, self._advance)
         self.log = NightLog(waits=self.gateway.waits, agent_s=self._workers.agent_s)
@@ -145,19 +149,19 @@ class SimulatedNight:
         )
         listener = GatewayListener(
             self.gateway,
-            self.journal,
+            self.lane,
+            {RUN_ID: self.journal},
             self.scheduler,
             self._admission,
             self._max_outage_s,
             self._clock,
         )
         return Driver(
-            requests,
+            {RUN_ID: DrivenRun(requests, self.journal)},
             self._workers,
             self.scheduler,
-            self.journal,
             StopSignal(),
-            listener,
+            [listener],
             clock=self._clock,
             poll_s=POLL_S,
         )
@@ -183,7 +187,7 @@ class SimulatedNight:
             self._note_limit()
 
     def _note_limit(self) -> None:
-        limit = self.scheduler.rollout_limit
+        limit = self.lane.limit
         if limit is not None and (not self.log.limits or self.log.limits[-1][1] != limit):
             self.log.limits.append((self.timeline.now, limit))
 

@@ -191,7 +191,7 @@ def test_a_lower_limit_acts_as_rollouts_end() -> None:
         if isinstance(event, Start) and event.stage is Stage.ROLLOUT:
             under_way.append(len(night.scheduler.running(Stage.ROLLOUT)))
         if night.timeline.now >= 300:
-            night.scheduler.rollout_limit = 4
+            night.lane.limit = 4
         if len(night.log.finished_s) == 20:
             break
 

@@ -15,9 +15,11 @@ from orchestrator.dataset import Dataset
 from orchestrator.driver.gateway_listener import GatewayListener
 from orchestrator.driver.image_disk import ImageDisk
 from orchestrator.driver.images import ImageKeeper, ImageNeeds
-from orchestrator.driver.loop import Driver, RequestBuilder
+from orchestrator.driver.lanes import Lane
+from orchestrator.driver.loop import Driver
 from orchestrator.driver.plan import Plan, make_plan
-from orchestrator.driver.scheduler import Scheduler
+from orchestrator.driver.runs import DrivenRun, RequestBuilder
+from orchestrator.driver.scheduler import RunTerms, Scheduler
 from orchestrator.driver.stop import StopSignal
 from orchestrator.gateway.messages import Message
 from orchestrator.images.layers import ImageSize
@@ -92,7 +94,7 @@ class Run:
             CONTAINERS,
             ImageDisk.of(cluster, CONTAINERS, self.paths.root),
             self.executor,
-            self.journal,
+            {self.config.run_id: self.journal},
         )
 
     def make_driver(self) -> Driver:
@@ -106,19 +108,20 @@ class Run:
             self.gateway,
             agent=load_agent_kind(self.config.agent, {}),
         )
-        scheduler = Scheduler(self.slots, 1, self.config.rollout.retries, retry_delay_s=0)
-        listener = None
+        run_id, lane, listeners = self.config.run_id, Lane(), []
+        terms = RunTerms(self.config.rollout.retries, 0, lane if self.gateway else None)
+        scheduler = Scheduler(self.slots, 1, {run_id: terms})
         if self.gateway is not None:
-            listener = GatewayListener(
-                self.gateway, self.journal, scheduler, None, self.max_outage_s
+            journals, outage_s = {run_id: self.journal}, self.max_outage_s
+            listeners.append(
+                GatewayListener(self.gateway, lane, journals, scheduler, None, outage_s)
             )
         return Driver(
-            requests,
+            {run_id: DrivenRun(requests, self.journal)},
             self.executor,
             scheduler,
-            self.journal,
             self.stop,
-            listener,
+            listeners,
             images=self.make_images(),
             clock=self.clock,
         )
