@@ -158,9 +158,12 @@ def pair_row(pair: Pair, report: MatrixReport) -> list[str]:
 
 
 def p_words(p: float | None) -> str:
+    """With more digits the smaller it is; empty where there is none."""
     if p is None:
         return ""
-    return "<0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.01 else f"{p:.2f}"
+    if p < 0.0001:
+        return "<0.0001"
+    return f"{p:.4f}" if p < 0.01 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
 def _grids(report: MatrixReport) -> Iterable[str]:

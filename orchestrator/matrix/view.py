@@ -42,7 +42,7 @@ def _table(report: MatrixReport, benchmark: str) -> Table:
     table.add_column("")
     agents = list(dict.fromkeys(cell.agent for cell in cells))
     for agent in agents:
-        table.add_column(Text(agent))
+        table.add_column(Text(printable(agent)))
     for model in dict.fromkeys(cell.model for cell in cells):
         words = [report.words.get(Cell(benchmark, model, agent)) for agent in agents]
         name = Text(printable(model or NO_MODEL), style="bold")

@@ -108,11 +108,11 @@ def test_what_is_worth_a_line_gets_one(view: View) -> None:
     assert describe(Start(Stage.GRADE, key_of("a", 1)), view) is None
 
 
-def test_a_rollout_whose_calls_were_broken_says_so_in_its_line() -> None:
+def test_a_rollout_whose_calls_were_broken_says_so_in_its_line(view: View) -> None:
     ended = rolled("a", usage=Usage(steps=1), calls=CallCounts(9, {"malformed": 2, "no call": 6}))
 
-    assert describe(ended) == "a: submitted after 1 step, 8 of 9 tool calls broken"
-    assert describe(rolled("a", calls=CallCounts(9))) == "a: submitted after 0 steps"
+    assert describe(ended, view) == "a: submitted after 1 step, 8 of 9 tool calls broken"
+    assert describe(rolled("a", calls=CallCounts(9)), view) == "a: submitted after 0 steps"
 
 
 def test_outcomes_are_listed_in_the_order_of_their_definition() -> None:
