@@ -20,8 +20,8 @@ from orchestrator.config.yaml_files import find_line
 from orchestrator.errors import ConfigError, one_line
 from orchestrator.text_files import read_text
 
-MODEL = "{model}"
-"""What stands in `switch` for the model whose turn it is."""
+MODEL, OTHERS = "{model}", "{others}"
+"""What stands in `switch` for the model whose turn it is, and for the rest of them."""
 SAME_FOR_ALL = ("benchmark", "selection", "cluster")
 """Sections that the cells of a matrix share."""
 OF_EACH_CELL = ("run_id", "runs_dir")
@@ -46,7 +46,8 @@ class Matrix(Section):
     served: Literal["auto", "together", "in_turn"] = AUTO
     """Whether the models' servers are up at once; auto asks them."""
     switch: str | None = None
-    """A command of the shell that puts a model into the place of another; `{model}` is its name."""
+    """A command of the shell that puts a model into the place of another: `{model}` is its name,
+    and `{others}` are those of the rest."""
     switch_limit_s: float = Field(default=3 * 3600, gt=0)
     """For that command. Weights that are to be downloaded take their time."""
     served_within_s: float = Field(default=900, gt=0)

@@ -40,7 +40,7 @@ from orchestrator.matrix.read import read_report, write_report
 from orchestrator.matrix.record import MatrixRecord
 from orchestrator.matrix.report import MatrixReport
 from orchestrator.matrix.servers import Answers, ask_models, wait_for
-from orchestrator.matrix.switch import run_switch
+from orchestrator.matrix.switch import run_switch, switch_command
 from orchestrator.matrix.turns import Turn, make_turns, models_of
 from orchestrator.paths import MatrixPaths
 from orchestrator.report.words import counted
@@ -153,9 +153,8 @@ def require_servers(matrix: Matrix, runs: Sequence[CellRun], answers: Answers) -
     raise PrerequisiteError(
         f"{names}: not served now, of {counted(len(models_of(runs)), 'model')} that have a "
         f"server ({first.what.rstrip('.')}).",
-        "Start them all; or, where the GPU holds one at a time, write `switch: COMMAND` with "
-        "{model} in it into the matrix, such as `python -m orchestrator serve {model} --host "
-        "HOST --up`.",
+        "Start them all; or, where the GPU holds one at a time, write `switch: COMMAND` into the "
+        "matrix, such as `python -m orchestrator serve {model} --host HOST --up`.",
     )
 
 
@@ -254,9 +253,9 @@ class _Night:
         if not answers.absent or matrix.switch is None:
             return answers
         self._say(f"{model}: its turn has come; switch")
-        problem = run_switch(
-            matrix.switch, model, matrix.switch_limit_s, lambda line: self._say(f"  {line}")
-        )
+        others = [name for name in models_of(self.record.runs) if name != model]
+        command = switch_command(matrix.switch, model, others)
+        problem = run_switch(command, matrix.switch_limit_s, lambda line: self._say(f"  {line}"))
         if problem:
             return Answers(absent={model: PrerequisiteError(f"{problem}.")})
         with waiting(self.console, f"waiting for {model}"):

@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
-from orchestrator.config.matrix import MODEL
+from orchestrator.config.matrix import MODEL, OTHERS
 from orchestrator.report.words import duration
 from orchestrator.text import printable
 
@@ -24,13 +25,14 @@ REST_S = 1.0
 for ever, as a server does."""
 
 
-def switch_command(command: str, model: str) -> str:
+def switch_command(command: str, model: str, others: Sequence[str] = ()) -> str:
     """As the shell gets it; a name that means something to a shell is quoted."""
-    return command.replace(MODEL, shlex.quote(model))
+    words = {MODEL: shlex.quote(model), OTHERS: shlex.join(others)}
+    return re.sub("|".join(map(re.escape, words)), lambda found: words[found[0]], command)
 
 
-def run_switch(command: str, model: str, limit_s: float, say: Callable[[str], None]) -> str:
-    """Run the command for a model, and say each line that it prints; what went wrong, or nothing.
+def run_switch(command: str, limit_s: float, say: Callable[[str], None]) -> str:
+    """Run a `switch_command`, and say each line that it prints; what went wrong, or nothing.
 
     It reads nothing and has no terminal: at night nobody would answer. It is ended with all that it
     has started where it takes too long, or somebody says stop; what it leaves running when it ends
@@ -38,7 +40,7 @@ def run_switch(command: str, model: str, limit_s: float, say: Callable[[str], No
     """
     beside_python = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ.get('PATH', '')}"
     with subprocess.Popen(
-        [SHELL, "-c", switch_command(command, model)],
+        [SHELL, "-c", command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

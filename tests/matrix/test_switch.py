@@ -11,13 +11,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.commands import wait_until
 
 from orchestrator.matrix.switch import run_switch, switch_command
 
 
 def switch(command: str, model: str = "gemma", limit_s: float = 20) -> tuple[str, list[str]]:
     said: list[str] = []
-    return run_switch(command, model, limit_s, said.append), said
+    return run_switch(switch_command(command, model), limit_s, said.append), said
 
 
 def test_the_model_stands_in_the_command_and_each_line_is_shown() -> None:
@@ -38,8 +39,23 @@ def test_a_models_name_is_one_word_to_the_shell(
     assert not list(tmp_path.iterdir())
 
 
-def test_an_ordinary_name_is_left_as_it_is() -> None:
-    assert switch_command("serve {model} --up", "qwen3.5-35b") == "serve qwen3.5-35b --up"
+@pytest.mark.parametrize(
+    ("command", "as_run"),
+    [
+        ("serve {model} --up", "serve qwen3.5-35b --up"),
+        (
+            "for o in {others}; do down $o; done; up {model}",
+            "for o in gemma-4-26b 'a b'; do down $o; done; up qwen3.5-35b",
+        ),
+        ("awk '{print $1}' {model}", "awk '{print $1}' qwen3.5-35b"),
+    ],
+)
+def test_names_take_their_places_and_other_braces_are_the_shells(command: str, as_run: str) -> None:
+    assert switch_command(command, "qwen3.5-35b", ["gemma-4-26b", "a b"]) == as_run
+
+
+def test_a_name_with_the_others_place_in_it_is_that_name() -> None:
+    assert switch_command("{model}", "{others}", ["x"]) == "'{others}'"
 
 
 @pytest.mark.parametrize(
@@ -63,7 +79,7 @@ def test_a_command_that_does_not_end_is_ended_with_what_it_has_started(tmp_path:
 
     assert "did not end within" in problem
     assert said == ["gemma"]
-    assert not is_running(int(pid.read_text()))
+    wait_until(lambda: not is_running(int(pid.read_text())), "its end")
 
 
 def test_a_server_that_it_leaves_running_is_not_waited_for_and_lives_on(tmp_path: Path) -> None:
@@ -88,8 +104,8 @@ def test_a_stop_ends_what_it_has_started(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_switch(f"echo $$ > {pid}; echo {{model}}; sleep 60", "m", 20, stop)
-    assert not is_running(int(pid.read_text()))
+        run_switch(f"echo $$ > {pid}; echo gemma; sleep 60", 20, stop)
+    wait_until(lambda: not is_running(int(pid.read_text())), "its end")
 
 
 def test_it_asks_nobody() -> None:
