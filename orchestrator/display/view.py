@@ -64,7 +64,7 @@ class View:
     notice: str = ""
     """Why nothing is admitted, or that a stop was asked for."""
     models: dict[str, str] = field(default_factory=dict)
-    """How each model serves just now; one alone stands under an empty name."""
+    """How each model serves just now."""
     images: ImageStatus = field(default_factory=ImageStatus)
     """How the images come just now."""
     _paces: dict[str, _Pace] = field(default_factory=dict)
@@ -95,8 +95,8 @@ class View:
 
     @property
     def model_lines(self) -> tuple[str, ...]:
-        """How each model serves just now, which is named where there are several."""
-        return tuple(f"{model}: {text}" if model else text for model, text in self.models.items())
+        """How each model serves just now."""
+        return tuple(self.models.values())
 
     def apply(self, event: Event | Start, now: float) -> None:
         if isinstance(event, Start):

@@ -29,7 +29,7 @@ class ModelStatus:
 
     text: str
     model: str = ""
-    """Which one, where there are several."""
+    """Tells one model from the next where there are several."""
 
 
 @dataclass(frozen=True)

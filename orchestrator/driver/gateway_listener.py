@@ -114,8 +114,9 @@ class GatewayListener:
             self._apply_limit()
         why = self._admission.reason if self._admission is not None else "as many as slots"
         admitted = self._lane.admitted(self._scheduler.rollout_slots)
-        text = f"{_status_words(sample)}; up to {admitted} rollouts ({why})"
-        yield ModelStatus(text, self._lane.name if self._is_one_of_several else "")
+        name = self._lane.name if self._is_one_of_several else "model"
+        text = f"{name}: {_status_words(sample)}; up to {admitted} rollouts ({why})"
+        yield ModelStatus(text, name)
 
     def _gateway_started(self) -> Iterator[Remark]:
         """A new gateway takes every server to be up, until it finds one away."""
@@ -171,10 +172,10 @@ class GatewayListener:
 
 
 def _status_words(sample: LoadSample) -> str:
-    """`model: 12 answers a minute, 310 tokens/s, KV cache 64 % full, 91 % of prompts cached`."""
+    """`12 answers a minute, 310 tokens/s, KV cache 64 % full, 91 % of prompts cached`."""
     seconds = max(sample.seconds, 1e-9)
     words = [
-        f"model: {60 * sample.answers / seconds:.0f} answers a minute",
+        f"{60 * sample.answers / seconds:.0f} answers a minute",
         f"{sample.completion_tokens / seconds:.0f} tokens/s",
     ]
     if sample.server is not None:

@@ -20,6 +20,7 @@ from orchestrator.journal import Journal
 from orchestrator.run.ready import Session
 from orchestrator.types import Instance
 
+LAST_PORT = 65535
 OF_NO_MATTER = ("name", "description", "because")
 """Keys of a cluster that say nothing of what is shared."""
 
@@ -48,10 +49,12 @@ class Joined:
         require_one_cluster([session.config for session in working])
         _require_one_kind(working)
         instances = _join_instances(working)
+        lanes = make_lanes([session.config for session in working if session.plan.rollouts])
+        _require_ports(working, len(set(lanes.values())))
         return cls(
             working,
             {session.config.run_id: session.journal for session in sessions},
-            make_lanes([session.config for session in working if session.plan.rollouts]),
+            lanes,
             instances,
             join_plans([session.plan for session in working], instances),
         )
@@ -100,6 +103,17 @@ def _require_one_kind(sessions: Sequence[Session]) -> None:
             raise ConfigError(
                 f"runs {sessions[0].config.run_id} and {session.config.run_id} have sandboxes of "
                 f"different kinds ({kinds[0]} and {kinds[1]}): --sandbox KIND says one for both"
+            )
+
+
+def _require_ports(sessions: Sequence[Session], lanes: int) -> None:
+    """Raises ConfigError: not each model's gateway has a port, from the one on that is said."""
+    for session in sessions[:1]:
+        port = session.config.cluster.gateway.port
+        if port and port + lanes - 1 > LAST_PORT:
+            raise ConfigError(
+                f"cluster.gateway.port: each model's gateway has a port of its own, and from "
+                f"{port} on there are not {lanes}"
             )
 
 

@@ -15,12 +15,9 @@ from orchestrator.display.terminal import waiting
 from orchestrator.driver.executor import Executor
 from orchestrator.driver.lanes import Lane
 from orchestrator.driver.process_limits import allow_open_files
-from orchestrator.errors import ConfigError
 from orchestrator.gateway.launcher import GatewayProcess
 from orchestrator.paths import write_atomic
 from orchestrator.run.ready import Session
-
-LAST_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -73,9 +70,7 @@ def _gateway(sessions: Sequence[Session], number: int) -> Iterator[GatewayProces
     first = sessions[0]
     profiles = {s.config.run_id: s.config.model for s in sessions if s.config.model is not None}
     model, address = profiles[first.config.run_id], first.config.cluster.gateway
-    if address.port:
-        if address.port + number > LAST_PORT:
-            raise ConfigError(f"cluster.gateway.port: {address.port} leaves none for each model")
+    if address.port:  # each listens at one of its own
         address = address.model_copy(update={"port": address.port + number})
     for other in sessions[1:]:
         with open(other.paths.gateway_log, "a", encoding="utf-8") as log:

@@ -55,6 +55,8 @@ from orchestrator.run.services import Services, start_services
 
 def run_together(sessions: Sequence[Session], console: Console, name: str) -> tuple[Finished, ...]:
     """Run what is planned, write the reports, and tell who is to be notified how it ended."""
+    if not sessions:
+        return ()
     joined = Joined.of(sessions)
     title = "" if len(sessions) == 1 else name or f"{len(sessions)} runs"
     with notifying(sessions[0].config, joined.plan, console, title) as ending:

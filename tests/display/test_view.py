@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support.rows import failed, graded, key_of, rolled, state
 
 from orchestrator.display.view import View, describe, image_words, outcome_words
-from orchestrator.driver.executor import ImageStatus
+from orchestrator.driver.executor import ImageStatus, ModelStatus
 from orchestrator.driver.scheduler import Stage, Start
-from orchestrator.types import CallCounts, Outcome, Usage
+from orchestrator.types import CallCounts, GradeResult, Outcome, RolloutResult, Usage
 from orchestrator.worker.messages import Progress
 
 IDS = ("a", "b", "c", "d")
@@ -143,3 +145,50 @@ def test_what_comes_is_said_in_bytes_and_with_when_it_is_there(
     status: ImageStatus, words: str
 ) -> None:
     assert image_words(status) == words
+
+
+def other(result: RolloutResult | GradeResult) -> RolloutResult | GradeResult:
+    """The same of run r2."""
+    key = replace(result.key, run_id="r2")
+    return replace(result, record=replace(result.record, key=key))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def two_runs() -> View:
+    states = state(rolled("a"), ids=("a", "b")), replace(state(ids=("a", "b")), run_id="r2")
+    return View.of(*states, now=0.0, name="an evening")
+
+
+def test_several_runs_are_counted_together(two_runs: View) -> None:
+    assert (two_runs.name, two_runs.instances, two_runs.rolled_out) == ("an evening", 4, 1)
+    for event in (other(rolled("a")), graded("a", True), other(graded("a", False))):
+        two_runs.apply(event, 60.0)
+
+    assert (two_runs.rolled_out, two_runs.graded, two_runs.resolved) == (2, 2, 1)
+
+
+def test_the_eta_of_several_runs_is_that_of_the_slowest(two_runs: View) -> None:
+    assert two_runs.eta_s(60.0) is None
+    two_runs.apply(rolled("b"), 60.0)
+    assert two_runs.eta_s(60.0) is None, "of the other nothing is known"
+    two_runs.apply(other(rolled("a")), 100.0)
+    assert two_runs.eta_s(100.0) == 100.0
+    two_runs.apply(other(rolled("b")), 150.0)
+    assert two_runs.eta_s(150.0) == 0.0
+
+
+def test_lines_tell_the_run_where_there_are_several(two_runs: View) -> None:
+    assert describe(rolled("a"), two_runs) == "r1 a: submitted after 0 steps"
+    assert describe(other(graded("a", True)), two_runs) == "r2 a: RESOLVED (tests)"
+    assert describe(other(failed("a")), two_runs) == "r2 a: worker_lost: something | broke"
+
+
+def test_each_of_several_models_has_a_line(two_runs: View) -> None:
+    two_runs.apply(ModelStatus("gemma: 3 answers a minute", "gemma"), 1.0)
+    two_runs.apply(ModelStatus("qwen: 5 answers a minute", "qwen"), 1.0)
+    two_runs.apply(ModelStatus("gemma: 4 answers a minute", "gemma"), 2.0)
+
+    assert two_runs.model_lines == (
+        "gemma: 4 answers a minute",
+        "qwen: 5 answers a minute",
+    )

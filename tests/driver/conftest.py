@@ -20,7 +20,8 @@ def run(make_config: Callable[..., RunConfig], demo: Dataset) -> Iterator[Callab
     opened: list[Journal] = []
 
     def make(count: int = 4, settings: dict[str, Any] | None = None, **more: Any) -> Run:
-        config = make_config(more.pop("agent", "mini"), settings)
+        run_id = more.pop("run_id", "a-run")
+        config = make_config(more.pop("agent", "mini"), settings, run_id=run_id)
         few = Dataset(demo.instances[:count], demo.answers, demo.sha256)
         paths = RunPaths(Path(config.runs_dir) / config.run_id)
         paths.root.mkdir(parents=True)

@@ -15,12 +15,15 @@ from orchestrator.config.cluster import Cluster
 from orchestrator.config.schema import Endpoint, Model
 from orchestrator.driver.capacity import (
     Memory,
+    RunWork,
     Slots,
     choose_slots,
     limit_problem,
     limit_warnings,
     make_capacity,
+    share_capacity,
 )
+from orchestrator.driver.lanes import Lane
 from orchestrator.driver.plan import Plan
 from orchestrator.types import RolloutKey
 
@@ -198,3 +201,45 @@ def test_what_this_host_is_worth_is_said_to_be_a_guess_for_a_clusters_nodes() ->
     assert slots(cluster(12, ray_address="head:6379"), model(3), engine(16, 2)) == Slots(
         12, "as cluster.workers (--workers) says"
     )
+
+
+def work_of(model: Model | None, lane: Lane | None = None, count: int = 100) -> RunWork:
+    """Of a run of the demo with a model that takes 100 s a rollout."""
+    config = load_config(RunRequest("demo", agent="gold", settings={"cluster.grading.slots": 99}))
+    if model is not None:
+        model = model.model_copy(update={"seconds_per_rollout": 100})
+    keys = tuple(RolloutKey("r", f"i{n}", 1) for n in range(count))
+    return RunWork(config.model_copy(update={"model": model}), Plan(keys, (), 0), lane)
+
+
+SPARK = engine(1000, 100)
+
+
+def test_two_models_are_worth_what_both_are_together_and_one_in_two_runs_no_more() -> None:
+    shared, other = Lane("m", 6), Lane("n", 4)
+    runs = [work_of(model(6), shared), work_of(model(6), shared), work_of(model(4), other)]
+
+    both = share_capacity(runs, SPARK, Memory(1000, 1000)).slots
+    one = share_capacity(runs[:2], SPARK, Memory(1000, 1000)).slots
+
+    assert (both.count, one.count) == (10, 6)
+    assert "what m are together worth binds" in both.bound
+    assert "what m is worth binds" in one.bound
+
+
+def test_what_asks_no_model_beside_one_that_does_is_bound_by_cores() -> None:
+    runs = [work_of(model(6), Lane("m", 6)), work_of(None)]
+
+    assert share_capacity(runs, SPARK, Memory(1000, 1000)).slots.count == 200
+
+
+def test_the_slowest_model_says_how_long_it_takes() -> None:
+    runs = [work_of(model(9), Lane("m", 9)), work_of(model(1), Lane("n", 1))]
+
+    assert share_capacity(runs, SPARK, Memory(1000, 1000)).wall_s == 100 * 100
+
+
+def test_no_more_slots_than_rollouts_are_left_in_all_runs() -> None:
+    runs = [work_of(model(9), Lane("m", 9), 2), work_of(model(9), Lane("n", 9), 3)]
+
+    assert share_capacity(runs, SPARK, Memory(1000, 1000)).slots.count == 5

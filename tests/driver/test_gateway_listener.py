@@ -142,3 +142,74 @@ def test_brief_outages_are_told_at_the_end(setup: Setup) -> None:
     (told,) = setup.listener.end()
 
     assert "briefly away once" in told.text
+
+
+@dataclass
+class TwoModels(Setup):
+    """Two runs of one model, and a third of another, whose gateway says nothing."""
+
+    def __post_init__(self) -> None:
+        self.lane, self.other = Lane("gemma"), Lane("qwen")
+        self.second = Journal.in_memory("r2", instances("a"))
+        terms = {
+            RUN_ID: RunTerms({}, lane=self.lane),
+            "r2": RunTerms({}, lane=self.lane),
+            "r3": RunTerms({}, lane=self.other),
+        }
+        self.scheduler = Scheduler(4, 1, terms)
+        journals = {RUN_ID: self.journal, "r2": self.second}
+        self.listener = GatewayListener(
+            self, self.lane, journals, self.scheduler, None, MAX_OUTAGE_S, lambda: self.now
+        )
+
+
+@pytest.fixture
+def two_models() -> TwoModels:
+    return TwoModels(Journal.in_memory(RUN_ID, instances("a")))
+
+
+def test_requests_go_to_their_own_runs_journal_and_samples_to_each_of_the_model(
+    two_models: TwoModels,
+) -> None:
+    theirs = replace(asked("a"), key=RolloutKey("r2", "a", 1))
+    two_models.scheduler.add(Stage.ROLLOUT, [RolloutKey(r, "a", 1) for r in (RUN_ID, "r2", "r3")])
+    two_models.scheduler.admit(0.0)
+
+    two_models.listen(
+        Requested(request=asked("a")), Requested(request=theirs), Sampled(sample=sampled(10.0))
+    )
+    two_models.listener.flush()
+
+    first, second = two_models.journal.state(), two_models.second.state()
+    assert (first.requests, second.requests) == ((asked("a"),), (theirs,))
+    expected = (sampled(10.0, rollouts=2, admitted=4),)
+    assert (first.samples, second.samples) == (expected, expected), "of the model's rollouts alone"
+
+
+def test_where_there_are_several_models_each_line_names_its_own(two_models: TwoModels) -> None:
+    swallowed = replace(asked("a"), result=RequestResult.SWALLOWED)
+    (warned,) = two_models.listen(Requested(request=swallowed))
+    (status,) = two_models.listen(Sampled(sample=sampled(10.0)))
+    two_models.listen(AWAY)
+    two_models.now = 60.0
+    (away,) = two_models.listen()
+
+    assert warned.text.startswith("gemma: ")
+    assert away.text == "gemma: model server http://a/v1 is away: it hangs"
+    assert isinstance(status, ModelStatus)
+    assert status.text.startswith("gemma: 0 answers a minute")
+    assert (two_models.lane.is_open, two_models.other.is_open) == (False, True)
+
+
+def test_a_server_that_stays_away_ends_its_own_runs_and_no_others(two_models: TwoModels) -> None:
+    two_models.listen(AWAY)
+    two_models.now = MAX_OUTAGE_S
+    said = [remark.text for remark in two_models.listen()]
+
+    assert said[-1] == (
+        "gemma: no model server was up for 1 h (endpoint.max_outage_s): its runs end here, and can "
+        "be resumed when one is (http://a/v1: it hangs)"
+    )
+    assert two_models.lane.has_given_up
+    assert not two_models.scheduler.stopping
+    assert two_models.listen() == [], "it is said once"

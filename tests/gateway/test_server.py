@@ -15,7 +15,7 @@ from support.gateway_scene import QUESTION, Setup
 from support.rows import key_of
 
 from orchestrator.gateway.messages import Availability, Requested, Sampled, rollout_segment
-from orchestrator.types import RequestResult
+from orchestrator.types import RequestResult, RolloutKey
 
 
 def events_of(response: httpx.Response) -> list[Any]:
@@ -52,6 +52,22 @@ def test_the_profile_has_the_last_word_over_what_agents_send(setup: Callable[...
     assert asked["model"] == "qwen"
     assert (asked["temperature"], asked["max_tokens"]) == (0.6, 800)
     assert asked["chat_template_kwargs"] == {"tools_first": 1, "enable_thinking": False}
+
+
+def test_runs_that_share_a_server_have_each_its_own_profile(setup: Callable[..., Setup]) -> None:
+    it = setup(
+        request_fields={"think": True},
+        profiles={
+            "r1": {"request_fields": {"think": False}},
+            "r2": {"request_fields": {"think": "a little"}, "reasoning": "strip"},
+        },
+    )
+    for run_id in ("r1", "r2", "another"):
+        url = f"{it.gateway.base_url(RolloutKey(run_id, 'i', 1))}/chat/completions"
+        headers = {"Authorization": f"Bearer {it.gateway.token}"}
+        assert httpx.post(url, json=QUESTION, headers=headers).status_code == 200
+
+    assert [asked["think"] for asked in it.upstream.asked] == [False, "a little", True]
 
 
 def test_the_servers_key_stays_with_the_gateway(setup: Callable[..., Setup]) -> None:

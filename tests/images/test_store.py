@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from support.expansion import images_expand  # noqa: F401 - a fixture
 
 from orchestrator.images.decisions import (
@@ -306,3 +307,59 @@ def test_news_of_a_node_that_is_gone_change_nothing() -> None:
 
     assert store.nodes[HERE].pins["i0"] == 0
     assert store.hold(0.0) is None
+
+
+def for_two_models(keep: bool | None) -> Store:
+    """A store with room for two of four images, each of which two models' rollouts use."""
+    store = make_store(keep=keep, pulls=1)
+    store.wanted = {name: {f"{name} of a", f"{name} of b"} for name in store.wanted}
+    begin(store, room=9 * GB)
+    bring(store, "i0", "i1")
+    store.measured(HERE, 2 * GB, 1.0)
+    return store
+
+
+@pytest.mark.parametrize("keep", [False, None], ids=["goes when it is graded", "goes for room"])
+def test_what_only_waits_for_a_model_that_is_away_makes_room_for_the_others(
+    keep: bool | None,
+) -> None:
+    store = for_two_models(keep)
+    store.instance_over("i0 of a")
+    assert store.decide(1.0) == [], "the other model's rollout is next, and its image stays"
+
+    store.held_back = frozenset(f"i{n} of b" for n in range(4))
+    assert store.decide(1.0) == [Evict(HERE, "i0")]
+    store.evicted(HERE, "i0", gone=True)
+    store.measured(HERE, 5 * GB, 2.0)
+    assert store.decide(2.0) == [Pull(HERE, "i2")]
+
+    store.held_back = frozenset()
+    store.pulled(HERE, "i2", round(2 * GB * 2.8), 3.0)
+    store.instance_over("i1 of a")
+    store.instance_over("i1 of b")
+    store.measured(HERE, 5 * GB, 3.0)
+    assert Pull(HERE, "i0") in store.decide(3.0), "it comes again for the model that is back"
+
+
+def test_what_waits_for_a_model_that_is_away_stays_while_there_is_room() -> None:
+    store = for_two_models(keep=False)
+    store.measured(HERE, 50 * GB, 1.0)
+    store.instance_over("i0 of a")
+    store.held_back = frozenset(f"i{n} of b" for n in range(4))
+
+    assert store.decide(1.0) == [Pull(HERE, "i2")]
+
+
+def test_nothing_comes_for_a_model_that_is_away_while_others_have_work() -> None:
+    store = make_store(pulls=4)
+    store.held_back = frozenset({"i0-instance", "i2-instance"})
+
+    assert pulls(begin(store)) == ["i1", "i3"]
+
+
+def test_where_all_are_to_stay_those_for_a_model_that_is_away_stay_too() -> None:
+    store = for_two_models(keep=True)
+    store.instance_over("i0 of a")
+    store.held_back = frozenset(f"i{n} of b" for n in range(4))
+
+    assert not any(isinstance(decision, Evict) for decision in store.decide(1.0))

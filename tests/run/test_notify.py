@@ -6,19 +6,22 @@ import contextlib
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 from rich.console import Console
 from support.model_servers import ModelServer, Pages
+from support.rows import state
 
 from orchestrator.config import RunConfig
 from orchestrator.config.cluster import Notify
 from orchestrator.driver.plan import Plan
-from orchestrator.errors import ConfigError, PrerequisiteError
+from orchestrator.errors import EXIT_FAILURES_LEFT, ConfigError, PrerequisiteError
+from orchestrator.report.build import build_report
 from orchestrator.run import notify as notify_module
-from orchestrator.run.notify import notifying, send
+from orchestrator.run.notify import all_ended_words, notifying, send
 from orchestrator.types import RolloutKey
 
 MakeConfig = Callable[..., RunConfig]
@@ -180,3 +183,20 @@ def test_a_session_with_nothing_to_do_is_told_to_nobody(
         ending.text = "done"
 
     assert not (tmp_path / "told").exists()
+
+
+def test_several_runs_are_told_of_once_under_their_common_name(
+    listener: Path, tmp_path: Path, make_config: MakeConfig
+) -> None:
+    config = make_config(run_id="r", settings={"cluster.notify.command": [str(listener)]})
+    reports = [build_report(config, replace(state(ids=("a",)), run_id=run), {}) for run in "rs"]
+    with notifying(config, WORK, Console(file=io.StringIO()), "an evening") as ending:
+        ending.text = all_ended_words("an evening", reports, EXIT_FAILURES_LEFT)
+
+    assert (tmp_path / "told").read_text() == (
+        "an evening ended with failures left: 0 of 2 runs valid; resolved: r 0 of 1, s 0 of 1"
+    )
+    with pytest.raises(KeyboardInterrupt), notifying(config, WORK, Console(), "an evening"):
+        raise KeyboardInterrupt
+    told = (tmp_path / "told").read_text()
+    assert told == "an evening stopped: interrupted; it can be resumed"

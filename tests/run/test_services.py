@@ -246,3 +246,40 @@ def test_a_session_of_ray_that_is_somebody_elses_is_not_written_down(
         assert not paths.ray_session.exists()
 
     assert "engine is given (3, 1, '10.0.0.1:6379', ['a-run'])" in log
+
+
+def asking(config: RunConfig, run_id: str, base_url: str, **more: Any) -> RunConfig:
+    """A run of a model at a server of one's own."""
+    assert config.model is not None
+    endpoint = config.model.endpoint.model_copy(update={"base_url": base_url})
+    model = config.model.model_copy(update={"endpoint": endpoint, **more})
+    return config.model_copy(update={"run_id": run_id, "model": model})
+
+
+def test_runs_of_one_server_share_a_gateway_and_each_folder_says_where_its_log_is(
+    demo: Dataset, tmp_path: Path, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log: list[str] = []
+    monkeypatch.setattr(
+        "orchestrator.driver.ray_executor.RayExecutor", lambda *_: LoggedExecutor(log)
+    )
+    config, sessions = make_config("mini"), []
+    for run_id, url in (("a", "http://127.0.0.1:9/v1"), ("b", "http://127.0.0.1:9/v1")):
+        paths = RunPaths(tmp_path / run_id)
+        paths.root.mkdir()
+        theirs = asking(config, run_id, url, request_fields={"run": run_id})
+        assert config.agent is not None
+        sessions.append(make_session(theirs, demo, paths, LoggedKind(config.agent, {}, log)))
+    lanes = make_lanes([session.config for session in sessions])
+
+    with start_services(sessions, lanes, 3, Console(file=io.StringIO())) as live:
+        assert len(live.gateways) == len(gateways()) == 1
+        assert [s.paths.ray_session.read_text() for s in sessions] == 2 * ["/tmp/ray/a-session"]
+
+    a, b = (session.paths for session in sessions)
+    assert a.gateway_log.exists()
+    assert f"shares the gateway of another run: see {a.gateway_log}" in b.gateway_log.read_text()
+    assert not a.ray_session.exists()
+    assert not b.ray_session.exists()
+    assert log.count("agent is let go") == 2
+    assert gateways() == []

@@ -17,7 +17,7 @@ from orchestrator.driver.image_disk import ImageDisk
 from orchestrator.driver.images import ImageKeeper, ImageNeeds
 from orchestrator.driver.lanes import Lane
 from orchestrator.driver.loop import Driver
-from orchestrator.driver.plan import Plan, make_plan
+from orchestrator.driver.plan import Plan, join_plans, make_plan
 from orchestrator.driver.runs import DrivenRun, RequestBuilder
 from orchestrator.driver.scheduler import RunTerms, Scheduler
 from orchestrator.driver.stop import StopSignal
@@ -62,6 +62,8 @@ class Run:
     clock: Callable[[], float] = time.monotonic
     sizes: Mapping[str, ImageSize] | None = None
     """Of images that come from a registry; None: the sandboxes need none."""
+    cleaned: list[RolloutKey] = field(default_factory=list)
+    """What was cleaned up after, as its worker was lost."""
 
     @property
     def paths(self) -> RunPaths:
@@ -81,25 +83,26 @@ class Run:
     def plan(self) -> Plan:
         return make_plan(self.dataset.instances, self.journal.state())
 
-    def make_images(self) -> ImageKeeper | None:
-        """What is on this host is what its fake images say."""
+    def make_images(self, *others: Run) -> ImageKeeper | None:
+        """What is on this host is what its fake images say. `others` use them too."""
         if self.sizes is None:
             return None
         cluster, here = self.config.cluster, self.executor.images.get("")
         missing = set(self.sizes) - (here.present if here else set())
+        runs = (self, *others)
         return ImageKeeper(
             ImageNeeds(self.dataset.instances, self.sizes, lambda _: "hub", frozenset(missing)),
-            self.plan,
+            join_plans([run.plan for run in runs], self.dataset.instances),
             cluster,
             CONTAINERS,
             ImageDisk.of(cluster, CONTAINERS, self.paths.root),
             self.executor,
-            {self.config.run_id: self.journal},
+            {run.config.run_id: run.journal for run in runs},
         )
 
-    def make_driver(self) -> Driver:
+    def make_requests(self) -> RequestBuilder:
         instances = {i.instance_id: i for i in self.dataset.instances}
-        requests = RequestBuilder(
+        return RequestBuilder(
             self.config,
             self.paths,
             instances,
@@ -108,6 +111,8 @@ class Run:
             self.gateway,
             agent=load_agent_kind(self.config.agent, {}),
         )
+
+    def make_driver(self) -> Driver:
         run_id, lane, listeners = self.config.run_id, Lane(), []
         terms = RunTerms(self.config.rollout.retries, 0, lane if self.gateway else None)
         scheduler = Scheduler(self.slots, 1, {run_id: terms})
@@ -117,7 +122,7 @@ class Run:
                 GatewayListener(self.gateway, lane, journals, scheduler, None, outage_s)
             )
         return Driver(
-            {run_id: DrivenRun(requests, self.journal)},
+            {run_id: DrivenRun(self.make_requests(), self.journal)},
             self.executor,
             scheduler,
             self.stop,
@@ -139,3 +144,44 @@ class Run:
             return []
         lines = self.paths.predictions.read_text(encoding="utf-8").splitlines()
         return [json.loads(line)["instance_id"] for line in lines]
+
+
+@dataclass
+class RunsTogether:
+    """Runs over the same instances, driven as one on the first one's executor and clock."""
+
+    runs: list[Run]
+    lanes: dict[str, Lane] = field(default_factory=dict)
+    """By run id."""
+
+    @property
+    def first(self) -> Run:
+        return self.runs[0]
+
+    def make_driver(self) -> Driver:
+        runs, terms = {}, {}
+        for run in self.runs:
+            run_id, retries = run.config.run_id, run.config.rollout.retries
+            runs[run_id] = DrivenRun(run.make_requests(), run.journal, run.cleaned.append)
+            terms[run_id] = RunTerms(retries, 0, self.lanes.get(run_id))
+        return Driver(
+            runs,
+            self.first.executor,
+            Scheduler(self.first.slots, 1, terms),
+            self.first.stop,
+            images=self.first.make_images(*self.runs[1:]),
+            clock=self.first.clock,
+        )
+
+    @property
+    def plan(self) -> Plan:
+        return join_plans([run.plan for run in self.runs], self.first.dataset.instances)
+
+    def drive(self, on_event: Callable[[Any], None] = lambda event: None) -> list[Any]:
+        """All events but those where nothing happened, which `on_event` gets too."""
+        events = []
+        for event in self.make_driver().events(self.plan):
+            on_event(event)
+            if event is not None:
+                events.append(event)
+        return events

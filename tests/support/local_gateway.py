@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any, Self, TypeVar
 
 from orchestrator.config.schema import Endpoint, Model
@@ -24,10 +25,17 @@ class LocalGateway:
     token = "a-token"
 
     def __init__(
-        self, model: Model, *, api_key: str = "", port: int = 0, sample_every_s: float = 0.2
+        self,
+        model: Model,
+        *,
+        api_key: str = "",
+        port: int = 0,
+        sample_every_s: float = 0.2,
+        profiles: Mapping[str, Model] | None = None,
     ) -> None:
         self._settings = GatewayStart(
             model=model,
+            profiles=profiles or {},
             api_key=api_key,
             token=self.token,
             port=port,
