@@ -185,7 +185,7 @@ class CallCounts:
 
     calls: int = 0
     problems: Mapping[str, int] = field(default_factory=dict)
-    """Calls that could not be used, by `CallProblem`."""
+    """Broken calls, by `CallProblem`: they do not fit what was offered, or never came."""
     details: Mapping[str, int] = field(default_factory=dict)
     """The same calls by what was wrong, such as {"bash lacks command": 3}: the first MAX_DETAILS
     different ones."""
@@ -198,7 +198,7 @@ class CallCounts:
         return sum(self.problems.values())
 
     def with_call(self, problem: str | None, detail: str = "") -> CallCounts:
-        """The same and one call more; `problem` is None where it could be used."""
+        """The same and one call more; `problem` is None where it is well formed."""
         problems, details = Counter(self.problems), Counter(self.details)
         if problem is not None:
             problems[str(problem)] += 1

@@ -90,7 +90,7 @@ class AgentContext:
         """Count one call, for agents that tell of functions in the prompt and read calls from
         text. Those that `ask` is given `tools` for are counted by it.
 
-        `problem` is None where the call can be used, and NO_CALL for an answer that holds none;
+        `problem` is None where the call is well formed, and NO_CALL for an answer that holds none;
         `detail` says in words what was wrong.
         """
         self._budget.add_call(problem, printable(one_line(detail, MAX_DETAIL)))

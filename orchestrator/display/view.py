@@ -11,7 +11,7 @@ from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.journal.views import RunState
 from orchestrator.report.stats import wilson
 from orchestrator.report.words import amount, counted, duration
-from orchestrator.types import CallCounts, GradeResult, Outcome, RolloutKey, RolloutResult
+from orchestrator.types import GradeResult, Outcome, RolloutKey, RolloutRecord, RolloutResult
 from orchestrator.worker.messages import ImageGone, Progress
 
 
@@ -184,14 +184,15 @@ def describe(event: Event | Start, view: View) -> str | None:
     salvaged = ", patch salvaged" if event.record.salvaged else ""
     nothing = "" if event.record.has_patch else ", no patch"
     how = f"{event.outcome} after {counted(event.record.usage.steps, 'step')}"
-    return f"{name}: {how}{salvaged}{nothing}{_calls(event.record.calls)}"
+    return f"{name}: {how}{salvaged}{nothing}{_trouble(event.record)}"
 
 
-def _calls(calls: CallCounts | None) -> str:
-    """`, 40 of 52 tool calls broken`; empty where none is."""
-    if calls is None or not calls.broken:
-        return ""
-    return f", {calls.broken} of {counted(calls.calls, 'tool call')} broken"
+def _trouble(record: RolloutRecord) -> str:
+    """`, 40 of 52 tool calls broken`, or of answers in text; empty where all could be used."""
+    calls, unusable = record.calls, record.unusable_answers
+    if calls is not None and calls.broken:
+        return f", {calls.broken} of {counted(calls.calls, 'tool call')} broken"
+    return f", {counted(unusable, 'answer')} without an action" if unusable else ""
 
 
 def image_words(status: ImageStatus) -> str:

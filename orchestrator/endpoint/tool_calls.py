@@ -1,4 +1,4 @@
-"""Is a call of a function one that can be used, and if not, in which way is it broken? Pure."""
+"""Does a call of a function fit what was offered, and if not, in which way is it broken? Pure."""
 
 from __future__ import annotations
 

@@ -216,14 +216,14 @@ def _emulation_warnings(state: RunState, emulation: str) -> Iterator[str]:
     in_time = sum(v.reason is GradeReason.TESTS_TIMED_OUT for v in state.verdicts.values())
     if in_time:
         yield (
-            f"{in_time} verdicts are of emulated tests that ran too long (tests_timed_out): they "
-            "stand, as the gold patches were resolved in time there (gold_control.json)"
+            f"{counted(in_time, 'verdict')} came of emulated tests that ran too long "
+            "(tests_timed_out), where the gold patches were resolved in time (gold_control.json)"
         )
     late = sum(row.outcome is Outcome.TIME_LIMIT for row in state.outcomes.values())
     if late:
         yield (
-            f"{late} rollouts ended at time_limit, and emulated commands have taken a part of "
-            "their time: a higher rollout.time_limit_s, in a run of its own, shows how much"
+            f"{counted(late, 'rollout')} ended at time_limit, and emulated commands have taken a "
+            "part of the time: a higher rollout.time_limit_s, in a run of its own, shows how much"
         )
 
 
@@ -239,7 +239,7 @@ def _bugs(state: RunState) -> Iterator[str]:
     if failures:
         instance_id, detail = failures[0]
         yield (
-            f"BUG: this program's own code failed {len(failures)} times (internal_error), first at "
-            f"{instance_id}: {detail}. The files of these rollouts and grades, or gateway.log, "
-            "hold the traceback: please report it."
+            f"BUG: this program's own code failed {counted(len(failures), 'time')} "
+            f"(internal_error), first at {instance_id}: {detail}. The files of these "
+            "rollouts and grades, or gateway.log, hold the traceback: please report it."
         )

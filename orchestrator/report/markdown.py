@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from orchestrator.journal.views import RunState
 from orchestrator.report.build import Report
@@ -40,7 +41,8 @@ def headline(report: Report) -> str:
         by_hand = f"; {len(report.decided)} decided by a person" if report.decided else ""
         return f"{rate} ({interval}{by_hand})"
     left = len(report.failure_ids)
-    return f"{rate} so far; {left} have no verdict yet, so the rate is not valid"
+    have = "has" if left == 1 else "have"
+    return f"{rate} so far; {left} {have} no verdict yet, so the rate is not valid"
 
 
 def bar(part: int, whole: int, width: int = BAR_WIDTH) -> str:
@@ -140,18 +142,18 @@ def _instances(report: Report, state: RunState) -> Iterable[str]:
     tokens: Counter[str] = Counter()
     for cost in rollout_costs(state):
         tokens[cost.instance_id] += cost.tokens
-    calls = report.tool_calls
+    trouble = _trouble_by_instance(report, state)
     yield "## Instances"
     yield ""
-    name_of_calls, line_of_calls = (" broken calls |", "---:|") if calls else ("", "")
-    yield f"| instance | verdict | outcome | steps | tokens |{name_of_calls} why |"
-    yield f"|---|---|---|---|---:|{line_of_calls}---|"
+    title, line = (f" {trouble.title} |", "---:|") if trouble else ("", "")
+    yield f"| instance | verdict | outcome | steps | tokens |{title} why |"
+    yield f"|---|---|---|---|---:|{line}---|"
     for instance_id in state.instances:
         name, outcome = cell(instance_id, 300), state.outcomes.get(instance_id)
         verdict = state.verdicts.get(instance_id)
         spent = compact(tokens[instance_id]) if tokens[instance_id] else ""
-        if calls:
-            spent += f" | {_broken_calls(calls, instance_id)}"
+        if trouble:
+            spent += f" | {trouble.cells.get(instance_id, '')}"
         if instance_id in report.failure_ids:
             failure = state.failures.get(instance_id)
             unknown = "not graded" if outcome else "not started"
@@ -171,7 +173,27 @@ def _instances(report: Report, state: RunState) -> Iterable[str]:
     yield ""
 
 
-def _broken_calls(calls: ToolCalls, instance_id: str) -> str:
-    """`8 / 9`, or `0 / 9`; empty where none were asked for."""
-    broken, made = calls.of_instance(instance_id)
-    return f"{broken:,} / {made:,}" if made else ""
+@dataclass(frozen=True)
+class _Column:
+    title: str
+    cells: Mapping[str, str]
+    """By instance, such as `8 / 9`."""
+
+
+def _trouble_by_instance(report: Report, state: RunState) -> _Column | None:
+    """What was broken of the model's calls, or not usable of its answers, over all attempts; None
+    where all could."""
+    broken, made = Counter[str](), Counter[str]()
+    if report.tool_calls is not None:
+        title = "broken calls"
+        for calls in report.tool_calls.rollouts:
+            broken[calls.instance_id] += calls.broken
+            made[calls.instance_id] += calls.calls
+    elif report.unusable_answers:
+        title = "answers without an action"
+        for row in state.rollouts:
+            broken[row.instance_id] += row.unusable_answers
+            made[row.instance_id] += row.usage.steps
+    else:
+        return None
+    return _Column(title, {i: f"{broken[i]:,} / {made[i]:,}" for i in made if made[i]})

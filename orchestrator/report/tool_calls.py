@@ -41,7 +41,7 @@ class ToolCalls:
 
     calls: int
     broken: int
-    """Calls that could not be used."""
+    """Calls that do not fit what was offered, or never came."""
     problems: Mapping[str, int]
     """Those by `CallProblem`, the most first."""
     details: Mapping[str, int]
@@ -53,13 +53,8 @@ class ToolCalls:
 
     @property
     def by_result(self) -> tuple[tuple[str, int], ...]:
-        """How the calls came out, for a table: those that could be used, then what was wrong."""
-        return (("could be used", self.calls - self.broken), *self.problems.items())
-
-    def of_instance(self, instance_id: str) -> tuple[int, int]:
-        """How many calls are broken in all attempts at an instance, and how many there are."""
-        own = [row for row in self.rollouts if row.instance_id == instance_id]
-        return sum(row.broken for row in own), sum(row.calls for row in own)
+        """How the calls came out, for a table: those that are well formed, then what was wrong."""
+        return (("well formed", self.calls - self.broken), *self.problems.items())
 
 
 def build_tool_calls(rollouts: Sequence[RolloutRecord]) -> ToolCalls | None:

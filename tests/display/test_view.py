@@ -115,6 +115,8 @@ def test_a_rollout_whose_calls_were_broken_says_so_in_its_line(view: View) -> No
 
     assert describe(ended, view) == "a: submitted after 1 step, 8 of 9 tool calls broken"
     assert describe(rolled("a", calls=CallCounts(9)), view) == "a: submitted after 0 steps"
+    in_text = rolled("a", usage=Usage(steps=9), unusable_answers=1)
+    assert describe(in_text, view) == "a: submitted after 9 steps, 1 answer without an action"
 
 
 def test_outcomes_are_listed_in_the_order_of_their_definition() -> None:

@@ -63,7 +63,7 @@ def test_in_the_morning_the_report_says_that_calls_were_broken_and_how_and_what_
     assert f"most often: {LACKS} (20 x)" in warning.replace("\\", "")
     assert DIAGNOSE in warning.replace("\\", "")
     assert "--agent sweagent" in warning
-    assert "| could be used | `████▋░░░░░░░░░░░░░░░` | 12 of 52 (23.1%) |" in text
+    assert "| well formed | `████▋░░░░░░░░░░░░░░░` | 12 of 52 (23.1%) |" in text
     assert "| missing parameters | `███████████▉░░░░░░░░` | 31 of 52 (59.6%) |" in text
     assert "Calls were broken in 1 of 2 rollouts." in text
     assert f"| {LACKS} | 20 |" in text
@@ -105,7 +105,7 @@ def test_calls_of_attempts_that_came_to_nothing_count_as_their_tokens_do() -> No
 
     assert found is not None
     assert (found.calls, found.broken) == (52, 40)
-    assert found.of_instance("a") == (40, 52)
+    assert "| 40 / 52 |" in render_markdown(report(seen), seen)
     assert [row.attempt for row in found.rollouts] == [1, 2]
 
 
@@ -123,11 +123,11 @@ def test_a_model_that_slips_now_and_then_is_no_warning(
     assert any("tool calls were broken" in warning for warning in warnings) == is_warned
 
 
-def test_calls_that_all_could_be_used_are_told_in_one_row() -> None:
+def test_calls_that_are_all_well_formed_are_told_in_one_row() -> None:
     seen = state(called("a", WELL))
     text = render_markdown(report(seen), seen)
 
-    assert "| could be used | `████████████████████` | 12 of 12 (100.0%) |" in text
+    assert "| well formed | `████████████████████` | 12 of 12 (100.0%) |" in text
     assert "Calls were broken" not in text
     assert "broken tool calls" not in on_terminal(seen)
 
@@ -175,7 +175,9 @@ def test_answers_in_text_that_could_not_be_used_are_told_alike() -> None:
     assert warning.startswith("8 of 15 (53.3%) answers held no action that the agent could use.")
     assert DIAGNOSE in warning
     assert "## Tool calls" not in text
-    assert "broken calls" not in text
+    assert "| steps | tokens | answers without an action | why |" in text
+    assert "| 8 / 9 |" in text
+    assert "| 0 / 6 |" in text
     assert ["answers", "without", "an", "action", "██████████▋░░░░░░░░░", "8/15"] in [
         line.split() for line in on_terminal(IN_TEXT).splitlines()
     ]
