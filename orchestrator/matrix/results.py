@@ -173,10 +173,10 @@ def _build(cell: Cell, runs: Sequence[RunResult]) -> CellResult:
     rates = shares(runs)
     reports = [run.report for run in runs if run.report is not None]
     rollouts = [row for run in runs if run.state is not None for row in run.state.rollouts]
-    counted = [row.calls for row in rollouts if row.calls is not None]
+    counted = [report.tool_calls for report in reports if report.tool_calls is not None]
     problems = Counter[str]()
     for calls in counted:
-        problems.update({str(kind): count for kind, count in calls.problems.items()})
+        problems.update(calls.problems)
     steps = [result.steps for result in results if result.outcome is not None]
     why_not = _why_not_valid(runs)
     return CellResult(

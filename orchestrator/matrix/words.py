@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.matrix.results import CellResult, InstanceResult, Mark
+from orchestrator.report.tool_calls import WARN_FROM_SHARE
 from orchestrator.report.words import counted
 from orchestrator.types import Outcome
 
 WARNING = "⚠"
-WARN_FROM_SHARE = 0.02
-"""From such a share of broken calls on, a cell of many instances tells of them."""
 ENDED = {
     Outcome.SUBMITTED: "submitted",
     Outcome.STEP_LIMIT: "never done",
