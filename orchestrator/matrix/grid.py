@@ -111,7 +111,7 @@ LEGEND = (
     ("absent", "·", "not started"),
 )
 STYLE = """
- svg { background: #ffffff; }
+ .page { fill: #ffffff; }
  text { font: 11px ui-monospace, Menlo, Consolas, monospace; fill: #24292f; }
  .title { font-size: 14px; font-weight: bold; }
  .sign { text-anchor: middle; }
@@ -124,7 +124,7 @@ STYLE = """
  .none rect { fill: #f5c542; } .none text { fill: #3d2f00; }
  .absent rect { fill: none; stroke: #c4c9d0; } .absent text { fill: #7a828c; }
  @media (prefers-color-scheme: dark) {
-  svg { background: #0d1117; }
+  .page { fill: #0d1117; }
   text { fill: #d8dee6; } .n { fill: #9aa4b0; }
   .partly rect { fill: #24557a; } .partly text { fill: #e6f2fb; }
   .unresolved rect { fill: #262d36; } .unresolved text { fill: #8b949e; }
@@ -151,6 +151,7 @@ def draw_grids(title: str, grids: Sequence[Grid]) -> str:
             f'viewBox="0 0 {width} {height}" role="img">',
             f"<title>{escape(_plain(title))}</title>",
             f"<style>{STYLE}</style>",
+            f'<rect class="page" width="{width}" height="{height}"/>',
             *body,
             "</svg>\n",
         ]

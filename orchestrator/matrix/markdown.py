@@ -66,13 +66,13 @@ def _cells(report: MatrixReport) -> Iterable[str]:
     yield ""
     yield (
         "| benchmark | model | agent | resolved | rate | 95 % interval | valid | salvaged "
-        "| calls or answers broken | steps | tokens | hours |"
+        "| calls or answers broken | steps | tokens | time |"
     )
     yield "|---|---|---|---|---:|---|---|---:|---|---:|---:|---:|"
     for cell in report.cells:
         yield f"| {' | '.join(_cell_row(cell))} |"
     yield ""
-    yield "Steps are the median of the rollouts that count, hours those of all rollouts, added up."
+    yield "Steps are the median of the rollouts that count; the time is that of all rollouts, added up."
     if report.attempts > 1:
         yield (
             f"Rates are means over {report.attempts} attempts; their intervals take the attempts "
@@ -97,7 +97,7 @@ def _cell_row(cell: CellResult) -> list[str]:
         trouble,
         "" if cell.median_steps is None else f"{cell.median_steps:g}",
         compact(cell.tokens),
-        f"{cell.rollout_hours:.1f}",
+        duration(cell.rollout_hours * 3600),
     ]
 
 
@@ -120,6 +120,8 @@ def _pairs(report: MatrixReport) -> Iterable[str]:
             f"for all {len(report.pairs.compared)} pairs that could be compared. The interval is "
             "Bonett's and Price's for pairs (2012), without correction."
         )
+    elif not report.pairs.left_out:
+        yield "There are no two such cells."
     yield from left_out_lines(report)
     yield ""
 
