@@ -40,9 +40,7 @@ def _head(report: MatrixReport) -> Iterable[str]:
     yield f"**{headline(report)}**"
     yield ""
     for benchmark in report.benchmarks:
-        cells = {cell.cell: cell for cell in report.cells if cell.benchmark == benchmark}
-        agents = list(dict.fromkeys(cell.agent for cell in cells))
-        models = dict.fromkeys(cell.model for cell in cells)
+        models, agents = report.axes(benchmark)
         yield f"## {escaped(benchmark)}"
         yield ""
         yield f"| | {' | '.join(map(escaped, agents))} |"

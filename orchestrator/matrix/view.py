@@ -40,10 +40,10 @@ def _table(report: MatrixReport, benchmark: str) -> Table:
     title = f"{report.matrix_id}: {benchmark}, {counted(instances, 'instance')}{attempts}"
     table = Table(title=Text(title), title_justify="left", box=box.ROUNDED, show_lines=True)
     table.add_column("")
-    agents = list(dict.fromkeys(cell.agent for cell in cells))
+    models, agents = report.axes(benchmark)
     for agent in agents:
         table.add_column(Text(printable(agent)))
-    for model in dict.fromkeys(cell.model for cell in cells):
+    for model in models:
         words = [report.words.get(Cell(benchmark, model, agent)) for agent in agents]
         name = Text(printable(model or NO_MODEL), style="bold")
         table.add_row(name, *(_cell(each) if each else "" for each in words))
