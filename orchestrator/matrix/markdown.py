@@ -70,7 +70,7 @@ def _cells(report: MatrixReport) -> Iterable[str]:
     for cell in report.cells:
         yield f"| {' | '.join(_cell_row(cell))} |"
     yield ""
-    yield "Steps are the median of the rollouts that count; the time is that of all rollouts, added up."
+    yield "Steps are the median of the rollouts that count; time is that of all of them, added up."
     if report.attempts > 1:
         yield (
             f"Rates are means over {report.attempts} attempts; their intervals take the attempts "
