@@ -12,10 +12,11 @@ from typing import Any
 
 from orchestrator.agents.base import read_only_mount, tools_mount
 from orchestrator.agents.context import AgentContext, LimitReached
+from orchestrator.agents.runners.process import Runner, give_back, take_runner, warm_up
 from orchestrator.agents.sweagent.bundles import find_bundle
 from orchestrator.agents.sweagent.installation import Installation, require_installation
 from orchestrator.agents.sweagent.outcomes import outcome_of
-from orchestrator.agents.sweagent.runner_process import Runner, give_back, take_runner, warm_up
+from orchestrator.agents.sweagent.program import runner_program
 from orchestrator.agents.sweagent.server import RUNTIME_PATH, SandboxServer
 from orchestrator.agents.sweagent.settings import SweAgentSettings
 from orchestrator.errors import AgentCrashed, PrerequisiteError, SandboxUnavailable
@@ -47,13 +48,13 @@ class SweAgent:
             self._installation = require_installation(platform, self._commit)
         except PrerequisiteError as error:  # of a worker's host; the driver's was checked before
             raise AgentCrashed(str(error)) from error
-        warm_up(self._installation)
+        warm_up(runner_program(self._installation))
         runtime = self._installation.paths.runtime(platform)
         return (read_only_mount(runtime, RUNTIME_PATH), tools_mount())
 
     def run(self, context: AgentContext) -> Outcome:
         assert self._installation is not None, "prepare comes first"
-        runner = take_runner(self._installation)
+        runner = take_runner(runner_program(self._installation))
         with self._lock:
             self._runner, self._is_at_work = runner, True
             if self._is_closed:
