@@ -1,0 +1,1 @@
+"""OpenHands' agent SDK, at work in our sandboxes."""
