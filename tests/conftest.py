@@ -72,17 +72,29 @@ def _sweagent_problem(platform: str = "linux/amd64") -> str:
     return ""
 
 
+@functools.cache
+def _openhands_problem() -> str:
+    from orchestrator.agents.openhands.installation import require_installation
+
+    try:
+        require_installation()
+    except PrerequisiteError as error:
+        return str(error)
+    return ""
+
+
 _GATES = {
     "docker": ("Docker", _docker_problem),
     "emulated": ("emulated sandboxes", _emulation_problem),
     "vllm": ("vLLM", _vllm_problem),
+    "openhands": ("OpenHands", _openhands_problem),
 }
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests marked docker, emulated or vllm are skipped without it, but not in CI, where it must be
-    there.
+    """Tests marked docker, emulated, vllm or openhands are skipped without it, but not in CI, where
+    it must be there.
 
     Those marked sweagent are skipped wherever a person has not installed it, for the platform of
     their sandboxes.

@@ -61,9 +61,17 @@ class AgentFolder:
         """
         return json.loads(self.manifest.read_text(encoding="utf-8"))
 
-    def new_folder(self, version: str) -> str:
-        """A name that is not in use: what is installed stays until the other is whole."""
-        return f"{version[:MAX_VERSION_CHARS]}-{secrets.token_hex(3)}"
+    @contextmanager
+    def new_folder(self, version: str) -> Iterator[str]:
+        """The name of one that is new: what is installed stays until the other is whole. It goes
+        where what is done in it fails."""
+        name = f"{version[:MAX_VERSION_CHARS]}-{secrets.token_hex(3)}"
+        (self.root / name).mkdir(parents=True)
+        try:
+            yield name
+        except BaseException:  # a person's Ctrl-C too; it goes on
+            shutil.rmtree(self.root / name, ignore_errors=True)
+            raise
 
     def keep(self, folder: str, manifest: Mapping[str, Any]) -> None:
         """From now on this one is in use; all others go."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import glob
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from orchestrator.agents.base import Say
@@ -21,10 +22,11 @@ PLACES = (
 """Where a Python may lie that is not on every PATH."""
 
 
-def find_python(version: str, own: Path) -> str | None:
-    """A CPython of this minor version, such as 3.11, that is no pre-release; None where this host
-    has none. `own` is looked at first."""
-    return next((found for found in _pythons(version, own) if _is_of_version(found, version)), None)
+def find_python(version: str, own: Path, modules: Sequence[str] = ("sys",)) -> str | None:
+    """A CPython of this minor version, such as 3.11, that is no pre-release and has these modules;
+    None where this host has none. `own` is looked at first."""
+    found = (p for p in _pythons(version, own) if _is_of_version(p, version, modules))
+    return next(found, None)
 
 
 def _pythons(version: str, own: Path) -> Iterator[str]:
@@ -41,9 +43,9 @@ def cache_tag(version: str) -> str:
     return f"cpython-{version.replace('.', '')}"
 
 
-def _is_of_version(python: str, version: str) -> bool:
+def _is_of_version(python: str, version: str, modules: Sequence[str]) -> bool:
     code = (
-        "import sys; v = sys.version_info; "
+        f"import sys, {', '.join(modules)}; v = sys.version_info; "
         f"sys.exit((sys.implementation.cache_tag, v.releaselevel) != "
         f"({cache_tag(version)!r}, 'final'))"
     )
@@ -55,22 +57,21 @@ def _is_of_version(python: str, version: str) -> bool:
 
 
 def bring_python(version: str, place: Path, install_uv: Callable[[Path], None], detail: Say) -> str:
-    """Bring a Python of this minor version into a folder, by uv; `install_uv` brings uv into one.
+    """Bring a Python of this minor version into a folder, by uv; `install_uv` brings that into
+    another, for the moment, where this host has none.
 
     Raises:
         PrerequisiteError: that can't be done.
     """
-    uv = shutil.which("uv")
-    if uv is None:
-        install_uv(place / "uv")
-        uv = str(place / "uv" / "bin" / "uv")
-    folders = {
-        "UV_PYTHON_INSTALL_DIR": str(place / "python"),
-        "UV_PYTHON_BIN_DIR": str(place / "bin"),
-    }
     problem = f"no Python {version} is on this host, and uv can't bring one"
-    run_program([uv, "python", "install", version], problem, detail, folders)
-    found = sorted((place / "python").glob(f"cpython-{version}*/bin/python{version}"))
+    with tempfile.TemporaryDirectory(prefix="uv-") as folder:
+        uv = shutil.which("uv")
+        if uv is None:
+            install_uv(Path(folder) / "uv")
+            uv = str(Path(folder) / "uv" / "bin" / "uv")
+        folders = {"UV_PYTHON_INSTALL_DIR": str(place), "UV_PYTHON_BIN_DIR": f"{folder}/bin"}
+        run_program([uv, "python", "install", version], problem, detail, folders)
+    found = sorted(place.glob(f"cpython-{version}*/bin/python{version}"))
     if not found:
         raise PrerequisiteError(f"{problem}: it says that it did")
     return str(found[0])

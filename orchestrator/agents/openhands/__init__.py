@@ -1,1 +1,1 @@
-"""OpenHands' agent SDK, at work in our sandboxes."""
+"""OpenHands, in an environment and processes of its own, on our sandboxes, limits and gateway."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from orchestrator.agents.base import SimpleKind
+from orchestrator.agents.base import Say, SimpleKind
 from orchestrator.agents.openhands import installation
 from orchestrator.agents.openhands.settings import TEMPLATES, OpenHandsSettings
 from orchestrator.agents.templates import require_jinja
@@ -42,7 +42,7 @@ class OpenHandsKind(SimpleKind[OpenHandsSettings]):
 
     def versions(self) -> dict[str, str]:
         found = installation.find_installation()
-        return {VERSION: found.version} if found else {}
+        return {**found.versions, VERSION: found.version} if found else {}
 
     @contextmanager
     def hold(self, platform: str) -> Iterator[None]:
@@ -61,3 +61,28 @@ class OpenHandsKind(SimpleKind[OpenHandsSettings]):
         from orchestrator.agents.openhands.agent import OpenHandsAgent
 
         return OpenHandsAgent(self.settings, self._version)
+
+    @staticmethod
+    def installed() -> dict[str, Any] | None:
+        found = installation.find_installation()
+        if found is None:
+            return None
+        return {
+            "folder": str(found.root),
+            "source": found.source,
+            "version": found.version,
+            "versions": found.versions,
+        }
+
+    @staticmethod
+    def installed_line() -> str:
+        found = installation.find_installation()
+        if found is None:
+            return f"OpenHands is not installed; `{installation.INSTALL}` does that."
+        remark = "" if "constraints" in found.versions else ", with packages that were not tried"
+        return f"OpenHands {found.version}, for sandboxes of any platform, in {found.root}{remark}"
+
+    @staticmethod
+    def install(source: str, ref: str, platform: str, say: Say, detail: Say) -> str:
+        found = installation.install(ref, source, say, detail)
+        return f"OpenHands {found.version} is in {found.root}"

@@ -1,4 +1,4 @@
-"""What OpenHands' runners are: `runner.py` in its environment, which reads nothing of the user's."""
+"""What OpenHands' runners are: `runner.py` in its environment. They read nothing of the user's."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ UNSET = (
 
 
 def runner_program(installation: Installation) -> RunnerProgram:
-    home = installation.python.parents[1] / "no-home"
+    home = installation.root / "home"
     return RunnerProgram(
         "OpenHands",
         installation.folder,

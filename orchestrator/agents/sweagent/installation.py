@@ -141,21 +141,22 @@ def _install_agent(
     say(f"fetching {ref} of {source}")
     shutil.rmtree(folder.fetched, ignore_errors=True)
     commit = _check_out(folder.fetched, source, ref)
-    name = folder.new_folder(commit)
-    paths = folder.installation(name)
-    paths.root.mkdir()
-    folder.fetched.rename(paths.checkout)
-    say("making its environment")
-    environment = _environment(paths)
-    environment.create(sys.executable)
-    say("installing it and about 110 packages: a minute or more")
-    environment.install("--editable", str(paths.checkout), detail=detail)
-    versions = environment.versions(("sweagent", "swe-rex", "litellm"))
+    with folder.new_folder(commit) as name:
+        paths = folder.installation(name)
+        folder.fetched.rename(paths.checkout)
+        say("making its environment")
+        environment = _environment(paths)
+        environment.create(sys.executable)
+        say("installing it and about 110 packages: a minute or more")
+        tried = ("--constraint", str(CONSTRAINTS))
+        environment.install("--editable", str(paths.checkout), *tried, detail=detail)
+        versions = environment.versions(("sweagent", "swe-rex", "litellm"))
+        versions["constraints"] = constraints_version(CONSTRAINTS)
     return Installation(name, source, ref, commit, versions, ())
 
 
 def _environment(paths: SweAgentPaths) -> Environment:
-    return Environment(paths.venv, CONSTRAINTS)
+    return Environment(paths.venv)
 
 
 def _check_out(checkout: Path, source: str, ref: str) -> str:
@@ -214,6 +215,8 @@ def _install_runtime(paths: SweAgentPaths, platform: str, detail: Say) -> None:
         "--python-version",
         SANDBOX_PYTHON,
         "--only-binary=:all:",
+        "--constraint",
+        str(CONSTRAINTS),
         "--no-compile",  # this Python may be another than the sandboxes'
         "swe-rex",
         detail=detail,
