@@ -16,13 +16,14 @@ from support import strangers_agent
 from support.local_gateway import LocalGateway, model_at
 from support.rows import changed_lines, key_of
 
+from orchestrator.agents import load_agent_kind
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.dataset import Dataset
 from orchestrator.gold_answers import unseal
 from orchestrator.scripted.endpoint import ScriptedEndpoint
 from orchestrator.scripted.personas import ODD
 from orchestrator.text import writable
-from orchestrator.types import FailureKind, Instance, Outcome, RolloutResult
+from orchestrator.types import CallCounts, FailureKind, Instance, Outcome, RolloutResult
 
 pytestmark = pytest.mark.slow  # one round of all takes ten seconds
 STRANGERS = str(Path(strangers_agent.__file__).with_suffix(".yaml"))
@@ -112,6 +113,12 @@ class Round:
                 sealed_answer=answer,
             )
 
+    @property
+    def calls_functions(self) -> bool:
+        settings = load_config(RunRequest("demo", agent=self.agent)).agent
+        assert settings is not None
+        return load_agent_kind(settings, {}).calls_functions
+
     def outcome(self, name: str) -> tuple[Outcome | None, bool, bool]:
         """Outcome, whether there is a patch, and whether it is salvaged."""
         result = self.results[name]
@@ -200,6 +207,15 @@ def test_where_nothing_was_changed_nothing_is_salvaged(
     name: str, outcome: Outcome, played: Round
 ) -> None:
     assert played.outcome(name) == (outcome, False, False)
+
+
+def test_what_of_a_models_answers_could_not_be_used_is_counted(played: Round) -> None:
+    good, bad = (played.results[name].record for name in ("solves", "breaks_format"))
+
+    assert (good.unusable_answers, bad.unusable_answers) == (0, 2)
+    if played.calls_functions:
+        assert good.calls == CallCounts(good.usage.steps)
+        assert bad.calls == CallCounts(2, {"no call": 2})
 
 
 def test_a_step_limit_is_not_overstepped(played: Round) -> None:
