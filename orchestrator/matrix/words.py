@@ -17,7 +17,7 @@ ENDED = {
     Outcome.TOKEN_LIMIT: "out of tokens",
     Outcome.TIME_LIMIT: "out of time",
     Outcome.CONTEXT_OVERFLOW: "its context was full",
-    Outcome.FORMAT_ERRORS: "its answers could not be used",
+    Outcome.FORMAT_ERRORS: "never done",
     Outcome.GAVE_UP: "gave up",
 }
 
