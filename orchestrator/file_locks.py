@@ -45,6 +45,19 @@ def hold_lock(path: Path, *, shared: bool = False) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def wait_for_lock(path: Path) -> Iterator[None]:
+    """Hold a lock alone, once nobody else does.
+
+    Raises:
+        OSError: the file can't be made.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open(path, "ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def is_held(path: Path) -> bool:
     """Whether somebody holds it alone; also true of a file that is not ours to judge."""
     try:

@@ -41,6 +41,8 @@ runs/<matrix_id>/              of a matrix; each of its runs has a folder of its
 
 <temporary>/swe-orchestrator-<uid>/<digest of the run's folder>/
     {rollout,grade}-*        what one works with; on each host that it runs on
+<temporary>/swe-orchestrator-<uid>/builds/<image>
+                             held (flock) by who builds it
 
 <data>/host-id               what tells this host from others, whatever its name is
                              (<data>: $SWE_ORCHESTRATOR_DATA, or the user's data folder)
@@ -188,7 +190,16 @@ class MatrixPaths:
 def temporary_folder(run_dir: str) -> Path:
     """Of a run, on this host: `clean` finds what is left there."""
     digest = hashlib.sha256(os.fsencode(run_dir)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"swe-orchestrator-{os.getuid()}" / digest
+    return _temporary() / digest
+
+
+def build_lock(image: str) -> Path:
+    """Held by who builds an image on this host."""
+    return _temporary() / "builds" / folder_name(image)
+
+
+def _temporary() -> Path:
+    return Path(tempfile.gettempdir()) / f"swe-orchestrator-{os.getuid()}"
 
 
 @contextmanager

@@ -267,15 +267,17 @@ class _Night:
         name = self.record.matrix_id
         try:
             with ExitStack() as stack:
-                opened = (self._open(run, answers, stack) for run in runs)
+                opened = (self._open(run, runs, answers, stack) for run in runs)
                 sessions = [session for session in opened if session is not None]
                 for finished in run_sessions(sessions, self.console, name) if sessions else ():
                     self.is_interrupted |= finished.exit_code == EXIT_INTERRUPTED
         except OrchestratorError as error:
             self._say(f"{runs[0].benchmark}: {error}", "bold red")
 
-    def _open(self, run: CellRun, answers: Answers, stack: ExitStack) -> Session | None:
-        """Start a run, or reopen it; None where that can't be."""
+    def _open(
+        self, run: CellRun, group: Sequence[CellRun], answers: Answers, stack: ExitStack
+    ) -> Session | None:
+        """Start a run of a group, or reopen it; None where that can't be."""
         paths, servers = self.paths.run(run.run_id), answers.found.get(run.run_id)
         known: dict[str, Any] = {"servers": servers} if servers is not None else {}
         try:
@@ -287,6 +289,7 @@ class _Night:
                         workers=self.workers,
                         settings=self.settings,
                         known=known,
+                        together_with=[self.paths.run(other.run_id).root for other in group],
                     )
                 )
             known["dataset"] = self.datasets[run.benchmark]

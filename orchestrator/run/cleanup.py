@@ -30,7 +30,7 @@ from orchestrator.driver.leftovers import (
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import ConfigError, JournalError, PrerequisiteError, one_line
 from orchestrator.file_locks import Locked, hold_lock
-from orchestrator.journal import Journal
+from orchestrator.journal import Journal, read_journal
 from orchestrator.paths import RunPaths, temporary_folder
 from orchestrator.plugins import BACKENDS
 from orchestrator.run.lock import RunLock
@@ -75,17 +75,22 @@ def evict_left_images(
     plan: Plan,
     host: Host,
     free_gb: float,
+    together_with: Iterable[Path] = (),
 ) -> None:
     """Remove the images that earlier sessions of a run pulled onto this host and left here, though
     nothing that is left to do needs them: they may fill the disk that this session is to have.
 
     With `auto` only where they have filled it: else the session's image store lets them go when
-    room is short. `free_gb` is free on the images' disk.
+    room is short. `free_gb` is free on the images' disk. `together_with` are the folders of runs
+    that go on in the same session: what they need stays too.
     """
     keep, is_full = config.cluster.images.keep, _is_full(config, host, free_gb)
     if keep is True or (keep == AUTO and not is_full):
         return
     planned = {key.instance_id for key in (*plan.rollouts, *plan.grades)}
+    for run_dir in together_with:
+        if RunPaths(run_dir).journal.exists():  # else it has not begun
+            planned |= read_journal(RunPaths(run_dir).journal).unfinished
     needed = {instance.image for instance in instances if instance.instance_id in planned}
     for image in journal.pulled():
         if image.node or image.name in needed:

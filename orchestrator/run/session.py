@@ -158,10 +158,12 @@ def reopen(
     only_grades: bool = False,
     settings: Mapping[str, Any] | None = None,
     known: Mapping[str, Any] | None = None,
+    together_with: Sequence[Path] = (),
 ) -> Iterator[Session]:
     """A run that was started before, with what is left to do. Raises as `launch`.
 
-    `known` are facts of its case that were found already, by name.
+    `known` are facts of its case that were found already, by name. `together_with` are the folders
+    of other runs that go on in the same session: the images that they need are not cleaned away.
     """
     paths = RunPaths(run_dir.resolve())
     kept, changes = change(load_run_config(paths.config), settings or {})
@@ -186,13 +188,17 @@ def reopen(
             plan = plan.without_rollouts
         facts = {**(known or {}), "dataset": dataset, "agent": agent, "plan": plan}
         case = Case(config, paths.root, **facts)
-        checked = _clean_up_and_check(case, paths, console, journal)
+        checked = _clean_up_and_check(case, paths, console, journal, together_with)
         lock = record_changes(paths, kept, lock, changes)
         yield Session(config, dataset, paths, lock, agent, plan, checked, journal)
 
 
 def _clean_up_and_check(
-    case: Case, paths: RunPaths, console: Console, journal: Journal | None = None
+    case: Case,
+    paths: RunPaths,
+    console: Console,
+    journal: Journal | None = None,
+    together_with: Sequence[Path] = (),
 ) -> Checked:
     """Clean up after dead sessions, which may have filled the disk; then check what is needed.
 
@@ -206,7 +212,8 @@ def _clean_up_and_check(
     if journal is not None:
         with waiting(console, "removing images that earlier sessions left"):
             free_gb = free_for_images_gb(host, paths.root)
-            evict_left_images(config, case.dataset.instances, journal, case.plan, host, free_gb)
+            instances, plan = case.dataset.instances, case.plan
+            evict_left_images(config, instances, journal, plan, host, free_gb, together_with)
     with waiting(console, "checking what the run needs"):
         return require_ready(case)
 

@@ -347,3 +347,33 @@ def test_images_that_a_killed_session_left_make_room_before_the_disk_is_looked_a
         assert backend.asked == (["done", "in-use"] if evicts else [])
         gone = {PulledImage("done")} if evicts else set()
         assert set(journal.pulled()) == before - gone
+
+
+def test_images_that_runs_of_the_same_session_need_are_not_cleaned_away_with_the_others(
+    make_config: Callable[..., RunConfig],
+    instance: Instance,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = make_config("nop", {"cluster.images.keep": False})
+    of_runs = [replace(instance, instance_id=f"i-{image}", image=image) for image in ("x", "y")]
+    backend = Evicting()
+    monkeypatch.setattr("orchestrator.run.cleanup.find_backend", lambda kind: backend)
+    other = RunPaths(tmp_path / "other")
+    other.root.mkdir()
+    with (
+        Journal.in_memory("r1", of_runs) as journal,
+        Journal.create(other.journal, "other", of_runs) as theirs,
+    ):
+        theirs.append_rollout(RolloutRecord(RolloutKey("other", "i-x", 1), Outcome.GAVE_UP))
+        for one in of_runs:
+            journal.add_pulled(PulledImage(one.image))
+            key = RolloutKey("r1", one.instance_id, 1)
+            journal.append_rollout(RolloutRecord(key, outcome=Outcome.GAVE_UP))
+        plan = make_plan(of_runs, journal.state())
+
+        beside = [other.root, tmp_path / "not begun yet"]
+        evict_left_images(config, of_runs, journal, plan, CONTAINERS, 1000.0, beside)
+
+        assert backend.asked == ["x"]
+        assert journal.pulled() == (PulledImage("y"),)

@@ -55,7 +55,7 @@ def test_two_runs_that_are_killed_together_go_on_together_and_lose_and_double_no
     wrong = runs_dir / "wrong"
     wait_until((wrong / "ray-session").exists, "both runs on one Ray")
     sessions = {(runs_dir / run / "ray-session").read_text() for run in ("slow", "wrong")}
-    wait_until(lambda: bool(state_of(runs_dir, "wrong").verdicts), "a verdict")
+    wait_until(lambda: bool(state_of(runs_dir, "wrong").outcomes), "an outcome")
     before = state_of(runs_dir, "wrong")
     assert state_of(runs_dir, "slow").unfinished, "the slow one holds up nothing of the other"
     process.kill()

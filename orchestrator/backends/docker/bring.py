@@ -18,7 +18,9 @@ from orchestrator.backends.docker.pulls import pull_image
 from orchestrator.backends.images import is_built_here
 from orchestrator.config.cluster import Images
 from orchestrator.errors import ImageUnavailable, PrerequisiteError
+from orchestrator.file_locks import wait_for_lock
 from orchestrator.images.pulls import PullFailed
+from orchestrator.paths import build_lock
 from orchestrator.types import Instance
 
 
@@ -49,15 +51,26 @@ def ensure_image(
             for _ in pull_image(client, image, settings, platform):
                 pass
             return Source.PULLED
-        keep_under_another_name(client, image)
-        build_image(build_of(instance, settings, platform), settings.pull_timeout_s)
-        if find_image(client, image, platform) is None:
-            found = platform_of(client, image)
-            raise ImageUnavailable(f"{image} was built for {found}, not {platform}. {BUILDX}")
-        return Source.BUILT
+        with wait_for_lock(build_lock(image)):  # rollouts of several runs may want it at once
+            return _build(client, instance, settings, platform)
     except PullFailed as error:
         raise ImageUnavailable(error.failure.detail) from error
     except PrerequisiteError as error:  # of Docker's settings
         raise ImageUnavailable(f"{image}: {error.what}") from error
     except ENGINE_ERRORS as error:
         raise ImageUnavailable(f"{image}: {error_words(error)}") from error
+
+
+def _build(
+    client: docker.DockerClient, instance: Instance, settings: Images, platform: str
+) -> Source:
+    """Unless somebody has built it meanwhile. Raises what `build_image` does."""
+    image = instance.image
+    if find_image(client, image, platform) is not None:
+        return Source.PRESENT
+    keep_under_another_name(client, image)
+    build_image(build_of(instance, settings, platform), settings.pull_timeout_s)
+    if find_image(client, image, platform) is None:
+        found = platform_of(client, image)
+        raise ImageUnavailable(f"{image} was built for {found}, not {platform}. {BUILDX}")
+    return Source.BUILT
