@@ -51,6 +51,10 @@ def test_who_plays_gold_resolves_every_instance_and_who_never_submits_too(
     assert report["outcomes"] == {"submitted": 11, "step_limit": 1}
     assert report["unresolved_ids"] == ["orchard__ledger-47"]
     assert report["salvaged_ids"] == ["tidepool__cronwise-8"]
+    calls = report["tool_calls"]
+    assert (calls is None) == (profile == "sweagent")
+    if calls is not None:
+        assert (calls["calls"], calls["broken"]) == (report["steps"], 0)
 
 
 @pytest.fixture
