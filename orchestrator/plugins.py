@@ -13,6 +13,7 @@ from orchestrator.errors import ConfigError
 
 AGENTS = {
     "sweagent": "orchestrator.agents.sweagent.kind:SweAgentKind",
+    "openhands": "orchestrator.agents.openhands.kind:OpenHandsKind",
     "mini": "orchestrator.agents.mini.kind:MiniKind",
     "gold": "orchestrator.agents.gold:GoldKind",
     "nop": "orchestrator.agents.nop:NopKind",

@@ -7,6 +7,7 @@ records is (run_id, instance_id, attempt).
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -176,6 +177,37 @@ class Future:
 
 
 @dataclass(frozen=True)
+class CallCounts:
+    """How the calls of functions came out that a model was asked for.
+
+    A call counts once, and so does an answer that calls none where functions were offered.
+    """
+
+    calls: int = 0
+    problems: Mapping[str, int] = field(default_factory=dict)
+    """Broken calls, by `CallProblem`: they do not fit what was offered, or never came."""
+    details: Mapping[str, int] = field(default_factory=dict)
+    """The same calls by what was wrong, such as {"bash lacks command": 3}: the first MAX_DETAILS
+    different ones."""
+
+    MAX_DETAILS: ClassVar[int] = 20
+    """Models make up names without end."""
+
+    @property
+    def broken(self) -> int:
+        return sum(self.problems.values())
+
+    def with_call(self, problem: str | None, detail: str = "") -> CallCounts:
+        """The same and one call more; `problem` is None where it is well formed."""
+        problems, details = Counter(self.problems), Counter(self.details)
+        if problem is not None:
+            problems[str(problem)] += 1
+            if detail and (detail in details or len(details) < self.MAX_DETAILS):
+                details[detail] += 1
+        return CallCounts(self.calls + 1, dict(problems), dict(details))
+
+
+@dataclass(frozen=True)
 class RolloutRecord:
     """What is recorded of one rollout: its row in the journal. An outcome or a failure, never both.
 
@@ -200,6 +232,10 @@ class RolloutRecord:
     where there was no image."""
     future: Future | None = None
     """What the sandbox held of its repository's future; None: nothing, or nobody looked."""
+    calls: CallCounts | None = None
+    """None: the agent offered no functions, or nobody counted."""
+    unusable_answers: int = 0
+    """Recorded steps whose answer held no action that could be used."""
 
     def __post_init__(self) -> None:
         assert (self.outcome is None) != (self.failure is None), "an outcome or a failure"

@@ -18,7 +18,7 @@ from support.specs import make_assignment, sandbox_spec
 from xdist.scheduler import LoadScopeScheduling
 
 from orchestrator.agents import load_agent_kind
-from orchestrator.agents.sweagent import runner_process
+from orchestrator.agents.runners import process as runner_process
 from orchestrator.backends import Sandbox, find_backend
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.config.cluster import Cluster, Images
@@ -74,17 +74,29 @@ def _sweagent_problem(platform: str = "linux/amd64") -> str:
     return ""
 
 
+@functools.cache
+def _openhands_problem() -> str:
+    from orchestrator.agents.openhands.installation import require_installation
+
+    try:
+        require_installation()
+    except PrerequisiteError as error:
+        return str(error)
+    return ""
+
+
 _GATES = {
     "docker": ("Docker", _docker_problem),
     "emulated": ("emulated sandboxes", _emulation_problem),
     "vllm": ("vLLM", _vllm_problem),
+    "openhands": ("OpenHands", _openhands_problem),
 }
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests marked docker, emulated or vllm are skipped without it, but not in CI, where it must be
-    there.
+    """Tests marked docker, emulated, vllm or openhands are skipped without it, but not in CI, where
+    it must be there.
 
     Those marked sweagent are skipped wherever a person has not installed it, for the platform of
     their sandboxes.
@@ -187,8 +199,8 @@ def ensure_image(bring_image: Callable[[str, Instance], None]) -> Callable[[Inst
 def sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A temporary folder of this test's, with a name short enough for sockets.
 
-    SWE-agent's fork server, in this process and in what it starts, is this test's alone then, and
-    no runner that other tests have left is taken.
+    Agents' fork servers, in this process and in what it starts, are this test's alone then, and no
+    runner that other tests have left is taken.
     """
     with tempfile.TemporaryDirectory(prefix="t", dir="/tmp", ignore_cleanup_errors=True) as folder:
         monkeypatch.setenv("TMPDIR", folder)

@@ -34,7 +34,15 @@ ANSWERS_ARE_OPENED_BY = {
     "orchestrator.backends.grading",
     "orchestrator.scripted.endpoint",
 }
-IN_SWEAGENTS_ENVIRONMENT = ("runner", "shell", "forkserver")
+FOR_ALL_PLUGINS = ("orchestrator.agents.runners", "orchestrator.agents.installing")
+"""Folders of a room that serve its plugins."""
+LINE = "orchestrator.agents.runners.line"
+"""What the fork server offers in the environments of agents."""
+IN_AGENTS_ENVIRONMENTS = {
+    "runners": ("forkserver", "line"),
+    "sweagent": ("runner", "shell"),
+}
+"""Modules that run where our package is not installed."""
 
 
 def name_of(path: Path) -> str:
@@ -51,7 +59,7 @@ def room_of(module: str) -> str:
 def imports_of(path: Path) -> set[str]:
     """Dotted names that a module imports anywhere in it, `from a import b` as a and a.b.
 
-    They are absolute but for the runner's, which works where our package is not installed.
+    They are absolute but for those of what works where our package is not installed.
     """
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -60,7 +68,8 @@ def imports_of(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             module = str(node.module)
             if node.level:
-                assert path.name == "runner.py", f"{path}: imports are absolute"
+                own = IN_AGENTS_ENVIRONMENTS.get(path.parent.name, ())
+                assert path.stem in own, f"{path}: imports are absolute"
                 module = f"{name_of(path.with_name('__init__.py'))}.{module}"
             found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
     return found
@@ -114,13 +123,13 @@ def test_only_the_ray_executor_and_what_connects_it_import_ray() -> None:
 @pytest.mark.parametrize("room", ["agents", "backends"])
 def test_plugins_do_not_know_each_other_and_nobody_knows_them(room: str) -> None:
     """What lies in a folder of a room is imported by name from the room's map, and by itself."""
-    plugins = {p.name for p in (PACKAGE / room).iterdir() if (p / "__init__.py").is_file()}
+    folders = {p.name for p in (PACKAGE / room).iterdir() if (p / "__init__.py").is_file()}
+    plugins = {f"orchestrator.{room}.{folder}" for folder in folders} - set(FOR_ALL_PLUGINS)
     assert plugins
 
-    for plugin in plugins:
-        inside = f"orchestrator.{room}.{plugin}"
+    for inside in plugins:
         outside = {name for name in importers_of(inside) if not name.startswith(inside)}
-        assert outside == set(), plugin
+        assert outside == set(), inside
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
@@ -128,7 +137,12 @@ def test_a_module_has_at_most_400_lines(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 
 
-def test_what_runs_in_sweagents_environment_imports_nothing_of_ours_but_its_own_part() -> None:
-    for name in IN_SWEAGENTS_ENVIRONMENT:
-        for imported in ours(PACKAGE / "agents" / "sweagent" / f"{name}.py"):
-            assert imported.startswith("orchestrator.agents.sweagent.shell"), name
+@pytest.mark.parametrize("folder", IN_AGENTS_ENVIRONMENTS)
+def test_what_runs_in_an_agents_environment_imports_nothing_of_ours_but_its_own_part(
+    folder: str,
+) -> None:
+    names = IN_AGENTS_ENVIRONMENTS[folder]
+    own = tuple(f"orchestrator.agents.{folder}.{name}" for name in names)
+    for name in names:
+        for imported in ours(PACKAGE / "agents" / folder / f"{name}.py"):
+            assert imported == LINE or imported.startswith((*own, f"{LINE}.")), name

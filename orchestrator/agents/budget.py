@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.agents.steps import Step
 from orchestrator.config.schema import RolloutLimits
-from orchestrator.types import Outcome, Usage
+from orchestrator.endpoint.tool_calls import CallProblem
+from orchestrator.types import CallCounts, Outcome, Usage
 
 
 class LimitReached(Exception):
@@ -38,6 +39,7 @@ class Budget:
     _last_prompt_tokens: int = field(init=False, default=0)
     _started: float = field(init=False)
     _usage: Usage = field(init=False, default=Usage())
+    _calls: CallCounts | None = field(init=False, default=None)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -47,6 +49,16 @@ class Budget:
     def usage(self) -> Usage:
         with self._lock:
             return self._usage
+
+    @property
+    def calls(self) -> CallCounts | None:
+        """How calls of functions came out; None where none were asked for."""
+        return self._calls
+
+    @property
+    def unusable_answers(self) -> int:
+        """Steps so far whose answer held no action that could be used."""
+        return sum(not step.action.strip() for step in self.steps)
 
     @property
     def time_left_s(self) -> float:
@@ -90,10 +102,14 @@ class Budget:
         self._repeats = self._repeats + 1 if same else 1
         self.steps.append(step)
 
-    def add_call(self, prompt_tokens: int, completion_tokens: int, seconds: float) -> None:
-        """Count one answered call, in tokens as the server counted them."""
+    def add_answer(self, prompt_tokens: int, completion_tokens: int, seconds: float) -> None:
+        """Count one answer, in tokens as the server counted them."""
         self._last_prompt_tokens = prompt_tokens
         self._add(prompt_tokens, completion_tokens, seconds)
+
+    def add_call(self, problem: CallProblem | None, detail: str = "") -> None:
+        """Count one call of a function, as `CallCounts` does."""
+        self._calls = (self._calls or CallCounts()).with_call(problem, detail)
 
     def refresh(self) -> None:
         """Ask how long the model server has been away so far."""

@@ -10,6 +10,8 @@ from orchestrator.agents.budget import Budget, LimitReached
 from orchestrator.agents.steps import MAX_OBSERVATION_CHARS, Step, shorten
 from orchestrator.backends import Sandbox
 from orchestrator.endpoint.client import ChatClient, Completion, ContextOverflow
+from orchestrator.endpoint.tool_calls import MAX_DETAIL, CallProblem, check_answer
+from orchestrator.errors import one_line
 from orchestrator.text import printable, writable
 from orchestrator.types import Instance, Outcome, SealedAnswer
 
@@ -58,6 +60,7 @@ class AgentContext:
         """Begin a step: ask the run's model, and wait for its answer, which may take hours.
 
         Messages and `tools` (functions that the model may call) are those of a chat completion.
+        Where there are tools, the answer's calls are counted, and in which way they are broken.
 
         Raises:
             LimitReached: nothing is left of some limit, or the messages do not fit into the model's
@@ -71,13 +74,26 @@ class AgentContext:
         except ContextOverflow as error:
             raise LimitReached(Outcome.CONTEXT_OVERFLOW) from error
         tokens = completion.tokens
-        self._budget.add_call(tokens.prompt_tokens, tokens.completion_tokens, completion.seconds)
+        self._budget.add_answer(tokens.prompt_tokens, tokens.completion_tokens, completion.seconds)
         self._answer_stamp = {
             "time": time.time(),
             "prompt_tokens": tokens.prompt_tokens,
             "completion_tokens": tokens.completion_tokens,
         }
+        if tools:
+            reason = completion.finish_reason
+            for problem, detail in check_answer(completion.tool_calls, reason, tools):
+                self._budget.add_call(problem, detail)
         return completion
+
+    def note_call(self, problem: CallProblem | None, detail: str = "") -> None:
+        """Count one call, for agents that tell of functions in the prompt and read calls from
+        text. Those that `ask` is given `tools` for are counted by it.
+
+        `problem` is None where the call is well formed, and NO_CALL for an answer that holds none;
+        `detail` says in words what was wrong.
+        """
+        self._budget.add_call(problem, printable(one_line(detail, MAX_DETAIL)))
 
     def record(self, thought: str, action: str, observation: str, shown: str | None = None) -> None:
         """End a step: what the last answer led to, in the words of `Step`.

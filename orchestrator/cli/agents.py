@@ -58,10 +58,21 @@ def install(
         typer.Argument(help="The kind of an agent with an installation of its own: see `list`."),
     ],
     source: Annotated[
-        str, typer.Option("--source", help="URL or path of its git repository.", show_default=False)
+        str,
+        typer.Option(
+            "--source",
+            help="SWE-agent: URL or path of its git repository. OpenHands: a folder of wheels.",
+            show_default=False,
+        ),
     ] = "",
     ref: Annotated[
-        str, typer.Option("--ref", help="Tag, branch or commit.", show_default=False)
+        str,
+        typer.Option(
+            "--version",
+            "--ref",
+            help="A version; SWE-agent: tag, branch or commit.",
+            show_default=False,
+        ),
     ] = "",
     platform: Annotated[
         str, typer.Option("--platform", help="Of the sandboxes: linux/amd64 or linux/arm64.")

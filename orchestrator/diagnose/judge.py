@@ -11,9 +11,10 @@ from typing import Any
 
 from orchestrator.diagnose.dialects import control_token_in, dialect_of, padding_in
 from orchestrator.diagnose.protocols import FORM_OF, commands_in
-from orchestrator.endpoint.answers import NAMELESS, normalise
+from orchestrator.endpoint.answers import normalise
 from orchestrator.endpoint.fields import TOO_BUSY, error_text, is_swallowed, why_no_completion
 from orchestrator.endpoint.thoughts import strip_reasoning, strip_thoughts
+from orchestrator.endpoint.tool_calls import CallProblem, check_call
 from orchestrator.errors import one_line
 from orchestrator.scripted.protocols import Protocol
 from orchestrator.text import printable
@@ -161,67 +162,27 @@ def _judge_calls(
     said: str, calls: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]
 ) -> Judgement:
     """The first call that is wrong speaks for all. `said` stands beside them."""
-    schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in tools}
     for call in calls:
         function = call["function"]
         dialect = dialect_of(f"{function['name']} {function['arguments']}")
         if dialect and dialect.parser:
             detail = f"a call holds pieces in {dialect.name} form"
             return Judgement(Kind.RAW_TEXT, detail, dialect.name, len(calls))
-        kind, detail = _check_call(function["name"], function["arguments"], schemas)
-        if kind is not Kind.VALID:
-            return Judgement(kind, printable(detail), calls=len(calls))
+        name, arguments = function["name"], function["arguments"]
+        # all that is asked here needs parameters with something in them
+        problem, detail = check_call(name, arguments, tools, blank_is_given=False)
+        if problem is not None:
+            return Judgement(KIND_OF[problem], detail, calls=len(calls))
     beside = dialect_of(said)
     return Judgement(Kind.VALID, dialect=beside.name if beside else "", calls=len(calls))
 
 
-def _check_call(
-    name: str, arguments: str, schemas: Mapping[str, Mapping[str, Any]]
-) -> tuple[Kind, str]:
-    if name == NAMELESS or name not in schemas:
-        return Kind.UNKNOWN_TOOL, f"there is no tool {one_line(name, 60)!r}"
-    try:
-        given = json.loads(arguments)
-    except (ValueError, RecursionError):
-        return Kind.WRONG, f"the arguments of {name} are no JSON"
-    if not isinstance(given, dict):
-        return Kind.WRONG, f"the arguments of {name} are no object"
-    schema = schemas[name]
-    given = {key: value for key, value in given.items() if value is not None}
-    missing = [key for key in schema["required"] if not str(given.get(key, "")).strip()]
-    if missing:
-        return Kind.MISSING, f"{name} lacks {', '.join(missing)}"
-    for key, value in given.items():
-        if problem := _value_problem(value, schema["properties"].get(key)):
-            return Kind.WRONG, f"{one_line(key, 60)} of {name} {problem}"
-    return Kind.VALID, ""
-
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "array": (list,),
-    "object": (dict,),
+KIND_OF = {
+    CallProblem.UNKNOWN_TOOL: Kind.UNKNOWN_TOOL,
+    CallProblem.MISSING: Kind.MISSING,
+    CallProblem.WRONG: Kind.WRONG,
+    CallProblem.MALFORMED: Kind.WRONG,
 }
-
-
-def _value_problem(value: object, schema: Mapping[str, Any] | None) -> str:
-    """What is wrong with an argument; empty where nothing is."""
-    if schema is None:
-        return "is no parameter of it"
-    wanted = schema["type"]
-    is_whole = wanted == "integer" and isinstance(value, float) and value.is_integer()
-    is_type = isinstance(value, _TYPES[wanted]) and (wanted == "boolean") == isinstance(value, bool)
-    if not (is_type or is_whole):
-        return f"is no {wanted}"
-    if "enum" in schema and value not in schema["enum"]:
-        return f"is {one_line(value, 40)!r}, which is none of {', '.join(schema['enum'])}"
-    items = schema.get("items")
-    if items and isinstance(value, list) and any(_value_problem(item, items) for item in value):
-        return f"holds what is no {items['type']}"
-    return ""
 
 
 def _without_thoughts(raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from orchestrator.display.steps import render_steps
 from orchestrator.display.view import Slot, View, describe, image_words, outcome_words
 from orchestrator.driver.executor import Event, Notice
 from orchestrator.driver.scheduler import Stage, Start
-from orchestrator.report.words import duration
+from orchestrator.report.words import counted, duration
 from orchestrator.text import printable
 from orchestrator.worker.messages import Progress
 
@@ -207,6 +207,8 @@ def _slots(view: View, now: float, width: int, max_rows: int) -> Table:
 def _slot(slot: Slot, now: float) -> tuple[Text, Text, Text, Text]:
     mark = "▸" if slot.stage is Stage.ROLLOUT else "✓"
     steps = f"step {slot.steps}" if slot.steps else slot.phase
+    if slot.broken_calls:
+        steps += f" ({counted(slot.broken_calls, 'broken call')})"
     age = f"{steps} {duration(now - slot.since)}"
     activity = printable(slot.activity).replace("\n", " ")
     return Text(mark), Text(slot.key.instance_id), Text(age), Text(activity)

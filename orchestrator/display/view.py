@@ -10,8 +10,8 @@ from orchestrator.driver.executor import Event, ImageStatus, ModelStatus, Remark
 from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.journal.views import RunState
 from orchestrator.report.stats import wilson
-from orchestrator.report.words import amount, duration
-from orchestrator.types import GradeResult, Outcome, RolloutKey, RolloutResult
+from orchestrator.report.words import amount, counted, duration
+from orchestrator.types import GradeResult, Outcome, RolloutKey, RolloutRecord, RolloutResult
 from orchestrator.worker.messages import ImageGone, Progress
 
 
@@ -25,6 +25,7 @@ class Slot:
     phase: str = "starts"
     steps: int = 0
     activity: str = ""
+    broken_calls: int = 0
 
 
 @dataclass
@@ -72,7 +73,7 @@ class View:
             slot = self.slots.get((Stage.ROLLOUT, event.key))
             if slot is not None:
                 slot.phase, slot.steps = event.phase, event.steps
-                slot.activity = event.activity
+                slot.activity, slot.broken_calls = event.activity, event.broken_calls
         elif isinstance(event, ModelStatus):
             self.model = event.text
         elif isinstance(event, ImageStatus):
@@ -139,14 +140,22 @@ def describe(event: Event | Start) -> str | None:
             return f"{event.key.instance_id}: {event.failure.kind}: {event.failure.detail}"
         salvaged = ", patch salvaged" if event.record.salvaged else ""
         nothing = "" if event.record.has_patch else ", no patch"
-        how = f"{event.outcome} after {event.record.usage.steps} steps"
-        return f"{event.key.instance_id}: {how}{salvaged}{nothing}"
+        how = f"{event.outcome} after {counted(event.record.usage.steps, 'step')}"
+        return f"{event.key.instance_id}: {how}{salvaged}{nothing}{_trouble(event.record)}"
     if isinstance(event, GradeResult):
         if event.failure is not None:
             return f"{event.key.instance_id}: {event.failure.kind}: {event.failure.detail}"
         word = "RESOLVED" if event.resolved else "not resolved"
         return f"{event.key.instance_id}: {word} ({event.record.reason})"
     return None
+
+
+def _trouble(record: RolloutRecord) -> str:
+    """`, 40 of 52 tool calls broken`, or of answers in text; empty where all could be used."""
+    calls, unusable = record.calls, record.unusable_answers
+    if calls is not None and calls.broken:
+        return f", {calls.broken} of {counted(calls.calls, 'tool call')} broken"
+    return f", {counted(unusable, 'answer')} without an action" if unusable else ""
 
 
 def image_words(status: ImageStatus) -> str:

@@ -35,6 +35,8 @@ def save_rollout(paths: RunPaths, result: RolloutResult) -> None:
         "failure": vars(record.failure) if record.failure else None,
         "salvaged": record.salvaged,
         "usage": vars(record.usage),
+        "calls": vars(record.calls) if record.calls else None,
+        "unusable_answers": record.unusable_answers,
         "started_at": record.started_at,
         "ended_at": record.ended_at,
         "phases_s": dict(record.phases_s),

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from orchestrator.types import (
+    CallCounts,
     Choice,
     Decision,
     Failure,
@@ -34,6 +35,8 @@ def rollout_row(record: RolloutRecord) -> dict[str, Any]:
         **asdict(record.usage),
         "notes": json.dumps(record.notes),
         "future": json.dumps(asdict(record.future)) if record.future else "",
+        "calls": json.dumps(asdict(record.calls)) if record.calls else "",
+        "unusable_answers": record.unusable_answers,
     }
 
 
@@ -69,6 +72,8 @@ def load_rollouts(db: sqlite3.Connection, run_id: str) -> tuple[RolloutRecord, .
             usage=Usage(**{name: row[name] for name in USAGE}),
             notes=tuple(json.loads(row["notes"])),
             future=_future(row),
+            calls=CallCounts(**json.loads(row["calls"])) if row.get("calls") else None,
+            unusable_answers=row.get("unusable_answers", 0),
         )
         for row in map(dict, db.execute("SELECT * FROM rollout ORDER BY rowid"))
     )
@@ -109,7 +114,7 @@ def _common_fields(run_id: str, row: Mapping[str, Any]) -> dict[str, Any]:
         "started_at": row["started_at"],
         "ended_at": row["ended_at"],
         "phases_s": json.loads(row["phases_s"]),
-        # a journal of before version 5, read without being written to, has no such column
+        # an older journal, read without being written to, lacks columns that were added later
         "image": row.get("image", ""),
     }
 

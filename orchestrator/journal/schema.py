@@ -6,10 +6,11 @@ an outcome and a failure at once, two outcomes of one instance, two verdicts on 
 
 from orchestrator.journal import model_requests
 
-VERSION = 5
+VERSION = 6
 """1 had no tables of requests and samples, 2 none of decisions, 3 none of pulled images, 4 no
-images in rollouts and grades; an older journal gets them when it is written to."""
-READABLE = ("1", "2", "3", "4", str(VERSION))
+images in rollouts and grades, 5 no calls of functions; an older journal gets them when it is
+written to."""
+READABLE = ("1", "2", "3", "4", "5", str(VERSION))
 
 _DDL_1 = """
 CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -95,9 +96,14 @@ ALTER TABLE grade ADD COLUMN image TEXT NOT NULL DEFAULT '';
 -- JSON: what the sandbox held of its repository's future; empty: nothing, or nobody looked
 ALTER TABLE rollout ADD COLUMN future TEXT NOT NULL DEFAULT '';
 """
-DDL = _DDL_1 + model_requests.DDL + _DDL_3 + _DDL_4 + _DDL_5
-_ADDED = {2: model_requests.DDL, 3: _DDL_3, 4: _DDL_4, 5: _DDL_5}
+_DDL_6 = """
+-- JSON: calls of functions, and what was wrong with them; empty: none were asked for
+ALTER TABLE rollout ADD COLUMN calls TEXT NOT NULL DEFAULT '';
+ALTER TABLE rollout ADD COLUMN unusable_answers INTEGER NOT NULL DEFAULT 0;
+"""
+_ADDED = {2: model_requests.DDL, 3: _DDL_3, 4: _DDL_4, 5: _DDL_5, 6: _DDL_6}
 """What each version added."""
+DDL = "".join((_DDL_1, *_ADDED.values()))
 
 
 def migration(version: int) -> str:

@@ -24,7 +24,9 @@ from orchestrator.report.model_usage import (
     rollout_costs,
 )
 from orchestrator.report.stats import wilson
+from orchestrator.report.tool_calls import ToolCalls, build_tool_calls, call_warnings
 from orchestrator.report.undecided import undecided_warnings
+from orchestrator.report.words import counted
 from orchestrator.types import FailureKind, GradeReason, Outcome
 
 NO_PREDICTION = "no_prediction"
@@ -71,6 +73,12 @@ class Report:
     wall_s: float
     tokens: Mapping[str, int]
     """Of all attempts, those too that came to nothing."""
+    steps: int
+    """Of all attempts, as what follows: those too that came to nothing."""
+    unusable_answers: int
+    """Steps whose answer held no action that could be used."""
+    tool_calls: ToolCalls | None
+    """None where no function was offered, or nobody counted."""
     model_traffic: ModelUsage | None
     """None where no model was asked, or nothing was recorded of it."""
     versions: Mapping[str, str]
@@ -112,10 +120,14 @@ def build_report(
         for i in failing
     ]
     n = len(state.instances)
+    model = config.model.name if config.model else None
+    steps = sum(row.usage.steps for row in state.rollouts)
+    unusable = sum(row.unusable_answers for row in state.rollouts)
+    tool_calls = build_tool_calls(state.rollouts)
     return Report(
         run_id=state.run_id,
         benchmark=config.benchmark.name,
-        model=config.model.name if config.model else None,
+        model=model,
         agent=config.agent_name,
         instances=n,
         attempted=len(outcomes),
@@ -141,6 +153,9 @@ def build_report(
         valid=not failing,
         wall_s=round(state.wall_s, 1),
         tokens=_tokens(costs),
+        steps=steps,
+        unusable_answers=unusable,
+        tool_calls=tool_calls,
         model_traffic=build_model_usage(state, costs, len(resolved)),
         versions=dict(versions),
         changes=changes,
@@ -150,6 +165,8 @@ def build_report(
         integrity=integrity_summary(state),
         warnings=(
             *_warnings(state),
+            *call_warnings(tool_calls, unusable, steps, model),
+            *_notes(state),
             *integrity_warnings(state),
             *image_warnings(state, images or {}),
             *platform_warnings(platform),
@@ -181,12 +198,14 @@ def _tokens(costs: Sequence[RolloutCost]) -> dict[str, int]:
 
 
 def _warnings(state: RunState) -> tuple[str, ...]:
-    """Bugs, what is to be decided, what requests show, and the notes of rollouts that count, each
-    with its number."""
-    counts = Counter(note for row in state.outcomes.values() for note in row.notes)
-    notes = (f"{note} ({count} rollouts)" for note, count in counts.most_common())
-    usage = model_usage_warnings(state.requests)
-    return (*_bugs(state), *undecided_warnings(state), *usage, *notes)
+    """Bugs, what is to be decided, and what requests show."""
+    return (*_bugs(state), *undecided_warnings(state), *model_usage_warnings(state.requests))
+
+
+def _notes(state: RunState) -> Iterator[str]:
+    """Remarks of the rollouts that count, each with its number."""
+    notes = Counter(note for row in state.outcomes.values() for note in row.notes)
+    return (f"{note} ({counted(count, 'rollout')})" for note, count in notes.most_common())
 
 
 def _emulation_warnings(state: RunState, emulation: str) -> Iterator[str]:
@@ -197,14 +216,14 @@ def _emulation_warnings(state: RunState, emulation: str) -> Iterator[str]:
     in_time = sum(v.reason is GradeReason.TESTS_TIMED_OUT for v in state.verdicts.values())
     if in_time:
         yield (
-            f"{in_time} verdicts are of emulated tests that ran too long (tests_timed_out): they "
-            "stand, as the gold patches were resolved in time there (gold_control.json)"
+            f"{counted(in_time, 'verdict')} came of emulated tests that ran too long "
+            "(tests_timed_out), where the gold patches were resolved in time (gold_control.json)"
         )
     late = sum(row.outcome is Outcome.TIME_LIMIT for row in state.outcomes.values())
     if late:
         yield (
-            f"{late} rollouts ended at time_limit, and emulated commands have taken a part of "
-            "their time: a higher rollout.time_limit_s, in a run of its own, shows how much"
+            f"{counted(late, 'rollout')} ended at time_limit, and emulated commands have taken a "
+            "part of the time: a higher rollout.time_limit_s, in a run of its own, shows how much"
         )
 
 
@@ -220,7 +239,7 @@ def _bugs(state: RunState) -> Iterator[str]:
     if failures:
         instance_id, detail = failures[0]
         yield (
-            f"BUG: this program's own code failed {len(failures)} times (internal_error), first at "
-            f"{instance_id}: {detail}. The files of these rollouts and grades, or gateway.log, "
-            "hold the traceback: please report it."
+            f"BUG: this program's own code failed {counted(len(failures), 'time')} "
+            f"(internal_error), first at {instance_id}: {detail}. The files of these "
+            "rollouts and grades, or gateway.log, hold the traceback: please report it."
         )

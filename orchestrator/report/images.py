@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.journal.views import RunState
+from orchestrator.report.words import counted
 from orchestrator.types import GradeRecord, RolloutRecord
 
 USUAL_PLATFORM = "linux/amd64"
@@ -43,8 +44,9 @@ def image_warnings(
     if moved:
         instance_id, (before, after) = next(iter(moved.items()))
         yield (
-            f"the images of {len(moved)} instances are not the same all along (a tag has moved), "
-            f"first {instance_id}: {before}, then {after}. Its rollouts and grades are of both"
+            f"the images of {counted(len(moved), 'instance')} are not the same all along (a tag "
+            f"has moved), first {instance_id}: {before}, then {after}. Its rollouts "
+            "and grades are of both"
         )
 
 
@@ -91,13 +93,14 @@ def integrity_warnings(state: RunState) -> Iterator[str]:
     words = ", ".join(f"{kind} in {count}" for kind, count in kinds.most_common())
     if summary["dropped"]:
         yield (
-            f"integrity: {summary['dropped']} images held what came after their base commit, "
-            f"dropped before the agent saw it ({words})"
+            f"integrity: {counted(summary['dropped'], 'image')} held what came after the base "
+            f"commit, dropped before the agent saw it ({words})"
         )
     if summary["left"]:
         yield (
-            f"integrity: {summary['left']} images held what came after their base commit, or could "
-            f"not be searched, and agents could see it: rollout.integrity is warn ({words})"
+            f"integrity: {counted(summary['left'], 'image')} held what came after the base commit, "
+            f"or could not be searched, and agents could see it: rollout.integrity is warn "
+            f"({words})"
         )
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from orchestrator.journal.views import RunState
 from orchestrator.report.build import Report
 from orchestrator.report.images import USUAL_PLATFORM
 from orchestrator.report.model_server import model_server_section
 from orchestrator.report.model_usage import rollout_costs
+from orchestrator.report.tool_calls import ToolCalls
 from orchestrator.report.undecided import decision_words
-from orchestrator.report.words import cell, compact, duration
+from orchestrator.report.words import cell, compact, counted, duration, share_of
 
 BAR_WIDTH = 20
 
@@ -23,6 +25,7 @@ def render_markdown(report: Report, state: RunState) -> str:
             *_head(report),
             *_outcomes(report),
             *_repos(report),
+            *_tool_calls(report.tool_calls),
             *model_server_section(report, state.samples),
             *_instances(report, state),
         ]
@@ -38,7 +41,8 @@ def headline(report: Report) -> str:
         by_hand = f"; {len(report.decided)} decided by a person" if report.decided else ""
         return f"{rate} ({interval}{by_hand})"
     left = len(report.failure_ids)
-    return f"{rate} so far; {left} have no verdict yet, so the rate is not valid"
+    have = "has" if left == 1 else "have"
+    return f"{rate} so far; {left} {have} no verdict yet, so the rate is not valid"
 
 
 def bar(part: int, whole: int, width: int = BAR_WIDTH) -> str:
@@ -71,6 +75,9 @@ def _head(report: Report) -> Iterable[str]:
         yield f"| decided by a person, as unresolved | {len(report.decided)} |"
     yield f"| wall clock | {duration(report.wall_s)} |"
     yield f"| tokens | {report.tokens['prompt']:,} in, {report.tokens['completion']:,} out |"
+    if report.unusable_answers:
+        without = share_of(report.unusable_answers, report.steps)
+        yield f"| answers without an action that could be used | {without} |"
     if report.platform not in ("", USUAL_PLATFORM):
         yield f"| platform | {cell(report.platform)} |"
     if report.emulation:
@@ -106,19 +113,47 @@ def _repos(report: Report) -> Iterable[str]:
     yield ""
 
 
+def _tool_calls(found: ToolCalls | None) -> Iterable[str]:
+    """How the model's calls of functions came out; nothing where it was offered none."""
+    if found is None or not found.calls:
+        return
+    yield "## Tool calls"
+    yield ""
+    yield "| | | calls |"
+    yield "|---|---|---|"
+    for name, count in found.by_result:
+        yield f"| {cell(name)} | `{bar(count, found.calls)}` | {share_of(count, found.calls)} |"
+    yield ""
+    if not found.broken:
+        return
+    rollouts = counted(len(found.rollouts), "rollout")
+    yield f"Calls were broken in {found.rollouts_with_trouble} of {rollouts}."
+    yield ""
+    if found.details:
+        yield "| most often wrong | times |"
+        yield "|---|---:|"
+        for words, count in found.details.items():
+            yield f"| {cell(words)} | {count:,} |"
+        yield ""
+
+
 def _instances(report: Report, state: RunState) -> Iterable[str]:
     resolved = set(report.resolved_ids)
     tokens: Counter[str] = Counter()
     for cost in rollout_costs(state):
         tokens[cost.instance_id] += cost.tokens
+    trouble = _trouble_by_instance(report, state)
     yield "## Instances"
     yield ""
-    yield "| instance | verdict | outcome | steps | tokens | why |"
-    yield "|---|---|---|---|---:|---|"
+    title, line = (f" {trouble.title} |", "---:|") if trouble else ("", "")
+    yield f"| instance | verdict | outcome | steps | tokens |{title} why |"
+    yield f"|---|---|---|---|---:|{line}---|"
     for instance_id in state.instances:
         name, outcome = cell(instance_id, 300), state.outcomes.get(instance_id)
         verdict = state.verdicts.get(instance_id)
         spent = compact(tokens[instance_id]) if tokens[instance_id] else ""
+        if trouble:
+            spent += f" | {trouble.cells.get(instance_id, '')}"
         if instance_id in report.failure_ids:
             failure = state.failures.get(instance_id)
             unknown = "not graded" if outcome else "not started"
@@ -136,3 +171,29 @@ def _instances(report: Report, state: RunState) -> Iterable[str]:
         steps = outcome.usage.steps
         yield f"| {name} | {word} | {how} | {steps} | {spent} | {why} |"
     yield ""
+
+
+@dataclass(frozen=True)
+class _Column:
+    title: str
+    cells: Mapping[str, str]
+    """By instance, such as `8 / 9`."""
+
+
+def _trouble_by_instance(report: Report, state: RunState) -> _Column | None:
+    """What was broken of the model's calls, or not usable of its answers, over all attempts; None
+    where all could."""
+    broken, made = Counter[str](), Counter[str]()
+    if report.tool_calls is not None:
+        title = "broken calls"
+        for calls in report.tool_calls.rollouts:
+            broken[calls.instance_id] += calls.broken
+            made[calls.instance_id] += calls.calls
+    elif report.unusable_answers:
+        title = "answers without an action"
+        for row in state.rollouts:
+            broken[row.instance_id] += row.unusable_answers
+            made[row.instance_id] += row.usage.steps
+    else:
+        return None
+    return _Column(title, {i: f"{broken[i]:,} / {made[i]:,}" for i in made if made[i]})

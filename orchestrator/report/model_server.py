@@ -55,11 +55,12 @@ def _rows(usage: ModelUsage) -> Iterator[tuple[str, str]]:
 
 
 def _requests(usage: ModelUsage) -> str:
-    """`1,200: 1,150 answered, 50 abandoned; 7 tried again`."""
+    """`1,200: 1,150 answered, 50 abandoned; 7 retries`."""
     results = ", ".join(
         f"{count:,} {name.replace('_', ' ')}" for name, count in usage.results.items() if count
     )
-    retries = f"; {usage.retries:,} retries" if usage.retries else ""
+    noun = "retry" if usage.retries == 1 else "retries"
+    retries = f"; {usage.retries:,} {noun}" if usage.retries else ""
     return f"{usage.requests:,}" + (f": {results}" if results else "") + retries
 
 

@@ -10,6 +10,7 @@ from orchestrator.endpoint.fields import SWALLOWED
 from orchestrator.endpoint.load_sample import LoadSample
 from orchestrator.journal.views import RunState
 from orchestrator.report.stats import quantiles
+from orchestrator.report.words import counted
 from orchestrator.types import ModelRequest, RequestResult, RolloutKey, RolloutRecord
 
 WARN_FROM_SHARE = 0.01
@@ -132,17 +133,17 @@ def model_usage_warnings(requests: Sequence[ModelRequest]) -> Iterator[str]:
     swallowed = results[RequestResult.SWALLOWED]
     if swallowed:
         answers = sum(results[result] for result in RequestResult if result.is_answer)
-        yield f"{SWALLOWED} ({_of(swallowed, answers)} answers)"
+        yield f"{SWALLOWED} ({_of(swallowed, answers, 'answer')})"
     refused, failed = results[RequestResult.REFUSED], results[RequestResult.FAILED]
     if _deserves_warning(refused, len(requests)):
         yield (
-            f"{_of(refused, len(requests))} requests were refused "
+            f"servers refused {_of(refused, len(requests), 'request')} "
             f"({_statuses(requests, RequestResult.REFUSED)}): the failures of their rollouts say "
-            "what the server objected to"
+            "what they objected to"
         )
     if _deserves_warning(failed, len(requests)):
         yield (
-            f"{_of(failed, len(requests))} requests failed for good "
+            f"{_of(failed, len(requests), 'request')} failed for good "
             f"({_statuses(requests, RequestResult.FAILED)}), each after all its retries: the model "
             "server's own log says why"
         )
@@ -152,8 +153,8 @@ def _deserves_warning(count: int, requests: int) -> bool:
     return count >= WARN_FROM_COUNT or count > WARN_FROM_SHARE * requests
 
 
-def _of(count: int, whole: int) -> str:
-    return f"{count:,} of {whole:,}"
+def _of(count: int, whole: int, noun: str) -> str:
+    return f"{count:,} of {counted(whole, noun)}"
 
 
 def _statuses(requests: Sequence[ModelRequest], result: RequestResult) -> str:

@@ -36,9 +36,26 @@ def render_report(report: Report) -> Table:
         count, of = row["resolved"], row["instances"]
         table.add_row(escape(f"resolved in {repo}"), bar(count, of), f"{count}/{of}")
     table.add_section()
+    _add_calls(table, report)
     _add_model_usage(table, report)
     table.add_row("resolved", bar(report.resolved, n), f"{report.resolved}/{n}", style="bold")
     return table
+
+
+def _add_calls(table: Table, report: Report) -> None:
+    """What of the model's answers its agent could not use; nothing where it could use all."""
+    calls, unusable = report.tool_calls, report.unusable_answers
+    if calls is not None and calls.broken:
+        table.add_row(
+            "broken tool calls", bar(calls.broken, calls.calls), f"{calls.broken}/{calls.calls}"
+        )
+        for name, count in calls.problems.items():
+            table.add_row(f"  {name}", bar(count, calls.calls), f"{count}/{calls.calls}")
+    elif unusable:
+        steps = report.steps
+        table.add_row("answers without an action", bar(unusable, steps), f"{unusable}/{steps}")
+    if unusable or (calls is not None and calls.broken):
+        table.add_section()
 
 
 def _add_model_usage(table: Table, report: Report) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from orchestrator.errors import one_line
 from orchestrator.journal.views import RunState
+from orchestrator.report.words import counted
 from orchestrator.types import Decision, FailureKind
 
 GRADES_TO_WARN = 3
@@ -36,14 +37,15 @@ def undecided_warnings(state: RunState) -> Iterator[str]:
     """What was decided without the harness, then what fails again and again, with the ways out."""
     if state.decided:
         yield (
-            f"{len(state.decided)} instances count as unresolved because a person said so, and not "
-            f"by a verdict of the harness: {', '.join(sorted(state.decided))}"
+            f"{counted(len(state.decided), 'instance')} counted as unresolved because a person "
+            f"said so, and not by a verdict of the harness: {', '.join(sorted(state.decided))}"
         )
     stuck = [i for i in state.instances if i in state.set_aside or _is_hard_to_grade(state, i)]
     for instance_id in stuck[:SHOWN]:
         yield _stuck(state, instance_id)
     if len(stuck) > SHOWN:
-        yield f"{len(stuck) - SHOWN} more instances fail again and again: see the table of them"
+        more = counted(len(stuck) - SHOWN, "more instance")
+        yield f"{more} failed again and again: see the table of them"
 
 
 def _is_hard_to_grade(state: RunState, instance_id: str) -> bool:

@@ -26,8 +26,13 @@ def amount(value: float) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 image`, `3 images`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    """`1 image`, `3,000 images`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def share_of(part: int, whole: int) -> str:
+    """`40 of 52 (76.9%)`."""
+    return f"{part:,} of {whole:,} ({part / whole if whole else 0:.1%})"
 
 
 def duration(seconds: float | None) -> str:

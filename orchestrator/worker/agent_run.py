@@ -85,6 +85,7 @@ class AgentRun:
             budget.activity,
             new,
             self._steps_sent,
+            budget.calls.broken if budget.calls is not None else 0,
         )
 
     def watch(self, should_stop: Callable[[], bool]) -> Iterator[None]:
@@ -148,6 +149,8 @@ class AgentRun:
             outcome=Outcome.GAVE_UP,
             usage=self.budget.usage,
             notes=remarks,
+            calls=self.budget.calls,
+            unusable_answers=self.budget.unusable_answers,
         )
         if failure is not None:
             failed = replace(common, outcome=None, failure=failure)

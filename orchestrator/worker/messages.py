@@ -39,6 +39,8 @@ class Progress:
     """What the agent did since the last Progress; empty without `rollout.show_steps`."""
     steps_sent: int = 0
     """How many steps this and earlier ones have brought."""
+    broken_calls: int = 0
+    """Of functions, so far."""
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,14 @@ from support import strangers_agent
 from support.local_gateway import LocalGateway, model_at
 from support.rows import changed_lines, key_of
 
+from orchestrator.agents import load_agent_kind
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.dataset import Dataset
 from orchestrator.gold_answers import unseal
 from orchestrator.scripted.endpoint import ScriptedEndpoint
 from orchestrator.scripted.personas import ODD
 from orchestrator.text import writable
-from orchestrator.types import FailureKind, Instance, Outcome, RolloutResult
+from orchestrator.types import CallCounts, FailureKind, Instance, Outcome, RolloutResult
 
 pytestmark = pytest.mark.slow  # one round of all takes ten seconds
 STRANGERS = str(Path(strangers_agent.__file__).with_suffix(".yaml"))
@@ -36,7 +37,15 @@ ROUNDS = [
         pytest.param((name, "docker"), id=name, marks=[pytest.mark.docker, pytest.mark.sweagent])
         for name in ("sweagent", "sweagent-xml", "sweagent-tools")
     ),
+    *(
+        pytest.param((name, "docker"), id=name, marks=[pytest.mark.docker, pytest.mark.openhands])
+        for name in ("openhands", "openhands-text")
+    ),
 ]
+FEW_TOKENS = {STRANGERS: 600, "openhands": 25_000, "openhands-text": 25_000}
+"""Enough for two steps or three: prompts are of different lengths."""
+STUCK_AFTER = {"openhands": 4, "openhands-text": 4}
+"""Steps, for those that notice by themselves that they go round in circles."""
 LIMITS = {"rollout.max_steps": 6, "agent.max_format_errors": 2}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     # name: persona, settings
@@ -44,7 +53,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "edits": ("edits", {}),
     "wrong": ("wrong", {}),
     "never_submits": ("never_submits", {}),
-    "few_tokens": ("never_submits", {"rollout.max_tokens": 3000}),
+    "few_tokens": ("never_submits", {"rollout.max_tokens": 0}),  # FEW_TOKENS
     "breaks_format": ("breaks_format", {}),
     "recovers": ("recovers", {}),
     "overflows": ("overflows", {}),
@@ -82,8 +91,8 @@ class Round:
 
     def _case(self, agent: str, persona: str, settings: dict[str, Any]) -> RolloutResult:
         given = LIMITS | settings
-        if agent == STRANGERS and "rollout.max_tokens" in given:
-            given["rollout.max_tokens"] = 600  # its prompts are short
+        if "rollout.max_tokens" in given:
+            given["rollout.max_tokens"] = FEW_TOKENS.get(agent, 3000)
         if agent in ("gold", "nop"):
             given.pop("agent.max_format_errors")
         config: RunConfig = load_config(
@@ -103,6 +112,12 @@ class Round:
                 api_key=gateway.token,
                 sealed_answer=answer,
             )
+
+    @property
+    def calls_functions(self) -> bool:
+        settings = load_config(RunRequest("demo", agent=self.agent)).agent
+        assert settings is not None
+        return load_agent_kind(settings, {}).calls_functions
 
     def outcome(self, name: str) -> tuple[Outcome | None, bool, bool]:
         """Outcome, whether there is a patch, and whether it is salvaged."""
@@ -194,8 +209,17 @@ def test_where_nothing_was_changed_nothing_is_salvaged(
     assert played.outcome(name) == (outcome, False, False)
 
 
+def test_what_of_a_models_answers_could_not_be_used_is_counted(played: Round) -> None:
+    good, bad = (played.results[name].record for name in ("solves", "breaks_format"))
+
+    assert (good.unusable_answers, bad.unusable_answers) == (0, 2)
+    if played.calls_functions:
+        assert good.calls == CallCounts(good.usage.steps)
+        assert bad.calls == CallCounts(2, {"no call": 2})
+
+
 def test_a_step_limit_is_not_overstepped(played: Round) -> None:
-    assert played.results["loops"].record.usage.steps == 6
+    assert played.results["loops"].record.usage.steps == STUCK_AFTER.get(played.agent, 6)
     assert played.results["breaks_format"].record.usage.steps == 2
 
 

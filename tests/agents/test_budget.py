@@ -39,7 +39,7 @@ def test_the_step_after_the_last_one_is_refused() -> None:
 def test_tokens_of_prompt_and_completion_count_together() -> None:
     budget = Budget(RolloutLimits(max_tokens=100))
     budget.begin_step()
-    budget.add_call(90, 10, 1.5)
+    budget.add_answer(90, 10, 1.5)
 
     with pytest.raises(LimitReached) as caught:
         budget.begin_step()
@@ -149,6 +149,13 @@ def test_answers_without_an_action_are_format_errors_and_no_loop() -> None:
     assert play(Budget(RolloutLimits(loop_limit=2)), UNREADABLE, UNREADABLE, UNREADABLE) is None
 
 
+def test_answers_without_an_action_are_counted() -> None:
+    budget = Budget(RolloutLimits())
+    play(budget, UNREADABLE, LISTED, replace(UNREADABLE, action=" \n"), UNREADABLE)
+
+    assert budget.unusable_answers == 3
+
+
 def test_steps_are_kept_in_order() -> None:
     budget = Budget(RolloutLimits())
     play(budget, LISTED, LISTED, FAILED)
@@ -159,9 +166,9 @@ def test_steps_are_kept_in_order() -> None:
 def test_a_prompt_that_has_grown_to_the_models_context_is_the_last() -> None:
     budget = Budget(RolloutLimits(), context_length=1000)
     budget.begin_step()
-    budget.add_call(999, 500, 1.0)
+    budget.add_answer(999, 500, 1.0)
     budget.begin_step()
-    budget.add_call(1000, 1, 1.0)
+    budget.add_answer(1000, 1, 1.0)
 
     with pytest.raises(LimitReached) as caught:
         budget.begin_step()

@@ -15,8 +15,9 @@ from orchestrator.backends import Sandbox
 from orchestrator.config.schema import RolloutLimits
 from orchestrator.endpoint.client import ChatClient, Completion, ContextOverflow
 from orchestrator.endpoint.fields import Tokens
+from orchestrator.endpoint.tool_calls import MAX_DETAIL, CallProblem
 from orchestrator.errors import RequestRefused
-from orchestrator.types import Instance, Outcome, Usage
+from orchestrator.types import CallCounts, Instance, Outcome, Usage
 
 ASKED = [{"role": "user", "content": "an issue"}]
 
@@ -24,15 +25,16 @@ ASKED = [{"role": "user", "content": "an issue"}]
 class Client:
     """Answers everything alike, or raises."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, error: Exception | None = None, *calls: dict[str, Any]) -> None:
         self.error = error
+        self.calls = calls
         self.asked: list[tuple[Any, Any]] = []
 
     def complete(self, messages: Any, tools: Any = None) -> Completion:
         self.asked.append((messages, tools))
         if self.error is not None:
             raise self.error
-        return Completion("I look.", "stop", False, Tokens(70, 9), 1.5)
+        return Completion("I look.", "stop", False, Tokens(70, 9), 1.5, self.calls)
 
 
 def context_of(client: Client, tmp_path: Path, **limits: Any) -> tuple[AgentContext, Budget]:
@@ -55,6 +57,71 @@ def test_asking_takes_a_step_and_counts_the_call(tmp_path: Path) -> None:
     assert budget.usage == Usage(1, 70, 9, 1.5)
     assert (context.steps_left, context.max_steps) == (1, 2)
     assert context.activity == "asks the model"
+
+
+def called(name: str, arguments: str) -> dict[str, Any]:
+    return {"id": "c", "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+PARAMETERS = {"properties": {"command": {"type": "string"}}, "required": ["command"]}
+BASH = {"type": "function", "function": {"name": "bash", "parameters": PARAMETERS}}
+
+
+def test_calls_of_functions_that_were_offered_are_counted_with_what_was_wrong(
+    tmp_path: Path,
+) -> None:
+    client = Client(None, called("bash", '{"command": "ls"}'), called("bash", "{}"))
+    context, budget = context_of(client, tmp_path)
+    assert budget.calls is None
+
+    context.ask(ASKED, [BASH])
+    context.ask(ASKED, [BASH])
+    client.calls = ()
+    context.ask(ASKED, [BASH])
+
+    assert budget.calls == CallCounts(
+        5, {"missing parameters": 2, "no call": 1}, {"bash lacks command": 2}
+    )
+    assert budget.calls.broken == 3
+
+
+@pytest.mark.parametrize("tools", [None, []])
+def test_where_no_function_is_offered_there_is_none_to_be_called(
+    tools: list[dict[str, Any]] | None, tmp_path: Path
+) -> None:
+    context, budget = context_of(Client(), tmp_path)
+
+    context.ask(ASKED, tools)
+
+    assert budget.calls is None
+
+
+def test_an_agent_that_reads_calls_from_text_says_how_they_were(tmp_path: Path) -> None:
+    context, budget = context_of(Client(), tmp_path)
+    context.ask(ASKED)
+
+    context.note_call(None)
+    context.note_call(CallProblem.MALFORMED, "an end\nis missing: \x1b[2J\ud83d" + "x" * 10_000)
+    context.note_call(CallProblem.NO_CALL)
+
+    assert budget.calls is not None
+    assert (budget.calls.calls, budget.calls.broken) == (3, 2)
+    (detail,) = budget.calls.details
+    assert detail.startswith("an end is missing: \ufffdx")
+    assert len(detail) <= MAX_DETAIL
+
+
+def test_a_model_that_makes_up_names_without_end_fills_no_memory(tmp_path: Path) -> None:
+    context, budget = context_of(Client(), tmp_path)
+
+    for number in range(1000):
+        context.note_call(CallProblem.UNKNOWN_TOOL, f"there is no tool {number}")
+        context.note_call(CallProblem.UNKNOWN_TOOL, "there is no tool 0")
+
+    assert budget.calls is not None
+    assert budget.calls.problems == {"unknown tool": 2000}
+    assert len(budget.calls.details) == CallCounts.MAX_DETAILS
+    assert budget.calls.details["there is no tool 0"] == 1001
 
 
 def test_beyond_a_limit_the_model_is_not_asked(tmp_path: Path) -> None:

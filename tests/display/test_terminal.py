@@ -141,3 +141,15 @@ def test_a_long_command_leaves_room_for_whose_it_is(view: View, length: int) -> 
 
     assert "▸ a[/b]__a-long-id-12 step 3 1 min 00 s ö" in text_of(where)
     assert max(map(len, text_of(where).splitlines())) <= 80
+
+
+@pytest.mark.parametrize(("broken", "words"), [(1, "1 broken call"), (8, "8 broken calls")])
+def test_calls_that_are_broken_show_while_their_rollout_runs(
+    view: View, broken: int, words: str
+) -> None:
+    view.apply(Start(Stage.ROLLOUT, key_of("a")), 0.0)
+    view.apply(Progress(key_of("a"), "agent", 9, "asks the model", broken_calls=broken), 1.0)
+    where = console(width=80)
+    where.print(render_view(view, 60.0, 80))
+
+    assert f"▸ a step 9 ({words}) 1 min 00 s asks" in text_of(where)

@@ -6,7 +6,7 @@ from support.rows import failed, graded, key_of, rolled, state
 from orchestrator.display.view import View, describe, image_words, outcome_words
 from orchestrator.driver.executor import ImageStatus
 from orchestrator.driver.scheduler import Stage, Start
-from orchestrator.types import Outcome, Usage
+from orchestrator.types import CallCounts, Outcome, Usage
 from orchestrator.worker.messages import Progress
 
 IDS = ("a", "b", "c", "d")
@@ -106,6 +106,15 @@ def test_what_is_worth_a_line_gets_one() -> None:
     assert describe(graded("a", None)) == "a: worker_lost: something | broke"
     assert describe(Progress(key_of("a"), "agent")) is None
     assert describe(Start(Stage.GRADE, key_of("a", 1))) is None
+
+
+def test_a_rollout_whose_calls_were_broken_says_so_in_its_line() -> None:
+    ended = rolled("a", usage=Usage(steps=1), calls=CallCounts(9, {"malformed": 2, "no call": 6}))
+
+    assert describe(ended) == "a: submitted after 1 step, 8 of 9 tool calls broken"
+    assert describe(rolled("a", calls=CallCounts(9))) == "a: submitted after 0 steps"
+    in_text = rolled("a", usage=Usage(steps=9), unusable_answers=1)
+    assert describe(in_text) == "a: submitted after 9 steps, 1 answer without an action"
 
 
 def test_outcomes_are_listed_in_the_order_of_their_definition() -> None:

@@ -24,7 +24,7 @@ from orchestrator.driver.files import (
 from orchestrator.errors import JournalError
 from orchestrator.journal import Journal
 from orchestrator.paths import RunPaths
-from orchestrator.types import FailureKind, Usage, patch_sha256
+from orchestrator.types import CallCounts, FailureKind, Usage, patch_sha256
 
 PATCH = "--- größer\r\n+++ b\n"
 
@@ -41,9 +41,9 @@ def predictions(paths: RunPaths) -> list[dict[str, str]]:
 
 
 def test_an_outcomes_folder_holds_patch_files_and_summary(paths: RunPaths) -> None:
-    save_rollout(
-        paths, rolled("a", 2, PATCH, usage=Usage(steps=3), files={"trajectory.json": b"{}"})
-    )
+    calls = CallCounts().with_call("malformed", "the arguments of bash are no JSON")
+    usage, files = Usage(steps=3), {"trajectory.json": b"{}"}
+    save_rollout(paths, rolled("a", 2, PATCH, usage=usage, files=files, calls=calls))
     folder = paths.rollout(key_of("a", 2))
 
     assert {p.name for p in folder.iterdir()} == {"patch.diff", "trajectory.json", "result.json"}
@@ -51,6 +51,8 @@ def test_an_outcomes_folder_holds_patch_files_and_summary(paths: RunPaths) -> No
     summary = json.loads((folder / "result.json").read_bytes())
     assert summary["outcome"] == "submitted"
     assert summary["usage"]["steps"] == 3
+    assert summary["calls"]["problems"] == {"malformed": 1}
+    assert summary["unusable_answers"] == 0
 
 
 def test_a_failures_folder_holds_no_patch_that_could_be_graded(paths: RunPaths) -> None:

@@ -10,6 +10,7 @@ from support.rows import graded, instances, key_of, rolled
 
 from orchestrator.journal import Journal
 from orchestrator.types import (
+    CallCounts,
     Failure,
     FailureKind,
     GradeReason,
@@ -39,6 +40,8 @@ def test_a_rollout_comes_back_as_it_was_recorded(journal: Journal) -> None:
         ended_at=20.0,
         phases_s={"agent": 9.0},
         notes=("one", "two"),
+        calls=CallCounts(5, {"no call": 1, "malformed": 1}, {"größer \ud83d": 1}),
+        unusable_answers=2,
     ).with_patch("größer")
     journal.append_rollout(record)
     (row,) = journal.state().rollouts
@@ -46,6 +49,13 @@ def test_a_rollout_comes_back_as_it_was_recorded(journal: Journal) -> None:
     assert row == record
     assert (row.patch_sha256, row.patch_bytes) == (patch_sha256("größer"), 8)
     assert (type(row.salvaged), type(row.outcome)) == (bool, Outcome)
+
+
+def test_calls_that_nobody_made_are_apart_from_calls_that_nobody_counted(journal: Journal) -> None:
+    journal.append_rollout(RolloutRecord(key_of("a"), outcome=Outcome.GAVE_UP, calls=CallCounts()))
+    journal.append_rollout(RolloutRecord(key_of("b"), outcome=Outcome.GAVE_UP))
+
+    assert [row.calls for row in journal.state().rollouts] == [CallCounts(), None]
 
 
 def test_a_failure_comes_back_as_it_was_recorded(journal: Journal) -> None:

@@ -14,6 +14,7 @@ from support.rows import graded, key_of, rolled
 from orchestrator.errors import JournalError
 from orchestrator.journal import Journal, read_journal, store
 from orchestrator.types import (
+    CallCounts,
     Choice,
     Decision,
     Failure,
@@ -257,9 +258,14 @@ def make_older(path: Path, version: int) -> None:
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE run SET value = ? WHERE key = 'version'", (str(version),))
         db.executescript(
-            "ALTER TABLE rollout DROP COLUMN image; ALTER TABLE rollout DROP COLUMN future;"
-            "ALTER TABLE grade DROP COLUMN image;"
+            "ALTER TABLE rollout DROP COLUMN calls;"
+            "ALTER TABLE rollout DROP COLUMN unusable_answers;"
         )
+        if version < 5:
+            db.executescript(
+                "ALTER TABLE rollout DROP COLUMN image; ALTER TABLE rollout DROP COLUMN future;"
+                "ALTER TABLE grade DROP COLUMN image;"
+            )
         if version < 4:
             db.executescript("DROP TABLE pulled_image;")
         if version < 3:
@@ -286,6 +292,24 @@ def test_a_journal_of_before_images_takes_them(journal: Journal, path: Path, ver
     state = read_journal(path)
     assert state.rollouts == (lost(1), record)
     assert [row.image for row in state.grades] == ["an/image@sha256:34"]
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
+def test_a_journal_of_before_calls_were_counted_takes_them(
+    journal: Journal, path: Path, version: int
+) -> None:
+    journal.append_rollout(lost(1))
+    journal.close()
+    make_older(path, version)
+    (read,) = read_journal(path).rollouts
+    assert (read.calls, read.unusable_answers) == (None, 0), "nobody counted"
+
+    calls = CallCounts(9, {"malformed": 2}, {"the arguments of bash are no JSON": 2})
+    record = replace(submitted(2), calls=calls, unusable_answers=3)
+    with Journal.open(path) as opened:
+        opened.append_rollout(record)
+
+    assert read_journal(path).rollouts == (lost(1), record)
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from orchestrator.endpoint.fields import SWALLOWED
 from orchestrator.journal import RunState, SessionRow
 from orchestrator.report.build import Report, build_report
 from orchestrator.report.markdown import render_markdown
-from orchestrator.types import FailureKind, GradeReason, Outcome, RequestResult, Usage
+from orchestrator.types import FailureKind, Future, GradeReason, Outcome, RequestResult, Usage
 
 CONFIG = load_config(RunRequest("demo", run_id="r1"))
 
@@ -107,8 +108,8 @@ def test_what_requests_show_is_warned_of_before_what_rollouts_remarked() -> None
 
     first, second = report(state(rolled("a", notes=("careful",)), requests=requests)).warnings
 
-    assert first == f"{SWALLOWED} (1 of 1 answers)"
-    assert second == "careful (1 rollouts)"
+    assert first == f"{SWALLOWED} (1 of 1 answer)"
+    assert second == "careful (1 rollout)"
 
 
 def test_a_run_without_recorded_requests_says_nothing_of_its_model_server() -> None:
@@ -162,11 +163,9 @@ def test_a_bug_of_ours_is_reported_first_even_where_a_retry_went_well() -> None:
     found = report(state(bug, rolled("a", 2, notes=("careful",)), ids=("a",)))
 
     first, second = found.warnings
-    assert first.startswith(
-        "BUG: this program's own code failed 1 times (internal_error), first at"
-    )
+    assert first.startswith("BUG: this program's own code failed 1 time (internal_error), first at")
     assert FAILED in first
-    assert second == "careful (1 rollouts)"
+    assert second == "careful (1 rollout)"
 
 
 def test_what_a_person_decided_is_apart_from_what_the_harness_measured() -> None:
@@ -186,7 +185,7 @@ def test_what_a_person_decided_is_apart_from_what_the_harness_measured() -> None
     assert found.decided["b"] == {"because": "30 GB", "by": "ana", "at": 1.0}
     assert (found.graded, found.resolve_rate) == (1, pytest.approx(1 / 3))
     (warning,) = found.warnings
-    assert warning.startswith("2 instances count as unresolved because a person said so")
+    assert warning.startswith("2 instances counted as unresolved because a person said so")
     assert json.loads(json.dumps(found.as_dict()))["decided"]["c"]["by"] == "ana"
 
 
@@ -205,7 +204,7 @@ def test_a_run_on_emulated_processors_says_so_and_what_they_may_have_had_a_part_
     said = emulated.warnings[len(native.warnings) :]
     assert emulated.as_dict()["emulation"] == ON_ARM
     assert said[0] == f"{ON_ARM}: the sandboxes were emulated, several times slower"
-    assert said[1].startswith("1 verdicts are of emulated tests that ran too long")
+    assert said[1].startswith("1 verdict came of emulated tests that ran too long")
     assert said[2].startswith("2 rollouts ended at time_limit, and emulated commands")
     assert "emulated" not in " ".join(native.warnings)
     assert f"| emulated | {ON_ARM} |" in render_markdown(emulated, seen)
@@ -216,3 +215,23 @@ def test_a_run_that_was_emulated_and_met_nothing_slow_says_just_that() -> None:
     found = build_report(CONFIG, DONE, {}, emulation=ON_ARM)
 
     assert len(found.warnings) == len(report(DONE).warnings) + 1
+
+
+def test_of_one_thing_a_report_speaks_as_of_one() -> None:
+    leak = Future({"commits": 2}, dropped=True)
+    seen = state(
+        failed("a", 1, FailureKind.INTERNAL_ERROR),
+        rolled("a", 2, notes=("careful",), image="x@sha256:1", future=leak),
+        rolled("b", outcome=Outcome.TIME_LIMIT, image="x@sha256:1"),
+        rolled("c", future=replace(leak, dropped=False)),
+        grades=[graded("b", False, reason=GradeReason.TESTS_TIMED_OUT), graded("c", None)],
+        requests=[asked(result=result) for result in RequestResult] + [asked(retries=1)],
+        decisions=[decision("c", "diff")],
+    )
+    found = build_report(CONFIG, seen, {}, emulation=ON_ARM, images={"b": "x@sha256:2"})
+    text = render_markdown(found, seen)
+
+    assert len(found.warnings) >= 10
+    assert set(re.findall(r"(?<![\d,./])1 (?:more )?[a-z]+s\b", text)) == {"1 has"}
+    assert "1 has no verdict yet" in text
+    assert "; 1 retry" in text

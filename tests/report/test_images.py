@@ -79,8 +79,8 @@ def test_images_that_held_the_future_are_counted() -> None:
     assert (found.integrity["dropped"], found.integrity["left"]) == (3, 1)
     assert found.integrity["found"]["a"] == {"commits": 9, "refs": 1}
     text = render_markdown(found, seen)
-    assert "integrity: 3 images held what came after their base commit, dropped before" in text
-    assert "integrity: 1 images held what came after their base commit, or could not" in text
+    assert "integrity: 3 images held what came after the base commit, dropped before" in text
+    assert "integrity: 1 image held what came after the base commit, or could not" in text
 
 
 def test_a_run_whose_images_held_nothing_says_nothing() -> None:

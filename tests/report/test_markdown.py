@@ -55,7 +55,7 @@ def test_a_finished_run_says_its_number_and_where_it_comes_from() -> None:
     assert "| valid | yes |" in text
     assert "| wall clock | 1 h 05 min |" in text
     assert "| tokens | 12,345 in, 678 out |" in text
-    assert "> slow disk (1 rollouts)" in text
+    assert "> slow disk (1 rollout)" in text
     assert row_of(text, "a-1") == "| a-1 | resolved | submitted | 4 | 13.0 k | tests |"
     assert "unresolved | step_limit, salvaged" in row_of(text, "b-1")
     assert "patch_does_not_apply" in row_of(text, "b-1")

@@ -179,7 +179,7 @@ def test_many_refused_requests_are_warned_of_with_their_statuses() -> None:
 
     (warning,) = model_usage_warnings([asked(), *refused])
 
-    assert warning.startswith("3 of 4 requests were refused (HTTP 400: 2 x, 404: 1 x): ")
+    assert warning.startswith("servers refused 3 of 4 requests (HTTP 400: 2 x, 404: 1 x): ")
 
 
 def test_many_failed_requests_are_warned_of() -> None:

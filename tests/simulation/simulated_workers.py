@@ -117,7 +117,7 @@ class SimulatedWorkers:
             self._end(life, failure)
             return
         life.done += 1
-        life.budget.add_call(step.prompt_tokens, step.answer_tokens, seconds)
+        life.budget.add_answer(step.prompt_tokens, step.answer_tokens, seconds)
         life.budget.refresh()
         timeout_s = life.budget.command_timeout_s()
         life.was_cut = step.sandbox_s > timeout_s

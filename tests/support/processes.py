@@ -11,7 +11,7 @@ SETSID = "python3 -c 'import os, sys; os.setsid(); os.execvp(sys.argv[1], sys.ar
 
 
 def fork_servers(folder: str) -> list[psutil.Process]:
-    """SWE-agent's fork servers with their socket in this folder."""
+    """Agents' fork servers with their socket in this folder."""
     found = {}
     for candidate in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -23,7 +23,7 @@ def fork_servers(folder: str) -> list[psutil.Process]:
 
 
 def runners(folder: str) -> list[psutil.Process]:
-    """SWE-agent's own processes: what the fork servers in this folder have forked, and is alive."""
+    """Agents' own processes: what the fork servers in this folder have forked, and is alive."""
     found = []
     for server in fork_servers(folder):
         with contextlib.suppress(psutil.Error):

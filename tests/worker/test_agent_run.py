@@ -22,10 +22,18 @@ from orchestrator.agents.nop import NopKind
 from orchestrator.backends import Sandbox
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
+from orchestrator.endpoint.tool_calls import CallProblem
 from orchestrator.errors import AgentCrashed, EndpointUnavailable, SandboxUnavailable
 from orchestrator.gateway.messages import Requested
 from orchestrator.scripted.endpoint import ScriptedEndpoint
-from orchestrator.types import FailureKind, Instance, Outcome, RequestResult, RolloutResult
+from orchestrator.types import (
+    CallCounts,
+    FailureKind,
+    Instance,
+    Outcome,
+    RequestResult,
+    RolloutResult,
+)
 from orchestrator.worker.agent_run import AgentRun
 from orchestrator.worker.harvest import Baseline
 from orchestrator.worker.messages import Progress
@@ -208,6 +216,33 @@ def roll_with(roll: Roll, make_config: MakeConfig) -> Callable[..., RolloutResul
         return roll(config, agent=ThisAgent(config.agent, {}, agent), **more)
 
     return run
+
+
+class CallsBadly(SimpleAgent):
+    """An agent whose model makes a good call and a bad one, and says nothing more."""
+
+    def __init__(self, end: Outcome | Exception) -> None:
+        self._end = end
+
+    def run(self, context: AgentContext) -> Outcome:
+        context.note_call(None)
+        context.record("I look.", "ls", "a.py")
+        context.note_call(CallProblem.MISSING, "bash lacks command")
+        context.record("I look.", "", "", "bash lacks command")
+        if isinstance(self._end, Exception):
+            raise self._end
+        return self._end
+
+
+@pytest.mark.parametrize("end", [Outcome.GAVE_UP, AgentCrashed("it broke"), ValueError("x")])
+def test_the_calls_of_a_rollout_are_in_its_result_however_it_ended(
+    roll_with: Roll, end: Outcome | Exception
+) -> None:
+    record = roll_with(CallsBadly(end)).record
+
+    assert (record.failure is None) == (end is Outcome.GAVE_UP)
+    assert record.calls == CallCounts(2, {"missing parameters": 1}, {"bash lacks command": 1})
+    assert record.unusable_answers == 1
 
 
 def test_an_agent_that_ended_before_the_stop_was_seen_keeps_its_outcome(

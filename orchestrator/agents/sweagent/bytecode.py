@@ -15,31 +15,18 @@ machine need not show their times as they were, and nobody changes them.
 
 from __future__ import annotations
 
-import glob
-import os
-import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.agents.base import Say
-from orchestrator.agents.sweagent.programs import run_program
+from orchestrator.agents.installing.programs import run_program
+from orchestrator.agents.installing.pythons import bring_python, cache_tag, find_python
 from orchestrator.errors import PrerequisiteError
 
 SANDBOX_PYTHON = "3.11"
 """Of official images, under /opt/miniconda3."""
-TAG = f"cpython-{SANDBOX_PYTHON.replace('.', '')}"
-PLACES = (
-    "~/.pyenv/versions/{python}.*/bin/python{python}",
-    "~/.local/share/uv/python/cpython-{python}.*/bin/python{python}",
-    "/opt/homebrew/bin/python{python}",
-    "/usr/local/bin/python{python}",
-)
-"""Where a Python may lie that is not on every PATH."""
-IS_IT = (
-    "import sys; v = sys.version_info; "
-    f"sys.exit((sys.implementation.cache_tag, v.releaselevel) != ({TAG!r}, 'final'))"
-)
+TAG = cache_tag(SANDBOX_PYTHON)
 
 
 def is_compiled(folder: Path) -> bool:
@@ -57,12 +44,13 @@ def compile_packages(
     Raises:
         PrerequisiteError: there is no such Python, and none can be brought.
     """
-    for python in _pythons(own):
-        if _is_of_its_version(python):
-            _compile(folder, python, detail)
-            return
+    python = find_python(SANDBOX_PYTHON, own)
+    if python is not None:
+        _compile(folder, python, detail)
+        return
     with tempfile.TemporaryDirectory(prefix="python-") as place:
-        _compile(folder, _bring_python(Path(place), install_uv, detail), detail)
+        brought = bring_python(SANDBOX_PYTHON, Path(place), install_uv, detail)
+        _compile(folder, brought, detail)
 
 
 def _compile(folder: Path, python: str, detail: Say) -> None:
@@ -73,39 +61,3 @@ def _compile(folder: Path, python: str, detail: Say) -> None:
         # a package may hold templates that are no Python
         if not is_compiled(folder):
             raise PrerequisiteError(f"{python} can't compile {folder}: {error}") from error
-
-
-def _pythons(own: Path) -> Iterator[str]:
-    """Those of this host that may be of the sandboxes' version."""
-    yield str(own)
-    if found := shutil.which(f"python{SANDBOX_PYTHON}"):
-        yield found
-    for place in PLACES:
-        yield from sorted(glob.glob(os.path.expanduser(place.format(python=SANDBOX_PYTHON))))
-
-
-def _is_of_its_version(python: str) -> bool:
-    try:
-        run_program([python, "-I", "-c", IS_IT], "")
-    except PrerequisiteError:  # a shim of pyenv's, say, behind which there is none
-        return False
-    return True
-
-
-def _bring_python(place: Path, install_uv: Callable[[Path], None], detail: Say) -> str:
-    """Bring a Python of the sandboxes' version into a folder, by uv."""
-    uv = shutil.which("uv")
-    if uv is None:
-        install_uv(place / "uv")
-        uv = str(place / "uv" / "bin" / "uv")
-    folders = {
-        "UV_PYTHON_INSTALL_DIR": str(place / "python"),
-        "UV_PYTHON_BIN_DIR": str(place / "bin"),
-    }
-    problem = f"no Python {SANDBOX_PYTHON} is on this host, and uv can't bring one"
-    run_program([uv, "python", "install", SANDBOX_PYTHON], problem, detail, folders)
-    name = f"cpython-{SANDBOX_PYTHON}*/bin/python{SANDBOX_PYTHON}"
-    found = sorted((place / "python").glob(name))
-    if not found:
-        raise PrerequisiteError(f"{problem}: it says that it did")
-    return str(found[0])

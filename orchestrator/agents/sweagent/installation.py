@@ -7,24 +7,19 @@ for the images' platform and Python, so that no sandbox ever installs anything.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import secrets
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from orchestrator.agents.base import Say
+from orchestrator.agents.installing.environment import Environment, constraints_version
+from orchestrator.agents.installing.programs import run_program
 from orchestrator.agents.sweagent.bytecode import SANDBOX_PYTHON, compile_packages, is_compiled
 from orchestrator.agents.sweagent.paths import SweAgentFolder, SweAgentPaths
-from orchestrator.agents.sweagent.programs import run_program
 from orchestrator.errors import ConfigError, PrerequisiteError, one_line
-from orchestrator.file_locks import Locked, hold_lock
 from orchestrator.network.connections import environment_for
-from orchestrator.paths import write_atomic
 
 SOURCE = "https://github.com/SWE-agent/SWE-agent"
 REF = "v1.1.0"
@@ -63,7 +58,7 @@ class Installation:
 def find_installation() -> Installation | None:
     """What is installed; None where nothing is, or an installation was cut off."""
     try:
-        found = json.loads(SweAgentFolder.of_user().manifest.read_text(encoding="utf-8"))
+        found = SweAgentFolder.of_user().read_manifest()
         installed = Installation(**(found | {"platforms": tuple(found["platforms"])}))
         return installed if installed.paths.python.exists() else None
     except (OSError, ValueError, TypeError, KeyError):
@@ -102,8 +97,7 @@ def hold_installation() -> AbstractContextManager[None]:
     Raises:
         PrerequisiteError: somebody is about to.
     """
-    problem = "Another version of SWE-agent is being installed."
-    return _hold(SweAgentFolder.of_user().in_use, problem, "Wait for it.", shared=True)
+    return SweAgentFolder.of_user().hold()
 
 
 def install(source: str, ref: str, platform: str, say: Say, detail: Say) -> Installation:
@@ -121,10 +115,10 @@ def install(source: str, ref: str, platform: str, say: Say, detail: Say) -> Inst
         raise ConfigError(f"no sandboxes of platform {platform!r}; known: {', '.join(WHEELS)}")
     folder = SweAgentFolder.of_user()
     with ExitStack() as stack:
-        stack.enter_context(_hold_install_lock(folder))
+        stack.enter_context(folder.hold_install_lock())
         found = find_installation()
         if found is None or not _fits(found, source, ref):
-            stack.enter_context(_hold_unused(folder))
+            stack.enter_context(folder.hold_unused())
             found = _install_agent(folder, source, ref, say, detail)
         if platform not in found.platforms:
             say(f"installing its server for sandboxes of {platform}")
@@ -132,16 +126,13 @@ def install(source: str, ref: str, platform: str, say: Say, detail: Say) -> Inst
             found = replace(found, platforms=(*found.platforms, platform))
         if not found.is_compiled(platform):
             _compile_runtime(found.paths, platform, say, detail)
-        write_atomic(folder.manifest, json.dumps(asdict(found), indent=1))
-        for other in folder.root.glob("*/"):
-            if other.name != found.folder:
-                shutil.rmtree(other, ignore_errors=True)
+        folder.keep(found.folder, asdict(found))
     return found
 
 
 def _fits(found: Installation, source: str, ref: str) -> bool:
     same = (found.source, found.ref) == (source, ref)
-    return same and found.versions.get("constraints") == _constraints_version()
+    return same and found.versions.get("constraints") == constraints_version(CONSTRAINTS)
 
 
 def _install_agent(
@@ -150,24 +141,22 @@ def _install_agent(
     say(f"fetching {ref} of {source}")
     shutil.rmtree(folder.fetched, ignore_errors=True)
     commit = _check_out(folder.fetched, source, ref)
-    # never the folder that is in use: what is installed stays until the other is whole
-    name = f"{commit[:12]}-{secrets.token_hex(3)}"
-    paths = folder.installation(name)
-    paths.root.mkdir()
-    folder.fetched.rename(paths.checkout)
-    say("making its environment")
-    run_program([sys.executable, "-m", "venv", str(paths.venv)], "Python can't make an environment")
-    say("installing it and about 110 packages: a minute or more")
-    _pip(
-        paths,
-        detail,
-        "install",
-        "--editable",
-        str(paths.checkout),
-        "--constraint",
-        str(CONSTRAINTS),
-    )
-    return Installation(name, source, ref, commit, _versions(paths), ())
+    with folder.new_folder(commit) as name:
+        paths = folder.installation(name)
+        folder.fetched.rename(paths.checkout)
+        say("making its environment")
+        environment = _environment(paths)
+        environment.create(sys.executable)
+        say("installing it and about 110 packages: a minute or more")
+        tried = ("--constraint", str(CONSTRAINTS))
+        environment.install("--editable", str(paths.checkout), *tried, detail=detail)
+        versions = environment.versions(("sweagent", "swe-rex", "litellm"))
+        versions["constraints"] = constraints_version(CONSTRAINTS)
+    return Installation(name, source, ref, commit, versions, ())
+
+
+def _environment(paths: SweAgentPaths) -> Environment:
+    return Environment(paths.venv)
 
 
 def _check_out(checkout: Path, source: str, ref: str) -> str:
@@ -218,10 +207,7 @@ def _check_out(checkout: Path, source: str, ref: str) -> str:
 def _install_runtime(paths: SweAgentPaths, platform: str, detail: Say) -> None:
     target = paths.runtime(platform)
     shutil.rmtree(target, ignore_errors=True)
-    _pip(
-        paths,
-        detail,
-        "install",
+    _environment(paths).install(
         "--target",
         str(target),
         "--platform",
@@ -229,10 +215,11 @@ def _install_runtime(paths: SweAgentPaths, platform: str, detail: Say) -> None:
         "--python-version",
         SANDBOX_PYTHON,
         "--only-binary=:all:",
-        "--no-compile",  # this Python may be another than the sandboxes'
         "--constraint",
         str(CONSTRAINTS),
+        "--no-compile",  # this Python may be another than the sandboxes'
         "swe-rex",
+        detail=detail,
     )
 
 
@@ -240,7 +227,7 @@ def _compile_runtime(paths: SweAgentPaths, platform: str, say: Say, detail: Say)
     """Where that can't be done, its server starts more slowly, and that is said."""
 
     def install_uv(target: Path) -> None:
-        _pip(paths, detail, "install", "--target", str(target), "uv")
+        _environment(paths).install_uv(target, detail)
 
     say(f"compiling its server for Python {SANDBOX_PYTHON}")
     try:
@@ -250,44 +237,3 @@ def _compile_runtime(paths: SweAgentPaths, platform: str, say: Say, detail: Say)
             f"{NOT_COMPILED}: {one_line(error)}. With a Python {SANDBOX_PYTHON} on this host, "
             f"`{INSTALL}` mends that"
         )
-
-
-def _versions(paths: SweAgentPaths) -> dict[str, str]:
-    packages = ("sweagent", "swe-rex", "litellm")
-    code = (
-        "import sys, json, importlib.metadata as m; "
-        f"print(json.dumps({{p: m.version(p) for p in {packages!r}}}))"
-    )
-    said = run_program([str(paths.python), "-c", code], "it does not start")
-    found: dict[str, str] = json.loads(said)
-    return found | {"constraints": _constraints_version()}
-
-
-def _constraints_version() -> str:
-    return hashlib.sha256(CONSTRAINTS.read_bytes()).hexdigest()[:12]
-
-
-def _pip(paths: SweAgentPaths, detail: Say, *arguments: str) -> None:
-    command = [str(paths.python), "-m", "pip", "--disable-pip-version-check", *arguments]
-    run_program([*command, "--progress-bar", "off"], "pip can't install it", detail)
-
-
-def _hold_install_lock(folder: SweAgentFolder) -> AbstractContextManager[None]:
-    return _hold(folder.lock, "Another `agents install sweagent` is at work.", "Wait for it.")
-
-
-def _hold_unused(folder: SweAgentFolder) -> AbstractContextManager[None]:
-    problem = "A run works with the SWE-agent that is installed."
-    return _hold(folder.in_use, problem, "Wait for its end, or stop it.")
-
-
-@contextmanager
-def _hold(path: Path, problem: str, cure: str, *, shared: bool = False) -> Iterator[None]:
-    """Raises PrerequisiteError(problem, cure) where another process has the lock."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(hold_lock(path, shared=shared))
-        except Locked:
-            raise PrerequisiteError(problem, cure) from None
-        yield

@@ -57,13 +57,14 @@ class SweAgentKind(SimpleKind[SweAgentSettings]):
     @contextmanager
     def hold(self, platform: str) -> Iterator[None]:
         """Keep the installation as it is, and start SWE-agent's imports while Ray starts."""
-        from orchestrator.agents.sweagent.runner_process import warm_up
+        from orchestrator.agents.runners.process import warm_up
+        from orchestrator.agents.sweagent.program import runner_program
 
         with installation.hold_installation():
             # it may have been replaced since `check`
             found = installation.require_installation(platform, self._commit)
             with suppress(AgentCrashed):  # its rollouts will record that
-                warm_up(found)
+                warm_up(runner_program(found))
             yield
 
     def create(self) -> SweAgent:

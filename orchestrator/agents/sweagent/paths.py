@@ -1,8 +1,6 @@
 """Where SWE-agent lies when it is installed, spelled once.
 
-<cache>/agents/sweagent/
-    installed.json           names the folder in use, which is whole; written last
-    lock, in-use             held (flock) by who installs, and by runs that work with it
+<cache>/agents/sweagent/       see `installing/folder.py`
     <folder>/checkout/       SWE-agent's repository at the installed commit
     <folder>/venv/           its own Python environment
     <folder>/runtime/linux-amd64/    SWE-ReX for sandboxes of that platform, compiled for their
@@ -13,8 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from orchestrator.paths import user_cache
+from orchestrator.agents.installing.folder import AgentFolder
 
 
 @dataclass(frozen=True)
@@ -45,33 +44,16 @@ class SweAgentPaths:
 
 
 @dataclass(frozen=True)
-class SweAgentFolder:
+class SweAgentFolder(AgentFolder):
     """Where installations of SWE-agent lie, of which one is in use."""
 
-    root: Path
-
-    @classmethod
-    def of_user(cls) -> SweAgentFolder:
-        return cls(user_cache() / "agents" / "sweagent")
-
-    @property
-    def manifest(self) -> Path:
-        return self.root / "installed.json"
+    kind: ClassVar[str] = "sweagent"
+    agent: ClassVar[str] = "SWE-agent"
 
     @property
     def fetched(self) -> Path:
         """A checkout that is not known to be one yet."""
         return self.root / "fetched"
-
-    @property
-    def lock(self) -> Path:
-        """Held (flock) by the one who installs."""
-        return self.root / "lock"
-
-    @property
-    def in_use(self) -> Path:
-        """Held (flock, shared) by every run on this host that works with what is installed."""
-        return self.root / "in-use"
 
     def installation(self, folder: str) -> SweAgentPaths:
         return SweAgentPaths(self.root / folder)

@@ -1,11 +1,11 @@
 """SWE-agent at work: a process in SWE-agent's own environment, one for each rollout slot.
 
-`forkserver.py` forks it, so that a host pays SWE-agent's imports (several seconds, 200 MB) once.
-It takes one rollout after another. It imports nothing of ours but `shell.py`, as our package is not
-in its environment.
+`runners/forkserver.py` forks it, so that a host pays SWE-agent's imports (several seconds, 200 MB)
+once. It takes one rollout after another. It imports nothing of ours but `shell.py` and `line`, as
+our package is not in its environment.
 
 Its worker asks the model for it, keeps the limits, and may kill it at any moment. They exchange
-JSON lines over the runner's standard input and output; `runner_process.py` has the worker's end.
+messages; `agent.py` has the worker's end.
 
     worker sends   rollout; in answer to a query: answer, limit or overflow; to restart: server
     runner sends   query, activity, step and restart; at the end of a rollout: end or failed
@@ -14,14 +14,11 @@ JSON lines over the runner's standard input and output; `runner_process.py` has 
 from __future__ import annotations
 
 import json
-import os
-import queue
 import re
-import sys
-import threading
 import traceback
+from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from sweagent.agent.agents import DefaultAgent, TemplateConfig
 from sweagent.agent.history_processors import DefaultHistoryProcessor
@@ -35,6 +32,8 @@ from sweagent.tools.tools import ToolConfig, ToolHandler
 from sweagent.types import StepOutput
 from swerex.exceptions import CommandTimeoutError, SwerexException
 
+from orchestrator.agents.runners.line import Worker, send, serve_rollouts
+
 from .shell import GONE, Environment
 
 UNLIMITED = 10**7
@@ -47,36 +46,11 @@ SUBMISSION = re.compile(r"^<<SWE_AGENT_SUBMISSION>>\s*$", re.MULTILINE)
 INTERACTIVE = ("vim", "vi", "emacs", "nano", "less", "more", "gdb")
 
 
-_line: TextIO = sys.stdout
-
-
-def send(kind: str, **fields: Any) -> None:
-    _line.write(json.dumps({"kind": kind, **fields}) + "\n")
-    _line.flush()
-
-
-class Worker:
-    """Receives what the worker sends. When the worker ends, so does this process."""
-
-    def __init__(self) -> None:
-        self._received: queue.Queue[dict[str, Any]] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self) -> None:
-        try:
-            for line in sys.stdin:
-                self._received.put(json.loads(line))
-        finally:  # a killed worker leaves half a line, or a connection that is reset
-            os._exit(0)  # nobody waits for this rollout any more
-
-    def receive(self) -> dict[str, Any]:
-        return self._received.get()
-
-    def another_server(self) -> dict[str, Any]:
-        """The address of a server that the worker starts. Where it can't, it ends this process."""
-        send("restart")
-        address: dict[str, Any] = self.receive()["address"]
-        return address
+def another_server(worker: Worker) -> dict[str, Any]:
+    """The address of a server that the worker starts. Where it can't, it ends this process."""
+    send("restart")
+    address: dict[str, Any] = worker.receive()["address"]
+    return address
 
 
 class WorkerModel(LiteLLMModel):
@@ -295,7 +269,7 @@ def serve_rollout(worker: Worker, request: dict[str, Any]) -> None:
         request["workdir"],
         request["diff_command"],
         request["address"],
-        worker.another_server,
+        partial(another_server, worker),
         request["patience"],
     )
     try:
@@ -323,14 +297,4 @@ def serve_rollout(worker: Worker, request: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    global _line
-    # what SWE-agent prints must not come between our messages
-    _line = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    worker = Worker()
-    while True:
-        request = worker.receive()
-        with open(Path(request["output_dir"]) / "sweagent.log", "ab") as log:
-            os.dup2(log.fileno(), 1)
-            os.dup2(log.fileno(), 2)
-        serve_rollout(worker, request)
+    serve_rollouts(serve_rollout, "sweagent.log")

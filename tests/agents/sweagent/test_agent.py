@@ -16,8 +16,9 @@ from support.commands import wait_until
 from support.local_gateway import LocalGateway, model_at
 from support.processes import runners
 
-from orchestrator.agents.sweagent import runner_process
+from orchestrator.agents.runners.process import Runner
 from orchestrator.agents.sweagent.installation import require_installation
+from orchestrator.agents.sweagent.program import runner_program
 from orchestrator.backends.docker.engine import LABEL, connect
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
@@ -292,7 +293,7 @@ def test_one_process_serves_one_rollout_after_another(sockets: str, roll: Say) -
 
 
 def test_a_process_whose_worker_is_gone_ends(sockets: str) -> None:
-    runner = runner_process.Runner(require_installation("linux/amd64"))
+    runner = Runner(runner_program(require_installation("linux/amd64")))
     assert runner.pid in forked(sockets)
 
     runner._connection.shutdown(socket.SHUT_RDWR)  # as when a worker is killed

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.agents.installing import pythons
 from orchestrator.agents.sweagent import bytecode
 from orchestrator.agents.sweagent.bytecode import SANDBOX_PYTHON, compile_packages, is_compiled
 from orchestrator.errors import PrerequisiteError
@@ -53,8 +54,8 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:/bin:/usr/bin")
-    monkeypatch.setattr(bytecode.shutil, "which", _which_in(folder))
-    monkeypatch.setattr(bytecode, "PLACES", (f"{tmp_path}/more/{{python}}.*/python",))
+    monkeypatch.setattr(pythons.shutil, "which", _which_in(folder))
+    monkeypatch.setattr(pythons, "PLACES", (f"{tmp_path}/more/{{python}}.*/python",))
     write_program(folder / "python3.13", OTHER)
     write_program(folder / "right", RIGHT)
     return folder

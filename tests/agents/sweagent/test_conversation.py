@@ -8,8 +8,8 @@ import pytest
 
 from orchestrator.agents.budget import LimitReached
 from orchestrator.agents.context import AgentContext, Completion
+from orchestrator.agents.runners.process import Runner
 from orchestrator.agents.sweagent.agent import SweAgent
-from orchestrator.agents.sweagent.runner_process import Runner
 from orchestrator.agents.sweagent.server import SandboxServer
 from orchestrator.agents.sweagent.settings import SweAgentSettings
 from orchestrator.endpoint.fields import Tokens

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.agents.installing.environment import constraints_version
 from orchestrator.agents.sweagent import installation
 from orchestrator.agents.sweagent.bytecode import TAG
 from orchestrator.agents.sweagent.installation import (
     CONSTRAINTS,
     Installation,
-    _constraints_version,
     find_installation,
     hold_installation,
     install,
@@ -46,6 +46,8 @@ FOUND = Installation(
     versions={"sweagent": "1.1.0", "swe-rex": "1.4.0"},
     platforms=(AMD64,),
 )
+TRIED = {"constraints": constraints_version(CONSTRAINTS)}
+"""Of an installation with the versions that are tried."""
 
 
 @pytest.fixture(autouse=True)
@@ -277,7 +279,9 @@ def test_what_a_run_works_with_is_not_replaced(repository: Path, folder: SweAgen
 
 
 def test_what_fits_is_found_while_a_run_works_with_it(folder: SweAgentFolder) -> None:
-    fits = replace(FOUND, versions=FOUND.versions | {"constraints": _constraints_version()})
+    fits = replace(
+        FOUND, versions=FOUND.versions | {"constraints": constraints_version(CONSTRAINTS)}
+    )
     write_manifest(folder, json.dumps(asdict(fits)))
     (fits.paths.runtime(AMD64) / "swerex").mkdir(parents=True)
     pretend_to_compile(fits.paths.runtime(AMD64))
@@ -479,7 +483,9 @@ def test_a_host_that_can_not_compile_is_told_and_works(
         raise PrerequisiteError("no Python 3.11 is on this host, and uv can't bring one: offline")
 
     monkeypatch.setattr(installation, "compile_packages", fail)
-    fits = replace(FOUND, versions=FOUND.versions | {"constraints": _constraints_version()})
+    fits = replace(
+        FOUND, versions=FOUND.versions | {"constraints": constraints_version(CONSTRAINTS)}
+    )
     write_manifest(folder, json.dumps(asdict(fits)))
     steps: list[str] = []
 
@@ -494,7 +500,9 @@ def test_what_an_older_version_installed_is_compiled_by_another_call(
     folder: SweAgentFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(installation, "compile_packages", pretend_to_compile)
-    fits = replace(FOUND, versions=FOUND.versions | {"constraints": _constraints_version()})
+    fits = replace(
+        FOUND, versions=FOUND.versions | {"constraints": constraints_version(CONSTRAINTS)}
+    )
     write_manifest(folder, json.dumps(asdict(fits)))
     (fits.paths.runtime(AMD64) / "swerex").mkdir(parents=True)
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.agents.runners.process import FORKSERVER
 from orchestrator.agents.sweagent.installation import require_installation
-from orchestrator.agents.sweagent.runner_process import RUNNER
+from orchestrator.agents.sweagent.program import RUNNER
 
 pytestmark = [pytest.mark.slow, pytest.mark.sweagent]
 
@@ -22,7 +23,7 @@ def command(program: str) -> list[str]:
     python = require_installation("linux/amd64").paths.python
     head = f"""
         import json, os, sys
-        sys.path.insert(0, {str(RUNNER.parent)!r})
+        sys.path.insert(0, {str(FORKSERVER.parent)!r})
         import forkserver
         runner = forkserver.load({str(RUNNER)!r})
         globals().update(vars(runner.shell), **vars(runner))

@@ -1,4 +1,8 @@
-"""The worker's end of `runner.py`: starts runners, exchanges messages with them, ends them."""
+"""The worker's end of an agent's runner: starts runners, exchanges messages with them, ends them.
+
+A runner is a process in the agent's own environment, one for each rollout slot. Its end of the line
+is `line.py`.
+"""
 
 from __future__ import annotations
 
@@ -14,31 +18,49 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agents.sweagent.installation import Installation
 from orchestrator.errors import AgentCrashed
 from orchestrator.stop_signals import kept_from_children
 
-RUNNER = Path(__file__).with_name("runner.py")
-SHELL = Path(__file__).with_name("shell.py")
 FORKSERVER = Path(__file__).with_name("forkserver.py")
+LINE = Path(__file__).with_name("line.py")
 START_S = 120.0
-"""SWE-agent's imports take three seconds, and a minute on a host that is busy."""
+"""An agent's imports take several seconds, and a minute on a host that is busy."""
 POLL_S = 0.05
 MAX_FOLDER = 60
 
 
-class Runner:
-    """One process, in its own group, in SWE-agent's environment."""
+@dataclass(frozen=True)
+class RunnerProgram:
+    """What an agent's runners are, and what they run in."""
 
-    def __init__(self, installation: Installation) -> None:
+    agent: str
+    """Its name for people."""
+    folder: str
+    """Names the installation. Short, as it is part of a socket's path."""
+    python: Path
+    """Of the agent's environment."""
+    program: Path
+    """Has a `main`, which serves rollouts (`line.serve_rollouts`)."""
+    beside: tuple[Path, ...]
+    """Other files of ours that it imports."""
+    environment: Mapping[str, str]
+    """Variables that are set beside the worker's own."""
+
+
+class Runner:
+    """One process, in its own group, in an agent's environment."""
+
+    def __init__(self, program: RunnerProgram) -> None:
         """Start it, and the server that forks it where none is up. Raises AgentCrashed."""
-        self.folder = installation.folder
+        self.program = program
         self.pid = 0
         self._errors = Path()
-        self._connection = _connect(installation)
+        self._connection = _connect(program)
         self._incoming = self._connection.makefile("rb")
         self._connection.settimeout(START_S)
         start = self.receive()
@@ -95,21 +117,21 @@ class Runner:
         with contextlib.suppress(OSError):
             self._connection.settimeout(None)  # or `kill` would wait as long once more
         self.kill()
-        return AgentCrashed(f"SWE-agent's process ended. {last}".strip())
+        return AgentCrashed(f"The process of {self.program.agent} ended. {last}".strip())
 
 
-def warm_up(installation: Installation) -> None:
+def warm_up(program: RunnerProgram) -> None:
     """Start this host's fork server where none is up. Does not wait for it."""
-    _start_server(_socket_path(installation), installation)
+    _start_server(_socket_path(program), program)
 
 
-def _connect(installation: Installation) -> socket.socket:
+def _connect(program: RunnerProgram) -> socket.socket:
     """A connection to this host's fork server, which is started where there is none.
 
     Raises:
         AgentCrashed: it does not come up.
     """
-    path = _socket_path(installation)
+    path = _socket_path(program)
     deadline = time.monotonic() + START_S
     server: subprocess.Popen[bytes] | None = None
     while time.monotonic() < deadline:
@@ -120,13 +142,13 @@ def _connect(installation: Installation) -> socket.socket:
         except (FileNotFoundError, ConnectionRefusedError):
             connection.close()
         if server is not None and server.poll() is not None:
-            raise AgentCrashed(f"SWE-agent does not start: {_last_line(_log_path(path))}")
-        server = server or _start_server(path, installation)
+            raise AgentCrashed(f"{program.agent} does not start: {_last_line(_log_path(path))}")
+        server = server or _start_server(path, program)
         time.sleep(POLL_S)
-    raise AgentCrashed(f"SWE-agent does not start: nothing after {START_S:.0f} s")
+    raise AgentCrashed(f"{program.agent} does not start: nothing after {START_S:.0f} s")
 
 
-def _start_server(path: Path, installation: Installation) -> subprocess.Popen[bytes] | None:
+def _start_server(path: Path, program: RunnerProgram) -> subprocess.Popen[bytes] | None:
     """Start a fork server, unless one is up or about to be: it holds a lock as long as it lives.
 
     Raises:
@@ -135,13 +157,13 @@ def _start_server(path: Path, installation: Installation) -> subprocess.Popen[by
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         if path.parent.stat().st_uid != os.getuid():
-            raise AgentCrashed(f"SWE-agent does not start: {path.parent} is another user's")
-        return _start_where_none_is(path, installation)
+            raise AgentCrashed(f"{program.agent} does not start: {path.parent} is another user's")
+        return _start_where_none_is(path, program)
     except OSError as error:
-        raise AgentCrashed(f"SWE-agent does not start: {error}") from error
+        raise AgentCrashed(f"{program.agent} does not start: {error}") from error
 
 
-def _start_where_none_is(path: Path, installation: Installation) -> subprocess.Popen[bytes] | None:
+def _start_where_none_is(path: Path, program: RunnerProgram) -> subprocess.Popen[bytes] | None:
     with open(path.with_suffix(".lock"), "a") as lock, open(_log_path(path), "ab") as log:
         try:
             # flock, as the server takes it over by the descriptor, and keeps it when we are gone
@@ -150,18 +172,17 @@ def _start_where_none_is(path: Path, installation: Installation) -> subprocess.P
             return None
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "RAY"))}
         environment |= {
-            "SWE_AGENT_LOG_STREAM_LEVEL": "WARNING",
-            "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # no price list from the network
             # a child that asks macOS for its proxies dies (CPython's issue 104578), and all that
             # it speaks to is on this host
             "no_proxy": "*",
             "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
+            **program.environment,
         }
-        words = [FORKSERVER, path, lock.fileno(), RUNNER]
+        words = [FORKSERVER, path, lock.fileno(), program.program]
         log.truncate(0)
         with kept_from_children():
             return subprocess.Popen(
-                [str(installation.paths.python), *map(str, words)],
+                [str(program.python), "-I", *map(str, words)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -171,15 +192,17 @@ def _start_where_none_is(path: Path, installation: Installation) -> subprocess.P
             )
 
 
-def _socket_path(installation: Installation) -> Path:
+def _socket_path(program: RunnerProgram) -> Path:
     """One for each user, installation and version of our programs. Short: systems allow about a
     hundred characters."""
-    source = b"".join(path.read_bytes() for path in (RUNNER, SHELL, FORKSERVER))
-    programs = hashlib.sha256(source).hexdigest()[:8]
+    files = (program.program, *program.beside, FORKSERVER, LINE)
+    ours = [path.read_bytes() for path in files]
+    ours.append(repr(sorted(program.environment.items())).encode())
+    version = hashlib.sha256(b"".join(ours)).hexdigest()[:8]
     folder = Path(tempfile.gettempdir()) / f"sweo-{os.getuid()}"
     if len(str(folder)) > MAX_FOLDER:
         folder = Path("/tmp") / folder.name
-    return folder / f"{installation.folder}.{programs}.sock"
+    return folder / f"{program.folder}.{version}.sock"
 
 
 def _log_path(path: Path) -> Path:
@@ -198,15 +221,20 @@ class _Idle:
         self._runners: list[Runner] = []
         self._lock = threading.Lock()
 
-    def take(self, folder: str) -> Runner | None:
-        """One that runs the installation in this folder; others are killed."""
+    def take(self, program: RunnerProgram) -> Runner | None:
+        """One that runs this; those of another installation of the same agent are killed."""
+        others, found = [], None
         with self._lock:
-            while self._runners:
+            while found is None and self._runners:
                 runner = self._runners.pop()
-                if runner.is_waiting and runner.folder == folder:
-                    return runner
-                runner.kill()
-        return None
+                if runner.program.agent != program.agent:
+                    others.append(runner)
+                elif runner.program == program and runner.is_waiting:
+                    found = runner
+                else:
+                    runner.kill()
+            self._runners += others
+        return found
 
     def give(self, runner: Runner) -> None:
         with self._lock:
@@ -222,9 +250,9 @@ _idle = _Idle()
 atexit.register(_idle.kill)
 
 
-def take_runner(installation: Installation) -> Runner:
+def take_runner(program: RunnerProgram) -> Runner:
     """One that has finished its last rollout, or a new one. Raises AgentCrashed."""
-    return _idle.take(installation.folder) or Runner(installation)
+    return _idle.take(program) or Runner(program)
 
 
 def give_back(runner: Runner) -> None:

@@ -1,4 +1,4 @@
-"""The fork server and the worker's end of its children, with small programs as `runner.py`."""
+"""The fork server and the worker's end of its children, with small programs for agents."""
 
 from __future__ import annotations
 
@@ -11,19 +11,26 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from support.processes import fork_servers
 
-from orchestrator.agents.sweagent import runner_process
-from orchestrator.agents.sweagent.installation import Installation
-from orchestrator.agents.sweagent.runner_process import Runner, give_back, take_runner, warm_up
+from orchestrator.agents.runners import process as runner_process
+from orchestrator.agents.runners.process import (
+    Runner,
+    RunnerProgram,
+    give_back,
+    take_runner,
+    warm_up,
+)
 from orchestrator.errors import AgentCrashed
 
-Start = Callable[[str], Runner]
-INSTALLATION = Installation("a-folder", source="", ref="", commit="", versions={}, platforms=())
+Start = Callable[..., Runner]
+Make = Callable[..., RunnerProgram]
 ECHO = """
     for line in sys.stdin:
         print(line, end="", flush=True)
@@ -37,23 +44,25 @@ BEARS_A_CHILD = """
 
 
 @pytest.fixture
-def cache(tmp_path: Path, sockets: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache folder with this Python in the place of SWE-agent's own."""
-    monkeypatch.setenv("SWE_ORCHESTRATOR_CACHE", str(tmp_path))
-    python = INSTALLATION.paths.python
-    python.parent.mkdir(parents=True)
-    python.symlink_to(sys.executable)
-    return tmp_path
+def make_program(tmp_path: Path, sockets: str) -> Make:
+    """A runner that does this, in this Python: `make_program(ECHO, agent="Another")`."""
+
+    def make(body: str = ECHO, **more: Any) -> RunnerProgram:
+        file = tmp_path / "program.py"
+        file.write_text(as_program(body), encoding="utf-8")
+        made = RunnerProgram("An agent", "a-folder", Path(sys.executable), file, (), {})
+        return replace(made, **more)
+
+    return make
 
 
 @pytest.fixture
-def start(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+def start(make_program: Make) -> Iterator[Start]:
     """Takes a runner that is this program."""
     taken: list[Runner] = []
 
-    def begin(program: str) -> Runner:
-        write_program(cache, monkeypatch, program)
-        taken.append(take_runner(INSTALLATION))
+    def begin(body: str, **more: Any) -> Runner:
+        taken.append(take_runner(make_program(body, **more)))
         return taken[-1]
 
     yield begin
@@ -61,14 +70,8 @@ def start(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
         runner.kill()
 
 
-def write_program(folder: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
-    file = folder / "program.py"
-    file.write_text(as_program(program), encoding="utf-8")
-    monkeypatch.setattr(runner_process, "RUNNER", file)
-
-
 def as_program(body: str) -> str:
-    """As `runner.py` is: imports, and a `main`."""
+    """As an agent's runner is: imports, and a `main`."""
     indented = textwrap.indent(textwrap.dedent(body).strip("\n"), "    ")
     return f"import json, os, sys, time\ndef main():\n{indented}\n"
 
@@ -129,7 +132,7 @@ def test_a_crash_is_reported_with_the_last_line_of_its_traceback(start: Start) -
     """)
     assert runner.receive() == {"kind": "ready"}
 
-    with pytest.raises(AgentCrashed, match=r"process ended\. RuntimeError: no größer model$"):
+    with pytest.raises(AgentCrashed, match=r"An agent ended\. RuntimeError: no größer model$"):
         runner.receive()
 
 
@@ -137,7 +140,7 @@ def test_a_process_that_was_killed_sends_nothing_more(start: Start) -> None:
     runner = start("time.sleep(300)")
     os.kill(runner.pid, signal.SIGKILL)
 
-    with pytest.raises(AgentCrashed, match=r"^SWE-agent's process ended\.$"):
+    with pytest.raises(AgentCrashed, match=r"^The process of An agent ended\.$"):
         runner.receive()
 
 
@@ -166,31 +169,28 @@ def test_a_process_that_writes_anything_but_messages_has_crashed_and_is_ended(
 def test_half_a_message_at_the_end_is_a_crash(start: Start) -> None:
     runner = start("print('{\"kind\": \"st', end='', flush=True)")
 
-    with pytest.raises(AgentCrashed, match=r"process ended\.$"):
+    with pytest.raises(AgentCrashed, match=r"An agent ended\.$"):
         runner.receive()
 
 
-def test_without_its_python_sweagent_does_not_start(start: Start, cache: Path) -> None:
-    INSTALLATION.paths.python.unlink()
-
-    with pytest.raises(AgentCrashed, match="does not start"):
-        start(ECHO)
+def test_without_its_python_an_agent_does_not_start(start: Start, tmp_path: Path) -> None:
+    with pytest.raises(AgentCrashed, match=r"^An agent does not start: "):
+        start(ECHO, python=tmp_path / "none")
 
 
-def test_what_can_not_be_imported_is_reported(start: Start, cache: Path) -> None:
-    (cache / "program.py").write_text("import no_such_package")
+def test_what_can_not_be_imported_is_reported(make_program: Make) -> None:
+    program = make_program()
+    program.program.write_text("import no_such_package")
 
-    with pytest.raises(AgentCrashed, match="does not start: ModuleNotFoundError"):
-        Runner(INSTALLATION)
+    with pytest.raises(AgentCrashed, match=r"^An agent does not start: ModuleNotFoundError"):
+        Runner(program)
 
 
 def test_all_are_forked_by_one_server_that_has_imported_what_they_need(
-    cache: Path, monkeypatch: pytest.MonkeyPatch, sockets: str
+    make_program: Make, sockets: str
 ) -> None:
-    write_program(cache, monkeypatch, ECHO)
-
     with ThreadPoolExecutor(4) as pool:
-        runners = list(pool.map(Runner, [INSTALLATION] * 4))
+        runners = list(pool.map(Runner, [make_program()] * 4))
 
     (server,) = fork_servers(sockets)
     assert {runner.pid for runner in runners} == {child.pid for child in server.children()}
@@ -199,11 +199,10 @@ def test_all_are_forked_by_one_server_that_has_imported_what_they_need(
 
 
 def test_warming_up_does_not_wait_and_starts_one_server(
-    cache: Path, monkeypatch: pytest.MonkeyPatch, start: Start, sockets: str
+    make_program: Make, start: Start, sockets: str
 ) -> None:
-    write_program(cache, monkeypatch, ECHO)
     for _ in range(3):
-        warm_up(INSTALLATION)
+        warm_up(make_program())
 
     start(ECHO)
 
@@ -225,10 +224,10 @@ def test_a_server_that_was_killed_is_followed_by_another(start: Start, sockets: 
 
 @pytest.mark.slow
 def test_a_server_without_children_ends(
-    start: Start, sockets: str, monkeypatch: pytest.MonkeyPatch, cache: Path
+    start: Start, sockets: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     text = runner_process.FORKSERVER.read_text(encoding="utf-8")
-    hurried = cache / "forkserver.py"
+    hurried = tmp_path / "forkserver.py"
     hurried.write_text(text.replace("IDLE_S = 30.0", "IDLE_S = 0.5"), encoding="utf-8")
     monkeypatch.setattr(runner_process, "FORKSERVER", hurried)
     runner = start(ECHO)
@@ -324,17 +323,64 @@ def test_a_runner_that_has_ended_is_not_taken_again(start: Start) -> None:
     assert start(ECHO) is not dead
 
 
-def test_a_worker_that_ends_kills_the_runners_that_wait(cache: Path) -> None:
-    said, _ = worker_with_runners(cache, "").communicate(timeout=60)
+def test_a_runner_of_a_replaced_installation_is_ended(start: Start) -> None:
+    old = start(ECHO, folder="old")
+    give_back(old)
+
+    new = start(ECHO, folder="new")
+
+    assert new.pid != old.pid
+    wait_until_gone(old.pid)
+
+
+def test_a_runner_of_another_agent_waits_for_its_next_rollout(start: Start) -> None:
+    """A worker may serve rollouts of several agents by turns."""
+    theirs, ours = start(ECHO, agent="Another", folder="another"), start(ECHO)
+    give_back(theirs)
+    give_back(ours)
+
+    assert start(ECHO) is ours
+    assert start(ECHO, agent="Another", folder="another") is theirs
+
+
+@pytest.mark.parametrize("change", [{"environment": {"SAYS": "other"}}, {"folder": "other"}])
+def test_what_differs_is_forked_by_a_server_of_its_own(
+    start: Start, sockets: str, change: dict[str, Any]
+) -> None:
+    start(ECHO)
+    start(ECHO, **change)
+
+    assert len(fork_servers(sockets)) == 2
+
+
+def test_a_change_of_what_lies_beside_a_program_is_seen(start: Start, tmp_path: Path) -> None:
+    beside = tmp_path / "beside.py"
+    body = "from .beside import said; print(json.dumps({'said': said}), flush=True)"
+    beside.write_text("said = 'old'")
+    assert start(body, beside=(beside,)).receive() == {"said": "old"}
+
+    beside.write_text("said = 'another'")
+
+    assert start(body, beside=(beside,)).receive() == {"said": "another"}
+
+
+def test_an_agents_variables_are_set(start: Start) -> None:
+    says = "print(json.dumps({'said': os.environ['SAYS']}), flush=True)"
+
+    assert start(says, environment={"SAYS": "this"}).receive() == {"said": "this"}
+
+
+def test_a_worker_that_ends_kills_the_runners_that_wait(make_program: Make) -> None:
+    said, _ = worker_with_runners(make_program(), "").communicate(timeout=60)
 
     pids = [int(pid) for pid in said.split()]
     assert len(pids) == 2
     wait_until_gone(*pids)
 
 
-def test_the_runners_of_a_killed_worker_read_the_end_of_their_input(cache: Path) -> None:
+def test_the_runners_of_a_killed_worker_read_the_end_of_their_input(make_program: Make) -> None:
     """None of them holds another's input open."""
-    with worker_with_runners(cache, "time.sleep(300)") as worker:
+    with worker_with_runners(make_program(), "time.sleep(300)") as worker:
         assert worker.stdout is not None
         pids = [int(pid) for pid in worker.stdout.readline().split()]
         assert len(pids) == 2
@@ -345,18 +391,16 @@ def test_the_runners_of_a_killed_worker_read_the_end_of_their_input(cache: Path)
         wait_until_gone(*pids)
 
 
-def worker_with_runners(folder: Path, then: str) -> subprocess.Popen[bytes]:
+def worker_with_runners(made: RunnerProgram, then: str) -> subprocess.Popen[bytes]:
     """A worker that starts two runners, says their ids, and then does something."""
-    (folder / "echo.py").write_text(as_program(ECHO), encoding="utf-8")
     program = f"""
-        import time, pathlib
-        from orchestrator.agents.sweagent import runner_process
-        from orchestrator.agents.sweagent.installation import Installation
-        installation = Installation("a-folder", "", "", "", {{}}, ())
-        runner_process.RUNNER = pathlib.Path({str(folder / "echo.py")!r})
-        runners = [runner_process.take_runner(installation) for _ in range(2)]
+        import pathlib, time
+        from orchestrator.agents.runners.process import RunnerProgram, give_back, take_runner
+        python, file = map(pathlib.Path, {[str(made.python), str(made.program)]!r})
+        made = RunnerProgram("An agent", "a-folder", python, file, (), {{}})
+        runners = [take_runner(made) for _ in range(2)]
         for runner in runners:
-            runner_process.give_back(runner)
+            give_back(runner)
         print(*(runner.pid for runner in runners), flush=True)
         {then}
     """

@@ -5,9 +5,9 @@ processes took 303 MB instead of 1,370 at 8 slots, 242 instead of 691 at 4, and 
 at one (PSS, at its peak). Each start costs a fork instead of 5 s of one core. On a busy host of two
 cores the first call to the model came sooner at 8 slots only.
 
-Runs in SWE-agent's environment and imports nothing of ours. It loads `runner.py`, listens at a Unix
-socket, and for each connection forks a child, with the connection as its standard input and output,
-that runs the program's `main`. It ends by itself when it has had no child for a while.
+Runs in the agent's environment and imports nothing of ours. It loads the agent's runner, listens at
+a Unix socket, and for each connection forks a child, with the connection as its standard input and
+output, that runs the program's `main`. It ends by itself when it has had no child for a while.
 
 usage: python forkserver.py SOCKET LOCK_FD PROGRAM
 """
@@ -31,8 +31,26 @@ IDLE_S = 30.0
 POLL_S = 0.5
 
 
+def offer_our_line() -> None:
+    """Let the program import what lies beside this file, as `orchestrator.agents.runners`.
+
+    Our package is not installed here, and nothing else of it can be imported.
+    """
+    here = os.path.dirname(os.path.abspath(__file__))
+    folders: dict[str, list[str]] = {
+        "orchestrator": [],
+        "orchestrator.agents": [],
+        "orchestrator.agents.runners": [here],
+    }
+    for name, folder in folders.items():
+        package = ModuleType(name)
+        package.__path__ = folder
+        sys.modules[name] = package
+
+
 def load(program: str) -> ModuleType:
-    """The module, which may import those beside it as `from .name`."""
+    """The module, which may import those beside it as `from .name`, and `line` of ours."""
+    offer_our_line()
     beside = [os.path.dirname(program)]
     spec = importlib.util.spec_from_file_location(
         "program", program, submodule_search_locations=beside

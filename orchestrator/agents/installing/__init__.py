@@ -1,0 +1,1 @@
+"""What `agents install` is made of, whatever the agent."""

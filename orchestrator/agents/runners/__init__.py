@@ -1,0 +1,1 @@
+"""Agents at work in processes and Python environments of their own."""
