@@ -15,6 +15,7 @@ import psutil
 import pytest
 from support.processes import fork_servers
 from support.specs import make_assignment, sandbox_spec
+from xdist.scheduler import LoadScopeScheduling
 
 from orchestrator.agents import load_agent_kind
 from orchestrator.agents.runners import process as runner_process
@@ -35,6 +36,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "orchestrator"))
 
 INSTANCE = "orchard__ledger-12"
+VLLM = "tests/vllm/"
 os.environ["SWE_ORCHESTRATOR_CONFIG"] = "/nonexistent"  # profiles of who runs the tests
 
 
@@ -110,10 +112,29 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(problem)
 
 
+def _together(nodeid: str) -> str:
+    """What one process runs of `pytest -n`: a file, or all that ask a real vLLM.
+
+    Its servers are dear, and each process would start its own.
+    """
+    return VLLM if nodeid.startswith(VLLM) else nodeid.split("::", 1)[0]
+
+
+class _OneProcessEach(LoadScopeScheduling):  # type: ignore[misc]
+    def _split_scope(self, nodeid: str) -> str:
+        return _together(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _OneProcessEach | None:
+    return _OneProcessEach(config, log) if config.getoption("dist") == "loadfile" else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with the most slow tests first, so that no process waits for another at the end."""
-    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    """What has the most slow tests first, so that no process waits for another at the end."""
+    marked = (item for item in items if item.get_closest_marker("slow"))
+    slow = Counter(_together(item.nodeid) for item in marked)
+    items.sort(key=lambda item: -slow[_together(item.nodeid)])
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,14 @@ byte. What the model says is noise, so a test that wants a text forces it with `
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +83,13 @@ class TinyVllm:
     """
 
     def __init__(
-        self, folder: Path, logs: Path, *flags: str, port: int | None = None, api_key: str = ""
+        self,
+        folder: Path,
+        logs: Path,
+        *flags: str,
+        port: int | None = None,
+        api_key: str = "",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -92,6 +100,7 @@ class TinyVllm:
         self.process: subprocess.Popen[bytes] | None = None
         own = ("--port", str(self.port), *(("--api-key", api_key) if api_key else ()))
         model = folder / "model"
+        self._environment = dict(environment or {})
         self._command = [str(folder / "bin" / "vllm"), "serve", str(model), *_FLAGS, *own, *flags]
         self._http = httpx.Client(
             base_url=self.url,
@@ -107,7 +116,8 @@ class TinyVllm:
             AssertionError: it ended, or took too long; with the end of its log.
         """
         assert self.process is None, "it runs already"
-        environment = os.environ | _ENVIRONMENT | {"VLLM_CACHE_ROOT": str(self.log.parent / "vllm")}
+        cache = {"VLLM_CACHE_ROOT": str(self.log.parent / "vllm")}
+        environment = os.environ | _ENVIRONMENT | cache | self._environment
         # Python's compiled files save half of the next start
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         with self.log.open("ab") as log:
@@ -185,6 +195,19 @@ class TinyVllm:
             if child.name().startswith("VLLM::Engine"):
                 return child
         raise AssertionError("vLLM has no engine")
+
+
+@dataclass(frozen=True)
+class ForcedVllm:
+    """One whose model says what a script wants (`support.forced_answers`)."""
+
+    server: TinyVllm
+    script: Path
+
+    def says(self, answers: Mapping[str, Sequence[str]]) -> TinyVllm:
+        """Turn by turn, in each conversation in which a text stands; gives the server."""
+        self.script.write_text(json.dumps(answers), encoding="utf-8")
+        return self.server
 
 
 def _body(content: str, fields: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Real vLLM servers: one to ask, one to break, and a way to start another. A start takes 20 s."""
+"""Real vLLM servers: one to ask, one to break, one that says what a test wants.
+
+A start takes 20 s, so all tests here share them: `tests/conftest.py` gives them to one process.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.tiny_vllm import RUNNING, WAITING, TinyVllm
+from support.tiny_vllm import RUNNING, WAITING, ForcedVllm, TinyVllm
 
 
 @contextmanager
@@ -55,8 +58,18 @@ def breakable_vllm(_breakable: TinyVllm) -> TinyVllm:
     return _breakable
 
 
-@pytest.fixture
-def start_vllm(tmp_path: Path) -> Iterator[Callable[..., TinyVllm]]:
-    """Starts one with flags that no other has: `start_vllm("--max-num-queued-tokens", "500")`."""
-    with _servers(tmp_path) as start:
-        yield start
+@pytest.fixture(scope="session")
+def forced_vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForcedVllm]:
+    """Its context takes what OpenHands says of itself: a token of its model is a byte."""
+    folder = tmp_path_factory.mktemp("forced")
+    script = folder / "script.json"
+    environment = {"FORCED_ANSWERS": str(script), "PYTHONPATH": str(Path(__file__).parents[1])}
+    with _servers(folder) as start:
+        server = start(
+            *("--middleware", "support.forced_answers.ForceAnswers"),
+            *("--max-model-len", "49152", "--hf-overrides", '{"max_position_embeddings": 49152}'),
+            *("--num-gpu-blocks-override", "1024", "--max-num-seqs", "4"),
+            *("--enable-auto-tool-choice", "--tool-call-parser", "hermes"),
+            environment=environment,
+        )
+        yield ForcedVllm(server, script)

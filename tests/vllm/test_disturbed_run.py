@@ -8,12 +8,11 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.tiny_vllm import MODEL, TinyVllm
+from support.tiny_vllm import MODEL, ForcedVllm, TinyVllm
 
 from orchestrator.dataset import Dataset
 from orchestrator.gold_answers import unseal
@@ -22,15 +21,16 @@ from orchestrator.scripted.personas import apply_command
 from orchestrator.scripted.protocols import AnswerForm, Protocol, message_of
 
 pytestmark = [pytest.mark.vllm, pytest.mark.ray, pytest.mark.slow]
-HUNG_S = 90.0
+HUNG_S = 60.0
+"""The gateway notices within 40."""
 LIMIT_S = 500
 WRONG = "tidepool__cronwise-8"
 """This one's agent changes nothing that matters."""
 
 
 @pytest.fixture
-def script(demo: Dataset, tmp_path: Path) -> Path:
-    """What the model says in every instance's conversation: look, mend, submit."""
+def scripted_vllm(demo: Dataset, forced_vllm: ForcedVllm) -> TinyVllm:
+    """In every instance's conversation its model says: look, mend, submit."""
     turns: dict[str, list[str]] = {}
     for instance in demo.instances:
         patch = unseal(demo.answers[instance.instance_id]).gold_patch
@@ -40,21 +40,7 @@ def script(demo: Dataset, tmp_path: Path) -> Path:
             message_of("The next step.", command, AnswerForm(Protocol.MINI), 0)["content"]
             for command in commands
         ]
-    path = tmp_path / "script.json"
-    path.write_text(json.dumps(turns), encoding="utf-8")
-    return path
-
-
-@pytest.fixture
-def scripted_vllm(
-    script: Path, start_vllm: Callable[..., TinyVllm], monkeypatch: pytest.MonkeyPatch
-) -> TinyVllm:
-    monkeypatch.setenv("FORCED_ANSWERS", str(script))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
-    return start_vllm(
-        *("--middleware", "support.forced_answers.ForceAnswers"),
-        *("--max-model-len", "16384", "--num-gpu-blocks-override", "1024", "--max-num-seqs", "4"),
-    )
+    return forced_vllm.says(turns)
 
 
 class Launched:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from support.local_gateway import LocalGateway, model_at
-from support.rows import key_of
-from support.tiny_vllm import MODEL, NO_THINKING, TinyVllm
+from support.rows import changed_lines, key_of
+from support.tiny_vllm import MODEL, NO_THINKING, ForcedVllm
 
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
@@ -40,13 +40,12 @@ def spoken(command: str, protocol: Protocol) -> str:
 
 
 def test_each_configuration_mends_a_bug_in_its_protocol(
-    start_vllm: Callable[..., TinyVllm],
+    forced_vllm: ForcedVllm,
     play: Callable[..., RolloutResult],
     make_config: Callable[..., RunConfig],
     ensure_image: Callable[[Instance], None],
     demo: Dataset,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each on an instance of its own, by which the server knows what its model is to say."""
     golds = [unseal(demo.answers[i.instance_id]).gold_patch for i in demo.instances[:3]]
@@ -55,14 +54,7 @@ def test_each_configuration_mends_a_bug_in_its_protocol(
         commands = ["git status --short", apply_command(gold), "git diff --stat", SUBMIT]
         script[instance.problem_statement.strip()] = [spoken(c, protocol) for c in commands]
         ensure_image(instance)
-    (tmp_path / "script.json").write_text(json.dumps(script))
-    monkeypatch.setenv("FORCED_ANSWERS", str(tmp_path / "script.json"))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
-    server = start_vllm(
-        *("--middleware", "support.forced_answers.ForceAnswers"),
-        *("--max-model-len", "16384", "--num-gpu-blocks-override", "1024", "--max-num-seqs", "4"),
-        *("--enable-auto-tool-choice", "--tool-call-parser", "hermes"),
-    )
+    server = forced_vllm.says(script)
     model = model_at(server.base_url, served_name=MODEL, request_fields=NO_THINKING)
 
     with LocalGateway(model) as gateway, ThreadPoolExecutor(3) as pool:
@@ -81,7 +73,3 @@ def test_each_configuration_mends_a_bug_in_its_protocol(
         assert [step["thought"].strip() for step in steps] == [THOUGHT] * 4
         assert "changed" in steps[2]["observation"]
         assert result.record.usage.prompt_tokens > 4 * 1000, "as the server counted them"
-
-
-def changed_lines(patch: str) -> list[str]:
-    return [line for line in patch.splitlines() if line[:1] in ("+", "-")]
