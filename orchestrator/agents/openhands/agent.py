@@ -23,6 +23,7 @@ from orchestrator.agents.openhands.sandbox import SandboxFiles, Terminals
 from orchestrator.agents.openhands.settings import OpenHandsSettings
 from orchestrator.agents.runners.lease import RunnerLease
 from orchestrator.agents.runners.process import Runner, warm_up
+from orchestrator.endpoint.tool_calls import CallProblem
 from orchestrator.errors import AgentCrashed, PrerequisiteError
 from orchestrator.text import writable
 from orchestrator.types import Outcome
@@ -105,6 +106,9 @@ class OpenHandsAgent:
             match message["kind"]:
                 case "query":
                     self._answer(runner, message, context)
+                case "call":
+                    problem = CallProblem(message["problem"]) if message["problem"] else None
+                    context.note_call(problem, message["detail"])
                 case "activity":
                     context.activity = message["text"]
                 case "step":

@@ -1,8 +1,8 @@
 """OpenHands' file editor, on files of the sandbox.
 
-Runs in OpenHands' environment. Before each action, what it looks at is brought from the sandbox into
-a mirror on this host; OpenHands' own editor works on that; what it changed is taken back. No text
-tells of the mirror.
+Runs in OpenHands' environment. Before each action, what it looks at is brought from the sandbox
+into a mirror on this host; OpenHands' own editor works on that; what it changed is taken back. No
+text tells of the mirror.
 """
 
 from __future__ import annotations
@@ -80,9 +80,8 @@ class SandboxFileEditor(FileEditorExecutor):
         if path.startswith("/"):
             return str(mirrored)
         root = Path(str(self._mirror) + self._workdir)
-        return (
-            str(mirrored.relative_to(root)) if mirrored.is_relative_to(root) else path.lstrip("./")
-        )
+        is_inside = mirrored.is_relative_to(root)
+        return str(mirrored.relative_to(root)) if is_inside else path.lstrip("./")
 
     @staticmethod
     def _problem(found: dict[str, Any], path: str) -> str:

@@ -29,7 +29,16 @@ Ask = Callable[[list[dict[str, Any]], Any], dict[str, Any]]
 """Messages and tools of a request to the worker's answer."""
 NAME = "openai/model"
 """No family of models has it, so that the prompts are those of any model."""
+Note = Callable[[str, str], None]
+"""Takes what is wrong with a call that is text, in the words of our `CallProblem` (empty for
+nothing), and its details."""
 UNREADABLE = "[nested too deeply]"
+PROBLEMS = (
+    ("not found in available tools", "unknown tool"),
+    ("Missing required parameters", "missing parameters"),
+    ("Parameter ", "wrong parameters"),
+)
+"""How OpenHands' complaints of a call that is text are told apart."""
 
 _numbers = itertools.count(1)
 
@@ -38,9 +47,10 @@ class WorkerModel(LLM):
     """Asks no server, looks nothing up, and tries nothing again: the worker does."""
 
     _ask: Ask = PrivateAttr()
+    _note: Note = PrivateAttr()
 
     @classmethod
-    def of(cls, ask: Ask, native_tool_calling: bool, usage_id: str) -> WorkerModel:
+    def of(cls, ask: Ask, note: Note, native_tool_calling: bool, usage_id: str) -> WorkerModel:
         """A model for the agent, or for its condenser, as `usage_id` says."""
         model = cls(
             model=NAME,
@@ -55,7 +65,7 @@ class WorkerModel(LLM):
             input_cost_per_token=0.0,
             output_cost_per_token=0.0,
         )
-        model._ask = ask
+        model._ask, model._note = ask, note
         return model
 
     def resolve_runtime_metadata(self, *, force: bool = False) -> None:
@@ -76,11 +86,25 @@ class WorkerModel(LLM):
         return response_of(answer)
 
     def post_response_prompt_mock(self, *args: Any, **kwargs: Any) -> ModelResponse:
-        """What can't be read is told to the model, as other errors of its calls are."""
+        """Find the call in an answer's text. What can't be read is told to the model, as other
+        errors of its calls are."""
         try:
-            return super().post_response_prompt_mock(*args, **kwargs)
+            response: ModelResponse = super().post_response_prompt_mock(*args, **kwargs)
+        except FunctionCallValidationError as error:
+            self._note(problem_of(str(error)), str(error))
+            raise
         except (FunctionCallConversionError, RecursionError) as error:
+            self._note("malformed", str(error))
             raise FunctionCallValidationError(f"The call can't be read: {error}") from error
+        choice = response.choices[0]
+        nothing = "cut off" if choice.finish_reason == "length" else "no call"
+        self._note("" if choice.message.tool_calls else nothing, "")
+        return response
+
+
+def problem_of(complaint: str) -> str:
+    """What was wrong with a call, by what OpenHands says of it."""
+    return next((problem for words, problem in PROBLEMS if words in complaint), "malformed")
 
 
 def sendable(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -92,9 +116,8 @@ def sendable(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for message in messages:
         message = dict(message)
         if message["role"] == "assistant":
-            message["content"] = message.get("content") or (
-                "" if message.get("tool_calls") else " "
-            )
+            least = "" if message.get("tool_calls") else " "
+            message["content"] = message.get("content") or least
         if plain and message["role"] == plain[-1]["role"] == "user":
             plain[-1]["content"] += "\n\n" + message["content"]
         else:
@@ -127,7 +150,7 @@ def response_of(answer: dict[str, Any]) -> ModelResponse:
 
 
 def readable(arguments: str) -> str:
-    """Arguments that OpenHands can read, or complain about to the model: it crashes on deep ones."""
+    """Arguments that OpenHands can read, or complain about. It crashes on deep ones."""
     try:
         json.loads(arguments)
     except RecursionError:

@@ -6,8 +6,8 @@ any moment.
 
     worker sends   rollout; in answer to a query: answer, limit or overflow; to shell: address; to
                    look, store and script: file
-    runner sends   query, activity, step, shell, look, store and script; at the end of a rollout: end
-                   or failed
+    runner sends   query, call, activity, step, shell, look, store and script; at the end of a
+                   rollout: end or failed
 """
 
 from __future__ import annotations
@@ -68,10 +68,8 @@ class Line:
             raise RolloutOver("format_errors")
         if self._reminder and messages[-1]["role"] in ("user", "tool"):
             last = messages[-1]
-            messages = [
-                *messages[:-1],
-                last | {"content": f"{last['content']}\n\n{self._reminder}"},
-            ]
+            reminded = last | {"content": f"{last['content']}\n\n{self._reminder}"}
+            messages = [*messages[:-1], reminded]
         send("query", messages=messages, tools=tools)
         reply = self._worker.receive()
         if reply["kind"] == "overflow":
@@ -96,12 +94,16 @@ class Line:
         return dict(self._worker.receive()["found"])
 
     def keep_script(self, command: str) -> str:
-        """Raises OSError where the sandbox can't keep it."""
+        """Raises ValueError, which OpenHands tells the model, where the sandbox can't keep it."""
         send("script", command=command)
         found = self._worker.receive()["found"]
         if found["kind"] == "error":
             raise ValueError(f"the command is too long to be typed, and: {found['problem']}")
         return str(found["path"])
+
+
+def note_call(problem: str, detail: str) -> None:
+    send("call", problem=problem, detail=detail)
 
 
 class Conversation(LocalConversation):
@@ -118,9 +120,9 @@ def serve_rollout(worker: Worker, request: dict[str, Any]) -> None:
     """One rollout, to its `end` or `failed`."""
     output_dir, scratch = Path(request["output_dir"]), Path(request["scratch"])
     tempfile.tempdir = str(scratch)
-    steps = Steps(send, output_dir / "openhands.events.jsonl")
-    line = Line(worker, steps, request)
     try:
+        steps = Steps(send, output_dir / "openhands.events.jsonl")
+        line = Line(worker, steps, request)
         conversation = start_conversation(line, steps, request, scratch)
         try:
             status = converse(conversation, line, steps, request)
@@ -141,7 +143,7 @@ def serve_rollout(worker: Worker, request: dict[str, Any]) -> None:
 def start_conversation(
     line: Line, steps: Steps, request: dict[str, Any], scratch: Path
 ) -> Conversation:
-    """OpenHands' agent with its default tools but for the browser, as its authors run benchmarks."""
+    """OpenHands' agent with its default tools but for the browser, as in its own benchmarks."""
     config, workdir = request["config"], request["workdir"]
     native = config["protocol"] == "function_calling"
     nothing = scratch / "workspace"
@@ -149,10 +151,10 @@ def start_conversation(
     register_tools(line, workdir, request["patience"], nothing, scratch / "mirror")
     condenser = None
     if config["condense_after"]:
-        summarizer = WorkerModel.of(line.ask, native, "condenser")
+        summarizer = WorkerModel.of(line.ask, note_call, native, "condenser")
         condenser = LLMSummarizingCondenser(llm=summarizer, max_size=config["condense_after"])
     agent = Agent(
-        llm=WorkerModel.of(line.ask, native, "agent"),
+        llm=WorkerModel.of(line.ask, note_call, native, "agent"),
         tools=[Tool(name=name) for name in TOOLS],
         include_default_tools=BUILT_IN,
         system_prompt_kwargs={

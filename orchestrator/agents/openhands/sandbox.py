@@ -1,7 +1,7 @@
 """What OpenHands' tools need of the sandbox: terminals, and its files.
 
-Both are small programs (`in_sandbox/`) that the image's own Python runs: nothing is installed there,
-and nothing is mounted.
+Both are small programs (`in_sandbox/`) that the image's own Python runs: nothing is installed
+there, and nothing is mounted.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ for python in /opt/miniconda3/bin/python "$(command -v python3)" /usr/local/bin/
 done
 """
 NO_PYTHON = (
-    "the image has no Python 3.7 or newer under /opt/miniconda3, in /usr or on PATH, which OpenHands' "
-    "tools need in the sandbox; --agent mini needs none"
+    "the image has no Python 3.7 or newer under /opt/miniconda3, in /usr or on PATH, which "
+    "OpenHands' tools need in the sandbox; --agent mini needs none"
 )
 
 

@@ -18,7 +18,7 @@ class OpenHandsSettings(AgentSettings):
     protocol: Literal["function_calling", "text"] = "function_calling"
     """Whether the server is asked for calls, or OpenHands' prompt asks for them as text."""
     max_format_errors: int = Field(default=5, gt=0)
-    """Rollouts end as format_errors after so many answers in a row of which nothing could be done."""
+    """Rollouts end as format_errors after so many answers in a row that led to no action."""
     condense_after: int = Field(default=0, ge=0)
     """OpenHands' condenser sums the history up after so many events; 0: never."""
     instance_template: str = ""

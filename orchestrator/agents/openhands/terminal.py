@@ -1,8 +1,8 @@
 """OpenHands' terminal tool, with its shell in the sandbox.
 
-Runs in OpenHands' environment. How commands are sent, waited for and answered is OpenHands' own. Its
-terminal is a connection to the server in the sandbox (`in_sandbox/terminals.py`), where the shell
-has its pty; whatever an agent does to shell or server, the next command has another one.
+Runs in OpenHands' environment. How commands are sent, waited for and answered is OpenHands' own.
+Its terminal is a connection to the server in the sandbox (`in_sandbox/terminals.py`), where the
+shell has its pty; whatever an agent does to shell or server, the next command has another one.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class SandboxTerminal(SubprocessTerminal):
         """Whether what is sent is for a program that asks, and not for the shell."""
         self.command = ""
         """What is run, as the model gave it."""
-        self.output_buffer = deque()
+        self.output_buffer: deque[str] = deque()
         self._place = place
         self._connection: socket.socket
         self._held = ""
@@ -230,7 +230,7 @@ class SandboxTerminal(SubprocessTerminal):
                 time.sleep(IDLE_READ_S)
 
     def _add_text_to_buffer(self, text: str) -> None:
-        """Lines end as OpenHands looks for them; it finds no prompt among those that end in CRLF."""
+        """Lines end as OpenHands looks for them: after CRLF it finds no prompt."""
         text, self._held = self._held + text, ""
         if text.endswith("\r"):
             text, self._held = text[:-1], "\r"
@@ -267,7 +267,7 @@ class SandboxTerminalExecutor(TerminalExecutor):
         self._pool = None
         self._env = None
         self._working_dir = place.workdir
-        self._session = None
+        self._session: EcholessSession | None = None
         self._place = place
         self._limit_s = limit_s
         self._action: TerminalAction

@@ -22,8 +22,9 @@ from typing import Any, BinaryIO
 def listed(folder: str, left: int) -> list[tuple[str, bool, str]]:
     """Names in a folder that are not hidden, in order: [name, whether it is a folder, path]."""
     names = sorted(name for name in os.listdir(folder) if not name.startswith("."))[:left]
-    paths = [os.path.join(folder, name) for name in names]
-    return [(name, os.path.isdir(path), path) for name, path in zip(names, paths)]
+    return [
+        (name, os.path.isdir(path), path) for name in names for path in [os.path.join(folder, name)]
+    ]
 
 
 def look_at_folder(path: str, max_names: int) -> dict[str, Any]:

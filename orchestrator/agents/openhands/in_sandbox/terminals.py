@@ -10,6 +10,7 @@ usage: python terminals.py PORT SHA256      the hash of the token: whoever reads
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -69,8 +70,8 @@ def carry(connection: socket.socket, terminal: int, shell: int) -> bool:
     """Bytes both ways. Whether the shell has ended, and not the connection."""
     typed = b""
     while True:
-        full = [terminal] if typed else []
-        readable, writable, _ = select.select([connection, terminal], full, [], 1.0)
+        ends: list[Any] = [connection, terminal]
+        readable, writable, _ = select.select(ends, ends[1:] if typed else [], [], 1.0)
         if terminal in readable:
             try:
                 data = os.read(terminal, 65536)
@@ -85,10 +86,8 @@ def carry(connection: socket.socket, terminal: int, shell: int) -> bool:
                 return False
             typed += data
         if writable:
-            try:
+            with contextlib.suppress(BlockingIOError):
                 typed = typed[os.write(terminal, typed[:WRITE_BYTES]) :]
-            except BlockingIOError:
-                pass
         if not readable and os.waitpid(shell, os.WNOHANG)[0]:
             return True  # what it has left in the background keeps its terminal
 
@@ -96,17 +95,13 @@ def carry(connection: socket.socket, terminal: int, shell: int) -> bool:
 def end_session(leader: int) -> None:
     """Kill all that runs in the session of this process."""
     for name in os.listdir("/proc") if os.path.isdir("/proc/self") else []:
-        try:
-            with open("/proc/%s/stat" % name, "rb") as stat:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            with open(f"/proc/{name}/stat", "rb") as stat:
                 session = int(stat.read().rpartition(b")")[2].split()[3])
             if session == leader:
                 os.kill(int(name), signal.SIGKILL)
-        except (OSError, ValueError, IndexError):
-            pass
-    try:
+    with contextlib.suppress(OSError):
         os.killpg(leader, signal.SIGKILL)
-    except OSError:
-        pass
 
 
 def serve(connection: socket.socket, digest: str) -> None:
@@ -141,10 +136,8 @@ def main(port: int, digest: str) -> None:
         if os.fork() == 0:
             listener.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            try:
+            with contextlib.suppress(OSError, ValueError):
                 serve(connection, digest)
-            except (OSError, ValueError):
-                pass
             os._exit(0)
         connection.close()
 
