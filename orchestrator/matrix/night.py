@@ -28,7 +28,7 @@ from orchestrator.errors import (
     PrerequisiteError,
 )
 from orchestrator.file_locks import Locked, hold_lock
-from orchestrator.journal import read_journal
+from orchestrator.journal import RunState, read_journal
 from orchestrator.matrix.cells import CellRun, choose_matrix_id, plan_runs
 from orchestrator.matrix.check import (
     check_runs,
@@ -122,23 +122,24 @@ def resume_matrix(
 
 def is_left(run: CellRun, paths: MatrixPaths) -> bool:
     """Whether anything is to be done for it, or its journal is to be mended."""
-    journal = paths.run(run.run_id).journal
-    try:
-        return not journal.exists() or bool(read_journal(journal).unfinished)
-    except JournalError:  # told when it is reopened, and no other run suffers from it
-        return True
+    state = _state_of(run, paths)
+    return state is None or bool(state.unfinished)
 
 
 def needs_model(run: CellRun, paths: MatrixPaths) -> bool:
     """Whether rollouts are left, and not grades alone."""
+    state = _state_of(run, paths)
+    return state is None or bool(state.unfinished - state.outcomes.keys())
+
+
+def _state_of(run: CellRun, paths: MatrixPaths) -> RunState | None:
+    """None of a run that never started, or whose journal can't be read: that is told when it is
+    reopened, and no other run suffers from it."""
     journal = paths.run(run.run_id).journal
-    if not journal.exists():
-        return True
     try:
-        state = read_journal(journal)
+        return read_journal(journal) if journal.exists() else None
     except JournalError:
-        return False
-    return bool(state.unfinished - state.outcomes.keys())
+        return None
 
 
 def require_servers(matrix: Matrix, runs: Sequence[CellRun], answers: Answers) -> None:
@@ -267,6 +268,8 @@ class _Night:
         name = self.record.matrix_id
         try:
             with ExitStack() as stack:
+                # first what never started: then the others know which images it needs
+                runs = sorted(runs, key=lambda run: self.paths.run(run.run_id).journal.exists())
                 opened = (self._open(run, runs, answers, stack) for run in runs)
                 sessions = [session for session in opened if session is not None]
                 for finished in run_sessions(sessions, self.console, name) if sessions else ():
@@ -289,7 +292,7 @@ class _Night:
                         workers=self.workers,
                         settings=self.settings,
                         known=known,
-                        together_with=[self.paths.run(other.run_id).root for other in group],
+                        together_with=self._readable(group),
                     )
                 )
             known["dataset"] = self.datasets[run.benchmark]
@@ -300,6 +303,11 @@ class _Night:
         except OrchestratorError as error:
             self._leave(run, str(error))
             return None
+
+    def _readable(self, group: Sequence[CellRun]) -> list[Path]:
+        """The folders of those that have begun."""
+        begun = (run for run in group if _state_of(run, self.paths) is not None)
+        return [self.paths.run(run.run_id).root for run in begun]
 
     def _now(self, config: RunConfig) -> RunConfig:
         """A run's configuration in this session."""
