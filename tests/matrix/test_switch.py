@@ -79,7 +79,7 @@ def test_a_command_that_does_not_end_is_ended_with_what_it_has_started(tmp_path:
 
     assert "did not end within" in problem
     assert said == ["gemma"]
-    wait_until(lambda: not is_running(int(pid.read_text())), "its end")
+    wait_until(lambda: not is_running(int(pid.read_text())), "its end", limit_s=10)
 
 
 def test_a_server_that_it_leaves_running_is_not_waited_for_and_lives_on(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_stop_ends_what_it_has_started(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run_switch(f"echo $$ > {pid}; echo gemma; sleep 60", 20, stop)
-    wait_until(lambda: not is_running(int(pid.read_text())), "its end")
+    wait_until(lambda: not is_running(int(pid.read_text())), "its end", limit_s=10)
 
 
 def test_it_asks_nobody() -> None:
