@@ -64,20 +64,15 @@ def test_resume_of_a_matrix_that_is_done_says_so(say: Say, runs: str) -> None:
     assert "3 cells done" in shown
 
 
-@pytest.mark.parametrize(
-    ("command", "says"),
-    [
-        ("grade m", "'m' is a matrix, and this works on one run"),
-        ("decide m x --unresolved --because y", "'m' is a matrix"),
-        ("resume mm", "did you mean 'm'"),
-        ("launch smoke -a gold --sandbox process --run-id m", "exists"),
-        ("launch smoke -a gold --sandbox process --run-id m.gold", "exists"),
-    ],
-)
-def test_what_does_not_work_on_a_matrix_is_one_line(
-    say: Say, runs: str, command: str, says: str
-) -> None:
-    say(f"{command} {runs}").assert_one_line(2, says)
+def test_what_does_not_work_on_a_matrix_is_one_line(say: Say, runs: str) -> None:
+    for command, says in {
+        "grade m": "'m' is a matrix, and this works on one run",
+        "decide m x --unresolved --because y": "'m' is a matrix",
+        "resume mm": "did you mean 'm'",
+        "launch smoke -a gold --sandbox process --run-id m": "exists",
+        "launch smoke -a gold --sandbox process --run-id m.gold": "exists",
+    }.items():
+        say(f"{command} {runs}").assert_one_line(2, says)
 
 
 def test_shipped_matrices_are_listed_with_what_they_compare(say: Say) -> None:
