@@ -53,7 +53,7 @@ def test_a_run_keeps_to_the_version_that_it_began_with(
     check_agent: Callable[..., None], installed: Installation
 ) -> None:
     check_agent("openhands", locked_versions={"openhands": "1.58.2"})
-    with pytest.raises(PrerequisiteError, match="began with OpenHands 1.57"):
+    with pytest.raises(PrerequisiteError, match="began with OpenHands"):
         check_agent("openhands", locked_versions={"openhands": "1.57.0"})
 
 
