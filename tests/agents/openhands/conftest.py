@@ -35,7 +35,8 @@ def editor(command: str, path: str, **more: Any) -> Call:
 
 @dataclass
 class PlayedModel:
-    """Answers with these calls, or texts, one after another; then it finishes."""
+    """Answers with these calls, or texts, or what these functions give, one after another; then it
+    finishes."""
 
     answers: list[Any]
     requests: list[tuple[list[dict[str, Any]], Any]] = field(default_factory=list)
@@ -43,6 +44,8 @@ class PlayedModel:
     def complete(self, messages: list[dict[str, Any]], tools: Any = None) -> Completion:
         self.requests.append((messages, tools))
         answer = self.answers.pop(0) if self.answers else FINISH
+        if callable(answer):
+            answer = answer()
         if isinstance(answer, str):
             return Completion(answer, "stop", False, Tokens(100, 10), 0.0)
         calls = answer if isinstance(answer, list) else [answer]
