@@ -40,6 +40,7 @@ LINE = "orchestrator.agents.runners.line"
 """What the fork server offers in the environments of agents."""
 IN_AGENTS_ENVIRONMENTS = {
     "runners": ("forkserver", "line"),
+    "openhands": ("runner", "model", "terminal", "editor", "reporting"),
     "sweagent": ("runner", "shell"),
 }
 """Modules that run where our package is not installed."""
