@@ -19,6 +19,12 @@ runs/<run_id>/
     report.{json,md}
     scratch/                 copies that process sandboxes work in; empty between runs
 
+runs/<matrix_id>/              of a matrix; each of its runs has a folder of its own beside it
+    matrix.yaml              what it was started with: its runs and their configurations
+    driver.lock              held (flock) while the matrix goes on
+    matrix.{json,md}         the report over all runs
+    grid.svg                 instances x cells, a picture
+
 <instance_id> and <model> become folders by `folder_name`, which leaves ordinary names as they are.
 
 <cache>/gold-controls/<instance_id>@<platform>@<architecture>.json
@@ -140,6 +146,45 @@ class RunPaths:
     def harness_log(self, model: str, key: RolloutKey) -> Path:
         model_name = harness_model_name(model, key.run_id)
         return self.harness_logs(key.run_id) / model_name / folder_name(key.instance_id)
+
+
+@dataclass(frozen=True)
+class MatrixPaths:
+    """The folder of one matrix; see the module's docstring for the drawing."""
+
+    root: Path
+
+    @classmethod
+    def of(cls, runs_dir: str, matrix_id: str) -> MatrixPaths:
+        return cls(Path(runs_dir).resolve() / matrix_id)
+
+    @property
+    def matrix_id(self) -> str:
+        return self.root.name
+
+    @property
+    def record(self) -> Path:
+        return self.root / "matrix.yaml"
+
+    @property
+    def driver_lock(self) -> Path:
+        return self.root / "driver.lock"
+
+    @property
+    def report_json(self) -> Path:
+        return self.root / "matrix.json"
+
+    @property
+    def report_md(self) -> Path:
+        return self.root / "matrix.md"
+
+    @property
+    def grid(self) -> Path:
+        return self.root / "grid.svg"
+
+    def run(self, run_id: str) -> RunPaths:
+        """One of its runs."""
+        return RunPaths(self.root.parent / run_id)
 
 
 def temporary_folder(run_dir: str) -> Path:

@@ -22,7 +22,7 @@ ORDER = (
     *("endpoint", "serving", "images", "backends", "agents", "scripted"),
     *("gateway", "journal", "report", "bench", "diagnose"),
     *("worker", "driver", "display", "doctor"),
-    *("run", "ahead", "setup", "cli", "__main__"),
+    *("run", "matrix", "ahead", "setup", "cli", "__main__"),
 )
 """Rooms and leaves of the package: each imports only itself and what stands before it."""
 BUNDLED = ("demo", "smoke")
@@ -40,6 +40,7 @@ LINE = "orchestrator.agents.runners.line"
 """What the fork server offers in the environments of agents."""
 IN_AGENTS_ENVIRONMENTS = {
     "runners": ("forkserver", "line"),
+    "openhands": ("runner", "model", "terminal", "editor", "reporting"),
     "sweagent": ("runner", "shell"),
 }
 """Modules that run where our package is not installed."""

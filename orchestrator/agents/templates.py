@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import Field
 
 from orchestrator.config.schema import AgentSettings
@@ -32,9 +34,14 @@ class TemplateSettings(AgentSettings):
 
 def require_templates(settings: TemplateSettings) -> None:
     """Raises ConfigError where a template is no Jinja."""
+    require_jinja(settings, TEMPLATES)
+
+
+def require_jinja(settings: AgentSettings, keys: Sequence[str]) -> None:
+    """Raises ConfigError where the template of one of these keys is no Jinja."""
     from jinja2 import Template, TemplateSyntaxError
 
-    for key in TEMPLATES:
+    for key in keys:
         try:
             Template(getattr(settings, key))
         except TemplateSyntaxError as error:

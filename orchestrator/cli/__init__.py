@@ -16,6 +16,7 @@ from orchestrator.cli import (
     doctor,
     grading,
     images,
+    matrix,
     models,
     profiles,
     runs,
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 setup.register(app)
 start.register(app)
+matrix.register(app)
 runs.register(app)
 grading.register(app)
 decide.register(app)

@@ -82,6 +82,9 @@ DatasetDirOption = Annotated[
     Path | None,
     typer.Option("--dataset-dir", help="Folder with the benchmark's file; the hub is not asked."),
 ]
+WorkersOption = Annotated[
+    str | None, typer.Option("--workers", "-w", help="Rollouts at once: a number, or auto.")
+]
 SandboxOption = Annotated[
     str | None,
     typer.Option(
@@ -257,6 +260,19 @@ def report_and_exit(finished: Finished, console: Console, *, as_json: bool) -> N
     raise typer.Exit(finished.exit_code)
 
 
+def as_workers(text: str | None) -> int | str | None:
+    """As a number where it is one; the schema says what else is wrong with it."""
+    return int(text) if text and text.isdecimal() else text
+
+
+def matrix_folder(run: str, runs_dir: Path) -> Path | None:
+    """The folder of a matrix given by its id, or by its path; None where it is none."""
+    from orchestrator.paths import MatrixPaths
+
+    folders = (runs_dir / run, Path(run))
+    return next((f for f in folders if os.path.isfile(MatrixPaths(f).record)), None)
+
+
 def run_folder(run: str, runs_dir: Path) -> Path:
     """The folder of a run given by its id, or by its path."""
     from orchestrator.config.keys import nearest
@@ -264,7 +280,12 @@ def run_folder(run: str, runs_dir: Path) -> Path:
     for folder in (runs_dir / run, Path(run)):
         if os.path.isfile(folder / "run.yaml"):
             return folder
-    known = sorted(path.parent.name for path in runs_dir.glob("*/run.yaml"))
+    if matrix_folder(run, runs_dir) is not None:
+        raise ConfigError(
+            f"{run!r} is a matrix, and this works on one run: `status {run}` names those it has"
+        )
+    found = (*runs_dir.glob("*/run.yaml"), *runs_dir.glob("*/matrix.yaml"))
+    known = sorted(path.parent.name for path in found)
     hint = nearest(run, known) if known else f"; {runs_dir} holds no runs"
     raise ConfigError(f"no run {run!r} in {runs_dir}{hint}")
 

@@ -128,9 +128,15 @@ def print_rows(rows: list[dict[str, Any]], titles: Mapping[str, str]) -> None:
     table = Table(Column("name", no_wrap=True), "description", *titles.values())
     for row in rows:
         cells = ["" if row[key] is None else row[key] for key in ("description", *titles)]
-        cells = [cell.get("base_url", "") if isinstance(cell, dict) else cell for cell in cells]
-        table.add_row(row["name"], *map(str, cells))
+        table.add_row(row["name"], *map(_cell, cells))
     opt.make_console().print(table)
+
+
+def _cell(value: Any) -> str:
+    """A model's endpoint by its address, a list by its items."""
+    if isinstance(value, dict):
+        return str(value.get("base_url", ""))
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _short(origin: str) -> str:

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator.cli import matrix
 from orchestrator.cli import options as opt
 
 if TYPE_CHECKING:
     from orchestrator.report.build import Report
 
-RunArg = Annotated[str, typer.Argument(help="A run's id, or its folder.", show_default=False)]
-MaybeRunArg = Annotated[str | None, typer.Argument(help="A run's id; all runs if absent.")]
+RunArg = Annotated[
+    str, typer.Argument(help="A run's id, or its folder; a matrix's too.", show_default=False)
+]
+MaybeRunArg = Annotated[
+    str | None, typer.Argument(help="A run's id, or a matrix's; all runs if absent.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -32,12 +37,8 @@ def status(
     """Where runs stand, live ones too."""
     from rich.table import Table
 
-    folders = (
-        [opt.run_folder(run, runs_dir)]
-        if run
-        else sorted(path.parent for path in runs_dir.glob("*/journal.sqlite"))
-    )
-    rows = [_status_row(folder) if run else _row_or_problem(folder) for folder in folders]
+    folders = _folders(run, runs_dir)
+    rows = [_status_row(f) if run and len(folders) == 1 else _row_or_problem(f) for f in folders]
     if as_json:
         opt.print_json(rows)
         return
@@ -69,6 +70,9 @@ def report(
     from orchestrator.report.markdown import headline
     from orchestrator.report.terminal import render_report
 
+    if (root := opt.matrix_folder(run, runs_dir)) is not None:
+        matrix.print_report(root, as_json=as_json)
+        return
     found = _read_report(opt.run_folder(run, runs_dir))
     if as_json:
         opt.print_json(found.as_dict())
@@ -87,13 +91,16 @@ def clean(
 
     Journals, patches, logs and reports stay; so does everything that is not ours.
     """
+    from orchestrator.backends.base import Cleaned
     from orchestrator.paths import RunPaths
     from orchestrator.run.cleanup import clean_dead_runs, clean_run, hold_driver_lock, known_kinds
 
     if run:
-        paths = RunPaths(opt.run_folder(run, runs_dir).resolve())
-        with hold_driver_lock(paths):
-            cleaned = clean_run(paths, known_kinds(paths.root.parent))
+        cleaned = Cleaned()
+        for folder in _folders(run, runs_dir):
+            paths = RunPaths(folder.resolve())
+            with hold_driver_lock(paths):
+                cleaned += clean_run(paths, known_kinds(paths.root.parent))
     else:
         cleaned = clean_dead_runs(runs_dir, known_kinds(runs_dir))
     if as_json:
@@ -102,6 +109,20 @@ def clean(
     typer.echo(f"removed {cleaned}" if cleaned else "nothing to remove")
     for problem in cleaned.problems:
         typer.echo(f"not everything was looked for: {problem}")
+
+
+def _folders(run: str | None, runs_dir: Path) -> list[Path]:
+    """Of a run, of those of a matrix that have started, or of all."""
+    from orchestrator.matrix.record import MatrixRecord
+    from orchestrator.paths import MatrixPaths
+
+    if run is None:
+        return sorted(path.parent for path in runs_dir.glob("*/journal.sqlite"))
+    if (root := opt.matrix_folder(run, runs_dir)) is None:
+        return [opt.run_folder(run, runs_dir)]
+    paths = MatrixPaths(root.resolve())
+    runs = [paths.run(one.run_id) for one in MatrixRecord.read(paths).runs]
+    return [one.root for one in runs if one.journal.exists()]
 
 
 def _read_report(folder: Path) -> Report:

@@ -7,11 +7,8 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli import matrix
 from orchestrator.cli import options as opt
-
-WorkersOption = Annotated[
-    str | None, typer.Option("--workers", "-w", help="Rollouts at once: a number, or auto.")
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +28,7 @@ def launch(
     shuffle: opt.ShuffleOption = False,
     seed: opt.SeedOption = None,
     dataset_dir: opt.DatasetDirOption = None,
-    workers: WorkersOption = None,
+    workers: opt.WorkersOption = None,
     sandbox: opt.SandboxOption = None,
     ray_address: Annotated[
         str | None, typer.Option("--ray-address", help="Join a Ray cluster; local by default.")
@@ -66,7 +63,7 @@ def launch(
         sandbox=sandbox,
         settings=settings,
         config_dirs=config_dirs,
-        more={"cluster.workers": _workers(workers), "cluster.ray_address": ray_address},
+        more={"cluster.workers": opt.as_workers(workers), "cluster.ray_address": ray_address},
     )
     console = opt.make_console(as_json=as_json)
     if dry_run:
@@ -85,7 +82,10 @@ def launch(
 
 
 def resume(
-    run: Annotated[str, typer.Argument(help="A run's id, or its folder.", show_default=False)],
+    run: Annotated[
+        str,
+        typer.Argument(help="A run's id, or its folder; a matrix's too.", show_default=False),
+    ],
     runs_dir: opt.RunsDirOption = Path("runs"),
     workers: Annotated[
         int | None, typer.Option("--workers", "-w", min=1, help="Rollouts at once, this time.")
@@ -101,14 +101,15 @@ def resume(
     as_json: opt.JsonOption = False,
 ) -> None:
     """Go on with a run: redo failures and what never started, and nothing else."""
+    console = opt.make_console(as_json=as_json)
+    given = opt.parse_settings(settings)
+    if (root := opt.matrix_folder(run, runs_dir)) is not None:
+        from orchestrator.matrix.night import resume_matrix
+
+        ended = resume_matrix(root, console, workers=workers, settings=given)
+        matrix.report_and_exit(ended, console, as_json=as_json)
     from orchestrator.run.session import resume as resume_run
 
-    console = opt.make_console(as_json=as_json)
-    folder, given = opt.run_folder(run, runs_dir), opt.parse_settings(settings)
+    folder = opt.run_folder(run, runs_dir)
     finished = resume_run(folder, console, workers=workers, settings=given)
     opt.report_and_exit(finished, console, as_json=as_json)
-
-
-def _workers(text: str | None) -> int | str | None:
-    """As a number where it is one; the schema says what else is wrong with it."""
-    return int(text) if text and text.isdecimal() else text

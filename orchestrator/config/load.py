@@ -55,6 +55,8 @@ class RunRequest:
     """Looked in before the shipped profiles."""
     predictions: Mapping[str, str] | None = None
     """The section `predictions` of a run that grades what somebody else made, without an agent."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Where settings come from that are neither of flags nor of `--set`, by dotted key."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,8 @@ def config_dirs(extra: tuple[Path, ...] = ()) -> tuple[Path, ...]:
 
 
 def list_profiles(kind: str, extra: tuple[Path, ...] = ()) -> dict[str, Path]:
-    """Name to file of every profile of a kind (`models`, `agents`, `benchmarks`, `clusters`), and
-    of every recipe (`recipes`)."""
+    """Name to file of every profile of a kind (`models`, `agents`, `benchmarks`, `clusters`), of
+    every recipe (`recipes`) and of every matrix (`matrices`)."""
     found: dict[str, Path] = {}
     for folder in config_dirs(extra):
         for path in sorted((folder / kind).glob("*.yaml")):
@@ -86,8 +88,8 @@ def list_profiles(kind: str, extra: tuple[Path, ...] = ()) -> dict[str, Path]:
 def read_profile(
     kind: str, name: str, extra: tuple[Path, ...], noun: str, file_noun: str
 ) -> tuple[Path, dict[str, Any]]:
-    """The file of a profile or a recipe, by its name or as a path, and what it holds. A message
-    calls it `noun`, and its file `file_noun`.
+    """The file of a profile, a recipe or a matrix, by its name or as a path, and what it holds. A
+    message calls it `noun`, and its file `file_noun`.
 
     Raises:
         ConfigError: there is none, or it is no mapping.
@@ -126,12 +128,17 @@ def load_run_config(path: Path) -> RunConfig:
     if not os.path.exists(path):
         raise ConfigError(f"{path.parent} is not a run: it has no {path.name}")
     data = read_yaml(path, str(path))
+    return read_run_config(data, str(path))
+
+
+def read_run_config(data: Any, where: str) -> RunConfig:
+    """The same from what was read; `where` it stands is told in errors. Raises ConfigError."""
     if not isinstance(data, dict):
-        raise ConfigError(f"{path} holds no configuration")
+        raise ConfigError(f"{where} holds no configuration")
     for section, key in RETIRED:
         _drop(data, section, key)
     _upgrade_agent(data)
-    return _validate(data, {}, where=str(path))
+    return _validate(data, {}, where=where)
 
 
 def _upgrade_agent(data: dict[str, Any]) -> None:
@@ -202,7 +209,8 @@ def _layers(request: RunRequest) -> list[ConfigLayer]:
     layers += _author_layers(request, _benchmark_layer(request))
     keys = Keys(_agent_section(_merge(layers)[0]))
     for key, value in request.settings.items():
-        layers.append(ConfigLayer(f"--set {key}", _unflatten(keys.split(key), value)))
+        origin = request.origins.get(key, f"--set {key}")
+        layers.append(ConfigLayer(origin, _unflatten(keys.split(key), value)))
     return layers
 
 

@@ -7,6 +7,7 @@ make a file too large to be a configuration, and values that nobody can make.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,23 @@ def parse_yaml(text: str) -> Any:
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
         # of values that PyYAML can't make it raises whatever it meets: `!!bool x`, 2024-13-45
         raise ValueError(one_line(error)) from None
+
+
+def find_line(text: str, path: Sequence[str]) -> int:
+    """The line, from 1, at which a path of keys leads to a value, items of lists by their number;
+    where it leads to nothing, the last line on the way. `text` is one that `parse_yaml` takes."""
+    node, line = yaml.compose(text, Loader=yaml.SafeLoader), 1
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((k, v) for k, v in node.value if k.value == part), None)
+        elif isinstance(node, yaml.SequenceNode) and part.isdecimal():
+            found = next(((v, v) for v in node.value[int(part) :]), None)
+        else:
+            found = None
+        if found is None:
+            break
+        line, node = found[0].start_mark.line + 1, found[1]
+    return line
 
 
 def dump_yaml(data: Any) -> str:

@@ -46,7 +46,7 @@ class Joined:
         if twice is not None:
             raise ConfigError(f"run {twice} is to be run twice at once")
         working = tuple(session for session in sessions if not session.plan.is_empty)
-        _require_one_cluster([session.config for session in working])
+        require_one_cluster([session.config for session in working])
         _require_one_kind(working)
         instances = _join_instances(working)
         lanes = make_lanes([session.config for session in working if session.plan.rollouts])
@@ -79,7 +79,7 @@ class Joined:
         return tuple(instance for instance in self.instances if instance.instance_id in left)
 
 
-def _require_one_cluster(configs: Sequence[RunConfig]) -> None:
+def require_one_cluster(configs: Sequence[RunConfig]) -> None:
     """Raises ConfigError: they don't agree on what they would share."""
     if not configs:
         return

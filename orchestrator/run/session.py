@@ -30,7 +30,7 @@ from orchestrator.driver.plan import make_plan
 from orchestrator.driver.this_host import free_for_images_gb
 from orchestrator.errors import ConfigError
 from orchestrator.journal import Journal, RunState
-from orchestrator.paths import RunPaths
+from orchestrator.paths import MatrixPaths, RunPaths
 from orchestrator.plugins import BACKENDS
 from orchestrator.run.cleanup import (
     clean_before_session,
@@ -52,6 +52,7 @@ from orchestrator.types import Prediction
 __all__ = (
     "Finished",
     "Session",
+    "begin",
     "grade_predictions",
     "launch",
     "reopen",
@@ -109,8 +110,23 @@ def start(
     """A new run: check what it needs, then lay out its folder. Raises as `launch`."""
     config = load_config(request)
     paths = RunPaths.of(config.runs_dir, config.run_id)
-    _require_new(paths)
-    case = Case(config, paths.root, request)
+    with begin(Case(config, paths.root, request), console, predictions) as session:
+        yield session
+
+
+@contextmanager
+def begin(
+    case: Case,
+    console: Console,
+    predictions: Sequence[Prediction] = (),
+    kept: RunConfig | None = None,
+) -> Iterator[Session]:
+    """The same of a run whose case is known. Raises as `launch`.
+
+    `kept` is the configuration that is written down, where that of this session is another.
+    """
+    config, paths = case.config, RunPaths(case.run_dir)
+    require_new(paths)
     require_passed(case, [ModelAddress()])
     with waiting(console, f"reading {config.benchmark.name}"):
         dataset = case.dataset
@@ -127,7 +143,7 @@ def start(
     if config.agent:
         agent = load_agent_kind(config.agent, lock.versions)  # from now on it is these
     with disk_errors_as_journal_errors(paths):
-        create_run(paths, config, dataset, lock)
+        create_run(paths, kept or config, dataset, lock)
         with hold_driver_lock(paths), Journal.open(paths.journal) as journal:
             record_rollouts(paths, journal, made)
             yield Session(config, dataset, paths, lock, agent, plan, checked, journal)
@@ -141,12 +157,13 @@ def reopen(
     workers: int | None = None,
     only_grades: bool = False,
     settings: Mapping[str, Any] | None = None,
+    known: Mapping[str, Any] | None = None,
     together_with: Sequence[Path] = (),
 ) -> Iterator[Session]:
     """A run that was started before, with what is left to do. Raises as `launch`.
 
-    `together_with` are the folders of other runs that go on in the same session: the images that
-    they need are not cleaned away.
+    `known` are facts of its case that were found already, by name. `together_with` are the folders
+    of other runs that go on in the same session: the images that they need are not cleaned away.
     """
     paths = RunPaths(run_dir.resolve())
     kept, changes = change(load_run_config(paths.config), settings or {})
@@ -169,7 +186,8 @@ def reopen(
         plan = make_plan(dataset.instances, journal.state())
         if only_grades or agent is None:
             plan = plan.without_rollouts
-        case = Case(config, paths.root, dataset=dataset, agent=agent, plan=plan)
+        facts = {**(known or {}), "dataset": dataset, "agent": agent, "plan": plan}
+        case = Case(config, paths.root, **facts)
         checked = _clean_up_and_check(case, paths, console, journal, together_with)
         lock = record_changes(paths, kept, lock, changes)
         yield Session(config, dataset, paths, lock, agent, plan, checked, journal)
@@ -220,8 +238,9 @@ def run_sessions(
     return run_together(sessions, console, name)
 
 
-def _require_new(paths: RunPaths) -> None:
-    if paths.journal.exists():
+def require_new(paths: RunPaths) -> None:
+    """Raises ConfigError where a run, or a matrix, has this id."""
+    if paths.journal.exists() or MatrixPaths(paths.root).record.exists():
         raise ConfigError(
             f"run {paths.run_id!r} exists in {paths.root.parent}: "
             f"`resume {paths.root}` goes on with it, --run-id NAME starts another"

@@ -48,6 +48,8 @@ def folders(demo: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     }
     for name, text in files.items():
         (tmp / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    matrix = "benchmark: smoke\nmodels: [scripted]\nagents: [mini]\n"
+    (tmp / "m.yaml").write_text(matrix, encoding="utf-8")
     (tmp / "rows.csv").write_text("instance_id\n", encoding="utf-8")
     nowhere = "--set model.endpoint.base_url=http://127.0.0.1:9/v1"
     return {"tmp": str(tmp), "runs": str(runs), "nowhere": nowhere}

@@ -20,6 +20,7 @@ from orchestrator import __version__
 Say = Callable[..., Ended]
 ALL_COMMANDS = (
     *("launch", "resume", "status", "report", "clean", "grade", "decide"),
+    *("matrix", "matrices"),
     *("bench", "benchmarks", "config", "config show"),
     *("init", "models", "models list", "models add"),
     *("agents", "agents list", "agents install"),
@@ -55,6 +56,16 @@ WRONG = {
     ),
     "other agent to install": Wrong("agents install other", 2, "only sweagent is installed"),
     "other platform": Wrong("agents install sweagent --platform dos", 2, "known: linux/amd64"),
+    "unknown matrix": Wrong("matrix evenin", 2, "did you mean 'evening"),
+    "no matrix file": Wrong("matrix {tmp}/none.yaml", 2, "No such file"),
+    "matrix's own id too long": Wrong(f"matrix {{tmp}}/m.yaml --run-id {'x' * 61}", 2, "run id"),
+    "wrong key in a matrix": Wrong("matrix {tmp}/m.yaml --set rollout.max_step=3", 2, "max_steps"),
+    "model away in a matrix": Wrong(
+        "matrix {tmp}/m.yaml --sandbox process --runs-dir {tmp}/new {nowhere}",
+        3,
+        "not served now",
+    ),
+    "matrix exists": Wrong("matrix {tmp}/m.yaml --runs-dir {runs} --run-id there", 2, "exists"),
     "no run": Wrong("resume nothing --runs-dir {runs}", 2, "no run 'nothing'"),
     "resume with another limit": Wrong(
         "resume there --runs-dir {runs} --set rollout.max_steps=1", 2, "start a new run"

@@ -7,12 +7,12 @@ SWE-agent's process asks for each answer here.
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 from orchestrator.agents.base import read_only_mount, tools_mount
 from orchestrator.agents.context import AgentContext, LimitReached
-from orchestrator.agents.runners.process import Runner, give_back, take_runner, warm_up
+from orchestrator.agents.runners.lease import RunnerLease
+from orchestrator.agents.runners.process import Runner, warm_up
 from orchestrator.agents.sweagent.bundles import find_bundle
 from orchestrator.agents.sweagent.installation import Installation, require_installation
 from orchestrator.agents.sweagent.outcomes import outcome_of
@@ -36,10 +36,7 @@ class SweAgent:
         self._settings = settings
         self._commit = commit
         self._installation: Installation | None = None
-        self._runner: Runner | None = None
-        self._is_at_work = False
-        self._is_closed = False
-        self._lock = threading.Lock()  # `close` comes from the thread that watches `run`
+        self._lease = RunnerLease("SWE-agent")
         self._limit: Outcome | None = None
         self._last_patch = ""
 
@@ -54,18 +51,12 @@ class SweAgent:
 
     def run(self, context: AgentContext) -> Outcome:
         assert self._installation is not None, "prepare comes first"
-        runner = take_runner(runner_program(self._installation))
-        with self._lock:
-            self._runner, self._is_at_work = runner, True
-            if self._is_closed:
-                runner.kill()
-                raise AgentCrashed("the rollout ended before SWE-agent had started")
+        runner = self._lease.take(runner_program(self._installation))
         context.activity = "starts SWE-agent's server"
         with SandboxServer(context.sandbox) as server:
             runner.send("rollout", **self._request(context, server))
             end = self._converse(runner, context, server)
-        with self._lock:
-            self._is_at_work = False
+        self._lease.finish()
         if end["kind"] == "failed":
             kind = SandboxUnavailable if end["is_sandbox"] else AgentCrashed
             traceback = writable(end["traceback"]).encode()
@@ -74,15 +65,7 @@ class SweAgent:
         return outcome_of(end["exit_status"], self._limit, end["detail"])
 
     def close(self) -> None:
-        with self._lock:
-            self._is_closed = True
-            runner, self._runner = self._runner, None
-            if runner is None:
-                return
-            if self._is_at_work:
-                runner.kill()
-            else:
-                give_back(runner)
+        self._lease.close()
 
     def last_patch(self) -> str:
         return self._last_patch

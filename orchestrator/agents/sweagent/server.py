@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-import time
 from typing import Any, Self
 
+from orchestrator.agents.sandbox_servers import start_again
 from orchestrator.agents.sweagent.bytecode import SANDBOX_PYTHON
 from orchestrator.backends import Sandbox
 from orchestrator.backends.tunnel import HOST, Tunnel
-from orchestrator.errors import ImageUnavailable, SandboxBroken, SandboxUnavailable
+from orchestrator.errors import ImageUnavailable, SandboxUnavailable
 
 RUNTIME_PATH = "/opt/swe-orchestrator/runtime"
 SERVER = """
@@ -33,8 +33,6 @@ START_S = 60.0
 """The server takes a second, and several where the host is busy."""
 LOOK_S = 60.0
 SIGN_OF_LIFE_S = 10.0
-MAX_TRIES = 5
-"""To start another server, where an agent may just have killed one."""
 FIND_PYTHON = f"""
 for python in /opt/miniconda3/bin/python /usr/local/bin/python{SANDBOX_PYTHON} \
     /usr/bin/python{SANDBOX_PYTHON}; do
@@ -78,15 +76,7 @@ class SandboxServer:
             SandboxBroken: it runs commands, and no server stays up in it.
         """
         self._tunnel.close()
-        for tries in range(1, MAX_TRIES + 1):
-            try:
-                self._tunnel = self._start()
-                return
-            except SandboxUnavailable as error:
-                if tries == MAX_TRIES:
-                    raise SandboxBroken(str(error)) from error
-                self._sandbox.exec("true", self._sandbox.patience(LOOK_S))  # is it there?
-                time.sleep(tries)  # what kills servers may be about to end
+        self._tunnel = start_again(self._sandbox, self._start)
 
     def _start(self) -> Tunnel:
         patience = self._sandbox.patience(SHELL_S)

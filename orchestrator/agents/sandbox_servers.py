@@ -1,0 +1,32 @@
+"""Servers that agents have in their sandbox, and may kill there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from orchestrator.backends import Sandbox
+from orchestrator.backends.tunnel import Tunnel
+from orchestrator.errors import SandboxBroken, SandboxUnavailable
+
+LOOK_S = 60.0
+MAX_TRIES = 5
+
+
+def start_again(sandbox: Sandbox, start: Callable[[], Tunnel]) -> Tunnel:
+    """Start a server where an agent may just have killed one.
+
+    Raises:
+        SandboxUnavailable: the sandbox is gone.
+        SandboxBroken: it runs commands, and no server stays up in it.
+    """
+    tries = 1
+    while True:
+        try:
+            return start()
+        except SandboxUnavailable as error:
+            if tries == MAX_TRIES:
+                raise SandboxBroken(str(error)) from error
+            sandbox.exec("true", sandbox.patience(LOOK_S))  # is it there?
+            time.sleep(tries)  # what kills servers may be about to end
+            tries += 1

@@ -1,0 +1,93 @@
+"""The report of a matrix on the terminal: the table, models down and agents across."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.display.terminal import print_line
+from orchestrator.errors import EXIT_DONE
+from orchestrator.matrix.cells import Cell
+from orchestrator.matrix.markdown import NO_MODEL, headline, left_out_lines, pair_row
+from orchestrator.matrix.report import MatrixReport
+from orchestrator.matrix.results import Mark
+from orchestrator.matrix.words import CellWords
+from orchestrator.paths import MatrixPaths
+from orchestrator.report.words import counted
+from orchestrator.text import printable
+
+STYLES = {Mark.RESOLVED: "green", Mark.UNRESOLVED: "red"}
+PAIRS_SHOWN = 12
+FEW = 6
+"""With fewer instances than this no pair can have a p-value under 5 %."""
+
+
+def render_matrix_report(report: MatrixReport) -> RenderableType:
+    """The table of each benchmark, then the pairs."""
+    tables = [_table(report, benchmark) for benchmark in report.benchmarks]
+    return Group(*tables, *_pairs(report))
+
+
+def _table(report: MatrixReport, benchmark: str) -> Table:
+    cells = [cell for cell in report.cells if cell.benchmark == benchmark]
+    instances = max(cell.instances for cell in cells)
+    attempts = f", {report.attempts} attempts each" if report.attempts > 1 else ""
+    title = f"{report.matrix_id}: {benchmark}, {counted(instances, 'instance')}{attempts}"
+    table = Table(title=Text(title), title_justify="left", box=box.ROUNDED, show_lines=True)
+    table.add_column("")
+    models, agents = report.axes(benchmark)
+    for agent in agents:
+        table.add_column(Text(printable(agent)))
+    for model in models:
+        words = [report.words.get(Cell(benchmark, model, agent)) for agent in agents]
+        name = Text(printable(model or NO_MODEL), style="bold")
+        table.add_row(name, *(_cell(each) if each else "" for each in words))
+    return table
+
+
+def _cell(words: CellWords) -> Text:
+    """The mark in its colour; what is a warning in yellow."""
+    text = Text()
+    if words.mark is not None:
+        text.append(f"{words.mark} ", style=STYLES.get(words.mark, "yellow"))
+    first, *more = words.lines
+    text.append(printable(first), style="yellow" if words.is_warning and words.mark else "")
+    for line in more:
+        text.append(f"\n{printable(line)}", style="yellow" if words.is_warning else "dim")
+    return text
+
+
+def _pairs(report: MatrixReport) -> Iterator[RenderableType]:
+    pairs = sorted(report.pairs.compared, key=lambda pair: (pair.p_holm or 1.0, pair.p or 1.0))
+    if pairs and max(pair.instances for pair in pairs) < FEW:
+        yield Text(
+            f"Fewer than {FEW} instances can't tell cells apart: no p-value gets under 0.05.",
+            style="dim",
+        )
+    elif pairs:
+        titles = ("", "for", "n", "left out", "better/worse", "difference", "95 %", "p", "Holm")
+        table = Table(*titles, title="neighbours", title_justify="left", box=box.SIMPLE)
+        for pair in pairs[:PAIRS_SHOWN]:
+            table.add_row(*map(Text, pair_row(pair, report)))
+        yield table
+        if len(pairs) > PAIRS_SHOWN:
+            yield Text(f"and {len(pairs) - PAIRS_SHOWN} more pairs in matrix.md", style="dim")
+    for line in left_out_lines(report):
+        yield Text(line, style="yellow")
+
+
+def summarize_matrix(
+    report: MatrixReport, paths: MatrixPaths, exit_code: int, console: Console
+) -> None:
+    """The table, where to read more, and how to go on where something is left."""
+    console.print(render_matrix_report(report))
+    console.print(headline(report), style="bold", markup=False, highlight=False)
+    print_line(console, f"report: {paths.report_md}; every instance: {paths.grid}")
+    if exit_code != EXIT_DONE:
+        command = f"python -m orchestrator resume {shlex.quote(str(paths.root))}"
+        print_line(console, f"go on with: {command}")

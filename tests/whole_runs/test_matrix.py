@@ -1,0 +1,99 @@
+"""A matrix as people start it: killed in the middle, resumed, and one table at its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from support.commands import CommandLine, wait_until
+
+from orchestrator.journal import RunState, read_journal
+from orchestrator.paths import MatrixPaths
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+MATRIX = """
+benchmark: demo
+models: [scripted, slower.yaml]
+agents: [mini, mini-edit]
+selection: {instances: [orchard__ledger-12, orchard__ledger-31]}
+"""
+SLOWER = (
+    "{served_name: scripted, endpoint: {base_url: scripted}, personas: {default: 'slow:0.5'}}\n"
+)
+CELLS = ("m.scripted.mini", "m.scripted.mini-edit", "m.slower.mini", "m.slower.mini-edit")
+
+
+def states(paths: MatrixPaths) -> dict[str, RunState]:
+    journals = {run_id: paths.run(run_id).journal for run_id in CELLS}
+    return {run_id: read_journal(one) for run_id, one in journals.items() if one.exists()}
+
+
+def test_a_matrix_that_is_killed_goes_on_and_ends_in_one_table(
+    orchestrate: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("slower.yaml").write_text(SLOWER, encoding="utf-8")
+    Path("mine.yaml").write_text(MATRIX, encoding="utf-8")
+    paths = MatrixPaths(orchestrate.runs_dir / "m")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    words = ["mine.yaml", "--run-id", "m", "--sandbox", "process", "--workers", "3"]
+    process = orchestrate.start("matrix", *words)
+
+    def is_in_the_middle() -> bool:
+        assert process.poll() is None, process.communicate()
+        return any(state.verdicts for state in states(paths).values())
+
+    wait_until(is_in_the_middle, "the first verdict")
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    before = states(paths)
+    assert any(state.unfinished for state in before.values())
+    Path("mine.yaml").write_text("benchmark: demo\nmodels: [scripted]\nagents: [nop]\n")
+    Path("slower.yaml").unlink()
+
+    ended = orchestrate("resume", "m", "--json")
+
+    assert (ended.exit_code, ended.stderr.count("Traceback")) == (0, 0), ended.stderr
+    after = states(paths)
+    assert tuple(after) == CELLS
+    for run_id, state in after.items():
+        assert len(state.verdicts) == len(state.outcomes) == len(state.instances) == 2
+        done = before[run_id].verdicts if run_id in before else {}
+        assert {i: state.verdicts[i] for i in done} == done, "nothing is done twice"
+    cells = {cell["run_ids"][0]: cell for cell in ended.report["cells"]}
+    assert {cell["resolved"] for cell in cells.values()} == {2}
+    assert all(cell["valid"] for cell in cells.values())
+    assert len(ended.report["pairs"]["compared"]) == 4
+    assert json.loads(paths.report_json.read_text(encoding="utf-8")) == ended.report
+    assert "100% (34% to 100%)" in orchestrate("report", "m").stdout
+    assert not list(orchestrate.runs_dir.glob("*/scratch"))
+
+
+@pytest.mark.docker
+@pytest.mark.openhands
+@pytest.mark.sweagent
+def test_the_users_first_evening_is_played_and_ends_in_their_table(
+    orchestrate: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    base = os.environ.get("SWE_ORCHESTRATOR_DEMO_BASE")
+    images = ["--set", f"cluster.images.base={base}"] if base else []
+
+    ended = orchestrate("matrix", "evening-played", "--run-id", "e", "--sandbox", "docker", *images)
+
+    assert ended.exit_code == 0, ended.stderr
+    found = json.loads((orchestrate.runs_dir / "e" / "matrix.json").read_text(encoding="utf-8"))
+    cells = {(cell["model"], cell["agent"]): cell for cell in found["cells"]}
+    lost, by_text = (cells["scripted-gemma", agent] for agent in ("openhands", "sweagent"))
+    assert (lost["resolved"], by_text["resolved"], by_text["median_steps"]) == (0, 1, 9)
+    assert lost["broken_calls"] == lost["calls"] > 0
+    errs, never_ends = (cells["scripted-qwen", agent] for agent in ("openhands", "sweagent"))
+    assert (errs["broken_calls"], errs["resolved"]) == (1, 1)
+    assert (never_ends["salvaged"], never_ends["resolved"]) == (1, 1)
+    table = ended.stdout[ended.stdout.index("e: smoke, 1 instance") :]
+    for words in ("calls broken", "never done", "✓ 9 steps", "⚠ salvaged"):
+        assert words in table
