@@ -32,7 +32,6 @@ from orchestrator.config import RunRequest, load_config
 from orchestrator.config.schema import Benchmark, RolloutLimits
 from orchestrator.dataset import load_dataset
 from orchestrator.endpoint.client import Completion
-from orchestrator.endpoint.fields import Tokens
 from orchestrator.types import Instance, RolloutKey
 
 SANDBOXES = {"mini": "process", "openhands": "docker", "sweagent": "docker"}
