@@ -109,7 +109,7 @@ def test_kinds_are_imported_without_what_their_agents_need() -> None:
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("mni", "unknown kind 'mni'; known: sweagent, mini, gold, nop, or package.module:Class"),
+        ("mni", "unknown kind 'mni'; known: sweagent, openhands, mini, gold, nop, or "),
         ("no_such_package.agent:Kind", "can't be imported: No module named 'no_such_package'"),
         ("json:Kind", "can't be imported"),
         ("json:JSONDecoder", "is no agent"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.agents.openhands import installation as openhands
 from orchestrator.agents.sweagent.installation import CONSTRAINTS, SANDBOX_PYTHON, WHEELS
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +67,14 @@ def test_all_that_sweagent_needs_has_a_wheel_for_the_users_machines(
     host: str, python: str, install: Sequence[str]
 ) -> None:
     require_wheels(install, host, python, ["--no-deps", "-r", str(CONSTRAINTS)])
+
+
+@pytest.mark.parametrize("python", openhands.PYTHONS)
+@pytest.mark.parametrize("host", HOSTS)
+def test_all_that_openhands_needs_has_a_wheel_for_the_users_machines(
+    host: str, python: str, install: Sequence[str]
+) -> None:
+    require_wheels(install, host, python, ["--no-deps", "-r", str(openhands.CONSTRAINTS)])
 
 
 @pytest.mark.parametrize("sandbox", WHEELS)

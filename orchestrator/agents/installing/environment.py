@@ -13,11 +13,11 @@ from orchestrator.agents.base import Say
 from orchestrator.agents.installing.programs import run_program
 from orchestrator.errors import PrerequisiteError, one_line
 
-NO_INDEX = re.compile(
-    r"after connection broken by '(.*)': /|^.*Could not fetch URL (.*) - skipping"
+NO_INDEX = re.compile(r"after connection broken by '(.*)': /|Could not fetch URL (.*) - skipping")
+"""What pip prints of an index that gives no answer. It goes on, and finds no package in the end."""
+WRAPPED = re.compile(
+    r"^.*(?:<[^<>]*>|Connection\([^()]*\)|Pool\([^()]*\)): (?:Max retries.*?Caused by )?"
 )
-"""What pip prints of an index that gives no answer; it goes on, and finds no packages in the end."""
-WRAPPED = re.compile(r"^.*(?:<[^<>]*>|Connection\([^()]*\)|Pool\([^()]*\)): (?:Max retries.*?: )?")
 """What stands in it before the reason."""
 MAX_REASON_CHARS = 200
 
@@ -90,7 +90,9 @@ def why_no_index_answers(lines: Sequence[str]) -> str:
     if not reasons:
         return ""
     said = next(filter(None, reasons[-1].groups()))
-    return one_line(WRAPPED.sub("", said).strip("\"')( ."), MAX_REASON_CHARS)
+    said = WRAPPED.sub("", said).rstrip('")')
+    said += ")" * (said.count("(") - said.count(")"))
+    return one_line(said.rstrip("'") if said.count("'") % 2 else said, MAX_REASON_CHARS)
 
 
 def constraints_version(constraints: Path) -> str:

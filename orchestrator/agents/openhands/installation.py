@@ -8,7 +8,7 @@ one of its own, of a Python of this host or of one that uv brings.
     <folder>/python/          a Python for that, where this host has none
 
 The version that this was made for comes with the packages that it was tried with, and without those
-that nothing here runs (`constraints.txt`): 330 MB in place of 560. Of any other version pip gets
+that nothing here runs (`constraints.txt`): 380 MB in place of 660. Of any other version pip gets
 what it finds that day.
 """
 

@@ -7,13 +7,13 @@ import json
 import os
 import subprocess
 import textwrap
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from support.wheels import write_wheel
 
 from orchestrator.agents.installing.environment import constraints_version
 from orchestrator.agents.sweagent import installation
@@ -367,19 +367,6 @@ def pinned(package: str) -> str:
     """The version that our constraints allow."""
     lines = CONSTRAINTS.read_text(encoding="utf-8").splitlines()
     return next(line.partition("==")[2] for line in lines if line.startswith(f"{package}=="))
-
-
-def write_wheel(folder: Path, package: str, version: str, module: str) -> None:
-    """A package that holds one empty module and can be installed without an index."""
-    name = package.replace("-", "_")
-    info = f"{name}-{version}.dist-info"
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(f"{module}/__init__.py", "")
-        about = f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n"
-        wheel.writestr(f"{info}/METADATA", about)
-        tags = "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        wheel.writestr(f"{info}/WHEEL", tags)
-        wheel.writestr(f"{info}/RECORD", "")
 
 
 @pytest.fixture
