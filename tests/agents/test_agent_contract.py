@@ -42,7 +42,7 @@ ROUNDS = [
         for name in ("openhands", "openhands-text")
     ),
 ]
-FEW_TOKENS = {STRANGERS: 600, "openhands": 25_000, "openhands-text": 25_000}
+FEW_TOKENS = {STRANGERS: 600, "openhands": 8_000, "openhands-text": 25_000}
 """Enough for two steps or three: prompts are of different lengths."""
 STUCK_AFTER = {"openhands": 4, "openhands-text": 4}
 """Steps, for those that notice by themselves that they go round in circles."""

@@ -6,8 +6,10 @@ from typing import Any, cast
 
 import pytest
 
+from orchestrator.agents import sandbox_servers
 from orchestrator.agents.sweagent import server as module
-from orchestrator.agents.sweagent.server import MAX_TRIES, SandboxServer
+from orchestrator.agents.sandbox_servers import MAX_TRIES
+from orchestrator.agents.sweagent.server import SandboxServer
 from orchestrator.backends import ExecResult, Sandbox
 from orchestrator.errors import SandboxBroken, SandboxUnavailable
 
@@ -46,7 +48,7 @@ class Line:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "Tunnel", Line)
-    monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(sandbox_servers.time, "sleep", lambda seconds: None)
 
 
 def server_in(box: Box) -> SandboxServer:
