@@ -89,7 +89,8 @@ def install(
 
     known = installed_kinds([*AGENTS, agent])
     if agent not in known:
-        raise ConfigError(f"agents install {agent}: only {', '.join(known)} is installed this way")
+        names = " and ".join(known)
+        raise ConfigError(f"agents install {agent}: what is installed this way is {names}")
     console = opt.make_console()
     with console.status("looking what is there") as status:
 

@@ -28,12 +28,18 @@ def test_agents_are_listed_without_naming_the_command(say: Say) -> None:
     assert say("agents --json") == say("agents list --json")
 
 
-def test_where_sweagent_is_not_installed_the_command_that_installs_it_is_named(say: Say) -> None:
+def test_where_an_agent_is_not_installed_the_command_that_installs_it_is_named(say: Say) -> None:
     rows = json.loads(say("agents list --json").succeeded())
 
-    assert "`python -m orchestrator agents install sweagent` does that" in say("agents").succeeded()
+    shown = say("agents").succeeded()
+    for agent in ("sweagent", "openhands"):
+        assert f"`python -m orchestrator agents install {agent}` does that" in shown
     installed = {row["name"]: row["installed"] for row in rows if "installed" in row}
-    assert installed == {"sweagent": None, "sweagent-tools": None, "sweagent-xml": None}
+    openhands, sweagent = (
+        ("openhands", "openhands-text"),
+        ("sweagent", "sweagent-tools", "sweagent-xml"),
+    )
+    assert installed == dict.fromkeys((*openhands, *sweagent))
     assert {row["kind"] for row in rows} >= {"sweagent", "mini", "gold", "nop"}
 
 

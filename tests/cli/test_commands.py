@@ -54,7 +54,9 @@ WRONG = {
     "run exists": Wrong(
         "launch demo --runs-dir {runs} --run-id there", 2, "there` goes on with it"
     ),
-    "other agent to install": Wrong("agents install other", 2, "only sweagent is installed"),
+    "other agent to install": Wrong(
+        "agents install other", 2, "installed this way is sweagent and openhands"
+    ),
     "other platform": Wrong("agents install sweagent --platform dos", 2, "known: linux/amd64"),
     "unknown matrix": Wrong("matrix evenin", 2, "did you mean 'evening"),
     "no matrix file": Wrong("matrix {tmp}/none.yaml", 2, "No such file"),
