@@ -199,12 +199,16 @@ class CallCounts:
 
     def with_call(self, problem: str | None, detail: str = "") -> CallCounts:
         """The same and one call more; `problem` is None where it is well formed."""
+        counted = replace(self, calls=self.calls + 1)
+        return counted if problem is None else counted.with_fault(problem, detail)
+
+    def with_fault(self, problem: str, detail: str = "") -> CallCounts:
+        """The same, where a call that is counted as well formed turned out to be broken."""
         problems, details = Counter(self.problems), Counter(self.details)
-        if problem is not None:
-            problems[str(problem)] += 1
-            if detail and (detail in details or len(details) < self.MAX_DETAILS):
-                details[detail] += 1
-        return CallCounts(self.calls + 1, dict(problems), dict(details))
+        problems[str(problem)] += 1
+        if detail and (detail in details or len(details) < self.MAX_DETAILS):
+            details[detail] += 1
+        return replace(self, problems=dict(problems), details=dict(details))
 
 
 @dataclass(frozen=True)

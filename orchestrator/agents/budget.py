@@ -111,6 +111,10 @@ class Budget:
         """Count one call of a function, as `CallCounts` does."""
         self._calls = (self._calls or CallCounts()).with_call(problem, detail)
 
+    def add_fault(self, problem: CallProblem, detail: str = "") -> None:
+        """Count a fault of a call that is counted as well formed."""
+        self._calls = (self._calls or CallCounts()).with_fault(problem, detail)
+
     def refresh(self) -> None:
         """Ask how long the model server has been away so far."""
         held_s = self.held()

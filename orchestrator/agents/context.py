@@ -95,6 +95,11 @@ class AgentContext:
         """
         self._budget.add_call(problem, printable(one_line(detail, MAX_DETAIL)))
 
+    def note_fault(self, problem: CallProblem, detail: str = "") -> None:
+        """Say that a call which is counted as well formed is broken after all: its function found
+        something wrong that no schema tells of, such as what one of its commands requires."""
+        self._budget.add_fault(problem, printable(one_line(detail, MAX_DETAIL)))
+
     def record(self, thought: str, action: str, observation: str, shown: str | None = None) -> None:
         """End a step: what the last answer led to, in the words of `Step`.
 

@@ -111,6 +111,17 @@ def test_an_agent_that_reads_calls_from_text_says_how_they_were(tmp_path: Path) 
     assert len(detail) <= MAX_DETAIL
 
 
+def test_a_fault_that_only_the_function_finds_makes_its_call_a_broken_one(tmp_path: Path) -> None:
+    context, budget = context_of(Client(), tmp_path)
+
+    context.note_call(None)
+    context.note_fault(CallProblem.MISSING, "file_editor insert lacks insert_line")
+
+    assert budget.calls is not None
+    assert (budget.calls.calls, budget.calls.problems) == (1, {"missing parameters": 1})
+    assert budget.calls.details == {"file_editor insert lacks insert_line": 1}
+
+
 def test_a_model_that_makes_up_names_without_end_fills_no_memory(tmp_path: Path) -> None:
     context, budget = context_of(Client(), tmp_path)
 

@@ -109,6 +109,8 @@ class OpenHandsAgent:
                 case "call":
                     problem = CallProblem(message["problem"]) if message["problem"] else None
                     context.note_call(problem, message["detail"])
+                case "fault":
+                    context.note_fault(CallProblem(message["problem"]), message["detail"])
                 case "activity":
                     context.activity = message["text"]
                 case "step":

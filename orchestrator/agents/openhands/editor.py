@@ -17,6 +17,7 @@ from typing import Any
 from openhands.sdk.llm import TextContent
 from openhands.tools.file_editor.definition import FileEditorAction, FileEditorObservation
 from openhands.tools.file_editor.editor import IMAGE_EXTENSIONS, FileEditor
+from openhands.tools.file_editor.exceptions import EditorToolParameterMissingError
 from openhands.tools.file_editor.impl import FileEditorExecutor
 
 MAX_BYTES = FileEditor.MAX_FILE_SIZE_MB * 1024 * 1024
@@ -24,13 +25,27 @@ MAX_BYTES = FileEditor.MAX_FILE_SIZE_MB * 1024 * 1024
 MAX_HOLE_BYTES = 10**12
 Look = Callable[[str], dict[str, Any]]
 Store = Callable[[str, str], dict[str, Any]]
+NoteMissing = Callable[[str, str], None]
+"""Takes the command of a call, and the parameter that this command wants and was not given."""
 
 
 class MirroredEditor(FileEditor):
-    """Knows the names in a folder of the sandbox, which the mirror has not."""
+    """Knows the names in a folder of the sandbox, which the mirror has not, and tells of parameters
+    that a command lacks: in the schema they are optional, as other commands have none."""
 
     found: dict[str, Any]
     """What the sandbox has at the path that is looked at."""
+
+    def __init__(self, workspace_root: str, note_missing: NoteMissing) -> None:
+        super().__init__(workspace_root)
+        self._note_missing = note_missing
+
+    def __call__(self, **given: Any) -> FileEditorObservation:
+        try:
+            return super().__call__(**given)
+        except EditorToolParameterMissingError as error:
+            self._note_missing(error.command, error.parameter)
+            raise
 
     def _count_hidden_children(self, path: Path) -> int:
         return int(self.found["hidden"])
@@ -43,14 +58,16 @@ class MirroredEditor(FileEditor):
 class SandboxFileEditor(FileEditorExecutor):
     """OpenHands' editor as a tool, on the sandbox's files."""
 
-    def __init__(self, workdir: str, mirror: Path, look: Look, store: Store) -> None:
+    def __init__(
+        self, workdir: str, mirror: Path, look: Look, store: Store, note_missing: NoteMissing
+    ) -> None:
         """`look` tells what a path is in the sandbox; `store` writes a file there, whose content
         it is given in base64."""
         self._mirror = mirror.resolve()
         self._workdir = workdir
         self._look, self._store = look, store
         super().__init__(workspace_root=str(self._mirror) + workdir)
-        self.editor: MirroredEditor = MirroredEditor(str(self._mirror) + workdir)
+        self.editor: MirroredEditor = MirroredEditor(str(self._mirror) + workdir, note_missing)
 
     def __call__(self, action: FileEditorAction, conversation: Any = None) -> FileEditorObservation:
         path = posixpath.join(self._workdir, action.path)

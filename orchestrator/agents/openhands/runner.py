@@ -6,8 +6,8 @@ any moment.
 
     worker sends   rollout; in answer to a query: answer, limit or overflow; to shell: address; to
                    look, store and script: file
-    runner sends   query, call, activity, step, shell, look, store and script; at the end of a
-                   rollout: end or failed
+    runner sends   query, call, fault, activity, step, shell, look, store and script; at the end of
+                   a rollout: end or failed
 """
 
 from __future__ import annotations
@@ -102,6 +102,11 @@ class Line:
         return str(found["path"])
 
 
+def note_missing(command: str, parameter: str) -> None:
+    detail = f"{FileEditorTool.name} {command} lacks {parameter}"
+    send("fault", problem="missing parameters", detail=detail)
+
+
 def note_call(problem: str, detail: str) -> None:
     send("call", problem=problem, detail=detail)
 
@@ -185,7 +190,7 @@ def register_tools(line: Line, workdir: str, patience: float, nothing: Path, mir
         workspace=SimpleNamespace(working_dir=workdir),
         agent=SimpleNamespace(llm=SimpleNamespace(vision_is_active=lambda: False)),
     )
-    editor = SandboxFileEditor(workdir, mirror, line.look, line.store)
+    editor = SandboxFileEditor(workdir, mirror, line.look, line.store, note_missing)
     file_editor = FileEditorTool.create(state)[0].set_executor(editor)
     register_tool(FileEditorTool.name, file_editor)
 

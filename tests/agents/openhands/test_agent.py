@@ -265,6 +265,25 @@ def test_a_text_model_is_asked_for_text_and_its_calls_are_counted(
         assert all(a != b for a, b in itertools.pairwise(roles)), "turns alternate"
 
 
+def test_what_a_command_of_the_editor_lacks_is_counted_as_missing(
+    roll: Roll, open_sandbox: Open
+) -> None:
+    sandbox = open_sandbox("process")
+    made = editor("create", f"{sandbox.workdir}/new.py", file_text="a = 1\n")
+    lacking = editor("str_replace", f"{sandbox.workdir}/new.py", new_str="a = 2")
+
+    rolled = roll(sandbox, made, lacking, editor("insert", f"{sandbox.workdir}/new.py"), FINISH)
+
+    assert rolled.outcome is Outcome.SUBMITTED
+    calls = rolled.budget.calls
+    assert calls is not None
+    assert (calls.calls, dict(calls.problems)) == (4, {"missing parameters": 2})
+    assert set(calls.details) == {
+        "file_editor str_replace lacks old_str",
+        "file_editor insert lacks insert_line",
+    }
+
+
 def test_a_model_is_reminded_when_few_steps_are_left(roll: Roll, open_sandbox: Open) -> None:
     rolled = roll(open_sandbox("process"), *(terminal(f"echo {i}") for i in range(9)), max_steps=12)
 
