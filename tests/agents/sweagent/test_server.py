@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 
 from orchestrator.agents import sandbox_servers
-from orchestrator.agents.sweagent import server as module
 from orchestrator.agents.sandbox_servers import MAX_TRIES
+from orchestrator.agents.sweagent import server as module
 from orchestrator.agents.sweagent.server import SandboxServer
 from orchestrator.backends import ExecResult, Sandbox
 from orchestrator.errors import SandboxBroken, SandboxUnavailable
