@@ -16,7 +16,7 @@ from orchestrator.matrix.cells import Cell
 from orchestrator.matrix.markdown import NO_MODEL, headline, left_out_lines, pair_row
 from orchestrator.matrix.report import MatrixReport
 from orchestrator.matrix.results import Mark
-from orchestrator.matrix.words import CellWords
+from orchestrator.matrix.words import CellWords, blame_lines
 from orchestrator.paths import MatrixPaths
 from orchestrator.report.words import counted
 from orchestrator.text import printable
@@ -28,14 +28,17 @@ FEW = 6
 
 
 def render_matrix_report(report: MatrixReport) -> RenderableType:
-    """The table of each benchmark, then the pairs."""
-    tables = [_table(report, benchmark) for benchmark in report.benchmarks]
-    return Group(*tables, *_pairs(report))
+    """The table of each benchmark and whose calls are broken in it, then the pairs."""
+    parts: list[RenderableType] = []
+    for benchmark in report.benchmarks:
+        parts.append(_table(report, benchmark))
+        lines = blame_lines(report.cells_of(benchmark))
+        parts += [Text(printable(line), style="yellow") for line in lines]
+    return Group(*parts, *_pairs(report))
 
 
 def _table(report: MatrixReport, benchmark: str) -> Table:
-    cells = [cell for cell in report.cells if cell.benchmark == benchmark]
-    instances = max(cell.instances for cell in cells)
+    instances = max(cell.instances for cell in report.cells_of(benchmark))
     attempts = f", {report.attempts} attempts each" if report.attempts > 1 else ""
     title = f"{report.matrix_id}: {benchmark}, {counted(instances, 'instance')}{attempts}"
     table = Table(title=Text(title), title_justify="left", box=box.ROUNDED, show_lines=True)
