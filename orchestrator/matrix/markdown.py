@@ -15,6 +15,9 @@ from orchestrator.report.words import cell as escaped
 from orchestrator.report.words import compact, counted, duration
 
 NO_MODEL = "no model"
+FEW = 6
+"""With fewer instances than this no pair can have a p-value under 5 %."""
+FEW_INSTANCES = f"Fewer than {FEW} instances can't tell cells apart: no p-value gets under 0.05."
 
 
 def render_matrix(report: MatrixReport) -> str:
@@ -115,6 +118,9 @@ def _pairs(report: MatrixReport) -> Iterable[str]:
         "verdict in either is left out, and counts as nothing."
     )
     yield ""
+    if are_few(report.pairs.compared):
+        yield FEW_INSTANCES
+        yield ""
     if report.pairs.compared:
         yield "| | for | instances | left out | better / worse | difference | 95 % | p | p (Holm) |"
         yield "|---|---|---:|---:|---|---:|---|---:|---:|"
@@ -130,6 +136,11 @@ def _pairs(report: MatrixReport) -> Iterable[str]:
         yield "There are no two such cells."
     yield from left_out_lines(report)
     yield ""
+
+
+def are_few(pairs: Sequence[Pair]) -> bool:
+    """Whether there are pairs, and all of them of so few instances that they can't differ."""
+    return bool(pairs) and max(pair.instances for pair in pairs) < FEW
 
 
 def _by_attempts(report: MatrixReport) -> str:

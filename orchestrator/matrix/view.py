@@ -13,7 +13,14 @@ from rich.text import Text
 from orchestrator.display.terminal import print_line
 from orchestrator.errors import EXIT_DONE
 from orchestrator.matrix.cells import Cell
-from orchestrator.matrix.markdown import NO_MODEL, headline, left_out_lines, pair_row
+from orchestrator.matrix.markdown import (
+    FEW_INSTANCES,
+    NO_MODEL,
+    are_few,
+    headline,
+    left_out_lines,
+    pair_row,
+)
 from orchestrator.matrix.report import MatrixReport
 from orchestrator.matrix.results import Mark
 from orchestrator.matrix.words import CellWords, blame_lines
@@ -23,8 +30,6 @@ from orchestrator.text import printable
 
 STYLES = {Mark.RESOLVED: "green", Mark.UNRESOLVED: "red"}
 PAIRS_SHOWN = 12
-FEW = 6
-"""With fewer instances than this no pair can have a p-value under 5 %."""
 
 
 def render_matrix_report(report: MatrixReport) -> RenderableType:
@@ -67,11 +72,8 @@ def _cell(words: CellWords) -> Text:
 
 def _pairs(report: MatrixReport) -> Iterator[RenderableType]:
     pairs = sorted(report.pairs.compared, key=lambda pair: (pair.p_holm or 1.0, pair.p or 1.0))
-    if pairs and max(pair.instances for pair in pairs) < FEW:
-        yield Text(
-            f"Fewer than {FEW} instances can't tell cells apart: no p-value gets under 0.05.",
-            style="dim",
-        )
+    if are_few(pairs):
+        yield Text(FEW_INSTANCES, style="dim")
     elif pairs:
         titles = ("", "for", "n", "left out", "better/worse", "difference", "95 %", "p", "Holm")
         table = Table(*titles, title="neighbours", title_justify="left", box=box.SIMPLE)

@@ -95,6 +95,7 @@ def test_one_instance_can_not_tell_cells_apart_and_the_table_says_so(
     evening: MatrixReport,
 ) -> None:
     assert "can't tell cells apart" in on_screen(render_matrix_report(evening))
+    assert "can't tell cells apart" in render_matrix(evening)
 
 
 @pytest.fixture
@@ -126,6 +127,7 @@ def test_the_file_for_people_has_all_of_it(large: MatrixReport) -> None:
     )
     assert "| **g** | 50% (35% to 65%)<br>20/40 resolved |" in text
     assert "![every instance in every cell](grid.svg)" in text
+    assert "can't tell cells apart" not in text
     assert "no: 1 without a verdict: 1 worker_lost" in text
     row = next(line for line in text.splitlines() if line.startswith("| g against q | a |"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
