@@ -35,6 +35,7 @@ def status(
     as_json: opt.JsonOption = False,
 ) -> None:
     """Where runs stand, live ones too."""
+    from rich import box
     from rich.table import Table
 
     folders = _folders(run, runs_dir)
@@ -42,16 +43,17 @@ def status(
     if as_json:
         opt.print_json(rows)
         return
-    table = Table()
+    matrix_id = Path(run).name if run and len(folders) > 1 else None
+    table = Table(title=matrix_id, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("run", "state", "rolled out", "graded", "resolved", "95% interval", "failures"):
-        table.add_column(name, no_wrap=name == "run")
+        table.add_column(name, overflow="fold")  # names of a matrix's runs are long, and matter
     for row in rows:
         if "problem" in row:
             table.add_row(row["run_id"], row["problem"], style="red")
             continue
         low, high = row["ci95"]
         table.add_row(
-            row["run_id"],
+            row["run_id"].removeprefix(f"{matrix_id}."),
             row["state"],
             f"{row['attempted']}/{row['instances']}",
             str(row["graded"]),

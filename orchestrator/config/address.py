@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -32,12 +33,40 @@ def require_address(config: RunConfig, request: RunRequest) -> None:
     """
     if config.model is None or not is_unset(config.model.endpoint.base_url):
         return
-    base_url, origin = provenance(request)[_KEY]
     raise PrerequisiteError(
-        f"model {config.model.name!r} has no server yet: its address is still {base_url}.",
+        f"model {config.model.name!r} has no server yet: its address is still "
+        f"{config.model.endpoint.base_url}.",
         "`python -m orchestrator init` writes a profile with your server's. Or write it into "
-        f"{_place(origin, base_url)}; for this once, add --set {_KEY}=http://HOST:PORT/v1",
+        f"{_placeholder(request)}; for this once, add --set {_KEY}=http://HOST:PORT/v1",
     )
+
+
+def require_addresses(requests: Iterable[tuple[RunConfig, RunRequest]]) -> None:
+    """The same of several models, each with a server of its own, told all at once.
+
+    Raises:
+        PrerequisiteError: some have placeholders.
+    """
+    places = {
+        config.model.name: _placeholder(request)
+        for config, request in requests
+        if config.model is not None and is_unset(config.model.endpoint.base_url)
+    }
+    if not places:
+        return
+    own = f"set_for: {{{next(iter(places))}: {{{_KEY}: http://HOST:PORT/v1}}}}"
+    raise PrerequisiteError(
+        f"{' and '.join(places)}: no server yet, the address is still a placeholder.",
+        "`python -m orchestrator models add NAME --base-url URL` writes a profile with your "
+        f"server's. Or write it into {' and '.join(dict.fromkeys(places.values()))}; or into the "
+        f"matrix, as `{own}`",
+    )
+
+
+def _placeholder(request: RunRequest) -> str:
+    """Where it stands."""
+    base_url, origin = provenance(request)[_KEY]
+    return _place(origin, str(base_url))
 
 
 def _place(origin: str, base_url: str) -> str:

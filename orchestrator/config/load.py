@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from orchestrator.config.cluster_choice import choose_cluster
 from orchestrator.config.keys import Keys, nearest
+from orchestrator.config.problems import problem_words
 from orchestrator.config.schema import RUN_ID, AgentSettings, RunConfig, find_agent_kind
 from orchestrator.config.sections import AUTO
 from orchestrator.config.yaml_files import dump_yaml, parse_yaml, read_yaml
@@ -296,6 +297,11 @@ def _benchmark_layer(request: RunRequest) -> ConfigLayer:
     return ConfigLayer("benchmark argument", {"benchmark": {"name": label, "source": source}})
 
 
+def require_benchmark(name: str, config_dirs: tuple[Path, ...] = ()) -> None:
+    """Raises ConfigError where it is neither a profile, a file, a task repo nor a hub id."""
+    _benchmark_layer(RunRequest(name, config_dirs=config_dirs))
+
+
 def _profile(kind: str, name: str, extra: tuple[Path, ...]) -> ConfigLayer:
     section = SECTION_OF_KIND[kind]
     path, data = read_profile(kind, name, extra, section, f"{section} profile")
@@ -357,7 +363,7 @@ def _validate(data: dict[str, Any], origins: Mapping[str, str], where: str = "")
         if first["type"] == "extra_forbidden":
             hint = nearest(parts[-1], keys.at(parts[:-1]))
             raise ConfigError(f"unknown key {key!r} in {origin}{hint}") from None
-        problem = one_line(first["msg"]).removeprefix("Value error, ")  # pydantic's, of our words
+        problem = problem_words(first)
         if not parts:
             raise ConfigError(f"{problem}, in {origin}") from None
         given = one_line(_without_login(first["input"]), 100)

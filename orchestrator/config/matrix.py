@@ -5,6 +5,7 @@ A file of a few lines, or a profile `matrices/NAME.yaml`, found as other profile
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from orchestrator.config.keys import nearest
-from orchestrator.config.load import list_profiles, read_profile
-from orchestrator.config.schema import Selection
+from orchestrator.config.load import list_profiles, read_profile, require_benchmark
+from orchestrator.config.problems import problem_words
+from orchestrator.config.schema import SLICE, Selection
 from orchestrator.config.sections import AUTO, Name, Section
 from orchestrator.config.yaml_files import find_line
 from orchestrator.errors import ConfigError, one_line
@@ -73,6 +75,14 @@ class Matrix(Section):
         runs = self.attempts * len(self.benchmarks) * len(self.models) * len(self.agents)
         if runs > MOST_RUNS:
             raise ValueError(f"these are {runs} runs; a matrix has {MOST_RUNS} at most")
+        return self
+
+    @model_validator(mode="after")
+    def _slice_is_one(self) -> Self:
+        text = self.selection.slice
+        if text is not None and not re.fullmatch(SLICE, text.strip()):
+            problem = f"write it as START:STOP in quotes, such as '0:50' (got {text!r})"
+            raise ValueError(f"selection.slice: {problem}")
         return self
 
     @model_validator(mode="after")
@@ -135,6 +145,7 @@ def load_matrix(name: str, config_dirs: tuple[Path, ...] = ()) -> MatrixFile:
     except ValidationError as error:
         raise ConfigError(_problem(error, path, text)) from None
     file = MatrixFile(path, text, matrix)
+    _require_benchmarks(file, config_dirs)
     _require_profiles(file, "models", matrix.models, config_dirs)
     _require_profiles(file, "agents", matrix.agents, config_dirs)
     return file
@@ -144,7 +155,7 @@ def _problem(error: ValidationError, path: Path, text: str) -> str:
     """What pydantic found first, in one line: the key, the problem, the place."""
     first = error.errors()[0]
     parts = [str(part) for part in first["loc"]]
-    problem = one_line(first["msg"]).removeprefix("Value error, ")
+    problem = problem_words(first)
     if parts == ["benchmarks"] and first["type"] == "missing":
         problem = "is missing: benchmark: NAME, or benchmarks: [NAME, ...]"
     # a model's own validators tell of no key but in their words
@@ -154,15 +165,30 @@ def _problem(error: ValidationError, path: Path, text: str) -> str:
         known = known or list(Selection.model_fields)
         return f"unknown key {'.'.join(parts)!r} in {place}{nearest(parts[-1], known)}"
     if not parts:
-        return f"{problem}, in {place}"
+        return _placed(problem, place)
     got = "" if first["type"] == "missing" else f" (got {one_line(repr(first['input']), 100)})"
     return f"{'.'.join(parts)}: {problem}{got}, in {place}"
+
+
+def _placed(problem: str, place: str) -> str:
+    return f"{problem} ({place})" if problem.endswith("?") else f"{problem}, in {place}"
 
 
 def _keys_in(problem: str) -> list[str]:
     """`set_for.NAME` of `set_for.NAME: ...`; none where a problem begins with no key."""
     key, colon, _ = problem.partition(":")
     return key.split(".", 1) if colon and " " not in key else [key.partition(" ")[0]]
+
+
+def _require_benchmarks(file: MatrixFile, config_dirs: tuple[Path, ...]) -> None:
+    for number, name in enumerate(file.matrix.benchmarks):
+        try:
+            require_benchmark(name, config_dirs)
+        except ConfigError as error:
+            # a key that is not there is found in line 1
+            lines = (["benchmark"], ["benchmarks", str(number)])
+            line = max(find_line(file.text, keys) for keys in lines)
+            raise ConfigError(_placed(str(error), f"{file.path}:{line}")) from None
 
 
 def _require_profiles(

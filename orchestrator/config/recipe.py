@@ -14,8 +14,9 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from orchestrator.config.image_names import IMAGE, moves
 from orchestrator.config.keys import nearest
 from orchestrator.config.load import read_profile
+from orchestrator.config.problems import problem_words
 from orchestrator.config.sections import Name, Section
-from orchestrator.errors import ConfigError, one_line
+from orchestrator.errors import ConfigError
 
 
 class Reasoned(Section):
@@ -149,5 +150,4 @@ def load_recipe(name: str, config_dirs: tuple[Path, ...] = ()) -> Recipe:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        problem = one_line(first["msg"]).removeprefix("Value error, ")
-        raise ConfigError(f"{key}: {problem}, in {path}".removeprefix(": ")) from None
+        raise ConfigError(f"{key}: {problem_words(first)}, in {path}".removeprefix(": ")) from None

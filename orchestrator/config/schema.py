@@ -28,6 +28,8 @@ from orchestrator.types import FailureKind
 
 RUN_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 """A folder's name, and part of a container's."""
+SLICE = r"(-?\d+)?:(-?\d+)?"
+"""Python's start:stop."""
 SCRIPTED = "scripted"
 """As a base URL: the endpoint that ships."""
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.config.keys import nearest
-from orchestrator.config.schema import Selection
+from orchestrator.config.schema import SLICE, Selection
 from orchestrator.errors import ConfigError
 from orchestrator.text_files import read_text
 
@@ -63,7 +63,7 @@ def _nearest_only(pattern: str, known: list[str]) -> str:
 
 
 def _parse_slice(text: str) -> slice:
-    match = re.fullmatch(r"(-?\d+)?:(-?\d+)?", text.strip())
+    match = re.fullmatch(SLICE, text.strip())
     if not match:
         raise ConfigError(f"--slice {text!r}: write it as START:STOP, such as 0:50")
     start, stop = (int(part) if part else None for part in match.groups())

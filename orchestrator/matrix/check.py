@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from orchestrator.config import RunRequest
+from orchestrator.config.address import require_addresses
 from orchestrator.dataset import Dataset, load_dataset
 from orchestrator.doctor.case import Case
 from orchestrator.doctor.check import Depth
@@ -94,6 +95,8 @@ def check_runs(
     Raises:
         ConfigError, PrerequisiteError: of the first run that could not start.
     """
+    told = requests or {}
+    require_addresses((run.config, told[run.run_id]) for run in runs if run.run_id in told)
     kinds: dict[str, tuple[str, str]] = {}
     for benchmark in dict.fromkeys(run.benchmark for run in runs):
         configs = [run.config for run in runs if run.benchmark == benchmark]
@@ -103,7 +106,7 @@ def check_runs(
         case = Case(
             run.config,
             paths.run(run.run_id).root,
-            (requests or {}).get(run.run_id),
+            told.get(run.run_id),
             dataset=datasets[run.benchmark],
         )
         for examined in examine(case, checks_of(Depth.PLAN)):

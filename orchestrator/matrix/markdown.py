@@ -9,11 +9,15 @@ from orchestrator.matrix.grid import Grid
 from orchestrator.matrix.pairs import Pair
 from orchestrator.matrix.report import MatrixReport
 from orchestrator.matrix.results import CellResult
+from orchestrator.matrix.words import blame_lines
 from orchestrator.report.markdown import bar
 from orchestrator.report.words import cell as escaped
 from orchestrator.report.words import compact, counted, duration
 
 NO_MODEL = "no model"
+FEW = 6
+"""With fewer instances than this no pair can have a p-value under 5 %."""
+FEW_INSTANCES = f"Fewer than {FEW} instances can't tell cells apart: no p-value gets under 0.05."
 
 
 def render_matrix(report: MatrixReport) -> str:
@@ -49,6 +53,9 @@ def _head(report: MatrixReport) -> Iterable[str]:
             words = [_words(report, Cell(benchmark, model, agent)) for agent in agents]
             yield f"| **{escaped(model or NO_MODEL)}** | {' | '.join(words)} |"
         yield ""
+        for line in blame_lines(report.cells_of(benchmark)):
+            yield f"> {escaped(line, 1000)}"
+            yield ""
 
 
 def _words(report: MatrixReport, cell: Cell) -> str:
@@ -64,9 +71,9 @@ def _cells(report: MatrixReport) -> Iterable[str]:
     yield ""
     yield (
         "| benchmark | model | agent | resolved | rate | 95 % interval | valid | salvaged "
-        "| calls or answers broken | steps | tokens | time |"
+        "| calls or answers broken | steps | tokens | time | reports |"
     )
-    yield "|---|---|---|---|---:|---|---|---:|---|---:|---:|---:|"
+    yield "|---|---|---|---|---:|---|---|---:|---|---:|---:|---:|---|"
     for cell in report.cells:
         yield f"| {' | '.join(_cell_row(cell))} |"
     yield ""
@@ -83,6 +90,7 @@ def _cell_row(cell: CellResult) -> list[str]:
     of, (low, high) = cell.instances * cell.attempts, cell.ci95
     broken, all_of_them, what = cell.trouble
     trouble = f"{broken} of {all_of_them} {what}" if all_of_them else ""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in cell.call_problems.items())
     return [
         escaped(cell.benchmark),
         escaped(cell.model or NO_MODEL),
@@ -92,10 +100,13 @@ def _cell_row(cell: CellResult) -> list[str]:
         f"{low:.1%} to {high:.1%}",
         "yes" if cell.valid else f"no: {escaped(cell.why_not_valid)}",
         str(cell.salvaged),
-        trouble,
+        f"{trouble}: {kinds}" if kinds else trouble,
         "" if cell.median_steps is None else f"{cell.median_steps:g}",
         compact(cell.tokens),
         duration(cell.rollout_hours * 3600),
+        " ".join(
+            f"[{number}](../{run_id}/report.md)" for number, run_id in enumerate(cell.run_ids, 1)
+        ),
     ]
 
 
@@ -107,6 +118,9 @@ def _pairs(report: MatrixReport) -> Iterable[str]:
         "verdict in either is left out, and counts as nothing."
     )
     yield ""
+    if are_few(report.pairs.compared):
+        yield FEW_INSTANCES
+        yield ""
     if report.pairs.compared:
         yield "| | for | instances | left out | better / worse | difference | 95 % | p | p (Holm) |"
         yield "|---|---|---:|---:|---|---:|---|---:|---:|"
@@ -122,6 +136,11 @@ def _pairs(report: MatrixReport) -> Iterable[str]:
         yield "There are no two such cells."
     yield from left_out_lines(report)
     yield ""
+
+
+def are_few(pairs: Sequence[Pair]) -> bool:
+    """Whether there are pairs, and all of them of so few instances that they can't differ."""
+    return bool(pairs) and max(pair.instances for pair in pairs) < FEW
 
 
 def _by_attempts(report: MatrixReport) -> str:

@@ -152,8 +152,8 @@ def require_servers(matrix: Matrix, runs: Sequence[CellRun], answers: Answers) -
     names = ", ".join(answers.absent)
     first = next(iter(answers.absent.values()))
     raise PrerequisiteError(
-        f"{names}: not served now, of {counted(len(models_of(runs)), 'model')} that have a "
-        f"server ({first.what.rstrip('.')}).",
+        f"{names}: not served now, of {counted(len(models_of(runs)), 'model')} that the matrix "
+        f"needs a server for ({first.what.rstrip('.')}).",
         "Start them all; or, where the GPU holds one at a time, write `switch: COMMAND` into the "
         "matrix, such as `python -m orchestrator serve {model} --host HOST --up`.",
     )

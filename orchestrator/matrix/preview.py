@@ -111,13 +111,14 @@ def make_matrix_preview(name: str, matrix_id: str | None, options: RunRequest) -
 
 def render_matrix_preview(preview: MatrixPreview) -> RenderableType:
     """For people: the cells in their order, and what disk and night must hold."""
-    table = Table(
-        "run", "instances", "hours, a guess", title=preview.matrix_id, title_justify="left"
-    )
+    table = Table(title=preview.matrix_id, title_justify="left")
+    for column in ("run", "instances", "time, a guess"):
+        table.add_column(column, overflow="fold")
     for turn in preview.turns:
         for run in turn.runs:
             instances = len(preview.benchmarks[run.benchmark].dataset.instances)
-            table.add_row(Text(run.run_id), str(instances), duration(preview.run_s(run)))
+            words = Text(run.run_id.removeprefix(f"{preview.matrix_id}."))
+            table.add_row(words, str(instances), duration(preview.run_s(run)))
     lines = list(turn_lines(preview.matrix_id, preview.turns))
     for name, one in preview.benchmarks.items():
         images = image_lines(one.config, one.images, one.capacity.slots.count, time.time())

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 from orchestrator.config.changes import change
 from orchestrator.config.load import read_run_config
 from orchestrator.config.matrix import Matrix
+from orchestrator.config.problems import problem_words
 from orchestrator.config.sections import Section
 from orchestrator.config.yaml_files import dump_yaml, read_yaml
-from orchestrator.errors import ConfigError, one_line
+from orchestrator.errors import ConfigError
 from orchestrator.matrix.cells import CellRun
 from orchestrator.paths import MatrixPaths, write_atomic
 
@@ -44,7 +45,7 @@ class MatrixRecord(Section):
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
-            raise ConfigError(f"{key}: {one_line(first['msg'])}, in {paths.record}") from None
+            raise ConfigError(f"{key}: {problem_words(first)}, in {paths.record}") from None
 
     def write(self, paths: MatrixPaths) -> None:
         write_atomic(paths.record, dump_yaml(self.model_dump(mode="json")))

@@ -44,9 +44,12 @@ class MatrixReport:
     def benchmarks(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(cell.benchmark for cell in self.cells))
 
+    def cells_of(self, benchmark: str) -> tuple[CellResult, ...]:
+        return tuple(cell for cell in self.cells if cell.benchmark == benchmark)
+
     def axes(self, benchmark: str) -> tuple[tuple[str | None, ...], tuple[str, ...]]:
         """The table of a benchmark: models down, none of them last, and agents across."""
-        cells = [cell for cell in self.cells if cell.benchmark == benchmark]
+        cells = self.cells_of(benchmark)
         models = sorted(dict.fromkeys(c.model for c in cells), key=lambda model: model is None)
         return tuple(models), tuple(dict.fromkeys(cell.agent for cell in cells))
 

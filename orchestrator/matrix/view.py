@@ -13,29 +13,37 @@ from rich.text import Text
 from orchestrator.display.terminal import print_line
 from orchestrator.errors import EXIT_DONE
 from orchestrator.matrix.cells import Cell
-from orchestrator.matrix.markdown import NO_MODEL, headline, left_out_lines, pair_row
+from orchestrator.matrix.markdown import (
+    FEW_INSTANCES,
+    NO_MODEL,
+    are_few,
+    headline,
+    left_out_lines,
+    pair_row,
+)
 from orchestrator.matrix.report import MatrixReport
 from orchestrator.matrix.results import Mark
-from orchestrator.matrix.words import CellWords
+from orchestrator.matrix.words import CellWords, blame_lines
 from orchestrator.paths import MatrixPaths
 from orchestrator.report.words import counted
 from orchestrator.text import printable
 
 STYLES = {Mark.RESOLVED: "green", Mark.UNRESOLVED: "red"}
 PAIRS_SHOWN = 12
-FEW = 6
-"""With fewer instances than this no pair can have a p-value under 5 %."""
 
 
 def render_matrix_report(report: MatrixReport) -> RenderableType:
-    """The table of each benchmark, then the pairs."""
-    tables = [_table(report, benchmark) for benchmark in report.benchmarks]
-    return Group(*tables, *_pairs(report))
+    """The table of each benchmark and whose calls are broken in it, then the pairs."""
+    parts: list[RenderableType] = []
+    for benchmark in report.benchmarks:
+        parts.append(_table(report, benchmark))
+        lines = blame_lines(report.cells_of(benchmark))
+        parts += [Text(printable(line), style="yellow") for line in lines]
+    return Group(*parts, *_pairs(report))
 
 
 def _table(report: MatrixReport, benchmark: str) -> Table:
-    cells = [cell for cell in report.cells if cell.benchmark == benchmark]
-    instances = max(cell.instances for cell in cells)
+    instances = max(cell.instances for cell in report.cells_of(benchmark))
     attempts = f", {report.attempts} attempts each" if report.attempts > 1 else ""
     title = f"{report.matrix_id}: {benchmark}, {counted(instances, 'instance')}{attempts}"
     table = Table(title=Text(title), title_justify="left", box=box.ROUNDED, show_lines=True)
@@ -64,11 +72,8 @@ def _cell(words: CellWords) -> Text:
 
 def _pairs(report: MatrixReport) -> Iterator[RenderableType]:
     pairs = sorted(report.pairs.compared, key=lambda pair: (pair.p_holm or 1.0, pair.p or 1.0))
-    if pairs and max(pair.instances for pair in pairs) < FEW:
-        yield Text(
-            f"Fewer than {FEW} instances can't tell cells apart: no p-value gets under 0.05.",
-            style="dim",
-        )
+    if are_few(pairs):
+        yield Text(FEW_INSTANCES, style="dim")
     elif pairs:
         titles = ("", "for", "n", "left out", "better/worse", "difference", "95 %", "p", "Holm")
         table = Table(*titles, title="neighbours", title_justify="left", box=box.SIMPLE)

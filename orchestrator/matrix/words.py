@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from orchestrator.matrix.results import CellResult, InstanceResult, Mark
-from orchestrator.report.tool_calls import WARN_FROM_SHARE
+from orchestrator.report.tool_calls import deserves_warning
 from orchestrator.report.words import counted
 from orchestrator.types import Outcome
 
@@ -73,7 +74,36 @@ def of_cell(cell: CellResult, results: Sequence[InstanceResult]) -> CellWords:
     if cell.salvaged:
         warnings.append(f"{cell.salvaged} salvaged")
     broken, all_of_them, what = cell.trouble
-    if all_of_them and broken / all_of_them > WARN_FROM_SHARE:
+    if deserves_warning(broken, all_of_them):
         warnings.append(f"{broken / all_of_them:.0%} of {what}")
     lines += [f"{WARNING} {warning}" for warning in warnings]
     return CellWords(tuple(lines), is_warning=bool(warnings))
+
+
+def blame_lines(cells: Sequence[CellResult]) -> Iterator[str]:
+    """Of each cell of a benchmark whose calls or answers are broken, and whose model resolves more
+    by an agent with which they are well: how both went, and what finds out whose doing it is."""
+    for cell in cells:
+        well = [
+            other
+            for other in cells
+            if other.model == cell.model
+            and other.valid
+            and other.rate > cell.rate
+            and not deserves_warning(*other.trouble[:2])
+        ]
+        broken, all_of_them, what = cell.trouble
+        is_told = cell.valid and well and deserves_warning(broken, all_of_them)
+        if cell.model is None or not is_told:
+            continue
+        best = max(well, key=lambda other: other.rate)
+        yield (
+            f"{cell.model} by {cell.agent}: {broken} of {all_of_them} {what}, {_resolved(cell)}; "
+            f"by {best.agent}: {_resolved(best)}. `python -m orchestrator diagnose "
+            f"--model {shlex.quote(cell.model)}` finds out whether the model, its server or the "
+            "framework is to blame."
+        )
+
+
+def _resolved(cell: CellResult) -> str:
+    return f"{cell.resolved}/{cell.instances * cell.attempts} resolved"

@@ -86,7 +86,7 @@ def call_warnings(
 ) -> Iterator[str]:
     """One line where a model does not speak as its agent needs it, with what can be done."""
     diagnose = f"`python -m orchestrator diagnose --model {shlex.quote(model or 'NAME')}`"
-    if calls is not None and _deserves_warning(calls.broken, calls.calls):
+    if calls is not None and deserves_warning(calls.broken, calls.calls):
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in calls.problems.items())
         most = "".join(f"; most often: {words} ({n:,} x)" for words, n in _first(calls.details))
         ways = [
@@ -99,7 +99,7 @@ def call_warnings(
             f"{share_of(calls.broken, calls.calls)} tool calls were broken: {kinds}{most}. "
             f"What can be done: {'; '.join(ways)}."
         )
-    elif _deserves_warning(unusable_answers, steps):
+    elif deserves_warning(unusable_answers, steps):
         yield (
             f"{share_of(unusable_answers, steps)} answers held no action that the agent could use. "
             f"What can be done: {diagnose} finds out whose doing it is, and which agent suits the "
@@ -111,5 +111,5 @@ def _first(details: Mapping[str, int]) -> list[tuple[str, int]]:
     return list(details.items())[:1]
 
 
-def _deserves_warning(count: int, whole: int) -> bool:
+def deserves_warning(count: int, whole: int) -> bool:
     return count >= WARN_FROM_COUNT and count > WARN_FROM_SHARE * whole

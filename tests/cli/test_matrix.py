@@ -46,6 +46,19 @@ def test_status_of_a_matrix_is_that_of_its_runs(say: Say, runs: str) -> None:
     assert sorted(row["run_id"] for row in rows) == sorted(CELLS)
 
 
+def test_status_of_a_matrix_fits_80_columns_and_cuts_no_number(
+    say: Say, runs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    for command in ("status", "status m"):
+        shown = say(f"{command} {runs}").succeeded()
+        assert "…" not in shown
+        assert shown.count("1 (100.0%)") == len(CELLS)
+        assert max(map(len, shown.splitlines())) <= 80
+    assert "m.gold" not in shown, "the title says m"
+
+
 def test_each_cell_is_asked_for_by_its_own_name(say: Say, runs: str) -> None:
     assert json.loads(say(f"report m.gold --json {runs}").succeeded())["agent"] == "gold"
     assert len(json.loads(say(f"status m.gold --json {runs}").succeeded())) == 1

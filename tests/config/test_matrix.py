@@ -93,6 +93,21 @@ WRONG = {
     "a model that is no text": (SMALL.replace("demo", "{a: b}"), r"models.1: .*in {}:2"),
     "no attempt": (SMALL + "attempts: 0\n", r"attempts: .*\(got 0\), in {}:4"),
     "too many": (SMALL + "attempts: 200\n", "these are 800 runs; a matrix has 400 at most"),
+    "no list": (SMALL.replace("[scripted, demo]", "demo"), r"models: write a list.*in {}:2"),
+    "no keys": (SMALL + "set: [a]\n", r"set: write keys with their values.*in {}:4"),
+    "no slice": (SMALL + "selection: {slice: '0:x'}\n", r"selection.slice: .*START:STOP.*in {}:4"),
+    "a slice that is a number to YAML": (
+        SMALL + "selection: {slice: 10:50}\n",
+        r"selection.slice: write text, in quotes .*in {}:4",
+    ),
+    "an unknown benchmark": (
+        SMALL.replace("benchmark: smoke", "benchmark: smok"),
+        r"unknown benchmark 'smok'; did you mean 'smoke'\? \({}:1\)",
+    ),
+    "an unknown benchmark of several": (
+        SMALL.replace("benchmark: smoke", "benchmarks:\n- demo\n- smok"),
+        r"unknown benchmark 'smok'; did you mean 'smoke'\? \({}:3\)",
+    ),
     "an unknown way": (SMALL + "served: sometimes\n", r"served: .*\(got 'sometimes'\), in {}:4"),
     "switch to nothing": (SMALL + "switch: ssh spark up\n", "switch: {{model}} must stand in it"),
     "switch for nothing": (

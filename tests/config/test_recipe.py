@@ -135,6 +135,7 @@ def template(url: str) -> dict[str, object]:
         ({"variants": {}}, "variants"),
         ({"server": "ollama"}, "server"),
         ({"port": 0}, "port"),
+        ({"port": "many"}, "port: write a whole number"),
         ({"prot": 1}, "prot"),
         (template("https://host/vllm/main/t.jinja"), "names a branch"),
         (template("https://host/vllm/v0.30.0/"), "chat_template.url"),

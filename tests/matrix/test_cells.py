@@ -104,7 +104,7 @@ def test_a_setting_that_is_wrong_is_told_with_the_files_line(
 def test_an_unknown_benchmark_names_the_file(tmp_path: Path) -> None:
     text = "benchmark: smok\nmodels: [scripted]\nagents: [mini]\n"
 
-    with pytest.raises(ConfigError, match=r"did you mean 'smoke'\?, in .*mine.yaml"):
+    with pytest.raises(ConfigError, match=r"did you mean 'smoke'\? \(.*mine.yaml:1"):
         ids_of(tmp_path, text)
 
 

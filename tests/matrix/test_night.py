@@ -376,7 +376,9 @@ def test_without_a_switch_one_line_says_before_the_night_who_is_away(
 def test_where_no_model_is_up_nothing_starts(bench: Bench, gpu: ModelServer, served: str) -> None:
     with pytest.raises(PrerequisiteError, match="not served now") as e:
         bench.launch(on(gpu, f"served: {served}"))
-    assert str(e.value).startswith("gemma-4-26b, qwen3.5-35b: not served now, of 2 models")
+    assert str(e.value).startswith(
+        "gemma-4-26b, qwen3.5-35b: not served now, of 2 models that the matrix needs a server for ("
+    )
     assert "Start them all; or" in str(e.value)
     assert "write `switch: COMMAND`" in str(e.value)
 

@@ -8,7 +8,7 @@ import re
 
 import pytest
 from rich.console import Console, RenderableType
-from support.matrices import EVENING, FAILED, RESOLVED, UNRESOLVED, Table
+from support.matrices import EVENING, FAILED, RESOLVED, UNRESOLVED, Played, Table
 from support.played_matrix import Bench, PlayedRuns
 
 from orchestrator.config import RunRequest
@@ -19,6 +19,7 @@ from orchestrator.matrix.preview import make_matrix_preview, render_matrix_previ
 from orchestrator.matrix.record import MatrixRecord
 from orchestrator.matrix.report import MatrixReport, build_matrix_report
 from orchestrator.matrix.view import render_matrix_report
+from orchestrator.types import CallCounts
 
 
 def report_of(table: Table, **more: object) -> MatrixReport:
@@ -62,10 +63,39 @@ def test_the_first_evening_fits_a_terminal_of_80_columns(evening: MatrixReport) 
     assert max(map(len, shown.splitlines())) <= 80
 
 
+def test_the_table_says_where_the_same_model_did_well_and_who_finds_out_why(
+    evening: MatrixReport,
+) -> None:
+    line = (
+        "gemma by openhands: 41 of 52 calls broken, 0/1 resolved; by sweagent: 1/1 resolved. "
+        "`python -m orchestrator diagnose --model gemma` finds out whether the model, its server "
+        "or the framework is to blame."
+    )
+
+    assert line in on_screen(render_matrix_report(evening), width=400)
+    text = render_matrix(evening)
+    assert f"> {line}" in text.replace("\\`", "`")
+    assert "qwen by openhands" not in text, "one slip, and resolved"
+    assert "| 41 of 52 calls broken: 30 missing parameters, 11 unknown tool |" in text
+    assert "[1](../m.gemma.openhands.1/report.md)" in text
+
+
+def test_a_model_that_does_no_better_by_any_agent_has_no_such_line() -> None:
+    table = Table()
+    for agent in ("openhands", "openhands-text"):
+        broken = Played(resolved=False, calls=CallCounts(9, {"missing parameters": 9}))
+        table.add("gemma", agent, [broken] * 2)
+    table.add("gemma", "mini", [UNRESOLVED] * 2)
+    table.add("qwen", "mini", [RESOLVED] * 2)
+
+    assert "diagnose" not in render_matrix(report_of(table))
+
+
 def test_one_instance_can_not_tell_cells_apart_and_the_table_says_so(
     evening: MatrixReport,
 ) -> None:
     assert "can't tell cells apart" in on_screen(render_matrix_report(evening))
+    assert "can't tell cells apart" in render_matrix(evening)
 
 
 @pytest.fixture
@@ -97,6 +127,7 @@ def test_the_file_for_people_has_all_of_it(large: MatrixReport) -> None:
     )
     assert "| **g** | 50% (35% to 65%)<br>20/40 resolved |" in text
     assert "![every instance in every cell](grid.svg)" in text
+    assert "can't tell cells apart" not in text
     assert "no: 1 without a verdict: 1 worker_lost" in text
     row = next(line for line in text.splitlines() if line.startswith("| g against q | a |"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
@@ -175,7 +206,7 @@ def test_a_dry_run_shows_cells_order_and_hours_and_starts_nothing(
     preview = make_matrix_preview(str(file), "m", options)
 
     shown = on_screen(render_matrix_preview(preview), width=300)
-    assert "m.smoke.scripted.mini" in shown
+    assert "│ smoke.scripted.mini │" in shown
     assert "together: smoke.scripted.mini, smoke.gold, smoke.demo.mini, demo.scripted.mini" in shown
     assert "for 6 runs" in shown
     found = preview.as_dict()
@@ -197,9 +228,34 @@ def test_a_dry_run_says_what_the_matrix_would_stop_at(bench: Bench) -> None:
 
     (problem,) = preview.problems
     assert "models/qwen3.5-35b.yaml:4" in problem, "the address is a placeholder still"
-    assert "matrix would stop: m.qwen3.5-35b.mini: " in on_screen(
+    assert "matrix would stop: qwen3.5-35b: no server yet" in on_screen(
         render_matrix_preview(preview), width=500
     )
+
+
+def test_models_without_servers_are_told_at_once_and_no_address_is_meant_for_all(
+    bench: Bench,
+) -> None:
+    file = bench.write("benchmark: smoke\nmodels: [gemma-4-26b, qwen3.5-35b]\nagents: [mini]\n")
+    options = RunRequest("", settings={"cluster.sandbox.kind": "process"})
+
+    (problem,) = make_matrix_preview(str(file), "m", options).problems
+
+    assert problem.startswith("gemma-4-26b and qwen3.5-35b: no server yet")
+    assert "models/gemma-4-26b.yaml:4 and " in problem
+    assert "set_for: {gemma-4-26b: {model.endpoint.base_url: http://HOST:PORT/v1}}" in problem
+    assert "--set" not in problem
+
+
+def test_a_dry_run_cuts_no_run_at_80_columns(bench: Bench) -> None:
+    file = bench.write("benchmark: smoke\nmodels: [scripted-gemma]\nagents: [mini]\nattempts: 2\n")
+    options = RunRequest("", settings={"cluster.sandbox.kind": "process"})
+    preview = make_matrix_preview(str(file), f"evening-{'n' * 40}", options)
+
+    shown = on_screen(render_matrix_preview(preview), width=80)
+
+    assert "│ scripted-gemma.mini.1 │" in shown
+    assert "│ scripted-gemma.mini.2 │" in shown
 
 
 def test_a_dry_run_of_a_matrix_that_is_wrong_is_one_line(bench: Bench) -> None:

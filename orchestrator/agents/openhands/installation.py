@@ -117,7 +117,7 @@ def require_installation(version: str = "") -> Installation:
     found = find_installation()
     if found is None:
         raise PrerequisiteError(
-            "OpenHands is not installed.", f"`{INSTALL}` does that, or choose --agent mini."
+            "OpenHands is not installed.", f"`{INSTALL}` does that, or take the agent mini."
         )
     if version not in ("", found.version):
         raise PrerequisiteError(

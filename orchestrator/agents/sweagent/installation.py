@@ -74,7 +74,7 @@ def require_installation(platform: str, commit: str = "") -> Installation:
     found = find_installation()
     if found is None:
         raise PrerequisiteError(
-            "SWE-agent is not installed.", f"`{INSTALL}` does that, or choose --agent mini."
+            "SWE-agent is not installed.", f"`{INSTALL}` does that, or take the agent mini."
         )
     if platform not in found.platforms:
         there = ", ".join(found.platforms)

@@ -99,7 +99,7 @@ def test_where_nothing_is_installed_the_command_that_mends_it_is_named() -> None
     assert caught.value.exit_code == EXIT_PREREQUISITE
     assert str(caught.value) == (
         "OpenHands is not installed. `python -m orchestrator agents install openhands` does that, "
-        "or choose --agent mini."
+        "or take the agent mini."
     )
     assert OpenHandsKind.installed() is None
     assert "`python -m orchestrator agents install openhands`" in OpenHandsKind.installed_line()

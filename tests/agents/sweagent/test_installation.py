@@ -125,7 +125,7 @@ def test_an_absent_installation_is_reported_with_the_command_that_mends_it() -> 
     assert caught.value.exit_code == EXIT_PREREQUISITE
     assert str(caught.value) == (
         "SWE-agent is not installed. `python -m orchestrator agents install sweagent` does that, "
-        "or choose --agent mini."
+        "or take the agent mini."
     )
 
 
