@@ -135,6 +135,20 @@ def test_the_editor_works_on_the_sandboxes_files(roll: Roll, open_sandbox: Open)
     assert str(rolled.output_dir) not in rolled.model.told
 
 
+def test_a_long_list_of_files_names_the_sandboxes_paths_and_no_other(
+    roll: Roll, open_sandbox: Open
+) -> None:
+    sandbox = open_sandbox("process")
+    sandbox.exec("mkdir many; touch many/{1000..9999}", 10)
+
+    rolled = roll(sandbox, editor("view", f"{sandbox.workdir}/many"), editor("view", "/"))
+
+    names = rolled.observations[0].splitlines()
+    assert len(names) > 14_000 / len(f"{sandbox.workdir}/many/1000\n")
+    assert "deep in /, excluding" in rolled.observations[1]
+    assert "openhands.scratch" not in rolled.model.told
+
+
 USERS_FILES = (
     "AGENTS.md",
     ".openhands/SOUL.md",
