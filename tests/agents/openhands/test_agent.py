@@ -57,6 +57,12 @@ def test_commands_reach_the_shell_as_they_are(roll: Roll, open_sandbox: Open) ->
     assert seen[at + 2 : -1] == list(calls.values())[at + 1 :]
 
 
+def test_what_is_typed_is_not_shown_again_after_a_reset(roll: Roll, open_sandbox: Open) -> None:
+    rolled = roll(open_sandbox("process"), terminal("false; stty sane"), terminal("echo $?"))
+
+    assert rolled.observations[1] == "0"
+
+
 def test_an_agent_that_ends_its_shell_or_what_holds_it_goes_on(
     roll: Roll, open_sandbox: Open
 ) -> None:
