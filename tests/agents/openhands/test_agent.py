@@ -231,6 +231,7 @@ def test_parallel_rollouts_do_not_mix(roll: Roll, open_sandbox: Open) -> None:
 
 ENDS = {
     "text, and no call": (["I have done it."] * 9, Outcome.FORMAT_ERRORS, 3),
+    "nothing at all": ([""] * 9, Outcome.FORMAT_ERRORS, 3),
     "no such tool": ([("fly", {"to": str(i)}) for i in range(9)], Outcome.FORMAT_ERRORS, 3),
     "no parameters": ([("terminal", {})] * 9, Outcome.FORMAT_ERRORS, 3),
     "no JSON": ([("terminal", "{'command")] * 9, Outcome.FORMAT_ERRORS, 3),
