@@ -305,6 +305,25 @@ def test_what_a_command_of_the_editor_lacks_is_counted_as_missing(
     }
 
 
+def test_a_value_that_openhands_refuses_is_counted_as_wrong_and_once(
+    roll: Roll, open_sandbox: Open
+) -> None:
+    beyond = terminal("true", timeout=-5)
+    wrong = terminal("true", timeout="soon")
+    by_text = (
+        "<function=terminal>\n<parameter=command>true</parameter>\n"
+        "<parameter=timeout>soon</parameter>\n</function>"
+    )
+
+    by_calls = roll(open_sandbox("process"), beyond, wrong).budget.calls
+    told = roll(open_sandbox("process"), by_text, max_steps=1, agent="openhands-text").budget.calls
+
+    assert by_calls is not None
+    assert (by_calls.calls, dict(by_calls.problems)) == (3, {"wrong parameters": 2})
+    assert told is not None
+    assert (told.calls, dict(told.problems)) == (1, {"wrong parameters": 1})
+
+
 def test_a_model_is_reminded_when_few_steps_are_left(roll: Roll, open_sandbox: Open) -> None:
     rolled = roll(open_sandbox("process"), *(terminal(f"echo {i}") for i in range(9)), max_steps=12)
 
