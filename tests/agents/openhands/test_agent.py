@@ -16,7 +16,7 @@ import pytest
 from orchestrator.agents.runners import lease
 from orchestrator.agents.runners.process import Runner, RunnerProgram, take_runner
 from orchestrator.backends import Sandbox
-from orchestrator.errors import AgentCrashed
+from orchestrator.errors import AgentCrashed, SandboxBroken
 from orchestrator.paths import user_cache
 from orchestrator.types import Outcome
 
@@ -394,3 +394,18 @@ def test_in_a_container_nothing_is_mounted_and_whatever_is_killed_comes_again(
     assert rolled.observations[1].split()[:2] == ["/testbed", "one"]
     assert "a new one" in rolled.observations[3]
     assert rolled.observations[4].split() == ["two", "lo"]
+
+
+@pytest.mark.docker
+def test_without_its_python_it_is_the_sandbox_that_is_broken(
+    roll: Roll, open_sandbox: Open
+) -> None:
+    remove = "rm -f /opt/miniconda3/bin/python* /usr/bin/python* /usr/local/bin/python*"
+
+    with pytest.raises(SandboxBroken, match="no Python runs in the sandbox any more"):
+        roll(
+            open_sandbox("docker"),
+            terminal(remove),
+            editor("view", "/testbed"),
+            terminal("pkill -9 -f '[S]IGCHLD'; sleep 3"),
+        )
