@@ -23,7 +23,7 @@ from orchestrator.agents.openhands.sandbox import SandboxFiles, Terminals
 from orchestrator.agents.openhands.settings import OpenHandsSettings
 from orchestrator.agents.runners.lease import RunnerLease
 from orchestrator.agents.runners.process import Runner, warm_up
-from orchestrator.endpoint.tool_calls import CallProblem
+from orchestrator.endpoint.tool_calls import CallProblem, check_answer
 from orchestrator.errors import AgentCrashed, PrerequisiteError
 from orchestrator.text import writable
 from orchestrator.types import Outcome
@@ -41,6 +41,8 @@ class OpenHandsAgent:
         self._installation: Installation | None = None
         self._lease = RunnerLease("OpenHands")
         self._limit: Outcome | None = None
+        self._has_fault = False
+        """Whether a call of the last answer is counted as broken."""
 
     def prepare(self, platform: str) -> tuple[str, ...]:
         try:
@@ -108,6 +110,7 @@ class OpenHandsAgent:
                     self._answer(runner, message, context)
                 case "call":
                     problem = CallProblem(message["problem"]) if message["problem"] else None
+                    self._has_fault = problem is not None
                     context.note_call(problem, message["detail"])
                 case "fault":
                     context.note_fault(CallProblem(message["problem"]), message["detail"])
@@ -128,8 +131,10 @@ class OpenHandsAgent:
                 case "end" | "failed":
                     return message
 
-    @staticmethod
-    def _record(step: dict[str, Any], context: AgentContext) -> None:
+    def _record(self, step: dict[str, Any], context: AgentContext) -> None:
+        """OpenHands refuses values that its schema lets pass, such as a timeout below zero."""
+        if step["refused"] and not self._has_fault:
+            context.note_fault(CallProblem.WRONG, step["refused"])
         action, thought = step["action"].strip(), step["thought"].strip()
         context.record(thought, action, step["observation"], step["shown"])
 
@@ -141,6 +146,8 @@ class OpenHandsAgent:
             is_too_long = limit.outcome is Outcome.CONTEXT_OVERFLOW
             runner.send("overflow" if is_too_long else "limit")
             return
+        found = check_answer(completion.tool_calls, completion.finish_reason, query["tools"] or [])
+        self._has_fault = bool(query["tools"]) and any(problem for problem, _ in found)
         budget = {"steps_left": context.steps_left, "max_steps": context.max_steps}
         settings, tokens = self._settings, completion.tokens
         no_call = Template(settings.no_call_template)

@@ -36,8 +36,9 @@ class MirroredEditor(FileEditor):
     found: dict[str, Any]
     """What the sandbox has at the path that is looked at."""
 
-    def __init__(self, workspace_root: str, note_missing: NoteMissing) -> None:
-        super().__init__(workspace_root)
+    def __init__(self, mirror: Path, workdir: str, note_missing: NoteMissing) -> None:
+        super().__init__(str(mirror) + workdir)
+        self._mirror = str(mirror)
         self._note_missing = note_missing
 
     def __call__(self, **given: Any) -> FileEditorObservation:
@@ -51,8 +52,10 @@ class MirroredEditor(FileEditor):
         return int(self.found["hidden"])
 
     def _list_directory_for_view(self, path: Path) -> list[str]:
+        """Paths of the sandbox: a long list is cut, and what is cut is not found in it again."""
         entries = [("", True), *self.found["entries"]]
-        return [f"{path / name}{'/' if is_folder else ''}" for name, is_folder in entries]
+        shown = [f"{path / name}{'/' if is_folder else ''}" for name, is_folder in entries]
+        return [name.removeprefix(self._mirror) for name in shown]
 
 
 class SandboxFileEditor(FileEditorExecutor):
@@ -67,7 +70,7 @@ class SandboxFileEditor(FileEditorExecutor):
         self._workdir = workdir
         self._look, self._store = look, store
         super().__init__(workspace_root=str(self._mirror) + workdir)
-        self.editor: MirroredEditor = MirroredEditor(str(self._mirror) + workdir, note_missing)
+        self.editor: MirroredEditor = MirroredEditor(self._mirror, workdir, note_missing)
 
     def __call__(self, action: FileEditorAction, conversation: Any = None) -> FileEditorObservation:
         path = posixpath.join(self._workdir, action.path)
@@ -127,15 +130,19 @@ class SandboxFileEditor(FileEditorExecutor):
                 file.truncate(min(found["bytes"], MAX_HOLE_BYTES))
 
     def _without_mirror(self, observation: FileEditorObservation) -> FileEditorObservation:
-        root = str(self._mirror)
         content = [
-            part.model_copy(update={"text": part.text.replace(root, "")})
+            part.model_copy(update={"text": self._named_as_there(part.text)})
             if isinstance(part, TextContent)
             else part
             for part in observation.content
         ]
-        path = observation.path.replace(root, "") if observation.path else observation.path
+        path = self._named_as_there(observation.path) if observation.path else observation.path
         return observation.model_copy(update={"content": content, "path": path})
+
+    def _named_as_there(self, text: str) -> str:
+        """The text with the sandbox's paths for the mirror's."""
+        root = str(self._mirror)
+        return text.replace(f"{root}/", "/").replace(root, "/")
 
     @staticmethod
     def _failed(action: FileEditorAction, text: str) -> FileEditorObservation:

@@ -81,7 +81,7 @@ def step_of(answer: dict[str, Any], events: list[Event]) -> dict[str, Any]:
         "action": action,
         "observation": shorten("\n".join(printed)) if action else "",
         "shown": "\n\n".join(shown) or None,
-        "problem": next((e.error for e in events if isinstance(e, AgentErrorEvent)), ""),
+        "refused": next((e.error for e in events if _is_refused(e)), ""),
     }
 
 
@@ -96,6 +96,11 @@ def command_of(event: ActionEvent) -> str:
     words = [event.tool_name, *(lead.split(" ", 1) if isinstance(action, FileEditorAction) else [])]
     lines = [" ".join(filter(None, words))]
     return "\n".join([*lines, *(f"{name}: {value}" for name, value in given.items())])
+
+
+def _is_refused(event: Event) -> bool:
+    """Whether it tells of a call whose parameters OpenHands does not take."""
+    return isinstance(event, AgentErrorEvent) and event.error.startswith("Error validating tool")
 
 
 def _printed(event: ObservationBaseEvent) -> str:

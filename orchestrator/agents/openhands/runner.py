@@ -23,7 +23,7 @@ from openhands.sdk.agent.base import _DEFAULT_SOUL
 from openhands.sdk.context.condenser import LLMSummarizingCondenser
 from openhands.sdk.conversation.exceptions import ConversationRunError
 from openhands.sdk.conversation.state import ConversationExecutionStatus
-from openhands.sdk.event import AgentErrorEvent, MessageEvent, ObservationBaseEvent
+from openhands.sdk.event import MessageEvent
 from openhands.sdk.llm.exceptions import LLMContextWindowExceedError
 from openhands.tools.file_editor import FileEditorTool
 from openhands.tools.task_tracker import TaskTrackerTool
@@ -209,7 +209,8 @@ def converse(conversation: Conversation, line: Line, steps: Steps, request: dict
             raise
         status = conversation.state.execution_status
         if status is ConversationExecutionStatus.STUCK:
-            return "stuck_in_errors" if ends_in_error(conversation) else "stuck"
+            steps.end()
+            return "stuck_in_errors" if steps.unusable else "stuck"
         if status is not ConversationExecutionStatus.FINISHED:
             return str(status.value)
         if not ends_in_words(conversation):
@@ -221,12 +222,6 @@ def ends_in_words(conversation: Conversation) -> bool:
     """Whether the agent ended its turn with a message, as to a person who would answer."""
     last = conversation.state.events[-1]
     return isinstance(last, MessageEvent) and last.source == "agent"
-
-
-def ends_in_error(conversation: Conversation) -> bool:
-    events = reversed(conversation.state.events[-10:])
-    last = next((event for event in events if isinstance(event, ObservationBaseEvent)), None)
-    return isinstance(last, AgentErrorEvent)
 
 
 def main() -> None:

@@ -59,6 +59,8 @@ VARIABLES = {
 }
 CALM_SHELL = "bind 'TAB:self-insert'; bind 'set enable-bracketed-paste off'"
 """An interactive shell would complete words at tabs, and mark what it takes for pasted."""
+NO_ECHO = "stty -echo 2>/dev/null || :"
+"""At each prompt, as `reset` and `stty sane` turn the echo on."""
 SHELL_ENDED = "(the shell ended; this is a new one, in {cwd}: what `cd` and `export` did is gone)"
 STOPPED = "\n[The command was stopped after {seconds:.0f} seconds, which is the limit.]"
 KILLED = STOPPED + "\n[It did not end by that: the shell is a new one, in {cwd}.]"
@@ -163,8 +165,9 @@ class SandboxTerminal(SubprocessTerminal):
         self.output_buffer.clear()
         self.reader_thread = threading.Thread(target=self._read_on, daemon=True)
         self.reader_thread.start()
-        prompt = f"set +H; {CALM_SHELL}; export PROMPT_COMMAND='export PS1=\"{self.PS1}\"'"
-        self._write_pty(prompt.encode() + ENTER)
+        prompt = f'export PS1="{self.PS1}"; {NO_ECHO}'
+        start = f"set +H; {CALM_SHELL}; export PROMPT_COMMAND='{prompt}'"
+        self._write_pty(start.encode() + ENTER)
         if not self._is_ready(start_s):
             self._connection.close()
             raise OSError("the shell in the sandbox gives no prompt")

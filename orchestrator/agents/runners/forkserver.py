@@ -86,11 +86,16 @@ def become_child(connection: socket.socket, errors: str, main: Callable[[], None
     main()
 
 
-def serve(path: str, lock_fd: int, main: Callable[[], None]) -> None:
-    listener = socket.socket(socket.AF_UNIX)
-    for left in [path, *glob.glob(f"{glob.escape(path)}.*")]:  # by a server that was killed
+def remove_files(path: str) -> None:
+    """The socket, and the errors of children whose worker was killed."""
+    for left in [path, *glob.glob(f"{glob.escape(path)}.*")]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(left)
+
+
+def serve(path: str, lock_fd: int, main: Callable[[], None]) -> None:
+    listener = socket.socket(socket.AF_UNIX)
+    remove_files(path)  # of a server that was killed
     listener.bind(path)
     listener.listen(64)
     listener.settimeout(POLL_S)
@@ -114,7 +119,7 @@ def serve(path: str, lock_fd: int, main: Callable[[], None]) -> None:
             os._exit(0)
         connection.close()
         children += 1
-    os.unlink(path)
+    remove_files(path)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import pytest
 from orchestrator.agents.runners import lease
 from orchestrator.agents.runners.process import Runner, RunnerProgram, take_runner
 from orchestrator.backends import Sandbox
-from orchestrator.errors import AgentCrashed
+from orchestrator.errors import AgentCrashed, SandboxBroken
 from orchestrator.paths import user_cache
 from orchestrator.types import Outcome
 
@@ -55,6 +55,12 @@ def test_commands_reach_the_shell_as_they_are(roll: Roll, open_sandbox: Open) ->
     assert seen[:at] == list(calls.values())[:at]
     assert seen[at + 1].startswith("what is said")
     assert seen[at + 2 : -1] == list(calls.values())[at + 1 :]
+
+
+def test_what_is_typed_is_not_shown_again_after_a_reset(roll: Roll, open_sandbox: Open) -> None:
+    rolled = roll(open_sandbox("process"), terminal("false; stty sane"), terminal("echo $?"))
+
+    assert rolled.observations[1] == "0"
 
 
 def test_an_agent_that_ends_its_shell_or_what_holds_it_goes_on(
@@ -135,6 +141,20 @@ def test_the_editor_works_on_the_sandboxes_files(roll: Roll, open_sandbox: Open)
     assert str(rolled.output_dir) not in rolled.model.told
 
 
+def test_a_long_list_of_files_names_the_sandboxes_paths_and_no_other(
+    roll: Roll, open_sandbox: Open
+) -> None:
+    sandbox = open_sandbox("process")
+    sandbox.exec("mkdir many; touch many/{1000..9999}", 10)
+
+    rolled = roll(sandbox, editor("view", f"{sandbox.workdir}/many"), editor("view", "/"))
+
+    names = rolled.observations[0].splitlines()
+    assert len(names) > 14_000 / len(f"{sandbox.workdir}/many/1000\n")
+    assert "deep in /, excluding" in rolled.observations[1]
+    assert "openhands.scratch" not in rolled.model.told
+
+
 USERS_FILES = (
     "AGENTS.md",
     ".openhands/SOUL.md",
@@ -211,6 +231,7 @@ def test_parallel_rollouts_do_not_mix(roll: Roll, open_sandbox: Open) -> None:
 
 ENDS = {
     "text, and no call": (["I have done it."] * 9, Outcome.FORMAT_ERRORS, 3),
+    "nothing at all": ([""] * 9, Outcome.FORMAT_ERRORS, 3),
     "no such tool": ([("fly", {"to": str(i)}) for i in range(9)], Outcome.FORMAT_ERRORS, 3),
     "no parameters": ([("terminal", {})] * 9, Outcome.FORMAT_ERRORS, 3),
     "no JSON": ([("terminal", "{'command")] * 9, Outcome.FORMAT_ERRORS, 3),
@@ -284,6 +305,25 @@ def test_what_a_command_of_the_editor_lacks_is_counted_as_missing(
     }
 
 
+def test_a_value_that_openhands_refuses_is_counted_as_wrong_and_once(
+    roll: Roll, open_sandbox: Open
+) -> None:
+    beyond = terminal("true", timeout=-5)
+    wrong = terminal("true", timeout="soon")
+    by_text = (
+        "<function=terminal>\n<parameter=command>true</parameter>\n"
+        "<parameter=timeout>soon</parameter>\n</function>"
+    )
+
+    by_calls = roll(open_sandbox("process"), beyond, wrong).budget.calls
+    told = roll(open_sandbox("process"), by_text, max_steps=1, agent="openhands-text").budget.calls
+
+    assert by_calls is not None
+    assert (by_calls.calls, dict(by_calls.problems)) == (3, {"wrong parameters": 2})
+    assert told is not None
+    assert (told.calls, dict(told.problems)) == (1, {"wrong parameters": 1})
+
+
 def test_a_model_is_reminded_when_few_steps_are_left(roll: Roll, open_sandbox: Open) -> None:
     rolled = roll(open_sandbox("process"), *(terminal(f"echo {i}") for i in range(9)), max_steps=12)
 
@@ -354,3 +394,18 @@ def test_in_a_container_nothing_is_mounted_and_whatever_is_killed_comes_again(
     assert rolled.observations[1].split()[:2] == ["/testbed", "one"]
     assert "a new one" in rolled.observations[3]
     assert rolled.observations[4].split() == ["two", "lo"]
+
+
+@pytest.mark.docker
+def test_without_its_python_it_is_the_sandbox_that_is_broken(
+    roll: Roll, open_sandbox: Open
+) -> None:
+    remove = "rm -f /opt/miniconda3/bin/python* /usr/bin/python* /usr/local/bin/python*"
+
+    with pytest.raises(SandboxBroken, match="no Python runs in the sandbox any more"):
+        roll(
+            open_sandbox("docker"),
+            terminal(remove),
+            editor("view", "/testbed"),
+            terminal("pkill -9 -f '[S]IGCHLD'; sleep 3"),
+        )

@@ -235,9 +235,11 @@ def test_a_server_without_children_ends(
     time.sleep(1.5)
     assert server.is_running()
 
-    runner.kill()
+    os.kill(runner.pid, signal.SIGKILL)  # and its worker tidies nothing up
 
     wait_until_gone(server.pid)
+    folder = Path(sockets, f"sweo-{os.getuid()}")
+    assert {path.suffix for path in folder.iterdir()} == {".lock", ".log"}
     start(ECHO).send("rollout")
 
 
