@@ -97,7 +97,7 @@ class Matrix(Section):
                 raise ValueError(f"set: each cell has a {key} of its own")
         return self
 
-    def settings(self, model: str, agent: str) -> dict[str, Any]:
+    def settings(self, model: str | None, agent: str) -> dict[str, Any]:
         """Of a cell, by dotted key. The more that is meant by one, the later it comes."""
         chosen = {
             "selection.instances": self.selection.instances or None,
@@ -106,7 +106,8 @@ class Matrix(Section):
             "selection.seed": self.selection.seed or None,
         }
         given = {key: value for key, value in chosen.items() if value is not None}
-        return {**given, **self.set, **self.set_for.get(model, {}), **self.set_for.get(agent, {})}
+        of_model = self.set_for.get(model, {}) if model is not None else {}
+        return {**given, **self.set, **of_model, **self.set_for.get(agent, {})}
 
 
 @dataclass(frozen=True)

@@ -290,7 +290,7 @@ class _Night:
                         paths.root,
                         self.console,
                         workers=self.workers,
-                        settings=self.settings,
+                        settings=run.cell.settings(self.settings),
                         known=known,
                         together_with=self._readable(group),
                     )

@@ -52,7 +52,8 @@ class MatrixRecord(Section):
     def with_settings(self, settings: Mapping[str, Any]) -> MatrixRecord:
         """With settings of `resume --set` in all runs. Raises ConfigError: as `change`."""
         runs = [
-            run.model_copy(update={"config": change(run.config, settings)[0]}) for run in self.runs
+            run.model_copy(update={"config": change(run.config, run.cell.settings(settings))[0]})
+            for run in self.runs
         ]
         return self.model_copy(update={"runs": tuple(runs)})
 

@@ -163,6 +163,19 @@ def test_resume_gives_every_cell_a_setting_and_keeps_it(bench: Bench, played: Pl
         bench.resume(settings={"rollout.max_steps": 3})
 
 
+def test_resume_sets_a_models_key_beside_an_agent_that_asks_none(
+    bench: Bench, played: PlayedRuns
+) -> None:
+    played.failing = {"m.nop", "m.scripted.mini"}
+    bench.launch("benchmark: smoke\nmodels: [scripted]\nagents: [mini, nop]\n")
+    played.failing = set()
+
+    assert bench.resume(settings={"model.max_concurrency": 3}).exit_code == 0
+
+    assert "max_concurrency: 3" in bench.run("m.scripted.mini").config.read_text()
+    assert "max_concurrency" not in bench.run("m.nop").config.read_text()
+
+
 def test_cells_that_start_later_have_the_rows_of_those_that_started(
     bench: Bench, played: PlayedRuns
 ) -> None:
