@@ -326,8 +326,8 @@ def test_an_unknown_kind_names_the_known_ones(profiles: Path) -> None:
     by_setting = error_of(RunRequest("demo", settings={"agent.kind": "mni"}))
 
     assert error_of(ask(profiles)) == (
-        "agent.kind: unknown kind 'mni'; known: sweagent, mini, gold, nop, or "
-        f"package.module:Class, in {profiles / 'agents' / 'a.yaml'}"
+        "agent.kind: unknown kind 'mni'; known: sweagent, openhands, mini, gold, nop, "
+        f"or package.module:Class, in {profiles / 'agents' / 'a.yaml'}"
     )
     assert "unknown kind 'mni'" in by_setting
     assert "--set agent.kind" in by_setting
