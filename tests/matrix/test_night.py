@@ -254,6 +254,39 @@ def test_a_run_that_can_not_be_read_any_more_costs_the_others_nothing(
     assert valid == {run_id: run_id != "m.demo.mini" for run_id in CELLS}
 
 
+@pytest.mark.parametrize("file", ["lock.json", "rows.jsonl", "run.yaml"])
+def test_a_damaged_first_cell_costs_the_others_nothing(
+    bench: Bench, played: PlayedRuns, file: str
+) -> None:
+    played.failing = set(CELLS)
+    bench.launch(PLAYED)
+    shutil.rmtree(bench.folder / "runs" / "m.demo.mini")
+    (bench.run(CELLS[0]).root / file).write_text("no {{{")
+    played.failing = set()
+
+    finished = bench.resume()
+
+    assert f"{CELLS[0]} is left out: " in bench.said
+    assert [cell.valid for cell in finished.report.cells] == [False, True, True, True]
+
+
+def test_a_run_that_somebody_else_started_under_a_cells_name_is_not_taken_for_it(
+    bench: Bench, played: PlayedRuns
+) -> None:
+    played.failing = set(CELLS)
+    bench.launch(PLAYED + "set: {rollout.max_steps: 7}\n")
+    config = bench.run("m.demo.mini").config
+    config.write_text(config.read_text().replace("max_steps: 7", "max_steps: 8"))
+    played.failing = set()
+
+    finished = bench.resume()
+
+    says = "holds another run than this matrix planned (rollout.max_steps is 8, and not 7)"
+    assert says in bench.said
+    assert says in finished.report.cells[2].why_not_valid
+    assert [cell.valid for cell in finished.report.cells] == [True, True, False, True]
+
+
 def test_a_damaged_record_is_one_line(bench: Bench) -> None:
     bench.launch(PLAYED)
     whole = bench.paths.record.read_text(encoding="utf-8")
