@@ -18,6 +18,7 @@ from orchestrator.config.schema import Selection
 from orchestrator.config.sections import AUTO, Name, Section
 from orchestrator.config.yaml_files import find_line
 from orchestrator.errors import ConfigError, one_line
+from orchestrator.text import is_writable
 from orchestrator.text_files import read_text
 
 MODEL, OTHERS = "{model}", "{others}"
@@ -27,6 +28,12 @@ SAME_FOR_ALL = ("benchmark", "selection", "cluster")
 OF_EACH_CELL = ("run_id", "runs_dir")
 """Keys that a matrix gives its cells itself."""
 MOST_RUNS = 400
+IN_WORDS = {
+    "missing": "is missing",
+    "tuple_type": "write a list, as [NAME, ...]",
+    "too_short": "is empty",
+}
+"""What pydantic calls an error, for people."""
 
 
 class Matrix(Section):
@@ -79,6 +86,10 @@ class Matrix(Section):
     def _switch_names_the_model(self) -> Self:
         if self.switch is not None and MODEL not in self.switch:
             raise ValueError(f"switch: {MODEL} must stand in it, for the model whose turn it is")
+        if self.switch is not None and not is_writable(self.switch):
+            raise ValueError(
+                "switch: holds a character that no command can have (NUL, or half of a pair)"
+            )
         if self.switch is not None and self.served == "together":
             raise ValueError("switch means nothing where the models are served together")
         return self
@@ -145,7 +156,8 @@ def _problem(error: ValidationError, path: Path, text: str) -> str:
     """What pydantic found first, in one line: the key, the problem, the place."""
     first = error.errors()[0]
     parts = [str(part) for part in first["loc"]]
-    problem = one_line(first["msg"]).removeprefix("Value error, ")
+    told = IN_WORDS.get(first["type"], first["msg"])
+    problem = one_line(told).removeprefix("Value error, ")
     if parts == ["benchmarks"] and first["type"] == "missing":
         problem = "is missing: benchmark: NAME, or benchmarks: [NAME, ...]"
     # a model's own validators tell of no key but in their words
