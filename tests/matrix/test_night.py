@@ -295,6 +295,7 @@ def test_a_damaged_record_is_one_line(bench: Bench) -> None:
         "runs: 3\n": "holds no matrix",
         "runs: [{config: 3}]\n": "holds no configuration",
         "runs:\n- x\n": "matrix.yaml",
+        whole.replace("run_id: m.demo.mini\n", "run_id: m.scripted.mini\n"): "stands there twice",
         whole.replace("attempt: 1\n", "attempt: one\n"): "attempt: .*matrix.yaml",
         whole.replace("max_steps: ", "max_stepz: "): r"max_steps.*|max_stepz.*matrix.yaml",
     }.items():
