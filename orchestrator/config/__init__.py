@@ -2,6 +2,7 @@
 
 from orchestrator.config.load import (
     RunRequest,
+    asks_model,
     dump_run_config,
     list_profiles,
     load_config,
@@ -13,6 +14,7 @@ from orchestrator.config.schema import RunConfig
 __all__ = [
     "RunConfig",
     "RunRequest",
+    "asks_model",
     "dump_run_config",
     "list_profiles",
     "load_config",

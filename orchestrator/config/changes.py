@@ -56,6 +56,14 @@ def change(config: RunConfig, settings: Mapping[str, Any]) -> tuple[RunConfig, l
     return changed, changes
 
 
+def find_other_run(planned: RunConfig, found: RunConfig) -> Change | None:
+    """A key on which results depend and in which a run that is there is not as it was planned;
+    None where it is that run, wherever its folder lies by now."""
+    found = found.model_copy(update={"runs_dir": planned.runs_dir})
+    differences = _differences(planned, found)
+    return next((each for each in differences if not _is_free(each.key)), None)
+
+
 def _is_free(key: str) -> bool:
     return any(key == free or key.startswith(f"{free}.") for free in FREE)
 

@@ -234,9 +234,8 @@ def _author_layers(request: RunRequest, benchmark: ConfigLayer) -> Iterator[Conf
         yield ConfigLayer("predictions", {"agent": None, "predictions": request.predictions})
     else:
         author = request.agent or chosen.get("default_agent") or "mini"
-        agent = _profile("agents", author, request.config_dirs)
-        yield agent
-        model_name = _model_name(request, chosen, agent, author)
+        yield _profile("agents", author, request.config_dirs)
+        model_name = _model_name(request, chosen, author)
     if model_name is not None:
         yield _profile("models", model_name, request.config_dirs)
     else:
@@ -247,21 +246,29 @@ def _author_layers(request: RunRequest, benchmark: ConfigLayer) -> Iterator[Conf
     yield ConfigLayer("command line", {"run_id": run_id, "runs_dir": request.runs_dir})
 
 
-def _model_name(
-    request: RunRequest, benchmark: dict[str, Any], agent: ConfigLayer, agent_name: str
-) -> str | None:
+def _model_name(request: RunRequest, benchmark: dict[str, Any], agent: str) -> str | None:
     """The model's profile; None for agents that ask no model."""
-    kind = cast(dict[str, Any], agent.data["agent"]).get("kind")
-    try:
-        if isinstance(kind, str) and not find_agent_kind(kind).asks_model:
-            return None
-    except ConfigError as error:
-        raise ConfigError(f"agent.kind: {error}, in {agent.origin}") from None
+    if not asks_model(agent, request.config_dirs):
+        return None
     name = request.model or benchmark.get("default_model")
     if name is None:
         known = ", ".join(list_profiles("models", request.config_dirs))
-        raise ConfigError(f"agent {agent_name!r} needs --model NAME; known: {known}")
+        raise ConfigError(f"agent {agent!r} needs --model NAME; known: {known}")
     return str(name)
+
+
+def asks_model(agent: str, config_dirs: tuple[Path, ...] = ()) -> bool:
+    """Whether an agent is of a kind that asks a model, by its profile's name.
+
+    Raises:
+        ConfigError: there is no such profile, or no such kind.
+    """
+    profile = _profile("agents", agent, config_dirs)
+    kind = cast(dict[str, Any], profile.data["agent"]).get("kind")
+    try:
+        return not isinstance(kind, str) or find_agent_kind(kind).asks_model
+    except ConfigError as error:
+        raise ConfigError(f"agent.kind: {error}, in {profile.origin}") from None
 
 
 def _agent_section(data: Mapping[str, Any]) -> type[AgentSettings]:

@@ -20,6 +20,7 @@ from orchestrator.config.schema import SLICE, Selection
 from orchestrator.config.sections import AUTO, Name, Section
 from orchestrator.config.yaml_files import find_line
 from orchestrator.errors import ConfigError, one_line
+from orchestrator.text import is_writable
 from orchestrator.text_files import read_text
 
 MODEL, OTHERS = "{model}", "{others}"
@@ -89,6 +90,10 @@ class Matrix(Section):
     def _switch_names_the_model(self) -> Self:
         if self.switch is not None and MODEL not in self.switch:
             raise ValueError(f"switch: {MODEL} must stand in it, for the model whose turn it is")
+        if self.switch is not None and not is_writable(self.switch):
+            raise ValueError(
+                "switch: holds a character that no command can have (NUL, or half of a pair)"
+            )
         if self.switch is not None and self.served == "together":
             raise ValueError("switch means nothing where the models are served together")
         return self
@@ -107,7 +112,7 @@ class Matrix(Section):
                 raise ValueError(f"set: each cell has a {key} of its own")
         return self
 
-    def settings(self, model: str, agent: str) -> dict[str, Any]:
+    def settings(self, model: str | None, agent: str) -> dict[str, Any]:
         """Of a cell, by dotted key. The more that is meant by one, the later it comes."""
         chosen = {
             "selection.instances": self.selection.instances or None,
@@ -116,7 +121,8 @@ class Matrix(Section):
             "selection.seed": self.selection.seed or None,
         }
         given = {key: value for key, value in chosen.items() if value is not None}
-        return {**given, **self.set, **self.set_for.get(model, {}), **self.set_for.get(agent, {})}
+        of_model = self.set_for.get(model, {}) if model is not None else {}
+        return {**given, **self.set, **of_model, **self.set_for.get(agent, {})}
 
 
 @dataclass(frozen=True)

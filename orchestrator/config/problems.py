@@ -13,6 +13,8 @@ WHOLE_NUMBER = "write a whole number"
 NUMBER = "write a number"
 YES_OR_NO = "write true or false"
 IN_WORDS = {
+    "missing": "is missing",
+    "too_short": "is empty",
     "tuple_type": LIST,
     "list_type": LIST,
     "dict_type": KEYS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from orchestrator.config.schema import Model, RunConfig
 from orchestrator.errors import ConfigError
@@ -58,6 +59,8 @@ def make_lanes(configs: Sequence[RunConfig]) -> dict[str, Lane]:
     for config in configs:
         if config.model is not None:
             _require_one_server(first.setdefault(_server(config, config.model), config), config)
+    for one, other in combinations(first.values(), 2):
+        _require_no_shared_server(one, other)
     names = Counter(config.model.name for config in first.values() if config.model)
     has_all = len(first) == 1 and all(config.model for config in configs)
     lanes = {}
@@ -95,3 +98,20 @@ def _require_one_server(one: RunConfig, other: RunConfig) -> None:
                 f"{other.run_id} ask one server, {one.model.endpoint.base_url}, and differ in "
                 f"model.{key} ({value} and {theirs[key]}): who shares a server must agree on it"
             )
+
+
+def _require_no_shared_server(one: RunConfig, other: RunConfig) -> None:
+    """Raises ConfigError where two lanes would both fill a server, as if each had it alone."""
+    assert one.model is not None
+    assert other.model is not None
+    if one.scripted or other.scripted or one.model.served_name != other.model.served_name:
+        return
+    mine, theirs = (model.endpoint.base_urls for model in (one.model, other.model))
+    shared = next((url for url in mine if url in theirs), None)
+    if shared is not None:
+        raise ConfigError(
+            f"{one.model.name} of run {one.run_id} and {other.model.name} of run {other.run_id} "
+            f"both ask {shared} for {one.model.served_name}, and differ in their other servers "
+            f"({', '.join(mine)} and {', '.join(theirs)}): give both the same "
+            "model.endpoint.base_url and model.endpoint.replicas"
+        )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from orchestrator.config import RunConfig, RunRequest, load_config
+from orchestrator.config import RunConfig, RunRequest, asks_model, load_config
 from orchestrator.config.matrix import Matrix, MatrixFile
 from orchestrator.config.schema import RUN_ID
 from orchestrator.config.sections import Section
@@ -34,6 +34,15 @@ class Cell(NamedTuple):
     def author(self) -> str:
         """`agent with model`."""
         return f"{self.agent} with {self.model}" if self.model else self.agent
+
+    def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of some settings, by dotted key, that are for this cell: those of a model mean
+        nothing to an agent that asks none."""
+        return {
+            key: value
+            for key, value in given.items()
+            if self.model is not None or key.partition(".")[0] != "model"
+        }
 
 
 class CellRun(Section):
@@ -104,42 +113,38 @@ def _load_cells(
     file: MatrixFile, options: RunRequest
 ) -> Iterator[tuple[Cell, tuple[RunConfig, RunRequest]]]:
     """An agent that asks no model has one cell a benchmark, however many models there are."""
-    matrix, without_model = file.matrix, set()
+    matrix = file.matrix
+    asking = {agent for agent in matrix.agents if asks_model(agent, options.config_dirs)}
     for benchmark in matrix.benchmarks:
         for model in matrix.models:
             for agent in matrix.agents:
-                if (benchmark, agent) in without_model:
+                if agent not in asking and model != matrix.models[0]:
                     continue
-                request = _request(file, options, benchmark, model, agent)
+                cell = Cell(benchmark, model if agent in asking else None, agent)
+                request = _request(file, options, cell)
                 try:
                     config = load_config(request)
                 except ConfigError as error:
                     known = str(file.path) in str(error)
                     raise ConfigError(str(error) if known else f"{error}, in {file.path}") from None
-                if config.model is None:
-                    without_model.add((benchmark, agent))
-                asked = model if config.model else None
-                yield Cell(benchmark, asked, agent), (config, request)
+                yield cell, (config, request)
 
 
-def _request(
-    file: MatrixFile, options: RunRequest, benchmark: str, model: str, agent: str
-) -> RunRequest:
+def _request(file: MatrixFile, options: RunRequest, cell: Cell) -> RunRequest:
     matrix = file.matrix
+    settings = cell.settings({**matrix.settings(cell.model, cell.agent), **options.settings})
     origins = {}
-    for key in matrix.settings(model, agent).keys() - options.settings.keys():
+    for key in settings.keys() - options.settings.keys():
         place: tuple[str, ...] = ("set", key) if key in matrix.set else ("selection",)
-        for name in (model, agent):
-            if key in matrix.set_for.get(name, {}):
+        for name in (cell.model, cell.agent):
+            if name is not None and key in matrix.set_for.get(name, {}):
                 place = ("set_for", name, key)
         origins[key] = file.place(*place)
     return replace(
         options,
-        benchmark=benchmark,
-        model=model,
-        agent=agent,
+        **cell._asdict(),
         run_id="of-a-matrix",
-        settings={**matrix.settings(model, agent), **options.settings},
+        settings=settings,
         origins=origins,
     )
 

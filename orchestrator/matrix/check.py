@@ -13,6 +13,7 @@ from orchestrator.doctor.examine import checks_of, examine
 from orchestrator.driver.lanes import make_lanes
 from orchestrator.errors import ConfigError, OrchestratorError, PrerequisiteError
 from orchestrator.matrix.cells import CellRun
+from orchestrator.matrix.read import load_cell_config
 from orchestrator.matrix.record import MatrixRecord
 from orchestrator.paths import MatrixPaths, RunPaths
 from orchestrator.run.folder import open_dataset
@@ -61,25 +62,42 @@ def reopen_datasets(
     """Those that the matrix began with, for these runs: a run that has started keeps its rows.
 
     Raises:
-        ConfigError: none has started, and the benchmark has other rows by now.
-        JournalError, PrerequisiteError: as `open_dataset`.
+        ConfigError: no run's rows can be read, and the benchmark has other ones by now.
+        PrerequisiteError: the hub can't be reached.
     """
-    datasets: dict[str, Dataset] = {}
-    for benchmark in dict.fromkeys(run.benchmark for run in runs):
-        every = [run for run in record.runs if run.benchmark == benchmark]
-        started = next((run for run in every if paths.run(run.run_id).rows.exists()), None)
-        if started is not None:
-            kept = paths.run(started.run_id)
-            datasets[benchmark], _ = open_dataset(kept, started.config, RunLock.read(kept))
-            continue
-        config = every[0].config
-        datasets[benchmark] = load_dataset(config.benchmark, config.selection)
-        if datasets[benchmark].sha256 != record.datasets.get(benchmark):
-            raise ConfigError(
-                f"the dataset of {benchmark} is not the one that {record.matrix_id} was started "
-                "with, and no run of it has begun: start a new matrix"
-            )
-    return datasets
+    return {
+        benchmark: _reopen_dataset(record, benchmark, paths)
+        for benchmark in dict.fromkeys(run.benchmark for run in runs)
+    }
+
+
+def _reopen_dataset(record: MatrixRecord, benchmark: str, paths: MatrixPaths) -> Dataset:
+    runs = [run for run in record.runs if run.benchmark == benchmark]
+    for run in runs:
+        if (kept := _kept_dataset(run, paths)) is not None:
+            return kept
+    config = runs[0].config
+    dataset = load_dataset(config.benchmark, config.selection)
+    if dataset.sha256 != record.datasets.get(benchmark):
+        raise ConfigError(
+            f"the dataset of {benchmark} is not the one that {record.matrix_id} was started "
+            "with, and no run of it holds its rows: start a new matrix"
+        )
+    return dataset
+
+
+def _kept_dataset(run: CellRun, paths: MatrixPaths) -> Dataset | None:
+    """None of a run that never started, or that somebody has damaged: that is told when it is
+    reopened, and no other run suffers from it."""
+    kept = paths.run(run.run_id)
+    if not kept.rows.exists():
+        return None
+    try:
+        load_cell_config(run, kept)
+        dataset, _ = open_dataset(kept, run.config, RunLock.read(kept))
+    except OrchestratorError:
+        return None
+    return dataset
 
 
 def check_runs(

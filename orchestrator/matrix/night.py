@@ -36,7 +36,7 @@ from orchestrator.matrix.check import (
     reopen_datasets,
     require_new_matrix,
 )
-from orchestrator.matrix.read import read_report, write_report
+from orchestrator.matrix.read import load_cell_config, read_report, write_report
 from orchestrator.matrix.record import MatrixRecord
 from orchestrator.matrix.report import MatrixReport
 from orchestrator.matrix.servers import Answers, ask_models, wait_for
@@ -285,12 +285,13 @@ class _Night:
         known: dict[str, Any] = {"servers": servers} if servers is not None else {}
         try:
             if paths.journal.exists():
+                load_cell_config(run, paths)
                 return stack.enter_context(
                     reopen(
                         paths.root,
                         self.console,
                         workers=self.workers,
-                        settings=self.settings,
+                        settings=run.cell.settings(self.settings),
                         known=known,
                         together_with=self._readable(group),
                     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from orchestrator.config import load_run_config
-from orchestrator.errors import OrchestratorError
+from orchestrator.config import RunConfig, load_run_config
+from orchestrator.config.changes import find_other_run
+from orchestrator.errors import ConfigError, OrchestratorError
 from orchestrator.journal import read_journal
 from orchestrator.matrix.cells import CellRun
 from orchestrator.matrix.grid import draw_grids
@@ -40,8 +41,26 @@ def _read(run: CellRun, paths: RunPaths, problem: str) -> RunResult:
     if not paths.journal.exists():
         return RunResult(run.run_id, run.cell, run.attempt, problem=problem)
     try:
+        config = load_cell_config(run, paths)
         lock, state = RunLock.read(paths), read_journal(paths.journal)
-        report = report_of(load_run_config(paths.config), state, lock)
+        report = report_of(config, state, lock)
     except OrchestratorError as error:
         return RunResult(run.run_id, run.cell, run.attempt, problem=str(error))
     return RunResult(run.run_id, run.cell, run.attempt, report, state)
+
+
+def load_cell_config(run: CellRun, paths: RunPaths) -> RunConfig:
+    """The configuration of a cell's run that has started.
+
+    Raises:
+        ConfigError: it can't be read, or somebody has started another run under this name.
+    """
+    config = load_run_config(paths.config)
+    other = find_other_run(run.config, config)
+    if other is not None:
+        raise ConfigError(
+            f"{paths.root} holds another run than this matrix planned ({other.key} is "
+            f"{other.after!r}, and not {other.before!r}): move it away, and `resume` starts this "
+            "cell"
+        )
+    return config

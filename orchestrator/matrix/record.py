@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import ValidationError, field_validator
 
 from orchestrator.config.changes import change
 from orchestrator.config.load import read_run_config
@@ -29,6 +29,14 @@ class MatrixRecord(Section):
     datasets: Mapping[str, str]
     """By benchmark: the digest of the selected rows."""
     runs: tuple[CellRun, ...]
+
+    @field_validator("runs")
+    @classmethod
+    def _no_run_stands_there_twice(cls, runs: tuple[CellRun, ...]) -> tuple[CellRun, ...]:
+        ids = [run.run_id for run in runs]
+        if twice := next((run_id for run_id in ids if ids.count(run_id) > 1), None):
+            raise ValueError(f"{twice} stands there twice")
+        return runs
 
     @classmethod
     def read(cls, paths: MatrixPaths) -> MatrixRecord:
@@ -53,7 +61,8 @@ class MatrixRecord(Section):
     def with_settings(self, settings: Mapping[str, Any]) -> MatrixRecord:
         """With settings of `resume --set` in all runs. Raises ConfigError: as `change`."""
         runs = [
-            run.model_copy(update={"config": change(run.config, settings)[0]}) for run in self.runs
+            run.model_copy(update={"config": change(run.config, run.cell.settings(settings))[0]})
+            for run in self.runs
         ]
         return self.model_copy(update={"runs": tuple(runs)})
 

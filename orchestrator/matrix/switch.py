@@ -20,6 +20,10 @@ from orchestrator.report.words import duration
 from orchestrator.text import printable
 
 SHELL = "/bin/sh"
+LINE_CHARACTERS = 4096
+"""At most, of what is shown as one line."""
+LINES_AHEAD = 1000
+"""Read and not shown yet: a command that prints without end waits, and fills no memory."""
 REST_S = 1.0
 """For what a command has printed before its end. What it leaves running may hold its output open
 for ever, as a server does."""
@@ -63,16 +67,23 @@ def run_switch(command: str, limit_s: float, say: Callable[[str], None]) -> str:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        return f"`switch` ended with exit code {process.returncode}" if process.returncode else ""
+        return _problem(process.returncode)
+
+
+def _problem(code: int) -> str:
+    """Nothing where a command ended well."""
+    if code < 0:
+        return f"`switch` was killed by signal {-code}"
+    return f"`switch` ended with exit code {code}" if code else ""
 
 
 def _read(output: IO[str]) -> queue.Queue[str | None]:
     """Lines of an output as they come, None at its end; a line that is redrawn counts as many."""
-    lines: queue.Queue[str | None] = queue.Queue()
+    lines: queue.Queue[str | None] = queue.Queue(LINES_AHEAD)
 
     def read() -> None:
         with output:
-            for line in output:
+            while line := output.readline(LINE_CHARACTERS):
                 if line.strip():
                     lines.put(line.rstrip())
         lines.put(None)

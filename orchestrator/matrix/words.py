@@ -61,7 +61,7 @@ def _trouble(result: InstanceResult) -> list[str]:
 
 def of_cell(cell: CellResult, results: Sequence[InstanceResult]) -> CellWords:
     """One instance in its own words, more of them as a rate; `results` are of all attempts."""
-    if len(results) == 1:
+    if len(results) == cell.attempts == 1:
         return of_instance(results[0])
     if cell.instances == 0:
         return CellWords((cell.why_not_valid,), Mark.NOT_STARTED, True)

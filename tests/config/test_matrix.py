@@ -88,8 +88,12 @@ WRONG = {
     ),
     "no benchmark": ("models: [demo]\nagents: [mini]\n", "benchmarks: is missing"),
     "both benchmarks": (SMALL + "benchmarks: [demo]\n", "benchmark and benchmarks"),
-    "no models": ("benchmark: smoke\nmodels: []\nagents: [mini]\n", "models: .*in {}:2"),
-    "one model without a list": (SMALL.replace("[scripted, demo]", "demo"), "models: .*in {}:2"),
+    "no models": ("benchmark: smoke\nmodels: []\nagents: [mini]\n", "models: is empty .*in {}:2"),
+    "one model without a list": (
+        SMALL.replace("[scripted, demo]", "demo"),
+        "models: write a list.*in {}:2",
+    ),
+    "no agents": ("benchmark: smoke\nmodels: [demo]\n", "agents: is missing, in {}:1"),
     "a model that is no text": (SMALL.replace("demo", "{a: b}"), r"models.1: .*in {}:2"),
     "no attempt": (SMALL + "attempts: 0\n", r"attempts: .*\(got 0\), in {}:4"),
     "too many": (SMALL + "attempts: 200\n", "these are 800 runs; a matrix has 400 at most"),
@@ -109,6 +113,7 @@ WRONG = {
         r"unknown benchmark 'smok'; did you mean 'smoke'\? \({}:3\)",
     ),
     "an unknown way": (SMALL + "served: sometimes\n", r"served: .*\(got 'sometimes'\), in {}:4"),
+    "switch with NUL": (SMALL + 'switch: "up {{model}} \\0"\n', "switch: holds a character"),
     "switch to nothing": (SMALL + "switch: ssh spark up\n", "switch: {{model}} must stand in it"),
     "switch for nothing": (
         SMALL + "served: together\nswitch: up {model}\n",

@@ -51,9 +51,9 @@ def test_runs_that_ask_one_server_share_a_lane(run_of: Callable[..., RunConfig])
         {"base_url": "http://other/v1"},
         {"base_url": "http://h:1234/v1"},
         {"served_name": "another"},
-        {"replicas": ("http://second/v1",)},
+        {"served_name": "another", "replicas": ("http://second/v1",)},
     ],
-    ids=["host", "port", "name at one address", "one more server"],
+    ids=["host", "port", "name at one address", "name, and one more server"],
 )
 def test_another_server_is_another_lane(
     run_of: Callable[..., RunConfig], other: dict[str, Any]
@@ -72,6 +72,16 @@ def test_the_order_of_a_models_servers_makes_no_difference(
     other = run_of("b", "m", base_url="http://y/v1", replicas=("http://x/v1",))
 
     assert len(set(make_lanes([one, other]).values())) == 1
+
+
+def test_a_server_that_two_lanes_would_both_fill_is_refused(
+    run_of: Callable[..., RunConfig],
+) -> None:
+    one = run_of("a", "m")
+    other = run_of("b", "n", base_url="http://second/v1", replicas=("http://h/v1/",))
+
+    with pytest.raises(ConfigError, match="both ask http://h/v1 for m, and differ"):
+        make_lanes([one, other])
 
 
 def test_a_scripted_model_is_a_server_of_its_own_for_each_run(make_config: MakeConfig) -> None:

@@ -65,6 +65,26 @@ def test_an_agent_that_asks_no_model_has_one_cell_however_many_models_there_are(
     assert planned[0].run.run_id == "m.gold"
 
 
+def test_what_is_set_of_a_model_is_not_for_agents_that_ask_none(tmp_path: Path) -> None:
+    text = (
+        "benchmark: smoke\nmodels: [scripted, demo]\nagents: [gold, mini]\n"
+        "set: {model.max_concurrency: 5}\n"
+        "set_for: {scripted: {model.context_length: 9000, rollout.max_steps: 3}}\n"
+    )
+    options = RunRequest("", settings={**OPTIONS.settings, "model.seconds_per_rollout": 4})
+
+    planned = plan_runs(file_of(tmp_path, text), "m", options)
+
+    gold, scripted, demo = (one.run.config for one in planned)
+    assert gold.model is None
+    assert gold.rollout.max_steps != 3, "it belongs to no model"
+    assert scripted.model is not None
+    assert demo.model is not None
+    assert (scripted.model.context_length, demo.model.context_length) == (9000, 32768)
+    for model in (scripted.model, demo.model):
+        assert (model.max_concurrency, model.seconds_per_rollout) == (5, 4)
+
+
 def test_a_run_is_configured_by_profiles_file_and_command_line_in_this_order(
     tmp_path: Path,
 ) -> None:

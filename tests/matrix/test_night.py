@@ -163,6 +163,19 @@ def test_resume_gives_every_cell_a_setting_and_keeps_it(bench: Bench, played: Pl
         bench.resume(settings={"rollout.max_steps": 3})
 
 
+def test_resume_sets_a_models_key_beside_an_agent_that_asks_none(
+    bench: Bench, played: PlayedRuns
+) -> None:
+    played.failing = {"m.nop", "m.scripted.mini"}
+    bench.launch("benchmark: smoke\nmodels: [scripted]\nagents: [mini, nop]\n")
+    played.failing = set()
+
+    assert bench.resume(settings={"model.max_concurrency": 3}).exit_code == 0
+
+    assert "max_concurrency: 3" in bench.run("m.scripted.mini").config.read_text()
+    assert "max_concurrency" not in bench.run("m.nop").config.read_text()
+
+
 def test_cells_that_start_later_have_the_rows_of_those_that_started(
     bench: Bench, played: PlayedRuns
 ) -> None:
@@ -241,6 +254,39 @@ def test_a_run_that_can_not_be_read_any_more_costs_the_others_nothing(
     assert valid == {run_id: run_id != "m.demo.mini" for run_id in CELLS}
 
 
+@pytest.mark.parametrize("file", ["lock.json", "rows.jsonl", "run.yaml"])
+def test_a_damaged_first_cell_costs_the_others_nothing(
+    bench: Bench, played: PlayedRuns, file: str
+) -> None:
+    played.failing = set(CELLS)
+    bench.launch(PLAYED)
+    shutil.rmtree(bench.folder / "runs" / "m.demo.mini")
+    (bench.run(CELLS[0]).root / file).write_text("no {{{")
+    played.failing = set()
+
+    finished = bench.resume()
+
+    assert f"{CELLS[0]} is left out: " in bench.said
+    assert [cell.valid for cell in finished.report.cells] == [False, True, True, True]
+
+
+def test_a_run_that_somebody_else_started_under_a_cells_name_is_not_taken_for_it(
+    bench: Bench, played: PlayedRuns
+) -> None:
+    played.failing = set(CELLS)
+    bench.launch(PLAYED + "set: {rollout.max_steps: 7}\n")
+    config = bench.run("m.demo.mini").config
+    config.write_text(config.read_text().replace("max_steps: 7", "max_steps: 8"))
+    played.failing = set()
+
+    finished = bench.resume()
+
+    says = "holds another run than this matrix planned (rollout.max_steps is 8, and not 7)"
+    assert says in bench.said
+    assert says in finished.report.cells[2].why_not_valid
+    assert [cell.valid for cell in finished.report.cells] == [True, True, False, True]
+
+
 def test_a_damaged_record_is_one_line(bench: Bench) -> None:
     bench.launch(PLAYED)
     whole = bench.paths.record.read_text(encoding="utf-8")
@@ -249,6 +295,7 @@ def test_a_damaged_record_is_one_line(bench: Bench) -> None:
         "runs: 3\n": "holds no matrix",
         "runs: [{config: 3}]\n": "holds no configuration",
         "runs:\n- x\n": "matrix.yaml",
+        whole.replace("run_id: m.demo.mini\n", "run_id: m.scripted.mini\n"): "stands there twice",
         whole.replace("attempt: 1\n", "attempt: one\n"): "attempt: .*matrix.yaml",
         whole.replace("max_steps: ", "max_stepz: "): r"max_steps.*|max_stepz.*matrix.yaml",
     }.items():

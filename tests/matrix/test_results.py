@@ -135,6 +135,17 @@ def test_a_rate_over_attempts_is_valid_only_if_all_of_them_are() -> None:
     assert cell.rate == pytest.approx(3 / 6), "all of them are the denominator"
 
 
+def test_one_instance_has_a_mark_only_where_all_attempts_are_there() -> None:
+    table = Table()
+    table.add("m", "a", [RESOLVED], attempt=1)
+    table.add("m", "a", None, attempt=2)
+    (cell,) = build_cells(table.runs)
+    words = of_cell(cell, list(table.runs[0].instances.values()))
+
+    assert words.mark is None
+    assert words.lines[1:] == ("1/2 resolved", "⚠ not started")
+
+
 def test_many_instances_are_a_rate_with_warnings() -> None:
     table = Table()
     calls = CallCounts(50, {"malformed": 10})

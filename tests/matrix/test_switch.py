@@ -63,7 +63,7 @@ def test_a_name_with_the_others_place_in_it_is_that_name() -> None:
     [
         ("echo {model}; exit 7", "exit code 7"),
         ("no-such-program-here {model}", "exit code 127"),
-        ("kill -9 $$; : {model}", "exit code -9"),
+        ("kill -9 $$; : {model}", "was killed by signal 9"),
     ],
 )
 def test_a_command_that_fails_says_how(command: str, says: str) -> None:
@@ -129,3 +129,23 @@ def test_what_is_no_text_and_what_is_redrawn_are_shown_line_by_line() -> None:
 
 def is_running(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def test_a_command_that_prints_much_waits_for_who_reads(tmp_path: Path) -> None:
+    done, seen = tmp_path / "done", []
+
+    def say(_line: str) -> None:
+        if not seen:
+            time.sleep(0.5)
+            seen.append(done.exists())
+
+    command = f"head -c 4000000 /dev/zero | tr '\\0' x | fold -w 1000; touch {done} # {{model}}"
+    assert run_switch(command, 20, say) == ""
+
+    assert (seen, done.exists()) == ([False], True)
+
+
+def test_a_line_without_end_is_shown_in_parts() -> None:
+    _, said = switch("head -c 10000 /dev/zero | tr '\\0' x")
+
+    assert list(map(len, said)) == [4096, 4096, 1808]

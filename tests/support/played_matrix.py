@@ -14,7 +14,7 @@ from orchestrator.config import RunRequest
 from orchestrator.driver.files import save_rollout
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED
 from orchestrator.matrix.night import MatrixFinished, launch_matrix, resume_matrix
-from orchestrator.paths import MatrixPaths
+from orchestrator.paths import MatrixPaths, RunPaths
 from orchestrator.run.folder import report_of
 from orchestrator.run.ready import Finished, Session
 from orchestrator.types import GradeReason, GradeRecord, Outcome, RolloutRecord, RolloutResult
@@ -75,6 +75,9 @@ class Bench:
     @property
     def paths(self) -> MatrixPaths:
         return MatrixPaths.of(str(self.folder / "runs"), "m")
+
+    def run(self, run_id: str) -> RunPaths:
+        return RunPaths(self.folder / "runs" / run_id)
 
     @property
     def said(self) -> str:
