@@ -143,16 +143,19 @@ def test_changed_patch_is_graded_again_and_nothing_else_is(
 
 
 @pytest.mark.parametrize(
-    "proxy", ["http://127.0.0.1:9", "socks5h://127.0.0.1:9", "no proxy at all"]
+    ("proxy", "another"),
+    [("http://127.0.0.1:9", "no proxy at all"), ("socks5h://127.0.0.1:9", "socks5h://127.0.0.1:9")],
 )
 def test_no_proxy_stands_between_the_parts_of_a_run(
-    orchestrate: CommandLine, proxy: str, monkeypatch: pytest.MonkeyPatch
+    orchestrate: CommandLine, proxy: str, another: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy"):
-        monkeypatch.setenv(name, proxy)
-        monkeypatch.setenv(name.upper(), proxy)
-        monkeypatch.delenv("no_proxy", raising=False)
-        monkeypatch.delenv("NO_PROXY", raising=False)
+    """`another` is for what has no variable of its own, and read by all that read the first."""
+    named = {"http_proxy": proxy, "https_proxy": proxy, "all_proxy": another, "grpc_proxy": another}
+    for name, value in named.items():
+        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(name.upper(), value)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
 
     ended = orchestrate.launch("process", "proxied", "--instances", "orchard__ledger-12")
 
