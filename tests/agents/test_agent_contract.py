@@ -216,6 +216,8 @@ def test_what_of_a_models_answers_could_not_be_used_is_counted(played: Round) ->
     if played.calls_functions:
         assert good.calls == CallCounts(good.usage.steps)
         assert bad.calls == CallCounts(2, {"no call": 2})
+    elif not played.agent.startswith("openhands"):  # which finds calls in texts too
+        assert (good.calls, bad.calls) == (None, None)
 
 
 def test_a_step_limit_is_not_overstepped(played: Round) -> None:

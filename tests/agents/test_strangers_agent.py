@@ -1,4 +1,4 @@
-"""An agent of somebody else's, named by its import path, runs the demo as ours do.
+"""An agent of somebody else's, named by its import path, runs instances of the demo as ours do.
 
 `test_agent_contract.py` has it among its rounds too.
 """
@@ -54,16 +54,17 @@ def test_its_settings_are_its_own_to_check() -> None:
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_it_runs_the_demo_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_runs_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From its own folder on PYTHONPATH, with no file of the package changed."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(MODULE.parents[1])]))
     orchestrate = CommandLine(tmp_path / "runs")
 
-    ended = orchestrate.launch("process", "a-run", "--agent", PROFILE)
+    words = ["--agent", PROFILE, "--instances", "orchard__.*"]
+    ended = orchestrate.launch("process", "a-run", *words)
 
     assert ended.exit_code == EXIT_DONE, ended.stderr
     report = ended.report
-    assert (report["agent"], report["resolved"], report["valid"]) == ("patient", 12, True)
+    assert (report["agent"], report["resolved"], report["valid"]) == ("patient", 3, True)
     run_dir = tmp_path / "runs" / "a-run"
     assert json.loads((run_dir / "lock.json").read_text())["versions"]["patient"] == "7"
     config = load_run_config(run_dir / "run.yaml")

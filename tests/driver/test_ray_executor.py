@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -58,25 +60,43 @@ MakeConfig = Callable[..., RunConfig]
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def executor() -> Iterator[RayExecutor]:
-    executor = RayExecutor(2, 1, None, ["a-run"])
+    """One for all, as a start takes seconds: a test leaves nothing under way. Its workers find what
+    is in tests/support."""
+    with pytest.MonkeyPatch.context() as patched:
+        tests = str(Path(__file__).parents[1])
+        patched.setenv("PYTHONPATH", f"{tests}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+        executor = RayExecutor(2, 1, None, ["a-run"])
     yield executor
     executor.close()
 
 
-@pytest.fixture
-def with_tests_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers find what is in tests/support."""
-    tests = str(Path(__file__).parents[1])
-    monkeypatch.setenv("PYTHONPATH", f"{tests}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+class SilentGateway(BaseHTTPRequestHandler):
+    """Says of a rollout that nothing is held, and never answers what its agent asks."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"seconds": 0, "quiet_s": 0}')
+
+    do_DELETE = do_GET
+
+    def do_POST(self) -> None:
+        self.rfile.read()  # to the end of the connection
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 @pytest.fixture
-def silent_server() -> Iterator[str]:
+def silent_gateway() -> Iterator[str]:
     """The base URL of a model that takes requests and never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+    with ThreadingHTTPServer(("127.0.0.1", 0), SilentGateway) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+        server.shutdown()
 
 
 def rollout(config: RunConfig, instance: Instance, folder: Path, **more: Any) -> RolloutRequest:
@@ -121,198 +141,7 @@ def rollout_workers() -> list[psutil.Process]:
     return [p for p in children if "_rollout_task" in " ".join(p.cmdline())]
 
 
-def test_a_rollout_streams_its_progress_and_then_its_result(
-    executor: RayExecutor, make_config: MakeConfig, instance: Instance, tmp_path: Path
-) -> None:
-    request = rollout(make_config("nop"), instance, tmp_path)
-    executor.submit_rollout(request)
-    *progress, result = events_until(executor, is_result)
-
-    assert all(isinstance(event, Progress) and event.key == request.key for event in progress)
-    assert isinstance(result, RolloutResult)
-    assert (result.key, result.outcome) == (request.key, Outcome.GAVE_UP)
-    assert executor.poll(0.0) == []
-
-
-def rays_processes() -> list[psutil.Process]:
-    """Of the local Ray: what starts and ends it, and all below that."""
-    children = psutil.Process().children()
-    head = next(p for p in children if "orchestrator.driver.ray_head" in p.cmdline())
-    return [head, *head.children(recursive=True)]
-
-
-def test_a_local_ray_keeps_to_the_loopback_address(executor: RayExecutor) -> None:
-    """Nobody else reaches it then, and it goes on when the host takes another address."""
-    listening = [
-        ip_address(connection.laddr.ip)
-        for process in [psutil.Process(), *rays_processes()]
-        for connection in process.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN
-    ]
-
-    assert len(listening) > 3
-    assert all((getattr(ip, "ipv4_mapped", None) or ip).is_loopback for ip in listening)
-
-
-def graders() -> set[int]:
-    """Processes of ours that grade, or wait for the next grade."""
-    children = psutil.Process().children(recursive=True)
-    return {p.pid for p in children if "ray::_Grader" in " ".join(p.cmdline())}
-
-
-def test_grades_have_a_worker_that_no_rollout_runs_on_and_another_when_it_dies(
-    executor: RayExecutor,
-    make_config: MakeConfig,
-    instance: Instance,
-    demo: Dataset,
-    silent_server: str,
-    tmp_path: Path,
-) -> None:
-    answer = demo.answers[instance.instance_id]
-    assignment = make_assignment(
-        make_config("nop"), instance, "process", tmp_path, sealed_answer=answer
-    )
-    request = GradeRequest(assignment, "no patch")
-
-    def result_of_a_grade() -> GradeResult:
-        executor.submit_grade(request)
-        *_, result = events_until(executor, is_result)
-        assert isinstance(result, GradeResult)
-        assert result.key == request.key
-        return result
-
-    executor.submit_rollout(rollout(make_config("nop"), instance, tmp_path))
-    events_until(executor, is_result)
-    assert result_of_a_grade().resolved is False
-    (grader,) = graders()
-
-    asking = rollout(make_config("mini"), instance, tmp_path, base_url=silent_server)
-    executor.submit_rollout(asking)
-    events_until(executor, agent_works)
-    (worker,) = rollout_workers()
-    assert (worker.pid != grader, graders()) == (True, {grader})
-    assert result_of_a_grade().resolved is False
-    assert graders() == {grader}
-    os.kill(grader, signal.SIGKILL)
-    failure = result_of_a_grade().failure
-    assert failure is not None
-    assert failure.kind is FailureKind.WORKER_LOST
-    assert result_of_a_grade().resolved is False
-    assert grader not in graders()
-
-
-PULLING = "support.strangers_backend:PullingBackend"
-
-
-def pull_request(config: RunConfig, instance: Instance, node: str = "") -> PullRequest:
-    return PullRequest(PulledImage(instance.image, node), instance, PULLING, config.cluster)
-
-
-def events_of_images(executor: RayExecutor, count: int) -> list[Event]:
-    """Up to so many ends of what was asked for."""
-    events: list[Event] = []
-    while sum(not isinstance(event, PullProgress) for event in events) < count:
-        events += events_until(executor, lambda event: True)
-    return events
-
-
-def image_actors() -> list[psutil.Process]:
-    children = psutil.Process().children(recursive=True)
-    return [p for p in children if "ray::_ImageActor" in " ".join(p.cmdline())]
-
-
-def test_a_node_has_one_process_for_its_images_which_pulls_evicts_and_asks_at_once(
-    with_tests_path: None,
-    executor: RayExecutor,
-    make_config: MakeConfig,
-    instance: Instance,
-    tmp_path: Path,
-) -> None:
-    config = make_config("nop", {"cluster.description": str(tmp_path)})
-    assert image_actors() == [], "none before it is needed"
-    image = PulledImage(instance.image)
-    executor.submit_image_work(pull_request(config, instance))
-    executor.submit_image_work(RoomRequest("", PULLING, config.cluster))
-    executor.submit_image_work(QuotaRequest("", "hub", PULLING))
-    executor.submit_image_work(LookRequest("", PULLING, "linux/amd64", (instance,)))
-    executor.submit_image_work(EvictionRequest(PulledImage("another"), PULLING))
-    events = events_of_images(executor, 5)
-
-    assert isinstance(events[-1], PullEnded), "it takes seconds, and holds up nothing"
-    assert events[-1] == PullEnded(image, expanded=280, digest="sha256:d")
-    progress = [event for event in events if isinstance(event, PullProgress)]
-    assert 1 <= len(progress) <= 3, "once a second, however often the backend says so"
-    assert set(events) > {
-        RoomFound("", 42.0),
-        QuotaFound("", "hub", Quota(100, 7, 21600.0)),
-        ImagesSeen("", frozenset({instance.image})),
-        Eviction(PulledImage("another"), gone=False),
-    }
-    assert len(image_actors()) == 1
-
-
-def test_an_images_process_that_is_killed_ends_its_pulls_and_the_next_request_has_another(
-    with_tests_path: None,
-    executor: RayExecutor,
-    make_config: MakeConfig,
-    instance: Instance,
-    tmp_path: Path,
-) -> None:
-    config = make_config("nop", {"cluster.description": str(tmp_path)})
-    executor.submit_image_work(pull_request(config, instance))
-    events_until(executor, lambda event: isinstance(event, PullProgress))
-    (actor,) = image_actors()
-    actor.kill()
-    *_, lost = events_of_images(executor, 1)
-
-    assert isinstance(lost, PullEnded)
-    assert lost.failure is not None
-    assert lost.failure.problem is PullProblem.ENGINE
-    assert "\n" not in lost.failure.detail
-    executor.submit_image_work(RoomRequest("", PULLING, config.cluster))
-    assert events_of_images(executor, 1) == [RoomFound("", 42.0)]
-    assert executor.poll(0.0) == []
-
-
-def test_what_is_asked_of_a_host_that_is_in_no_cluster_comes_to_nothing(
-    executor: RayExecutor, make_config: MakeConfig, instance: Instance, tmp_path: Path
-) -> None:
-    away, config = PulledImage("an/image", "no-such-node"), make_config("nop")
-    executor.submit_image_work(EvictionRequest(away, "process"))
-    request = rollout(config, instance, tmp_path)
-    there = replace(request.assignment, node="no-such-node")
-    executor.submit_rollout(replace(request, assignment=there))
-    events = [*executor.poll(0.0), *executor.poll(0.0)]
-
-    assert events[0] == Eviction(away, gone=False)
-    (result,) = [event for event in events if isinstance(event, RolloutResult)]
-    assert result.failure is not None
-    assert result.failure.kind is FailureKind.WORKER_LOST
-
-
-def test_a_rollout_and_a_grade_that_find_their_image_gone_say_so(
-    with_tests_path: None,
-    executor: RayExecutor,
-    make_config: MakeConfig,
-    instance: Instance,
-    demo: Dataset,
-    tmp_path: Path,
-) -> None:
-    config = make_config("nop", {"cluster.description": str(tmp_path)})
-    request = rollout_request(config, instance, PULLING, tmp_path)
-    gone = replace(
-        request.assignment,
-        image_is_here=True,
-        sealed_answer=demo.answers[instance.instance_id],
-    )
-    for submit in (
-        lambda: executor.submit_rollout(replace(request, assignment=gone)),
-        lambda: executor.submit_grade(GradeRequest(gone, "a patch")),
-    ):
-        submit()
-        *_, last = events_until(executor, lambda event: isinstance(event, ImageGone))
-        assert last == ImageGone(request.key)
-    assert executor.poll(0.0) == []
+# What has a Ray of its own comes first: a process is connected to one at a time.
 
 
 def test_work_goes_to_the_node_that_it_is_placed_on(
@@ -345,82 +174,17 @@ def test_work_goes_to_the_node_that_it_is_placed_on(
     assert answers == [QuotaFound(node.name, "hub", None)]
 
 
-def test_a_worker_that_is_killed_is_a_failure_and_the_next_rollout_has_another(
-    executor: RayExecutor,
-    make_config: MakeConfig,
-    instance: Instance,
-    silent_server: str,
-    tmp_path: Path,
-) -> None:
-    request = rollout(make_config("mini"), instance, tmp_path, base_url=silent_server)
-    executor.submit_rollout(request)
-    events_until(executor, agent_works)
-    (worker,) = rollout_workers()
-    os.kill(worker.pid, signal.SIGKILL)
-    *_, result = events_until(executor, is_result)
-
-    assert isinstance(result, RolloutResult)
-    assert (result.key, result.outcome) == (request.key, None)
-    assert result.failure is not None
-    assert result.failure.kind is FailureKind.WORKER_LOST
-    assert "\n" not in result.failure.detail
-    assert 0 < result.record.started_at <= result.record.ended_at
-    executor.submit_rollout(rollout(make_config("nop"), instance, tmp_path))
-    assert events_until(executor, is_result)
-
-
-def test_a_task_that_raises_is_a_bug_of_ours_with_its_traceback(
-    executor: RayExecutor, make_config: MakeConfig, instance: Instance, tmp_path: Path
-) -> None:
-    breaks: Any = BreaksOnArrival()
-    request = rollout(make_config("nop"), instance, tmp_path)
-    assignment = replace(request.assignment, run_dir=breaks)
-    executor.submit_rollout(replace(request, assignment=assignment))
-    (rolled,) = events_until(executor, is_result)
-    executor.submit_grade(GradeRequest(assignment, "a patch"))
-    (graded,) = events_until(executor, is_result)
-
-    assert isinstance(rolled, RolloutResult)
-    assert isinstance(graded, GradeResult)
-    assert graded.record.patch_sha256 == patch_sha256("a patch")
-    for result in (rolled, graded):
-        assert result.key == request.key
-        assert result.failure is not None
-        assert result.failure.kind is FailureKind.INTERNAL_ERROR
-        assert "ZeroDivisionError" in result.failure.detail
-        assert b"Traceback" in result.files["traceback.txt"]
-        assert 0 < result.record.started_at <= result.record.ended_at
-
-
-def test_a_node_that_lacks_the_code_for_a_task_is_a_lost_worker(
-    executor: RayExecutor, make_config: MakeConfig, instance: Instance, tmp_path: Path
-) -> None:
-    unknown: Any = IsUnknownThere()
-    request = rollout(make_config("nop"), instance, tmp_path)
-    executor.submit_rollout(
-        replace(request, assignment=replace(request.assignment, run_dir=unknown))
-    )
-    (result,) = events_until(executor, is_result)
-
-    assert isinstance(result, RolloutResult)
-    assert result.failure is not None
-    assert result.failure.kind is FailureKind.WORKER_LOST
-    assert "no_such_module_here" in result.failure.detail
-
-
 def test_what_runs_sees_that_it_is_to_stop_and_still_sends_its_result(
-    executor: RayExecutor,
-    make_config: MakeConfig,
-    instance: Instance,
-    silent_server: str,
-    tmp_path: Path,
+    make_config: MakeConfig, instance: Instance, silent_gateway: str, tmp_path: Path
 ) -> None:
+    executor = RayExecutor(1, 1, None, ["a-run"])
     executor.submit_rollout(
-        rollout(make_config("mini"), instance, tmp_path, base_url=silent_server)
+        rollout(make_config("mini"), instance, tmp_path, base_url=silent_gateway)
     )
     events_until(executor, agent_works)
     executor.stop_now()
     *_, result = events_until(executor, is_result)
+    executor.close()
 
     assert isinstance(result, RolloutResult)
     assert result.failure is not None
@@ -488,3 +252,259 @@ def test_a_cluster_of_another_python_is_told_in_one_line_with_its_cure(
 
     assert "Python: 3.12.1 This process" in said
     assert said.endswith("with this very Python and Ray, or this command with theirs.")
+
+
+def test_a_rollout_streams_its_progress_and_then_its_result(
+    executor: RayExecutor, make_config: MakeConfig, instance: Instance, tmp_path: Path
+) -> None:
+    request = rollout(make_config("nop"), instance, tmp_path)
+    executor.submit_rollout(request)
+    *progress, result = events_until(executor, is_result)
+
+    assert all(isinstance(event, Progress) and event.key == request.key for event in progress)
+    assert isinstance(result, RolloutResult)
+    assert (result.key, result.outcome) == (request.key, Outcome.GAVE_UP)
+    assert executor.poll(0.0) == []
+
+
+def rays_processes() -> list[psutil.Process]:
+    """Of the local Ray: what starts and ends it, and all below that."""
+    children = psutil.Process().children()
+    head = next(p for p in children if "orchestrator.driver.ray_head" in p.cmdline())
+    return [head, *head.children(recursive=True)]
+
+
+def test_a_local_ray_keeps_to_the_loopback_address(executor: RayExecutor) -> None:
+    """Nobody else reaches it then, and it goes on when the host takes another address."""
+    listening = [
+        ip_address(connection.laddr.ip)
+        for process in [psutil.Process(), *rays_processes()]
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+
+    assert len(listening) > 3
+    assert all((getattr(ip, "ipv4_mapped", None) or ip).is_loopback for ip in listening)
+
+
+def graders() -> set[int]:
+    """Processes of ours that grade, or wait for the next grade."""
+    children = psutil.Process().children(recursive=True)
+    return {p.pid for p in children if "ray::_Grader" in " ".join(p.cmdline())}
+
+
+def test_grades_have_a_worker_that_no_rollout_runs_on_and_another_when_it_dies(
+    executor: RayExecutor,
+    make_config: MakeConfig,
+    instance: Instance,
+    demo: Dataset,
+    silent_gateway: str,
+    tmp_path: Path,
+) -> None:
+    answer = demo.answers[instance.instance_id]
+    assignment = make_assignment(
+        make_config("nop"), instance, "process", tmp_path, sealed_answer=answer
+    )
+    request = GradeRequest(assignment, "no patch")
+
+    def result_of_a_grade() -> GradeResult:
+        executor.submit_grade(request)
+        *_, result = events_until(executor, is_result)
+        assert isinstance(result, GradeResult)
+        assert result.key == request.key
+        return result
+
+    executor.submit_rollout(rollout(make_config("nop"), instance, tmp_path))
+    events_until(executor, is_result)
+    assert result_of_a_grade().resolved is False
+    (grader,) = graders()
+
+    asking = rollout(make_config("mini"), instance, tmp_path, base_url=silent_gateway)
+    executor.submit_rollout(asking)
+    events_until(executor, agent_works)
+    (worker,) = rollout_workers()
+    assert (worker.pid != grader, graders()) == (True, {grader})
+    assert result_of_a_grade().resolved is False
+    assert graders() == {grader}
+    os.kill(grader, signal.SIGKILL)
+    failure = result_of_a_grade().failure
+    assert failure is not None
+    assert failure.kind is FailureKind.WORKER_LOST
+    assert result_of_a_grade().resolved is False
+    assert grader not in graders()
+    worker.kill()
+    events_until(executor, is_result)
+
+
+PULLING = "support.strangers_backend:PullingBackend"
+
+
+def pull_request(config: RunConfig, instance: Instance, node: str = "") -> PullRequest:
+    return PullRequest(PulledImage(instance.image, node), instance, PULLING, config.cluster)
+
+
+def events_of_images(executor: RayExecutor, count: int) -> list[Event]:
+    """Up to so many ends of what was asked for."""
+    events: list[Event] = []
+    while sum(not isinstance(event, PullProgress) for event in events) < count:
+        events += events_until(executor, lambda event: True)
+    return events
+
+
+def image_actors() -> list[psutil.Process]:
+    children = psutil.Process().children(recursive=True)
+    return [p for p in children if "ray::_ImageActor" in " ".join(p.cmdline())]
+
+
+def test_a_node_has_one_process_for_its_images_which_pulls_evicts_and_asks_at_once(
+    executor: RayExecutor,
+    make_config: MakeConfig,
+    instance: Instance,
+    tmp_path: Path,
+) -> None:
+    config = make_config("nop", {"cluster.description": str(tmp_path)})
+    assert image_actors() == [], "none before it is needed"
+    image = PulledImage(instance.image)
+    executor.submit_image_work(pull_request(config, instance))
+    executor.submit_image_work(RoomRequest("", PULLING, config.cluster))
+    executor.submit_image_work(QuotaRequest("", "hub", PULLING))
+    executor.submit_image_work(LookRequest("", PULLING, "linux/amd64", (instance,)))
+    executor.submit_image_work(EvictionRequest(PulledImage("another"), PULLING))
+    events = events_of_images(executor, 5)
+
+    assert isinstance(events[-1], PullEnded), "it takes seconds, and holds up nothing"
+    assert events[-1] == PullEnded(image, expanded=280, digest="sha256:d")
+    progress = [event for event in events if isinstance(event, PullProgress)]
+    assert 1 <= len(progress) <= 3, "once a second, however often the backend says so"
+    assert set(events) > {
+        RoomFound("", 42.0),
+        QuotaFound("", "hub", Quota(100, 7, 21600.0)),
+        ImagesSeen("", frozenset({instance.image})),
+        Eviction(PulledImage("another"), gone=False),
+    }
+    assert len(image_actors()) == 1
+
+
+def test_an_images_process_that_is_killed_ends_its_pulls_and_the_next_request_has_another(
+    executor: RayExecutor,
+    make_config: MakeConfig,
+    instance: Instance,
+    tmp_path: Path,
+) -> None:
+    config = make_config("nop", {"cluster.description": str(tmp_path)})
+    executor.submit_image_work(pull_request(config, instance))
+    events_until(executor, lambda event: isinstance(event, PullProgress))
+    (actor,) = image_actors()
+    actor.kill()
+    *_, lost = events_of_images(executor, 1)
+
+    assert isinstance(lost, PullEnded)
+    assert lost.failure is not None
+    assert lost.failure.problem is PullProblem.ENGINE
+    assert "\n" not in lost.failure.detail
+    executor.submit_image_work(RoomRequest("", PULLING, config.cluster))
+    assert events_of_images(executor, 1) == [RoomFound("", 42.0)]
+    assert executor.poll(0.0) == []
+
+
+def test_what_is_asked_of_a_host_that_is_in_no_cluster_comes_to_nothing(
+    executor: RayExecutor, make_config: MakeConfig, instance: Instance, tmp_path: Path
+) -> None:
+    away, config = PulledImage("an/image", "no-such-node"), make_config("nop")
+    executor.submit_image_work(EvictionRequest(away, "process"))
+    request = rollout(config, instance, tmp_path)
+    there = replace(request.assignment, node="no-such-node")
+    executor.submit_rollout(replace(request, assignment=there))
+    events = [*executor.poll(0.0), *executor.poll(0.0)]
+
+    assert events[0] == Eviction(away, gone=False)
+    (result,) = [event for event in events if isinstance(event, RolloutResult)]
+    assert result.failure is not None
+    assert result.failure.kind is FailureKind.WORKER_LOST
+
+
+def test_a_rollout_and_a_grade_that_find_their_image_gone_say_so(
+    executor: RayExecutor,
+    make_config: MakeConfig,
+    instance: Instance,
+    demo: Dataset,
+    tmp_path: Path,
+) -> None:
+    config = make_config("nop", {"cluster.description": str(tmp_path)})
+    request = rollout_request(config, instance, PULLING, tmp_path)
+    gone = replace(
+        request.assignment,
+        image_is_here=True,
+        sealed_answer=demo.answers[instance.instance_id],
+    )
+    for submit in (
+        lambda: executor.submit_rollout(replace(request, assignment=gone)),
+        lambda: executor.submit_grade(GradeRequest(gone, "a patch")),
+    ):
+        submit()
+        *_, last = events_until(executor, lambda event: isinstance(event, ImageGone))
+        assert last == ImageGone(request.key)
+    assert executor.poll(0.0) == []
+
+
+def test_a_worker_that_is_killed_is_a_failure_and_the_next_rollout_has_another(
+    executor: RayExecutor,
+    make_config: MakeConfig,
+    instance: Instance,
+    silent_gateway: str,
+    tmp_path: Path,
+) -> None:
+    request = rollout(make_config("mini"), instance, tmp_path, base_url=silent_gateway)
+    executor.submit_rollout(request)
+    events_until(executor, agent_works)
+    (worker,) = rollout_workers()
+    os.kill(worker.pid, signal.SIGKILL)
+    *_, result = events_until(executor, is_result)
+
+    assert isinstance(result, RolloutResult)
+    assert (result.key, result.outcome) == (request.key, None)
+    assert result.failure is not None
+    assert result.failure.kind is FailureKind.WORKER_LOST
+    assert "\n" not in result.failure.detail
+    assert 0 < result.record.started_at <= result.record.ended_at
+    executor.submit_rollout(rollout(make_config("nop"), instance, tmp_path))
+    assert events_until(executor, is_result)
+
+
+def test_a_task_that_raises_is_a_bug_of_ours_with_its_traceback(
+    executor: RayExecutor, make_config: MakeConfig, instance: Instance, tmp_path: Path
+) -> None:
+    breaks: Any = BreaksOnArrival()
+    request = rollout(make_config("nop"), instance, tmp_path)
+    assignment = replace(request.assignment, run_dir=breaks)
+    executor.submit_rollout(replace(request, assignment=assignment))
+    (rolled,) = events_until(executor, is_result)
+    executor.submit_grade(GradeRequest(assignment, "a patch"))
+    (graded,) = events_until(executor, is_result)
+
+    assert isinstance(rolled, RolloutResult)
+    assert isinstance(graded, GradeResult)
+    assert graded.record.patch_sha256 == patch_sha256("a patch")
+    for result in (rolled, graded):
+        assert result.key == request.key
+        assert result.failure is not None
+        assert result.failure.kind is FailureKind.INTERNAL_ERROR
+        assert "ZeroDivisionError" in result.failure.detail
+        assert b"Traceback" in result.files["traceback.txt"]
+        assert 0 < result.record.started_at <= result.record.ended_at
+
+
+def test_a_node_that_lacks_the_code_for_a_task_is_a_lost_worker(
+    executor: RayExecutor, make_config: MakeConfig, instance: Instance, tmp_path: Path
+) -> None:
+    unknown: Any = IsUnknownThere()
+    request = rollout(make_config("nop"), instance, tmp_path)
+    executor.submit_rollout(
+        replace(request, assignment=replace(request.assignment, run_dir=unknown))
+    )
+    (result,) = events_until(executor, is_result)
+
+    assert isinstance(result, RolloutResult)
+    assert result.failure is not None
+    assert result.failure.kind is FailureKind.WORKER_LOST
+    assert "no_such_module_here" in result.failure.detail

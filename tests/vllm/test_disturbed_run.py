@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -19,20 +20,26 @@ from orchestrator.gold_answers import unseal
 from orchestrator.scripted.actions import SUBMIT
 from orchestrator.scripted.personas import apply_command
 from orchestrator.scripted.protocols import AnswerForm, Protocol, message_of
+from orchestrator.types import Instance
 
 pytestmark = [pytest.mark.vllm, pytest.mark.ray, pytest.mark.slow]
 HUNG_S = 60.0
 """The gateway notices within 40."""
 LIMIT_S = 500
+SIX = ".*(ledger|cronwise).*"
 WRONG = "tidepool__cronwise-8"
 """This one's agent changes nothing that matters."""
+
+
+def six_of(demo: Dataset) -> list[Instance]:
+    return [instance for instance in demo.instances if re.fullmatch(SIX, instance.instance_id)]
 
 
 @pytest.fixture
 def scripted_vllm(demo: Dataset, forced_vllm: ForcedVllm) -> TinyVllm:
     """In every instance's conversation its model says: look, mend, submit."""
     turns: dict[str, list[str]] = {}
-    for instance in demo.instances:
+    for instance in six_of(demo):
         patch = unseal(demo.answers[instance.instance_id]).gold_patch
         mend = apply_command(patch) if instance.instance_id != WRONG else "echo a > NOTES.txt"
         commands = ["git status --short", mend, SUBMIT]
@@ -58,9 +65,9 @@ class Launched:
         }
         flags = [f"--set={key}={value}" for key, value in settings.items()]
         command = [sys.executable, "-m", "orchestrator", "launch", "demo", "--model", "scripted"]
-        where = ["--runs-dir", str(runs_dir), "--run-id", "night", "--sandbox", "process"]
+        where = ["--runs-dir", str(runs_dir), "--run-id", "night", "--instances", SIX]
         self._process = subprocess.Popen(
-            [*command, *where, "--workers", "4", "--json", *flags],
+            [*command, *where, "--sandbox", "process", "--workers", "4", "--json", *flags],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -73,10 +80,15 @@ class Launched:
         with closing(sqlite3.connect(f"file:{self._journal}?mode=ro", uri=True)) as db:
             return db.execute(query).fetchall()
 
+    @property
+    def answers(self) -> int:
+        """How often the model has answered."""
+        return len(self.rows("SELECT 1 FROM request WHERE result = 'answered'"))
+
     def wait_for_answers(self, count: int) -> None:
         """Until the model has answered so often."""
         deadline = time.monotonic() + LIMIT_S
-        while len(self.rows("SELECT 1 FROM request WHERE result = 'answered'")) < count:
+        while self.answers < count:
             assert self._process.poll() is None, self._process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.2)
@@ -97,17 +109,21 @@ def test_a_hung_and_a_killed_server_cost_no_verdict(
     run.wait_for_answers(3)
     scripted_vllm.hang_engine()
     time.sleep(HUNG_S)
+    answers = run.answers
     scripted_vllm.resume_engine()
-    run.wait_for_answers(12)
+    run.wait_for_answers(answers + 1)
     scripted_vllm.kill()
     scripted_vllm.start()
     report = run.end()
 
-    ids = {instance.instance_id for instance in demo.instances}
+    ids = {instance.instance_id for instance in six_of(demo)}
+    assert len(ids) == 6
     assert set(report["resolved_ids"]) == ids - {WRONG}  # type: ignore[call-overload]
     assert report["unresolved_ids"] == [WRONG]
-    assert report["outcomes"] == {"submitted": 12}
+    assert report["outcomes"] == {"submitted": 6}
     assert report["valid"] is True
     assert run.rows("SELECT attempt FROM rollout WHERE attempt > 1") == []
     ((held_s,),) = run.rows("SELECT max(held_s) FROM rollout")
     assert float(str(held_s)) > HUNG_S / 2
+    held = run.rows("SELECT 1 FROM request WHERE result = 'answered' AND held_s > 1")
+    assert held, "what it could not answer was answered when it was back"

@@ -198,20 +198,3 @@ def test_a_canary_finds_the_parser_that_swallows(vllm_server: TinyVllm) -> None:
 
     with pytest.raises(PrerequisiteError, match="reasoning-parser"):
         require_an_answer(model, vllm_server.base_url)
-
-
-def test_a_request_at_a_killed_server_is_answered_when_it_is_back(
-    breakable_vllm: TinyVllm, gateway_to: Open
-) -> None:
-    gateway = gateway_to(breakable_vllm)
-    answers: list[Any] = []
-    asking = threading.Thread(target=lambda: answers.append(ask(gateway, **saying("back"))))
-    breakable_vllm.kill()
-    asking.start()
-    breakable_vllm.start()
-    asking.join(60)
-
-    assert answers[0].json()["choices"][0]["message"]["content"] == "back"
-    (request,) = records(gateway)
-    assert request.retries > 0
-    assert request.held_s > 1

@@ -18,16 +18,16 @@ from orchestrator.backends.process.processes import MARKER
 from orchestrator.journal import read_journal
 from orchestrator.types import RolloutRecord
 
-SANDBOXES = [pytest.param("docker", marks=pytest.mark.docker), "process"]
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
-@pytest.mark.parametrize("sandbox", SANDBOXES)
-def test_killed_drivers_lose_and_double_nothing(tmp_path: Path, sandbox: str) -> None:
-    """The short version of what scripts/chaos.py does for thirty kills."""
+@pytest.mark.docker
+def test_killed_drivers_lose_and_double_nothing(tmp_path: Path) -> None:
+    """The short version of what scripts/chaos.py does for thirty kills. `test_matrix.py` kills runs
+    in process sandboxes."""
     command = [sys.executable, str(ROOT / "scripts" / "chaos.py"), "--kills", "2", "--seed", "1"]
-    command += ["--sandbox", sandbox, "--runs-dir", str(tmp_path), "--instances", ".*(ledger|-5).*"]
+    command += ["--runs-dir", str(tmp_path), "--instances", ".*(ledger|-5).*"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 kills over" in done.stdout
@@ -36,7 +36,7 @@ def test_killed_drivers_lose_and_double_nothing(tmp_path: Path, sandbox: str) ->
 def test_one_interrupt_lets_the_running_finish_and_resume_does_the_rest(
     orchestrate: CommandLine,
 ) -> None:
-    words = orchestrate.launch_words("process", "stopped", "--set", "model.personas.default=slow:3")
+    words = orchestrate.launch_words("process", "stopped", "--set", "model.personas.default=slow:1")
     process = orchestrate.start(*words, "--workers", "2", "--instances", "orchard__.*")
     scratch = orchestrate.runs_dir / "stopped" / "scratch"
     wait_until(lambda: scratch.is_dir() and len(list(scratch.iterdir())) == 2, "two sandboxes")

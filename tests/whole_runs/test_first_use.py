@@ -30,7 +30,7 @@ def base_url(demo: Dataset) -> Iterator[str]:
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
     """A home with nothing in it."""
-    ours = ("SWE_ORCHESTRATOR_", "XDG_")
+    ours = ("SWE_ORCHESTRATOR_", "XDG_", "RAY_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     (tmp_path / "home").mkdir()
     return kept | {"HOME": str(tmp_path / "home")}
@@ -51,9 +51,10 @@ def orchestrate(words: str, tmp_path: Path, env: dict[str, str]) -> Ended:
 
 
 @pytest.mark.ray
-def test_from_an_empty_machine_to_a_number(
+def test_from_an_empty_machine_to_a_number_and_no_token_of_ray_is_left_behind(
     base_url: str, tmp_path: Path, env: dict[str, str]
 ) -> None:
+    """Another Ray that is started later would ask for the token."""
     told = tmp_path / "told"
     program = tmp_path / "tell"
     program.write_text(f'#!/bin/sh\nprintf %s "$1" >{told}\n')
@@ -74,6 +75,7 @@ def test_from_an_empty_machine_to_a_number(
     assert told.read_text(encoding="utf-8").startswith(f"{run_id} done: 1 of 1 resolved")
     lock = json.loads((tmp_path / "runs" / run_id / "lock.json").read_text(encoding="utf-8"))
     assert lock["serving"][0]["base_url"] == base_url
+    assert not (tmp_path / "home" / ".ray").exists()
 
 
 def test_a_person_at_a_terminal_is_asked_and_asked_again(

@@ -89,13 +89,3 @@ def test_a_run_joins_the_ray_that_was_started_where_a_token_lay(
     ended = orchestrate.launch(*run, "--ray-address", address)
 
     assert (ended.exit_code, ended.report["resolved"]) == (0, 1), ended.stderr
-
-
-def test_a_local_run_leaves_no_token_behind(orchestrate: CommandLine, home: Path) -> None:
-    """Or another Ray that is started later would ask for it."""
-    words = ("--agent", "gold", "--instances", "orchard__ledger-12")
-
-    ended = orchestrate.launch("process", "local", *words)
-
-    assert ended.exit_code == 0, ended.stderr
-    assert not (home / ".ray").exists()

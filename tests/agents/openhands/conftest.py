@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -92,6 +93,7 @@ def roll(
     make_config: Callable[..., RunConfig],
 ) -> Iterator[Roll]:
     """One rollout: `roll(sandbox, terminal("ls"), agent="openhands-text", max_steps=3)`."""
+    numbers = itertools.count()
     with contextlib.ExitStack() as stack:
 
         def run(
@@ -104,7 +106,7 @@ def roll(
             section: Any = make_config(agent, settings).agent
             worker = OpenHandsAgent(section)
             stack.callback(worker.close)
-            output_dir = tmp_path / f"output{len(list(tmp_path.glob('output*')))}"
+            output_dir = tmp_path / f"output{next(numbers)}"
             output_dir.mkdir()
             model = PlayedModel(list(answers))
             budget = Budget(RolloutLimits(**limits))

@@ -20,7 +20,7 @@ from orchestrator.errors import AgentCrashed, SandboxBroken
 from orchestrator.paths import user_cache
 from orchestrator.types import Outcome
 
-from .conftest import FINISH, Roll, editor, terminal
+from .conftest import FINISH, Roll, Rolled, editor, terminal
 
 pytestmark = [pytest.mark.slow, pytest.mark.openhands]
 Open = Callable[..., Sandbox]
@@ -243,17 +243,23 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("name", ENDS)
-def test_how_a_conversation_ends(name: str, roll: Roll, open_sandbox: Open) -> None:
-    answers, outcome, steps = ENDS[name]
+def test_how_a_conversation_ends(roll: Roll, open_sandbox: Open) -> None:
+    """Each in a sandbox of its own, several at the same time."""
+    sandboxes = {name: open_sandbox("process") for name in ENDS}
 
-    rolled = roll(
-        open_sandbox("process"), *answers, settings={"agent.max_format_errors": 3}, max_steps=20
-    )
+    def end(name: str) -> Rolled:
+        answers, _, _ = ENDS[name]
+        settings = {"agent.max_format_errors": 3}
+        return roll(sandboxes[name], *answers, settings=settings, max_steps=20)
 
-    assert (rolled.outcome, len(rolled.budget.steps)) == (outcome, steps)
-    for step in rolled.budget.steps:
-        assert step.action or step.shown, "what was wrong with the answer"
+    with ThreadPoolExecutor(3) as pool:
+        ended = dict(zip(ENDS, pool.map(end, ENDS), strict=True))
+
+    for name, rolled in ended.items():
+        _, outcome, steps = ENDS[name]
+        assert (rolled.outcome, len(rolled.budget.steps)) == (outcome, steps), name
+        for step in rolled.budget.steps:
+            assert step.action or step.shown, f"{name}: what was wrong with the answer"
 
 
 def test_a_text_model_is_asked_for_text_and_its_calls_are_counted(

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,9 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
         def says(turn: personas.Turn) -> personas.ScriptedReply:
             return personas.ScriptedReply(texts[min(turn.number, len(texts) - 1)])
 
-        monkeypatch.setitem(personas.PERSONAS, "says", says)
-        return "says"
+        name = f"says{len(personas.PERSONAS)}"
+        monkeypatch.setitem(personas.PERSONAS, name, says)
+        return name
 
     return persona
 
@@ -142,7 +144,7 @@ def test_a_command_may_print_anything(roll: Say, commands: Callable[..., str]) -
         "submit",
     )
 
-    result = roll(commands(*texts), {"rollout.command_timeout_s": 30})
+    result = roll(commands(*texts), {"rollout.command_timeout_s": 10})
 
     assert (result.outcome, result.failure) == (Outcome.SUBMITTED, None)
     assert "on\n" in observations(result)[4]
@@ -221,27 +223,36 @@ def test_long_output_loses_its_middle(roll: Say, commands: Callable[..., str]) -
     assert 80_000 < len(printed) < 100_000
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    ['"ls"', "[1]", "null", "{", "", '{"command": 1}', '{"cmd": "ls"}', '{"command": "a\\u0000b"}'],
-)
+UNUSABLE = [
+    '"ls"',
+    "[1]",
+    "null",
+    "{",
+    "",
+    '{"command": 1}',
+    '{"cmd": "ls"}',
+    '{"command": "a\\u0000b"}',
+]
+
+
 def test_calls_with_unusable_arguments_are_the_models_doing(
-    roll: Say, monkeypatch: pytest.MonkeyPatch, arguments: str
+    roll: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from orchestrator.scripted import endpoint
 
-    original = endpoint.message_of
+    original, left = endpoint.message_of, list(UNUSABLE)
 
-    def first_is_broken(*given: Any) -> dict[str, Any]:
+    def first_are_broken(*given: Any) -> dict[str, Any]:
         message = original(*given)
-        if given[3] == 0:
-            message["tool_calls"][0]["function"]["arguments"] = arguments
+        if left:
+            message["tool_calls"][0]["function"]["arguments"] = left.pop(0)
         return message
 
-    monkeypatch.setattr(endpoint, "message_of", first_is_broken)
+    monkeypatch.setattr(endpoint, "message_of", first_are_broken)
 
-    result = roll("solves", agent="sweagent-tools")
+    result = roll("solves", {"agent.max_format_errors": 20}, "sweagent-tools")
 
+    assert left == []
     assert result.failure is None
     assert result.outcome is Outcome.SUBMITTED
 
@@ -385,30 +396,33 @@ def last_diff(result: RolloutResult) -> str:
     return str(file["trajectory"][-1]["state"].get("diff", ""))
 
 
-@pytest.mark.parametrize(
-    "kills",
-    [
-        "pkill -9 python",
-        "pkill -f swerex",
-        "kill -9 -1",
-        "(sleep 0.3; kill -9 -1) & sleep 60",
-        "(sleep 2; pkill -9 python) & disown; echo",
-        "echo 'exit 3' > ~/.bashrc; pkill -9 python",
-        "(for i in 1 2 3 4 5; do sleep 0.5; pkill -9 -f swerex; done) & disown; sleep 1",
-    ],
-)
+KILLS = [
+    "pkill -9 python",
+    "pkill -f swerex",
+    "kill -9 -1",
+    "(sleep 0.3; kill -9 -1) & sleep 60",
+    "(sleep 2; pkill -9 python) & disown; echo",
+    "echo 'exit 3' > ~/.bashrc; pkill -9 python",
+    "(for i in 1 2 3 4 5; do sleep 0.5; pkill -9 -f swerex; done) & disown; sleep 1",
+]
+
+
 def test_an_agent_that_kills_its_server_goes_on_with_another(
-    roll: Say, commands: Callable[..., str], kills: str
+    roll: Say, commands: Callable[..., str]
 ) -> None:
-    texts = ("echo a > new.txt", kills, "sleep 2.5", "pwd; echo $ROOT; which submit", "submit")
+    """Several at the same time, as they mostly wait."""
+    rest = ("sleep 2.5", "pwd; echo $ROOT; which submit", "submit")
+    killers = [commands("echo a > new.txt", kills, *rest) for kills in KILLS]
 
-    result = roll(commands(*texts))
+    with ThreadPoolExecutor(4) as pool:
+        results = dict(zip(KILLS, pool.map(roll, killers), strict=True))
 
-    seen = observations(result)
-    assert (result.outcome, result.failure) == (Outcome.SUBMITTED, None)
-    assert "new.txt" in result.patch
-    assert any("the shell ended" in observation for observation in seen)
-    assert seen[3] == "/testbed\n/testbed\n/root/tools/submit/bin/submit\n"
+    for kills, result in results.items():
+        seen = observations(result)
+        assert (result.outcome, result.failure) == (Outcome.SUBMITTED, None), kills
+        assert "new.txt" in result.patch, kills
+        assert any("the shell ended" in observation for observation in seen), kills
+        assert seen[3] == "/testbed\n/testbed\n/root/tools/submit/bin/submit\n", kills
 
 
 def test_a_server_that_is_killed_at_every_step_costs_steps_alone(

@@ -126,16 +126,18 @@ BASES = {
     "linux/arm64": "SWE_ORCHESTRATOR_EMULATED_BASE",
 }
 """Platform to the variable that names an image with bash."""
+LIVES_S = {"linux/amd64": 12, "linux/arm64": 25}
 
 
 @pytest.fixture(
     params=["linux/amd64", pytest.param("linux/arm64", marks=pytest.mark.emulated)],
 )
 def idle(request: pytest.FixtureRequest, engine: sdk.DockerClient) -> Iterator[Container]:
-    """A container with our process 1 alone, natively and emulated, that ends after 25 s."""
+    """A container with our process 1 alone, natively and emulated, that ends by itself, after what
+    is done to it here."""
     platform = request.param
     image = os.environ.get(BASES[platform], "python:3.11-slim-bookworm")
-    started = engine.containers.create(image, platform=platform, entrypoint=stay(25))
+    started = engine.containers.create(image, platform=platform, entrypoint=stay(LIVES_S[platform]))
     started.start()
     yield started
     started.remove(force=True)
