@@ -95,7 +95,9 @@ def test_a_call_has_what_its_function_must_have_and_nothing_that_it_does_not_kno
 
 
 @pytest.mark.parametrize(
-    ("action", "left"), [("ls", set()), (EDIT, {"old", "new"}), (SUBMIT, set())], ids=str
+    ("action", "left"),
+    [("ls", set()), (EDIT, {"old", "new"}), (SUBMIT, set())],
+    ids=["command", "edit", "submit"],
 )
 def test_a_call_of_sweagents_functions_loses_its_required_parameters_too(
     action: str | Edit, left: set[str]
