@@ -104,6 +104,13 @@ def manifest_of(layers: list[bytes], platform: str = "linux/amd64") -> tuple[byt
     return json.dumps(manifest).encode(), config
 
 
+def _client() -> httpx.Client:
+    """With a connection for each request: a registry may close one that was kept just as the next
+    request is sent on it."""
+    one_each = httpx.Limits(max_keepalive_connections=0)
+    return httpx.Client(trust_env=False, verify=False, limits=one_each)
+
+
 def push_image(
     address: str,
     repository: str,
@@ -113,7 +120,7 @@ def push_image(
 ) -> str:
     """Put an image into a registry without login; gives its manifest's digest."""
     manifest, config = manifest_of(layers, platform)
-    with httpx.Client(trust_env=False, verify=False) as client:
+    with _client() as client:
         for blob in (config, *layers):
             begun = client.post(f"http://{address}/v2/{repository}/blobs/uploads/")
             place = httpx.URL(begun.headers["location"]).copy_add_param("digest", digest_of(blob))
@@ -124,7 +131,7 @@ def push_image(
 def push_manifest(address: str, repository: str, tag: str, manifest: bytes, form: str) -> str:
     """Put a manifest, or a list of some, whose parts are there; gives its digest."""
     url = f"http://{address}/v2/{repository}/manifests/{tag}"
-    with httpx.Client(trust_env=False, verify=False) as client:
+    with _client() as client:
         client.put(url, content=manifest, headers={"Content-Type": form}).raise_for_status()
     return digest_of(manifest)
 
