@@ -66,7 +66,7 @@ def test_what_is_typed_is_not_shown_again_after_a_reset(roll: Roll, open_sandbox
 def test_an_agent_that_ends_its_shell_or_what_holds_it_goes_on(
     roll: Roll, open_sandbox: Open
 ) -> None:
-    kill = "kill -9 $(pgrep -f 'rows.*columns.*[v]ariables' || pgrep -f '[S]IGCHLD'); sleep 9"
+    kill = "kill -9 $(ps -o ppid= -p $PPID) $PPID; sleep 9"  # the server, and its end of this shell
     rolled = roll(
         open_sandbox("process"),
         terminal("echo before; exit 3"),
