@@ -182,7 +182,8 @@ def test_the_servers_metrics_come_with_the_samples(vllm_server: TinyVllm, gatewa
 
 
 def test_the_server_is_known_before_the_night(vllm_server: TinyVllm) -> None:
-    model: Model = model_at(vllm_server.base_url, served_name=MODEL, request_fields=NO_THINKING)
+    told = saying("391") | NO_THINKING  # left to itself, a random model says anything
+    model: Model = model_at(vllm_server.base_url, served_name=MODEL, request_fields=told)
 
     assert require_endpoint(model, vllm_server.base_url)["max_model_len"] == CONTEXT_TOKENS
     facts = serving_facts(vllm_server.base_url)
