@@ -115,3 +115,25 @@ def test_a_connection_ends_with_its_shell_and_others_stay(connect: Connect) -> N
     os.kill(pid, 9)
     other.sendall(b"echo here\n")
     assert b"here" in read_until(other, b"here")
+
+
+def test_what_a_shell_prints_just_before_its_end_is_carried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, theirs = socket.socketpair()
+    ours.settimeout(10)
+    terminal, shells_end = terminals.open_terminal(24, 80)
+
+    def ends_after_a_last_word(pid: int, options: int) -> tuple[int, int]:
+        """On a busy host the shell prints, and ends, after its terminal was looked at."""
+        os.write(shells_end, b"the last word\n")
+        return pid, 0
+
+    monkeypatch.setattr(terminals.os, "waitpid", ends_after_a_last_word)
+    try:
+        with ours, theirs:
+            assert terminals.carry(theirs, terminal, 1)
+            assert ours.recv(100) == b"the last word\r\n"
+    finally:
+        os.close(terminal)
+        os.close(shells_end)

@@ -27,6 +27,7 @@ from typing import Any
 BASH = ["bash", "--norc", "--noprofile", "-i"]
 WRITE_BYTES = 1024
 MAX_REQUEST_BYTES = 100000
+MOST_READS_AT_THE_END = 64
 
 
 def read_request(connection: socket.socket) -> dict[str, Any]:
@@ -89,7 +90,18 @@ def carry(connection: socket.socket, terminal: int, shell: int) -> bool:
             with contextlib.suppress(BlockingIOError):
                 typed = typed[os.write(terminal, typed[:WRITE_BYTES]) :]
         if not readable and os.waitpid(shell, os.WNOHANG)[0]:
+            send_rest(connection, terminal)
             return True  # what it has left in the background keeps its terminal
+
+
+def send_rest(connection: socket.socket, terminal: int) -> None:
+    """What a shell has printed since it was last looked for, before it ended. What runs in the
+    background may print on and on."""
+    with contextlib.suppress(OSError):
+        for _ in range(MOST_READS_AT_THE_END):
+            if not select.select([terminal], [], [], 0)[0]:
+                return
+            connection.sendall(os.read(terminal, 65536))
 
 
 def end_session(leader: int) -> None:
