@@ -26,7 +26,7 @@ _FREE = ("additionalProperties", "patternProperties", "unevaluatedProperties")
 
 
 @dataclass(frozen=True)
-class Fault:
+class ParameterFault:
     """What is wrong with a value."""
 
     words: str
@@ -39,7 +39,7 @@ class Fault:
 
 def find_fault(
     given: Mapping[str, Any], schema: object, *, blank_is_given: bool = True
-) -> Fault | None:
+) -> ParameterFault | None:
     """What is wrong with a call's arguments first; None where nothing is.
 
     A null is as good as nothing, unless the schema asks for it. So is a blank text where
@@ -55,7 +55,7 @@ def find_fault(
     if known is None:
         return None
     unknown = (name for name, value in given.items() if name not in known and value is not None)
-    return next((Fault(UNKNOWN, (name,)) for name in unknown), None)
+    return next((ParameterFault(UNKNOWN, (name,)) for name in unknown), None)
 
 
 class _Look:
@@ -65,17 +65,17 @@ class _Look:
         self._root = root
         self._left = MAX_LOOKS
 
-    def fault(self, value: Any, schema: object, depth: int = 0) -> Fault | None:
+    def fault(self, value: Any, schema: object, depth: int = 0) -> ParameterFault | None:
         """What is wrong with a value first."""
         self._left -= 1
         if schema is False:
-            return Fault("is not allowed")
+            return ParameterFault("is not allowed")
         if not isinstance(schema, dict) or depth > MAX_DEPTH or self._left < 0:
             return None
         if value is None and schema.get("nullable") is True:
             return None
         if problem := _problem(value, schema):
-            return Fault(problem)
+            return ParameterFault(problem)
         for part in self._all_of(schema):
             if (fault := self.fault(value, part, depth + 1)) is not None:
                 return fault
@@ -86,7 +86,7 @@ class _Look:
             return self._fault_of_object(value, schema, depth)
         return self._fault_of_list(value, schema, depth) if isinstance(value, list) else None
 
-    def _fault_of_branches(self, value: Any, branches: object, depth: int) -> Fault | None:
+    def _fault_of_branches(self, value: Any, branches: object, depth: int) -> ParameterFault | None:
         """None where one of them fits; else what is wrong with the one that comes nearest."""
         if not isinstance(branches, list) or not branches:
             return None
@@ -100,7 +100,7 @@ class _Look:
 
     def _fault_of_object(
         self, value: dict[str, Any], schema: dict[str, Any], depth: int
-    ) -> Fault | None:
+    ) -> ParameterFault | None:
         properties = _mapping(schema.get("properties"))
         missing = tuple(
             key
@@ -108,7 +108,7 @@ class _Look:
             if value.get(key) is None and self._is_needed(key, value, properties, depth)
         )
         if missing:
-            return Fault(f"lacks {', '.join(missing)}", missing=missing)
+            return ParameterFault(f"lacks {', '.join(missing)}", missing=missing)
         others = schema.get("additionalProperties", True)
         if schema.get("patternProperties"):
             others = True
@@ -119,9 +119,9 @@ class _Look:
                 continue
             wanted = properties.get(key, others)
             if wanted is False:
-                return Fault(UNKNOWN, (key,))
+                return ParameterFault(UNKNOWN, (key,))
             if (fault := self.fault(member, wanted, depth + 1)) is not None:
-                return Fault(fault.words, (key, *fault.path), fault.missing)
+                return ParameterFault(fault.words, (key, *fault.path), fault.missing)
         return None
 
     def _is_needed(
@@ -132,13 +132,15 @@ class _Look:
             return True
         return self.fault(None, properties.get(key, True), depth + 1) is not None
 
-    def _fault_of_list(self, value: list[Any], schema: dict[str, Any], depth: int) -> Fault | None:
+    def _fault_of_list(
+        self, value: list[Any], schema: dict[str, Any], depth: int
+    ) -> ParameterFault | None:
         items = schema.get("items", True)
         for item in value if isinstance(items, dict) else ():
             if self._left < 0:
                 return None
             if (fault := self.fault(item, items, depth + 1)) is not None:
-                return Fault(f"holds what {fault.words}")
+                return ParameterFault(f"holds what {fault.words}")
         return None
 
     def _all_of(self, schema: dict[str, Any]) -> Iterator[object]:

@@ -34,7 +34,7 @@ from orchestrator.agents.runners.line import Worker, send, serve_rollouts
 from .editor import SandboxFileEditor
 from .model import WorkerModel
 from .reporting import Steps
-from .terminal import Place, SandboxTerminalExecutor
+from .terminal import SandboxTerminalExecutor, ShellPlace
 
 UNLIMITED = 10**7
 TOOLS = (TerminalTool.name, FileEditorTool.name, TaskTrackerTool.name)
@@ -111,7 +111,7 @@ def note_call(problem: str, detail: str) -> None:
     send("call", problem=problem, detail=detail)
 
 
-class Conversation(LocalConversation):
+class SandboxedConversation(LocalConversation):
     """OpenHands' conversation, which reads no plugins, hooks and agents from this host's disk."""
 
     def _ensure_plugins_loaded(self) -> None:
@@ -147,7 +147,7 @@ def serve_rollout(worker: Worker, request: dict[str, Any]) -> None:
 
 def start_conversation(
     line: Line, steps: Steps, request: dict[str, Any], scratch: Path
-) -> Conversation:
+) -> SandboxedConversation:
     """OpenHands' agent with its default tools but for the browser, as in its own benchmarks."""
     config, workdir = request["config"], request["workdir"]
     native = config["protocol"] == "function_calling"
@@ -168,7 +168,7 @@ def start_conversation(
         },
         condenser=condenser,
     )
-    return Conversation(
+    return SandboxedConversation(
         agent=agent,
         workspace=str(nothing),
         callbacks=[steps.take],
@@ -180,7 +180,7 @@ def start_conversation(
 
 def register_tools(line: Line, workdir: str, patience: float, nothing: Path, mirror: Path) -> None:
     """Make OpenHands' names of tools stand for those that work in the sandbox."""
-    place = Place(workdir, patience, line.find_server, line.keep_script)
+    place = ShellPlace(workdir, patience, line.find_server, line.keep_script)
     state: Any = SimpleNamespace(
         workspace=SimpleNamespace(working_dir=str(nothing)), env_observation_persistence_dir=None
     )
@@ -195,7 +195,9 @@ def register_tools(line: Line, workdir: str, patience: float, nothing: Path, mir
     register_tool(FileEditorTool.name, file_editor)
 
 
-def converse(conversation: Conversation, line: Line, steps: Steps, request: dict[str, Any]) -> str:
+def converse(
+    conversation: SandboxedConversation, line: Line, steps: Steps, request: dict[str, Any]
+) -> str:
     """Run the agent until it has finished, or can't go on; how it ended, as in `outcomes`."""
     conversation.send_message(request["instruction"])
     while True:
@@ -218,7 +220,7 @@ def converse(conversation: Conversation, line: Line, steps: Steps, request: dict
         conversation.send_message(line.go_on)
 
 
-def ends_in_words(conversation: Conversation) -> bool:
+def ends_in_words(conversation: SandboxedConversation) -> bool:
     """Whether the agent ended its turn with a message, as to a person who would answer."""
     last = conversation.state.events[-1]
     return isinstance(last, MessageEvent) and last.source == "agent"

@@ -85,7 +85,7 @@ def as_shown(printed: str) -> str:
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
 
 
-class Place:
+class ShellPlace:
     """Where the shell is: in the sandbox, by way of the worker."""
 
     def __init__(
@@ -107,7 +107,7 @@ class SandboxTerminal(SubprocessTerminal):
     """One shell in the sandbox. It is closed once its deadline has passed, so that OpenHands waits
     for a command no longer."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: ShellPlace) -> None:
         super().__init__(place.workdir)
         self.is_lost = False
         """Whether the shell has ended, or what holds it."""
@@ -263,7 +263,7 @@ class EcholessSession(TerminalSession):
 class SandboxTerminalExecutor(TerminalExecutor):
     """OpenHands' terminal tool, on shells in the sandbox."""
 
-    def __init__(self, place: Place, limit_s: Callable[[], float]) -> None:
+    def __init__(self, place: ShellPlace, limit_s: Callable[[], float]) -> None:
         """`limit_s` is how long the next command may take."""
         self.shell_path = None
         self.full_output_save_dir = None
