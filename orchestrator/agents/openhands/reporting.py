@@ -22,9 +22,9 @@ from openhands.sdk.llm import TextContent
 from openhands.tools.file_editor.definition import FileEditorAction
 from openhands.tools.terminal.definition import TerminalAction
 
+from orchestrator.agents.runners.line import MAX_SENT_CHARS, shorten
+
 Send = Callable[..., None]
-MAX_SENT_CHARS = 90_000
-"""Of an observation, to the worker, who keeps a little more."""
 CALL_BEGINS = "<function="
 """Where an answer's thought ends, in the form of calls that are text."""
 
@@ -79,7 +79,7 @@ def step_of(answer: dict[str, Any], events: list[Event]) -> dict[str, Any]:
     return {
         "thought": said.partition(CALL_BEGINS)[0] if action else said,
         "action": action,
-        "observation": shorten("\n".join(printed)) if action else "",
+        "observation": shorten("\n".join(printed), MAX_SENT_CHARS) if action else "",
         "shown": "\n\n".join(shown) or None,
         "refused": next((e.error for e in events if _is_refused(e)), ""),
     }
@@ -117,12 +117,3 @@ def _shown(event: Event) -> str:
     assert isinstance(event, MessageEvent | ObservationBaseEvent)
     content = event.to_llm_message().content
     return "\n".join(part.text for part in content if isinstance(part, TextContent))
-
-
-def shorten(text: str) -> str:
-    """Cut in the middle: test results stand at the end."""
-    if len(text) <= MAX_SENT_CHARS:
-        return text
-    half = MAX_SENT_CHARS // 2
-    left_out = len(text) - 2 * half
-    return f"{text[:half]}\n[... {left_out} characters left out ...]\n{text[-half:]}"

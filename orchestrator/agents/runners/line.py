@@ -15,6 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
+MAX_SENT_CHARS = 90_000
+"""Of an observation, to the worker, who keeps a little more."""
+
 _line: TextIO = sys.stdout
 
 
@@ -22,6 +25,15 @@ def send(kind: str, **fields: Any) -> None:
     """Send the worker a message."""
     _line.write(json.dumps({"kind": kind, **fields}) + "\n")
     _line.flush()
+
+
+def shorten(text: str, limit: int) -> str:
+    """Cut in the middle: test results stand at the end. `agents.steps` is not to be had here."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    left_out = len(text) - 2 * half
+    return f"{text[:half]}\n[... {left_out} characters left out ...]\n{text[-half:]}"
 
 
 class Worker:

@@ -32,7 +32,13 @@ from sweagent.tools.tools import ToolConfig, ToolHandler
 from sweagent.types import StepOutput
 from swerex.exceptions import CommandTimeoutError, SwerexException
 
-from orchestrator.agents.runners.line import Worker, send, serve_rollouts
+from orchestrator.agents.runners.line import (
+    MAX_SENT_CHARS,
+    Worker,
+    send,
+    serve_rollouts,
+    shorten,
+)
 
 from .shell import GONE, Environment
 
@@ -40,8 +46,6 @@ UNLIMITED = 10**7
 INSTALL_S = 300
 """SWE-agent's own limit on setting up one bundle of tools."""
 STRINGS_ONLY = ("bash", "edit")
-MAX_SENT_CHARS = 90_000
-"""Of a command's output, to the worker, who keeps a little more."""
 SUBMISSION = re.compile(r"^<<SWE_AGENT_SUBMISSION>>\s*$", re.MULTILINE)
 INTERACTIVE = ("vim", "vi", "emacs", "nano", "less", "more", "gdb")
 
@@ -220,15 +224,6 @@ class Tools(ToolHandler):
         words = action.split()
         alone = self.config.filter.blocklist_standalone
         return bool(words) and (words[0] in INTERACTIVE or action.strip() in alone)
-
-
-def shorten(text: str, limit: int) -> str:
-    """Cut in the middle: test results stand at the end."""
-    if len(text) <= limit:
-        return text
-    half = limit // 2
-    left_out = len(text) - 2 * half
-    return f"{text[:half]}\n[... {left_out} characters left out ...]\n{text[-half:]}"
 
 
 def serve_rollout(worker: Worker, request: dict[str, Any]) -> None:
