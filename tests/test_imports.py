@@ -20,9 +20,9 @@ ORDER = (
     "network",
     *("config", "dataset", "verdict"),
     *("endpoint", "serving", "images", "backends", "agents", "scripted"),
-    *("gateway", "journal", "report", "bench", "diagnose"),
+    *("gateway", "journal", "evidence", "report", "page", "exports", "bench", "diagnose"),
     *("worker", "driver", "display", "doctor"),
-    *("run", "matrix", "ahead", "setup", "cli", "__main__"),
+    *("run", "matrix", "compare", "calibrate", "ahead", "setup", "cli", "__main__"),
 )
 """Rooms and leaves of the package: each imports only itself and what stands before it."""
 BUNDLED = ("demo", "smoke")

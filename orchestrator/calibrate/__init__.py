@@ -1,0 +1,1 @@
+"""`calibrate BENCHMARK`: which instances this host can grade, found with gold patches."""

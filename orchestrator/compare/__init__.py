@@ -1,0 +1,1 @@
+"""Two runs or more, or published results, on the same instances."""
