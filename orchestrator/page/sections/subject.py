@@ -1,0 +1,22 @@
+"""What a page is about: all that its sections are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.config.schema import RunConfig
+from orchestrator.journal.views import RunState
+from orchestrator.report.build import Report
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run, as its journal stands."""
+
+    config: RunConfig
+    report: Report
+    state: RunState
+
+    @property
+    def title(self) -> str:
+        return f"{self.report.run_id}: {self.report.resolved} of {self.report.instances} resolved"
