@@ -26,6 +26,14 @@ from orchestrator.report.model_usage import (
 from orchestrator.report.stats import wilson
 from orchestrator.report.tool_calls import ToolCalls, build_tool_calls, call_warnings
 from orchestrator.report.undecided import undecided_warnings
+from orchestrator.report.validity import (
+    NOT_GRADED,
+    NOT_STARTED,
+    Drift,
+    Seen,
+    Validity,
+    validity_of,
+)
 from orchestrator.report.words import counted
 from orchestrator.types import FailureKind, GradeReason, Outcome
 
@@ -38,7 +46,7 @@ class Report:
 
     `resolve_rate` is resolved / instances: what failed or never started stays in the denominator.
     `valid` says that every instance has a verdict, or that a person has decided to count it as
-    unresolved, so that the rate may be quoted.
+    unresolved. Whether the rate may be quoted is a further question: `validity`.
     """
 
     run_id: str
@@ -70,6 +78,8 @@ class Report:
     neither of the lists above."""
     salvaged_ids: tuple[str, ...]
     valid: bool
+    validity: Validity
+    """Whether the rate may be quoted, and why not."""
     wall_s: float
     tokens: Mapping[str, int]
     """Of all attempts, those too that came to nothing."""
@@ -106,6 +116,8 @@ def build_report(
     emulation: str = "",
     platform: str = "",
     images: Mapping[str, str] | None = None,
+    *,
+    drifts: Sequence[Drift] = (),
 ) -> Report:
     """Count what the journal holds. The rest is what the run's lock says; `images` are those that
     were there at the start, by instance."""
@@ -114,11 +126,13 @@ def build_report(
     empty = [i for i, row in outcomes.items() if not row.has_patch]
     measured = set(verdicts) | set(empty)
     failing = [i for i in state.instances if i not in measured and i not in state.decided]
+    unresolved = measured - set(resolved)
     costs = rollout_costs(state)
     failure_names = [
         str(state.failures[i].kind) if i in state.failures else _why_undecided(i, config, state)
         for i in failing
     ]
+    failures = dict(sorted(Counter(failure_names).items()))
     n = len(state.instances)
     model = config.model.name if config.model else None
     steps = sum(row.usage.steps for row in state.rollouts)
@@ -139,10 +153,10 @@ def build_report(
         resolve_rate=len(resolved) / n if n else 0.0,
         ci95=wilson(len(resolved), n),
         outcomes=dict(sorted(Counter(str(row.outcome) for row in outcomes.values()).items())),
-        failures=dict(sorted(Counter(failure_names).items())),
+        failures=failures,
         by_repo=_by_repo(state, set(resolved)),
         resolved_ids=tuple(sorted(resolved)),
-        unresolved_ids=tuple(sorted(measured - set(resolved))),
+        unresolved_ids=tuple(sorted(unresolved)),
         failure_ids=tuple(sorted(failing)),
         set_aside_ids=tuple(sorted(state.set_aside)),
         decided={
@@ -151,6 +165,9 @@ def build_report(
         },
         salvaged_ids=tuple(sorted(i for i, row in outcomes.items() if row.salvaged)),
         valid=not failing,
+        validity=validity_of(
+            Seen(config, state, failures, images or {}, drifts, frozenset(unresolved))
+        ),
         wall_s=round(state.wall_s, 1),
         tokens=_tokens(costs),
         steps=steps,
@@ -177,8 +194,8 @@ def build_report(
 
 def _why_undecided(instance_id: str, config: RunConfig, state: RunState) -> str:
     if instance_id in state.outcomes:
-        return "not_graded"
-    return NO_PREDICTION if config.predictions is not None else "not_started"
+        return NOT_GRADED
+    return NO_PREDICTION if config.predictions is not None else NOT_STARTED
 
 
 def _by_repo(state: RunState, resolved: set[str]) -> dict[str, dict[str, int]]:

@@ -1,0 +1,280 @@
+"""Whether a run's number may be quoted, and if not, why. Pure.
+
+A run is *valid*, or *quarantined* for a reason that somebody should look into, or *unfinished*:
+nothing speaks against it, but something has not been tried yet. Each rule looks for one reason.
+What counts as too much is a setting (`config.schema.ReportSettings`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from orchestrator.config.schema import RunConfig
+from orchestrator.journal.views import RunState
+from orchestrator.report.images import image_warnings
+from orchestrator.report.words import counted
+from orchestrator.types import (
+    FailureKind,
+    GradeReason,
+    GradeRecord,
+    Outcome,
+    RequestResult,
+    RolloutRecord,
+)
+
+NOT_STARTED = "not_started"
+NOT_GRADED = "not_graded"
+TO_BE_TRIED = frozenset({NOT_STARTED, NOT_GRADED})
+"""Why an instance has no verdict though nothing has failed."""
+QUIET_SHARE = 0.1
+"""What is odd in a stretch is so of at most such a share elsewhere: else it is the model's way."""
+Row = TypeVar("Row", RolloutRecord, GradeRecord)
+
+
+@dataclass(frozen=True)
+class Validity:
+    """Whether the resolve rate may be quoted; its fields are keys of report.json.
+
+    Neither valid nor quarantined is a run of which instances were never tried, and nothing else.
+    """
+
+    is_valid: bool
+    is_quarantined: bool
+    reasons: tuple[str, ...]
+    """Why it is not valid, one line each, what weighs most first; empty where it is."""
+
+    @property
+    def words(self) -> str:
+        """`valid`, or `quarantined: ` with the first reason, and how many more there are."""
+        if self.is_valid:
+            return "valid"
+        more = len(self.reasons) - 1
+        state = "quarantined" if self.is_quarantined else "unfinished"
+        return f"{state}: {self.reasons[0]}{f' (and {more} more)' if more else ''}"
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A part of the surroundings that is not what the run began with, as it was found once."""
+
+    words: str
+    """What is another, in one line."""
+    since: float
+    """Results from then on may be of the other. Seconds since the epoch."""
+    within_session: bool = False
+    """It changed while a session went on, so that what it had before `since` says nothing."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """All that the rules look at."""
+
+    config: RunConfig
+    state: RunState
+    failures: Mapping[str, int]
+    """What keeps instances from a verdict (`Report.failures`)."""
+    images_at_start: Mapping[str, str] = field(default_factory=dict)
+    """By instance."""
+    drifts: Sequence[Drift] = ()
+    unresolved: frozenset[str] = frozenset()
+    not_gradable: frozenset[str] = frozenset()
+    """Instances of which a gold run on such a host says that they can't be graded, or flicker."""
+
+    @property
+    def outcomes(self) -> Sequence[RolloutRecord]:
+        """The rollouts that count, in the order in which they ended."""
+        return [row for row in self.state.rollouts if row.outcome is not None]
+
+    @property
+    def verdicts(self) -> Sequence[GradeRecord]:
+        return list(self.state.verdicts.values())
+
+    def is_too_many(self, part: int, whole: int) -> bool:
+        settings = self.config.report
+        return whole >= settings.quarantine_least and part > settings.quarantine_share * whole
+
+
+@dataclass(frozen=True)
+class Oddity:
+    """What may happen to one rollout or grade, and at many tells of the infrastructure."""
+
+    noun: str
+    words: str
+    """Such as `ended without a patch`."""
+    of_instances: Sequence[tuple[str, bool]]
+    """Each instance, in the order of the ends, and whether it is so of it."""
+    is_of_tasks: bool = True
+    """Whether the tasks of one repository may all have it for a reason of their own."""
+
+
+def validity_of(seen: Seen) -> Validity:
+    """Ask every rule."""
+    reasons = tuple(reason for rule in RULES for reason in rule(seen))
+    to_do = tuple(_to_be_tried(seen))
+    return Validity(
+        is_valid=not reasons and not to_do,
+        is_quarantined=bool(reasons),
+        reasons=(*reasons, *to_do),
+    )
+
+
+def _failures_left(seen: Seen) -> Iterator[str]:
+    """What has failed, or has no prediction, and has neither a verdict nor a person's decision."""
+    failed = {name: n for name, n in seen.failures.items() if name not in TO_BE_TRIED}
+    if failed:
+        yield _without_verdict(seen, failed)
+
+
+def _to_be_tried(seen: Seen) -> Iterator[str]:
+    """No rule: a run that goes on, or was stopped, is not suspect."""
+    left = {name: n for name, n in seen.failures.items() if name in TO_BE_TRIED}
+    if left:
+        yield _without_verdict(seen, left)
+
+
+def _without_verdict(seen: Seen, kinds: Mapping[str, int]) -> str:
+    number, instances = sum(kinds.values()), len(seen.state.instances)
+    have = "has" if number == 1 else "have"
+    words = ", ".join(f"{count:,} {name}" for name, count in kinds.items())
+    return f"{number:,} of {counted(instances, 'instance')} {have} no verdict ({words})"
+
+
+def _our_bugs(seen: Seen) -> Iterator[str]:
+    """Also where a retry went well: what else was wrong with it, nobody knows."""
+    rows: list[RolloutRecord | GradeRecord] = [*seen.state.rollouts, *seen.state.grades]
+    bugs = [
+        row.instance_id
+        for row in rows
+        if row.failure is not None and row.failure.kind is FailureKind.INTERNAL_ERROR
+    ]
+    if bugs:
+        yield (
+            f"this program's own code failed {counted(len(bugs), 'time')} (internal_error), first "
+            f"at {bugs[0]}"
+        )
+
+
+def _drifts(seen: Seen) -> Iterator[str]:
+    """Something of which the number depends was another for some of the results."""
+    starts = [row.started_at for row in seen.outcomes]
+    for drift in seen.drifts:
+        has_before = drift.within_session or any(start < drift.since for start in starts)
+        if has_before and any(start >= drift.since for start in starts):
+            yield drift.words
+
+
+def _moved_images(seen: Seen) -> Iterator[str]:
+    yield from image_warnings(seen.state, seen.images_at_start)
+
+
+def _too_many(seen: Seen) -> Iterator[str]:
+    """More than a share of all, or all in a stretch of the night and hardly one elsewhere."""
+    for oddity in _oddities(seen):
+        odd, whole = sum(is_odd for _, is_odd in oddity.of_instances), len(oddity.of_instances)
+        if seen.is_too_many(odd, whole):
+            yield f"{odd:,} of {counted(whole, oddity.noun)} {oddity.words}"
+        elif words := _stretch_words(seen, oddity):
+            yield words
+
+
+def _oddities(seen: Seen) -> Iterator[Oddity]:
+    config, outcomes = seen.config, seen.outcomes
+    if config.model is not None or config.predictions is not None:  # `nop` never changes anything
+        yield Oddity("rollout", "ended without a patch", _each(outcomes, lambda r: not r.has_patch))
+    if config.model is not None:
+        for outcome, why in ODD_OUTCOMES.items():
+            events = _each(outcomes, lambda r, outcome=outcome: r.outcome is outcome)  # type: ignore[misc]
+            is_of_tasks = outcome is not Outcome.FORMAT_ERRORS
+            yield Oddity("rollout", f"ended in {outcome}{why}", events, is_of_tasks)
+        yield _swallowed(seen)
+    for reason, words in ODD_REASONS.items():
+        events = _each(seen.verdicts, lambda g, reason=reason: g.reason is reason)  # type: ignore[misc]
+        yield Oddity("verdict", words, events)
+
+
+ODD_OUTCOMES: Mapping[Outcome, str] = {
+    Outcome.FORMAT_ERRORS: "",
+    Outcome.CONTEXT_OVERFLOW: ": the server may take fewer tokens than the model could",
+    Outcome.TIME_LIMIT: ": the server, or the host, may be too slow for the limit",
+}
+ODD_REASONS: Mapping[GradeReason, str] = {
+    GradeReason.PATCH_DOES_NOT_APPLY: "say that the patch does not apply",
+    GradeReason.TESTS_TIMED_OUT: "say that the tests ran too long",
+    GradeReason.NO_TEST_RESULTS: "came of tests that printed no results",
+}
+
+
+def _each(rows: Sequence[Row], is_odd: Callable[[Row], bool]) -> list[tuple[str, bool]]:
+    return [(row.instance_id, is_odd(row)) for row in rows]
+
+
+def _swallowed(seen: Seen) -> Oddity:
+    """Of most answers in a rollout nothing was left but reasoning."""
+    answers, swallowed = Counter[str](), Counter[str]()
+    counting = {row.key for row in seen.outcomes}
+    for request in seen.state.requests:
+        if request.key in counting and request.result.is_answer:
+            answers[request.key.instance_id] += 1
+            is_swallowed = request.result is RequestResult.SWALLOWED
+            swallowed[request.key.instance_id] += is_swallowed
+    events = _each(
+        [row for row in seen.outcomes if answers[row.instance_id]],
+        lambda row: 2 * swallowed[row.instance_id] > answers[row.instance_id],
+    )
+    return Oddity("rollout", "got answers of reasoning alone, mostly", events, is_of_tasks=False)
+
+
+def _stretch_words(seen: Seen, oddity: Oddity) -> str:
+    """Where it was so of one after the other for a while, and of hardly one elsewhere; else
+    empty."""
+    events, least = oddity.of_instances, seen.config.report.quarantine_stretch
+    stretches = [s for s in _stretches([is_odd for _, is_odd in events]) if len(s) >= least]
+    inside = [n for stretch in stretches for n in stretch]
+    outside = len(events) - len(inside)
+    odd_outside = sum(is_odd for _, is_odd in events) - len(inside)
+    if not inside or odd_outside > QUIET_SHARE * outside:
+        return ""
+    repos = {seen.state.instances.get(events[n][0]) for n in inside}
+    if oddity.is_of_tasks and len(repos) == 1 and len(set(seen.state.instances.values())) > 1:
+        return ""
+    first = events[inside[0]][0]
+    where = f"from {first} on" if inside == [*range(inside[0], len(events))] else f"first {first}"
+    return (
+        f"{counted(len(inside), oddity.noun)} in a row {oddity.words}, {where}, and "
+        f"{odd_outside:,} of the {outside:,} others"
+    )
+
+
+def _stretches(flags: Sequence[bool]) -> Iterator[range]:
+    """The positions of what holds one after the other, each stretch as long as it goes."""
+    start = 0
+    for position, flag in enumerate((*flags, False)):
+        if not flag:
+            if position > start:
+                yield range(start, position)
+            start = position + 1
+
+
+def _not_gradable(seen: Seen) -> Iterator[str]:
+    """The number says as much of this host's grading as of the model."""
+    suspect = seen.unresolved & seen.not_gradable
+    if len(suspect) > seen.config.report.quarantine_share * len(seen.unresolved):
+        yield (
+            f"{len(suspect):,} of {counted(len(seen.unresolved), 'unresolved instance')} can't be "
+            "graded on this host, or not reliably: their gold patches say so (`calibrate`)"
+        )
+
+
+Rule = Callable[[Seen], Iterator[str]]
+RULES: tuple[Rule, ...] = (
+    _failures_left,
+    _our_bugs,
+    _drifts,
+    _moved_images,
+    _too_many,
+    _not_gradable,
+)
+"""In the order in which reasons are told."""
