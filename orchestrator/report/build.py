@@ -23,21 +23,13 @@ from orchestrator.report.model_usage import (
     model_usage_warnings,
     rollout_costs,
 )
+from orchestrator.report.names import NO_PREDICTION, NOT_GRADED, NOT_STARTED
 from orchestrator.report.stats import wilson
 from orchestrator.report.tool_calls import ToolCalls, build_tool_calls, call_warnings
 from orchestrator.report.undecided import undecided_warnings
-from orchestrator.report.validity import (
-    NOT_GRADED,
-    NOT_STARTED,
-    Drift,
-    Seen,
-    Validity,
-    validity_of,
-)
+from orchestrator.report.validity import Drift, Seen, Validity, validity_of
 from orchestrator.report.words import counted
 from orchestrator.types import FailureKind, GradeReason, Outcome
-
-NO_PREDICTION = "no_prediction"
 
 
 @dataclass(frozen=True)
