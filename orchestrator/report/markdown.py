@@ -74,6 +74,7 @@ def _head(report: Report) -> Iterable[str]:
     yield f"| graded | {report.graded} |"
     if report.decided:
         yield f"| decided by a person, as unresolved | {len(report.decided)} |"
+    yield f"| redone after failures | {report.retries.words or 'nothing'} |"
     yield f"| wall clock | {duration(report.wall_s)} |"
     yield f"| tokens | {report.tokens['prompt']:,} in, {report.tokens['completion']:,} out |"
     if report.unusable_answers:

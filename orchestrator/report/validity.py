@@ -7,9 +7,11 @@ What counts as too much is a setting (`config.schema.ReportSettings`).
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from orchestrator.config.schema import RunConfig
 from orchestrator.journal.views import RunState
@@ -59,16 +61,42 @@ class Validity:
         return f"{self.state}: {self.reasons[0]}{f' (and {more} more)' if more else ''}"
 
 
+class Part(StrEnum):
+    """What of a run's surroundings its number depends on, and may change on the way."""
+
+    SERVER = "server"
+    HOST = "host"
+    HARNESS = "harness"
+    AGENT = "agent"
+
+
+GRADES_DEPEND_ON = frozenset({Part.HOST, Part.HARNESS})
+ROLLOUTS_DEPEND_ON = frozenset({Part.SERVER, Part.HOST, Part.AGENT})
+
+
 @dataclass(frozen=True)
 class Drift:
-    """A part of the surroundings that is not what the run began with, as it was found once."""
+    """A part of the surroundings that is not what the run began with, as a session found it.
 
+    Times are seconds since the epoch.
+    """
+
+    part: Part
     words: str
     """What is another, in one line."""
     since: float
-    """Results from then on may be of the other. Seconds since the epoch."""
+    """Results from then on are of the other, or may be."""
+    until: float | None = None
+    """From then on it was again as the run began; None: it was never found so."""
     within_session: bool = False
-    """It changed while a session went on, so that what it had before `since` says nothing."""
+    """It changed while a session went on: where all results are of that session, they are of
+    both."""
+
+    def has_mixed(self, starts: Sequence[float]) -> bool:
+        """Whether results that were begun at these times are of both."""
+        end = math.inf if self.until is None else self.until
+        other = [start for start in starts if self.since <= start < end]
+        return bool(other) and (self.within_session or len(other) < len(starts))
 
 
 @dataclass(frozen=True)
@@ -160,12 +188,12 @@ def _our_bugs(seen: Seen) -> Iterator[str]:
 
 
 def _drifts(seen: Seen) -> Iterator[str]:
-    """Something of which the number depends was another for some of the results."""
-    starts = [row.started_at for row in seen.outcomes]
+    """What the number depends on was another for some of the results."""
     for drift in seen.drifts:
-        has_before = drift.within_session or any(start < drift.since for start in starts)
-        if has_before and any(start >= drift.since for start in starts):
-            yield drift.words
+        rollouts = seen.outcomes if drift.part in ROLLOUTS_DEPEND_ON else ()
+        grades = seen.verdicts if drift.part in GRADES_DEPEND_ON else ()
+        if any(drift.has_mixed([row.started_at for row in rows]) for rows in (rollouts, grades)):
+            yield f"{drift.words}: the results are of both"
 
 
 def _moved_images(seen: Seen) -> Iterator[str]:

@@ -4,6 +4,7 @@ none."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.journal import RunState
 from orchestrator.report.build import Report, build_report
 from orchestrator.report.markdown import headline, render_markdown
-from orchestrator.report.validity import Drift
+from orchestrator.report.validity import Drift, Part
 from orchestrator.types import (
     FailureKind,
     GradeReason,
@@ -21,7 +22,6 @@ from orchestrator.types import (
     GradeResult,
     Outcome,
     RequestResult,
-    RolloutResult,
 )
 
 ASKING = load_config(RunRequest("demo", run_id="r1"))
@@ -260,30 +260,45 @@ def test_thresholds_are_settings() -> None:
     assert report(played("u" * 20 + "f" * 8), with_settings(quarantine_stretch=9)).validity.is_valid
 
 
-def at(instance_id: str, started_at: float) -> RolloutResult:
-    return rolled(instance_id, patch="", started_at=started_at)
+def begun(*starts: float) -> RunState:
+    """Instances whose rollouts began at these times, and their grades 100 s later."""
+    ids = [f"a-{n}" for n in range(len(starts))]
+    rollouts = [rolled(i, started_at=start) for i, start in zip(ids, starts, strict=True)]
+    grades = [
+        replace(made, record=replace(made.record, started_at=start + 100))
+        for made, start in ((graded(i, True), s) for i, s in zip(ids, starts, strict=True))
+    ]
+    return state(*rollouts, grades=grades, ids=ids)
+
+
+OTHER = "http://gpu/v1 shows another version"
 
 
 @pytest.mark.parametrize(
-    ("starts", "within_session", "is_mixed"),
+    ("drift", "starts", "is_mixed"),
     [
-        ((10, 30), False, True),
-        ((10, 12), False, False),  # nothing was done after it
-        ((30, 40), False, False),  # nothing that counts was done before it
-        ((30, 40), True, True),
-        ((10, 12), True, False),
+        (Drift(Part.SERVER, OTHER, 20), (10, 30), True),
+        (Drift(Part.AGENT, OTHER, 20), (10, 30), True),
+        (Drift(Part.HOST, OTHER, 20), (10, 30), True),
+        (Drift(Part.HOST, OTHER, 120), (10, 30), True),  # the grades alone are of both
+        (Drift(Part.HARNESS, OTHER, 120), (10, 30), True),
+        (Drift(Part.HARNESS, OTHER, 20), (10, 30), False),  # all was graded after it
+        (Drift(Part.SERVER, OTHER, 120), (10, 30), False),
+        (Drift(Part.SERVER, OTHER, 20), (10, 12), False),  # nothing was done after it
+        (Drift(Part.SERVER, OTHER, 20), (30, 40), False),  # nothing that counts was done before
+        (Drift(Part.SERVER, OTHER, 20, within_session=True), (30, 40), True),
+        (Drift(Part.SERVER, OTHER, 20, within_session=True), (10, 12), False),
+        (Drift(Part.SERVER, OTHER, 20, until=30), (10, 25, 40), True),
+        (Drift(Part.SERVER, OTHER, 20, until=30), (10, 40), False),  # nothing came of it
     ],
 )
 def test_what_changed_on_the_way_quarantines_a_run_whose_results_are_of_both(
-    starts: tuple[float, float], within_session: bool, is_mixed: bool
+    drift: Drift, starts: tuple[float, ...], is_mixed: bool
 ) -> None:
-    drift = Drift("http://gpu/v1 shows another version", 20, within_session)
-    seen = state(at("a", starts[0]), at("b", starts[1]), ids=("a", "b"))
-
     if is_mixed:
-        quarantined(seen, "shows another version", drifts=[drift])
+        quarantined(begun(*starts), f"{OTHER}: the results are of both", drifts=[drift])
     else:
-        assert report(seen, drifts=[drift]).validity.is_valid
+        assert report(begun(*starts), drifts=[drift]).validity.is_valid
 
 
 def test_an_image_that_moved_on_the_way_quarantines_a_run() -> None:
