@@ -9,7 +9,7 @@ from functools import cached_property
 
 from orchestrator.evidence.facts import Evidence, TestKind, TestResult
 from orchestrator.evidence.patches import ChangedFile, files_of
-from orchestrator.evidence.spoofing import spoofed
+from orchestrator.evidence.spoofing import rejected, signs
 from orchestrator.types import GradeReason, Outcome
 
 LOOP_STEPS = 4
@@ -122,8 +122,15 @@ class Case:
         return rollout.unusable_answers, max(rollout.usage.steps, rollout.unusable_answers)
 
     @cached_property
+    def rejected(self) -> str:
+        """Why the harness does not believe the tests' output."""
+        return rejected(self.evidence)
+
+    @cached_property
     def spoofed(self) -> str:
-        return spoofed(self.evidence, self.files)
+        """The same, and what in the patch may have written it."""
+        signs_of_it = signs(self.evidence, self.files, self.gold_files)
+        return "; ".join(filter(None, (self.rejected, *signs_of_it)))
 
     @property
     def facts(self) -> Mapping[str, bool | int | str]:

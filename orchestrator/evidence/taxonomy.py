@@ -97,7 +97,7 @@ def _does_not_apply(case: Case) -> str:
 
 
 def _spoofed(case: Case) -> str:
-    return case.spoofed
+    return case.rejected and case.spoofed
 
 
 def _tests_only(case: Case) -> str:
@@ -229,7 +229,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         Cause.SPOOFED,
         "claims to have passed",
-        "The test output reports passed tests that the patch wrote itself.",
+        "The test output reports passed tests and no failure, and the test command failed: the "
+        "harness takes such an output for one that the patch has written itself.",
         _spoofed,
     ),
     Rule(
@@ -271,7 +272,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         Cause.STILL_FAILING,
         "left tests failing that should pass",
-        "Some FAIL_TO_PASS tests pass, and others fail still.",
+        "FAIL_TO_PASS tests fail still: others of them pass, or the gold patch is not known.",
         _still_failing,
     ),
     Rule(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from orchestrator.config.schema import RunConfig
+from orchestrator.evidence.facts import Finding
 from orchestrator.journal.views import RunState
 from orchestrator.report.build import Report
 
@@ -16,6 +18,8 @@ class Subject:
     config: RunConfig
     report: Report
     state: RunState
+    findings: Mapping[str, Finding] = field(default_factory=dict)
+    """By instance; empty where nobody looked."""
 
     @property
     def title(self) -> str:
