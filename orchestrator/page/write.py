@@ -8,7 +8,9 @@ from orchestrator.evidence.read import EvidenceReader
 from orchestrator.page.charts.bars import draw_funnel, draw_hours, draw_shares
 from orchestrator.page.charts.rates import draw_headline, draw_repositories
 from orchestrator.page.charts.timeline import draw_night
-from orchestrator.page.render import render_page
+from orchestrator.page.instances.scripts import instance_scripts
+from orchestrator.page.instances.write import write_instances
+from orchestrator.page.render import read_asset, render_page
 from orchestrator.page.sections.causes import build_causes
 from orchestrator.page.sections.funnel import build_funnel
 from orchestrator.page.sections.headline import build_headline
@@ -38,7 +40,9 @@ def write_page(paths: RunPaths, subject: Subject, evidence: EvidenceReader) -> P
 
     The same journal, and files of rollouts and grades, give the same bytes.
     """
-    page = render_page("report.html", subject.title, context_of(subject))
+    context = context_of(subject) | {"instances": write_instances(paths, subject, evidence)}
+    styles, scripts = (read_asset("instances/instances.css"),), instance_scripts()
+    page = render_page("report.html", subject.title, context, styles, scripts)
     write_atomic(paths.report_html, page)
     return paths.report_html
 

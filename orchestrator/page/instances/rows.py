@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from orchestrator.evidence.facts import Finding
 from orchestrator.journal.views import RunState
@@ -19,6 +20,7 @@ from orchestrator.report.names import (
     OUTCOME_WORDS,
     Mark,
 )
+from orchestrator.report.words import amount, compact
 from orchestrator.types import RolloutRecord
 
 
@@ -71,6 +73,15 @@ class InstanceRow:
     attempts: int
     spoofed: str
     """Why its test output is not to be believed; empty where nothing was found."""
+
+    @property
+    def numbers(self) -> tuple[tuple[float, str, str], ...]:
+        """What they are sorted by, how they read, and of what they are."""
+        return (
+            (*_number(self.steps, str), "steps"),
+            (*_number(self.tokens, compact), "tokens"),
+            (*_number(self.minutes, amount), "min"),
+        )
 
 
 @dataclass(frozen=True)
@@ -173,6 +184,11 @@ class _RowMaker:
             return None
         cost = self._costs.get((last.instance_id, last.key.attempt))
         return cost.tokens if cost is not None else None
+
+
+def _number(value: float | None, words: Callable[[Any], str]) -> tuple[float, str]:
+    """What is not known is below all that is."""
+    return (-1, "–") if value is None else (value, words(value))
 
 
 def _minutes(last: RolloutRecord | None) -> float | None:

@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from orchestrator.page.instances.details import Details
 from orchestrator.paths import RunPaths, folder_name
+from orchestrator.text import printable
 
 RECEIVER = "receiveDetails"
 """The function of the page that files call."""
@@ -60,10 +61,10 @@ def keep(details: Iterable[Details], paths: RunPaths) -> tuple[Kept, ...]:
     before = set(paths.report_files.glob("*.js"))
     for of_instance in details:
         inside, outside = _divide(of_instance, space)
-        url = ""
+        url, name = "", printable(of_instance.instance_id)  # as the page has it
         if outside:
             path = paths.report_files / f"{folder_name(of_instance.instance_id)}.js"
-            _write(path, f"{RECEIVER}({_json(of_instance.instance_id)}, {_object(outside)});\n")
+            _write(path, f"{RECEIVER}({_json(name)}, {_object(outside)});\n")
             before.discard(path)
             url = f"{quote(path.parent.name)}/{quote(path.name)}"
         kept.append(Kept(of_instance.instance_id, Markup(_object(inside)), url))

@@ -13,7 +13,7 @@ function headOf(overview) {
   return make("header", {},
     make("h2", {id: "opened-name", tabindex: "-1"}, overview.id),
     make("p", {class: "came-out"},
-      make("span", {class: `mark ${overview.class}`, "aria-hidden": "true"}, overview.mark), " ",
+      make("span", {class: `shape ${overview.class}`, "aria-hidden": "true"}, overview.mark), " ",
       make("strong", {}, overview.verdict), overview.why ? `: ${overview.why}` : ""),
     overview.because ? make("p", {class: "because"}, overview.because) : null,
     ...overview.warnings.map((line) => make("p", {class: "warning"}, line)),

@@ -62,7 +62,7 @@ class Trajectory {
 
   entryOf(step, number) {
     const longest = Math.max(...this.steps.map((other) => other.seconds || 0)) || 1;
-    const bar = make("span", {class: "bar", style: `width: ${Math.round(100 * (step.seconds || 0) / longest)}%`});
+    const bar = make("span", {class: "took", style: `width: ${Math.round(100 * (step.seconds || 0) / longest)}%`});
     return make("li", {}, make("a", {href: stepHash(this.instance, number)},
       make("span", {class: "step-number"}, String(number)),
       make("code", {}, firstLine(step)), bar));
