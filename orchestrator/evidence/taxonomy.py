@@ -69,8 +69,9 @@ def _timed_out(case: Case) -> str:
         return ""
     rollout = case.evidence.rollout
     assert rollout is not None
-    minutes = (rollout.ended_at - rollout.started_at) / 60
-    return f"its time was over after {minutes:.0f} min and {_steps(case)}"
+    seconds = rollout.phases_s.get("agent", rollout.ended_at - rollout.started_at)
+    took = f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"
+    return f"its time was over after {took} and {_steps(case)}"
 
 
 def _exploring(case: Case) -> str:
