@@ -149,7 +149,7 @@ def test_a_real_run_is_never_written_over(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["with space", "-x", "ü"])
 def test_a_folder_whose_name_can_be_no_runs_id_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match="run_id"):
+    with pytest.raises(ConfigError, match="run id"):
         write_made_up_run(tmp_path / name, made_up_benchmark(1))
     assert not (tmp_path / name).exists()
 
