@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from orchestrator.journal.views import RunState
+from orchestrator.report.bars import bar
 from orchestrator.report.build import Report
 from orchestrator.report.images import USUAL_PLATFORM
 from orchestrator.report.model_server import model_server_section
@@ -14,8 +15,6 @@ from orchestrator.report.model_usage import rollout_costs
 from orchestrator.report.tool_calls import ToolCalls
 from orchestrator.report.undecided import decision_words
 from orchestrator.report.words import cell, compact, counted, duration, share_of
-
-BAR_WIDTH = 20
 
 
 def render_markdown(report: Report, state: RunState) -> str:
@@ -43,14 +42,6 @@ def headline(report: Report) -> str:
     left = len(report.failure_ids)
     have = "has" if left == 1 else "have"
     return f"{rate} so far; {left} {have} no verdict yet, so the rate is not valid"
-
-
-def bar(part: int, whole: int, width: int = BAR_WIDTH) -> str:
-    """`part` of `whole` as a bar of block characters, to an eighth of a cell."""
-    eighths = round(8 * width * part / whole) if whole else 0
-    full, rest = divmod(eighths, 8)
-    partial = " ▏▎▍▌▋▊▉"[rest] if rest else ""
-    return ("█" * full + partial).ljust(width, "░")
 
 
 def _head(report: Report) -> Iterable[str]:

@@ -12,7 +12,7 @@ from orchestrator.config import RunRequest, load_config
 from orchestrator.config.schema import Predictions
 from orchestrator.journal import RunState, SessionRow
 from orchestrator.report.build import build_report
-from orchestrator.report.markdown import bar, headline, render_markdown
+from orchestrator.report.markdown import headline, render_markdown
 from orchestrator.types import (
     Failure,
     FailureKind,
