@@ -23,21 +23,14 @@ from orchestrator.report.model_usage import (
     model_usage_warnings,
     rollout_costs,
 )
+from orchestrator.report.names import NO_PREDICTION, NOT_GRADED, NOT_STARTED
+from orchestrator.report.retries import Retries, retries_of
 from orchestrator.report.stats import wilson
 from orchestrator.report.tool_calls import ToolCalls, build_tool_calls, call_warnings
 from orchestrator.report.undecided import undecided_warnings
-from orchestrator.report.validity import (
-    NOT_GRADED,
-    NOT_STARTED,
-    Drift,
-    Seen,
-    Validity,
-    validity_of,
-)
+from orchestrator.report.validity import Drift, Seen, Validity, validity_of
 from orchestrator.report.words import counted
 from orchestrator.types import FailureKind, GradeReason, Outcome
-
-NO_PREDICTION = "no_prediction"
 
 
 @dataclass(frozen=True)
@@ -77,6 +70,8 @@ class Report:
     """What a person decided to count as unresolved, by instance: because, by, at. It stands in
     neither of the lists above."""
     salvaged_ids: tuple[str, ...]
+    retries: Retries
+    """What was redone, and after which failure."""
     valid: bool
     validity: Validity
     """Whether the rate may be quoted, and why not."""
@@ -164,6 +159,7 @@ def build_report(
             for i, decision in sorted(state.decided.items())
         },
         salvaged_ids=tuple(sorted(i for i, row in outcomes.items() if row.salvaged)),
+        retries=retries_of(state),
         valid=not failing,
         validity=validity_of(
             Seen(config, state, failures, images or {}, drifts, frozenset(unresolved))

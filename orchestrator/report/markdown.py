@@ -32,22 +32,22 @@ def render_markdown(report: Report, state: RunState) -> str:
 
 
 def headline(report: Report) -> str:
-    """The one line that a person looks for in the morning."""
+    """The one line that a person looks for in the morning: the number where it may be quoted, else
+    first why it may not."""
     low, high = report.ci95
     rate = f"{report.resolved} of {report.instances} resolved"
     interval = f"{report.resolve_rate:.1%}, 95% interval {low:.1%} to {high:.1%}"
-    if report.valid:
-        by_hand = f"; {len(report.decided)} decided by a person" if report.decided else ""
-        return f"{rate} ({interval}{by_hand})"
-    left = len(report.failure_ids)
-    have = "has" if left == 1 else "have"
-    return f"{rate} so far; {left} {have} no verdict yet, so the rate is not valid"
+    by_hand = f"; {len(report.decided)} decided by a person" if report.decided else ""
+    if report.validity.is_valid:
+        return f"{rate} ({interval}{by_hand}), valid"
+    so_far = "" if report.valid else " so far"
+    return f"{report.validity.words}; {rate}{so_far} ({interval}{by_hand})"
 
 
 def _head(report: Report) -> Iterable[str]:
     yield f"# {cell(report.run_id)}"
     yield ""
-    yield f"**{headline(report)}**"
+    yield f"**{cell(headline(report), 2000)}**"
     yield ""
     yield f"`{bar(report.resolved, report.instances, 40)}`"
     yield ""
@@ -56,7 +56,8 @@ def _head(report: Report) -> Iterable[str]:
     yield f"| benchmark | {cell(report.benchmark)} |"
     yield f"| model | {cell(report.model or 'none')} |"
     yield f"| agent | {cell(report.agent)} |"
-    yield f"| valid | {'yes' if report.valid else 'no: some instances have no verdict'} |"
+    reasons = "<br>".join(cell(reason, 2000) for reason in report.validity.reasons)
+    yield f"| {report.validity.state} | {reasons or 'yes'} |"
     yield f"| attempted / instances | {report.attempted} / {report.instances} |"
     yield f"| submitted by the agent | {report.submitted} |"
     yield f"| salvaged (changed, not submitted) | {report.salvaged} |"
@@ -64,6 +65,7 @@ def _head(report: Report) -> Iterable[str]:
     yield f"| graded | {report.graded} |"
     if report.decided:
         yield f"| decided by a person, as unresolved | {len(report.decided)} |"
+    yield f"| redone after failures | {report.retries.words or 'nothing'} |"
     yield f"| wall clock | {duration(report.wall_s)} |"
     yield f"| tokens | {report.tokens['prompt']:,} in, {report.tokens['completion']:,} out |"
     if report.unusable_answers:

@@ -7,14 +7,16 @@ What counts as too much is a setting (`config.schema.ReportSettings`).
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from enum import StrEnum
 
 from orchestrator.config.schema import RunConfig
 from orchestrator.journal.views import RunState
 from orchestrator.report.images import image_warnings
+from orchestrator.report.names import FAILURE_WORDS, NOT_GRADED, NOT_STARTED
 from orchestrator.report.words import counted
 from orchestrator.types import (
     FailureKind,
@@ -25,13 +27,10 @@ from orchestrator.types import (
     RolloutRecord,
 )
 
-NOT_STARTED = "not_started"
-NOT_GRADED = "not_graded"
 TO_BE_TRIED = frozenset({NOT_STARTED, NOT_GRADED})
 """Why an instance has no verdict though nothing has failed."""
 QUIET_SHARE = 0.1
 """What is odd in a stretch is so of at most such a share elsewhere: else it is the model's way."""
-Row = TypeVar("Row", RolloutRecord, GradeRecord)
 
 
 @dataclass(frozen=True)
@@ -47,25 +46,57 @@ class Validity:
     """Why it is not valid, one line each, what weighs most first; empty where it is."""
 
     @property
-    def words(self) -> str:
-        """`valid`, or `quarantined: ` with the first reason, and how many more there are."""
+    def state(self) -> str:
+        """`valid`, `quarantined` or `unfinished`."""
         if self.is_valid:
             return "valid"
+        return "quarantined" if self.is_quarantined else "unfinished"
+
+    @property
+    def words(self) -> str:
+        """`valid`, or such as `quarantined: ` and the first reason, and how many more there are."""
+        if self.is_valid:
+            return self.state
         more = len(self.reasons) - 1
-        state = "quarantined" if self.is_quarantined else "unfinished"
-        return f"{state}: {self.reasons[0]}{f' (and {more} more)' if more else ''}"
+        return f"{self.state}: {self.reasons[0]}{f' (and {more} more)' if more else ''}"
+
+
+class Part(StrEnum):
+    """What of a run's surroundings its number depends on, and may change on the way."""
+
+    SERVER = "server"
+    HOST = "host"
+    HARNESS = "harness"
+    AGENT = "agent"
+
+
+GRADES_DEPEND_ON = frozenset({Part.HOST, Part.HARNESS})
+ROLLOUTS_DEPEND_ON = frozenset({Part.SERVER, Part.HOST, Part.AGENT})
 
 
 @dataclass(frozen=True)
 class Drift:
-    """A part of the surroundings that is not what the run began with, as it was found once."""
+    """A part of the surroundings that is not what the run began with, as a session found it.
 
+    Times are seconds since the epoch.
+    """
+
+    part: Part
     words: str
     """What is another, in one line."""
     since: float
-    """Results from then on may be of the other. Seconds since the epoch."""
+    """Results from then on are of the other, or may be."""
+    until: float | None = None
+    """From then on it was again as the run began; None: it was never found so."""
     within_session: bool = False
-    """It changed while a session went on, so that what it had before `since` says nothing."""
+    """It changed while a session went on: where all results are of that session, they are of
+    both."""
+
+    def has_mixed(self, starts: Sequence[float]) -> bool:
+        """Whether results that were begun at these times are of both."""
+        end = math.inf if self.until is None else self.until
+        other = [start for start in starts if self.since <= start < end]
+        return bool(other) and (self.within_session or len(other) < len(starts))
 
 
 @dataclass(frozen=True)
@@ -123,22 +154,21 @@ def validity_of(seen: Seen) -> Validity:
 
 def _failures_left(seen: Seen) -> Iterator[str]:
     """What has failed, or has no prediction, and has neither a verdict nor a person's decision."""
-    failed = {name: n for name, n in seen.failures.items() if name not in TO_BE_TRIED}
-    if failed:
-        yield _without_verdict(seen, failed)
+    if not seen.failures.keys() <= TO_BE_TRIED:
+        yield _without_verdict(seen)
 
 
 def _to_be_tried(seen: Seen) -> Iterator[str]:
     """No rule: a run that goes on, or was stopped, is not suspect."""
-    left = {name: n for name, n in seen.failures.items() if name in TO_BE_TRIED}
-    if left:
-        yield _without_verdict(seen, left)
+    if seen.failures and seen.failures.keys() <= TO_BE_TRIED:
+        yield _without_verdict(seen)
 
 
-def _without_verdict(seen: Seen, kinds: Mapping[str, int]) -> str:
-    number, instances = sum(kinds.values()), len(seen.state.instances)
+def _without_verdict(seen: Seen) -> str:
+    kinds, instances = seen.failures, len(seen.state.instances)
+    number = sum(kinds.values())
     have = "has" if number == 1 else "have"
-    words = ", ".join(f"{count:,} {name}" for name, count in kinds.items())
+    words = ", ".join(f"{FAILURE_WORDS[name]}: {count:,}" for name, count in kinds.items())
     return f"{number:,} of {counted(instances, 'instance')} {have} no verdict ({words})"
 
 
@@ -158,12 +188,12 @@ def _our_bugs(seen: Seen) -> Iterator[str]:
 
 
 def _drifts(seen: Seen) -> Iterator[str]:
-    """Something of which the number depends was another for some of the results."""
-    starts = [row.started_at for row in seen.outcomes]
+    """What the number depends on was another for some of the results."""
     for drift in seen.drifts:
-        has_before = drift.within_session or any(start < drift.since for start in starts)
-        if has_before and any(start >= drift.since for start in starts):
-            yield drift.words
+        rollouts = seen.outcomes if drift.part in ROLLOUTS_DEPEND_ON else ()
+        grades = seen.verdicts if drift.part in GRADES_DEPEND_ON else ()
+        if any(drift.has_mixed([row.started_at for row in rows]) for rows in (rollouts, grades)):
+            yield f"{drift.words}: the results are of both"
 
 
 def _moved_images(seen: Seen) -> Iterator[str]:
@@ -183,20 +213,21 @@ def _too_many(seen: Seen) -> Iterator[str]:
 def _oddities(seen: Seen) -> Iterator[Oddity]:
     config, outcomes = seen.config, seen.outcomes
     if config.model is not None or config.predictions is not None:  # `nop` never changes anything
-        yield Oddity("rollout", "ended without a patch", _each(outcomes, lambda r: not r.has_patch))
+        events = [(row.instance_id, not row.has_patch) for row in outcomes]
+        yield Oddity("rollout", "ended without a patch", events)
     if config.model is not None:
         for outcome, why in ODD_OUTCOMES.items():
-            events = _each(outcomes, lambda r, outcome=outcome: r.outcome is outcome)  # type: ignore[misc]
             is_of_tasks = outcome is not Outcome.FORMAT_ERRORS
+            events = [(row.instance_id, row.outcome is outcome) for row in outcomes]
             yield Oddity("rollout", f"ended in {outcome}{why}", events, is_of_tasks)
         yield _swallowed(seen)
     for reason, words in ODD_REASONS.items():
-        events = _each(seen.verdicts, lambda g, reason=reason: g.reason is reason)  # type: ignore[misc]
+        events = [(row.instance_id, row.reason is reason) for row in seen.verdicts]
         yield Oddity("verdict", words, events)
 
 
 ODD_OUTCOMES: Mapping[Outcome, str] = {
-    Outcome.FORMAT_ERRORS: "",
+    Outcome.FORMAT_ERRORS: ": the model's answers could not be used",
     Outcome.CONTEXT_OVERFLOW: ": the server may take fewer tokens than the model could",
     Outcome.TIME_LIMIT: ": the server, or the host, may be too slow for the limit",
 }
@@ -205,10 +236,6 @@ ODD_REASONS: Mapping[GradeReason, str] = {
     GradeReason.TESTS_TIMED_OUT: "say that the tests ran too long",
     GradeReason.NO_TEST_RESULTS: "came of tests that printed no results",
 }
-
-
-def _each(rows: Sequence[Row], is_odd: Callable[[Row], bool]) -> list[tuple[str, bool]]:
-    return [(row.instance_id, is_odd(row)) for row in rows]
 
 
 def _swallowed(seen: Seen) -> Oddity:
@@ -220,22 +247,25 @@ def _swallowed(seen: Seen) -> Oddity:
             answers[request.key.instance_id] += 1
             is_swallowed = request.result is RequestResult.SWALLOWED
             swallowed[request.key.instance_id] += is_swallowed
-    events = _each(
-        [row for row in seen.outcomes if answers[row.instance_id]],
-        lambda row: 2 * swallowed[row.instance_id] > answers[row.instance_id],
-    )
+    events = [
+        (i, 2 * swallowed[i] > answers[i])
+        for i in (row.instance_id for row in seen.outcomes)
+        if answers[i]
+    ]
     return Oddity("rollout", "got answers of reasoning alone, mostly", events, is_of_tasks=False)
 
 
 def _stretch_words(seen: Seen, oddity: Oddity) -> str:
     """Where it was so of one after the other for a while, and of hardly one elsewhere; else
     empty."""
-    events, least = oddity.of_instances, seen.config.report.quarantine_stretch
-    stretches = [s for s in _stretches([is_odd for _, is_odd in events]) if len(s) >= least]
+    events, settings = oddity.of_instances, seen.config.report
+    all_stretches = _stretches([is_odd for _, is_odd in events])
+    stretches = [s for s in all_stretches if len(s) >= settings.quarantine_stretch]
     inside = [n for stretch in stretches for n in stretch]
     outside = len(events) - len(inside)
     odd_outside = sum(is_odd for _, is_odd in events) - len(inside)
-    if not inside or odd_outside > QUIET_SHARE * outside:
+    is_quiet = outside >= settings.quarantine_least and odd_outside <= QUIET_SHARE * outside
+    if not inside or not is_quiet:
         return ""
     repos = {seen.state.instances.get(events[n][0]) for n in inside}
     if oddity.is_of_tasks and len(repos) == 1 and len(set(seen.state.instances.values())) > 1:

@@ -112,6 +112,7 @@ def report_of(config: RunConfig, state: RunState, lock: RunLock) -> Report:
         lock.sandbox.emulation,
         lock.sandbox.images_platform,
         lock.images_at_start,
+        drifts=[drift.drift for drift in lock.drifts],
     )
 
 
