@@ -32,6 +32,7 @@ ANSWERS_ARE_OPENED_BY = {
     "orchestrator.dataset.load",
     "orchestrator.agents.gold",
     "orchestrator.backends.grading",
+    "orchestrator.evidence.gold",
     "orchestrator.scripted.endpoint",
 }
 FOR_ALL_PLUGINS = ("orchestrator.agents.runners", "orchestrator.agents.installing")
