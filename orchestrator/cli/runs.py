@@ -69,19 +69,18 @@ def report(
     run: RunArg, runs_dir: opt.RunsDirOption = Path("runs"), as_json: opt.JsonOption = False
 ) -> None:
     """The report of a run as its journal stands now."""
-    from orchestrator.report.markdown import headline
-    from orchestrator.report.terminal import render_report
+    from orchestrator.display.summary import summarize
+    from orchestrator.paths import RunPaths
 
     if (root := opt.matrix_folder(run, runs_dir)) is not None:
         matrix.print_report(root, as_json=as_json)
         return
-    found = _read_report(opt.run_folder(run, runs_dir), with_causes=True)
+    folder = opt.run_folder(run, runs_dir)
+    found = _read_report(folder, with_causes=True)
     if as_json:
         opt.print_json(found.as_dict())
         return
-    console = opt.make_console()
-    console.print(render_report(found))
-    console.print(headline(found), style="bold", highlight=False)
+    summarize(found, RunPaths(folder.resolve()), opt.make_console())
 
 
 def clean(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.evidence.taxonomy import RULES
 from orchestrator.journal.views import RunState
+from orchestrator.report.bars import bar
 from orchestrator.report.build import Report
 from orchestrator.report.images import USUAL_PLATFORM
 from orchestrator.report.model_server import model_server_section
@@ -16,7 +17,6 @@ from orchestrator.report.tool_calls import ToolCalls
 from orchestrator.report.undecided import decision_words
 from orchestrator.report.words import cell, compact, counted, duration, share_of
 
-BAR_WIDTH = 20
 MAX_EXAMPLES = 3
 """Of each cause."""
 
@@ -47,14 +47,6 @@ def headline(report: Report) -> str:
         return f"{rate} ({interval}{by_hand}), valid"
     so_far = "" if report.valid else " so far"
     return f"{report.validity.words}; {rate}{so_far} ({interval}{by_hand})"
-
-
-def bar(part: int, whole: int, width: int = BAR_WIDTH) -> str:
-    """`part` of `whole` as a bar of block characters, to an eighth of a cell."""
-    eighths = round(8 * width * part / whole) if whole else 0
-    full, rest = divmod(eighths, 8)
-    partial = " ▏▎▍▌▋▊▉"[rest] if rest else ""
-    return ("█" * full + partial).ljust(width, "░")
 
 
 def _head(report: Report) -> Iterable[str]:

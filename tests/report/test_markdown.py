@@ -11,8 +11,9 @@ from support.rows import asked, decision, failed, graded, key_of, rolled, sample
 from orchestrator.config import RunRequest, load_config
 from orchestrator.config.schema import Predictions
 from orchestrator.journal import RunState, SessionRow
+from orchestrator.report.bars import bar
 from orchestrator.report.build import build_report
-from orchestrator.report.markdown import bar, headline, render_markdown
+from orchestrator.report.markdown import headline, render_markdown
 from orchestrator.types import (
     Failure,
     FailureKind,
