@@ -19,6 +19,7 @@ runs/<run_id>/
     report.{json,md,html}
     report_files/<instance_id>.js
                              what report.html loads when an instance is opened, where it is large
+    exports/<kind>/          what `export` has written last, for others to read
     scratch/                 copies that process sandboxes work in; empty between runs
 
 runs/<matrix_id>/              of a matrix; each of its runs has a folder of its own beside it
@@ -142,6 +143,10 @@ class RunPaths:
     @property
     def scratch(self) -> Path:
         return self.root / "scratch"
+
+    def export(self, kind: str) -> Path:
+        """Of the last export of a kind."""
+        return self.root / "exports" / kind
 
     def harness_logs(self, run_id: str) -> Path:
         """Of the run's own id: its folder may have been given another name."""

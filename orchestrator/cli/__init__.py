@@ -14,6 +14,7 @@ from orchestrator.cli import (
     decide,
     diagnose,
     doctor,
+    export,
     grading,
     images,
     matrix,
@@ -39,6 +40,7 @@ setup.register(app)
 start.register(app)
 matrix.register(app)
 runs.register(app)
+export.register(app)
 grading.register(app)
 decide.register(app)
 profiles.register(app)

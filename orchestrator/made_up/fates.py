@@ -43,6 +43,20 @@ class Fate:
         return self.outcome is not Outcome.SUBMITTED and self.patch is not PatchKind.NONE
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What an instance's fate depends on."""
+
+    repo: str
+    gold_patch: str
+    targets: int
+    """How many FAIL_TO_PASS tests it has."""
+
+    def can_have(self, fate: Fate) -> bool:
+        """Some of its tests fail still, and others don't: that takes two."""
+        return fate.cause is not Cause.STILL_FAILING or self.targets > 1
+
+
 RESOLVED = Fate(None, Outcome.SUBMITTED, PatchKind.RIGHT, (12, 45))
 LATE = Fate(None, Outcome.STEP_LIMIT, PatchKind.RIGHT, (75, 75))
 """Resolved by a patch that the agent never submitted."""
@@ -61,6 +75,7 @@ _UNRESOLVED: Mapping[Fate, float] = {
     Fate(Cause.DOES_NOT_APPLY, Outcome.SUBMITTED, PatchKind.BROKEN, (15, 40)): 2,
     Fate(Cause.TESTS_ONLY, Outcome.SUBMITTED, PatchKind.TESTS_ONLY, (15, 40), fails=1): 4,
     Fate(Cause.TESTS_TOO_LONG, Outcome.SUBMITTED, PatchKind.WRONG, (20, 45), fails=1): 2,
+    Fate(Cause.TESTS_DID_NOT_RUN, Outcome.SUBMITTED, PatchKind.WRONG, (15, 40), fails=1): 2,
     Fate(Cause.SPOOFED, Outcome.SUBMITTED, PatchKind.SPOOFING, (20, 45), fails=1): 1,
     Fate(Cause.WRONG_FILE, Outcome.SUBMITTED, PatchKind.WRONG_FILE, (15, 45), fails=1): 17,
     Fate(Cause.BROKE_TESTS, Outcome.SUBMITTED, PatchKind.WRONG, (15, 50), breaks=0.08): 11,
@@ -69,36 +84,45 @@ _UNRESOLVED: Mapping[Fate, float] = {
 }
 
 
-def fates(seed: int, patches: Mapping[str, str], repos: Mapping[str, str]) -> dict[str, Fate]:
-    """What becomes of every instance; `patches` are the gold ones, by instance, in order.
+def fates(seed: int, subjects: Mapping[str, Subject]) -> dict[str, Fate]:
+    """What becomes of every instance, by its id, in order.
 
-    Where there are enough unresolved instances, each cause has one.
+    Where there are enough instances, each cause has one.
     """
-    ease = {repo: chance(seed, repo).gauss(0, SPREAD_OF_REPOS) for repo in set(repos.values())}
-    found: dict[str, Fate] = {}
-    for instance_id, gold_patch in patches.items():
-        rng = chance(seed, instance_id, "fate")
-        found[instance_id] = _fate(rng, ease[repos[instance_id]], gold_patch)
-    return _with_every_cause(seed, found)
+    repos = dict.fromkeys(subject.repo for subject in subjects.values())
+    ease = {repo: chance(seed, repo).gauss(0, SPREAD_OF_REPOS) for repo in repos}
+    found = {
+        instance_id: _fate(chance(seed, instance_id, "fate"), ease[subject.repo], subject)
+        for instance_id, subject in subjects.items()
+    }
+    return _with_every_cause(seed, subjects, found)
 
 
-def _fate(rng: random.Random, ease_of_repo: float, gold_patch: str) -> Fate:
-    changed = sum(line[:1] in "+-" for line in gold_patch.split("\n"))
+def _fate(rng: random.Random, ease_of_repo: float, subject: Subject) -> Fate:
+    changed = sum(line[:1] in "+-" for line in subject.gold_patch.split("\n"))
     odds = EASE + ease_of_repo + rng.gauss(0, SPREAD_OF_INSTANCES)
     odds += EASE_PER_DOUBLED_LINES * math.log2(max(changed, 1) / 8)
     if rng.random() < 1 / (1 + math.exp(-odds)):
         return LATE if rng.random() < 0.06 else RESOLVED
-    return weighted(rng, _UNRESOLVED)
+    possible = {fate: weight for fate, weight in _UNRESOLVED.items() if subject.can_have(fate)}
+    return weighted(rng, possible)
 
 
-def _with_every_cause(seed: int, found: dict[str, Fate]) -> dict[str, Fate]:
+def _with_every_cause(
+    seed: int, subjects: Mapping[str, Subject], found: dict[str, Fate]
+) -> dict[str, Fate]:
     """The same, where what chance has left out takes the place of what there is most of."""
     rng = chance(seed, "every cause")
     for fate in (CLAIMED, *_UNRESOLVED):
         if fate in found.values():
             continue
-        plenty = [i for i, other in found.items() if other.cause in (None, Cause.RIGHT_FILE)]
-        alike = [i for i in plenty if (found[i].cause is None) == (fate.cause is None)]
-        if len(alike) > 1:
-            found[rng.choice(alike)] = fate
+        plenty = [
+            instance_id
+            for instance_id, other in found.items()
+            if other.cause in (None, Cause.RIGHT_FILE)
+            and (other.cause is None) == (fate.cause is None)
+            and subjects[instance_id].can_have(fate)
+        ]
+        if len(plenty) > 1:
+            found[rng.choice(plenty)] = fate
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from orchestrator.verdict import END_OF_TESTS, START_OF_TESTS
 
@@ -18,7 +18,11 @@ FAULTS = (
 
 def eval_output(row: Mapping[str, object], passed: Mapping[str, bool], rng: random.Random) -> str:
     """What all of an eval script prints; `passed` says it of every test, in their order."""
-    body = _STYLES.get(str(row["log_parser"]), _pytest)(passed, rng)
+    return _between(row, _STYLES.get(str(row["log_parser"]), _pytest)(passed, rng))
+
+
+def _between(row: Mapping[str, object], body: Iterable[str]) -> str:
+    """What tests have printed, with what the script prints before and after."""
     command = _command(str(row["eval_script"]))
     return "\n".join(
         (
@@ -43,6 +47,16 @@ def hanging_output(row: Mapping[str, object], seconds: int) -> str:
         f"+ : '{START_OF_TESTS}'\n+ {_command(str(row['eval_script']))}\ncollecting ...\n\n"
         f"Timeout error: {seconds} seconds exceeded."
     )
+
+
+def broken_output(row: Mapping[str, object]) -> str:
+    """The same where a fault of the patch keeps all tests from running."""
+    body = (
+        "Traceback (most recent call last):",
+        '  File "<string>", line 1, in <module>',
+        "SyntaxError: invalid syntax",
+    )
+    return _between(row, body)
 
 
 def claimed_output(

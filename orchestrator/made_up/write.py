@@ -22,7 +22,7 @@ from orchestrator.journal import Journal
 from orchestrator.made_up.benchmark import Rows
 from orchestrator.made_up.chance import chance
 from orchestrator.made_up.facts import NOTE, SERVER, made_up_config, made_up_lock
-from orchestrator.made_up.fates import CLAIMED, Fate, fates
+from orchestrator.made_up.fates import CLAIMED, Fate, Subject, fates
 from orchestrator.made_up.nights import (
     Attempt,
     Night,
@@ -37,6 +37,7 @@ from orchestrator.made_up.samples import sample_night
 from orchestrator.made_up.steps import PlannedStep, plan_steps
 from orchestrator.made_up.stories import Scene, tell
 from orchestrator.made_up.test_outputs import (
+    broken_output,
     claimed_output,
     eval_output,
     hanging_output,
@@ -127,32 +128,31 @@ class History:
 
     @cached_property
     def parts(self) -> Mapping[str, _Part]:
-        golds = {str(row["instance_id"]): str(row["patch"]) for row in self.rows}
-        repos = {str(row["instance_id"]): str(row["repo"]) for row in self.rows}
-        chosen = fates(self.seed, golds, repos)
-        return {
-            str(row["instance_id"]): self._part(row, chosen[str(row["instance_id"])], golds, repos)
+        subjects = {
+            str(row["instance_id"]): Subject(
+                str(row["repo"]), str(row["patch"]), len(row["FAIL_TO_PASS"])
+            )
             for row in self.rows
         }
+        chosen = fates(self.seed, subjects)
+        return {
+            instance_id: self._part(row, chosen[instance_id], subjects)
+            for instance_id, row in zip(subjects, self.rows, strict=True)
+        }
 
-    def _part(
-        self,
-        row: Mapping[str, Any],
-        fate: Fate,
-        golds: Mapping[str, str],
-        repos: Mapping[str, str],
-    ) -> _Part:
+    def _part(self, row: Mapping[str, Any], fate: Fate, subjects: Mapping[str, Subject]) -> _Part:
         instance_id = str(row["instance_id"])
+        own = subjects[instance_id]
         rng = chance(self.seed, instance_id, "story")
         others = [
-            patch
-            for other, patch in golds.items()
-            if repos[other] == row["repo"] and other != instance_id
+            other.gold_patch
+            for other_id, other in subjects.items()
+            if other.repo == own.repo and other_id != instance_id
         ]
-        patch = make_patch(fate.patch, Golds(golds[instance_id], others), rng)
+        patch = make_patch(fate.patch, Golds(own.gold_patch, others), rng)
         tests = (*row["FAIL_TO_PASS"], *row["PASS_TO_PASS"])
         statement = str(row["problem_statement"])
-        scene = Scene(statement, patch or golds[instance_id], fate, tests)
+        scene = Scene(statement, patch or own.gold_patch, fate, tests)
         told = tell(scene, rng.randint(*fate.steps), rng)
         return _Part(row, fate, patch, plan_steps(told, statement, rng))
 
@@ -269,6 +269,8 @@ class History:
         row, fate = part.row, part.fate
         if fate.cause is Cause.TESTS_TOO_LONG:
             return hanging_output(row, OFFICIAL_TIMEOUT_S)
+        if fate.cause is Cause.TESTS_DID_NOT_RUN:
+            return broken_output(row)
         rng = chance(self.seed, row["instance_id"], "tests' output")
         lists = row["FAIL_TO_PASS"], row["PASS_TO_PASS"]
         passed = passed_tests(*lists, fate.fails, fate.breaks, rng)

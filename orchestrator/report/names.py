@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from orchestrator.evidence.facts import Cause
+from orchestrator.evidence.taxonomy import RULES
 from orchestrator.types import FailureKind, GradeReason, Outcome
 
 NO_PREDICTION = "no_prediction"
@@ -50,23 +50,7 @@ REASON_WORDS: Mapping[str, str] = {
     GradeReason.NO_TEST_RESULTS: "its tests gave no results",
 }
 
-CAUSE_WORDS: Mapping[str, str] = {
-    Cause.NO_EDIT: "edited nothing",
-    Cause.FORMAT: "answers could not be used",
-    Cause.CONTEXT: "out of context",
-    Cause.LOOPED: "went in circles",
-    Cause.EXPLORING: "out of steps while exploring",
-    Cause.TIMED_OUT: "out of time",
-    Cause.NOT_SUBMITTED: "edited, never submitted",
-    Cause.DOES_NOT_APPLY: "patch does not apply",
-    Cause.TESTS_ONLY: "edited tests only",
-    Cause.TESTS_TOO_LONG: "tests ran too long",
-    Cause.SPOOFED: "claims to have passed",
-    Cause.WRONG_FILE: "wrong file",
-    Cause.BROKE_TESTS: "broke passing tests",
-    Cause.STILL_FAILING: "tests to be mended still fail",
-    Cause.RIGHT_FILE: "right file, wrong change",
-}
+CAUSE_WORDS: Mapping[str, str] = {rule.cause: rule.words for rule in RULES}
 
 _WORDS = {**OUTCOME_WORDS, **FAILURE_WORDS, **REASON_WORDS, **CAUSE_WORDS}
 

@@ -27,7 +27,7 @@ def draw_funnel(funnel: Funnel) -> Chart:
 
 
 def _funnel(funnel: Funnel, form: Form) -> Spec:
-    """A bar a stage, on the track of all instances; beside it the count, and who was lost."""
+    """A bar a stage, on the track of all instances; at its end the count, under it who was lost."""
     values = [
         {
             "stage": stage.name,
@@ -39,74 +39,48 @@ def _funnel(funnel: Funnel, form: Form) -> Spec:
         }
         for number, stage in enumerate(funnel.stages)
     ]
-    names = 96 if not form.is_narrow else 0
-    room = 44
-    width = form.width - names - room
-    step = 40 if not form.is_narrow else 46
-    bar = 14
-    x: Spec = {
-        "type": "quantitative",
-        "axis": None,
-        "scale": {"domain": [0, max(1, funnel.instances)]},
-    }
-    y: Spec = {
-        "field": "stage",
-        "type": "nominal",
-        "sort": None,
-        "title": None,
-        "axis": None
-        if form.is_narrow
-        else {"minExtent": names, "maxExtent": names, "labelLimit": names},
-        "scale": {"paddingInner": 0, "paddingOuter": 0},
-    }
+    names, room, bar = (0 if form.is_narrow else 100), 48, 14
+    width, step = form.width - names - room, (58 if form.is_narrow else 42)
+    scale = {"domain": [0, max(1, funnel.instances)], "nice": False}
+    x: Spec = {"type": "quantitative", "axis": None, "scale": scale}
     mark: Spec = {"type": "bar", "height": bar, "cornerRadius": 2}
-    above, below = -bar / 2 - 9, bar / 2 + 9
-    name_layer: Spec = {
-        "mark": {"type": "text", "align": "left", "dy": above, "fontSize": 13},
-        "encoding": {"text": {"field": "stage"}, "x": {"value": 0}},
+    lost = {"type": "text", "align": "left", "dy": bar / 2 + 9, "fontSize": 12}
+    colour = {
+        "condition": {"test": "datum.last", "value": "var(--accent)"},
+        "value": "var(--accent-mid)",
     }
     return {
         "width": width,
-        "height": {"step": step},
-        "padding": {"left": 0, "right": room if form.is_narrow else 0, "top": 2, "bottom": 0},
+        "height": step * len(values),
+        "autosize": "none",
+        "padding": {"left": names, "right": room, "top": 0, "bottom": 0},
         "data": {"values": values},
-        "encoding": {"y": y},
+        "encoding": {"y": {"field": "stage", "type": "nominal", "sort": None, "axis": None}},
         "layer": [
-            *([name_layer] if form.is_narrow else []),
+            _names("stage", names, bar, form),
             {
-                "mark": {
-                    "type": "bar",
-                    "height": bar,
-                    "color": "var(--surface)",
-                    "cornerRadius": 2,
-                },
+                "mark": {**mark, "color": "var(--track)"},
                 "encoding": {"x": {"field": "all", **x}},
             },
-            {
-                "mark": mark,
-                "encoding": {
-                    "x": {"field": "count", **x},
-                    "color": {
-                        "condition": {"test": "datum.last", "value": "var(--accent)"},
-                        "value": "var(--accent-mid)",
-                    },
-                },
-            },
+            {"mark": mark, "encoding": {"x": {"field": "count", **x}, "color": colour}},
             {
                 "mark": {"type": "text", "align": "left", "dx": 8, "fontWeight": 600},
-                "encoding": {"text": {"field": "words"}, "x": {"value": width}},
+                "encoding": {"text": {"field": "words"}, "x": {"field": "count", **x}},
             },
             {
-                "mark": {
-                    "type": "text",
-                    "align": "left",
-                    "dy": below,
-                    "fontSize": 12,
-                    "color": "var(--muted)",
-                },
-                "encoding": {"text": {"field": "lost"}, "x": {"field": "count", **x}},
+                "mark": {**lost, "color": "var(--muted)"},
+                "encoding": {"text": {"field": "lost"}, "x": {"value": 0}},
             },
         ],
+    }
+
+
+def _names(field: str, room: int, bar: int, form: Form) -> Spec:
+    """Of rows: at their left, or above them on a phone."""
+    above = -bar / 2 - 10 if form.is_narrow else 0
+    return {
+        "mark": {"type": "text", "align": "left", "dy": above},
+        "encoding": {"text": {"field": field}, "x": {"value": -room}},
     }
 
 
@@ -157,12 +131,13 @@ def _stacked(
     unit: str,
     title: str | None = None,
 ) -> Spec:
-    left = 84
+    left, right = 84, 22
+    rows = len({value[name] for value in values})
     return {
-        "width": form.width - left - 8,
-        "height": {"step": 34},
-        "padding": {"left": 0, "right": 8, "top": 0, "bottom": 0},
-        "data": {"values": values},
+        "width": form.width - left - right,
+        "height": 34 * rows,
+        "padding": 0,
+        "data": {"values": list(values)},
         "mark": {"type": "bar", "height": 18, "stroke": "var(--paper)", "strokeWidth": 1},
         "encoding": {
             "y": {
@@ -170,14 +145,14 @@ def _stacked(
                 "type": "nominal",
                 "sort": None,
                 "title": None,
-                "axis": {"minExtent": left, "maxExtent": left},
+                "axis": {"minExtent": left, "maxExtent": left, "labelLimit": 0},
             },
             "x": {
                 "field": "amount",
                 "type": "quantitative",
                 "title": title,
                 "axis": {"format": ".0%" if unit == "%" else ",~g", "tickCount": 4},
-                "scale": {"domain": [0, 1]} if unit == "%" else {"zero": True},
+                "scale": {"domain": [0, 1]} if unit == "%" else {"zero": True, "nice": True},
             },
             "order": {"field": "order"},
             "color": {

@@ -9,9 +9,13 @@ from orchestrator.page.charts.drawing import Chart, Form, Spec, draw
 from orchestrator.page.sections.headline import Headline
 from orchestrator.page.sections.repositories import Repositories
 
-NAMES = 300
-"""Pixels for names beside the picture; on a phone they stand above their lines."""
-MOST_LETTERS = 44
+NAMES = 320
+"""At most so many pixels for names beside the picture; on a phone they stand above their lines."""
+LETTER = 7.2
+"""Pixels of one, on average."""
+ROOM = 64
+"""For the words at the right."""
+AXIS = 26
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,13 @@ def draw_repositories(repositories: Repositories) -> Chart:
 def _rates(lines: Sequence[Line], form: Form, rule: float | None = None) -> Spec:
     """A row each: the interval as a bar, the rate as a dot, its words at the right. `rule` is a
     rate that all are read against."""
-    room, names = 64, 0 if form.is_narrow else _room_for(lines)
-    width = form.width - names - room
+    names = 0 if form.is_narrow else _room_for(lines)
+    width, step = form.width - names - ROOM, 44 if form.is_narrow else 30
+    letters = int((form.width if form.is_narrow else names - 12) / LETTER)
     values = [
         {
             "row": number,
-            "name": line.name,
+            "name": _cut(line.name, letters),
             "rate": line.rate,
             "low": line.low,
             "high": line.high,
@@ -67,50 +72,49 @@ def _rates(lines: Sequence[Line], form: Form, rule: float | None = None) -> Spec
         "scale": {"domain": [0, _top(lines)], "nice": False},
         "axis": {"format": ".0%", "tickCount": 4 if form.is_narrow else 8},
     }
-    colour = {
-        "condition": {"test": "datum.accented", "value": "var(--accent)"},
-        "value": "var(--unresolved)",
-    }
-    soft = {
-        "condition": {"test": "datum.accented", "value": "var(--accent-mid)"},
-        "value": "var(--unresolved-mid)",
-    }
-    name: Spec = {
-        "mark": {
-            "type": "text",
-            "align": "left",
-            "dy": -15 if form.is_narrow else 0,
-            "limit": form.width - room if form.is_narrow else names - 12,
-        },
-        "encoding": {
-            "text": {"field": "name"},
-            "x": {"value": 0 if form.is_narrow else -names},
-        },
-    }
     return {
         "width": width,
-        "height": {"step": 42 if form.is_narrow else 30},
-        "padding": {"left": 0 if form.is_narrow else names, "right": room, "top": 4, "bottom": 0},
-        "autosize": {"type": "pad", "contains": "padding"},
+        "height": step * len(lines),
+        "autosize": "none",
+        "padding": {"left": names, "right": ROOM, "top": 8, "bottom": AXIS},
         "data": {"values": values},
         "encoding": {"y": {"field": "row", "type": "ordinal", "axis": None}},
         "layer": [
             {
                 "mark": {"type": "bar", "height": 6, "cornerRadius": 3},
-                "encoding": {"x": {"field": "low", **x}, "x2": {"field": "high"}, "color": soft},
+                "encoding": {
+                    "x": {"field": "low", **x},
+                    "x2": {"field": "high"},
+                    "color": _accented("var(--accent-mid)", "var(--unresolved-mid)"),
+                },
             },
             *([] if rule is None else [_rule(rule, x)]),
             {
                 "mark": {"type": "point", "filled": True, "opacity": 1, "size": 110},
-                "encoding": {"x": {"field": "rate", **x}, "color": colour},
+                "encoding": {
+                    "x": {"field": "rate", **x},
+                    "color": _accented("var(--accent)", "var(--unresolved)"),
+                    "shape": _accented("circle", "diamond"),
+                },
             },
-            name,
             {
-                "mark": {"type": "text", "align": "right", "dx": room},
+                "mark": {"type": "text", "align": "left", "dy": -16 if form.is_narrow else 0},
+                "encoding": {"text": {"field": "name"}, "x": {"value": -names}},
+            },
+            {
+                "mark": {"type": "text", "align": "right", "dx": ROOM},
                 "encoding": {"text": {"field": "words"}, "x": {"value": width}},
             },
         ],
     }
+
+
+def _accented(yes: str, no: str) -> Spec:
+    return {"condition": {"test": "datum.accented", "value": yes}, "value": no}
+
+
+def _cut(name: str, letters: int) -> str:
+    return name if len(name) <= letters else f"{name[: letters - 1].rstrip()}…"
 
 
 def _rule(rate: float, x: Spec) -> Spec:
@@ -123,7 +127,7 @@ def _rule(rate: float, x: Spec) -> Spec:
 
 def _room_for(lines: Sequence[Line]) -> int:
     longest = max((len(line.name) for line in lines), default=0)
-    return min(NAMES, 24 + 7 * longest)
+    return min(NAMES, 20 + round(LETTER * longest))
 
 
 def _top(lines: Sequence[Line]) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.page.charts.drawing import Chart, Form, Spec, draw
 from orchestrator.page.sections.night import Night, Panel
 
-LEFT, RIGHT = 44, 10
+LEFT, RIGHT = 44, 14
 COLOURS = ("var(--accent)", "var(--failed-mid)")
 
 
