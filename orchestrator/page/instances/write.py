@@ -31,9 +31,7 @@ def write_instances(paths: RunPaths, subject: Subject, evidence: EvidenceReader)
     return Instances(table, keep(_details(table, subject.state, evidence), paths))
 
 
-def _details(
-    table: InstanceTable, state: RunState, reader: EvidenceReader
-) -> Iterator[Details]:
+def _details(table: InstanceTable, state: RunState, reader: EvidenceReader) -> Iterator[Details]:
     requests = _requests_by_rollout(state)
     for row in table.rows:
         evidence = reader.read(row.instance_id)
