@@ -20,6 +20,7 @@ from orchestrator.cli import (
     matrix,
     models,
     profiles,
+    report,
     runs,
     serve,
     setup,
@@ -40,6 +41,7 @@ setup.register(app)
 start.register(app)
 matrix.register(app)
 runs.register(app)
+report.register(app)
 export.register(app)
 grading.register(app)
 decide.register(app)

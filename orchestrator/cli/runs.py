@@ -1,4 +1,4 @@
-"""`status`, `report` and `clean`: looking at runs, and clearing up after dead ones."""
+"""`status` and `clean`: looking at runs, and clearing up after dead ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli import matrix
 from orchestrator.cli import options as opt
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ MaybeRunArg = Annotated[
 
 def register(app: typer.Typer) -> None:
     app.command("status")(status)
-    app.command("report")(report)
     app.command("clean")(clean)
 
 
@@ -63,24 +61,6 @@ def status(
         )
     console = opt.make_console()
     console.print(table if rows else f"no runs in {runs_dir}", highlight=False)
-
-
-def report(
-    run: RunArg, runs_dir: opt.RunsDirOption = Path("runs"), as_json: opt.JsonOption = False
-) -> None:
-    """The report of a run as its journal stands now."""
-    from orchestrator.display.summary import summarize
-    from orchestrator.paths import RunPaths
-
-    if (root := opt.matrix_folder(run, runs_dir)) is not None:
-        matrix.print_report(root, as_json=as_json)
-        return
-    folder = opt.run_folder(run, runs_dir)
-    found = _read_report(folder, with_causes=True)
-    if as_json:
-        opt.print_json(found.as_dict())
-        return
-    summarize(found, RunPaths(folder.resolve()), opt.make_console())
 
 
 def clean(
@@ -126,21 +106,17 @@ def _folders(run: str | None, runs_dir: Path) -> list[Path]:
     return [one.root for one in runs if one.journal.exists()]
 
 
-def _read_report(folder: Path, *, with_causes: bool = False) -> Report:
-    """The report of the run in a folder, as its journal stands; with what its files say of why
-    instances were not resolved, which takes a second or two."""
+def _read_report(folder: Path) -> Report:
+    """The report of the run in a folder, as its journal stands; nobody looks into its files."""
     from orchestrator.config import load_run_config
-    from orchestrator.evidence.taxonomy import findings_of
     from orchestrator.journal import read_journal
     from orchestrator.paths import RunPaths
-    from orchestrator.run.folder import evidence_of, report_of
+    from orchestrator.run.folder import report_of
     from orchestrator.run.lock import RunLock
 
     paths = RunPaths(folder.resolve())
     lock, state = RunLock.read(paths), read_journal(paths.journal)
-    config = load_run_config(paths.config)
-    findings = findings_of(evidence_of(paths, config, state, lock)) if with_causes else None
-    return report_of(config, state, lock, findings)
+    return report_of(load_run_config(paths.config), state, lock)
 
 
 def _row_or_problem(folder: Path) -> dict[str, Any]:
