@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,10 @@ from orchestrator.cli import matrix
 from orchestrator.cli import options as opt
 from orchestrator.cli.runs import RunArg
 from orchestrator.errors import ConfigError
+
+if TYPE_CHECKING:
+    from orchestrator.paths import RunPaths
+    from orchestrator.run.report_formats import RunToReport
 
 
 class ReportFormat(StrEnum):

@@ -69,7 +69,7 @@ def render_page(
 @cache
 def _environment(folders: tuple[Path, ...]) -> Environment:
     """Templates are read and compiled once."""
-    environment = Environment(
+    return Environment(
         loader=FileSystemLoader([TEMPLATES, *folders]),
         autoescape=True,
         undefined=StrictUndefined,
@@ -77,7 +77,6 @@ def _environment(folders: tuple[Path, ...]) -> Environment:
         lstrip_blocks=True,
         finalize=_cleaned,
     )
-    return environment
 
 
 def _cleaned(value: object) -> object:

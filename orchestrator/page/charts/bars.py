@@ -151,7 +151,11 @@ def _stacked(
                 "field": "amount",
                 "type": "quantitative",
                 "title": title,
-                "axis": {"format": ".0%" if unit == "%" else ",~g", "tickCount": 4},
+                "axis": {
+                    "format": ".0%" if unit == "%" else ",~g",
+                    "tickCount": 4,
+                    "labelFlush": False,
+                },
                 "scale": {"domain": [0, 1]} if unit == "%" else {"zero": True, "nice": True},
             },
             "order": {"field": "order"},

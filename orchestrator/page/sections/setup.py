@@ -58,7 +58,7 @@ def _model(subject: Subject) -> Iterator[tuple[str, str]]:
 def _server(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What it said of itself, in its own words; the rest is in lock.json."""
     model = facts.get("model")
-    known = facts | (model if isinstance(model, Mapping) else {})
+    known = {**facts, **(model if isinstance(model, Mapping) else {})}
     for key, name in SERVER_FACTS.items():
         if isinstance(value := known.get(key), str | int):
             yield name, str(value)
