@@ -63,7 +63,7 @@ def export_run(
 
 
 def _require_empty(folder: Path) -> None:
-    if folder.is_dir() and not any(os.scandir(folder)):
+    if folder.is_dir() and not os.listdir(folder):
         return
     if os.path.lexists(folder):
         what = "is not empty" if folder.is_dir() else "is no folder"
