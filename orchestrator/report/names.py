@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from orchestrator.evidence.facts import Cause
+from orchestrator.evidence.taxonomy import RULES
 from orchestrator.types import FailureKind, GradeReason, Outcome
 
 NO_PREDICTION = "no_prediction"
@@ -51,25 +51,10 @@ REASON_WORDS: Mapping[str, str] = {
 }
 """What a verdict of unresolved rests on."""
 
-CAUSE_WORDS: Mapping[str, str] = {
-    Cause.NO_EDIT: "edited nothing",
-    Cause.FORMAT: "answers could not be used",
-    Cause.CONTEXT: "out of context",
-    Cause.LOOPED: "went in circles",
-    Cause.EXPLORING: "out of steps while exploring",
-    Cause.TIMED_OUT: "out of time",
-    Cause.NOT_SUBMITTED: "edited, never submitted",
-    Cause.DOES_NOT_APPLY: "patch does not apply",
-    Cause.TESTS_ONLY: "edited tests only",
-    Cause.TESTS_TOO_LONG: "tests ran too long",
-    Cause.SPOOFED: "claims to have passed",
-    Cause.WRONG_FILE: "wrong file",
-    Cause.BROKE_TESTS: "broke passing tests",
-    Cause.STILL_FAILING: "tests to be mended still fail",
-    Cause.RIGHT_FILE: "right file, wrong change",
-}
+CAUSE_WORDS: Mapping[str, str] = {rule.cause: rule.words for rule in RULES}
+"""As the end of `the agent ...` or `the patch ...`."""
 
-_WORDS = {**OUTCOME_WORDS, **FAILURE_WORDS, **REASON_WORDS, **CAUSE_WORDS}
+_WORDS = {**CAUSE_WORDS, **OUTCOME_WORDS, **FAILURE_WORDS, **REASON_WORDS}
 
 
 class Mark(StrEnum):
@@ -82,13 +67,17 @@ class Mark(StrEnum):
     NOT_STARTED = "·"
 
 
-STYLES: Mapping[Mark, str] = {
+STYLES: Mapping[str, str] = {
     Mark.RESOLVED: "green",
     Mark.UNRESOLVED: "red",
     Mark.NO_VERDICT: "yellow",
     Mark.NOT_STARTED: "dim",
 }
 """Of each mark on a terminal: its own colours, which are readable on dark and on light ones."""
+
+
+FILLS: Mapping[str, str] = {Mark.RESOLVED: "█", Mark.UNRESOLVED: "▒", Mark.NO_VERDICT: "╱"}
+"""Of each mark's part of a bar."""
 
 
 def what_ran(benchmark: str, agent: str, model: str | None) -> str:
