@@ -21,6 +21,13 @@ MaybeRunArg = Annotated[
     str | None, typer.Argument(help="A run's id, or a matrix's; all runs if absent.")
 ]
 
+STATE_STYLES = {
+    "live": "cyan",
+    "done": "green",
+    "quarantined": "red",
+    "to be resumed": "yellow",
+}
+
 
 def register(app: typer.Typer) -> None:
     app.command("status")(status)
@@ -35,6 +42,9 @@ def status(
     """Where runs stand, live ones too."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
+
+    from orchestrator.report.names import FAILURE_WORDS
 
     folders = _folders(run, runs_dir)
     rows = [_status_row(f) if run and len(folders) == 1 else _row_or_problem(f) for f in folders]
@@ -43,21 +53,20 @@ def status(
         return
     matrix_id = Path(run).name if run and len(folders) > 1 else None
     table = Table(title=matrix_id, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("run", "state", "rolled out", "graded", "resolved", "95% interval", "failures"):
+    for name in ("run", "state", "rolled out", "resolved, 95% interval", "without a verdict"):
         table.add_column(name, overflow="fold")  # names of a matrix's runs are long, and matter
     for row in rows:
         if "problem" in row:
             table.add_row(row["run_id"], row["problem"], style="red")
             continue
         low, high = row["ci95"]
+        state, failures = row["state"], row["failures"].items()
         table.add_row(
             row["run_id"].removeprefix(f"{matrix_id}."),
-            row["state"],
-            f"{row['attempted']}/{row['instances']}",
-            str(row["graded"]),
-            f"{row['resolved']} ({row['resolve_rate']:.1%})",
-            f"{low:.1%} to {high:.1%}",
-            ", ".join(f"{count} {name}" for name, count in row["failures"].items()) or "none",
+            Text(state, style=STATE_STYLES[state]),
+            f"{row['attempted']} of {row['instances']}, {row['graded']} graded",
+            f"{row['resolved']} ({row['resolve_rate']:.1%}), {low:.1%} to {high:.1%}",
+            "\n".join(f"{count} x {FAILURE_WORDS[name]}" for name, count in failures) or "none",
         )
     console = opt.make_console()
     console.print(table if rows else f"no runs in {runs_dir}", highlight=False)
@@ -133,7 +142,12 @@ def _status_row(folder: Path) -> dict[str, Any]:
     from orchestrator.driver.leftovers import is_live
 
     found = _read_report(folder)
-    state = "live" if is_live(folder) else "done" if found.valid else "to be resumed"
+    if is_live(folder):
+        state = "live"
+    elif found.valid:
+        state = "done" if found.validity.is_valid else "quarantined"
+    else:
+        state = "to be resumed"
     keys = ("run_id", "benchmark", "model", "agent", "instances", "attempted", "graded", "resolved")
     more = ("resolve_rate", "ci95", "failures", "valid", "wall_s")
     row = {key: getattr(found, key) for key in (*keys, *more)}

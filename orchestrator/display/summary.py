@@ -96,7 +96,7 @@ def summarize(report: Report, paths: RunPaths, console: Console) -> None:
     file gets every warning, each on a line of its own.
     """
     body = render_report(report, console.width, is_terminal=console.is_terminal)
-    steps = next_steps(report, _as_typed(paths))
+    steps = next_steps(report, RunPaths(as_typed(paths.root)))
     console.print(body)
     console.print()
     if console.is_terminal:
@@ -107,9 +107,7 @@ def summarize(report: Report, paths: RunPaths, console: Console) -> None:
             print_line(console, f"  {WARNING} {printable(warning)}", WARNING_STYLE)
     if report.warnings:
         console.print()
-    console.print(Text("  next", "dim"))
-    for step in steps:
-        _print_step(step, console)
+    print_steps(steps, console)
 
 
 def _print_warnings(warnings: Sequence[str], room: int, console: Console) -> None:
@@ -124,6 +122,13 @@ def _print_warnings(warnings: Sequence[str], room: int, console: Console) -> Non
         shown += 1
     if more := len(warnings) - shown:
         console.print(Text(f"  and {counted(more, 'more warning')}: see the report", "dim"))
+
+
+def print_steps(steps: Iterable[NextStep], console: Console) -> None:
+    """What a person does next, a line each."""
+    console.print(Text("  next", "dim"))
+    for step in steps:
+        _print_step(step, console)
 
 
 def _print_step(step: NextStep, console: Console) -> None:
@@ -144,8 +149,8 @@ def _beside(left: str, right: Text) -> Table:
     return table
 
 
-def _as_typed(paths: RunPaths) -> RunPaths:
-    """The same, as a person in this folder would type them."""
+def as_typed(folder: Path) -> Path:
+    """The same, as a person would type it who is where this process is."""
     here = Path.cwd()
-    inside = paths.root != here and paths.root.is_relative_to(here)
-    return RunPaths(paths.root.relative_to(here)) if inside else paths
+    is_inside = folder != here and folder.is_relative_to(here)
+    return folder.relative_to(here) if is_inside else folder

@@ -52,8 +52,9 @@ REASON_WORDS: Mapping[str, str] = {
 """What a verdict of unresolved rests on."""
 
 CAUSE_WORDS: Mapping[str, str] = {rule.cause: rule.words for rule in RULES}
+"""As the end of `the agent ...` or `the patch ...`."""
 
-_WORDS = {**OUTCOME_WORDS, **FAILURE_WORDS, **REASON_WORDS, **CAUSE_WORDS}
+_WORDS = {**CAUSE_WORDS, **OUTCOME_WORDS, **FAILURE_WORDS, **REASON_WORDS}
 
 
 class Mark(StrEnum):
@@ -66,13 +67,17 @@ class Mark(StrEnum):
     NOT_STARTED = "·"
 
 
-STYLES: Mapping[Mark, str] = {
+STYLES: Mapping[str, str] = {
     Mark.RESOLVED: "green",
     Mark.UNRESOLVED: "red",
     Mark.NO_VERDICT: "yellow",
     Mark.NOT_STARTED: "dim",
 }
 """Of each mark on a terminal: its own colours, which are readable on dark and on light ones."""
+
+
+FILLS: Mapping[str, str] = {Mark.RESOLVED: "█", Mark.UNRESOLVED: "▒", Mark.NO_VERDICT: "╱"}
+"""Of each mark's part of a bar."""
 
 
 def what_ran(benchmark: str, agent: str, model: str | None) -> str:

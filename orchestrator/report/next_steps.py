@@ -91,8 +91,8 @@ def _when_valid(report: Report, paths: RunPaths) -> Iterator[NextStep]:
     yield _read(paths)
     if report.agent in CONTROLS:
         return
-    yield _type("compare", f"compare {_run(paths)} OTHER_RUN")
-    yield _type("export", f"export {_run(paths)} submission")
+    yield command_step("compare", f"compare {_run(paths)} OTHER_RUN")
+    yield command_step("export", f"export {_run(paths)} submission")
 
 
 def _when_quarantined(report: Report, paths: RunPaths) -> Iterator[NextStep]:
@@ -121,8 +121,8 @@ def _when_failures_are_left(report: Report, paths: RunPaths) -> Iterator[NextSte
 
 def _when_set_aside(report: Report, paths: RunPaths) -> Iterator[NextStep]:
     yield _read(paths)
-    yield _type("redo", f"decide {_run(paths)} --again --because WHY")
-    yield _type("or count", f"decide {_run(paths)} --unresolved --because WHY")
+    yield command_step("redo", f"decide {_run(paths)} --again --because WHY")
+    yield command_step("or count", f"decide {_run(paths)} --unresolved --because WHY")
 
 
 def _when_predictions_are_missing(report: Report, paths: RunPaths) -> Iterator[NextStep]:
@@ -145,15 +145,16 @@ def _read(paths: RunPaths) -> NextStep:
 
 
 def _resume(paths: RunPaths) -> NextStep:
-    return _type("go on", f"resume {_run(paths)}")
+    return command_step("go on", f"resume {_run(paths)}")
 
 
 def _doctor(report: Report) -> NextStep:
     model = f" --model {shlex.quote(report.model)}" if report.model else ""
-    return _type("check", f"doctor {shlex.quote(report.benchmark)}{model}")
+    return command_step("check", f"doctor {shlex.quote(report.benchmark)}{model}")
 
 
-def _type(verb: str, command: str) -> NextStep:
+def command_step(verb: str, command: str) -> NextStep:
+    """One to be typed, such as `resume RUN`."""
     return NextStep(verb, f"python -m orchestrator {command}", is_command=True)
 
 

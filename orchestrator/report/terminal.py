@@ -12,7 +12,7 @@ from rich.text import Text
 
 from orchestrator.report.bars import bar, cells_of, interval_bar, large
 from orchestrator.report.build import Report
-from orchestrator.report.names import STYLES, Mark, named, what_ran
+from orchestrator.report.names import FILLS, STYLES, Mark, named, what_ran
 from orchestrator.report.words import compact, counted, duration, share_of
 from orchestrator.text import printable
 
@@ -24,7 +24,6 @@ OUTCOMES_SHOWN, FAILURES_SHOWN = 4, 3
 REASONS_SHOWN = 3
 REPO_LINES = 2
 REPO_BAR = 8
-FILLS: Mapping[Mark, str] = {Mark.RESOLVED: "█", Mark.UNRESOLVED: "▒", Mark.NO_VERDICT: "╱"}
 
 
 def render_report(report: Report, width: int, *, is_terminal: bool) -> RenderableType:

@@ -69,8 +69,8 @@ def test_in_the_morning_the_report_says_that_calls_were_broken_and_how_and_what_
     assert f"| {LACKS} | 20 |" in text
     instances = text.partition("## Instances")[2]
     assert "| steps | tokens | broken calls | why |" in instances
-    assert "| 40 |  | 40 / 40 | tests |" in instances
-    assert "| 12 |  | 0 / 12 | tests |" in instances
+    assert "| 40 |  | 40 / 40 | its tests fail (tests) |" in instances
+    assert "| 12 |  | 0 / 12 |  |" in instances
 
 
 def test_in_the_morning_the_terminal_says_it_too() -> None:
