@@ -64,6 +64,7 @@ def context_of(subject: Subject) -> dict[str, object]:
         "headline": headline,
         "rates": draw_headline(headline),
         "warnings": warnings,
+        "retries": subject.report.retries.words,
         "funnel": funnel,
         "funnel_chart": draw_funnel(funnel),
         "repositories": repositories,

@@ -21,8 +21,13 @@ from orchestrator.page.sections.subject import Subject
 from orchestrator.page.write import write_page
 from orchestrator.paths import RunPaths, write_atomic
 from orchestrator.report.build import Report, build_report
+from orchestrator.report.calibration import GoldStanding
 from orchestrator.report.markdown import render_markdown
+<<<<<<< HEAD
 from orchestrator.report.published import published_for
+=======
+from orchestrator.run.calibrations import standings_of
+>>>>>>> h-valid
 from orchestrator.run.lock import RunLock
 from orchestrator.text_files import read_text
 from orchestrator.types import Outcome, Prediction, RolloutKey, RolloutRecord, RolloutResult
@@ -131,9 +136,10 @@ def report_of(
     state: RunState,
     lock: RunLock,
     findings: Mapping[str, Finding] | None = None,
+    standings: Mapping[str, GoldStanding] | None = None,
 ) -> Report:
-    """The report of a run as its journal and its lock stand, and what its files say; None: nobody
-    looked into them."""
+    """The report of a run as its journal and its lock stand, what its files say (None: nobody
+    looked into them), and what gold patches have shown of its host."""
     return build_report(
         config,
         state,
@@ -144,6 +150,7 @@ def report_of(
         lock.images_at_start,
         drifts=[drift.drift for drift in lock.drifts],
         findings=findings,
+        standings=standings,
     )
 
 
@@ -166,9 +173,16 @@ def subject_of(evidence: EvidenceReader, lock: RunLock, published: Path | None =
 
 
 def write_our_reports(evidence: EvidenceReader, lock: RunLock) -> Report:
+<<<<<<< HEAD
     """Write report.json, report.md and report.html of a run as its journal and its files stand."""
     paths, subject = evidence.paths, subject_of(evidence, lock)
     report = subject.report
+=======
+    """Write report.json and report.md of a run as its journal and its files stand."""
+    paths, state = evidence.paths, evidence.state
+    standings = standings_of(paths, evidence.config, state, lock)
+    report = report_of(evidence.config, state, lock, findings_of(evidence), standings)
+>>>>>>> h-valid
     write_atomic(paths.report_json, json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
     write_atomic(paths.report_md, render_markdown(report, evidence.state))
     write_page(paths, subject, evidence)
