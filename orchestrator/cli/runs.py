@@ -120,23 +120,14 @@ def _read_report(folder: Path) -> Report:
     from orchestrator.config import load_run_config
     from orchestrator.journal import read_journal
     from orchestrator.paths import RunPaths
-<<<<<<< HEAD
-    from orchestrator.run.folder import report_of
-=======
     from orchestrator.run.calibrations import standings_of
-    from orchestrator.run.folder import evidence_of, report_of
->>>>>>> h-valid
+    from orchestrator.run.folder import report_of
     from orchestrator.run.lock import RunLock
 
     paths = RunPaths(folder.resolve())
     lock, state = RunLock.read(paths), read_journal(paths.journal)
-<<<<<<< HEAD
-    return report_of(load_run_config(paths.config), state, lock)
-=======
     config = load_run_config(paths.config)
-    findings = findings_of(evidence_of(paths, config, state, lock)) if with_causes else None
-    return report_of(config, state, lock, findings, standings_of(paths, config, state, lock))
->>>>>>> h-valid
+    return report_of(config, state, lock, None, standings_of(paths, config, state, lock))
 
 
 def _row_or_problem(folder: Path) -> dict[str, Any]:

@@ -23,11 +23,8 @@ from orchestrator.paths import RunPaths, write_atomic
 from orchestrator.report.build import Report, build_report
 from orchestrator.report.calibration import GoldStanding
 from orchestrator.report.markdown import render_markdown
-<<<<<<< HEAD
 from orchestrator.report.published import published_for
-=======
 from orchestrator.run.calibrations import standings_of
->>>>>>> h-valid
 from orchestrator.run.lock import RunLock
 from orchestrator.text_files import read_text
 from orchestrator.types import Outcome, Prediction, RolloutKey, RolloutRecord, RolloutResult
@@ -168,21 +165,15 @@ def subject_of(evidence: EvidenceReader, lock: RunLock, published: Path | None =
         if published is not None:
             raise
         beside, notes = (), [str(error)]
-    report = report_of(config, evidence.state, lock, findings)
+    standings = standings_of(evidence.paths, config, evidence.state, lock)
+    report = report_of(config, evidence.state, lock, findings, standings)
     return Subject(config, report, evidence.state, findings, beside, lock.serving, notes)
 
 
 def write_our_reports(evidence: EvidenceReader, lock: RunLock) -> Report:
-<<<<<<< HEAD
     """Write report.json, report.md and report.html of a run as its journal and its files stand."""
     paths, subject = evidence.paths, subject_of(evidence, lock)
     report = subject.report
-=======
-    """Write report.json and report.md of a run as its journal and its files stand."""
-    paths, state = evidence.paths, evidence.state
-    standings = standings_of(paths, evidence.config, state, lock)
-    report = report_of(evidence.config, state, lock, findings_of(evidence), standings)
->>>>>>> h-valid
     write_atomic(paths.report_json, json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
     write_atomic(paths.report_md, render_markdown(report, evidence.state))
     write_page(paths, subject, evidence)
