@@ -17,7 +17,7 @@ from orchestrator.page.instances.diffs import beside, files_of_diff
 from orchestrator.page.instances.rows import InstanceRow
 from orchestrator.page.instances.step_times import StepTime, step_times
 from orchestrator.report.names import FAILURE_WORDS, OUTCOME_WORDS, REASON_WORDS
-from orchestrator.text import printed, visible
+from orchestrator.text import as_sentence, printed, visible
 from orchestrator.types import GradeRecord, ModelRequest, RolloutRecord
 
 MAX_FAILED_TESTS = 50
@@ -66,8 +66,8 @@ def _overview(evidence: Evidence, row: InstanceRow, state: RunState) -> Json:
         "class": row.verdict.css_class,
         "mark": row.verdict.mark.value,
         "why": row.why,
-        "because": visible(row.because),
-        "warnings": [visible(line) for line in _warnings(evidence, row)],
+        "because": as_sentence(visible(row.because)) if row.because else "",
+        "warnings": [as_sentence(visible(line)) for line in _warnings(evidence, row)],
         "numbers": {
             "outcome": row.outcome,
             "steps": row.steps,

@@ -20,7 +20,7 @@ from orchestrator.report.names import (
     OUTCOME_WORDS,
     Mark,
 )
-from orchestrator.report.words import amount, compact
+from orchestrator.report.words import compact
 from orchestrator.types import RolloutRecord
 
 
@@ -80,7 +80,7 @@ class InstanceRow:
         return (
             (*_number(self.steps, str), "steps"),
             (*_number(self.tokens, compact), "tokens"),
-            (*_number(self.minutes, amount), "min"),
+            (*_number(self.minutes, "{:,.1f}".format), "min"),
         )
 
 

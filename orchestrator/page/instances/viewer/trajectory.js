@@ -75,7 +75,7 @@ class Trajectory {
     return make("li", {class: "step", id: `step-${number}`, tabindex: "-1"},
       make("div", {class: "step-head"},
         make("h4", {}, make("a", {href: stepHash(this.instance, number)}, `Step ${number}`)),
-        make("span", {class: "step-numbers"}, numbersOf(step)), copied, copy),
+        make("span", {class: "step-numbers"}, numbersOf(step)), copy, copied),
       partOf("Thought", step.thought), partOf("Command", step.command),
       partOf("Observation", step.observation),
       step.shown === undefined ? null : partOf("The model was shown", step.shown));
