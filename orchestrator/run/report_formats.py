@@ -66,7 +66,9 @@ def _json(run: RunToReport) -> str:
 
 def _csv(run: RunToReport) -> str:
     """A row an instance."""
-    return csv_text(instance_rows(RunToExport(run.evidence, run.subject.report, {})))
+    subject = run.subject
+    run_to_export = RunToExport(run.evidence, subject.report, {}, subject.findings)
+    return csv_text(instance_rows(run_to_export))
 
 
 FORMATS: Mapping[str, Callable[[RunToReport], str]] = {
