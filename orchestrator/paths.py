@@ -16,7 +16,10 @@ runs/<run_id>/
         result.json          written last: its existence means the folder is whole
     logs/run_evaluation/<run_id>/<model>/<instance_id>/      the harness's official layout
     <model>.<run_id>.json    the official final report
-    report.{json,md}
+    report.{json,md,html}
+    report_files/<instance_id>.js
+                             what report.html loads when an instance is opened, where it is large
+    exports/<kind>/          what `export` has written last, for others to read
     scratch/                 copies that process sandboxes work in; empty between runs
 
 runs/<matrix_id>/              of a matrix; each of its runs has a folder of its own beside it
@@ -29,6 +32,11 @@ runs/<matrix_id>/              of a matrix; each of its runs has a folder of its
 
 <cache>/gold-controls/<instance_id>@<platform>@<architecture>.json
                              whether its gold patch is resolved where processors are emulated
+<cache>/calibrations/<instance_id>@<row>@<platform>@<architecture>@<kind>.json
+                             how its gold patch was graded, each time; <row> is a digest of the
+                             benchmark's row, <kind> that of the sandboxes
+<cache>/calibrations/rounds/<run_id>/
+                             the runs of `calibrate`: folders as those in runs/
 <cache>/image-sizes/<image>@<platform>.json
                              layers of an image and their sizes, as its registry told them
 <cache>/clean-repositories/<instance_id>
@@ -130,8 +138,20 @@ class RunPaths:
         return self.root / "report.md"
 
     @property
+    def report_html(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def report_files(self) -> Path:
+        return self.root / "report_files"
+
+    @property
     def scratch(self) -> Path:
         return self.root / "scratch"
+
+    def export(self, kind: str) -> Path:
+        """Of the last export of a kind."""
+        return self.root / "exports" / kind
 
     def harness_logs(self, run_id: str) -> Path:
         """Of the run's own id: its folder may have been given another name."""
@@ -231,6 +251,23 @@ def gold_control_file(instance_id: str, platform: str, architecture: str) -> Pat
     """Of an instance whose images are of `platform`, on processors of `architecture`."""
     name = folder_name(f"{instance_id}@{platform}@{architecture}".replace("/", "-"))
     return user_cache() / "gold-controls" / f"{name}.json"
+
+
+def calibration_file(
+    instance_id: str, row_sha256: str, platform: str, architecture: str, kind: str
+) -> Path:
+    """Of an instance's row, on processors of `architecture` in sandboxes of this kind."""
+    parts = (instance_id, row_sha256[:12], platform, architecture or "any", kind)
+    return calibrations() / f"{folder_name('@'.join(parts).replace('/', '-'))}.json"
+
+
+def calibration_rounds() -> Path:
+    """Where the runs of `calibrate` lie."""
+    return calibrations() / "rounds"
+
+
+def calibrations() -> Path:
+    return user_cache() / "calibrations"
 
 
 def image_size_file(image: str, platform: str) -> Path:

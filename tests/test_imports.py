@@ -22,7 +22,7 @@ ORDER = (
     *("endpoint", "serving", "images", "backends", "agents", "scripted"),
     *("gateway", "journal", "evidence", "report", "page", "exports", "bench", "diagnose"),
     *("worker", "driver", "display", "doctor"),
-    *("run", "matrix", "compare", "calibrate", "ahead", "setup", "cli", "__main__"),
+    *("run", "made_up", "matrix", "compare", "calibrate", "ahead", "setup", "cli", "__main__"),
 )
 """Rooms and leaves of the package: each imports only itself and what stands before it."""
 BUNDLED = ("demo", "smoke")
@@ -32,6 +32,7 @@ ANSWERS_ARE_OPENED_BY = {
     "orchestrator.dataset.load",
     "orchestrator.agents.gold",
     "orchestrator.backends.grading",
+    "orchestrator.evidence.gold",
     "orchestrator.scripted.endpoint",
 }
 FOR_ALL_PLUGINS = ("orchestrator.agents.runners", "orchestrator.agents.installing")
@@ -110,8 +111,16 @@ def test_only_those_who_may_see_the_answers_import_them() -> None:
 
 def test_whole_rows_are_given_only_to_who_keeps_them_with_the_run() -> None:
     assert importers_of("orchestrator.dataset.kept") == {
+        "orchestrator.run.calibrations",  # for their digests alone
         "orchestrator.run.folder",
         "orchestrator.run.lock",
+    }
+
+
+def test_rows_with_their_answers_are_read_only_to_be_kept_and_to_make_a_run_up() -> None:
+    assert importers_of("orchestrator.dataset.load.rows_of") == {
+        "orchestrator.dataset.kept",
+        "orchestrator.made_up.write",
     }
 
 

@@ -11,14 +11,17 @@ from orchestrator import __version__
 from orchestrator.cli import (
     agents,
     bench,
+    calibrate,
     decide,
     diagnose,
     doctor,
+    export,
     grading,
     images,
     matrix,
     models,
     profiles,
+    report,
     runs,
     serve,
     setup,
@@ -39,6 +42,8 @@ setup.register(app)
 start.register(app)
 matrix.register(app)
 runs.register(app)
+report.register(app)
+export.register(app)
 grading.register(app)
 decide.register(app)
 profiles.register(app)
@@ -46,6 +51,7 @@ models.register(app)
 agents.register(app)
 bench.register(app)
 doctor.register(app)
+calibrate.register(app)
 serve.register(app)
 diagnose.register(app)
 images.register(app)
