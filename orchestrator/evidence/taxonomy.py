@@ -7,11 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from orchestrator.errors import one_line
 from orchestrator.evidence.case import UNUSABLE_SHARE, Case
 from orchestrator.evidence.facts import Cause, Evidence, Finding, TestKind
-from orchestrator.evidence.read import EvidenceReader
+from orchestrator.text import printable
 from orchestrator.types import GradeReason, Outcome
+
+MAX_CHARS = 600
+"""Of what a finding says: names of files and of tests are as long as people make them."""
+
+if TYPE_CHECKING:
+    from orchestrator.evidence.read import EvidenceReader
 
 
 @dataclass(frozen=True)
@@ -20,7 +28,7 @@ class Rule:
 
     cause: Cause
     words: str
-    """For people, as the end of `the agent …` or `the patch …`: short, without a full stop."""
+    """For people, in a table or beside a bar."""
     explanation: str
     """In one sentence, for who asks what it means."""
     shows: Callable[[Case], str]
@@ -34,7 +42,9 @@ def find(evidence: Evidence) -> Finding:
     cause, because = None, ""
     if case.is_unresolved:
         cause, because = next((rule.cause, line) for rule in RULES if (line := rule.shows(case)))
-    return Finding(evidence.instance_id, cause, because, case.facts, case.spoofed)
+    spoofed = one_line(printable(case.spoofed), MAX_CHARS)
+    because = one_line(printable(because), MAX_CHARS)
+    return Finding(evidence.instance_id, cause, because, case.facts, spoofed)
 
 
 def findings_of(reader: EvidenceReader) -> dict[str, Finding]:
@@ -66,8 +76,9 @@ def _timed_out(case: Case) -> str:
         return ""
     rollout = case.evidence.rollout
     assert rollout is not None
-    minutes = (rollout.ended_at - rollout.started_at) / 60
-    return f"its time was over after {minutes:.0f} min and {_steps(case)}"
+    seconds = rollout.phases_s.get("agent", rollout.ended_at - rollout.started_at)
+    took = f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"
+    return f"its time was over after {took} and {_steps(case)}"
 
 
 def _exploring(case: Case) -> str:
@@ -125,7 +136,9 @@ def _broke_tests(case: Case) -> str:
 
 
 def _wrong_file(case: Case) -> str:
-    if not case.gold_files or case.gold_files_edited or not _no_target_passes(case):
+    if not case.gold_files or not case.files or case.gold_files_edited:
+        return ""
+    if not _no_target_passes(case):
         return ""
     return f"it changed {_names(case)}; the gold patch changes {_listed(sorted(case.gold_files))}"
 
@@ -178,51 +191,51 @@ def _listed(names: list[str] | tuple[str, ...]) -> str:
 RULES: tuple[Rule, ...] = (
     Rule(
         Cause.FORMAT,
-        "answered in no form that could be used",
+        "answers could not be used",
         "The rollout ended because too many answers held no action in the form that the agent "
         "asked for.",
         _format,
     ),
     Rule(
         Cause.LOOPED,
-        "went round in circles",
+        "went in circles",
         "The agent gave the same commands, with the same output, until a limit ended the rollout.",
         _looped,
     ),
     Rule(
         Cause.CONTEXT,
-        "ran out of context",
+        "out of context",
         "The conversation grew too long for the model's context before anything was submitted.",
         _out_of_context,
     ),
     Rule(
         Cause.TIMED_OUT,
-        "ran out of time",
+        "out of time",
         "The rollout met its time limit before anything was submitted.",
         _timed_out,
     ),
     Rule(
         Cause.EXPLORING,
-        "ran out of steps while still exploring",
+        "out of steps while exploring",
         "The rollout met its limit of steps or tokens before any source file was changed.",
         _exploring,
     ),
     Rule(
         Cause.NOT_SUBMITTED,
-        "edited and never submitted",
+        "edited, never submitted",
         "Source files were changed, and the rollout ended before the agent submitted; what lay "
         "there was graded, and did not resolve the issue.",
         _never_submitted,
     ),
     Rule(
         Cause.NO_EDIT,
-        "changed nothing",
+        "edited nothing",
         "The agent ended its work, or gave up, without a change to any file.",
         _no_edit,
     ),
     Rule(
         Cause.DOES_NOT_APPLY,
-        "made a patch that does not apply",
+        "patch does not apply",
         "The harness could not apply the patch to the repository.",
         _does_not_apply,
     ),
@@ -235,19 +248,19 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Cause.TESTS_ONLY,
-        "edited only tests or reproduction files",
+        "edited tests only",
         "Every changed file is a test, or a new script that shows the issue.",
         _tests_only,
     ),
     Rule(
         Cause.TESTS_TOO_LONG,
-        "made the tests run too long",
+        "tests ran too long",
         "With the patch applied, the tests ran past the harness's time limit.",
         _tests_too_long,
     ),
     Rule(
         Cause.TESTS_DID_NOT_RUN,
-        "kept the tests from running",
+        "tests did not run",
         "With the patch applied, the tests ended without a result for any test.",
         _tests_did_not_run,
     ),
@@ -259,19 +272,19 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Cause.WRONG_FILE,
-        "changed the wrong file",
+        "wrong file",
         "No file of the gold patch was changed, and no FAIL_TO_PASS test passes.",
         _wrong_file,
     ),
     Rule(
         Cause.RIGHT_FILE,
-        "made a wrong change in the right file",
+        "right file, wrong change",
         "A file of the gold patch was changed, and no FAIL_TO_PASS test passes.",
         _right_file,
     ),
     Rule(
         Cause.STILL_FAILING,
-        "left tests failing that should pass",
+        "tests to be mended still fail",
         "FAIL_TO_PASS tests fail still: others of them pass, or the gold patch is not known.",
         _still_failing,
     ),

@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from orchestrator.config.schema import RunConfig
+from orchestrator.evidence.facts import Finding
 from orchestrator.journal.views import RunState
+from orchestrator.report.causes import count_causes, finding_rows, spoof_warnings
 from orchestrator.report.images import (
     image_warnings,
     images_used,
@@ -70,6 +72,14 @@ class Report:
     """What a person decided to count as unresolved, by instance: because, by, at. It stands in
     neither of the lists above."""
     salvaged_ids: tuple[str, ...]
+    causes: Mapping[str, int]
+    """Why instances were not resolved, and how many of each cause, in the order of the taxonomy's
+    rules; empty where nobody looked."""
+    findings: Mapping[str, Mapping[str, Any]]
+    """By instance that has one: its cause, the evidence for it in a line (`because`), and why its
+    test output is not to be believed (`spoofed`)."""
+    spoofed_ids: tuple[str, ...]
+    """Instances whose patch can have written their own test results, resolved ones too."""
     retries: Retries
     """What was redone, and after which failure."""
     valid: bool
@@ -113,10 +123,12 @@ def build_report(
     images: Mapping[str, str] | None = None,
     *,
     drifts: Sequence[Drift] = (),
+    findings: Mapping[str, Finding] | None = None,
 ) -> Report:
     """Count what the journal holds. The rest is what the run's lock says; `images` are those that
-    were there at the start, by instance."""
-    outcomes, verdicts = state.outcomes, state.verdicts
+    were there at the start, by instance. `findings` are what the run's files say of each instance;
+    None where nobody looked."""
+    outcomes, verdicts, found = state.outcomes, state.verdicts, findings or {}
     resolved = [i for i in state.instances if i in verdicts and verdicts[i].resolved]
     empty = [i for i, row in outcomes.items() if not row.has_patch]
     measured = set(verdicts) | set(empty)
@@ -160,6 +172,9 @@ def build_report(
         },
         salvaged_ids=tuple(sorted(i for i, row in outcomes.items() if row.salvaged)),
         retries=retries_of(state),
+        causes=count_causes(found),
+        findings=finding_rows(found),
+        spoofed_ids=tuple(sorted(i for i, finding in found.items() if finding.spoofed)),
         valid=not failing,
         validity=validity_of(
             Seen(config, state, failures, images or {}, drifts, frozenset(unresolved))
@@ -178,6 +193,7 @@ def build_report(
         integrity=integrity_summary(state),
         warnings=(
             *_warnings(state),
+            *spoof_warnings(found, set(resolved)),
             *call_warnings(tool_calls, unusable, steps, model),
             *_notes(state),
             *integrity_warnings(state),

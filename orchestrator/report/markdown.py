@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from orchestrator.evidence.taxonomy import RULES
 from orchestrator.journal.views import RunState
 from orchestrator.report.bars import bar, cells_of, interval_bar
 from orchestrator.report.build import Report
@@ -18,6 +19,9 @@ from orchestrator.report.undecided import decision_words
 from orchestrator.report.words import cell, compact, counted, duration, share_of
 from orchestrator.types import GradeRecord
 
+MAX_EXAMPLES = 3
+"""Of each cause."""
+
 
 def render_markdown(report: Report, state: RunState) -> str:
     """The whole file's text."""
@@ -26,6 +30,7 @@ def render_markdown(report: Report, state: RunState) -> str:
             *_head(report),
             *_outcomes(report),
             *_repos(report),
+            *_causes(report),
             *_tool_calls(report.tool_calls),
             *model_server_section(report, state.samples),
             *_instances(report, state),
@@ -124,6 +129,39 @@ def _repos(report: Report) -> Iterable[str]:
         resolved, instances = row["resolved"], row["instances"]
         yield f"| {cell(repo)} | `{bar(resolved, instances)}` | {resolved} / {instances} |"
     yield ""
+
+
+def _causes(report: Report) -> Iterable[str]:
+    """The causes as bars, with up to three examples each; nothing where there are none."""
+    if report.causes:
+        whole = sum(report.causes.values())
+        yield "## Why instances were not resolved"
+        yield ""
+        yield "| cause | | count | such as |"
+        yield "|---|---|---:|---|"
+        for rule in RULES:
+            if count := report.causes.get(rule.cause, 0):
+                row = f"| {rule.words} (`{rule.cause}`) | `{bar(count, whole)}` | {count} |"
+                yield f"{row} {'<br>'.join(_examples(report, rule.cause))} |"
+        yield ""
+        yield "The first rule that holds counts: docs/taxonomy.md explains each."
+        yield ""
+    if report.spoofed_ids:
+        yield "## Test results that a patch can have written itself"
+        yield ""
+        yield "| instance | verdict | why |"
+        yield "|---|---|---|"
+        for instance_id in report.spoofed_ids:
+            word = "**resolved**" if instance_id in report.resolved_ids else "unresolved"
+            why = cell(report.findings[instance_id]["spoofed"], 400)
+            yield f"| {cell(instance_id, 300)} | {word} | {why} |"
+        yield ""
+
+
+def _examples(report: Report, cause: str) -> Iterator[str]:
+    found = [i for i, row in report.findings.items() if row["cause"] == cause]
+    for instance_id in found[:MAX_EXAMPLES]:
+        yield f"{cell(instance_id, 300)}: {cell(report.findings[instance_id]['because'])}"
 
 
 def _tool_calls(found: ToolCalls | None) -> Iterable[str]:

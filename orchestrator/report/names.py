@@ -52,7 +52,6 @@ REASON_WORDS: Mapping[str, str] = {
 """What a verdict of unresolved rests on."""
 
 CAUSE_WORDS: Mapping[str, str] = {rule.cause: rule.words for rule in RULES}
-"""As the end of `the agent ...` or `the patch ...`."""
 
 _WORDS = {**CAUSE_WORDS, **OUTCOME_WORDS, **FAILURE_WORDS, **REASON_WORDS}
 
