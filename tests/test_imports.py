@@ -111,6 +111,7 @@ def test_only_those_who_may_see_the_answers_import_them() -> None:
 
 def test_whole_rows_are_given_only_to_who_keeps_them_with_the_run() -> None:
     assert importers_of("orchestrator.dataset.kept") == {
+        "orchestrator.run.calibrations",  # for their digests alone
         "orchestrator.run.folder",
         "orchestrator.run.lock",
     }

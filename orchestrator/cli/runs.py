@@ -150,6 +150,7 @@ def _read_report(folder: Path, *, with_causes: bool = False) -> Report:
     from orchestrator.evidence.taxonomy import findings_of
     from orchestrator.journal import read_journal
     from orchestrator.paths import RunPaths
+    from orchestrator.run.calibrations import standings_of
     from orchestrator.run.folder import evidence_of, report_of
     from orchestrator.run.lock import RunLock
 
@@ -157,7 +158,7 @@ def _read_report(folder: Path, *, with_causes: bool = False) -> Report:
     lock, state = RunLock.read(paths), read_journal(paths.journal)
     config = load_run_config(paths.config)
     findings = findings_of(evidence_of(paths, config, state, lock)) if with_causes else None
-    return report_of(config, state, lock, findings)
+    return report_of(config, state, lock, findings, standings_of(paths, config, state, lock))
 
 
 def _row_or_problem(folder: Path) -> dict[str, Any]:

@@ -31,6 +31,7 @@ def render_markdown(report: Report, state: RunState) -> str:
             *_outcomes(report),
             *_repos(report),
             *_causes(report),
+            *_left_out(report),
             *_tool_calls(report.tool_calls),
             *model_server_section(report, state.samples),
             *_instances(report, state),
@@ -82,6 +83,8 @@ def _head(report: Report) -> Iterable[str]:
     yield f"| agent | {cell(report.agent)} |"
     reasons = "<br>".join(cell(reason, 2000) for reason in report.validity.reasons)
     yield f"| {report.validity.state} | {reasons or 'yes'} |"
+    if report.calibrated is not None:
+        yield f"| calibrated: without what can't be graded here | {report.calibrated.words} |"
     yield f"| attempted / instances | {report.attempted} / {report.instances} |"
     yield f"| submitted by the agent | {report.submitted} |"
     yield f"| salvaged (changed, not submitted) | {report.salvaged} |"
@@ -162,6 +165,23 @@ def _examples(report: Report, cause: str) -> Iterator[str]:
     found = [i for i, row in report.findings.items() if row["cause"] == cause]
     for instance_id in found[:MAX_EXAMPLES]:
         yield f"{cell(instance_id, 300)}: {cell(report.findings[instance_id]['because'])}"
+
+
+def _left_out(report: Report) -> Iterable[str]:
+    """What the calibrated rate is without, whatever became of it in this run."""
+    if report.calibrated is None or not report.calibrated.left_out:
+        return
+    resolved = set(report.resolved_ids)
+    yield "## Not gradable on this host"
+    yield ""
+    yield "Gold patches say so (`calibrate`). The calibrated rate is without these instances."
+    yield ""
+    yield "| instance | in this run | its gold patch here |"
+    yield "|---|---|---|"
+    for instance_id, why in report.calibrated.left_out.items():
+        word = "resolved" if instance_id in resolved else "not resolved"
+        yield f"| {cell(instance_id, 300)} | {word} | {cell(why)} |"
+    yield ""
 
 
 def _tool_calls(found: ToolCalls | None) -> Iterable[str]:

@@ -18,7 +18,9 @@ from orchestrator.evidence.taxonomy import findings_of
 from orchestrator.journal import Journal, RunState
 from orchestrator.paths import RunPaths, write_atomic
 from orchestrator.report.build import Report, build_report
+from orchestrator.report.calibration import GoldStanding
 from orchestrator.report.markdown import render_markdown
+from orchestrator.run.calibrations import standings_of
 from orchestrator.run.lock import RunLock
 from orchestrator.text_files import read_text
 from orchestrator.types import Outcome, Prediction, RolloutKey, RolloutRecord, RolloutResult
@@ -127,9 +129,10 @@ def report_of(
     state: RunState,
     lock: RunLock,
     findings: Mapping[str, Finding] | None = None,
+    standings: Mapping[str, GoldStanding] | None = None,
 ) -> Report:
-    """The report of a run as its journal and its lock stand, and what its files say; None: nobody
-    looked into them."""
+    """The report of a run as its journal and its lock stand, what its files say (None: nobody
+    looked into them), and what gold patches have shown of its host."""
     return build_report(
         config,
         state,
@@ -140,13 +143,15 @@ def report_of(
         lock.images_at_start,
         drifts=[drift.drift for drift in lock.drifts],
         findings=findings,
+        standings=standings,
     )
 
 
 def write_our_reports(evidence: EvidenceReader, lock: RunLock) -> Report:
     """Write report.json and report.md of a run as its journal and its files stand."""
     paths, state = evidence.paths, evidence.state
-    report = report_of(evidence.config, state, lock, findings_of(evidence))
+    standings = standings_of(paths, evidence.config, state, lock)
+    report = report_of(evidence.config, state, lock, findings_of(evidence), standings)
     write_atomic(paths.report_json, json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
     write_atomic(paths.report_md, render_markdown(report, state))
     return report
