@@ -121,12 +121,8 @@ def _print_warnings(warnings: Sequence[str], room: int, console: Console) -> Non
         console.print(line)
         shown += 1
     if more := len(warnings) - shown:
-        console.print(
-            Text(
-                f"  {WARNING} {counted(more, 'more warning' if shown else 'warning')}: see the report",
-                "dim",
-            )
-        )
+        words = counted(more, "more warning" if shown else "warning")
+        console.print(Text(f"  {WARNING} {words}: see the report", WARNING_STYLE))
 
 
 def print_steps(steps: Iterable[NextStep], console: Console) -> None:

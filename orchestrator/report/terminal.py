@@ -37,7 +37,7 @@ def render_report(report: Report, width: int, *, is_terminal: bool) -> Renderabl
     parts += [Text(), *_shares(report, width), Text(), *_ends(report, width)]
     if len(report.by_repo) > 1:
         parts += [Text(), *_repos(report, width)]
-    if facts := [*_causes(report), *_costs(report)]:
+    if facts := [*_calibrated(report), *_causes(report), *_costs(report)]:
         parts += [Text(), *facts]
     return Padding(Group(*parts), (0, 0, 0, INDENT))
 
@@ -194,6 +194,12 @@ def _short_names(repos: Mapping[str, object]) -> dict[str, str]:
     names = {repo: printable(repo.rpartition("/")[2]) for repo in repos}
     is_clear = len(set(names.values())) == len(names)
     return names if is_clear else {repo: printable(repo) for repo in repos}
+
+
+def _calibrated(report: Report) -> Iterator[Text]:
+    """The rate without what this host can't grade, beside the whole and never instead."""
+    if report.calibrated is not None:
+        yield _cost("calibrated", report.calibrated.words)
 
 
 def _causes(report: Report) -> Iterator[Text]:
