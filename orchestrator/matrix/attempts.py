@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from orchestrator.matrix.results import CellResult
 from orchestrator.report.attempts import AttemptStatistics, Estimate
-from orchestrator.report.markdown import bar
+from orchestrator.report.bars import bar
 from orchestrator.report.words import cell as escaped
 from orchestrator.report.words import counted
 
