@@ -32,6 +32,7 @@ ANSWERS_ARE_OPENED_BY = {
     "orchestrator.dataset.load",
     "orchestrator.agents.gold",
     "orchestrator.backends.grading",
+    "orchestrator.evidence.gold",
     "orchestrator.scripted.endpoint",
 }
 FOR_ALL_PLUGINS = ("orchestrator.agents.runners", "orchestrator.agents.installing")
@@ -110,6 +111,7 @@ def test_only_those_who_may_see_the_answers_import_them() -> None:
 
 def test_whole_rows_are_given_only_to_who_keeps_them_with_the_run() -> None:
     assert importers_of("orchestrator.dataset.kept") == {
+        "orchestrator.run.calibrations",  # for their digests alone
         "orchestrator.run.folder",
         "orchestrator.run.lock",
     }

@@ -11,6 +11,7 @@ from orchestrator import __version__
 from orchestrator.cli import (
     agents,
     bench,
+    calibrate,
     decide,
     diagnose,
     doctor,
@@ -46,6 +47,7 @@ models.register(app)
 agents.register(app)
 bench.register(app)
 doctor.register(app)
+calibrate.register(app)
 serve.register(app)
 diagnose.register(app)
 images.register(app)

@@ -75,7 +75,7 @@ def report(
     if (root := opt.matrix_folder(run, runs_dir)) is not None:
         matrix.print_report(root, as_json=as_json)
         return
-    found = _read_report(opt.run_folder(run, runs_dir))
+    found = _read_report(opt.run_folder(run, runs_dir), with_causes=True)
     if as_json:
         opt.print_json(found.as_dict())
         return
@@ -127,17 +127,22 @@ def _folders(run: str | None, runs_dir: Path) -> list[Path]:
     return [one.root for one in runs if one.journal.exists()]
 
 
-def _read_report(folder: Path) -> Report:
-    """The report of the run in a folder, as its journal stands."""
+def _read_report(folder: Path, *, with_causes: bool = False) -> Report:
+    """The report of the run in a folder, as its journal stands; with what its files say of why
+    instances were not resolved, which takes a second or two."""
     from orchestrator.config import load_run_config
+    from orchestrator.evidence.taxonomy import findings_of
     from orchestrator.journal import read_journal
     from orchestrator.paths import RunPaths
-    from orchestrator.run.folder import report_of
+    from orchestrator.run.calibrations import standings_of
+    from orchestrator.run.folder import evidence_of, report_of
     from orchestrator.run.lock import RunLock
 
     paths = RunPaths(folder.resolve())
     lock, state = RunLock.read(paths), read_journal(paths.journal)
-    return report_of(load_run_config(paths.config), state, lock)
+    config = load_run_config(paths.config)
+    findings = findings_of(evidence_of(paths, config, state, lock)) if with_causes else None
+    return report_of(config, state, lock, findings, standings_of(paths, config, state, lock))
 
 
 def _row_or_problem(folder: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ FREE = (
     *("cluster.images.mirror", "cluster.images.namespace", "cluster.images.tag"),
     *("cluster.sandbox.memory_request_gb", "cluster.notify"),
     *("rollout.retries", "rollout.retry_delay_s", "rollout.show_steps"),
+    "report",
 )
 """Keys, and sections with all that is in them: where the same rows and the same model are found,
 how much is done at once, how long is waited and how often tried. The rows' digest and the served

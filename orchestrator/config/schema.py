@@ -235,6 +235,19 @@ class RolloutLimits(Section):
         return _default_retries() | retries
 
 
+class ReportSettings(Section):
+    """When a report calls its number quarantined (`report.validity`)."""
+
+    quarantine_share: float = Field(default=0.5, gt=0, le=1)
+    """More than such a share of rollouts that ended alike in a way that smells of infrastructure,
+    of verdicts without test results, or of unresolved instances whose gold patches are not
+    resolved on the host either."""
+    quarantine_least: int = Field(default=5, gt=0)
+    """Of fewer rollouts, or verdicts, a share says nothing."""
+    quarantine_stretch: int = Field(default=5, gt=0)
+    """So many that ended so one after the other, and hardly one elsewhere."""
+
+
 class RunConfig(Section):
     """Everything that a run depends on, merged and frozen; written to run.yaml."""
 
@@ -248,6 +261,7 @@ class RunConfig(Section):
     predictions: Predictions | None = None
     cluster: Cluster
     rollout: RolloutLimits = RolloutLimits()
+    report: ReportSettings = ReportSettings()
     selection: Selection = Selection()
 
     @field_validator("agent", mode="before")

@@ -14,8 +14,9 @@ from orchestrator.driver.capacity import Capacity, grades
 from orchestrator.driver.plan import Plan
 from orchestrator.errors import EXIT_DONE
 from orchestrator.paths import RunPaths
-from orchestrator.report.build import NO_PREDICTION, Report
+from orchestrator.report.build import Report
 from orchestrator.report.markdown import headline
+from orchestrator.report.names import NO_PREDICTION
 from orchestrator.report.terminal import render_report
 from orchestrator.report.words import counted, duration
 

@@ -58,26 +58,31 @@ class Evidence:
 
 
 class Cause(StrEnum):
-    """Why an instance was not resolved: one of them each, the first rule that holds.
+    """Why an instance was not resolved: one of them each, the first rule of `taxonomy` that holds.
 
     Infrastructure is never among them: what failed has no verdict, and no cause.
     """
 
-    NO_EDIT = "no_edit"
+    # how the agent's work ended
     FORMAT = "format"
-    CONTEXT = "out_of_context"
     LOOPED = "looped"
-    EXPLORING = "out_of_steps_while_exploring"
+    CONTEXT = "out_of_context"
     TIMED_OUT = "timed_out"
+    EXPLORING = "out_of_steps_while_exploring"
     NOT_SUBMITTED = "edit_never_submitted"
+    NO_EDIT = "no_edit"
+    # what it submitted
     DOES_NOT_APPLY = "patch_does_not_apply"
+    SPOOFED = "claims_to_have_passed"
     TESTS_ONLY = "edits_only_tests"
     TESTS_TOO_LONG = "tests_ran_too_long"
-    SPOOFED = "claims_to_have_passed"
-    WRONG_FILE = "wrong_file"
+    TESTS_DID_NOT_RUN = "tests_did_not_run"
     BROKE_TESTS = "broke_passing_tests"
-    STILL_FAILING = "fail_to_pass_still_failing"
+    WRONG_FILE = "wrong_file"
     RIGHT_FILE = "right_file_wrong_change"
+    STILL_FAILING = "fail_to_pass_still_failing"
+    UNEXPLAINED = "unexplained"
+    """Its files are gone: the verdict stands, and nothing says why."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from orchestrator.config.schema import RunConfig
+from orchestrator.evidence.facts import Finding
 from orchestrator.journal.views import RunState
+from orchestrator.report.calibration import (
+    Calibrated,
+    GoldStanding,
+    Gradable,
+    calibrated_of,
+)
+from orchestrator.report.causes import count_causes, finding_rows, spoof_warnings
 from orchestrator.report.images import (
     image_warnings,
     images_used,
@@ -23,13 +31,14 @@ from orchestrator.report.model_usage import (
     model_usage_warnings,
     rollout_costs,
 )
+from orchestrator.report.names import NO_PREDICTION, NOT_GRADED, NOT_STARTED
+from orchestrator.report.retries import Retries, retries_of
 from orchestrator.report.stats import wilson
 from orchestrator.report.tool_calls import ToolCalls, build_tool_calls, call_warnings
 from orchestrator.report.undecided import undecided_warnings
+from orchestrator.report.validity import Drift, Seen, Validity, validity_of
 from orchestrator.report.words import counted
 from orchestrator.types import FailureKind, GradeReason, Outcome
-
-NO_PREDICTION = "no_prediction"
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class Report:
 
     `resolve_rate` is resolved / instances: what failed or never started stays in the denominator.
     `valid` says that every instance has a verdict, or that a person has decided to count it as
-    unresolved, so that the rate may be quoted.
+    unresolved. Whether the rate may be quoted is a further question: `validity`.
     """
 
     run_id: str
@@ -69,7 +78,21 @@ class Report:
     """What a person decided to count as unresolved, by instance: because, by, at. It stands in
     neither of the lists above."""
     salvaged_ids: tuple[str, ...]
+    causes: Mapping[str, int]
+    """Why instances were not resolved, and how many of each cause, in the order of the taxonomy's
+    rules; empty where nobody looked."""
+    findings: Mapping[str, Mapping[str, Any]]
+    """By instance that has one: its cause, the evidence for it in a line (`because`), and why its
+    test output is not to be believed (`spoofed`)."""
+    spoofed_ids: tuple[str, ...]
+    """Instances whose patch can have written their own test results, resolved ones too."""
+    calibrated: Calibrated | None
+    """The rate over the instances that the host can grade; None where nobody has looked."""
+    retries: Retries
+    """What was redone, and after which failure."""
     valid: bool
+    validity: Validity
+    """Whether the rate may be quoted, and why not."""
     wall_s: float
     tokens: Mapping[str, int]
     """Of all attempts, those too that came to nothing."""
@@ -106,19 +129,26 @@ def build_report(
     emulation: str = "",
     platform: str = "",
     images: Mapping[str, str] | None = None,
+    *,
+    drifts: Sequence[Drift] = (),
+    findings: Mapping[str, Finding] | None = None,
+    standings: Mapping[str, GoldStanding] | None = None,
 ) -> Report:
     """Count what the journal holds. The rest is what the run's lock says; `images` are those that
-    were there at the start, by instance."""
-    outcomes, verdicts = state.outcomes, state.verdicts
+    were there at the start, by instance. `findings` are what the run's files say of each instance;
+    None where nobody looked. `standings` are what gold patches have shown of such a host."""
+    outcomes, verdicts, found = state.outcomes, state.verdicts, findings or {}
     resolved = [i for i in state.instances if i in verdicts and verdicts[i].resolved]
     empty = [i for i, row in outcomes.items() if not row.has_patch]
     measured = set(verdicts) | set(empty)
     failing = [i for i in state.instances if i not in measured and i not in state.decided]
+    unresolved = measured - set(resolved)
     costs = rollout_costs(state)
     failure_names = [
         str(state.failures[i].kind) if i in state.failures else _why_undecided(i, config, state)
         for i in failing
     ]
+    failures = dict(sorted(Counter(failure_names).items()))
     n = len(state.instances)
     model = config.model.name if config.model else None
     steps = sum(row.usage.steps for row in state.rollouts)
@@ -139,10 +169,10 @@ def build_report(
         resolve_rate=len(resolved) / n if n else 0.0,
         ci95=wilson(len(resolved), n),
         outcomes=dict(sorted(Counter(str(row.outcome) for row in outcomes.values()).items())),
-        failures=dict(sorted(Counter(failure_names).items())),
+        failures=failures,
         by_repo=_by_repo(state, set(resolved)),
         resolved_ids=tuple(sorted(resolved)),
-        unresolved_ids=tuple(sorted(measured - set(resolved))),
+        unresolved_ids=tuple(sorted(unresolved)),
         failure_ids=tuple(sorted(failing)),
         set_aside_ids=tuple(sorted(state.set_aside)),
         decided={
@@ -150,7 +180,23 @@ def build_report(
             for i, decision in sorted(state.decided.items())
         },
         salvaged_ids=tuple(sorted(i for i, row in outcomes.items() if row.salvaged)),
+        calibrated=calibrated_of(state, resolved, standings or {}),
+        retries=retries_of(state),
+        causes=count_causes(found),
+        findings=finding_rows(found),
+        spoofed_ids=tuple(sorted(i for i, finding in found.items() if finding.spoofed)),
         valid=not failing,
+        validity=validity_of(
+            Seen(
+                config,
+                state,
+                failures,
+                images or {},
+                drifts,
+                frozenset(unresolved),
+                _not_gradable(standings or {}),
+            )
+        ),
         wall_s=round(state.wall_s, 1),
         tokens=_tokens(costs),
         steps=steps,
@@ -165,6 +211,7 @@ def build_report(
         integrity=integrity_summary(state),
         warnings=(
             *_warnings(state),
+            *spoof_warnings(found, set(resolved)),
             *call_warnings(tool_calls, unusable, steps, model),
             *_notes(state),
             *integrity_warnings(state),
@@ -175,10 +222,14 @@ def build_report(
     )
 
 
+def _not_gradable(standings: Mapping[str, GoldStanding]) -> frozenset[str]:
+    return frozenset(i for i, s in standings.items() if s.gradable is not Gradable.OK)
+
+
 def _why_undecided(instance_id: str, config: RunConfig, state: RunState) -> str:
     if instance_id in state.outcomes:
-        return "not_graded"
-    return NO_PREDICTION if config.predictions is not None else "not_started"
+        return NOT_GRADED
+    return NO_PREDICTION if config.predictions is not None else NOT_STARTED
 
 
 def _by_repo(state: RunState, resolved: set[str]) -> dict[str, dict[str, int]]:

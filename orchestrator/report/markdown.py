@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from orchestrator.evidence.taxonomy import RULES
 from orchestrator.journal.views import RunState
 from orchestrator.report.build import Report
 from orchestrator.report.images import USUAL_PLATFORM
@@ -16,6 +17,8 @@ from orchestrator.report.undecided import decision_words
 from orchestrator.report.words import cell, compact, counted, duration, share_of
 
 BAR_WIDTH = 20
+MAX_EXAMPLES = 3
+"""Of each cause."""
 
 
 def render_markdown(report: Report, state: RunState) -> str:
@@ -25,6 +28,8 @@ def render_markdown(report: Report, state: RunState) -> str:
             *_head(report),
             *_outcomes(report),
             *_repos(report),
+            *_causes(report),
+            *_left_out(report),
             *_tool_calls(report.tool_calls),
             *model_server_section(report, state.samples),
             *_instances(report, state),
@@ -33,16 +38,16 @@ def render_markdown(report: Report, state: RunState) -> str:
 
 
 def headline(report: Report) -> str:
-    """The one line that a person looks for in the morning."""
+    """The one line that a person looks for in the morning: the number where it may be quoted, else
+    first why it may not."""
     low, high = report.ci95
     rate = f"{report.resolved} of {report.instances} resolved"
     interval = f"{report.resolve_rate:.1%}, 95% interval {low:.1%} to {high:.1%}"
-    if report.valid:
-        by_hand = f"; {len(report.decided)} decided by a person" if report.decided else ""
-        return f"{rate} ({interval}{by_hand})"
-    left = len(report.failure_ids)
-    have = "has" if left == 1 else "have"
-    return f"{rate} so far; {left} {have} no verdict yet, so the rate is not valid"
+    by_hand = f"; {len(report.decided)} decided by a person" if report.decided else ""
+    if report.validity.is_valid:
+        return f"{rate} ({interval}{by_hand}), valid"
+    so_far = "" if report.valid else " so far"
+    return f"{report.validity.words}; {rate}{so_far} ({interval}{by_hand})"
 
 
 def bar(part: int, whole: int, width: int = BAR_WIDTH) -> str:
@@ -56,7 +61,7 @@ def bar(part: int, whole: int, width: int = BAR_WIDTH) -> str:
 def _head(report: Report) -> Iterable[str]:
     yield f"# {cell(report.run_id)}"
     yield ""
-    yield f"**{headline(report)}**"
+    yield f"**{cell(headline(report), 2000)}**"
     yield ""
     yield f"`{bar(report.resolved, report.instances, 40)}`"
     yield ""
@@ -65,7 +70,10 @@ def _head(report: Report) -> Iterable[str]:
     yield f"| benchmark | {cell(report.benchmark)} |"
     yield f"| model | {cell(report.model or 'none')} |"
     yield f"| agent | {cell(report.agent)} |"
-    yield f"| valid | {'yes' if report.valid else 'no: some instances have no verdict'} |"
+    reasons = "<br>".join(cell(reason, 2000) for reason in report.validity.reasons)
+    yield f"| {report.validity.state} | {reasons or 'yes'} |"
+    if report.calibrated is not None:
+        yield f"| calibrated: without what can't be graded here | {report.calibrated.words} |"
     yield f"| attempted / instances | {report.attempted} / {report.instances} |"
     yield f"| submitted by the agent | {report.submitted} |"
     yield f"| salvaged (changed, not submitted) | {report.salvaged} |"
@@ -73,6 +81,7 @@ def _head(report: Report) -> Iterable[str]:
     yield f"| graded | {report.graded} |"
     if report.decided:
         yield f"| decided by a person, as unresolved | {len(report.decided)} |"
+    yield f"| redone after failures | {report.retries.words or 'nothing'} |"
     yield f"| wall clock | {duration(report.wall_s)} |"
     yield f"| tokens | {report.tokens['prompt']:,} in, {report.tokens['completion']:,} out |"
     if report.unusable_answers:
@@ -110,6 +119,56 @@ def _repos(report: Report) -> Iterable[str]:
     for repo, row in report.by_repo.items():
         resolved, instances = row["resolved"], row["instances"]
         yield f"| {cell(repo)} | `{bar(resolved, instances)}` | {resolved} / {instances} |"
+    yield ""
+
+
+def _causes(report: Report) -> Iterable[str]:
+    """The causes as bars, with up to three examples each; nothing where there are none."""
+    if report.causes:
+        whole = sum(report.causes.values())
+        yield "## Why instances were not resolved"
+        yield ""
+        yield "| cause | | count | such as |"
+        yield "|---|---|---:|---|"
+        for rule in RULES:
+            if count := report.causes.get(rule.cause, 0):
+                row = f"| {rule.words} (`{rule.cause}`) | `{bar(count, whole)}` | {count} |"
+                yield f"{row} {'<br>'.join(_examples(report, rule.cause))} |"
+        yield ""
+        yield "The first rule that holds counts: docs/taxonomy.md explains each."
+        yield ""
+    if report.spoofed_ids:
+        yield "## Test results that a patch can have written itself"
+        yield ""
+        yield "| instance | verdict | why |"
+        yield "|---|---|---|"
+        for instance_id in report.spoofed_ids:
+            word = "**resolved**" if instance_id in report.resolved_ids else "unresolved"
+            why = cell(report.findings[instance_id]["spoofed"], 400)
+            yield f"| {cell(instance_id, 300)} | {word} | {why} |"
+        yield ""
+
+
+def _examples(report: Report, cause: str) -> Iterator[str]:
+    found = [i for i, row in report.findings.items() if row["cause"] == cause]
+    for instance_id in found[:MAX_EXAMPLES]:
+        yield f"{cell(instance_id, 300)}: {cell(report.findings[instance_id]['because'])}"
+
+
+def _left_out(report: Report) -> Iterable[str]:
+    """What the calibrated rate is without, whatever became of it in this run."""
+    if report.calibrated is None or not report.calibrated.left_out:
+        return
+    resolved = set(report.resolved_ids)
+    yield "## Not gradable on this host"
+    yield ""
+    yield "Gold patches say so (`calibrate`). The calibrated rate is without these instances."
+    yield ""
+    yield "| instance | in this run | its gold patch here |"
+    yield "|---|---|---|"
+    for instance_id, why in report.calibrated.left_out.items():
+        word = "resolved" if instance_id in resolved else "not resolved"
+        yield f"| {cell(instance_id, 300)} | {word} | {cell(why)} |"
     yield ""
 
 

@@ -14,7 +14,7 @@ from orchestrator.errors import ConfigError, one_line
 from orchestrator.journal import Journal, RunState
 from orchestrator.paths import RunPaths
 from orchestrator.run.cleanup import hold_driver_lock
-from orchestrator.run.folder import write_our_reports
+from orchestrator.run.folder import evidence_of, write_our_reports
 from orchestrator.run.lock import RunLock
 from orchestrator.text import printable
 from orchestrator.types import Choice, Decision
@@ -55,7 +55,7 @@ def decide(
                     state.failure_counts[instance_id],
                 )
             )
-        write_our_reports(config, paths, journal.state(), lock)
+        write_our_reports(evidence_of(paths, config, journal.state(), lock), lock)
     return chosen
 
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from orchestrator.config import RunConfig, dump_run_config
 from orchestrator.config.changes import Change
 from orchestrator.dataset import Dataset, is_local, load_dataset
 from orchestrator.dataset.kept import kept_rows, read_kept_rows
 from orchestrator.driver.files import read_patches, save_rollout
-from orchestrator.errors import ConfigError, PrerequisiteError
+from orchestrator.errors import ConfigError, JournalError, PrerequisiteError
+from orchestrator.evidence.facts import Finding
+from orchestrator.evidence.read import EvidenceReader
+from orchestrator.evidence.taxonomy import findings_of
 from orchestrator.journal import Journal, RunState
 from orchestrator.paths import RunPaths, write_atomic
 from orchestrator.report.build import Report, build_report
+from orchestrator.report.calibration import GoldStanding
 from orchestrator.report.markdown import render_markdown
+from orchestrator.run.calibrations import standings_of
 from orchestrator.run.lock import RunLock
 from orchestrator.text_files import read_text
 from orchestrator.types import Outcome, Prediction, RolloutKey, RolloutRecord, RolloutResult
@@ -102,8 +107,32 @@ def record_rollouts(paths: RunPaths, journal: Journal, results: Sequence[Rollout
         journal.append_rollout(result.record)
 
 
-def report_of(config: RunConfig, state: RunState, lock: RunLock) -> Report:
-    """The report of a run as its journal and its lock stand."""
+def evidence_of(
+    paths: RunPaths, config: RunConfig, state: RunState, lock: RunLock
+) -> EvidenceReader:
+    """Reads the files of a run that nobody has open: with the rows that lie there.
+
+    Where they are gone, changed, or of a version that kept none, it goes without gold patches: a
+    report asks no hub.
+    """
+    try:
+        rows = read_text(paths.rows, str(paths.rows))
+        lock.require_same_rows(rows, paths)
+        dataset = read_kept_rows(rows, str(paths.rows), config.benchmark, lock.dataset.sha256)
+    except (ConfigError, JournalError):
+        dataset = Dataset((), {}, "")
+    return EvidenceReader(paths, config, dataset, state)
+
+
+def report_of(
+    config: RunConfig,
+    state: RunState,
+    lock: RunLock,
+    findings: Mapping[str, Finding] | None = None,
+    standings: Mapping[str, GoldStanding] | None = None,
+) -> Report:
+    """The report of a run as its journal and its lock stand, what its files say (None: nobody
+    looked into them), and what gold patches have shown of its host."""
     return build_report(
         config,
         state,
@@ -112,12 +141,17 @@ def report_of(config: RunConfig, state: RunState, lock: RunLock) -> Report:
         lock.sandbox.emulation,
         lock.sandbox.images_platform,
         lock.images_at_start,
+        drifts=[drift.drift for drift in lock.drifts],
+        findings=findings,
+        standings=standings,
     )
 
 
-def write_our_reports(config: RunConfig, paths: RunPaths, state: RunState, lock: RunLock) -> Report:
-    """Write report.json and report.md of a run as its journal stands."""
-    report = report_of(config, state, lock)
+def write_our_reports(evidence: EvidenceReader, lock: RunLock) -> Report:
+    """Write report.json and report.md of a run as its journal and its files stand."""
+    paths, state = evidence.paths, evidence.state
+    standings = standings_of(paths, evidence.config, state, lock)
+    report = report_of(evidence.config, state, lock, findings_of(evidence), standings)
     write_atomic(paths.report_json, json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
     write_atomic(paths.report_md, render_markdown(report, state))
     return report
@@ -129,7 +163,7 @@ def write_reports(
     """Write the reports of a run as its journal stands: ours, and the official harness's."""
     from orchestrator.report.official import write_official_report
 
-    report = write_our_reports(config, paths, state, lock)
+    report = write_our_reports(EvidenceReader(paths, config, dataset, state), lock)
     name = config.model_name_or_path
     predictions = {
         instance_id: Prediction(instance_id, name, patch)

@@ -23,6 +23,7 @@ from orchestrator.endpoint.servers import Serving
 from orchestrator.errors import ConfigError, JournalError, one_line
 from orchestrator.images.platforms import same_platform
 from orchestrator.paths import RunPaths, write_atomic
+from orchestrator.report.validity import Drift, Part
 
 # with `docker`, as the harness uses Docker's SDK for every kind of sandbox
 PACKAGES = ("swe-orchestrator", "swebench", "mini-swe-agent", "ray", "docker")
@@ -76,14 +77,14 @@ class SandboxLock(_Part):
             architecture=self.architecture,
         ).emulation
 
-    def host_warnings(self, host: Host) -> Iterator[str]:
+    def host_changes(self, host: Host) -> Iterator[str]:
         """Where a later session has processors of another kind."""
         if "" in (self.architecture, host.architecture):
             return
         if not same_platform(self.architecture, host.architecture):
             yield (
                 f"the engine's processors are {host.architecture} here, and the run began on "
-                f"{self.architecture}: its results will be of both"
+                f"{self.architecture}"
             )
 
 
@@ -98,6 +99,24 @@ class ChangeLock(_Part):
 
     def __str__(self) -> str:
         return f"{self.key} {self.before} → {self.after} ({self.at})"
+
+
+class DriftLock(_Part):
+    """A part of the surroundings that a session found to be another than the run began with."""
+
+    part: Part
+    words: str
+    since: float = 0.0
+    """Results from then on are of the other, or may be. Seconds since the epoch."""
+    until: float | None = None
+    """From then on it was again as the run began."""
+    within_session: bool = False
+    """It changed while a session went on."""
+
+    @property
+    def drift(self) -> Drift:
+        """As the report judges it."""
+        return Drift(self.part, self.words, self.since, self.until, self.within_session)
 
 
 class RunLock(_Part):
@@ -118,6 +137,8 @@ class RunLock(_Part):
     """What the model's profile adds to every request."""
     changes: tuple[ChangeLock, ...] = ()
     """What later sessions have changed, in order. The rest is as it was at the start."""
+    drifts: tuple[DriftLock, ...] = ()
+    """What was another in later sessions, in the order in which it was found."""
 
     @classmethod
     def read(cls, paths: RunPaths) -> RunLock:
@@ -152,7 +173,7 @@ class RunLock(_Part):
         """The same images, which are given by name."""
         return {i: images[name] for i, name in self.image_names.items() if name in images}
 
-    def serving_warnings(self, serving: Sequence[Serving]) -> Iterator[str]:
+    def serving_changes(self, serving: Sequence[Serving]) -> Iterator[str]:
         """Where a server shows itself as another than those that the run began with."""
         known = [_identity(facts) for facts in self.serving]
         for server in serving:
@@ -161,7 +182,7 @@ class RunLock(_Part):
                 if before and value not in before:
                     yield (
                         f"{server.base_url} shows {name} {value}, and the run began with "
-                        f"{before[0]}: its results will be of both"
+                        f"{before[0]}"
                     )
 
     def require_same_dataset(self, dataset: Dataset, paths: RunPaths) -> None:

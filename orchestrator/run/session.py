@@ -37,6 +37,7 @@ from orchestrator.run.cleanup import (
     evict_left_images,
     hold_driver_lock,
 )
+from orchestrator.run.drift import record_drifts
 from orchestrator.run.folder import (
     as_rollouts,
     create_run,
@@ -190,6 +191,7 @@ def reopen(
         case = Case(config, paths.root, **facts)
         checked = _clean_up_and_check(case, paths, console, journal, together_with)
         lock = record_changes(paths, kept, lock, changes)
+        lock = record_drifts(paths, config, lock, checked)
         yield Session(config, dataset, paths, lock, agent, plan, checked, journal)
 
 

@@ -45,6 +45,7 @@ from orchestrator.images.names import source_of
 from orchestrator.images.sizes import known_sizes
 from orchestrator.report.images import image_warnings
 from orchestrator.run.cleanup import clean_attempt, clean_run
+from orchestrator.run.drift import drift_warnings, look_again
 from orchestrator.run.folder import write_reports
 from orchestrator.run.image_words import image_lines
 from orchestrator.run.joined import Joined
@@ -78,6 +79,9 @@ def _run_and_report(
     with ExitStack() as until_reported:
         if joined.sessions:
             _run_plan(joined, title, stop, until_reported, console)
+            if not stop.count:
+                with waiting(console, "looking at the model's server again"):
+                    sessions = [look_again(session) for session in sessions]
         with waiting(console, "writing the reports"):
             reports = [
                 write_reports(s.config, s.paths, s.dataset, s.journal.state(), s.lock)
@@ -143,10 +147,8 @@ def _announce(joined: Joined, console: Console) -> tuple[Joined, int, Mapping[st
 
 
 def _warnings(session: Session) -> Iterator[str]:
-    checked, lock = session.checked, session.lock
-    yield from checked.warnings
-    yield from lock.serving_warnings(checked.serving)
-    yield from lock.sandbox.host_warnings(checked.host)
+    yield from session.checked.warnings
+    yield from drift_warnings(session)
     yield from _moved_images(session)
 
 

@@ -6,21 +6,21 @@ this turn was asked for), so that a restarted server or a repeated request chang
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from orchestrator.scripted.actions import SUBMIT, Action, Edit, Incomplete, edits_of
-
-LOOK = "git status --short && ls"
-LOOKS = (
+from orchestrator.scripted.actions import SUBMIT, Edit, Incomplete, edits_of
+from orchestrator.scripted.mistakes import MISTAKES
+from orchestrator.scripted.turns import (
     LOOK,
-    "git log --oneline | head -n 5",
-    "git ls-files | head -n 50",
-    "head -n 40 README*",
-    "git grep -n '^class ' | head -n 50",
-    "git grep -n 'def ' | head -n 50",
+    LOOKS,
+    Persona,
+    ScriptedReply,
+    Turn,
+    apply_command,
 )
+
+__all__ = ["PERSONAS", "Persona", "ScriptedReply", "Turn", "apply_command", "parse_persona"]
+
 MANY_TOOLS = 4
 """OpenHands offers as many and more; SWE-agent with this project's bundles fewer."""
 ODD = "half \ud83d NUL \0 keys \x03\x04\x1a\x1b[2J \u202ebidi"
@@ -35,52 +35,6 @@ OVERFLOW_BODY = {
         "code": 400,
     }
 }
-
-
-@dataclass(frozen=True)
-class Turn:
-    """Where a rollout's conversation stands when the endpoint is asked."""
-
-    number: int
-    """Answers that the conversation holds already."""
-    tries: int
-    """How often this very turn was asked for before."""
-    since_first_s: float
-    """Seconds since this instance's first request."""
-    gold_patch: str
-    parameter: float
-    """The number after the colon in `slow:2`; each persona has its own default."""
-    tools: int = 0
-    """How many functions the model may call, offered by the request or told of in the prompt."""
-    by_calls: bool = False
-    """Functions are called as servers do it, and not in the answer's text."""
-
-
-@dataclass(frozen=True)
-class ScriptedReply:
-    """What goes back over the wire."""
-
-    command: Action | None = None
-    """What the agent shall do; a protocol says in which words."""
-    thought: str = "The next step."
-    reasoning: str | None = None
-    """Text in the reasoning field, with no content: a swallowed answer."""
-    in_parts: bool = False
-    """The content is a list of parts, and no text."""
-    status: int = 200
-    body: dict[str, object] | None = None
-    """The error's body where `status` is not 200."""
-    hang_up: bool = False
-    delay_s: float = 0.0
-
-
-Persona = Callable[[Turn], ScriptedReply]
-
-
-def apply_command(patch: str) -> str:
-    """A shell command that applies a patch, whatever characters stand in it."""
-    encoded = base64.b64encode(patch.encode("utf-8")).decode("ascii")
-    return f"echo {encoded} | base64 -d | git apply -v -"
 
 
 def solves(turn: Turn) -> ScriptedReply:
@@ -268,6 +222,7 @@ PERSONAS: dict[str, Persona] = {
         forgets_late,
         gemma,
         qwen,
+        *MISTAKES,
     )
 }
 

@@ -109,8 +109,9 @@ def test_a_run_with_failures_left_says_that_its_rate_is_not_valid() -> None:
         )
     )
 
-    assert "**1 of 3 resolved so far; 2 have no verdict yet, so the rate is not valid**" in text
-    assert "| valid | no:" in text
+    quarantined = "quarantined: 2 of 3 instances have no verdict (not started: 1, no sandbox: 1)"
+    assert f"**{quarantined}; 1 of 3 resolved so far (33.3%, 95% interval" in text
+    assert "| quarantined | 2 of 3 instances have no verdict" in text
     assert "| *failure: sandbox_unavailable* |" in text
 
 
@@ -157,7 +158,7 @@ def test_the_headline_of_a_valid_run_has_the_interval() -> None:
     seen = state(rolled("a"), grades=[graded("a", True)], ids=("a",))
 
     assert headline(build_report(CONFIG, seen, {})) == (
-        "1 of 1 resolved (100.0%, 95% interval 20.7% to 100.0%)"
+        "1 of 1 resolved (100.0%, 95% interval 20.7% to 100.0%), valid"
     )
 
 

@@ -100,9 +100,9 @@ def test_a_server_that_shows_itself_as_another_is_warned_of() -> None:
     other = Serving("http://b/v1", facts("0.33", "n", 8192))
     silent = Serving("http://b/v1", {"model": None})
 
-    assert list(lock.serving_warnings([moved, silent])) == []
-    assert list(RunLock().serving_warnings([other])) == []
-    said = " ".join(lock.serving_warnings([moved, other]))
+    assert list(lock.serving_changes([moved, silent])) == []
+    assert list(RunLock().serving_changes([other])) == []
+    said = " ".join(lock.serving_changes([moved, other]))
     assert "http://b/v1 shows version 0.33, and the run began with 0.32" in said
     assert "shows the kind SGLang, and the run began with vLLM" in said
     assert "the model of n" in said
@@ -137,7 +137,7 @@ def test_a_run_that_goes_on_with_other_processors_is_told_so(
 ) -> None:
     lock = SandboxLock(kind="docker", platform="linux/amd64", architecture=began)
 
-    said = list(lock.host_warnings(replace(EMULATED, architecture=goes_on)))
+    said = list(lock.host_changes(replace(EMULATED, architecture=goes_on)))
 
     assert len(said) == warned
     assert all(began in warning and goes_on in warning for warning in said)
