@@ -117,6 +117,13 @@ def test_whole_rows_are_given_only_to_who_keeps_them_with_the_run() -> None:
     }
 
 
+def test_rows_with_their_answers_are_read_only_to_be_kept_and_to_make_a_run_up() -> None:
+    assert importers_of("orchestrator.dataset.load.rows_of") == {
+        "orchestrator.dataset.kept",
+        "orchestrator.made_up.write",
+    }
+
+
 def test_only_the_ray_executor_and_what_connects_it_import_ray() -> None:
     assert importers_of("ray") == {
         f"orchestrator.driver.{name}" for name in ("ray_executor", "ray_connection", "ray_head")

@@ -11,6 +11,7 @@ import pytest
 from unidiff import PatchSet
 
 from orchestrator.driver.plan import make_plan
+from orchestrator.errors import ConfigError
 from orchestrator.evidence.facts import Cause
 from orchestrator.evidence.read import EvidenceReader
 from orchestrator.evidence.taxonomy import findings_of
@@ -135,6 +136,22 @@ def test_everything_happens_while_a_session_goes_on(state: RunState) -> None:
             s.started_at <= row.started_at <= row.ended_at <= (s.ended_at or 0)
             for s in state.sessions
         )
+
+
+def test_a_real_run_is_never_written_over(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "run.yaml").write_text("mine")
+
+    with pytest.raises(ConfigError, match="real is there already: name a new folder"):
+        write_made_up_run(tmp_path / "real", made_up_benchmark(1))
+    assert [path.name for path in (tmp_path / "real").iterdir()] == ["run.yaml"]
+
+
+@pytest.mark.parametrize("name", ["with space", "-x", "ü"])
+def test_a_folder_whose_name_can_be_no_runs_id_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="run id"):
+        write_made_up_run(tmp_path / name, made_up_benchmark(1))
+    assert not (tmp_path / name).exists()
 
 
 def _bytes_of(root: Path) -> dict[str, bytes]:
