@@ -16,7 +16,10 @@ runs/<run_id>/
         result.json          written last: its existence means the folder is whole
     logs/run_evaluation/<run_id>/<model>/<instance_id>/      the harness's official layout
     <model>.<run_id>.json    the official final report
-    report.{json,md}
+    report.{json,md,html}
+    report_files/<instance_id>.js
+                             what report.html loads when an instance is opened, where it is large
+    exports/<kind>/          what `export` has written last, for others to read
     scratch/                 copies that process sandboxes work in; empty between runs
 
 runs/<matrix_id>/              of a matrix; each of its runs has a folder of its own beside it
@@ -135,8 +138,20 @@ class RunPaths:
         return self.root / "report.md"
 
     @property
+    def report_html(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def report_files(self) -> Path:
+        return self.root / "report_files"
+
+    @property
     def scratch(self) -> Path:
         return self.root / "scratch"
+
+    def export(self, kind: str) -> Path:
+        """Of the last export of a kind."""
+        return self.root / "exports" / kind
 
     def harness_logs(self, run_id: str) -> Path:
         """Of the run's own id: its folder may have been given another name."""

@@ -42,3 +42,33 @@ def as_sentence(text: str) -> str:
     """With a capital, and with a full stop where it ends with no mark of its own."""
     text = text.strip()
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}"
+
+
+_TERMINAL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours, moves of the cursor
+    r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # titles and links
+)
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+    "|[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
+)
+
+
+def visible(text: str) -> str:
+    """The text with a sign for whatever a reader would not see, or would be misled by: `␛` for an
+    escape, `[U+202E]` for what turns the direction of writing. Tabs and line breaks stay."""
+    return _UNSEEN.sub(_sign, writable(text))
+
+
+def printed(text: str) -> str:
+    """What a program printed, as a reader of it sees it: without colours and moves of the cursor,
+    and with a line break for each return to a line's start; the rest is `visible`."""
+    plain = _TERMINAL.sub("", text)
+    return visible(plain.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def _sign(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    if code < 0x20:
+        return chr(0x2400 + code)  # Unicode's own pictures of control characters
+    return "\u2421" if code == 0x7F else f"[U+{code:04X}]"

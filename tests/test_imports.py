@@ -22,7 +22,7 @@ ORDER = (
     *("endpoint", "serving", "images", "backends", "agents", "scripted"),
     *("gateway", "journal", "evidence", "report", "page", "exports", "bench", "diagnose"),
     *("worker", "driver", "display", "doctor"),
-    *("run", "matrix", "compare", "calibrate", "ahead", "setup", "cli", "__main__"),
+    *("run", "made_up", "matrix", "compare", "calibrate", "ahead", "setup", "cli", "__main__"),
 )
 """Rooms and leaves of the package: each imports only itself and what stands before it."""
 BUNDLED = ("demo", "smoke")

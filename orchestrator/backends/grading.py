@@ -14,7 +14,14 @@ from typing import Any, TypeVar
 from orchestrator.backends.base import ExecResult, GradeRequest, Sandbox, SandboxSpec
 from orchestrator.errors import HarnessUnavailable, InfraError
 from orchestrator.gold_answers import GoldAnswer, unseal
-from orchestrator.types import Failure, GradeReason, GradeRecord, GradeResult, patch_sha256
+from orchestrator.types import (
+    Failure,
+    GradeReason,
+    GradeRecord,
+    GradeResult,
+    Prediction,
+    patch_sha256,
+)
 from orchestrator.verdict import INSTANCE_LOG, PATCH_APPLY_FAILED, REPORT, TEST_OUTPUT, verdict
 
 APPLY_TIMEOUT_S = 60
@@ -133,7 +140,7 @@ def _evaluate(
     if result.timed_out:
         files[TEST_OUTPUT] += f"\n\nTimeout error: {timeout_s} seconds exceeded.".encode()
         return files
-    files[REPORT] = _report(request, test_spec, files[TEST_OUTPUT])
+    files[REPORT] = _report(request.prediction, test_spec, files[TEST_OUTPUT])
     return files
 
 
@@ -165,7 +172,15 @@ def _run(sandbox: Sandbox, command: str) -> ExecResult:
     return result
 
 
-def _report(request: GradeRequest, test_spec: Any, output: bytes) -> bytes:
+def harness_report(row: Mapping[str, Any], instance_id: str, patch: str, output: bytes) -> bytes:
+    """What the official grader makes of a row's tests' output: its report.json."""
+    from swebench.harness.utils import make_test_spec
+
+    prediction = Prediction(instance_id, "", patch)
+    return _report(prediction, make_test_spec(dict(row)), output)
+
+
+def _report(prediction: Prediction, test_spec: Any, output: bytes) -> bytes:
     """The official grader's report; it reads the output from a file."""
     from swebench.harness.grading import get_eval_report
 
@@ -174,7 +189,7 @@ def _report(request: GradeRequest, test_spec: Any, output: bytes) -> bytes:
         file.flush()
         report = get_eval_report(
             test_spec=test_spec,
-            prediction=request.prediction.as_dict(),
+            prediction=prediction.as_dict(),
             test_log_path=file.name,
             include_tests_status=True,
         )

@@ -15,11 +15,13 @@ from orchestrator.cli import (
     decide,
     diagnose,
     doctor,
+    export,
     grading,
     images,
     matrix,
     models,
     profiles,
+    report,
     runs,
     serve,
     setup,
@@ -40,6 +42,8 @@ setup.register(app)
 start.register(app)
 matrix.register(app)
 runs.register(app)
+report.register(app)
+export.register(app)
 grading.register(app)
 decide.register(app)
 profiles.register(app)

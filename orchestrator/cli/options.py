@@ -256,7 +256,7 @@ def report_and_exit(finished: Finished, console: Console, *, as_json: bool) -> N
     if as_json:
         print_json(finished.report.as_dict())
     else:
-        summarize(finished.report, finished.paths, finished.exit_code, console)
+        summarize(finished.report, finished.paths, console)
     raise typer.Exit(finished.exit_code)
 
 

@@ -87,14 +87,14 @@ class Journal:
         return journal
 
     @classmethod
-    def open(cls, path: Path) -> Journal:
+    def open(cls, path: Path, clock: Callable[[], float] = time.time) -> Journal:
         """An existing journal. Raises JournalError where it is absent or corrupt."""
         version = _require_sound(path)
         with _as_journal_errors(path):
             connection = _connect(path)
             if version != VERSION:
                 connection.executescript(f"BEGIN; {migration(version)} COMMIT;")
-            return cls(path, connection)
+            return cls(path, connection, clock)
 
     def begin_session(self) -> None:
         now = self._clock()

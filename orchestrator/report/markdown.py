@@ -8,15 +8,18 @@ from dataclasses import dataclass
 
 from orchestrator.evidence.taxonomy import RULES
 from orchestrator.journal.views import RunState
+from orchestrator.report.bars import bar, cells_of, interval_bar
 from orchestrator.report.build import Report
 from orchestrator.report.images import USUAL_PLATFORM
+from orchestrator.report.intervals import interval_lines
 from orchestrator.report.model_server import model_server_section
 from orchestrator.report.model_usage import rollout_costs
+from orchestrator.report.names import FILLS, NOT_GRADED, NOT_STARTED, Mark, named
 from orchestrator.report.tool_calls import ToolCalls
 from orchestrator.report.undecided import decision_words
 from orchestrator.report.words import cell, compact, counted, duration, share_of
+from orchestrator.types import GradeRecord
 
-BAR_WIDTH = 20
 MAX_EXAMPLES = 3
 """Of each cause."""
 
@@ -27,6 +30,7 @@ def render_markdown(report: Report, state: RunState) -> str:
         [
             *_head(report),
             *_outcomes(report),
+            *_intervals(report),
             *_repos(report),
             *_causes(report),
             *_left_out(report),
@@ -50,12 +54,17 @@ def headline(report: Report) -> str:
     return f"{report.validity.words}; {rate}{so_far} ({interval}{by_hand})"
 
 
-def bar(part: int, whole: int, width: int = BAR_WIDTH) -> str:
-    """`part` of `whole` as a bar of block characters, to an eighth of a cell."""
-    eighths = round(8 * width * part / whole) if whole else 0
-    full, rest = divmod(eighths, 8)
-    partial = " ▏▎▍▌▋▊▉"[rest] if rest else ""
-    return ("█" * full + partial).ljust(width, "░")
+def _shares(report: Report) -> str:
+    """All instances as a bar, and `✓ 8 resolved, ✗ 3 unresolved, ? 1 without a verdict`."""
+    shares = {
+        Mark.RESOLVED: (report.resolved, "resolved"),
+        Mark.UNRESOLVED: (len(report.unresolved_ids) + len(report.decided), "unresolved"),
+        Mark.NO_VERDICT: (len(report.failure_ids), "without a verdict"),
+    }
+    cells = cells_of([count for count, _ in shares.values()], 60)
+    drawn = "".join(FILLS[mark] * length for mark, length in zip(shares, cells, strict=True))
+    words = [f"{mark} {count:,} {word}" for mark, (count, word) in shares.items() if count]
+    return f"`{drawn}` {', '.join(words)}"
 
 
 def _head(report: Report) -> Iterable[str]:
@@ -63,7 +72,11 @@ def _head(report: Report) -> Iterable[str]:
     yield ""
     yield f"**{cell(headline(report), 2000)}**"
     yield ""
-    yield f"`{bar(report.resolved, report.instances, 40)}`"
+    low, high = report.ci95
+    if report.validity.is_valid:
+        yield f"`0% {interval_bar(low, report.resolve_rate, high, 60)} 100%`"
+        yield ""
+    yield f"{_shares(report)}. To look at: [report.html](report.html)."
     yield ""
     yield "| | |"
     yield "|---|---|"
@@ -105,9 +118,20 @@ def _outcomes(report: Report) -> Iterable[str]:
     yield "| outcome | | count |"
     yield "|---|---|---|"
     for name, count in report.outcomes.items():
-        yield f"| {name} | `{bar(count, report.instances)}` | {count} |"
+        yield f"| {named(name)} | `{bar(count, report.instances)}` | {count} |"
     for name, count in report.failures.items():
-        yield f"| *failure: {name}* | `{bar(count, report.instances)}` | {count} |"
+        drawn = bar(count, report.instances)
+        yield f"| {Mark.NO_VERDICT} *failure: {named(name)}* | `{drawn}` | {count} |"
+    yield ""
+
+
+def _intervals(report: Report) -> Iterable[str]:
+    yield "## How sure the rate is"
+    yield ""
+    yield "The interval at 95 % confidence:"
+    yield ""
+    for line in interval_lines(report.intervals, report.subset):
+        yield f"- {cell(line, 400)}"
     yield ""
 
 
@@ -215,21 +239,31 @@ def _instances(report: Report, state: RunState) -> Iterable[str]:
             spent += f" | {trouble.cells.get(instance_id, '')}"
         if instance_id in report.failure_ids:
             failure = state.failures.get(instance_id)
-            unknown = "not graded" if outcome else "not started"
+            unknown = NOT_GRADED if outcome else NOT_STARTED
             kind, detail = (failure.kind, failure.detail) if failure else (unknown, "")
-            yield f"| {name} | **failure** | | | {spent} | {kind}: {cell(detail)} |"
+            why = f"{named(kind)}: {cell(detail)}" if detail else named(kind)
+            yield f"| {name} | {Mark.NO_VERDICT} **failure** | | | {spent} | {why} |"
             continue
         if instance_id in state.decided:
             why = cell(decision_words(state.decided[instance_id]))
-            yield f"| {name} | *unresolved, by hand* | | | {spent} | {why} |"
+            yield f"| {name} | {Mark.UNRESOLVED} *unresolved, by hand* | | | {spent} | {why} |"
             continue
         assert outcome is not None
-        word = "resolved" if instance_id in resolved else "unresolved"
-        how = f"{outcome.outcome}{', salvaged' if outcome.salvaged else ''}"
-        why = str(verdict.reason) if verdict else "no patch"
+        assert outcome.outcome is not None
+        is_resolved = instance_id in resolved
+        word = f"{Mark.RESOLVED} resolved" if is_resolved else f"{Mark.UNRESOLVED} unresolved"
+        how = f"{named(outcome.outcome)}{', salvaged' if outcome.salvaged else ''}"
+        why = _why(verdict)
         steps = outcome.usage.steps
         yield f"| {name} | {word} | {how} | {steps} | {spent} | {why} |"
     yield ""
+
+
+def _why(verdict: GradeRecord | None) -> str:
+    """What a verdict of unresolved rests on."""
+    if verdict is None or verdict.reason is None:
+        return "no patch"
+    return "" if verdict.resolved else named(verdict.reason)
 
 
 @dataclass(frozen=True)

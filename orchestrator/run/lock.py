@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from orchestrator.agents import AgentKind
 from orchestrator.backends import Host, find_backend
 from orchestrator.config.changes import Change
-from orchestrator.config.schema import RunConfig
+from orchestrator.config.schema import Benchmark, RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.dataset.kept import kept_rows
 from orchestrator.doctor.examine import Checked
@@ -39,6 +39,8 @@ class DatasetLock(_Part):
     source: str = ""
     split: str = ""
     instances: int = 0
+    of_benchmark: int = 0
+    """How many the whole benchmark has; 0 where that is not known."""
     sha256: str = ""
     """Of the selected rows, in their order, as their source had them."""
     rows_sha256: str = ""
@@ -223,17 +225,11 @@ def make_lock(
     config: RunConfig, dataset: Dataset, checked: Checked, agent: AgentKind | None
 ) -> RunLock:
     """The lock of a run that starts now, on the host and with the servers that were checked."""
-    host, sandbox, benchmark = checked.host, config.cluster.sandbox, config.benchmark
+    host, sandbox = checked.host, config.cluster.sandbox
     return RunLock(
         run_id=config.run_id,
         versions=versions() | (agent.versions() if agent else {}),
-        dataset=DatasetLock(
-            source=benchmark.source,
-            split=benchmark.split,
-            instances=len(dataset.instances),
-            sha256=dataset.sha256,
-            rows_sha256=_sha256(kept_rows(dataset)),
-        ),
+        dataset=dataset_lock(config.benchmark, dataset),
         images=find_backend(host.kind).image_ids(dataset.instances, sandbox.platform),
         image_names={i.instance_id: i.image for i in dataset.instances},
         sandbox=SandboxLock(
@@ -249,6 +245,17 @@ def make_lock(
         ),
         serving=tuple({"base_url": s.base_url, **s.facts} for s in checked.serving),
         request_fields=with_profile(config.model, {}) if config.model else {},
+    )
+
+
+def dataset_lock(benchmark: Benchmark, dataset: Dataset) -> DatasetLock:
+    """What is kept of the rows that a run covers."""
+    return DatasetLock(
+        source=benchmark.source,
+        split=benchmark.split,
+        instances=len(dataset.instances),
+        sha256=dataset.sha256,
+        rows_sha256=_sha256(kept_rows(dataset)),
     )
 
 

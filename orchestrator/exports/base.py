@@ -1,0 +1,57 @@
+"""What exports are made from, and what each of them comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from orchestrator.evidence.facts import Finding
+from orchestrator.evidence.read import EvidenceReader
+from orchestrator.evidence.taxonomy import findings_of
+from orchestrator.report.build import Report
+from orchestrator.types import Instance
+
+
+@dataclass(frozen=True)
+class RunToExport:
+    """A run as its folder stands."""
+
+    reader: EvidenceReader
+    report: Report
+    patches: Mapping[str, str]
+    """The patch of every instance with an outcome; empty where it has changed nothing."""
+
+    @cached_property
+    def findings(self) -> Mapping[str, Finding]:
+        """Why instances are not resolved; reads all of the run's files."""
+        return findings_of(self.reader)
+
+    @cached_property
+    def instances(self) -> Mapping[str, Instance]:
+        return {instance.instance_id: instance for instance in self.reader.dataset.instances}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export has written."""
+
+    path: Path
+    """The file, or the folder, to give to who reads it."""
+    count: str
+    """What there is in it, such as `300 predictions`."""
+    remarks: tuple[str, ...] = ()
+    """What a person should know of it, one line each."""
+    missing: tuple[str, ...] = ()
+    """What it lacks for its purpose, one line each."""
+
+
+Export = Callable[[RunToExport, Path], Exported]
+"""Writes into an empty folder. Raises OSError, and PrerequisiteError where a library is missing."""
+
+
+def iso(seconds: float) -> str:
+    """Seconds since the epoch as ISO 8601, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,228 @@
+"""A submission to the official leaderboard: a folder for SWE-bench/experiments, and what it lacks.
+
+After https://github.com/SWE-bench/experiments and its checklist.md (July 2025): all_preds.jsonl,
+metadata.yaml, README.md, trajs/ with one reasoning trace an instance, logs/ with the harness's
+files of each. What only the person can say is left blank, and told.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from orchestrator.config.yaml_files import dump_yaml
+from orchestrator.evidence.read import TRAJECTORY
+from orchestrator.exports.base import Exported, RunToExport
+from orchestrator.exports.predictions import predictions_text
+from orchestrator.paths import folder_name, write_atomic
+from orchestrator.report.words import counted
+from orchestrator.types import GradeReason, GradeRecord
+from orchestrator.verdict import INSTANCE_LOG, REPORT, TEST_OUTPUT
+
+SPLITS: Mapping[tuple[str, str], tuple[str, int]] = {
+    ("swe-bench_lite", "test"): ("lite", 300),
+    ("swe-bench_verified", "test"): ("verified", 500),
+    ("swe-bench", "test"): ("test", 2294),
+    ("swe-bench_multilingual", "test"): ("multilingual", 300),
+}
+"""Of the leaderboard, with how many instances each has, by the data set's name and split."""
+PATCH, SCRIPT = "patch.diff", "eval.sh"
+LOGS: Mapping[GradeReason, tuple[str, ...]] = {
+    GradeReason.TESTS: (PATCH, SCRIPT, INSTANCE_LOG, TEST_OUTPUT, REPORT),
+    GradeReason.NO_TEST_RESULTS: (PATCH, SCRIPT, INSTANCE_LOG, TEST_OUTPUT, REPORT),
+    GradeReason.TESTS_TIMED_OUT: (PATCH, SCRIPT, INSTANCE_LOG, TEST_OUTPUT),
+    GradeReason.PATCH_DOES_NOT_APPLY: (PATCH, INSTANCE_LOG),
+}
+"""What the harness leaves of a grade, by what its verdict rests on."""
+CHECKLIST = (
+    "Is a pass@1 submission (does not attempt the same task instance more than once)",
+    "Does not use SWE-bench test knowledge (`PASS_TO_PASS`, `FAIL_TO_PASS`)",
+    "Does not use the `hints` field in SWE-bench",
+    "Does not have web-browsing OR has taken steps to prevent lookup of SWE-bench solutions via "
+    "web-browsing",
+)
+MAX_TOLD = 5
+"""Of one kind of thing that is missing; the others are counted."""
+
+
+@dataclass(frozen=True)
+class Submitter:
+    """What only the person who submits can say; empty: not said."""
+
+    name: str = ""
+    """Of the entry."""
+    authors: str = ""
+    site: str = ""
+    report: str = ""
+    """URL of the technical report, which the leaderboard demands."""
+    org: str = ""
+    model_is_open: bool | None = None
+    system_is_open: bool | None = None
+
+
+WANTED: Mapping[str, tuple[str, str]] = {
+    "authors": ("--authors", "who submits it"),
+    "site": ("--site", "a page about the system"),
+    "report": ("--technical-report", "the address of a technical report"),
+    "org": ("--org", "the organization"),
+    "model_is_open": ("--open-model or --closed-model", "whether the model is open"),
+    "system_is_open": ("--open-system or --closed-system", "whether the system is open"),
+}
+"""What is missing where the submitter has not said it: the option, and what it is."""
+
+
+def export_submission(run: RunToExport, folder: Path, submitter: Submitter) -> Exported:
+    """Lay out `<date>_<agent>_<model>` in the folder."""
+    target = folder / _folder(run)
+    write_atomic(target / "all_preds.jsonl", predictions_text(run))
+    write_atomic(target / "metadata.yaml", dump_yaml(_metadata(run, submitter)))
+    write_atomic(target / "README.md", _readme(run, submitter))
+    lacking = [*_copy_trajectories(run, target / "trajs"), *_copy_logs(run, target / "logs")]
+    remarks = [f"it belongs into evaluation/{_split(run)[0]}/ of SWE-bench/experiments"]
+    missing = (
+        *_not_fit(run),
+        *_shortened(lacking),
+        *(
+            f"metadata.yaml: {what} ({option})"
+            for name, (option, what) in WANTED.items()
+            if getattr(submitter, name) in ("", None)
+        ),
+        "README.md: a description of the system (replace the line that says so)",
+    )
+    count = counted(len(run.patches), "prediction")
+    return Exported(target, count, tuple(remarks), missing)
+
+
+def _split(run: RunToExport) -> tuple[str, int]:
+    """The leaderboard's split, and its size; 0 where it has none of this benchmark."""
+    benchmark = run.reader.config.benchmark
+    name = benchmark.source.rpartition("/")[2].lower()
+    return SPLITS.get((name, benchmark.split), ("SPLIT", 0))
+
+
+def _not_fit(run: RunToExport) -> Iterator[str]:
+    """Why the leaderboard would not take the run itself."""
+    report, config = run.report, run.reader.config
+    split, size = _split(run)
+    if not size:
+        yield f"the leaderboard has no split for {config.benchmark.source} {config.benchmark.split}"
+    elif report.instances < size:
+        yield f"{report.instances} of the {size} instances of {split}: the run covers no more"
+    if not report.validity.is_valid:
+        yield f"the run is {report.validity.words}"
+    yield from _shortened(
+        [
+            f"all_preds.jsonl: no prediction for {instance_id}"
+            for instance_id in run.reader.state.instances
+            if instance_id not in run.patches
+        ]
+    )
+    yield from _shortened(
+        [f"no verdict on {i}" for i in report.failure_ids if i in run.patches]
+        + [f"{i} was counted as unresolved by a person, without a verdict" for i in report.decided]
+    )
+
+
+def _shortened(lines: list[str]) -> Iterator[str]:
+    yield from lines[:MAX_TOLD]
+    if len(lines) > MAX_TOLD:
+        yield f"{len(lines) - MAX_TOLD} more like the last one"
+
+
+def _copy_trajectories(run: RunToExport, folder: Path) -> Iterator[str]:
+    """One an instance, its id in the file's name; yields a line for each that is not there."""
+    folder.mkdir(parents=True)
+    for instance_id, rollout in run.reader.state.outcomes.items():
+        source = run.reader.paths.rollout(rollout.key) / TRAJECTORY
+        try:
+            shutil.copyfile(source, folder / f"{folder_name(instance_id)}.json")
+        except FileNotFoundError:
+            yield f"trajs/: none of {instance_id}"
+
+
+def _copy_logs(run: RunToExport, folder: Path) -> Iterator[str]:
+    """The harness's files; yields a line for each that its verdict should have left and has not."""
+    folder.mkdir(parents=True)
+    for grade in run.reader.state.verdicts.values():
+        source = _log_folder(run, grade)
+        target = folder / folder_name(grade.instance_id)
+        target.mkdir()
+        for name in LOGS[grade.reason or GradeReason.TESTS]:
+            try:
+                shutil.copyfile(source / name, target / name)
+            except FileNotFoundError:
+                yield f"logs/{grade.instance_id}/{name}: not in the run's folder any more"
+
+
+def _log_folder(run: RunToExport, grade: GradeRecord) -> Path:
+    return run.reader.paths.harness_log(run.reader.config.model_name_or_path, grade.key)
+
+
+def _folder(run: RunToExport) -> str:
+    config = run.reader.config
+    name = "_".join(
+        part for part in (config.agent_name, config.model and config.model.name) if part
+    )
+    return f"{_date(run)}_{re.sub(r'[^A-Za-z0-9.-]+', '-', name)}"
+
+
+def _date(run: RunToExport) -> str:
+    started = min((session.started_at for session in run.reader.state.sessions), default=0.0)
+    return datetime.fromtimestamp(started, UTC).strftime("%Y%m%d")
+
+
+def _name(run: RunToExport, submitter: Submitter) -> str:
+    config = run.reader.config
+    model = f" + {config.model.name}" if config.model else ""
+    return submitter.name or f"{config.agent_name}{model}"
+
+
+def _metadata(run: RunToExport, submitter: Submitter) -> dict[str, Any]:
+    config = run.reader.config
+    return {
+        "info": {
+            "name": _name(run, submitter),
+            "authors": submitter.authors,
+            "logo": "",
+            "report": submitter.report,
+            "site": submitter.site,
+        },
+        "tags": {
+            "checked": False,
+            "model": [config.model.served_name] if config.model else [],
+            "org": submitter.org,
+            "os_model": submitter.model_is_open,
+            "os_system": submitter.system_is_open,
+            "system": {"attempts": "1"},
+        },
+    }
+
+
+def _readme(run: RunToExport, submitter: Submitter) -> str:
+    report = run.report
+    low, high = report.ci95
+    rows = "".join(
+        f"| {repo} | {row['resolved']} | {row['instances']} |\n"
+        for repo, row in report.by_repo.items()
+    )
+    versions = "".join(f"- {name} {version}\n" for name, version in report.versions.items())
+    warnings = "".join(f"- {warning}\n" for warning in report.warnings) or "- none\n"
+    # ours keeps tests, hints and the network from agents; whoever has changed that knows it
+    checklist = "".join(f"- [ ] {line}\n" for line in CHECKLIST)
+    return (
+        f"# {_name(run, submitter)}\n\n"
+        "TODO: describe the system, or link to its technical report.\n\n"
+        f"**{report.resolved} of {report.instances} resolved ({report.resolve_rate:.1%}, "
+        f"95% interval {low:.1%} to {high:.1%})**, one attempt an instance. "
+        f"The run is {report.validity.words}.\n\n"
+        f"Authors: {submitter.authors or 'TODO'}\n\n"
+        f"## Checklist\n\n{checklist}\n"
+        f"## By repository\n\n| repository | resolved | instances |\n|---|---:|---:|\n{rows}\n"
+        f"## Remarks of the run's report\n\n{warnings}\n"
+        f"## Versions\n\n{versions}"
+    )

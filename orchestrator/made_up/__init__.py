@@ -1,0 +1,1 @@
+"""Runs that nobody ran: whole folders of runs, made up from a benchmark's rows and a seed."""

@@ -1,0 +1,117 @@
+"""The night: panels over one clock, outages as bands across all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.page.charts.drawing import Chart, Form, Spec, draw
+from orchestrator.page.sections.night import Night, Panel
+
+LEFT, RIGHT = 44, 14
+COLOURS = ("var(--accent)", "var(--failed-mid)")
+
+
+def draw_night(night: Night) -> Chart:
+    return draw("night", night.label, lambda form: _night(night, form))
+
+
+def _night(night: Night, form: Form) -> Spec:
+    panels = night.coarse if form.is_narrow else night.fine
+    unit, seconds = ("hours", 3600) if night.seconds >= 7200 else ("minutes", 60)
+    x: Spec = {
+        "type": "quantitative",
+        "scale": {"domain": [0, night.seconds / seconds], "nice": False},
+        "title": None,
+        "axis": None,
+    }
+    parts = [_panel(panel, night, form, x, seconds) for panel in panels]
+    if night.mishaps:
+        parts.append(_mishaps(night, form, x, seconds))
+    count = 4 if form.is_narrow else 8
+    axis = {"title": f"{unit} since the start", "tickCount": count, "format": ",~g"}
+    parts[-1]["layer"][0]["encoding"]["x"] |= {"axis": axis}
+    return {
+        "vconcat": parts,
+        "spacing": 14,
+        "padding": {"left": 0, "right": RIGHT, "top": 0, "bottom": 0},
+    }
+
+
+def _panel(panel: Panel, night: Night, form: Form, x: Spec, seconds: float) -> Spec:
+    width = form.width - LEFT - RIGHT
+    y: Spec = {
+        "field": "value",
+        "type": "quantitative",
+        "title": None,
+        "scale": {"domain": [0, panel.top or 1], "nice": 3},
+        "axis": {
+            "minExtent": LEFT,
+            "maxExtent": LEFT,
+            "tickCount": 3,
+            "grid": True,
+            "labelColor": "var(--muted)",
+            "labelFontSize": 12,
+            "format": "~s",
+        },
+    }
+    layers: list[dict[str, Any]] = [_bands(night, x, seconds)]
+    for number, series in enumerate(panel.series):
+        step = night.seconds / seconds / len(series.values)
+        values = [
+            {"at": (index + 0.5) * step, "value": value}
+            for index, value in enumerate(series.values)
+        ]
+        colour = COLOURS[number]
+        line = {"type": "line", "color": colour, "strokeWidth": 1.5, "interpolate": "step"}
+        area = {
+            "type": "area",
+            "color": "var(--accent-soft)",
+            "line": {"color": colour, "strokeWidth": 1.5},
+            "interpolate": "step",
+        }
+        layers.append(
+            {
+                "data": {"values": values},
+                "mark": line if number else area,
+                "encoding": {"x": {"field": "at", **x}, "y": y},
+            }
+        )
+    return {
+        "width": width,
+        "height": 64 if form.is_narrow else 72,
+        "title": {"text": panel.name, "color": "var(--ink)"},
+        "layer": layers,
+    }
+
+
+def _bands(night: Night, x: Spec, seconds: float) -> Spec:
+    """Where no server was up."""
+    values = [{"from": o.start / seconds, "to": o.end / seconds} for o in night.outages]
+    return {
+        "data": {"values": values},
+        "mark": {"type": "rect", "color": "var(--failed-soft)"},
+        "encoding": {"x": {"field": "from", **x}, "x2": {"field": "to"}},
+    }
+
+
+def _mishaps(night: Night, form: Form, x: Spec, seconds: float) -> Spec:
+    values = [{"at": m.clock / seconds, "redone": m.was_redone} for m in night.mishaps]
+    return {
+        "width": form.width - LEFT - RIGHT,
+        "height": 20,
+        "title": {"text": "failures: ▲ redone, ✕ left", "color": "var(--ink)"},
+        "layer": [
+            _bands(night, x, seconds),
+            {
+                "data": {"values": values},
+                "mark": {"type": "point", "filled": True, "size": 60, "color": "var(--failed)"},
+                "encoding": {
+                    "x": {"field": "at", **x},
+                    "shape": {
+                        "condition": {"test": "datum.redone", "value": "triangle-up"},
+                        "value": "cross",
+                    },
+                },
+            },
+        ],
+    }

@@ -1,0 +1,127 @@
+"""The number, how sure it is, whether it may be quoted, and what it stands beside. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from orchestrator.page.sections.subject import Subject
+from orchestrator.page.sections.table import Table
+from orchestrator.report.names import what_ran
+from orchestrator.report.published import Published
+from orchestrator.report.stats import wilson
+from orchestrator.report.validity import Validity
+from orchestrator.report.words import compact, counted, duration
+
+
+@dataclass(frozen=True)
+class Result:
+    """A resolve rate, of this run or of a published one. Shares are of 1."""
+
+    name: str
+    resolved: int
+    instances: int
+    source: str = ""
+    is_this_run: bool = False
+
+    @property
+    def rate(self) -> float:
+        return self.resolved / self.instances if self.instances else 0.0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's, of 95 %."""
+        return wilson(self.resolved, self.instances)
+
+
+@dataclass(frozen=True)
+class Headline:
+    title: str
+    """The benchmark, and who ran on it."""
+    result: Result
+    validity: Validity
+    facts: tuple[tuple[str, str], ...]
+    """Names and amounts: what a person asks next."""
+    beside: tuple[Result, ...]
+    """Published results of the benchmark, the best first."""
+
+    @property
+    def standing(self) -> str:
+        """`valid`, `quarantined` or `unfinished`."""
+        if self.validity.is_valid:
+            return "valid"
+        return "quarantined" if self.validity.is_quarantined else "unfinished"
+
+    @property
+    def rate(self) -> str:
+        return f"{self.result.rate:.1%}"
+
+    @property
+    def counts(self) -> str:
+        return f"{self.result.resolved:,} of {counted(self.result.instances, 'instance')} resolved"
+
+    @property
+    def interval(self) -> str:
+        low, high = self.result.interval
+        return f"{low:.1%} to {high:.1%}"
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """All, the best first."""
+        return tuple(sorted((self.result, *self.beside), key=lambda one: (-one.rate, one.name)))
+
+    @property
+    def label(self) -> str:
+        return "Resolve rates with 95 % intervals. " + "; ".join(map(_words, self.results))
+
+    @property
+    def table(self) -> Table:
+        rows = [
+            (
+                one.name,
+                f"{one.resolved:,} of {one.instances:,}",
+                f"{one.rate:.1%}",
+                "{:.1%} to {:.1%}".format(*one.interval),
+                one.source,
+            )
+            for one in self.results
+        ]
+        titles = ("result", "resolved", "rate", "95% interval", "source")
+        return Table.of("Resolve rates", titles, rows)
+
+
+def _words(result: Result) -> str:
+    low, high = result.interval
+    return f"{result.name}: {result.rate:.1%}, {low:.1%} to {high:.1%}"
+
+
+def build_headline(subject: Subject) -> Headline:
+    report = subject.report
+    return Headline(
+        title=what_ran(report.benchmark, report.agent, report.model),
+        result=Result("this run", report.resolved, report.instances, is_this_run=True),
+        validity=report.validity,
+        facts=tuple(_facts(subject)),
+        beside=tuple(
+            Result(one.name, one.resolved, one.instances, _source(one)) for one in subject.published
+        ),
+    )
+
+
+def _source(published: Published) -> str:
+    return ", ".join(filter(None, (published.source, published.date)))
+
+
+def _facts(subject: Subject) -> Iterator[tuple[str, str]]:
+    report = subject.report
+    yield "attempted", f"{report.attempted:,} of {report.instances:,}"
+    yield "graded", f"{report.graded:,}"
+    if report.decided:
+        yield "decided by a person", f"{len(report.decided):,}"
+    if report.failure_ids:
+        yield "without a verdict", f"{len(report.failure_ids):,}"
+    yield "wall clock", duration(report.wall_s)
+    if report.tokens["total"]:
+        yield "tokens", compact(report.tokens["total"])
+        if report.resolved:
+            yield "tokens per resolved", compact(report.tokens["total"] / report.resolved)
