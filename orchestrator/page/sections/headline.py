@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.page.sections.subject import Subject
 from orchestrator.page.sections.table import Table
+from orchestrator.report.calibration import Calibrated
 from orchestrator.report.names import what_ran
 from orchestrator.report.published import Published
 from orchestrator.report.stats import wilson
@@ -43,7 +44,9 @@ class Headline:
     facts: tuple[tuple[str, str], ...]
     """Names and amounts: what a person asks next."""
     beside: tuple[Result, ...]
-    """Published results of the benchmark, the best first."""
+    """Published results of the benchmark."""
+    calibrated: Calibrated | None = None
+    """The rate over what this host can grade: beside the raw one, never instead."""
 
     @property
     def standing(self) -> str:
@@ -101,6 +104,7 @@ def build_headline(subject: Subject) -> Headline:
         title=what_ran(report.benchmark, report.agent, report.model),
         result=Result("this run", report.resolved, report.instances, is_this_run=True),
         validity=report.validity,
+        calibrated=report.calibrated,
         facts=tuple(_facts(subject)),
         beside=tuple(
             Result(one.name, one.resolved, one.instances, _source(one)) for one in subject.published
