@@ -63,6 +63,12 @@ def _emulation_problem() -> str:
     return "SWE_ORCHESTRATOR_EMULATED_BASE names no image of scripts/emulation-for-tests"
 
 
+def _browser_problem() -> str:
+    if os.environ.get("SWE_ORCHESTRATOR_BROWSER"):
+        return ""
+    return "SWE_ORCHESTRATOR_BROWSER names no executable of scripts/browser-for-tests"
+
+
 @functools.cache
 def _sweagent_problem(platform: str = "linux/amd64") -> str:
     from orchestrator.agents.sweagent.installation import require_installation
@@ -97,13 +103,14 @@ _GATES = {
     "vllm": ("vLLM", _vllm_problem),
     "openhands": ("OpenHands", _openhands_problem),
     "consumers": ("the readers of exports", _consumers_problem),
+    "browser": ("a browser", _browser_problem),
 }
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests marked docker, emulated, vllm, openhands or consumers are skipped without it, but not
-    in CI, where it must be there.
+    """Tests marked docker, emulated, vllm, openhands, consumers or browser are skipped without it,
+    but not in CI, where it must be there.
 
     Those marked sweagent are skipped wherever a person has not installed it, for the platform of
     their sandboxes.

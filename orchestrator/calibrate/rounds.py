@@ -46,7 +46,7 @@ class Calibration:
     """Of the sandboxes."""
     standings: Mapping[str, GoldStanding]
     untried: tuple[str, ...]
-    """Instances that nothing is known of still: the infrastructure failed, or somebody said stop."""
+    """Instances that nothing is known of still: infrastructure failed, or somebody said stop."""
     exit_code: int
 
 

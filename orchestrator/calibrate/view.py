@@ -10,11 +10,13 @@ from rich import box
 from rich.table import Table
 
 from orchestrator.calibrate.rounds import Calibration
+from orchestrator.errors import one_line
 from orchestrator.paths import calibration_rounds
 from orchestrator.report.calibration import GRADABLE_WORDS, Gradable
 from orchestrator.report.words import counted
 from orchestrator.text import printable
 
+MARKS = {Gradable.NOT_GRADABLE: "✗", Gradable.FLICKERS: "~"}
 STYLES = {Gradable.NOT_GRADABLE: "red", Gradable.FLICKERS: "yellow"}
 
 
@@ -23,15 +25,15 @@ def render_calibration(calibration: Calibration) -> Table | None:
     found = [s for s in calibration.standings.values() if s.gradable in STYLES]
     if not found:
         return None
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("instance", "", "gold resolved", "why not"):
-        table.add_column(name, overflow="fold")
+    table = Table(box=box.SIMPLE, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column("instance", no_wrap=True)
+    table.add_column("how gold was graded", overflow="fold")
     for standing in sorted(found, key=lambda s: s.gradable is not Gradable.NOT_GRADABLE):
+        times = f"resolved {standing.resolved} of {counted(standing.trials, 'time')}"
+        why = one_line(printable(standing.why), 160)
         table.add_row(
-            standing.instance_id,
-            GRADABLE_WORDS[standing.gradable],
-            f"{standing.resolved} of {standing.trials}",
-            printable(standing.why),
+            f"{MARKS[standing.gradable]} {standing.instance_id}",
+            f"{GRADABLE_WORDS[standing.gradable]}, {times}: {why}",
             style=STYLES[standing.gradable],
         )
     return table

@@ -53,7 +53,14 @@ def status(
         return
     matrix_id = Path(run).name if run and len(folders) > 1 else None
     table = Table(title=matrix_id, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("run", "state", "rolled out", "resolved, 95% interval", "without a verdict"):
+    for name in (
+        "run",
+        "state",
+        "rolled out",
+        "graded",
+        "resolved, 95% interval",
+        "without a verdict",
+    ):
         table.add_column(name, overflow="fold")  # names of a matrix's runs are long, and matter
     for row in rows:
         if "problem" in row:
@@ -64,8 +71,9 @@ def status(
         table.add_row(
             row["run_id"].removeprefix(f"{matrix_id}."),
             Text(state, style=STATE_STYLES[state]),
-            f"{row['attempted']} of {row['instances']}, {row['graded']} graded",
-            f"{row['resolved']} ({row['resolve_rate']:.1%}), {low:.1%} to {high:.1%}",
+            f"{row['attempted']}/{row['instances']}",
+            str(row["graded"]),
+            f"{row['resolved']} ({row['resolve_rate']:.1%})\n{low:.1%} to {high:.1%}",
             "\n".join(f"{count} x {FAILURE_WORDS[name]}" for name, count in failures) or "none",
         )
     console = opt.make_console()
@@ -127,7 +135,7 @@ def _read_report(folder: Path) -> Report:
     paths = RunPaths(folder.resolve())
     lock, state = RunLock.read(paths), read_journal(paths.journal)
     config = load_run_config(paths.config)
-    return report_of(config, state, lock, None, standings_of(paths, config, state, lock))
+    return report_of(config, state, lock, standings=standings_of(paths, config, state, lock))
 
 
 def _row_or_problem(folder: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from orchestrator.driver.executor import Event, ImageStatus, ModelStatus, Remark
 from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.journal.views import RunState
 from orchestrator.report.names import OUTCOME_WORDS, Mark, named
-from orchestrator.report.stats import wilson
+from orchestrator.report.stats import score_interval
 from orchestrator.report.words import amount, counted, duration
 from orchestrator.types import GradeResult, Outcome, RolloutKey, RolloutRecord, RolloutResult
 from orchestrator.worker.messages import ImageGone, Progress
@@ -158,7 +158,7 @@ class View:
     def rate(self) -> tuple[float, float, float]:
         """Resolve rate of those decided so far, and its 95% interval."""
         decided = max(self.decided, self.resolved)
-        low, high = wilson(self.resolved, decided)
+        low, high = score_interval(self.resolved, decided)
         return (self.resolved / decided if decided else 0.0), low, high
 
     def eta_s(self, now: float) -> float | None:

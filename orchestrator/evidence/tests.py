@@ -23,6 +23,8 @@ _UNDERLINED = re.compile(r"_{2,} (?:ERROR (?:at (?:setup|teardown) of|collecting
 """How pytest and sympy begin what they say of a failed test."""
 _UNITTEST = re.compile(r"(?:FAIL|ERROR): (.+)")
 _RULE = re.compile(r"={10,}.*|-{10,}|_{60,}")
+_BEGINNINGS = ("__", "FAIL: ", "ERROR: ", "=====", "-----")
+"""Of lines that may be one of the above; there are thousands of others."""
 _SHORT = re.compile(r"(?:FAILED|ERROR) (\S.*)")
 """A line of pytest's short summary."""
 
@@ -105,6 +107,10 @@ def _blocks(output: str) -> Iterator[tuple[str, str]]:
     name, part = "", list[str]()
     for number, line in enumerate(lines):
         line = line.rstrip("\r")
+        if not line.startswith(_BEGINNINGS):
+            if name:
+                part.append(line)
+            continue
         heading = _UNDERLINED.fullmatch(line) or (
             _UNITTEST.fullmatch(line) if number and lines[number - 1].startswith("=====") else None
         )
@@ -124,7 +130,9 @@ def _blocks(output: str) -> Iterator[tuple[str, str]]:
 def _summary(output: str) -> Iterator[tuple[str, str]]:
     """The lines of pytest's short summary that say of a test why it failed."""
     for line in output.split("\n"):
-        if short := _SHORT.fullmatch(line.rstrip("\r")):
+        if line.startswith(("FAILED ", "ERROR ")) and (
+            short := _SHORT.fullmatch(line.rstrip("\r"))
+        ):
             test, _, message = short[1].partition(" - ")
             if message:
                 yield test, line

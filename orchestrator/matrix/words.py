@@ -37,7 +37,8 @@ def of_instance(result: InstanceResult) -> CellWords:
     elif result.resolved:
         parts = [f"{WARNING} salvaged: never submitted", *trouble]
     else:
-        parts = [*trouble, OUTCOME_WORDS[result.outcome]]
+        is_said = trouble and result.outcome is Outcome.FORMAT_ERRORS
+        parts = trouble if is_said else [*trouble, OUTCOME_WORDS[result.outcome]]
     is_warning = bool(trouble) or result.outcome is not Outcome.SUBMITTED
     return CellWords((", ".join(parts),), result.mark, is_warning)
 

@@ -20,8 +20,8 @@ OUTCOME_WORDS: Mapping[str, str] = {
     Outcome.STEP_LIMIT: "out of steps",
     Outcome.TOKEN_LIMIT: "out of tokens",
     Outcome.TIME_LIMIT: "out of time",
-    Outcome.CONTEXT_OVERFLOW: "its context was full",
-    Outcome.FORMAT_ERRORS: "its answers could not be used",
+    Outcome.CONTEXT_OVERFLOW: "out of context",
+    Outcome.FORMAT_ERRORS: "unusable answers",
     Outcome.GAVE_UP: "gave up",
 }
 

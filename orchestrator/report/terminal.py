@@ -37,7 +37,8 @@ def render_report(report: Report, width: int, *, is_terminal: bool) -> Renderabl
     parts += [Text(), *_shares(report, width), Text(), *_ends(report, width)]
     if len(report.by_repo) > 1:
         parts += [Text(), *_repos(report, width)]
-    parts += [Text(), *_costs(report)]
+    if costs := [*_costs(report)]:
+        parts += [Text(), *costs]
     return Padding(Group(*parts), (0, 0, 0, INDENT))
 
 

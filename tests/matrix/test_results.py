@@ -45,11 +45,11 @@ def result_of(played: Played) -> InstanceResult:
         (Played(unusable=3), "✓ 9 steps, 3 of 9 answers unusable"),
         (
             Played(False, Outcome.FORMAT_ERRORS, steps=4, unusable=4),
-            "✗ 4 of 4 answers unusable, its answers could not be used",
+            "✗ 4 of 4 answers unusable",
         ),
         (Played(False, Outcome.TIME_LIMIT), "✗ out of time"),
         (Played(False, Outcome.TOKEN_LIMIT), "✗ out of tokens"),
-        (Played(False, Outcome.CONTEXT_OVERFLOW), "✗ its context was full"),
+        (Played(False, Outcome.CONTEXT_OVERFLOW), "✗ out of context"),
         # functions were offered: what is no call is counted there, and not once more
         (Played(calls=CallCounts(9, {}), unusable=2), "✓ 9 steps"),
     ],

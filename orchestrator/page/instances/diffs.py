@@ -19,7 +19,7 @@ MAX_LINE_CHARS = 1_000
 HUNK, ADDED, REMOVED, CONTEXT, NOTE = "@", "+", "-", " ", "~"
 """Kinds of lines. A note is what is none of a hunk: a mode, a rename, text before a file."""
 
-_HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
+_HUNK = re.compile(r"@@ -[0-9]+(?:,([0-9]{1,9}))? \+[0-9]+(?:,([0-9]{1,9}))? @@")
 _NOISE = ("diff --git ", "index ")
 """Lines that say nothing more than the file's name."""
 
@@ -137,7 +137,8 @@ class _Hunk:
 
     @classmethod
     def of(cls, begin: re.Match[str]) -> _Hunk:
-        return cls(*(int(count) if count else 1 for count in begin.groups()), has_begun=True)
+        old, new = (int(count or 1) for count in begin.groups())
+        return cls(old, new, has_begun=True)
 
     @property
     def is_open(self) -> bool:
