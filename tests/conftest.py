@@ -109,7 +109,7 @@ _GATES = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests marked docker, emulated, vllm, openhands, browser or consumers are skipped without it,
+    """Tests marked docker, emulated, vllm, openhands, consumers or browser are skipped without it,
     but not in CI, where it must be there.
 
     Those marked sweagent are skipped wherever a person has not installed it, for the platform of

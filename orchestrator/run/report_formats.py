@@ -11,7 +11,7 @@ from orchestrator.config import load_run_config
 from orchestrator.errors import ConfigError
 from orchestrator.evidence.read import EvidenceReader
 from orchestrator.exports.base import RunToExport
-from orchestrator.exports.tables import csv_text, instance_rows
+from orchestrator.exports.tables import instances_csv
 from orchestrator.journal import read_journal
 from orchestrator.page.sections.subject import Subject
 from orchestrator.page.write import write_page
@@ -68,7 +68,7 @@ def _csv(run: RunToReport) -> str:
     """A row an instance."""
     subject = run.subject
     run_to_export = RunToExport(run.evidence, subject.report, {}, subject.findings)
-    return csv_text(instance_rows(run_to_export))
+    return instances_csv(run_to_export)
 
 
 FORMATS: Mapping[str, Callable[[RunToReport], str]] = {

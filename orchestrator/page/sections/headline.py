@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from orchestrator.page.sections.subject import Subject
 from orchestrator.page.sections.table import Table
 from orchestrator.report.calibration import Calibrated
+from orchestrator.report.intervals import interval_lines
 from orchestrator.report.names import what_ran
 from orchestrator.report.published import Published
 from orchestrator.report.stats import wilson
@@ -43,6 +44,8 @@ class Headline:
     validity: Validity
     facts: tuple[tuple[str, str], ...]
     """Names and amounts: what a person asks next."""
+    certainty: tuple[str, ...]
+    """Of what the rate is an estimate, and how sure; then what was left out."""
     beside: tuple[Result, ...]
     """Published results of the benchmark."""
     calibrated: Calibrated | None = None
@@ -105,6 +108,7 @@ def build_headline(subject: Subject) -> Headline:
         result=Result("this run", report.resolved, report.instances, is_this_run=True),
         validity=report.validity,
         calibrated=report.calibrated,
+        certainty=interval_lines(report.intervals, report.subset),
         facts=tuple(_facts(subject)),
         beside=tuple(
             Result(one.name, one.resolved, one.instances, _source(one)) for one in subject.published
