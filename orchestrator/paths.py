@@ -32,6 +32,11 @@ runs/<matrix_id>/              of a matrix; each of its runs has a folder of its
 
 <cache>/gold-controls/<instance_id>@<platform>@<architecture>.json
                              whether its gold patch is resolved where processors are emulated
+<cache>/calibrations/<instance_id>@<row>@<platform>@<architecture>@<kind>.json
+                             how its gold patch was graded, each time; <row> is a digest of the
+                             benchmark's row, <kind> that of the sandboxes
+<cache>/calibrations/rounds/<run_id>/
+                             the runs of `calibrate`: folders as those in runs/
 <cache>/image-sizes/<image>@<platform>.json
                              layers of an image and their sizes, as its registry told them
 <cache>/clean-repositories/<instance_id>
@@ -246,6 +251,23 @@ def gold_control_file(instance_id: str, platform: str, architecture: str) -> Pat
     """Of an instance whose images are of `platform`, on processors of `architecture`."""
     name = folder_name(f"{instance_id}@{platform}@{architecture}".replace("/", "-"))
     return user_cache() / "gold-controls" / f"{name}.json"
+
+
+def calibration_file(
+    instance_id: str, row_sha256: str, platform: str, architecture: str, kind: str
+) -> Path:
+    """Of an instance's row, on processors of `architecture` in sandboxes of this kind."""
+    parts = (instance_id, row_sha256[:12], platform, architecture or "any", kind)
+    return calibrations() / f"{folder_name('@'.join(parts).replace('/', '-'))}.json"
+
+
+def calibration_rounds() -> Path:
+    """Where the runs of `calibrate` lie."""
+    return calibrations() / "rounds"
+
+
+def calibrations() -> Path:
+    return user_cache() / "calibrations"
 
 
 def image_size_file(image: str, platform: str) -> Path:

@@ -91,19 +91,26 @@ def _openhands_problem() -> str:
     return ""
 
 
+def _consumers_problem() -> str:
+    if os.environ.get("SWE_ORCHESTRATOR_CONSUMERS"):
+        return ""
+    return "SWE_ORCHESTRATOR_CONSUMERS names no Python of scripts/consumers-for-tests"
+
+
 _GATES = {
     "docker": ("Docker", _docker_problem),
     "emulated": ("emulated sandboxes", _emulation_problem),
     "vllm": ("vLLM", _vllm_problem),
     "openhands": ("OpenHands", _openhands_problem),
     "browser": ("a browser", _browser_problem),
+    "consumers": ("the readers of exports", _consumers_problem),
 }
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests marked docker, emulated, vllm, openhands or browser are skipped without it, but not in
-    CI, where it must be there.
+    """Tests marked docker, emulated, vllm, openhands, browser or consumers are skipped without it,
+    but not in CI, where it must be there.
 
     Those marked sweagent are skipped wherever a person has not installed it, for the platform of
     their sandboxes.

@@ -111,8 +111,16 @@ def test_only_those_who_may_see_the_answers_import_them() -> None:
 
 def test_whole_rows_are_given_only_to_who_keeps_them_with_the_run() -> None:
     assert importers_of("orchestrator.dataset.kept") == {
+        "orchestrator.run.calibrations",  # for their digests alone
         "orchestrator.run.folder",
         "orchestrator.run.lock",
+    }
+
+
+def test_rows_with_their_answers_are_read_only_to_be_kept_and_to_make_a_run_up() -> None:
+    assert importers_of("orchestrator.dataset.load.rows_of") == {
+        "orchestrator.dataset.kept",
+        "orchestrator.made_up.write",
     }
 
 

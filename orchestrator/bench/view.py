@@ -16,7 +16,7 @@ from orchestrator.bench.levels import Level
 from orchestrator.bench.measure import Tick
 from orchestrator.bench.target import Target
 from orchestrator.config.schema import Model
-from orchestrator.report.markdown import bar
+from orchestrator.report.bars import bar
 from orchestrator.report.words import duration, three_digits
 
 BAR_WIDTH = 36

@@ -11,6 +11,7 @@ from orchestrator import __version__
 from orchestrator.cli import (
     agents,
     bench,
+    calibrate,
     decide,
     diagnose,
     doctor,
@@ -20,6 +21,7 @@ from orchestrator.cli import (
     matrix,
     models,
     profiles,
+    report,
     runs,
     serve,
     setup,
@@ -40,6 +42,7 @@ setup.register(app)
 start.register(app)
 matrix.register(app)
 runs.register(app)
+report.register(app)
 export.register(app)
 grading.register(app)
 decide.register(app)
@@ -48,6 +51,7 @@ models.register(app)
 agents.register(app)
 bench.register(app)
 doctor.register(app)
+calibrate.register(app)
 serve.register(app)
 diagnose.register(app)
 images.register(app)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -214,6 +216,9 @@ def make_console(*, as_json: bool = False) -> Console:
     """
     from rich.console import Console
 
+    stream = sys.stderr if as_json else sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")  # not every terminal's encoding has every character
     return Console(stderr=as_json, markup=False, emoji=False)
 
 
@@ -256,7 +261,7 @@ def report_and_exit(finished: Finished, console: Console, *, as_json: bool) -> N
     if as_json:
         print_json(finished.report.as_dict())
     else:
-        summarize(finished.report, finished.paths, finished.exit_code, console)
+        summarize(finished.report, finished.paths, console)
     raise typer.Exit(finished.exit_code)
 
 

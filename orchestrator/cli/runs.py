@@ -1,4 +1,4 @@
-"""`status`, `report` and `clean`: looking at runs, and clearing up after dead ones."""
+"""`status` and `clean`: looking at runs, and clearing up after dead ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli import matrix
 from orchestrator.cli import options as opt
 
 if TYPE_CHECKING:
@@ -22,10 +21,16 @@ MaybeRunArg = Annotated[
     str | None, typer.Argument(help="A run's id, or a matrix's; all runs if absent.")
 ]
 
+STATE_STYLES = {
+    "live": "cyan",
+    "done": "green",
+    "quarantined": "red",
+    "to be resumed": "yellow",
+}
+
 
 def register(app: typer.Typer) -> None:
     app.command("status")(status)
-    app.command("report")(report)
     app.command("clean")(clean)
 
 
@@ -37,6 +42,9 @@ def status(
     """Where runs stand, live ones too."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
+
+    from orchestrator.report.names import FAILURE_WORDS
 
     folders = _folders(run, runs_dir)
     rows = [_status_row(f) if run and len(folders) == 1 else _row_or_problem(f) for f in folders]
@@ -45,43 +53,31 @@ def status(
         return
     matrix_id = Path(run).name if run and len(folders) > 1 else None
     table = Table(title=matrix_id, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("run", "state", "rolled out", "graded", "resolved", "95% interval", "failures"):
+    for name in (
+        "run",
+        "state",
+        "rolled out",
+        "graded",
+        "resolved, 95% interval",
+        "without a verdict",
+    ):
         table.add_column(name, overflow="fold")  # names of a matrix's runs are long, and matter
     for row in rows:
         if "problem" in row:
             table.add_row(row["run_id"], row["problem"], style="red")
             continue
         low, high = row["ci95"]
+        state, failures = row["state"], row["failures"].items()
         table.add_row(
             row["run_id"].removeprefix(f"{matrix_id}."),
-            row["state"],
+            Text(state, style=STATE_STYLES[state]),
             f"{row['attempted']}/{row['instances']}",
             str(row["graded"]),
-            f"{row['resolved']} ({row['resolve_rate']:.1%})",
-            f"{low:.1%} to {high:.1%}",
-            ", ".join(f"{count} {name}" for name, count in row["failures"].items()) or "none",
+            f"{row['resolved']} ({row['resolve_rate']:.1%})\n{low:.1%} to {high:.1%}",
+            "\n".join(f"{count} x {FAILURE_WORDS[name]}" for name, count in failures) or "none",
         )
     console = opt.make_console()
     console.print(table if rows else f"no runs in {runs_dir}", highlight=False)
-
-
-def report(
-    run: RunArg, runs_dir: opt.RunsDirOption = Path("runs"), as_json: opt.JsonOption = False
-) -> None:
-    """The report of a run as its journal stands now."""
-    from orchestrator.report.markdown import headline
-    from orchestrator.report.terminal import render_report
-
-    if (root := opt.matrix_folder(run, runs_dir)) is not None:
-        matrix.print_report(root, as_json=as_json)
-        return
-    found = _read_report(opt.run_folder(run, runs_dir), with_causes=True)
-    if as_json:
-        opt.print_json(found.as_dict())
-        return
-    console = opt.make_console()
-    console.print(render_report(found))
-    console.print(headline(found), style="bold", highlight=False)
 
 
 def clean(
@@ -127,21 +123,19 @@ def _folders(run: str | None, runs_dir: Path) -> list[Path]:
     return [one.root for one in runs if one.journal.exists()]
 
 
-def _read_report(folder: Path, *, with_causes: bool = False) -> Report:
-    """The report of the run in a folder, as its journal stands; with what its files say of why
-    instances were not resolved, which takes a second or two."""
+def _read_report(folder: Path) -> Report:
+    """The report of the run in a folder, as its journal stands; nobody looks into its files."""
     from orchestrator.config import load_run_config
-    from orchestrator.evidence.taxonomy import findings_of
     from orchestrator.journal import read_journal
     from orchestrator.paths import RunPaths
-    from orchestrator.run.folder import evidence_of, report_of
+    from orchestrator.run.calibrations import standings_of
+    from orchestrator.run.folder import report_of
     from orchestrator.run.lock import RunLock
 
     paths = RunPaths(folder.resolve())
     lock, state = RunLock.read(paths), read_journal(paths.journal)
     config = load_run_config(paths.config)
-    findings = findings_of(evidence_of(paths, config, state, lock)) if with_causes else None
-    return report_of(config, state, lock, findings)
+    return report_of(config, state, lock, None, standings_of(paths, config, state, lock))
 
 
 def _row_or_problem(folder: Path) -> dict[str, Any]:
@@ -158,7 +152,12 @@ def _status_row(folder: Path) -> dict[str, Any]:
     from orchestrator.driver.leftovers import is_live
 
     found = _read_report(folder)
-    state = "live" if is_live(folder) else "done" if found.valid else "to be resumed"
+    if is_live(folder):
+        state = "live"
+    elif found.valid:
+        state = "done" if found.validity.is_valid else "quarantined"
+    else:
+        state = "to be resumed"
     keys = ("run_id", "benchmark", "model", "agent", "instances", "attempted", "graded", "resolved")
     more = ("resolve_rate", "ci95", "failures", "valid", "wall_s")
     row = {key: getattr(found, key) for key in (*keys, *more)}

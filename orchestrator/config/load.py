@@ -390,6 +390,6 @@ def _origin(key: str, origins: Mapping[str, str]) -> str:
 
 def _new_run_id(benchmark: str, model: str | None, agent: str) -> str:
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    names = (Path(benchmark).resolve().name, Path(model).name if model else agent)
+    names = (Path(benchmark).resolve().name, re.sub(r"\.ya?ml$", "", Path(model or agent).name))
     words = (*(name[:40] for name in names), stamp)
     return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(words)).lstrip("-._")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 from orchestrator.config.schema import Benchmark
@@ -15,6 +16,15 @@ from orchestrator.text_files import kind_of, parse_json_lines
 def kept_rows(dataset: Dataset) -> str:
     """The text of a run's rows.jsonl: a row a line, in the run's order."""
     return "".join(json.dumps(row) + "\n" for row in rows_of(dataset))
+
+
+def row_digests(text: str, name: str) -> dict[str, str]:
+    """SHA-256 of each row by its instance, of a text that `kept_rows` made. Raises ConfigError."""
+    return {
+        str(row["instance_id"]): hashlib.sha256(json.dumps(row).encode("utf-8")).hexdigest()
+        for _, row in parse_json_lines(text, name)
+        if isinstance(row, dict) and "instance_id" in row
+    }
 
 
 def read_kept_rows(text: str, name: str, benchmark: Benchmark, sha256: str) -> Dataset:

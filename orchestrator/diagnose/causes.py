@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from orchestrator.diagnose.dialects import CHAT_TEMPLATE_OF_GEMMA, DIALECTS, dialect_spoken_by
 from orchestrator.diagnose.judge import Kind
-from orchestrator.diagnose.levels import Z99, CallLevel, Cell, State
+from orchestrator.diagnose.levels import SURE, CallLevel, Cell, State
 from orchestrator.diagnose.protocols import FORM_OF
 from orchestrator.endpoint.overflow import said_to_be_too_long
 from orchestrator.report.stats import wilson
@@ -98,7 +98,7 @@ def is_worse_than_before(cell: Cell, cells: Sequence[Cell]) -> bool:
     than chance explains in one of a hundred cases."""
     easier = [c for c in cells if c.protocol is cell.protocol and c.level < cell.level]
     valid, judged = sum(c.valid for c in easier), sum(c.judged for c in easier)
-    return wilson(valid, judged, Z99)[0] * cell.judged > cell.valid
+    return wilson(valid, judged, SURE)[0] * cell.judged > cell.valid
 
 
 def cause_of(protocol: Protocol, cells: Sequence[Cell], asked: AskedModel) -> Cause | None:

@@ -30,7 +30,8 @@ from orchestrator.scripted.protocols import Protocol
 
 GOOD = 0.9
 """Of the answers must be valid: agents ask again after one that is not, and lose a step by it."""
-Z99 = 2.5758293035489004
+SURE = 0.99
+"""Confidence of intervals: what chance explains in one of a hundred cases is told as nothing."""
 FEWEST = 5
 """Answers before anything is called bad."""
 MAX_ROUNDS = 3
@@ -119,7 +120,7 @@ class Cell:
             return State.CUT_OFF
         if not judged:
             return State.UNTESTED
-        if judged >= FEWEST and wilson(self.valid, judged, Z99)[1] < GOOD:
+        if judged >= FEWEST and wilson(self.valid, judged, SURE)[1] < GOOD:
             return State.FAILS
         return State.WORKS if self.valid >= GOOD * judged else State.UNCLEAR
 

@@ -13,7 +13,7 @@ from orchestrator.diagnose.levels import AskingPlan, CallLevel, Cell, State
 from orchestrator.diagnose.protocols import FORM_OF
 from orchestrator.diagnose.report import DiagnosisReport
 from orchestrator.diagnose.tasks import SMALL_TOOLS
-from orchestrator.report.markdown import bar
+from orchestrator.report.bars import bar
 from orchestrator.report.words import counted, duration
 
 BAR_WIDTH = 20

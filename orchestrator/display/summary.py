@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from orchestrator.backends.host import Host, limits_on_host
 from orchestrator.config import RunConfig
 from orchestrator.display.terminal import print_line
 from orchestrator.driver.capacity import Capacity, grades
 from orchestrator.driver.plan import Plan
-from orchestrator.errors import EXIT_DONE
 from orchestrator.paths import RunPaths
 from orchestrator.report.build import Report
-from orchestrator.report.markdown import headline
-from orchestrator.report.names import NO_PREDICTION
+from orchestrator.report.names import what_ran
+from orchestrator.report.next_steps import NextStep, next_steps
 from orchestrator.report.terminal import render_report
-from orchestrator.report.words import counted, duration
+from orchestrator.report.words import counted
+from orchestrator.text import printable
+
+SCREEN_LINES = 40
+VERB_WIDTH = 9
+WARNING, WARNING_STYLE = "⚠", "yellow"
 
 
 def announce(config: RunConfig, plan: Plan, paths: RunPaths, console: Console) -> None:
     """What is going to happen in a run."""
-    model = f" with {config.model.name}" if config.model else ""
     patches = "1 patch" if len(plan.grades) == 1 else f"{len(plan.grades)} patches"
     to_grade = f", {patches} to grade" if plan.grades else ""
     done = f", {plan.done} done before" if plan.done else ""
     done += f", {plan.set_aside} set aside (see the report)" if plan.set_aside else ""
+    model = config.model.name if config.model else None
     print_line(
         console,
-        f"{paths.run_id}: {counted(len(plan.rollouts), 'rollout')} of {config.benchmark.name} by "
-        f"{config.agent_name}{model}{to_grade}{done}; everything goes to {paths.root}",
+        f"{paths.run_id}: {counted(len(plan.rollouts), 'rollout')}{to_grade}{done} "
+        f"({what_ran(config.benchmark.name, config.agent_name, model)})",
     )
+    print_line(console, f"everything goes to {paths.root}")
 
 
 def announce_host(
@@ -82,16 +89,68 @@ def emulation_notice(config: RunConfig, host: Host) -> str:
     )
 
 
-def summarize(report: Report, paths: RunPaths, exit_code: int, console: Console) -> None:
-    """The numbers, where to read more, and how to go on where something is left."""
-    console.print(render_report(report))
-    for warning in report.warnings:
-        print_line(console, warning, "yellow")
-    console.print(headline(report), style="bold", markup=False, highlight=False)
-    where = f"{duration(report.wall_s)}; report: {paths.report_md}"
-    print_line(console, where)
-    is_hopeless = set(report.failures) <= {NO_PREDICTION}
-    is_hopeless |= set(report.failure_ids) <= set(report.set_aside_ids)
-    if exit_code != EXIT_DONE and not is_hopeless:
-        command = f"python -m orchestrator resume {shlex.quote(str(paths.root))}"
-        print_line(console, f"go on with: {command}")
+def summarize(report: Report, paths: RunPaths, console: Console) -> None:
+    """How a run has ended: the number, what it is made of, what to know, and what comes next.
+
+    On a terminal it fits a screen, but for what is on many instances and can't be said shorter; a
+    file gets every warning, each on a line of its own.
+    """
+    body = render_report(report, console.width, is_terminal=console.is_terminal)
+    steps = next_steps(report, RunPaths(as_typed(paths.root)))
+    console.print(body)
+    console.print()
+    if console.is_terminal:
+        taken = len(console.render_lines(body, pad=False)) + len(steps) + 5
+        _print_warnings(report.warnings, SCREEN_LINES - taken, console)
+    else:
+        for warning in report.warnings:
+            print_line(console, f"  {WARNING} {printable(warning)}", WARNING_STYLE)
+    if report.warnings:
+        console.print()
+    print_steps(steps, console)
+
+
+def _print_warnings(warnings: Sequence[str], room: int, console: Console) -> None:
+    """As many as there is room for, the first one at least; where the others are to be read."""
+    shown = 0
+    for warning in warnings:
+        line = _beside(f"  {WARNING}", Text(printable(warning), style=WARNING_STYLE))
+        room -= len(console.render_lines(line, pad=False))
+        if shown and room < 0:
+            break
+        console.print(line)
+        shown += 1
+    if more := len(warnings) - shown:
+        console.print(Text(f"  and {counted(more, 'more warning')}: see the report", "dim"))
+
+
+def print_steps(steps: Iterable[NextStep], console: Console) -> None:
+    """What a person does next, a line each."""
+    console.print(Text("  next", "dim"))
+    for step in steps:
+        _print_step(step, console)
+
+
+def _print_step(step: NextStep, console: Console) -> None:
+    """What is to be typed is not broken; words are, and go on below themselves."""
+    verb = f"  {step.verb:<{VERB_WIDTH}}"
+    if step.is_command:
+        console.print(Text(verb, "dim").append(step.text, "not dim bold"), soft_wrap=True)
+    else:
+        console.print(_beside(verb[:-1], Text(printable(step.text))))
+
+
+def _beside(left: str, right: Text) -> Table:
+    """Words that go on below their own beginning, and not below what stands before them."""
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row(Text(left, right.style), right)
+    return table
+
+
+def as_typed(folder: Path) -> Path:
+    """The same, as a person would type it who is where this process is."""
+    here = Path.cwd()
+    is_inside = folder != here and folder.is_relative_to(here)
+    return folder.relative_to(here) if is_inside else folder

@@ -17,6 +17,7 @@ from orchestrator.display.steps import render_steps
 from orchestrator.display.view import Slot, View, describe, image_words, outcome_words
 from orchestrator.driver.executor import Event, Notice
 from orchestrator.driver.scheduler import Stage, Start
+from orchestrator.report.names import FAILURE_WORDS, STYLES, Mark
 from orchestrator.report.words import counted, duration
 from orchestrator.text import printable
 from orchestrator.worker.messages import Progress
@@ -24,7 +25,7 @@ from orchestrator.worker.messages import Progress
 SUMMARY_EVERY_S = 60.0
 UNCHANGED_EVERY_S = 600.0
 ALARMING = ("unavailable", "lost", "crashed", "internal_error")
-"""Words of lines that are drawn in red."""
+"""Words of remarks that are drawn in red."""
 
 
 class Display(Protocol):
@@ -130,14 +131,16 @@ class LiveDisplay:
         self._view.apply(event, time.monotonic())
         line = describe(event, self._view)
         if line is not None:
-            self.say(line)
+            self._print(line, STYLES.get(line[:1], ""))
         if isinstance(event, Progress) and (
             steps := render_steps(event, self._view.name_of(event.key))
         ):
             self._live.console.print(steps, no_wrap=True, overflow="ellipsis")
 
     def say(self, text: str) -> None:
-        style = "red" if any(word in text for word in ALARMING) else ""
+        self._print(text, "red" if any(word in text for word in ALARMING) else "")
+
+    def _print(self, text: str, style: str) -> None:
         line = Text(printable(text), style=style, overflow="ellipsis", no_wrap=True)
         self._live.console.print(line)
 
@@ -171,22 +174,21 @@ def render_view(view: View, now: float, width: int, height: int = 40) -> Rendera
         if line:
             parts.append(Text(line))
     if view.failures:
-        words = ", ".join(f"{count} {name}" for name, count in view.failures.most_common())
-        parts.append(Text(f"failures so far (redone): {words}", style="yellow"))
+        kinds = view.failures.most_common()
+        words = ", ".join(f"{count} x {FAILURE_WORDS[name]}" for name, count in kinds)
+        parts.append(Text(f"failed, and is redone: {words}", style=STYLES[Mark.NO_VERDICT]))
     parts.append(_slots(view, now, width, max(3, height - 12)))
     if view.notice:
-        parts.append(Text(view.notice, style="bold yellow"))
+        parts.append(Text(view.notice, style="yellow"))
     return Group(*parts)
 
 
 def summary_line(view: View, now: float) -> str:
     rate, low, high = view.rate
-    eta = duration(view.eta_s(now))
-    outcomes = outcome_words(view.outcomes) or "none yet"
-    return (
-        f"resolved {view.resolved}/{view.decided} = {rate:.0%} ({low:.0%} to {high:.0%}); "
-        f"ETA {eta}; outcomes: {outcomes}"
-    )
+    so_far = f"{view.resolved} of {view.decided} resolved so far"
+    interval = f" ({rate:.0%}, 95% interval {low:.0%} to {high:.0%})" if view.decided else ""
+    ended = outcome_words(view.outcomes) or "no rollout has ended yet"
+    return f"{so_far}{interval}; time left: {duration(view.eta_s(now))}; {ended}"
 
 
 def _slots(view: View, now: float, width: int, max_rows: int) -> Table:
@@ -209,7 +211,7 @@ def _slots(view: View, now: float, width: int, max_rows: int) -> Table:
 
 
 def _slot(view: View, slot: Slot, now: float) -> tuple[Text, Text, Text, Text]:
-    mark = "▸" if slot.stage is Stage.ROLLOUT else "✓"
+    mark = "▸" if slot.stage is Stage.ROLLOUT else "◆"
     steps = f"step {slot.steps}" if slot.steps else slot.phase
     if slot.broken_calls:
         steps += f" ({counted(slot.broken_calls, 'broken call')})"

@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 from orchestrator.driver.executor import Event, ImageStatus, ModelStatus, Remark
 from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.journal.views import RunState
-from orchestrator.report.stats import wilson
+from orchestrator.report.names import OUTCOME_WORDS, Mark, named
+from orchestrator.report.stats import score_interval
 from orchestrator.report.words import amount, counted, duration
 from orchestrator.types import GradeResult, Outcome, RolloutKey, RolloutRecord, RolloutResult
 from orchestrator.worker.messages import ImageGone, Progress
+
+ENDED = "■"
+"""Before the line of a rollout that has ended; what came of it, its grade says."""
 
 
 @dataclass
@@ -154,7 +158,7 @@ class View:
     def rate(self) -> tuple[float, float, float]:
         """Resolve rate of those decided so far, and its 95% interval."""
         decided = max(self.decided, self.resolved)
-        low, high = wilson(self.resolved, decided)
+        low, high = score_interval(self.resolved, decided)
         return (self.resolved / decided if decided else 0.0), low, high
 
     def eta_s(self, now: float) -> float | None:
@@ -177,14 +181,18 @@ def describe(event: Event | Start, view: View) -> str | None:
         return None
     name = view.name_of(event.key)
     if event.failure is not None:
-        return f"{name}: {event.failure.kind}: {event.failure.detail}"
+        what = f"{named(event.failure.kind)}: {event.failure.detail}"
+        return f"{Mark.NO_VERDICT} {name}: {what}"
     if isinstance(event, GradeResult):
-        word = "RESOLVED" if event.resolved else "not resolved"
-        return f"{name}: {word} ({event.record.reason})"
+        if event.resolved:
+            return f"{Mark.RESOLVED} {name}: resolved"
+        assert event.record.reason is not None, "a verdict rests on something"
+        return f"{Mark.UNRESOLVED} {name}: unresolved, {named(event.record.reason)}"
     salvaged = ", patch salvaged" if event.record.salvaged else ""
     nothing = "" if event.record.has_patch else ", no patch"
-    how = f"{event.outcome} after {counted(event.record.usage.steps, 'step')}"
-    return f"{name}: {how}{salvaged}{nothing}{_trouble(event.record)}"
+    assert event.outcome is not None, "it is no failure"
+    how = f"{named(event.outcome)} after {counted(event.record.usage.steps, 'step')}"
+    return f"{ENDED} {name}: {how}{salvaged}{nothing}{_trouble(event.record)}"
 
 
 def _trouble(record: RolloutRecord) -> str:
@@ -212,7 +220,7 @@ def image_words(status: ImageStatus) -> str:
 
 
 def outcome_words(counts: Mapping[str, int]) -> str:
-    """`5 submitted, 2 step_limit`, in the order of the outcomes' definition."""
+    """`5 submitted, 2 out of steps`, in the order of the outcomes' definition."""
     order = [str(outcome) for outcome in Outcome]
     names = sorted(counts, key=lambda name: order.index(name) if name in order else len(order))
-    return ", ".join(f"{counts[name]} {name}" for name in names)
+    return ", ".join(f"{counts[name]} {OUTCOME_WORDS[name]}" for name in names)

@@ -23,6 +23,7 @@ from orchestrator.doctor.trials import (
 from orchestrator.endpoint.metrics import ServerMetrics
 from orchestrator.endpoint.server_settings import settings_of
 from orchestrator.endpoint.servers import Serving
+from orchestrator.report.words import duration
 from orchestrator.text import as_sentence
 
 REUSED_SHARE = 0.1
@@ -203,16 +204,9 @@ def judge_clock(ahead_s: float | None) -> Finding:
         return passed("as this host's, to a few seconds")
     where = "before" if ahead_s > 0 else "behind"
     return warned(
-        f"the server's is {_duration(abs(ahead_s))} {where} this host's: no result depends on it, "
+        f"the server's is {duration(abs(ahead_s))} {where} this host's: no result depends on it, "
         "but the server's log can't be held against the run's, and whichever is wrong refuses "
         "certificates and logins (registries, tailnet) as expired or not yet valid.",
         "On the one that is wrong: `sudo timedatectl set-ntp true`, or on macOS "
         "`sudo sntp -sS time.apple.com`.",
     )
-
-
-def _duration(seconds: float) -> str:
-    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -52,7 +52,7 @@ class Case:
         """By a verdict: the harness's, or that of an outcome without a patch."""
         if self.evidence.grade is not None:
             return self.evidence.grade.resolved is False
-        return self.evidence.rollout is not None and not self.evidence.rollout.has_patch
+        return self.outcome is not None and not self.has_edit
 
     @cached_property
     def files(self) -> tuple[ChangedFile, ...]:

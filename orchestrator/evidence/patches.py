@@ -72,7 +72,7 @@ def files_of(patch: str) -> tuple[ChangedFile, ...]:
     A file that is renamed has its new name, and one that is removed its old one.
     """
     found: dict[str, ChangedFile] = {}
-    for file in _parsed(patch) or _scanned(patch):
+    for file in filter(lambda file: file.path, _parsed(patch) or _scanned(patch)):
         before = found.get(file.path)
         found[file.path] = file if before is None else before.with_more(file)
     return tuple(found.values())

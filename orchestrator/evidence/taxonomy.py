@@ -9,9 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import one_line
 from orchestrator.evidence.case import UNUSABLE_SHARE, Case
 from orchestrator.evidence.facts import Cause, Evidence, Finding, TestKind
+from orchestrator.text import printable
 from orchestrator.types import GradeReason, Outcome
+
+MAX_CHARS = 600
+"""Of what a finding says: names of files and of tests are as long as people make them."""
 
 if TYPE_CHECKING:
     from orchestrator.evidence.read import EvidenceReader
@@ -37,7 +42,9 @@ def find(evidence: Evidence) -> Finding:
     cause, because = None, ""
     if case.is_unresolved:
         cause, because = next((rule.cause, line) for rule in RULES if (line := rule.shows(case)))
-    return Finding(evidence.instance_id, cause, because, case.facts, case.spoofed)
+    spoofed = one_line(printable(case.spoofed), MAX_CHARS)
+    because = one_line(printable(because), MAX_CHARS)
+    return Finding(evidence.instance_id, cause, because, case.facts, spoofed)
 
 
 def findings_of(reader: EvidenceReader) -> dict[str, Finding]:
@@ -129,7 +136,9 @@ def _broke_tests(case: Case) -> str:
 
 
 def _wrong_file(case: Case) -> str:
-    if not case.gold_files or case.gold_files_edited or not _no_target_passes(case):
+    if not case.gold_files or not case.files or case.gold_files_edited:
+        return ""
+    if not _no_target_passes(case):
         return ""
     return f"it changed {_names(case)}; the gold patch changes {_listed(sorted(case.gold_files))}"
 

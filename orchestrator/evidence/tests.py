@@ -13,6 +13,7 @@ from typing import Any
 
 from orchestrator.agents.steps import shorten
 from orchestrator.evidence.facts import TestKind, TestResult
+from orchestrator.text import writable
 from orchestrator.verdict import END_OF_TESTS, START_OF_TESTS
 
 MAX_OUTPUT_CHARS = 6_000
@@ -22,6 +23,8 @@ _UNDERLINED = re.compile(r"_{2,} (?:ERROR (?:at (?:setup|teardown) of|collecting
 """How pytest and sympy begin what they say of a failed test."""
 _UNITTEST = re.compile(r"(?:FAIL|ERROR): (.+)")
 _RULE = re.compile(r"={10,}.*|-{10,}|_{60,}")
+_BEGINNINGS = ("__", "FAIL: ", "ERROR: ", "=====", "-----")
+"""Of lines that may be one of the above; there are thousands of others."""
 _SHORT = re.compile(r"(?:FAILED|ERROR) (\S.*)")
 """A line of pytest's short summary."""
 
@@ -65,7 +68,8 @@ def tests_part(output: str) -> str:
 
 def _names(group: object, key: str) -> list[str]:
     found = group.get(key) if isinstance(group, dict) else None
-    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+    names = found if isinstance(found, list) else []
+    return [writable(name) for name in names if isinstance(name, str)]
 
 
 class _Failures:
@@ -74,13 +78,16 @@ class _Failures:
     def __init__(self, output: str) -> None:
         self._blocks: dict[str, str] = {}
         for name, text in _blocks(output):
-            before = self._blocks.get(name)
-            self._blocks[name] = f"{before}\n{text}" if before else text
+            self._blocks.setdefault(name, text)
+        self._summary = dict(_summary(output))
 
     def of(self, name: str) -> str:
         """What was printed of a test; empty where nothing was found."""
-        found = next((self._blocks[key] for key in _keys(name) if key in self._blocks), "")
-        return shorten(found.strip("\n"), MAX_OUTPUT_CHARS)
+        for said in (self._blocks, self._summary):
+            for key in _keys(name):
+                if key in said:
+                    return shorten(said[key].strip("\n"), MAX_OUTPUT_CHARS)
+        return ""
 
 
 def _keys(name: str) -> Iterator[str]:
@@ -100,6 +107,10 @@ def _blocks(output: str) -> Iterator[tuple[str, str]]:
     name, part = "", list[str]()
     for number, line in enumerate(lines):
         line = line.rstrip("\r")
+        if not line.startswith(_BEGINNINGS):
+            if name:
+                part.append(line)
+            continue
         heading = _UNDERLINED.fullmatch(line) or (
             _UNITTEST.fullmatch(line) if number and lines[number - 1].startswith("=====") else None
         )
@@ -112,11 +123,19 @@ def _blocks(output: str) -> Iterator[tuple[str, str]]:
             name, part = "", []
         elif name:
             part.append(line)
-        elif short := _SHORT.fullmatch(line):
-            test, _, message = short[1].partition(" - ")
-            yield test, message and line
     if name:
         yield from _named(name, part)
+
+
+def _summary(output: str) -> Iterator[tuple[str, str]]:
+    """The lines of pytest's short summary that say of a test why it failed."""
+    for line in output.split("\n"):
+        if line.startswith(("FAILED ", "ERROR ")) and (
+            short := _SHORT.fullmatch(line.rstrip("\r"))
+        ):
+            test, _, message = short[1].partition(" - ")
+            if message:
+                yield test, line
 
 
 def _is_below(part: list[str], line: str) -> bool:

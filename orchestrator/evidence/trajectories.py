@@ -13,6 +13,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from orchestrator.agents.steps import FORMAT, Step
+from orchestrator.text import writable
 
 READABLE = (FORMAT, "swe-orchestrator-1")
 
@@ -57,7 +58,7 @@ def _step(row: Mapping[str, Any]) -> Step:
         thought=_text(row.get("thought")),
         action=_text(row.get("action")),
         observation=_text(row.get("observation")),
-        shown=shown if isinstance(shown, str) else None,
+        shown=_text(shown) if shown is not None else None,
         time=_number(row.get("time")),
         prompt_tokens=_count(row.get("prompt_tokens")),
         completion_tokens=_count(row.get("completion_tokens")),
@@ -66,9 +67,9 @@ def _step(row: Mapping[str, Any]) -> Step:
 
 def _text(value: object) -> str:
     """Text, or what stands there instead as JSON has it."""
-    if isinstance(value, str):
-        return value
-    return "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    if not isinstance(value, str):
+        value = "" if value is None else json.dumps(value, default=str)
+    return writable(value)
 
 
 def _number(value: object) -> float | None:

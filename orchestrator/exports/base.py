@@ -10,7 +10,6 @@ from pathlib import Path
 
 from orchestrator.evidence.facts import Finding
 from orchestrator.evidence.read import EvidenceReader
-from orchestrator.evidence.taxonomy import findings_of
 from orchestrator.report.build import Report
 from orchestrator.types import Instance
 
@@ -23,11 +22,8 @@ class RunToExport:
     report: Report
     patches: Mapping[str, str]
     """The patch of every instance with an outcome; empty where it has changed nothing."""
-
-    @cached_property
-    def findings(self) -> Mapping[str, Finding]:
-        """Why instances are not resolved; reads all of the run's files."""
-        return findings_of(self.reader)
+    findings: Mapping[str, Finding]
+    """Why instances are not resolved."""
 
     @cached_property
     def instances(self) -> Mapping[str, Instance]:

@@ -7,6 +7,7 @@ up, and the official harness's own code reads the outputs. Everything that is sh
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,8 @@ from orchestrator.agents.steps import Step, trajectory_json
 from orchestrator.backends.grading import harness_report
 from orchestrator.dataset.load import rows_of
 from orchestrator.driver.files import rewrite_predictions, save_grade, save_rollout
+from orchestrator.endpoint.load_sample import LoadSample
+from orchestrator.errors import ConfigError
 from orchestrator.evidence.facts import Cause
 from orchestrator.journal import Journal
 from orchestrator.made_up.benchmark import Rows
@@ -69,14 +72,17 @@ OFFICIAL_TIMEOUT_S = 1800
 
 
 def write_made_up_run(root: Path, rows: Rows, *, seed: int = 0, failures_left: int = 0) -> RunPaths:
-    """Lay out a whole run in the folder `root`, whose name is the run's id.
+    """Lay out a whole run in the new folder `root`, whose name is the run's id.
 
     `failures_left` instances fail whenever they are tried: then the run is not valid.
 
     Raises:
-        JournalError: there is a run already, or the disk takes no more.
+        ConfigError: something lies there already, or its name can be no run's id.
+        JournalError: the disk takes no more.
     """
     paths = RunPaths(root.resolve())
+    if os.path.lexists(paths.root) and not (paths.root.is_dir() and not os.listdir(paths.root)):
+        raise ConfigError(f"{root} is there already: name a new folder for the made-up run")
     config = made_up_config(paths.run_id, rows.benchmark)
     create_run(paths, config, rows.dataset, made_up_lock(config, rows.dataset, seed))
     history = History(paths.run_id, seed, tuple(rows_of(rows.dataset)), failures_left)
@@ -287,7 +293,7 @@ class History:
         ]
         return sorted(found, key=lambda one: (one.started_at + one.total_s, one.key))
 
-    def samples(self) -> Iterator[Any]:
+    def samples(self) -> Iterator[LoadSample]:
         return sample_night(self.night, self.sessions)
 
 

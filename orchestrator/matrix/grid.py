@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
 from orchestrator.errors import one_line
-from orchestrator.matrix.results import CellResult, InstanceResult, Mark, RunResult
+from orchestrator.matrix.results import CellResult, InstanceResult, RunResult
 from orchestrator.matrix.words import WARNING, of_instance
+from orchestrator.report.names import Mark
 from orchestrator.report.words import counted
 from orchestrator.text import printable
 

@@ -10,7 +10,7 @@ from orchestrator.matrix.pairs import Pair
 from orchestrator.matrix.report import MatrixReport
 from orchestrator.matrix.results import CellResult
 from orchestrator.matrix.words import blame_lines
-from orchestrator.report.markdown import bar
+from orchestrator.report.bars import bar
 from orchestrator.report.words import cell as escaped
 from orchestrator.report.words import compact, counted, duration
 

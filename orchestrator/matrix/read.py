@@ -16,6 +16,7 @@ from orchestrator.matrix.record import MatrixRecord
 from orchestrator.matrix.report import MatrixReport, build_matrix_report
 from orchestrator.matrix.results import RunResult
 from orchestrator.paths import MatrixPaths, RunPaths, write_atomic
+from orchestrator.run.calibrations import standings_of
 from orchestrator.run.folder import report_of
 from orchestrator.run.lock import RunLock
 
@@ -43,7 +44,8 @@ def _read(run: CellRun, paths: RunPaths, problem: str) -> RunResult:
     try:
         config = load_cell_config(run, paths)
         lock, state = RunLock.read(paths), read_journal(paths.journal)
-        report = report_of(config, state, lock)
+        standings = standings_of(paths, config, state, lock)
+        report = report_of(config, state, lock, standings=standings)
     except OrchestratorError as error:
         return RunResult(run.run_id, run.cell, run.attempt, problem=str(error))
     return RunResult(run.run_id, run.cell, run.attempt, report, state)

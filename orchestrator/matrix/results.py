@@ -6,26 +6,16 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from orchestrator.errors import one_line
 from orchestrator.journal import RunState
 from orchestrator.matrix.cells import Cell
 from orchestrator.report.build import Report
+from orchestrator.report.names import Mark, named
 from orchestrator.report.stats import clustered_wilson
 from orchestrator.types import CallCounts, Outcome
 
 NOT_STARTED = "not started"
-
-
-class Mark(StrEnum):
-    """How an instance came out in a run."""
-
-    RESOLVED = "✓"
-    UNRESOLVED = "✗"
-    NO_VERDICT = "?"
-    """It failed, or is not graded: never a zero."""
-    NOT_STARTED = "·"
 
 
 @dataclass(frozen=True)
@@ -97,7 +87,7 @@ def _why_no_verdict(state: RunState, instance_id: str) -> str:
     if instance_id in state.decided:
         return "decided by a person"
     if (failure := state.failures.get(instance_id)) is not None:
-        return str(failure.kind)
+        return named(failure.kind)
     return "not graded" if instance_id in state.outcomes else NOT_STARTED
 
 
@@ -212,7 +202,7 @@ def _why_not_valid(runs: Iterable[RunResult]) -> str:
         else:
             reasons.update(run.report.failures)
     if reasons:
-        words = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+        words = ", ".join(f"{count} x {named(reason)}" for reason, count in reasons.most_common())
         parts.insert(0, f"{sum(reasons.values())} without a verdict: {words}")
     return "; ".join(dict.fromkeys(parts))
 

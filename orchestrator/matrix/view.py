@@ -10,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.display.summary import as_typed, print_steps
 from orchestrator.display.terminal import print_line
 from orchestrator.errors import EXIT_DONE
 from orchestrator.matrix.cells import Cell
@@ -22,13 +23,13 @@ from orchestrator.matrix.markdown import (
     pair_row,
 )
 from orchestrator.matrix.report import MatrixReport
-from orchestrator.matrix.results import Mark
 from orchestrator.matrix.words import CellWords, blame_lines
 from orchestrator.paths import MatrixPaths
+from orchestrator.report.names import STYLES
+from orchestrator.report.next_steps import NextStep, command_step
 from orchestrator.report.words import counted
 from orchestrator.text import printable
 
-STYLES = {Mark.RESOLVED: "green", Mark.UNRESOLVED: "red"}
 PAIRS_SHOWN = 12
 
 
@@ -62,7 +63,7 @@ def _cell(words: CellWords) -> Text:
     """The mark in its colour; what is a warning in yellow."""
     text = Text()
     if words.mark is not None:
-        text.append(f"{words.mark} ", style=STYLES.get(words.mark, "yellow"))
+        text.append(f"{words.mark} ", style=STYLES[words.mark])
     first, *more = words.lines
     text.append(printable(first), style="yellow" if words.is_warning and words.mark else "")
     for line in more:
@@ -89,10 +90,13 @@ def _pairs(report: MatrixReport) -> Iterator[RenderableType]:
 def summarize_matrix(
     report: MatrixReport, paths: MatrixPaths, exit_code: int, console: Console
 ) -> None:
-    """The table, where to read more, and how to go on where something is left."""
+    """How it stands, the table, and what comes next."""
+    print_line(console, f"{report.matrix_id}: {headline(report)}", "bold")
     console.print(render_matrix_report(report))
-    console.print(headline(report), style="bold", markup=False, highlight=False)
-    print_line(console, f"report: {paths.report_md}; every instance: {paths.grid}")
+    root = as_typed(paths.root)
+    near, steps = MatrixPaths(root), []
     if exit_code != EXIT_DONE:
-        command = f"python -m orchestrator resume {shlex.quote(str(paths.root))}"
-        print_line(console, f"go on with: {command}")
+        steps.append(command_step("go on", f"resume {shlex.quote(str(root))}"))
+    steps.append(NextStep("read", str(near.report_md), is_command=True))
+    steps.append(NextStep("look at", str(near.grid), is_command=True))
+    print_steps(steps, console)

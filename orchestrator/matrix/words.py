@@ -6,21 +6,13 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from orchestrator.matrix.results import CellResult, InstanceResult, Mark
+from orchestrator.matrix.results import CellResult, InstanceResult
+from orchestrator.report.names import OUTCOME_WORDS, Mark
 from orchestrator.report.tool_calls import deserves_warning
 from orchestrator.report.words import counted
 from orchestrator.types import Outcome
 
 WARNING = "⚠"
-ENDED = {
-    Outcome.SUBMITTED: "submitted",
-    Outcome.STEP_LIMIT: "never done",
-    Outcome.TOKEN_LIMIT: "out of tokens",
-    Outcome.TIME_LIMIT: "out of time",
-    Outcome.CONTEXT_OVERFLOW: "its context was full",
-    Outcome.FORMAT_ERRORS: "never done",
-    Outcome.GAVE_UP: "gave up",
-}
 
 
 @dataclass(frozen=True)
@@ -36,7 +28,7 @@ class CellWords:
 
 
 def of_instance(result: InstanceResult) -> CellWords:
-    """`✓ 9 steps`; `✗ 41 of 52 calls broken, never done`; `✓ ⚠ salvaged: never submitted`."""
+    """`✓ 9 steps`; `✗ 41 of 52 calls broken, out of steps`; `✓ ⚠ salvaged: never submitted`."""
     if result.outcome is None or result.resolved is None:
         return CellWords((result.why,), result.mark, True)
     trouble = _trouble(result)
@@ -45,7 +37,8 @@ def of_instance(result: InstanceResult) -> CellWords:
     elif result.resolved:
         parts = [f"{WARNING} salvaged: never submitted", *trouble]
     else:
-        parts = [*trouble, ENDED[result.outcome]]
+        is_said = trouble and result.outcome is Outcome.FORMAT_ERRORS
+        parts = trouble if is_said else [*trouble, OUTCOME_WORDS[result.outcome]]
     is_warning = bool(trouble) or result.outcome is not Outcome.SUBMITTED
     return CellWords((", ".join(parts),), result.mark, is_warning)
 

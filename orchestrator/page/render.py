@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -51,21 +52,30 @@ def render_page(
     Whatever `context` holds is text of others: it is escaped, and without what moves a cursor or
     turns the direction of writing. Only `Markup` goes in as it is.
     """
-    environment = Environment(
+    own = (read_asset("style.css"), *styles)
+    return (
+        _environment(tuple(folders))
+        .get_template(template)
+        .render(
+            **context,
+            title=title,
+            policy=content_policy(scripts),
+            styles=[Markup(style) for style in own],
+            scripts=scripts,
+        )
+    )
+
+
+@cache
+def _environment(folders: tuple[Path, ...]) -> Environment:
+    """Templates are read and compiled once."""
+    return Environment(
         loader=FileSystemLoader([TEMPLATES, *folders]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=_cleaned,
-    )
-    own = (read_asset("style.css"), *styles)
-    return environment.get_template(template).render(
-        **context,
-        title=title,
-        policy=content_policy(scripts),
-        styles=[Markup(style) for style in own],
-        scripts=scripts,
     )
 
 

@@ -52,8 +52,9 @@ def context_of(subject: Subject) -> dict[str, object]:
     headline, funnel = build_headline(subject), build_funnel(subject)
     repositories, causes = build_repositories(subject), build_causes(subject)
     spending, night = build_spending(subject), build_night(subject)
+    warnings = (*subject.report.warnings, *subject.notes)
     present = {
-        "warnings": bool(subject.report.warnings),
+        "warnings": bool(warnings),
         "causes": causes is not None,
         "spending": spending is not None,
     }
@@ -62,7 +63,8 @@ def context_of(subject: Subject) -> dict[str, object]:
         "contents": [(id_, name) for id_, name in CONTENTS if present.get(id_, True)],
         "headline": headline,
         "rates": draw_headline(headline),
-        "warnings": subject.report.warnings,
+        "warnings": warnings,
+        "retries": subject.report.retries.words,
         "funnel": funnel,
         "funnel_chart": draw_funnel(funnel),
         "repositories": repositories,

@@ -10,6 +10,12 @@ from typing import Any
 from orchestrator.config.schema import RunConfig
 from orchestrator.evidence.facts import Finding
 from orchestrator.journal.views import RunState
+from orchestrator.report.calibration import (
+    Calibrated,
+    GoldStanding,
+    Gradable,
+    calibrated_of,
+)
 from orchestrator.report.causes import count_causes, finding_rows, spoof_warnings
 from orchestrator.report.images import (
     image_warnings,
@@ -80,6 +86,8 @@ class Report:
     test output is not to be believed (`spoofed`)."""
     spoofed_ids: tuple[str, ...]
     """Instances whose patch can have written their own test results, resolved ones too."""
+    calibrated: Calibrated | None
+    """The rate over the instances that the host can grade; None where nobody has looked."""
     retries: Retries
     """What was redone, and after which failure."""
     valid: bool
@@ -124,10 +132,11 @@ def build_report(
     *,
     drifts: Sequence[Drift] = (),
     findings: Mapping[str, Finding] | None = None,
+    standings: Mapping[str, GoldStanding] | None = None,
 ) -> Report:
     """Count what the journal holds. The rest is what the run's lock says; `images` are those that
     were there at the start, by instance. `findings` are what the run's files say of each instance;
-    None where nobody looked."""
+    None where nobody looked. `standings` are what gold patches have shown of such a host."""
     outcomes, verdicts, found = state.outcomes, state.verdicts, findings or {}
     resolved = [i for i in state.instances if i in verdicts and verdicts[i].resolved]
     empty = [i for i, row in outcomes.items() if not row.has_patch]
@@ -171,13 +180,22 @@ def build_report(
             for i, decision in sorted(state.decided.items())
         },
         salvaged_ids=tuple(sorted(i for i, row in outcomes.items() if row.salvaged)),
+        calibrated=calibrated_of(state, resolved, standings or {}),
         retries=retries_of(state),
         causes=count_causes(found),
         findings=finding_rows(found),
         spoofed_ids=tuple(sorted(i for i, finding in found.items() if finding.spoofed)),
         valid=not failing,
         validity=validity_of(
-            Seen(config, state, failures, images or {}, drifts, frozenset(unresolved))
+            Seen(
+                config,
+                state,
+                failures,
+                images or {},
+                drifts,
+                frozenset(unresolved),
+                _not_gradable(standings or {}),
+            )
         ),
         wall_s=round(state.wall_s, 1),
         tokens=_tokens(costs),
@@ -202,6 +220,10 @@ def build_report(
             *_emulation_warnings(state, emulation),
         ),
     )
+
+
+def _not_gradable(standings: Mapping[str, GoldStanding]) -> frozenset[str]:
+    return frozenset(i for i, s in standings.items() if s.gradable is not Gradable.OK)
 
 
 def _why_undecided(instance_id: str, config: RunConfig, state: RunState) -> str:

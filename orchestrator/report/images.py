@@ -63,6 +63,12 @@ def _change(images: list[str]) -> tuple[str, str] | None:
     return None
 
 
+def same_image(one: str, other: str) -> bool:
+    """Whether both are known to be the same: by digest, else by id. Sandboxes without images have
+    the same one."""
+    return (_digest(one), _id(one)) == (_digest(other), _id(other))
+
+
 def _digest(image: str) -> str:
     return image.rpartition("@")[2] if "@" in image else ""
 

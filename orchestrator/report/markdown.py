@@ -8,15 +8,17 @@ from dataclasses import dataclass
 
 from orchestrator.evidence.taxonomy import RULES
 from orchestrator.journal.views import RunState
+from orchestrator.report.bars import bar, cells_of, interval_bar
 from orchestrator.report.build import Report
 from orchestrator.report.images import USUAL_PLATFORM
 from orchestrator.report.model_server import model_server_section
 from orchestrator.report.model_usage import rollout_costs
+from orchestrator.report.names import FILLS, NOT_GRADED, NOT_STARTED, Mark, named
 from orchestrator.report.tool_calls import ToolCalls
 from orchestrator.report.undecided import decision_words
 from orchestrator.report.words import cell, compact, counted, duration, share_of
+from orchestrator.types import GradeRecord
 
-BAR_WIDTH = 20
 MAX_EXAMPLES = 3
 """Of each cause."""
 
@@ -29,6 +31,7 @@ def render_markdown(report: Report, state: RunState) -> str:
             *_outcomes(report),
             *_repos(report),
             *_causes(report),
+            *_left_out(report),
             *_tool_calls(report.tool_calls),
             *model_server_section(report, state.samples),
             *_instances(report, state),
@@ -49,12 +52,17 @@ def headline(report: Report) -> str:
     return f"{report.validity.words}; {rate}{so_far} ({interval}{by_hand})"
 
 
-def bar(part: int, whole: int, width: int = BAR_WIDTH) -> str:
-    """`part` of `whole` as a bar of block characters, to an eighth of a cell."""
-    eighths = round(8 * width * part / whole) if whole else 0
-    full, rest = divmod(eighths, 8)
-    partial = " ▏▎▍▌▋▊▉"[rest] if rest else ""
-    return ("█" * full + partial).ljust(width, "░")
+def _shares(report: Report) -> str:
+    """All instances as a bar, and `✓ 8 resolved, ✗ 3 unresolved, ? 1 without a verdict`."""
+    shares = {
+        Mark.RESOLVED: (report.resolved, "resolved"),
+        Mark.UNRESOLVED: (len(report.unresolved_ids) + len(report.decided), "unresolved"),
+        Mark.NO_VERDICT: (len(report.failure_ids), "without a verdict"),
+    }
+    cells = cells_of([count for count, _ in shares.values()], 60)
+    drawn = "".join(FILLS[mark] * length for mark, length in zip(shares, cells, strict=True))
+    words = [f"{mark} {count:,} {word}" for mark, (count, word) in shares.items() if count]
+    return f"`{drawn}` {', '.join(words)}"
 
 
 def _head(report: Report) -> Iterable[str]:
@@ -62,7 +70,11 @@ def _head(report: Report) -> Iterable[str]:
     yield ""
     yield f"**{cell(headline(report), 2000)}**"
     yield ""
-    yield f"`{bar(report.resolved, report.instances, 40)}`"
+    low, high = report.ci95
+    if report.validity.is_valid:
+        yield f"`0% {interval_bar(low, report.resolve_rate, high, 60)} 100%`"
+        yield ""
+    yield f"{_shares(report)}. To look at: [report.html](report.html)."
     yield ""
     yield "| | |"
     yield "|---|---|"
@@ -71,6 +83,8 @@ def _head(report: Report) -> Iterable[str]:
     yield f"| agent | {cell(report.agent)} |"
     reasons = "<br>".join(cell(reason, 2000) for reason in report.validity.reasons)
     yield f"| {report.validity.state} | {reasons or 'yes'} |"
+    if report.calibrated is not None:
+        yield f"| calibrated: without what can't be graded here | {report.calibrated.words} |"
     yield f"| attempted / instances | {report.attempted} / {report.instances} |"
     yield f"| submitted by the agent | {report.submitted} |"
     yield f"| salvaged (changed, not submitted) | {report.salvaged} |"
@@ -102,9 +116,10 @@ def _outcomes(report: Report) -> Iterable[str]:
     yield "| outcome | | count |"
     yield "|---|---|---|"
     for name, count in report.outcomes.items():
-        yield f"| {name} | `{bar(count, report.instances)}` | {count} |"
+        yield f"| {named(name)} | `{bar(count, report.instances)}` | {count} |"
     for name, count in report.failures.items():
-        yield f"| *failure: {name}* | `{bar(count, report.instances)}` | {count} |"
+        drawn = bar(count, report.instances)
+        yield f"| {Mark.NO_VERDICT} *failure: {named(name)}* | `{drawn}` | {count} |"
     yield ""
 
 
@@ -152,6 +167,23 @@ def _examples(report: Report, cause: str) -> Iterator[str]:
         yield f"{cell(instance_id, 300)}: {cell(report.findings[instance_id]['because'])}"
 
 
+def _left_out(report: Report) -> Iterable[str]:
+    """What the calibrated rate is without, whatever became of it in this run."""
+    if report.calibrated is None or not report.calibrated.left_out:
+        return
+    resolved = set(report.resolved_ids)
+    yield "## Not gradable on this host"
+    yield ""
+    yield "Gold patches say so (`calibrate`). The calibrated rate is without these instances."
+    yield ""
+    yield "| instance | in this run | its gold patch here |"
+    yield "|---|---|---|"
+    for instance_id, why in report.calibrated.left_out.items():
+        word = "resolved" if instance_id in resolved else "not resolved"
+        yield f"| {cell(instance_id, 300)} | {word} | {cell(why)} |"
+    yield ""
+
+
 def _tool_calls(found: ToolCalls | None) -> Iterable[str]:
     """How the model's calls of functions came out; nothing where it was offered none."""
     if found is None or not found.calls:
@@ -195,21 +227,31 @@ def _instances(report: Report, state: RunState) -> Iterable[str]:
             spent += f" | {trouble.cells.get(instance_id, '')}"
         if instance_id in report.failure_ids:
             failure = state.failures.get(instance_id)
-            unknown = "not graded" if outcome else "not started"
+            unknown = NOT_GRADED if outcome else NOT_STARTED
             kind, detail = (failure.kind, failure.detail) if failure else (unknown, "")
-            yield f"| {name} | **failure** | | | {spent} | {kind}: {cell(detail)} |"
+            why = f"{named(kind)}: {cell(detail)}" if detail else named(kind)
+            yield f"| {name} | {Mark.NO_VERDICT} **failure** | | | {spent} | {why} |"
             continue
         if instance_id in state.decided:
             why = cell(decision_words(state.decided[instance_id]))
-            yield f"| {name} | *unresolved, by hand* | | | {spent} | {why} |"
+            yield f"| {name} | {Mark.UNRESOLVED} *unresolved, by hand* | | | {spent} | {why} |"
             continue
         assert outcome is not None
-        word = "resolved" if instance_id in resolved else "unresolved"
-        how = f"{outcome.outcome}{', salvaged' if outcome.salvaged else ''}"
-        why = str(verdict.reason) if verdict else "no patch"
+        assert outcome.outcome is not None
+        is_resolved = instance_id in resolved
+        word = f"{Mark.RESOLVED} resolved" if is_resolved else f"{Mark.UNRESOLVED} unresolved"
+        how = f"{named(outcome.outcome)}{', salvaged' if outcome.salvaged else ''}"
+        why = _why(verdict)
         steps = outcome.usage.steps
         yield f"| {name} | {word} | {how} | {steps} | {spent} | {why} |"
     yield ""
+
+
+def _why(verdict: GradeRecord | None) -> str:
+    """What a verdict of unresolved rests on."""
+    if verdict is None or verdict.reason is None:
+        return "no patch"
+    return "" if verdict.resolved else named(verdict.reason)
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ OUTCOME_WORDS: Mapping[str, str] = {
     Outcome.STEP_LIMIT: "out of steps",
     Outcome.TOKEN_LIMIT: "out of tokens",
     Outcome.TIME_LIMIT: "out of time",
-    Outcome.CONTEXT_OVERFLOW: "its context was full",
-    Outcome.FORMAT_ERRORS: "its answers could not be used",
+    Outcome.CONTEXT_OVERFLOW: "out of context",
+    Outcome.FORMAT_ERRORS: "unusable answers",
     Outcome.GAVE_UP: "gave up",
 }
 
@@ -44,15 +44,17 @@ FAILURE_WORDS: Mapping[str, str] = {
 """All that keeps an instance from a verdict: the keys of `Report.failures`."""
 
 REASON_WORDS: Mapping[str, str] = {
-    GradeReason.TESTS: "by its tests",
+    GradeReason.TESTS: "its tests fail",
     GradeReason.PATCH_DOES_NOT_APPLY: "its patch does not apply",
     GradeReason.TESTS_TIMED_OUT: "its tests ran too long",
     GradeReason.NO_TEST_RESULTS: "its tests gave no results",
 }
+"""What a verdict of unresolved rests on."""
 
 CAUSE_WORDS: Mapping[str, str] = {rule.cause: rule.words for rule in RULES}
+"""As the end of `the agent ...` or `the patch ...`."""
 
-_WORDS = {**OUTCOME_WORDS, **FAILURE_WORDS, **REASON_WORDS, **CAUSE_WORDS}
+_WORDS = {**CAUSE_WORDS, **OUTCOME_WORDS, **FAILURE_WORDS, **REASON_WORDS}
 
 
 class Mark(StrEnum):
@@ -65,13 +67,23 @@ class Mark(StrEnum):
     NOT_STARTED = "·"
 
 
-STYLES: Mapping[Mark, str] = {
+STYLES: Mapping[str, str] = {
     Mark.RESOLVED: "green",
     Mark.UNRESOLVED: "red",
     Mark.NO_VERDICT: "yellow",
     Mark.NOT_STARTED: "dim",
 }
 """Of each mark on a terminal: its own colours, which are readable on dark and on light ones."""
+
+
+FILLS: Mapping[str, str] = {Mark.RESOLVED: "█", Mark.UNRESOLVED: "▒", Mark.NO_VERDICT: "╱"}
+"""Of each mark's part of a bar."""
+
+
+def what_ran(benchmark: str, agent: str, model: str | None) -> str:
+    """`benchmark lite, agent mini, model qwen`: no name without what it is the name of."""
+    of_model = f", model {model}" if model else ""
+    return f"benchmark {benchmark}, agent {agent}{of_model}"
 
 
 def named(identifier: str) -> str:

@@ -1,20 +1,39 @@
-"""Intervals and quantiles for the numbers that people compare."""
+"""Intervals, exact tests and quantiles for the numbers that people compare.
+
+What scipy has is asked of it; what it has not keeps its source in the docstring. It takes a second
+to import, so that it is imported where it is needed.
+"""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 Z95 = 1.959963984540054
 
 
-def wilson(successes: float, n: float, z: float = Z95) -> tuple[float, float]:
+def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """The Wilson score interval of a proportion (E. B. Wilson, JASA 22, 1927).
 
     Unlike the normal one it stays within [0, 1] and is honest for few instances. No instances at
-    all say nothing: (0, 1). Counts are whole numbers, but for an effective `n`.
+    all say nothing: (0, 1). Raises ValueError where there are more successes than instances.
     """
+    if not 0 <= successes <= n:
+        raise ValueError(f"{successes} of {n}")
+    if n == 0:
+        return 0.0, 1.0
+    from scipy.stats import binomtest
+
+    found = binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    # the bounds at 0 and n are exact; arithmetic leaves them off by an ulp
+    low = 0.0 if successes == 0 else max(0.0, float(found.low))
+    return low, 1.0 if successes == n else min(1.0, float(found.high))
+
+
+def score_interval(successes: float, n: float, z: float = Z95) -> tuple[float, float]:
+    """`wilson` by its formula: for an effective number of instances, which is no whole number and
+    which no library takes, and for the live view, which must not wait for scipy."""
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} of {n}")
     if n == 0:
@@ -22,10 +41,56 @@ def wilson(successes: float, n: float, z: float = Z95) -> tuple[float, float]:
     p = successes / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     margin = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    # the bounds at 0 and n are exact; arithmetic leaves them off by an ulp
     low = 0.0 if successes == 0 else max(0.0, centre - margin)
     high = 1.0 if successes == n else min(1.0, centre + margin)
     return low, high
+
+
+def finite_interval(
+    resolved: int, sampled: int, population: int, confidence: float = 0.95
+) -> tuple[float, float]:
+    """The interval of the rate of a whole benchmark of `population` instances, of which a random
+    sample of `sampled` was tried.
+
+    Exact, by inversion of the hypergeometric distribution: those rates that leave neither tail
+    under (1 - confidence) / 2 (W. G. Cochran, Sampling Techniques, 3rd edition 1977, section 3.6).
+    A sample of everything is the rate itself; one of nothing says nothing.
+    """
+    if not 0 <= resolved <= sampled <= population or population == 0:
+        raise ValueError(f"{resolved} of {sampled}, of {population}")
+    import numpy
+    from scipy.stats import hypergeom
+
+    tail = (1 - confidence) / 2
+    possible = numpy.arange(resolved, population - (sampled - resolved) + 1)
+    at_least = hypergeom.sf(resolved - 1, population, possible, sampled)
+    at_most = hypergeom.cdf(resolved, population, possible, sampled)
+    kept = possible[(at_least > tail) & (at_most > tail)]
+    return float(kept.min()) / population, float(kept.max()) / population
+
+
+def interval_by_cluster(
+    clusters: Mapping[str, Sequence[bool]], confidence: float = 0.95
+) -> tuple[float, float] | None:
+    """The interval of a rate whose instances come in clusters, such as repositories.
+
+    The cluster-robust one of a mean, with G / (G - 1) and Student's t of G - 1 degrees, as is
+    right for few clusters (A. C. Cameron, D. L. Miller, Journal of Human Resources 50, 2015). It
+    is never narrower than Wilson's, which alone is left where all instances came out alike. None
+    of less than two clusters, which say nothing of how clusters differ.
+    """
+    if len(clusters) < 2 or not all(clusters.values()):
+        return None
+    from scipy.stats import t
+
+    n = sum(map(len, clusters.values()))
+    resolved = sum(map(sum, clusters.values()))
+    rate, count = resolved / n, len(clusters)
+    squares = math.fsum((sum(each) - rate * len(each)) ** 2 for each in clusters.values())
+    error = math.sqrt(count / (count - 1) * squares) / n
+    margin = float(t.ppf((1 + confidence) / 2, count - 1)) * error
+    low, high = wilson(resolved, n, confidence)
+    return max(0.0, min(low, rate - margin)), min(1.0, max(high, rate + margin))
 
 
 def clustered_wilson(shares: Sequence[float], attempts: int, z: float = Z95) -> tuple[float, float]:
@@ -40,7 +105,7 @@ def clustered_wilson(shares: Sequence[float], attempts: int, z: float = Z95) -> 
     """
     n = len(shares)
     if n == 0:
-        return wilson(0, 0)
+        return score_interval(0, 0)
     rate = math.fsum(shares) / n
     effective = float(n)
     if n > 1 and 0 < rate < 1:
@@ -48,7 +113,7 @@ def clustered_wilson(shares: Sequence[float], attempts: int, z: float = Z95) -> 
         most = float(n * attempts)
         of_shares = rate * (1 - rate) / variance_of_mean if variance_of_mean > 0 else most
         effective = min(max(of_shares, n), most)
-    return wilson(rate * effective, effective, z)
+    return score_interval(rate * effective, effective, z)
 
 
 def sign_test(better: int, worse: int) -> float:
@@ -60,9 +125,48 @@ def sign_test(better: int, worse: int) -> float:
     """
     if better < 0 or worse < 0:
         raise ValueError(f"{better} and {worse}")
-    n = better + worse
-    tail = sum(math.comb(n, k) for k in range(min(better, worse) + 1))
-    return min(1.0, 2 * tail / (1 << n))
+    if better == worse:
+        return 1.0
+    from scipy.stats import binomtest
+
+    return float(binomtest(better, better + worse, 0.5).pvalue)
+
+
+def power_of_sign_test(
+    n: int, differing: float, difference: float, significance: float = 0.05
+) -> float:
+    """How likely the exact sign test of `n` instances finds a difference of rates, where two differ
+    on the share `differing` of the instances.
+
+    How many of them differ is itself by chance: the power is the mean over all such numbers (S. W.
+    Duffy, Statistics in Medicine 3, 1984). `difference` lies within [0, differing].
+    """
+    import numpy
+    from scipy.stats import binom
+
+    share = min(1.0, (1 + difference / differing) / 2) if differing else 0.5
+    numbers = numpy.arange(n + 1)
+    needed = binom.isf(significance / 2, numbers, 0.5) + 1
+    found = binom.sf(needed - 1, numbers, share) + binom.cdf(numbers - needed, numbers, share)
+    return float(numpy.sum(binom.pmf(numbers, n, differing) * found))
+
+
+def smallest_difference(
+    n: int, differing: float, power: float = 0.8, significance: float = 0.05
+) -> float | None:
+    """The smallest difference of rates that the sign test of `n` instances finds with this power,
+    where two differ on the share `differing` of them. None where not even all differences to one
+    side would do."""
+    if not 0 <= differing <= 1:
+        raise ValueError(f"a share of {differing}")
+    if power_of_sign_test(n, differing, differing, significance) < power:
+        return None
+    from scipy.optimize import brentq
+
+    def lacking(difference: float) -> float:
+        return power_of_sign_test(n, differing, difference, significance) - power
+
+    return float(brentq(lacking, 0.0, differing, xtol=1e-6))
 
 
 def paired_interval(differences: Sequence[float], z: float = Z95) -> tuple[float, float]:

@@ -1,74 +1,219 @@
-"""The report as a table on the terminal."""
+"""The report on the terminal: the number first, then what it is made of, on one screen."""
 
 from __future__ import annotations
 
-from rich import box
-from rich.markup import escape
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
+from orchestrator.report.bars import bar, cells_of, interval_bar, large
 from orchestrator.report.build import Report
-from orchestrator.report.markdown import bar
-from orchestrator.report.words import compact, duration
+from orchestrator.report.names import FILLS, STYLES, Mark, named, what_ran
+from orchestrator.report.words import compact, counted, duration, share_of
+from orchestrator.text import printable
+
+INDENT = 2
+MAX_WIDTH = 120
+"""Lines that are longer than this are read no better."""
+OUTCOMES_SHOWN, FAILURES_SHOWN = 4, 3
+"""Those that are most; of the others there is their number."""
+REASONS_SHOWN = 3
+REPO_LINES = 2
+REPO_BAR = 8
 
 
-def render_report(report: Report) -> Table:
-    """How the rollouts ended, and what came of each repository."""
-    by = f"{report.agent} with {report.model}" if report.model else report.agent
-    table = Table(
-        title=escape(f"{report.run_id}: {report.benchmark} by {by}"),
-        title_justify="left",
-        show_header=False,
-        box=box.SIMPLE,
-    )
-    table.add_column("")
-    table.add_column("", no_wrap=True)
-    table.add_column("", justify="right", no_wrap=True)
-    n = report.instances
-    for name, count in report.outcomes.items():
-        table.add_row(name, bar(count, n), f"{count}/{n}")
-    for name, count in report.failures.items():
-        table.add_row(f"failure: {name}", bar(count, n), f"{count}/{n}", style="red")
-    table.add_section()
-    table.add_row("salvaged patches", bar(report.salvaged, n), f"{report.salvaged}/{n}")
-    table.add_row("no patch", bar(report.empty, n), f"{report.empty}/{n}")
-    table.add_section()
-    for repo, row in report.by_repo.items():
-        count, of = row["resolved"], row["instances"]
-        table.add_row(escape(f"resolved in {repo}"), bar(count, of), f"{count}/{of}")
-    table.add_section()
-    _add_calls(table, report)
-    _add_model_usage(table, report)
-    table.add_row("resolved", bar(report.resolved, n), f"{report.resolved}/{n}", style="bold")
+def render_report(report: Report, width: int, *, is_terminal: bool) -> RenderableType:
+    """`is_terminal`: the number is drawn large, where nobody searches for it in a file."""
+    width = min(width, MAX_WIDTH) - INDENT
+    parts: list[RenderableType] = [_title(report), Text()]
+    if report.validity.is_valid:
+        parts.append(_number(report, width, is_terminal=is_terminal))
+    else:
+        parts += _why_not_valid(report)
+    parts += [Text(), *_shares(report, width), Text(), *_ends(report, width)]
+    if len(report.by_repo) > 1:
+        parts += [Text(), *_repos(report, width)]
+    if costs := [*_costs(report)]:
+        parts += [Text(), *costs]
+    return Padding(Group(*parts), (0, 0, 0, INDENT))
+
+
+def _title(report: Report) -> Text:
+    text = Text(report.run_id, style="bold")
+    ran = what_ran(report.benchmark, report.agent, report.model)
+    return text.append(printable(f"  {ran}; {duration(report.wall_s)}"), style="not bold dim")
+
+
+def _number(report: Report, width: int, *, is_terminal: bool) -> RenderableType:
+    """The rate, how sure it is, and that it may be quoted."""
+    low, high = report.ci95
+    rate = f"{report.resolve_rate:.1%}"
+    said = Text(f"{report.resolved:,} of {report.instances:,} resolved, ", style="bold")
+    said.append("valid", style=STYLES[Mark.RESOLVED])
+    if report.decided:
+        said.append(f"; {len(report.decided):,} decided by a person", style="not bold")
+    interval = f"95% interval {low:.1%} to {high:.1%}"
+    digits = large(rate)
+    room = width - len(digits[0]) - 3 if is_terminal else width - len(interval) - 2
+    line = f"0% {interval_bar(low, report.resolve_rate, high, max(10, min(60, room - 8)))} 100%"
+    if not is_terminal:
+        said = Text(f"{rate}: ", style="bold").append(said)
+        return Group(said, Text(f"{line}  {interval}"))
+    table = Table.grid(padding=(0, 3, 0, 0))
+    table.add_row(Text("\n".join(digits), style="bold"), Group(said, Text(line), Text(interval)))
     return table
 
 
-def _add_calls(table: Table, report: Report) -> None:
-    """What of the model's answers its agent could not use; nothing where it could use all."""
+def _why_not_valid(report: Report) -> Iterator[Text]:
+    """Why the number may not be quoted, before the number."""
+    validity = report.validity
+    style = STYLES[Mark.NO_VERDICT if not validity.is_quarantined else Mark.UNRESOLVED]
+    word = "quarantined" if validity.is_quarantined else "unfinished"
+    for number, reason in enumerate(validity.reasons[:REASONS_SHOWN]):
+        text = Text(f"{word}: " if number == 0 else "and: ", style=f"bold {style}")
+        yield text.append(printable(reason), style="bold default")
+    if (more := len(validity.reasons) - REASONS_SHOWN) > 0:
+        yield Text(f"and {counted(more, 'more reason')}: see the report")
+    low, high = report.ci95
+    so_far = " so far" if report.failures else ""
+    rate = (
+        f"{report.resolved:,} of {report.instances:,} resolved{so_far} ({report.resolve_rate:.1%}"
+    )
+    yield Text(f"{rate}, 95% interval {low:.1%} to {high:.1%})")
+
+
+@dataclass(frozen=True)
+class Share:
+    """Instances that came out alike."""
+
+    mark: Mark
+    count: int
+    words: str
+
+
+def _shares(report: Report, width: int) -> Iterator[Text]:
+    """All instances as one bar, and what its parts are."""
+    by_hand = f", {len(report.decided):,} of them by a person" if report.decided else ""
+    unresolved = len(report.unresolved_ids) + len(report.decided)
+    shares = (
+        Share(Mark.RESOLVED, report.resolved, "resolved"),
+        Share(Mark.UNRESOLVED, unresolved, f"unresolved{by_hand}"),
+        Share(Mark.NO_VERDICT, len(report.failure_ids), "without a verdict"),
+    )
+    cells = cells_of([share.count for share in shares], min(60, width))
+    drawn, legend = Text(), Text()
+    for share, length in zip(shares, cells, strict=True):
+        style = STYLES[share.mark]
+        drawn.append(FILLS[share.mark] * length, style=style)
+        if share.count or share.mark is not Mark.NO_VERDICT:
+            legend.append(f"{FILLS[share.mark]} {share.mark} ", style=style)
+            legend.append(f"{share.count:,} {share.words}   ")
+    yield drawn
+    legend.rstrip()
+    yield legend
+
+
+def _ends(report: Report, width: int) -> Iterator[RenderableType]:
+    """How the rollouts ended, and what failed; each way by its words and its identifier."""
+    yield Text("how the rollouts ended", style="dim")
+    rows = [
+        (Text(named(name)), count, "") for name, count in _first(report.outcomes, OUTCOMES_SHOWN)
+    ]
+    failed = f"{Mark.NO_VERDICT} "
+    style = STYLES[Mark.NO_VERDICT]
+    rows += [
+        (Text(f"{failed}{named(name)}"), count, style)
+        for name, count in _first(report.failures, FAILURES_SHOWN)
+    ]
+    label = max((text.cell_len for text, _, _ in rows), default=0)
+    digits = len(f"{report.instances:,}")
+    bar_width = max(8, min(30, width - label - digits - 4))
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(overflow="fold")
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, justify="right")
+    for text, count, row_style in rows:
+        drawn = bar(count, report.instances, bar_width)
+        table.add_row(text, drawn, f"{count:,}", style=row_style)
+    yield table
+    others = max(0, len(report.outcomes) - OUTCOMES_SHOWN)
+    others += max(0, len(report.failures) - FAILURES_SHOWN)
+    more = f"and {counted(others, 'other way')}" if others else ""
+    if words := ", ".join(filter(None, [more, *_patch_words(report)])):
+        yield Text(words, style="dim")
+
+
+def _first(counts: Mapping[str, int], number: int) -> list[tuple[str, int]]:
+    """Those that are most."""
+    return sorted(counts.items(), key=lambda item: -item[1])[:number]
+
+
+def _patch_words(report: Report) -> Iterator[str]:
+    if report.salvaged:
+        patches = "1 patch" if report.salvaged == 1 else f"{report.salvaged:,} patches"
+        yield f"{patches} salvaged (changed, never submitted)"
+    if report.empty:
+        yield f"{counted(report.empty, 'rollout')} without a patch"
+
+
+def _repos(report: Report, width: int) -> Iterator[RenderableType]:
+    """Of each repository how many were resolved, in columns; the largest where they are many."""
+    yield Text("resolved by repository", style="dim")
+    rows = sorted(report.by_repo.items(), key=lambda item: -item[1]["instances"])
+    names = _short_names(report.by_repo)
+    ratios = {repo: f"{row['resolved']:,}/{row['instances']:,}" for repo, row in rows}
+    label = max(Text(name).cell_len for name in names.values())
+    taken = label + REPO_BAR + max(map(len, ratios.values())) + 6
+    columns = max(1, width // taken)
+    room = REPO_LINES * columns
+    shown = rows if len(rows) <= room else rows[:room]
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for _ in range(columns):
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True, justify="right")
+    for start in range(0, len(shown), columns):
+        cells: list[RenderableType] = []
+        for repo, row in shown[start : start + columns]:
+            drawn = bar(row["resolved"], row["instances"], REPO_BAR)
+            cells += [Text(names[repo]), Text(drawn), Text(ratios[repo])]
+        table.add_row(*cells)
+    yield table
+    if rest := rows[len(shown) :]:
+        resolved = sum(row["resolved"] for _, row in rest)
+        instances = sum(row["instances"] for _, row in rest)
+        yield Text(f"and {len(rest):,} more with {resolved:,}/{instances:,}", style="dim")
+
+
+def _short_names(repos: Mapping[str, object]) -> dict[str, str]:
+    """Repositories without their owners where that tells them apart."""
+    names = {repo: printable(repo.rpartition("/")[2]) for repo in repos}
+    is_clear = len(set(names.values())) == len(names)
+    return names if is_clear else {repo: printable(repo) for repo in repos}
+
+
+def _costs(report: Report) -> Iterator[Text]:
+    """What it took, and what got in its way: a line each, nothing where there is nothing."""
+    tokens, usage = report.tokens, report.model_traffic
+    if tokens["total"]:
+        each = compact(tokens["total"] / report.resolved) if report.resolved else ""
+        per = f"; {each} per resolved instance" if each else ""
+        spent = f"{compact(tokens['prompt'])} in, {compact(tokens['completion'])} out"
+        yield _cost("tokens", f"{spent}{per}")
     calls, unusable = report.tool_calls, report.unusable_answers
     if calls is not None and calls.broken:
-        table.add_row(
-            "broken tool calls", bar(calls.broken, calls.calls), f"{calls.broken}/{calls.calls}"
-        )
-        for name, count in calls.problems.items():
-            table.add_row(f"  {name}", bar(count, calls.calls), f"{count}/{calls.calls}")
+        problems = ", ".join(f"{count:,} {name}" for name, count in calls.problems.items())
+        yield _cost("broken tool calls", f"{share_of(calls.broken, calls.calls)}: {problems}")
     elif unusable:
-        steps = report.steps
-        table.add_row("answers without an action", bar(unusable, steps), f"{unusable}/{steps}")
-    if unusable or (calls is not None and calls.broken):
-        table.add_section()
-
-
-def _add_model_usage(table: Table, report: Report) -> None:
-    """What it cost, and that the server was away; nothing where there is nothing to say."""
-    tokens, usage = report.tokens, report.model_traffic
+        yield _cost("answers without an action", share_of(unusable, report.steps))
     away_s = usage.outage_s if usage is not None else None
-    if tokens["total"]:
-        spent = f"{compact(tokens['prompt'])} in, {compact(tokens['completion'])} out"
-        table.add_row("tokens", spent, compact(tokens["total"]))
-        if report.resolved:
-            each = compact(tokens["total"] / report.resolved)
-            table.add_row("tokens per resolved instance", "", each)
     if usage is not None and away_s is not None and away_s >= 1:  # less is a hiccup
-        table.add_row("no model server was up", duration(away_s), f"{usage.outages} x")
-    if tokens["total"] or away_s:
-        table.add_section()
+        yield _cost("no model server was up", f"{duration(away_s)}, {usage.outages} x")
+
+
+def _cost(what: str, words: str) -> Text:
+    return Text(f"{what}  ", style="dim").append(printable(words), style="not dim default")

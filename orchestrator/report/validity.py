@@ -290,11 +290,12 @@ def _stretches(flags: Sequence[bool]) -> Iterator[range]:
 
 def _not_gradable(seen: Seen) -> Iterator[str]:
     """The number says as much of this host's grading as of the model."""
-    suspect = seen.unresolved & seen.not_gradable
+    lost = {row.instance_id for row in seen.verdicts if not row.resolved}
+    suspect = lost & seen.unresolved & seen.not_gradable  # where no patch was, nobody graded
     if len(suspect) > seen.config.report.quarantine_share * len(seen.unresolved):
         yield (
             f"{len(suspect):,} of {counted(len(seen.unresolved), 'unresolved instance')} can't be "
-            "graded on this host, or not reliably: their gold patches say so (`calibrate`)"
+            "graded on this host, or not reliably, as their gold patches say"
         )
 
 

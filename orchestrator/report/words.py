@@ -36,10 +36,12 @@ def share_of(part: int, whole: int) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`2 h 05 min`, `3 min 20 s`, `12 s`; `?` for what is not known."""
+    """`3 d 04 h`, `2 h 05 min`, `3 min 20 s`, `12 s`; `?` for what is not known."""
     if seconds is None:
         return "?"
     whole = round(seconds)
+    if whole >= 48 * 3600:
+        return f"{whole // 86400} d {whole % 86400 // 3600:02} h"
     if whole >= 3600:
         return f"{whole // 3600} h {whole % 3600 // 60:02} min"
     return f"{whole // 60} min {whole % 60:02} s" if whole >= 60 else f"{whole} s"

@@ -13,6 +13,7 @@ from orchestrator.config.keys import nearest
 from orchestrator.driver.files import read_patches
 from orchestrator.errors import ConfigError
 from orchestrator.evidence.read import EvidenceReader
+from orchestrator.evidence.taxonomy import findings_of
 from orchestrator.exports.base import Exported, RunToExport
 from orchestrator.exports.kinds import export_kinds
 from orchestrator.exports.submission import Submitter
@@ -34,7 +35,9 @@ def read_run(paths: RunPaths) -> RunToExport:
     state = read_journal(paths.journal)
     dataset, _ = open_dataset(paths, config, lock)
     reader = EvidenceReader(paths, config, dataset, state)
-    return RunToExport(reader, report_of(config, state, lock), read_patches(paths, state))
+    findings = findings_of(reader)
+    report = report_of(config, state, lock, findings)
+    return RunToExport(reader, report, read_patches(paths, state), findings)
 
 
 def export_run(
@@ -63,7 +66,7 @@ def export_run(
 
 
 def _require_empty(folder: Path) -> None:
-    if folder.is_dir() and not any(os.scandir(folder)):
+    if folder.is_dir() and not os.listdir(folder):
         return
     if os.path.lexists(folder):
         what = "is not empty" if folder.is_dir() else "is no folder"

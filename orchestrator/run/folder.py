@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from orchestrator.config import RunConfig, dump_run_config
 from orchestrator.config.changes import Change
@@ -16,9 +17,14 @@ from orchestrator.evidence.facts import Finding
 from orchestrator.evidence.read import EvidenceReader
 from orchestrator.evidence.taxonomy import findings_of
 from orchestrator.journal import Journal, RunState
+from orchestrator.page.sections.subject import Subject
+from orchestrator.page.write import write_page
 from orchestrator.paths import RunPaths, write_atomic
 from orchestrator.report.build import Report, build_report
+from orchestrator.report.calibration import GoldStanding
 from orchestrator.report.markdown import render_markdown
+from orchestrator.report.published import published_for
+from orchestrator.run.calibrations import standings_of
 from orchestrator.run.lock import RunLock
 from orchestrator.text_files import read_text
 from orchestrator.types import Outcome, Prediction, RolloutKey, RolloutRecord, RolloutResult
@@ -127,9 +133,10 @@ def report_of(
     state: RunState,
     lock: RunLock,
     findings: Mapping[str, Finding] | None = None,
+    standings: Mapping[str, GoldStanding] | None = None,
 ) -> Report:
-    """The report of a run as its journal and its lock stand, and what its files say; None: nobody
-    looked into them."""
+    """The report of a run as its journal and its lock stand, what its files say (None: nobody
+    looked into them), and what gold patches have shown of its host."""
     return build_report(
         config,
         state,
@@ -140,15 +147,36 @@ def report_of(
         lock.images_at_start,
         drifts=[drift.drift for drift in lock.drifts],
         findings=findings,
+        standings=standings,
     )
 
 
+def subject_of(evidence: EvidenceReader, lock: RunLock, published: Path | None = None) -> Subject:
+    """What the reports of a run are about, with all that its files say: a second or two.
+
+    Raises:
+        ConfigError: the file of `published` results can't be used. One that nobody named keeps no
+            report back.
+    """
+    config, findings, notes = evidence.config, findings_of(evidence), []
+    try:
+        beside = published_for(config.benchmark, published)
+    except ConfigError as error:
+        if published is not None:
+            raise
+        beside, notes = (), [str(error)]
+    standings = standings_of(evidence.paths, config, evidence.state, lock)
+    report = report_of(config, evidence.state, lock, findings, standings)
+    return Subject(config, report, evidence.state, findings, beside, lock.serving, notes)
+
+
 def write_our_reports(evidence: EvidenceReader, lock: RunLock) -> Report:
-    """Write report.json and report.md of a run as its journal and its files stand."""
-    paths, state = evidence.paths, evidence.state
-    report = report_of(evidence.config, state, lock, findings_of(evidence))
+    """Write report.json, report.md and report.html of a run as its journal and its files stand."""
+    paths, subject = evidence.paths, subject_of(evidence, lock)
+    report = subject.report
     write_atomic(paths.report_json, json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
-    write_atomic(paths.report_md, render_markdown(report, state))
+    write_atomic(paths.report_md, render_markdown(report, evidence.state))
+    write_page(paths, subject, evidence)
     return report
 
 

@@ -84,8 +84,8 @@ def test_where_the_run_stands_is_said_seldom_while_nothing_moves(view: View) -> 
             display.show(graded("a", True))
             display.show(ModelStatus(f"model: {now:.0f} answers a minute"))
 
-    assert silent.count("0 answers a minute") == silent.count("ETA") == 18
-    assert text_of(where).count("ETA") == 18 + 10
+    assert silent.count("0 answers a minute") == silent.count("time left") == 18
+    assert text_of(where).count("time left") == 18 + 10
 
 
 def test_the_live_view_shows_what_failed_and_why_nothing_moves(view: View) -> None:
@@ -97,7 +97,7 @@ def test_the_live_view_shows_what_failed_and_why_nothing_moves(view: View) -> No
 
     shown = text_of(where)
     assert "1/2" in shown
-    assert "1 worker_lost" in shown
+    assert "1 x the worker was lost" in shown
     assert "waiting for the model server" in shown
 
 

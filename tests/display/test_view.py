@@ -100,12 +100,17 @@ def test_the_eta_is_at_the_pace_of_this_session(view: View) -> None:
 def test_what_is_worth_a_line_gets_one(view: View) -> None:
     cut = rolled("a", outcome=Outcome.STEP_LIMIT, salvaged=True, usage=Usage(steps=9))
 
-    assert describe(cut, view) == "a: step_limit after 9 steps, patch salvaged"
-    assert describe(rolled("a", patch=""), view) == "a: submitted after 0 steps, no patch"
-    assert describe(failed("a"), view) == "a: worker_lost: something | broke"
-    assert describe(graded("a", True), view) == "a: RESOLVED (tests)"
-    assert describe(graded("a", False), view) == "a: not resolved (tests)"
-    assert describe(graded("a", None), view) == "a: worker_lost: something | broke"
+    assert describe(cut, view) == "■ a: out of steps (step_limit) after 9 steps, patch salvaged"
+    assert describe(rolled("a", patch=""), view) == "■ a: submitted after 0 steps, no patch"
+    assert (
+        describe(failed("a"), view) == "? a: the worker was lost (worker_lost): something | broke"
+    )
+    assert describe(graded("a", True), view) == "✓ a: resolved"
+    assert describe(graded("a", False), view) == "✗ a: unresolved, its tests fail (tests)"
+    assert (
+        describe(graded("a", None), view)
+        == "? a: the worker was lost (worker_lost): something | broke"
+    )
     assert describe(Progress(key_of("a"), "agent"), view) is None
     assert describe(Start(Stage.GRADE, key_of("a", 1)), view) is None
 
@@ -113,16 +118,16 @@ def test_what_is_worth_a_line_gets_one(view: View) -> None:
 def test_a_rollout_whose_calls_were_broken_says_so_in_its_line(view: View) -> None:
     ended = rolled("a", usage=Usage(steps=1), calls=CallCounts(9, {"malformed": 2, "no call": 6}))
 
-    assert describe(ended, view) == "a: submitted after 1 step, 8 of 9 tool calls broken"
-    assert describe(rolled("a", calls=CallCounts(9)), view) == "a: submitted after 0 steps"
+    assert describe(ended, view) == "■ a: submitted after 1 step, 8 of 9 tool calls broken"
+    assert describe(rolled("a", calls=CallCounts(9)), view) == "■ a: submitted after 0 steps"
     in_text = rolled("a", usage=Usage(steps=9), unusable_answers=1)
-    assert describe(in_text, view) == "a: submitted after 9 steps, 1 answer without an action"
+    assert describe(in_text, view) == "■ a: submitted after 9 steps, 1 answer without an action"
 
 
 def test_outcomes_are_listed_in_the_order_of_their_definition() -> None:
     counts = {"gave_up": 1, "step_limit": 2, "submitted": 5}
 
-    assert outcome_words(counts) == "5 submitted, 2 step_limit, 1 gave_up"
+    assert outcome_words(counts) == "5 submitted, 2 out of steps, 1 gave up"
 
 
 @pytest.mark.parametrize(
@@ -180,9 +185,10 @@ def test_the_eta_of_several_runs_is_that_of_the_slowest(two_runs: View) -> None:
 
 
 def test_lines_tell_the_run_where_there_are_several(two_runs: View) -> None:
-    assert describe(rolled("a"), two_runs) == "r1 a: submitted after 0 steps"
-    assert describe(other(graded("a", True)), two_runs) == "r2 a: RESOLVED (tests)"
-    assert describe(other(failed("a")), two_runs) == "r2 a: worker_lost: something | broke"
+    assert describe(rolled("a"), two_runs) == "■ r1 a: submitted after 0 steps"
+    assert describe(other(graded("a", True)), two_runs) == "✓ r2 a: resolved"
+    lost = "? r2 a: the worker was lost (worker_lost): something | broke"
+    assert describe(other(failed("a")), two_runs) == lost
 
 
 def test_each_of_several_models_has_a_line(two_runs: View) -> None:

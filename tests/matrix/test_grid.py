@@ -102,7 +102,7 @@ def test_the_evening_is_four_squares_with_their_words() -> None:
     svg = ElementTree.fromstring(draw_grids("evening", grids_of(table)))
     told = [square.findtext(f"{SVG}title") or "" for square in squares(svg)]
 
-    assert any("41 of 52 calls broken, never done" in words for words in told)
+    assert any("41 of 52 calls broken, out of steps" in words for words in told)
     shown = " ".join(text.text or "" for text in svg.iter(f"{SVG}text"))
     assert "openhands with gemma: 0 of 1 (0%)" in shown
     assert "resolved, salvaged: the agent never submitted it" in shown

@@ -218,7 +218,7 @@ def test_a_stop_ends_the_whole_matrix_and_resume_does_the_rest(
     assert finished.exit_code == 130
     assert played.groups == [["m.smoke.scripted.mini"]], "the next group is not begun"
     assert [cell.why_not_valid for cell in finished.report.cells] == [
-        "1 without a verdict: 1 not_started",
+        "1 without a verdict: 1 x not started",
         "not started",
     ]
     played.interrupted_at = ""

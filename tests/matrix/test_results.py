@@ -32,24 +32,24 @@ def result_of(played: Played) -> InstanceResult:
 @pytest.mark.parametrize(
     ("played", "words"),
     [
-        (EVENING["gemma", "openhands"], "✗ 41 of 52 calls broken, never done"),
+        (EVENING["gemma", "openhands"], "✗ 41 of 52 calls broken, out of steps"),
         (EVENING["gemma", "sweagent"], "✓ 9 steps"),
         (EVENING["qwen", "openhands"], "✓ 9 steps, 1 of 9 calls broken"),
         (EVENING["qwen", "sweagent"], "✓ ⚠ salvaged: never submitted"),
         (UNRESOLVED, "✗ 9 steps"),
         (Played(steps=1), "✓ 1 step"),
-        (FAILED, "? worker_lost"),
+        (FAILED, "? the worker was lost (worker_lost)"),
         (NOT_STARTED, "· not started"),
         (NOT_GRADED, "? not graded"),
         (EMPTY, "✗ gave up"),
         (Played(unusable=3), "✓ 9 steps, 3 of 9 answers unusable"),
         (
             Played(False, Outcome.FORMAT_ERRORS, steps=4, unusable=4),
-            "✗ 4 of 4 answers unusable, never done",
+            "✗ 4 of 4 answers unusable",
         ),
         (Played(False, Outcome.TIME_LIMIT), "✗ out of time"),
         (Played(False, Outcome.TOKEN_LIMIT), "✗ out of tokens"),
-        (Played(False, Outcome.CONTEXT_OVERFLOW), "✗ its context was full"),
+        (Played(False, Outcome.CONTEXT_OVERFLOW), "✗ out of context"),
         # functions were offered: what is no call is counted there, and not once more
         (Played(calls=CallCounts(9, {}), unusable=2), "✓ 9 steps"),
     ],
@@ -85,10 +85,11 @@ def test_a_cell_counts_what_its_run_reports() -> None:
 @pytest.mark.parametrize(
     ("played", "why"),
     [
-        ([RESOLVED, FAILED], "1 without a verdict: 1 worker_lost"),
+        ([RESOLVED, FAILED], "1 without a verdict: 1 x the worker was lost (worker_lost)"),
         (
             [FAILED, FAILED, NOT_STARTED, NOT_GRADED],
-            "4 without a verdict: 2 worker_lost, 1 not_graded, 1 not_started",
+            "4 without a verdict: 2 x the worker was lost (worker_lost), 1 x not graded, "
+            "1 x not started",
         ),
         (None, "its model stayed away"),
     ],
@@ -131,7 +132,10 @@ def test_a_rate_over_attempts_is_valid_only_if_all_of_them_are() -> None:
     (cell,) = build_cells(table.runs)
 
     assert not cell.valid
-    assert cell.why_not_valid == "1 without a verdict: 1 worker_lost; not started"
+    assert (
+        cell.why_not_valid
+        == "1 without a verdict: 1 x the worker was lost (worker_lost); not started"
+    )
     assert cell.rate == pytest.approx(3 / 6), "all of them are the denominator"
 
 
@@ -156,7 +160,7 @@ def test_many_instances_are_a_rate_with_warnings() -> None:
     assert words.lines == (
         "50% (15% to 85%)",
         "2/4 resolved",
-        "⚠ 1 without a verdict: 1 worker_lost",
+        "⚠ 1 without a verdict: 1 x the worker was lost (worker_lost)",
         "⚠ 1 salvaged",
         "⚠ 20% of calls broken",
     )

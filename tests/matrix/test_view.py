@@ -51,7 +51,7 @@ def test_the_users_first_evening_is_their_table(evening: MatrixReport) -> None:
 
     assert rows == [
         ["", "openhands", "sweagent"],
-        ["gemma", "✗ 41 of 52 calls broken, never done", "✓ 9 steps"],
+        ["gemma", "✗ 41 of 52 calls broken, out of steps", "✓ 9 steps"],
         ["qwen", "✓ 9 steps, 1 of 9 calls broken", "✓ ⚠ salvaged: never submitted"],
     ]
 
@@ -112,7 +112,7 @@ def test_many_instances_show_rates_and_what_differs_first(large: MatrixReport) -
     shown = on_screen(render_matrix_report(large))
 
     assert "50% (35% to 65%)" in shown
-    assert "⚠ 1 without a verdict: 1 worker_lost" in shown
+    assert "⚠ 1 without a verdict: 1 x the worker was lost" in shown
     assert "· qwen stayed away" in shown
     pairs = [line for line in shown.splitlines() if "against" in line]
     assert pairs[0].split()[:4] == ["g", "against", "q", "a"], "the smallest p-value is first"
@@ -128,7 +128,7 @@ def test_the_file_for_people_has_all_of_it(large: MatrixReport) -> None:
     assert "| **g** | 50% (35% to 65%)<br>20/40 resolved |" in text
     assert "![every instance in every cell](grid.svg)" in text
     assert "can't tell cells apart" not in text
-    assert "no: 1 without a verdict: 1 worker_lost" in text
+    assert "no: 1 without a verdict: 1 x the worker was lost" in text
     row = next(line for line in text.splitlines() if line.startswith("| g against q | a |"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[2:5] == ["39", "1", "0 / 19"]

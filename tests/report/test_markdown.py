@@ -11,8 +11,9 @@ from support.rows import asked, decision, failed, graded, key_of, rolled, sample
 from orchestrator.config import RunRequest, load_config
 from orchestrator.config.schema import Predictions
 from orchestrator.journal import RunState, SessionRow
+from orchestrator.report.bars import bar
 from orchestrator.report.build import build_report
-from orchestrator.report.markdown import bar, headline, render_markdown
+from orchestrator.report.markdown import headline, render_markdown
 from orchestrator.types import (
     Failure,
     FailureKind,
@@ -53,11 +54,14 @@ def test_a_finished_run_says_its_number_and_where_it_comes_from() -> None:
     assert text.startswith("# r1\n")
     assert "**1 of 3 resolved (33.3%, 95% interval" in text
     assert "| valid | yes |" in text
+    assert "`0% ┄┄┄┄├━" in text
+    assert f"`{'█' * 20}{'▒' * 40}` ✓ 1 resolved, ✗ 2 unresolved. To look at: " in text
+    assert "[report.html](report.html)" in text
     assert "| wall clock | 1 h 05 min |" in text
     assert "| tokens | 12,345 in, 678 out |" in text
     assert "> slow disk (1 rollout)" in text
-    assert row_of(text, "a-1") == "| a-1 | resolved | submitted | 4 | 13.0 k | tests |"
-    assert "unresolved | step_limit, salvaged" in row_of(text, "b-1")
+    assert row_of(text, "a-1") == "| a-1 | ✓ resolved | submitted | 4 | 13.0 k |  |"
+    assert "✗ unresolved | out of steps (step_limit), salvaged" in row_of(text, "b-1")
     assert "patch_does_not_apply" in row_of(text, "b-1")
     assert "no patch" in row_of(text, "b-2")
 
@@ -99,7 +103,7 @@ def test_a_night_without_outages_says_so() -> None:
 def test_tokens_of_an_attempt_that_failed_stand_beside_its_instance() -> None:
     row = row_of(render(state(failed("a"), requests=[asked("a", prompt_tokens=950)])), "a")
 
-    assert row.startswith("| a | **failure** | | | 950 | worker_lost")
+    assert row.startswith("| a | ? **failure** | | | 950 | the worker was lost (worker_lost)")
 
 
 def test_a_run_with_failures_left_says_that_its_rate_is_not_valid() -> None:
@@ -112,13 +116,13 @@ def test_a_run_with_failures_left_says_that_its_rate_is_not_valid() -> None:
     quarantined = "quarantined: 2 of 3 instances have no verdict (not started: 1, no sandbox: 1)"
     assert f"**{quarantined}; 1 of 3 resolved so far (33.3%, 95% interval" in text
     assert "| quarantined | 2 of 3 instances have no verdict" in text
-    assert "| *failure: sandbox_unavailable* |" in text
+    assert "| ? *failure: no sandbox (sandbox_unavailable)* |" in text
 
 
 def test_a_failures_detail_does_not_break_its_row() -> None:
     row = row_of(render(state(failed("a", 1))), "a")
 
-    assert "worker_lost: something \\| broke" in row
+    assert "the worker was lost (worker_lost): something \\| broke" in row
 
 
 def test_an_instance_that_never_started_says_so() -> None:

@@ -40,7 +40,8 @@ def test_everything_that_an_instance_can_come_to_has_words(
         ("gave_up", "gave up"),
         ("not_started", "not started"),
         ("endpoint_unavailable", "the model's server was away (endpoint_unavailable)"),
-        ("tests_ran_too_long", "tests ran too long"),
+        ("looped", "went round in circles (looped)"),
+        ("patch_does_not_apply", "its patch does not apply (patch_does_not_apply)"),
     ],
 )
 def test_words_stand_beside_their_identifier_and_are_not_said_twice(

@@ -43,7 +43,15 @@ def test_an_amount_has_the_decimals_that_say_something(value: float, expected: s
 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
-    [(0.4, "0 s"), (12, "12 s"), (200, "3 min 20 s"), (3599.7, "1 h 00 min"), (7500, "2 h 05 min")],
+    [
+        (0.4, "0 s"),
+        (12, "12 s"),
+        (200, "3 min 20 s"),
+        (3599.7, "1 h 00 min"),
+        (7500, "2 h 05 min"),
+        (172_799, "47 h 59 min"),
+        (273_600, "3 d 04 h"),
+    ],
 )
 def test_a_duration_has_two_units(seconds: float, expected: str) -> None:
     assert duration(seconds) == expected

@@ -49,6 +49,12 @@ def test_every_persona_ends_where_it_should(orchestrate: CommandLine, sandbox: s
         "quillworks__mdslate-28",
     }
     assert (report["graded"], report["empty"], report["resolved"]) == (9, 3, 8)
+    assert {i: row["cause"] for i, row in report["findings"].items()} == {
+        "harborlight__parcelo-14": "wrong_file",
+        "harborlight__parcelo-3": "format",
+        "quillworks__mdslate-19": "format",
+        "quillworks__mdslate-28": "looped",
+    }
     assert report["valid"]
     assert not report["failures"]
     assert report["resolve_rate"] == pytest.approx(8 / 12)
@@ -128,6 +134,7 @@ def test_predictions_of_others_are_graded_and_counted_over_the_benchmark(
     assert graded.exit_code == 4  # one instance has no prediction
     assert (report["instances"], report["graded"], report["resolved"]) == (3, 2, 1)
     assert report["failures"] == {"no_prediction": 1}
+    assert report["causes"] == {"patch_does_not_apply": 1}
 
 
 def test_changed_patch_is_graded_again_and_nothing_else_is(

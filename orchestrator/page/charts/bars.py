@@ -85,7 +85,8 @@ def _names(field: str, room: int, bar: int, form: Form) -> Spec:
 
 
 def draw_shares(spending: Spending) -> Chart:
-    return draw("shares", spending.share_label, lambda form: _shares(spending, form))
+    key = tuple((CAME_TO_COLOURS[row.came_to], str(row.came_to)) for row in spending.rows)
+    return draw("shares", spending.share_label, lambda form: _shares(spending, form), key)
 
 
 def _shares(spending: Spending, form: Form) -> Spec:
@@ -107,7 +108,8 @@ def _shares(spending: Spending, form: Form) -> Spec:
 
 
 def draw_hours(spending: Spending) -> Chart:
-    return draw("hours", spending.label, lambda form: _hours(spending, form))
+    key = tuple((PART_COLOURS[part], str(part)) for part in spending.parts)
+    return draw("hours", spending.label, lambda form: _hours(spending, form), key)
 
 
 def _hours(spending: Spending, form: Form) -> Spec:
@@ -136,7 +138,8 @@ def _stacked(
     return {
         "width": form.width - left - right,
         "height": 34 * rows,
-        "padding": 0,
+        "autosize": "none",
+        "padding": {"left": left, "right": right, "top": 0, "bottom": 46 if title else 26},
         "data": {"values": list(values)},
         "mark": {"type": "bar", "height": 18, "stroke": "var(--paper)", "strokeWidth": 1},
         "encoding": {
@@ -145,13 +148,17 @@ def _stacked(
                 "type": "nominal",
                 "sort": None,
                 "title": None,
-                "axis": {"minExtent": left, "maxExtent": left, "labelLimit": 0},
+                "axis": {"labelLimit": 0},
             },
             "x": {
                 "field": "amount",
                 "type": "quantitative",
                 "title": title,
-                "axis": {"format": ".0%" if unit == "%" else ",~g", "tickCount": 4},
+                "axis": {
+                    "format": ".0%" if unit == "%" else ",~g",
+                    "tickCount": 4,
+                    "labelFlush": False,
+                },
                 "scale": {"domain": [0, 1]} if unit == "%" else {"zero": True, "nice": True},
             },
             "order": {"field": "order"},
@@ -160,7 +167,6 @@ def _stacked(
                 "type": "nominal",
                 "sort": None,
                 "scale": {"domain": list(names), "range": list(colours)},
-                "legend": {"columns": 3 if form.is_narrow else len(names)},
             },
         },
     }

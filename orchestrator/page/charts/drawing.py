@@ -11,6 +11,8 @@ from markupsafe import Markup
 
 Spec = dict[str, Any]
 """A Vega-Lite specification."""
+Key = tuple[tuple[str, str], ...]
+"""What colours stand for: each as CSS, with words. The page shows it above the picture."""
 SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 FONT = "Roboto"
 """It comes with the library, so that every host lays labels out alike. The page's own style sheet
@@ -41,12 +43,13 @@ class Chart:
     """What it shows, in a sentence: for who does not see it."""
     wide: Markup
     narrow: Markup
+    key: Key = ()
 
 
-def draw(name: str, label: str, spec_for: Callable[[Form], Spec]) -> Chart:
+def draw(name: str, label: str, spec_for: Callable[[Form], Spec], key: Key = ()) -> Chart:
     """The picture. `name` is one of its own in the page, of letters and dashes."""
     wide, narrow = (Markup(_draw(f"{name}-{form.name}", spec_for(form))) for form in (WIDE, NARROW))
-    return Chart(label, wide, narrow)
+    return Chart(label, wide, narrow, key)
 
 
 def _draw(name: str, spec: Spec) -> str:
@@ -84,17 +87,7 @@ THEME: Spec = {
     },
     "axisX": {"grid": True, "titlePadding": 8},
     "axisY": {"labelColor": "var(--ink)", "labelFontSize": 13},
-    "legend": {
-        "orient": "top",
-        "direction": "horizontal",
-        "labelColor": "var(--ink)",
-        "labelFontSize": 12,
-        "title": None,
-        "symbolType": "square",
-        "symbolSize": 110,
-        "offset": 10,
-        "columnPadding": 14,
-    },
+    "legend": {"disable": True},
     "text": {"color": "var(--ink)", "fontSize": 13},
     "title": {
         "color": "var(--ink)",

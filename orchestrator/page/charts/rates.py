@@ -63,6 +63,7 @@ def _rates(lines: Sequence[Line], form: Form, rule: float | None = None) -> Spec
             "high": line.high,
             "words": line.words,
             "accented": line.is_accented,
+            "bold": line.is_accented and any(not other.is_accented for other in lines),
         }
         for number, line in enumerate(lines)
     ]
@@ -70,7 +71,7 @@ def _rates(lines: Sequence[Line], form: Form, rule: float | None = None) -> Spec
         "type": "quantitative",
         "title": None,
         "scale": {"domain": [0, _top(lines)], "nice": False},
-        "axis": {"format": ".0%", "tickCount": 4 if form.is_narrow else 8},
+        "axis": {"format": ".0%", "tickCount": 4 if form.is_narrow else 8, "labelFlush": False},
     }
     return {
         "width": width,
@@ -97,16 +98,27 @@ def _rates(lines: Sequence[Line], form: Form, rule: float | None = None) -> Spec
                     "shape": _accented("circle", "diamond"),
                 },
             },
-            {
-                "mark": {"type": "text", "align": "left", "dy": -16 if form.is_narrow else 0},
-                "encoding": {"text": {"field": "name"}, "x": {"value": -names}},
-            },
+            *_names(names, form),
             {
                 "mark": {"type": "text", "align": "right", "dx": ROOM},
                 "encoding": {"text": {"field": "words"}, "x": {"value": width}},
             },
         ],
     }
+
+
+def _names(room: int, form: Form) -> list[Spec]:
+    """Of rows; those that the page is about are bold."""
+    mark = {"type": "text", "align": "left", "dy": -16 if form.is_narrow else 0}
+    encoding = {"text": {"field": "name"}, "x": {"value": -room}}
+    return [
+        {
+            "transform": [{"filter": {"field": "bold", "equal": is_bold}}],
+            "mark": {**mark, "fontWeight": 700 if is_bold else 400},
+            "encoding": encoding,
+        }
+        for is_bold in (True, False)
+    ]
 
 
 def _accented(yes: str, no: str) -> Spec:

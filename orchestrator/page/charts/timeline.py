@@ -12,7 +12,10 @@ COLOURS = ("var(--accent)", "var(--failed-mid)")
 
 
 def draw_night(night: Night) -> Chart:
-    return draw("night", night.label, lambda form: _night(night, form))
+    key = [(COLOURS[0], "under way, running"), (COLOURS[1], "admitted, waiting")]
+    if night.outages:
+        key.append(("var(--failed-soft)", "no server was up"))
+    return draw("night", night.label, lambda form: _night(night, form), tuple(key))
 
 
 def _night(night: Night, form: Form) -> Spec:
@@ -28,8 +31,9 @@ def _night(night: Night, form: Form) -> Spec:
     if night.mishaps:
         parts.append(_mishaps(night, form, x, seconds))
     count = 4 if form.is_narrow else 8
-    axis = {"title": f"{unit} since the start", "tickCount": count, "format": ",~g"}
-    parts[-1]["layer"][0]["encoding"]["x"] |= {"axis": axis}
+    axis = {"title": f"{unit} since the start", "tickCount": count, "format": ",~g", "grid": False}
+    for layer in parts[-1]["layer"]:
+        layer["encoding"]["x"] = {**layer["encoding"]["x"], "axis": axis}
     return {
         "vconcat": parts,
         "spacing": 14,
@@ -51,10 +55,10 @@ def _panel(panel: Panel, night: Night, form: Form, x: Spec, seconds: float) -> S
             "grid": True,
             "labelColor": "var(--muted)",
             "labelFontSize": 12,
-            "format": "~s",
+            "format": ",~g",
         },
     }
-    layers: list[dict[str, Any]] = [_bands(night, x, seconds)]
+    layers: list[dict[str, Any]] = [_bands(night, x, seconds), _sessions(night, x, seconds)]
     for number, series in enumerate(panel.series):
         step = night.seconds / seconds / len(series.values)
         values = [
@@ -94,12 +98,22 @@ def _bands(night: Night, x: Spec, seconds: float) -> Spec:
     }
 
 
+def _sessions(night: Night, x: Spec, seconds: float) -> Spec:
+    """Where later sessions began."""
+    values = [{"at": start / seconds} for start in night.session_starts]
+    return {
+        "data": {"values": values},
+        "mark": {"type": "rule", "color": "var(--muted)", "strokeDash": [3, 3]},
+        "encoding": {"x": {"field": "at", **x}},
+    }
+
+
 def _mishaps(night: Night, form: Form, x: Spec, seconds: float) -> Spec:
     values = [{"at": m.clock / seconds, "redone": m.was_redone} for m in night.mishaps]
     return {
         "width": form.width - LEFT - RIGHT,
         "height": 20,
-        "title": {"text": "failures: ▲ redone, ✕ left", "color": "var(--ink)"},
+        "title": {"text": "failures: ▲ redone, ✚ not redone", "color": "var(--ink)"},
         "layer": [
             _bands(night, x, seconds),
             {

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from orchestrator.evidence.facts import Finding
 from orchestrator.evidence.taxonomy import RULES
 from orchestrator.page.sections.subject import Subject
+from orchestrator.report.names import CAUSE_WORDS
 
 EXAMPLES = 3
 
@@ -37,6 +38,11 @@ class Causes:
     spoofed: tuple[Example, ...]
     """Instances whose test output is not to be believed, resolved ones too, and why."""
 
+    @property
+    def most(self) -> int:
+        """Of one cause."""
+        return max((row.count for row in self.rows), default=0)
+
 
 def build_causes(subject: Subject) -> Causes | None:
     """None where nobody looked, or nothing was found."""
@@ -47,7 +53,7 @@ def build_causes(subject: Subject) -> Causes | None:
     rows = [
         CauseRow(
             rule.cause,
-            rule.words,
+            CAUSE_WORDS[rule.cause],
             rule.explanation,
             len(found),
             tuple(Example(one.instance_id, one.because) for one in found[:EXAMPLES]),

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from orchestrator.page.sections.subject import Subject
 from orchestrator.page.sections.table import Table
+from orchestrator.report.names import what_ran
+from orchestrator.report.published import Published
 from orchestrator.report.stats import wilson
 from orchestrator.report.validity import Validity
 from orchestrator.report.words import compact, counted, duration
@@ -96,19 +98,18 @@ def _words(result: Result) -> str:
 def build_headline(subject: Subject) -> Headline:
     report = subject.report
     return Headline(
-        title=_title(subject),
+        title=what_ran(report.benchmark, report.agent, report.model),
         result=Result("this run", report.resolved, report.instances, is_this_run=True),
         validity=report.validity,
         facts=tuple(_facts(subject)),
-        beside=(),
+        beside=tuple(
+            Result(one.name, one.resolved, one.instances, _source(one)) for one in subject.published
+        ),
     )
 
 
-def _title(subject: Subject) -> str:
-    report = subject.report
-    if report.model is None:
-        return f"{report.agent} on {report.benchmark}"
-    return f"{report.model} with {report.agent} on {report.benchmark}"
+def _source(published: Published) -> str:
+    return ", ".join(filter(None, (published.source, published.date)))
 
 
 def _facts(subject: Subject) -> Iterator[tuple[str, str]]:

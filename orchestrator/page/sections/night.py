@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from orchestrator.page.sections.subject import Subject
 from orchestrator.page.sections.table import Table
-from orchestrator.report.names import FAILURE_WORDS
 from orchestrator.report.timeline import (
     ADMITTED,
     KV_CACHE,
@@ -59,7 +58,6 @@ class Mishap:
     """A rollout or grade that failed, at a moment of the night's clock."""
 
     clock: float
-    words: str
     was_redone: bool
 
 
@@ -87,12 +85,9 @@ class Night:
     def how(self) -> str:
         """How to read the picture."""
         parts = [
-            "Each point is the mean over its stretch of time. The area of rollouts is what was "
-            "under way, the line what was admitted; of requests, what ran at the server and what "
-            "waited there."
+            "Each point is the mean over its stretch of time. Admitted: how many rollouts the "
+            "server was thought to be worth."
         ]
-        if self.outages:
-            parts.append("Bands: no server was up.")
         if self.left_out_s:
             parts.append(
                 f"Dashed lines part sessions; {duration(self.left_out_s)} between them are left "
@@ -161,10 +156,12 @@ def _outages(timeline: Timeline) -> Iterator[Outage]:
 
 
 def _mishaps(subject: Subject, timeline: Timeline) -> Iterator[Mishap]:
-    state = subject.state
-    rows: list[RolloutRecord | GradeRecord] = [*state.rollouts, *state.grades]
-    for row in sorted(rows, key=lambda row: (row.ended_at, row.instance_id)):
+    """In the order in which they came."""
+    state, left = subject.state, set(subject.report.failure_ids)
+    rollouts = [(r, r.key.attempt < state.attempts[r.instance_id]) for r in state.rollouts]
+    grades = [(grade, grade.instance_id not in left) for grade in state.grades]
+    rows: list[tuple[RolloutRecord | GradeRecord, bool]] = [*rollouts, *grades]
+    for row, was_redone in sorted(rows, key=lambda one: (one[0].ended_at, one[0].instance_id)):
         clock = timeline.clock(row.ended_at)
         if row.failure is not None and clock is not None:
-            words = f"{row.instance_id}: {FAILURE_WORDS[row.failure.kind]}"
-            yield Mishap(clock, words, row.instance_id not in subject.report.failure_ids)
+            yield Mishap(clock, was_redone)

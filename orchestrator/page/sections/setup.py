@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from orchestrator.page.sections.subject import Subject
 from orchestrator.report.images import USUAL_PLATFORM
 from orchestrator.report.words import duration
+
+SERVER_FACTS = {
+    "base_url": "address",
+    "server": "kind",
+    "version": "version",
+    "root": "model",
+    "max_model_len": "context",
+}
 
 
 @dataclass(frozen=True)
@@ -20,6 +29,7 @@ def build_setup(subject: Subject) -> tuple[Group, ...]:
     """Those groups of which anything is known."""
     groups = (
         Group("Model", tuple(_model(subject))),
+        *(Group("Model server", tuple(_server(facts))) for facts in subject.serving),
         Group("Agent and limits", tuple(_agent(subject))),
         Group("Benchmark", tuple(_benchmark(subject))),
         Group("Sandboxes and grading", tuple(_sandboxes(subject))),
@@ -43,6 +53,15 @@ def _model(subject: Subject) -> Iterator[tuple[str, str]]:
         yield name.replace("_", " "), str(value)
     for name, value in model.request_fields.items():
         yield name, str(value)
+
+
+def _server(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What it said of itself, in its own words; the rest is in lock.json."""
+    model = facts.get("model")
+    known = {**facts, **(model if isinstance(model, Mapping) else {})}
+    for key, name in SERVER_FACTS.items():
+        if isinstance(value := known.get(key), str | int):
+            yield name, str(value)
 
 
 def _agent(subject: Subject) -> Iterator[tuple[str, str]]:

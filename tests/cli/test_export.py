@@ -1,0 +1,120 @@
+"""`export`: where it goes, what it prints, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from orchestrator.cli import app
+from orchestrator.errors import ConfigError, JournalError
+from orchestrator.made_up.benchmark import made_up_benchmark
+from orchestrator.made_up.write import write_made_up_run
+from orchestrator.paths import RunPaths
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
+    root = tmp_path_factory.mktemp("runs") / "night"
+    return write_made_up_run(root, made_up_benchmark(6), seed=1)
+
+
+@pytest.fixture
+def paths(written: RunPaths, tmp_path: Path) -> RunPaths:
+    """A copy of its own for each test."""
+    shutil.copytree(written.root, tmp_path / "runs" / "night")
+    return RunPaths(tmp_path / "runs" / "night")
+
+
+def export(paths: RunPaths, *arguments: str) -> str:
+    result = CliRunner().invoke(
+        app, ["export", "night", *arguments, "--runs-dir", str(paths.root.parent)]
+    )
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("predictions", {"predictions.jsonl"}),
+        ("submission", {"20261120_mini-made-up"}),
+        ("parquet", {"rollouts.parquet", "requests.parquet"}),
+        ("csv", {"rollouts.csv", "requests.csv"}),
+    ],
+)
+def test_an_export_lies_in_the_runs_folder_and_replaces_the_last_one(
+    paths: RunPaths, kind: str, names: set[str]
+) -> None:
+    for _ in range(2):
+        output = export(paths, kind)
+
+        assert {path.name for path in paths.export(kind).iterdir()} == names
+        assert str(paths.export(kind)) in output
+        (paths.export(kind) / "stale").touch()
+
+
+def test_an_export_goes_where_it_is_told(paths: RunPaths, tmp_path: Path) -> None:
+    done = json.loads(export(paths, "atif", "--to", str(tmp_path / "new" / "folder"), "--json"))
+
+    assert done["path"] == str(tmp_path / "new" / "folder")
+    assert done["count"] == "6 trajectories"
+    assert len(list((tmp_path / "new" / "folder").iterdir())) == 6
+
+
+def test_a_submission_prints_what_it_lacks_one_line_each(paths: RunPaths) -> None:
+    lines = export(paths, "submission", "--authors", "me", "--open-model").splitlines()
+
+    missing = [line for line in lines if line.startswith("missing: ")]
+    assert "missing: metadata.yaml: the organization (--org)" in missing
+    assert not [line for line in missing if "--authors" in line or "--open-model" in line]
+
+
+def _full(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "mine").touch()
+
+
+def _file(folder: Path) -> None:
+    folder.touch()
+
+
+def _dangling(folder: Path) -> None:
+    folder.symlink_to(folder / "nowhere")
+
+
+@pytest.mark.parametrize("make", [_full, _file, _dangling])
+def test_nothing_of_somebody_elses_is_written_over(
+    paths: RunPaths, tmp_path: Path, make: object
+) -> None:
+    folder = tmp_path / "taken"
+    assert callable(make)
+    make(folder)
+
+    with pytest.raises(ConfigError, match=f"--to {folder} is"):
+        export(paths, "csv", "--to", str(folder))
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(paths: RunPaths, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(ConfigError, match=r"file.*--to names another folder"):
+        export(paths, "csv", "--to", str(tmp_path / "file" / "below"))
+
+
+@pytest.mark.parametrize("kind", ["prediction", "Parquet", "all", ""])
+def test_an_unknown_kind_names_those_there_are(paths: RunPaths, kind: str) -> None:
+    with pytest.raises(ConfigError, match="unknown export"):
+        export(paths, kind)
+
+
+def test_a_patch_that_is_gone_is_never_exported_as_an_empty_one(paths: RunPaths) -> None:
+    next(paths.root.glob("rollouts/*/*/patch.diff")).unlink()
+
+    with pytest.raises(JournalError, match=r"patch\.diff can't be read"):
+        export(paths, "predictions")
