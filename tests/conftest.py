@@ -102,14 +102,14 @@ _GATES = {
     "emulated": ("emulated sandboxes", _emulation_problem),
     "vllm": ("vLLM", _vllm_problem),
     "openhands": ("OpenHands", _openhands_problem),
-    "browser": ("a browser", _browser_problem),
     "consumers": ("the readers of exports", _consumers_problem),
+    "browser": ("a browser", _browser_problem),
 }
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests marked docker, emulated, vllm, openhands, browser or consumers are skipped without it,
+    """Tests marked docker, emulated, vllm, openhands, consumers or browser are skipped without it,
     but not in CI, where it must be there.
 
     Those marked sweagent are skipped wherever a person has not installed it, for the platform of

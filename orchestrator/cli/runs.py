@@ -135,7 +135,7 @@ def _read_report(folder: Path) -> Report:
     paths = RunPaths(folder.resolve())
     lock, state = RunLock.read(paths), read_journal(paths.journal)
     config = load_run_config(paths.config)
-    return report_of(config, state, lock, None, standings_of(paths, config, state, lock))
+    return report_of(config, state, lock, standings=standings_of(paths, config, state, lock))
 
 
 def _row_or_problem(folder: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,9 @@ class Dataset:
     answers: Mapping[str, SealedAnswer]
     sha256: str
     """Of the selected rows, in their order, as their source has them."""
+    of_benchmark: int = field(default=0, compare=False)
+    """How many instances the whole benchmark has; 0 where that is not known. Rows that a run has
+    kept do not say it."""
 
 
 def load_dataset(benchmark: Benchmark, selection: Selection | None = None) -> Dataset:
@@ -49,7 +52,8 @@ def load_dataset(benchmark: Benchmark, selection: Selection | None = None) -> Da
     checked = check_rows(chosen, source)
     if task_repo is not None:
         _require_folders(checked, task_repo)
-    return dataset_of(checked, task_repo, _digest(row.values for row in chosen))
+    dataset = dataset_of(checked, task_repo, _digest(row.values for row in chosen))
+    return replace(dataset, of_benchmark=len(by_label))
 
 
 def dataset_of(

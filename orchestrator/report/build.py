@@ -24,6 +24,7 @@ from orchestrator.report.images import (
     integrity_warnings,
     platform_warnings,
 )
+from orchestrator.report.intervals import Intervals, Subset, build_intervals, build_subset
 from orchestrator.report.model_usage import (
     ModelUsage,
     RolloutCost,
@@ -33,7 +34,6 @@ from orchestrator.report.model_usage import (
 )
 from orchestrator.report.names import NO_PREDICTION, NOT_GRADED, NOT_STARTED
 from orchestrator.report.retries import Retries, retries_of
-from orchestrator.report.stats import wilson
 from orchestrator.report.tool_calls import ToolCalls, build_tool_calls, call_warnings
 from orchestrator.report.undecided import undecided_warnings
 from orchestrator.report.validity import Drift, Seen, Validity, validity_of
@@ -65,6 +65,10 @@ class Report:
     resolved: int
     resolve_rate: float
     ci95: tuple[float, float]
+    intervals: Intervals
+    """Of the rate, each with what it is of."""
+    subset: Subset
+    """What of the benchmark the rate is of, and whether that is a random sample."""
     outcomes: Mapping[str, int]
     failures: Mapping[str, int]
     """What keeps instances from a verdict; `not_started` is one of them."""
@@ -133,6 +137,7 @@ def build_report(
     drifts: Sequence[Drift] = (),
     findings: Mapping[str, Finding] | None = None,
     standings: Mapping[str, GoldStanding] | None = None,
+    benchmark_instances: int | None = None,
 ) -> Report:
     """Count what the journal holds. The rest is what the run's lock says; `images` are those that
     were there at the start, by instance. `findings` are what the run's files say of each instance;
@@ -150,6 +155,15 @@ def build_report(
     ]
     failures = dict(sorted(Counter(failure_names).items()))
     n = len(state.instances)
+    settled = set(state.instances) - set(failing)
+    subset = build_subset(
+        config.selection,
+        state.instances,
+        settled,
+        {row.instance_id for row in state.rollouts},
+        benchmark_instances,
+    )
+    intervals = build_intervals(state.instances, resolved, settled, subset)
     model = config.model.name if config.model else None
     steps = sum(row.usage.steps for row in state.rollouts)
     unusable = sum(row.unusable_answers for row in state.rollouts)
@@ -167,7 +181,9 @@ def build_report(
         graded=len(verdicts),
         resolved=len(resolved),
         resolve_rate=len(resolved) / n if n else 0.0,
-        ci95=wilson(len(resolved), n),
+        ci95=intervals.wilson,
+        intervals=intervals,
+        subset=subset,
         outcomes=dict(sorted(Counter(str(row.outcome) for row in outcomes.values()).items())),
         failures=failures,
         by_repo=_by_repo(state, set(resolved)),

@@ -11,6 +11,7 @@ from orchestrator.journal.views import RunState
 from orchestrator.report.bars import bar, cells_of, interval_bar
 from orchestrator.report.build import Report
 from orchestrator.report.images import USUAL_PLATFORM
+from orchestrator.report.intervals import interval_lines
 from orchestrator.report.model_server import model_server_section
 from orchestrator.report.model_usage import rollout_costs
 from orchestrator.report.names import FILLS, NOT_GRADED, NOT_STARTED, Mark, named
@@ -29,6 +30,7 @@ def render_markdown(report: Report, state: RunState) -> str:
         [
             *_head(report),
             *_outcomes(report),
+            *_intervals(report),
             *_repos(report),
             *_causes(report),
             *_left_out(report),
@@ -120,6 +122,16 @@ def _outcomes(report: Report) -> Iterable[str]:
     for name, count in report.failures.items():
         drawn = bar(count, report.instances)
         yield f"| {Mark.NO_VERDICT} *failure: {named(name)}* | `{drawn}` | {count} |"
+    yield ""
+
+
+def _intervals(report: Report) -> Iterable[str]:
+    yield "## How sure the rate is"
+    yield ""
+    yield "The interval at 95 % confidence:"
+    yield ""
+    for line in interval_lines(report.intervals, report.subset):
+        yield f"- {cell(line, 400)}"
     yield ""
 
 

@@ -145,6 +145,7 @@ def report_of(
         lock.sandbox.emulation,
         lock.sandbox.images_platform,
         lock.images_at_start,
+        benchmark_instances=lock.dataset.of_benchmark or None,
         drifts=[drift.drift for drift in lock.drifts],
         findings=findings,
         standings=standings,

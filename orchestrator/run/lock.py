@@ -39,6 +39,8 @@ class DatasetLock(_Part):
     source: str = ""
     split: str = ""
     instances: int = 0
+    of_benchmark: int = 0
+    """How many the whole benchmark has; 0 where that is not known."""
     sha256: str = ""
     """Of the selected rows, in their order, as their source had them."""
     rows_sha256: str = ""

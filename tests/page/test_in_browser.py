@@ -89,7 +89,7 @@ def test_nothing_that_a_model_or_a_patch_holds_is_obeyed(
     assert "</script><script>globalThis.broken = 1" in text
     assert "[U+202E]" in text  # what would turn the direction of writing can be seen
     assert "\x1b" not in text
-    assert "␛[2J" in text  # in a patch; what a terminal was told is left out
+    assert "[ESC][2J" in text  # in a patch; what a terminal was told is left out
     assert current_step(page) == "Step 1"
 
 

@@ -64,8 +64,12 @@ def _for_the_page(name: str, svg: str) -> str:
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1", svg, count=1)
     svg = svg.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
     svg = svg.replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
-    svg = re.sub(r'\bid="', f'id="{name}-', svg)
-    return re.sub(r"url\(#", f"url(#{name}-", svg)
+    # the library counts its ids on from one picture to the next
+    ids = dict.fromkeys(re.findall(r'\bid="([^"]*)"', svg))
+    for number, old in enumerate(ids):
+        svg = svg.replace(f'id="{old}"', f'id="{name}-{number}"')
+        svg = svg.replace(f"url(#{old})", f"url(#{name}-{number})")
+    return svg
 
 
 THEME: Spec = {

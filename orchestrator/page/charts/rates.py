@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from orchestrator.page.charts.drawing import Chart, Form, Spec, draw
 from orchestrator.page.sections.headline import Headline
 from orchestrator.page.sections.repositories import Repositories
+from orchestrator.text import printable
 
 NAMES = 320
 """At most so many pixels for names beside the picture; on a phone they stand above their lines."""
@@ -126,6 +127,7 @@ def _accented(yes: str, no: str) -> Spec:
 
 
 def _cut(name: str, letters: int) -> str:
+    name = printable(name)
     return name if len(name) <= letters else f"{name[: letters - 1].rstrip()}…"
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from orchestrator.page.sections.subject import Subject
 from orchestrator.page.sections.table import Table
+from orchestrator.report.calibration import Calibrated
+from orchestrator.report.intervals import interval_lines
 from orchestrator.report.names import what_ran
 from orchestrator.report.published import Published
 from orchestrator.report.stats import wilson
@@ -42,8 +44,12 @@ class Headline:
     validity: Validity
     facts: tuple[tuple[str, str], ...]
     """Names and amounts: what a person asks next."""
+    certainty: tuple[str, ...]
+    """Of what the rate is an estimate, and how sure; then what was left out."""
     beside: tuple[Result, ...]
-    """Published results of the benchmark, the best first."""
+    """Published results of the benchmark."""
+    calibrated: Calibrated | None = None
+    """The rate over what this host can grade: beside the raw one, never instead."""
 
     @property
     def standing(self) -> str:
@@ -101,6 +107,8 @@ def build_headline(subject: Subject) -> Headline:
         title=what_ran(report.benchmark, report.agent, report.model),
         result=Result("this run", report.resolved, report.instances, is_this_run=True),
         validity=report.validity,
+        calibrated=report.calibrated,
+        certainty=interval_lines(report.intervals, report.subset),
         facts=tuple(_facts(subject)),
         beside=tuple(
             Result(one.name, one.resolved, one.instances, _source(one)) for one in subject.published

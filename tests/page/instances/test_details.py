@@ -70,7 +70,7 @@ def test_what_a_command_printed_is_read_as_on_a_terminal() -> None:
 
     (found,) = details(steps=[step]).steps
 
-    assert found["observation"] == "ok\n 10%\n 20%\nend␇"
+    assert found["observation"] == "ok\n 10%\n 20%\nend[U+0007]"
 
 
 def test_failed_tests_stand_with_their_output_and_many_by_name_alone() -> None:
@@ -117,10 +117,10 @@ def test_warnings_say_what_to_doubt() -> None:
     warnings = details(row, rollout=rollout, problems=("x.json: gone",)).overview["warnings"]
 
     assert warnings == [
-        "Its test output is not to be believed: conftest.py prints PASSED.",
+        "Its test output is not to be believed: conftest.py prints PASSED",
         "The agent did not submit this patch: it is what it had changed when it ended.",
-        "A submodule was left out.",
-        "X.json: gone.",
+        "a submodule was left out",
+        "x.json: gone",
     ]
 
 

@@ -98,7 +98,7 @@ def test_a_file_that_is_endless_is_cut_and_says_so() -> None:
 def test_what_nobody_would_see_in_a_patch_can_be_seen() -> None:
     (file,) = files_of_diff("--- a/x\n+++ b/x\n@@ -0,0 +1 @@\n+if a\u202e\x00\x1b[8m:\u200b\r\n")
 
-    assert file.lines[1] == "+if a[U+202E]\ufffd␛[8m:[U+200B]␍"
+    assert file.lines[1] == "+if a[U+202E]\ufffd[ESC][8m:[U+200B][CR]"
 
 
 @pytest.mark.fuzz
