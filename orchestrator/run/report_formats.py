@@ -66,7 +66,7 @@ def _json(run: RunToReport) -> str:
 
 def _csv(run: RunToReport) -> str:
     """A row an instance."""
-    return csv_text(instance_rows(RunToExport(run.evidence, run.subject.report, {})))
+    return csv_text(instance_rows(RunToExport(run.evidence, run.subject.report, {}, run.subject.findings)))
 
 
 FORMATS: Mapping[str, Callable[[RunToReport], str]] = {
