@@ -307,6 +307,24 @@ def test_on_paper_the_page_has_all_instances(open_page: Opener, written: Written
     assert len(shown_rows(page)) == written.report.instances
 
 
+@pytest.mark.parametrize("end", ["", "#/{}"])
+def test_on_paper_it_is_dark_on_light_and_within_the_paper(
+    open_page: Opener, written: WrittenPage, end: str
+) -> None:
+    page = open_page("desktop", "dark").go(written.url + end.format(written.hostile))
+    page.set_viewport_size({"width": 700, "height": 1000})  # A4
+
+    page.emulate_media(media="print", color_scheme="dark")
+
+    ink, paper = (
+        page.evaluate(f"getComputedStyle(document.body).{name}")
+        for name in ("color", "backgroundColor")
+    )
+    assert sum(map(int, re.findall(r"\d+", ink)[:3])) < 150
+    assert paper == "rgb(255, 255, 255)"
+    require_no_overflow(page)
+
+
 def test_every_link_to_an_instance_leads_to_one(open_page: Opener, written: WrittenPage) -> None:
     page = open_page().go(written.url)
     links = page.locator("main section a[href^='#/']")
