@@ -27,7 +27,7 @@ def smallest(pair: PairResult) -> str:
     """What so many instances could have shown."""
     found, n = pair.paired.smallest_difference, counted(pair.paired.instances, "instance")
     if found is None:
-        return f"{n}, with as few of them that differ, could show no difference at all"
+        return f"{n} could show no difference at all when so few of them differ"
     return f"{n} could show a difference of {100 * found:.1f} points or more (power 80 %, 5 %)"
 
 
