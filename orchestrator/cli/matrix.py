@@ -13,6 +13,8 @@ from orchestrator.cli.profiles import print_profiles
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from orchestrator.config import RunRequest
+    from orchestrator.config.matrix import MatrixFile
     from orchestrator.matrix.night import MatrixFinished
 
 
@@ -69,18 +71,27 @@ def matrix(
     )
     console = opt.make_console(as_json=as_json)
     if dry_run:
-        from orchestrator.matrix.preview import make_matrix_preview, render_matrix_preview
+        from orchestrator.config.matrix import load_matrix
 
-        preview = make_matrix_preview(file, run_id, options)
-        if as_json:
-            opt.print_json(preview.as_dict())
-        else:
-            console.print(render_matrix_preview(preview))
+        print_preview(load_matrix(file, options.config_dirs), run_id, options, as_json=as_json)
         return
     from orchestrator.matrix.night import launch_matrix
 
     finished = launch_matrix(file, run_id, options, console)
     report_and_exit(finished, console, as_json=as_json)
+
+
+def print_preview(
+    file: MatrixFile, run_id: str | None, options: RunRequest, *, as_json: bool
+) -> None:
+    """What a matrix would do."""
+    from orchestrator.matrix.preview import make_matrix_preview, render_matrix_preview
+
+    preview = make_matrix_preview(file, run_id, options)
+    if as_json:
+        opt.print_json(preview.as_dict())
+    else:
+        opt.make_console().print(render_matrix_preview(preview))
 
 
 def matrices(config_dirs: opt.ConfigDirOption = None, as_json: opt.JsonOption = False) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli import matrix
 from orchestrator.cli import options as opt
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from orchestrator.config import RunRequest
 
 
 def register(app: typer.Typer) -> None:
@@ -33,6 +38,15 @@ def launch(
     ray_address: Annotated[
         str | None, typer.Option("--ray-address", help="Join a Ray cluster; local by default.")
     ] = None,
+    attempts: Annotated[
+        int,
+        typer.Option(
+            "--attempts",
+            "-k",
+            min=1,
+            help="Runs of the whole, one after another or together: pass@k, and what flips.",
+        ),
+    ] = 1,
     settings: opt.SetOption = None,
     config_dirs: opt.ConfigDirOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
@@ -66,6 +80,9 @@ def launch(
         more={"cluster.workers": opt.as_workers(workers), "cluster.ray_address": ray_address},
     )
     console = opt.make_console(as_json=as_json)
+    if attempts > 1:
+        _launch_attempts(request, attempts, run_id, console, dry_run=dry_run, as_json=as_json)
+        return
     if dry_run:
         from orchestrator.run.preview import make_preview, render_preview
 
@@ -79,6 +96,27 @@ def launch(
 
     finished = launch_run(request, console)
     opt.report_and_exit(finished, console, as_json=as_json)
+
+
+def _launch_attempts(
+    request: RunRequest,
+    attempts: int,
+    run_id: str | None,
+    console: Console,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """As a matrix of one cell, which `resume`, `report` and `status` know."""
+    from orchestrator.matrix.attempts import as_matrix
+
+    file = as_matrix(request, attempts)
+    if dry_run:
+        matrix.print_preview(file, run_id, request, as_json=as_json)
+        return
+    from orchestrator.matrix.night import start_matrix
+
+    matrix.report_and_exit(start_matrix(file, run_id, request, console), console, as_json=as_json)
 
 
 def resume(

@@ -10,6 +10,7 @@ from orchestrator.matrix.pairs import Pair
 from orchestrator.matrix.report import MatrixReport
 from orchestrator.matrix.results import CellResult
 from orchestrator.matrix.words import blame_lines
+from orchestrator.report.attempts import repeated_lines
 from orchestrator.report.bars import bar
 from orchestrator.report.words import cell as escaped
 from orchestrator.report.words import compact, counted, duration
@@ -22,7 +23,9 @@ FEW_INSTANCES = f"Fewer than {FEW} instances can't tell cells apart: no p-value 
 
 def render_matrix(report: MatrixReport) -> str:
     """The whole file's text. The picture is grid.svg, beside it."""
-    return "\n".join([*_head(report), *_cells(report), *_pairs(report), *_grids(report)])
+    return "\n".join(
+        [*_head(report), *_cells(report), *_repeated(report), *_pairs(report), *_grids(report)]
+    )
 
 
 def headline(report: MatrixReport) -> str:
@@ -83,6 +86,27 @@ def _cells(report: MatrixReport) -> Iterable[str]:
             f"Rates are means over {report.attempts} attempts; their intervals take the attempts "
             "at an instance as one cluster (Miller 2024, Korn and Graubard 1998)."
         )
+    yield ""
+
+
+def _repeated(report: MatrixReport) -> Iterable[str]:
+    """What several attempts come to; nothing where there is one."""
+    cells = [cell for cell in report.cells if cell.repeated is not None]
+    if not cells:
+        return
+    yield "## Over all attempts"
+    yield ""
+    yield "| cell | |"
+    yield "|---|---|"
+    for cell in cells:
+        assert cell.repeated is not None
+        for line in repeated_lines(cell.repeated):
+            yield f"| {escaped(cell.cell.author)} | {escaped(line)} |"
+        if cell.repeated.flips:
+            flips = ", ".join(
+                f"{i} ({n} of {cell.attempts})" for i, n in cell.repeated.flips.items()
+            )
+            yield f"| {escaped(cell.cell.author)} | flips: {escaped(flips, 20_000)} |"
     yield ""
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from orchestrator.config import RunConfig, RunRequest
-from orchestrator.config.matrix import Matrix, load_matrix
+from orchestrator.config.matrix import Matrix, MatrixFile, load_matrix
 from orchestrator.dataset import Dataset
 from orchestrator.display.terminal import print_line, waiting
 from orchestrator.doctor.case import Case
@@ -67,7 +67,13 @@ def launch_matrix(
         PrerequisiteError: something is missing, be it for the last run of all.
         JournalError: the record can't be written.
     """
-    file = load_matrix(name, options.config_dirs)
+    return start_matrix(load_matrix(name, options.config_dirs), matrix_id, options, console)
+
+
+def start_matrix(
+    file: MatrixFile, matrix_id: str | None, options: RunRequest, console: Console
+) -> MatrixFinished:
+    """The same of a file that has been read. Raises: as `launch_matrix`."""
     matrix_id = choose_matrix_id(matrix_id, file.matrix)
     planned = plan_runs(file, matrix_id, options)
     runs = tuple(one.run for one in planned)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from orchestrator.errors import one_line
 from orchestrator.journal import RunState
 from orchestrator.matrix.cells import Cell
+from orchestrator.report.attempts import Repeated, build_repeated
 from orchestrator.report.build import Report
 from orchestrator.report.names import Mark, named
 from orchestrator.report.stats import clustered_wilson
@@ -128,6 +129,8 @@ class CellResult:
     tokens: int
     rollout_hours: float
     """Of its rollouts, added up, retries too; those of one session went on side by side."""
+    repeated: Repeated | None
+    """What its attempts come to together; None of a single one."""
 
     @property
     def cell(self) -> Cell:
@@ -189,7 +192,18 @@ def _build(cell: Cell, runs: Sequence[RunResult]) -> CellResult:
         median_steps=statistics.median(steps) if steps else None,
         tokens=sum(report.tokens["total"] for report in reports),
         rollout_hours=round(sum(row.ended_at - row.started_at for row in rollouts) / 3600, 3),
+        repeated=_repeated(runs, len(rates)),
     )
+
+
+def _repeated(runs: Sequence[RunResult], instances: int) -> Repeated | None:
+    found: dict[str, list[bool | None]] = {}
+    for run in runs:
+        for instance_id, result in run.instances.items():
+            found.setdefault(instance_id, []).append(result.resolved)
+    whole = {i: v for i, v in found.items() if None not in v and len(v) == len(runs)}
+    counts = {i: sum(map(bool, verdicts)) for i, verdicts in whole.items()}
+    return build_repeated(counts, len(runs), instances - len(counts))
 
 
 def _why_not_valid(runs: Iterable[RunResult]) -> str:

@@ -25,6 +25,7 @@ from orchestrator.matrix.markdown import (
 from orchestrator.matrix.report import MatrixReport
 from orchestrator.matrix.words import CellWords, blame_lines
 from orchestrator.paths import MatrixPaths
+from orchestrator.report.attempts import repeated_lines
 from orchestrator.report.names import STYLES
 from orchestrator.report.next_steps import NextStep, command_step
 from orchestrator.report.words import counted
@@ -40,6 +41,9 @@ def render_matrix_report(report: MatrixReport) -> RenderableType:
         parts.append(_table(report, benchmark))
         lines = blame_lines(report.cells_of(benchmark))
         parts += [Text(printable(line), style="yellow") for line in lines]
+        for cell in report.cells_of(benchmark):
+            told = repeated_lines(cell.repeated) if cell.repeated is not None else ()
+            parts += [Text(printable(f"{cell.cell.author}: {line}")) for line in told]
     return Group(*parts, *_pairs(report))
 
 
