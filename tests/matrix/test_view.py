@@ -250,7 +250,7 @@ def test_models_without_servers_are_told_at_once_and_no_address_is_meant_for_all
 def test_a_dry_run_cuts_no_run_at_80_columns(bench: Bench) -> None:
     file = bench.write("benchmark: smoke\nmodels: [scripted-gemma]\nagents: [mini]\nattempts: 2\n")
     options = RunRequest("", settings={"cluster.sandbox.kind": "process"})
-    preview = make_matrix_preview(str(file), f"evening-{'n' * 40}", options)
+    preview = make_matrix_preview(load_matrix(str(file)), f"evening-{'n' * 40}", options)
 
     shown = on_screen(render_matrix_preview(preview), width=80)
 
@@ -262,4 +262,4 @@ def test_a_dry_run_of_a_matrix_that_is_wrong_is_one_line(bench: Bench) -> None:
     file = bench.write("benchmark: smoke\nmodels: [scripted]\nagents: [mini]\nset: {x: 1}\n")
 
     with pytest.raises(ConfigError, match="unknown key 'x'"):
-        make_matrix_preview(str(file), "m", RunRequest("", runs_dir=str(bench.folder)))
+        make_matrix_preview(load_matrix(str(file)), "m", RunRequest("", runs_dir=str(bench.folder)))
