@@ -13,7 +13,8 @@ from itertools import combinations
 
 from orchestrator.matrix.cells import Cell
 from orchestrator.matrix.results import RunResult, verdicts
-from orchestrator.report.stats import holm, paired_interval, sign_test
+from orchestrator.report.paired import compare_paired
+from orchestrator.report.stats import holm
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Pair:
     difference: float | None
     """None where nothing could be compared, as for what follows."""
     ci95: tuple[float, float]
+    smallest_difference: float | None
+    """That so many instances could show (`report.paired`)."""
     p: float | None
     """Exact, two-sided."""
     p_holm: float | None
@@ -105,8 +108,7 @@ def _compare(
 ) -> Pair:
     ones, others = _shares(cells[one]), _shares(cells[other])
     every = {instance for cell in (one, other) for run in cells[cell] for instance in run.instances}
-    differences = [ones[i] - others[i] for i in sorted(ones.keys() & others.keys())]
-    better, worse = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
+    paired = compare_paired(ones, others)
     names = (one.model, other.model) if differs_in == "model" else (one.agent, other.agent)
     return Pair(
         benchmark=one.benchmark,
@@ -116,12 +118,13 @@ def _compare(
         other=str(names[1]),
         one_run_ids=tuple(run.run_id for run in cells[one]),
         other_run_ids=tuple(run.run_id for run in cells[other]),
-        instances=len(differences),
-        left_out=len(every) - len(differences),
-        better=better,
-        worse=worse,
-        difference=statistics.fmean(differences),
-        ci95=paired_interval(differences),
-        p=sign_test(better, worse),
+        instances=paired.instances,
+        left_out=len(every) - paired.instances,
+        better=paired.better,
+        worse=paired.worse,
+        difference=paired.difference,
+        ci95=paired.ci95,
+        smallest_difference=paired.smallest_difference,
+        p=paired.p,
         p_holm=None,
     )
