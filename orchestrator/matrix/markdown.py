@@ -105,7 +105,7 @@ def _cell_row(cell: CellResult) -> list[str]:
         compact(cell.tokens),
         duration(cell.rollout_hours * 3600),
         " ".join(
-            f"[{number}](../{run_id}/report.md)" for number, run_id in enumerate(cell.run_ids, 1)
+            f"[{number}](../{run_id}/report.html)" for number, run_id in enumerate(cell.run_ids, 1)
         ),
     ]
 

@@ -66,7 +66,8 @@ def _json(run: RunToReport) -> str:
 
 def _csv(run: RunToReport) -> str:
     """A row an instance."""
-    return csv_text(instance_rows(RunToExport(run.evidence, run.subject.report, {}, run.subject.findings)))
+    exported = RunToExport(run.evidence, run.subject.report, {}, run.subject.findings)
+    return csv_text(instance_rows(exported))
 
 
 FORMATS: Mapping[str, Callable[[RunToReport], str]] = {

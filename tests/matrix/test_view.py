@@ -77,7 +77,7 @@ def test_the_table_says_where_the_same_model_did_well_and_who_finds_out_why(
     assert f"> {line}" in text.replace("\\`", "`")
     assert "qwen by openhands" not in text, "one slip, and resolved"
     assert "| 41 of 52 calls broken: 30 missing parameters, 11 unknown tool |" in text
-    assert "[1](../m.gemma.openhands.1/report.md)" in text
+    assert "[1](../m.gemma.openhands.1/report.html)" in text
 
 
 def test_a_model_that_does_no_better_by_any_agent_has_no_such_line() -> None:

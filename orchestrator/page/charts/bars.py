@@ -155,7 +155,7 @@ def _stacked(
                 "type": "quantitative",
                 "title": title,
                 "axis": {
-                    "format": ".0%" if unit == "%" else ",~g",
+                    "format": ".0%" if unit == "%" else ",~r",
                     "tickCount": 4,
                     "labelFlush": False,
                 },

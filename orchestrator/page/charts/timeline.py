@@ -31,7 +31,7 @@ def _night(night: Night, form: Form) -> Spec:
     if night.mishaps:
         parts.append(_mishaps(night, form, x, seconds))
     count = 4 if form.is_narrow else 8
-    axis = {"title": f"{unit} since the start", "tickCount": count, "format": ",~g", "grid": False}
+    axis = {"title": f"{unit} since the start", "tickCount": count, "format": ",~r", "grid": False}
     for layer in parts[-1]["layer"]:
         layer["encoding"]["x"] = {**layer["encoding"]["x"], "axis": axis}
     return {
@@ -55,7 +55,7 @@ def _panel(panel: Panel, night: Night, form: Form, x: Spec, seconds: float) -> S
             "grid": True,
             "labelColor": "var(--muted)",
             "labelFontSize": 12,
-            "format": ",~g",
+            "format": ",~r",
         },
     }
     layers: list[dict[str, Any]] = [_bands(night, x, seconds), _sessions(night, x, seconds)]
