@@ -14,6 +14,16 @@ _UNPRINTABLE = re.compile(
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"  # other controls, but for tabs and line breaks
     "|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"  # what turns the direction of writing
 )
+_TERMINAL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours, moves of the cursor
+    r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # titles and links
+)
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+    "|[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
+)
+_SIGNS = {"\x1b": "[ESC]", "\r": "[CR]"}
+"""Names of those that are met often; the others have their numbers."""
 
 
 def writable(text: str) -> str:
@@ -44,19 +54,9 @@ def as_sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}"
 
 
-_TERMINAL = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours, moves of the cursor
-    r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # titles and links
-)
-_UNSEEN = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
-    "|[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
-)
-
-
 def visible(text: str) -> str:
-    """The text with a sign for whatever a reader would not see, or would be misled by: `␛` for an
-    escape, `[U+202E]` for what turns the direction of writing. Tabs and line breaks stay."""
+    """The text with a sign for whatever a reader would not see, or would be misled by: `[ESC]`
+    for an escape, `[U+202E]` for what turns the direction of writing. Tabs and line breaks stay."""
     return _UNSEEN.sub(_sign, writable(text))
 
 
@@ -68,7 +68,4 @@ def printed(text: str) -> str:
 
 
 def _sign(found: re.Match[str]) -> str:
-    code = ord(found.group())
-    if code < 0x20:
-        return chr(0x2400 + code)  # Unicode's own pictures of control characters
-    return "\u2421" if code == 0x7F else f"[U+{code:04X}]"
+    return _SIGNS.get(found.group(), f"[U+{ord(found.group()):04X}]")

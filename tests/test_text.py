@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.text import as_sentence, printable, writable
+from orchestrator.text import as_sentence, printable, printed, visible, writable
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,31 @@ def test_a_terminal_gets_nothing_that_moves_its_cursor(text: str, shown: str) ->
 )
 def test_a_part_of_a_sentence_becomes_a_whole_one(text: str, sentence: str) -> None:
     assert as_sentence(text) == sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("a\tb\nc 😀", "a\tb\nc 😀"),
+        ("\x1b[31m", "[ESC][31m"),
+        ("a\rb\x7f", "a[CR]b[U+007F]"),
+        ("\x85\u202e\u2066\ufeff\u200b", "[U+0085][U+202E][U+2066][U+FEFF][U+200B]"),
+        ("\U000e0041", "[U+E0041]"),
+        ("\0\ud800", "\ufffd\ufffd"),
+    ],
+)
+def test_what_nobody_would_see_has_a_sign(text: str, seen: str) -> None:
+    assert visible(text) == seen
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("\x1b[1;31mred\x1b[0m", "red"),
+        ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x07", "link"),
+        (" 1%\r 2%\r\nend", " 1%\n 2%\nend"),
+        ("\x1b]0;never ended", "[ESC]]0;never ended"),
+    ],
+)
+def test_what_a_program_printed_is_read_without_colours(text: str, seen: str) -> None:
+    assert printed(text) == seen

@@ -44,7 +44,7 @@ class EvidenceReader:
         rollout = self.state.outcomes.get(instance_id)
         grade = self.state.verdicts.get(instance_id)
         gold = gold_of(self.dataset, instance_id)
-        files = _Files()
+        files = _Files(self.paths.root)
         output = self._test_output(files, grade)
         return Evidence(
             instance_id=instance_id,
@@ -106,6 +106,8 @@ class EvidenceReader:
 class _Files:
     """Files of one instance, and what is wrong with them."""
 
+    root: Path
+    """The run's folder: what is said of a file is the same wherever that lies."""
     problems: list[str] = field(default_factory=list)
 
     def read(self, path: Path) -> bytes | None:
@@ -118,7 +120,7 @@ class _Files:
 
     def note(self, path: Path, problem: str) -> None:
         if problem:
-            self.problems.append(f"{path}: {problem}")
+            self.problems.append(f"{path.relative_to(self.root)}: {problem}")
 
 
 def _text(data: bytes | None) -> str:

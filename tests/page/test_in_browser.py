@@ -89,7 +89,7 @@ def test_nothing_that_a_model_or_a_patch_holds_is_obeyed(
     assert "</script><script>globalThis.broken = 1" in text
     assert "[U+202E]" in text  # what would turn the direction of writing can be seen
     assert "\x1b" not in text
-    assert "␛[2J" in text  # in a patch; what a terminal was told is left out
+    assert "[ESC][2J" in text  # in a patch; what a terminal was told is left out
     assert current_step(page) == "Step 1"
 
 
@@ -305,6 +305,24 @@ def test_on_paper_the_page_has_all_instances(open_page: Opener, written: Written
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) >= 4
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert len(shown_rows(page)) == written.report.instances
+
+
+@pytest.mark.parametrize("end", ["", "#/{}"])
+def test_on_paper_it_is_dark_on_light_and_within_the_paper(
+    open_page: Opener, written: WrittenPage, end: str
+) -> None:
+    page = open_page("desktop", "dark").go(written.url + end.format(written.hostile))
+    page.set_viewport_size({"width": 700, "height": 1000})  # A4
+
+    page.emulate_media(media="print", color_scheme="dark")
+
+    ink, paper = (
+        page.evaluate(f"getComputedStyle(document.body).{name}")
+        for name in ("color", "backgroundColor")
+    )
+    assert sum(map(int, re.findall(r"\d+", ink)[:3])) < 150
+    assert paper == "rgb(255, 255, 255)"
+    require_no_overflow(page)
 
 
 def test_every_link_to_an_instance_leads_to_one(open_page: Opener, written: WrittenPage) -> None:

@@ -7,19 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.config import load_run_config
-from orchestrator.dataset import Dataset
-from orchestrator.evidence.read import EvidenceReader
-from orchestrator.evidence.taxonomy import findings_of
-from orchestrator.journal import read_journal
 from orchestrator.made_up.benchmark import made_up_benchmark
 from orchestrator.made_up.write import write_made_up_run
-from orchestrator.page.sections.subject import Subject
-from orchestrator.page.write import write_page
 from orchestrator.paths import RunPaths
 from orchestrator.report.build import Report
-from orchestrator.run.folder import report_of
-from orchestrator.run.lock import RunLock
+from orchestrator.run.report_formats import RunToReport
 
 SCRIPT = "</script><script>globalThis.broken = 1</script><!--<script>"
 IMAGE = "<img src=x onerror='globalThis.broken = 1'>"
@@ -51,31 +43,13 @@ class WrittenPage:
 
 
 def write_run_with_page(folder: Path, count: int = 60) -> WrittenPage:
-    rows = made_up_benchmark(count)
-    paths = write_made_up_run(folder, rows, failures_left=3)
-    report = subject_of(paths, rows.dataset).report
+    paths = write_made_up_run(folder, made_up_benchmark(count), failures_left=3)
+    report = RunToReport.read(paths).subject.report
     hostile, cut, *_ = report.unresolved_ids
     _make_hostile(paths, hostile)
     _cut_off(paths, cut)
-    write_report_page(paths, rows.dataset)
+    RunToReport.read(paths).write_page()
     return WrittenPage(paths, report, hostile, cut)
-
-
-def write_report_page(paths: RunPaths, dataset: Dataset) -> None:
-    subject = subject_of(paths, dataset)
-    write_page(paths, subject, _reader(paths, dataset))
-
-
-def subject_of(paths: RunPaths, dataset: Dataset) -> Subject:
-    config, state = load_run_config(paths.config), read_journal(paths.journal)
-    findings = findings_of(_reader(paths, dataset))
-    return Subject(config, report_of(config, state, RunLock.read(paths)), state, findings)
-
-
-def _reader(paths: RunPaths, dataset: Dataset) -> EvidenceReader:
-    return EvidenceReader(
-        paths, load_run_config(paths.config), dataset, read_journal(paths.journal)
-    )
 
 
 def _make_hostile(paths: RunPaths, instance_id: str) -> None:

@@ -67,7 +67,7 @@ def _overview(evidence: Evidence, row: InstanceRow, state: RunState) -> Json:
         "mark": row.verdict.mark.value,
         "why": row.why,
         "because": as_sentence(visible(row.because)) if row.because else "",
-        "warnings": [as_sentence(visible(line)) for line in _warnings(evidence, row)],
+        "warnings": [visible(line) for line in _warnings(evidence, row)],
         "numbers": {
             "outcome": row.outcome,
             "steps": row.steps,
@@ -87,7 +87,7 @@ def _overview(evidence: Evidence, row: InstanceRow, state: RunState) -> Json:
 
 
 def _warnings(evidence: Evidence, row: InstanceRow) -> Iterator[str]:
-    if row.spoofed:
+    if row.spoofed and row.spoofed != row.because:
         yield f"Its test output is not to be believed: {row.spoofed}"
     rollout = evidence.rollout
     if rollout is not None and rollout.salvaged:

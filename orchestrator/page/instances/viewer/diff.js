@@ -23,12 +23,17 @@ function sideOf(file, name, path, missing) {
   return make("div", {class: file ? "side" : "side absent"}, heading, body);
 }
 
+/** What stands before a patch's first file, in words or odd lines. */
+const prefaceOf = (pair) => [pair.ours, pair.gold].filter(Boolean).map((lines) =>
+  diffOf(lines, "Before the first file"));
+
 /** One file as both patches change it; says in words which of them does. */
 function pairOf(pair) {
+  if (!pair.path) return make("section", {class: "file"}, ...prefaceOf(pair));
   const where = pair.ours && pair.gold ? "in both"
     : pair.ours ? "in this patch alone" : "in the gold patch alone";
   return make("section", {class: "file"},
-    make("h4", {}, make("code", {}, pair.path || "(before the first file)"), " ",
+    make("h4", {}, make("code", {}, pair.path), " ",
       make("span", {class: pair.ours && pair.gold ? "tag same" : "tag"}, where)),
     make("div", {class: "sides"},
       sideOf(pair.ours, "This patch", pair.path, "This patch leaves the file as it is."),
