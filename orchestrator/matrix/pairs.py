@@ -5,7 +5,6 @@ Neighbours are two cells of a benchmark that differ in the model alone, or in th
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,8 @@ from itertools import combinations
 
 from orchestrator.matrix.cells import Cell
 from orchestrator.matrix.results import RunResult
-from orchestrator.report.stats import holm, paired_interval, sign_test
+from orchestrator.report.paired import compare_paired
+from orchestrator.report.stats import holm
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class Pair:
     difference: float | None
     """None where nothing could be compared, as for what follows."""
     ci95: tuple[float, float]
+    smallest_difference: float | None
+    """That so many instances could show (`report.paired`)."""
     p: float | None
     """Exact, two-sided."""
     p_holm: float | None
@@ -113,8 +115,7 @@ def _compare(
 ) -> Pair:
     ones, others = verdicts(cells[one]), verdicts(cells[other])
     every = {instance for cell in (one, other) for run in cells[cell] for instance in run.instances}
-    differences = [ones[i] - others[i] for i in sorted(ones.keys() & others.keys())]
-    better, worse = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
+    paired = compare_paired(ones, others)
     names = (one.model, other.model) if differs_in == "model" else (one.agent, other.agent)
     return Pair(
         benchmark=one.benchmark,
@@ -124,12 +125,13 @@ def _compare(
         other=str(names[1]),
         one_run_ids=tuple(run.run_id for run in cells[one]),
         other_run_ids=tuple(run.run_id for run in cells[other]),
-        instances=len(differences),
-        left_out=len(every) - len(differences),
-        better=better,
-        worse=worse,
-        difference=statistics.fmean(differences),
-        ci95=paired_interval(differences),
-        p=sign_test(better, worse),
+        instances=paired.instances,
+        left_out=len(every) - paired.instances,
+        better=paired.better,
+        worse=paired.worse,
+        difference=paired.difference,
+        ci95=paired.ci95,
+        smallest_difference=paired.smallest_difference,
+        p=paired.p,
         p_holm=None,
     )
