@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from orchestrator.calibrate.view import (
 )
 from orchestrator.config import RunRequest, load_config
 from orchestrator.dataset import load_dataset
-from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT
+from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED, ConfigError
 from orchestrator.journal import Journal
 from orchestrator.paths import RunPaths, calibration_rounds
 from orchestrator.report.calibration import GoldStanding, Gradable
@@ -103,6 +104,32 @@ def test_what_this_host_can_not_grade_is_found_and_a_kill_costs_nothing(asked: R
     assert len(list(calibration_rounds().iterdir())) == 3, "nothing was left to grade"
 
 
+@pytest.mark.parametrize("key", ["agent.kind", "model.served_name"])
+def test_a_setting_of_another_agent_is_refused(asked: RunRequest, key: str) -> None:
+    other = RunRequest(asked.benchmark, settings={**SETTINGS, key: "mini"})
+
+    with pytest.raises(ConfigError, match=f"--set {key}: gold patches are graded"):
+        calibrate(other, Console(file=io.StringIO()))
+
+
+def test_a_round_that_can_not_be_read_hides_no_other(asked: RunRequest) -> None:
+    leave_killed_round(asked, "killed-1", sound=True, flickers=True, fails=False)
+    broken = RunPaths(calibration_rounds() / "broken")
+    broken.root.mkdir()
+    broken.journal.write_text("no database")
+    said = Console(file=io.StringIO(), width=1000)
+
+    calibration = calibrate(asked, said)
+
+    assert {i: s.trials for i, s in calibration.standings.items()} == {
+        SOUND: 1,
+        FLICKERS: 1,
+        FAILS: 1,
+    }
+    assert isinstance(said.file, io.StringIO)
+    assert f"the round {broken.root} is left out: " in said.file.getvalue()
+
+
 def found(*standings: GoldStanding, untried: tuple[str, ...] = ()) -> Calibration:
     exit_code = EXIT_FAILURES_LEFT if untried else EXIT_DONE
     return Calibration(
@@ -149,6 +176,8 @@ def test_what_comes_next_is_told() -> None:
     assert "1 not tried yet" in unfinished
     assert "not tried yet: a__b-4\nthe same command goes on" in unfinished
     assert "--again" not in shown(found(ODD, OK))
+    stopped = replace(found(OK, untried=("z",)), exit_code=EXIT_INTERRUPTED)
+    assert shown(stopped).endswith("stopped: the same command goes on\n")
 
 
 def test_a_calibration_is_json() -> None:
