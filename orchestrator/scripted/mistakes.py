@@ -9,7 +9,15 @@ import re
 import shlex
 
 from orchestrator.scripted.actions import SUBMIT, Action
-from orchestrator.scripted.turns import LOOK, LOOKS, Persona, ScriptedReply, Turn, apply_command
+from orchestrator.scripted.turns import (
+    LOOK,
+    LOOKS,
+    OVERFLOW_BODY,
+    Persona,
+    ScriptedReply,
+    Turn,
+    apply_command,
+)
 
 _CHANGED = re.compile(r"^\+\+\+ b/(.+?)\s*$", re.MULTILINE)
 
@@ -42,6 +50,18 @@ def edits_tests(turn: Turn) -> ScriptedReply:
 def misses(turn: Turn) -> ScriptedReply:
     """Changes the file that the bug is in, and does not mend it."""
     return _in_turn(turn, LOOK, _add(turn, "\n# looked into the issue\n"), SUBMIT)
+
+
+def runs_on(turn: Turn) -> ScriptedReply:
+    """Changes the file that the bug is in, does not mend it, and never submits."""
+    if turn.number < 2:
+        return misses(turn)
+    return ScriptedReply(f"git diff --stat && echo check {turn.number}", "Let me check once more.")
+
+
+def overfills(turn: Turn) -> ScriptedReply:
+    """The same, and then its conversation is too long for the model."""
+    return misses(turn) if turn.number < 2 else ScriptedReply(status=400, body=dict(OVERFLOW_BODY))
 
 
 def mends_half(turn: Turn) -> ScriptedReply:
@@ -85,6 +105,8 @@ MISTAKES: tuple[Persona, ...] = (
     dawdles,
     edits_tests,
     misses,
+    runs_on,
+    overfills,
     mends_half,
     breaks_tests,
     keeps_tests_from_running,

@@ -13,6 +13,7 @@ from orchestrator.scripted.mistakes import MISTAKES
 from orchestrator.scripted.turns import (
     LOOK,
     LOOKS,
+    OVERFLOW_BODY,
     Persona,
     ScriptedReply,
     Turn,
@@ -24,17 +25,6 @@ __all__ = ["PERSONAS", "Persona", "ScriptedReply", "Turn", "apply_command", "par
 MANY_TOOLS = 4
 """OpenHands offers as many and more; SWE-agent with this project's bundles fewer."""
 ODD = "half \ud83d NUL \0 keys \x03\x04\x1a\x1b[2J \u202ebidi"
-# what a real vLLM 0.32 says
-OVERFLOW_BODY = {
-    "error": {
-        "message": "This model's maximum context length is 32768 tokens. However, your prompt "
-        "contains at least 32769 input tokens, which leaves no room for an answer. Please reduce "
-        "the length of the input prompt.",
-        "type": "BadRequestError",
-        "param": "input_tokens",
-        "code": 400,
-    }
-}
 
 
 def solves(turn: Turn) -> ScriptedReply:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from orchestrator.scripted.actions import Action
@@ -17,6 +17,18 @@ LOOKS = (
     "git grep -n '^class ' | head -n 50",
     "git grep -n 'def ' | head -n 50",
 )
+
+# what a real vLLM 0.32 says
+OVERFLOW_BODY: Mapping[str, object] = {
+    "error": {
+        "message": "This model's maximum context length is 32768 tokens. However, your prompt "
+        "contains at least 32769 input tokens, which leaves no room for an answer. Please reduce "
+        "the length of the input prompt.",
+        "type": "BadRequestError",
+        "param": "input_tokens",
+        "code": 400,
+    }
+}
 
 
 @dataclass(frozen=True)

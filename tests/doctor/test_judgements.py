@@ -178,9 +178,9 @@ def test_an_answer_that_does_not_end_in_time_is_a_speed_too(
         (0.4, Severity.PASS, "to a few seconds"),
         (-4.9, Severity.PASS, "to a few seconds"),
         (6.0, Severity.WARN, "6 s before this host's"),
-        (-7200.0, Severity.WARN, "2 h behind this host's"),
-        (-800.0, Severity.WARN, "13 min behind this host's"),
-        (20_000_000.0, Severity.WARN, "231 days before this host's"),
+        (-7200.0, Severity.WARN, "2 h 00 min behind this host's"),
+        (-800.0, Severity.WARN, "13 min 20 s behind this host's"),
+        (20_000_000.0, Severity.WARN, "231 d 11 h before this host's"),
     ],
 )
 def test_a_clock_that_is_off_says_what_depends_on_it(

@@ -196,6 +196,16 @@ ODD_NAMES = (
 @pytest.mark.fuzz
 @given(st.sampled_from(ODD_NAMES) | st.text(), st.sampled_from(ODD_NAMES) | st.text())
 def test_any_names_and_words_stay_in_their_cells(name: str, words: str) -> None:
+    lines, plain = _lines_with(name, words), _lines_with("x", "x")
+
+    assert {line[:1] for line in lines} <= {line[:1] for line in plain}, "a line nobody has begun"
+    assert len(lines) - lines.index("## Instances") == len({"a", name}) + 5
+    widths = [len(re.findall(r"(?:\\.|[^|\\])*\|", line)) for line in lines if line[:1] == "|"]
+    assert set(widths) == {3, 4, 7}
+    assert "<" not in "".join(lines)
+
+
+def _lines_with(name: str, words: str) -> list[str]:
     config = CONFIG.model_copy(
         update={
             "agent": None,
@@ -212,14 +222,7 @@ def test_any_names_and_words_stay_in_their_cells(name: str, words: str) -> None:
         (),
     )
 
-    text = render_markdown(build_report(config, seen, {}), seen)
-
-    lines = text.split("\n")
-    assert {line[:1] for line in lines} <= set("#*`|>") | {""}, "a line that nobody has begun"
-    assert len(lines) - lines.index("## Instances") == len(seen.instances) + 5
-    widths = [len(re.findall(r"(?:\\.|[^|\\])*\|", line)) for line in lines if line[:1] == "|"]
-    assert set(widths) == {3, 4, 7}
-    assert "<" not in text
+    return render_markdown(build_report(config, seen, {}), seen).split("\n")
 
 
 def test_a_decision_is_shown_as_a_persons() -> None:

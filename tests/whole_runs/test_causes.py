@@ -21,7 +21,7 @@ from orchestrator.evidence.taxonomy import find
 from orchestrator.journal.views import RunState
 from orchestrator.paths import RunPaths
 from orchestrator.scripted.endpoint import ScriptedEndpoint
-from orchestrator.types import RolloutResult
+from orchestrator.types import GradeReason, GradeRecord, RolloutResult
 
 IN_THE_RUN = {
     "harborlight__parcelo-3": Cause.NO_EDIT,
@@ -61,31 +61,45 @@ def test_every_way_to_fail_has_its_cause_in_the_report(orchestrate: CommandLine)
     assert again["findings"] == report["findings"]
 
 
-def test_an_agent_that_waits_too_long_is_out_of_time(
+@pytest.mark.parametrize(
+    ("persona", "limits", "cause"),
+    [
+        ("dawdles", {"rollout.time_limit_s": 1}, Cause.TIMED_OUT),
+        ("runs_on", {"rollout.max_steps": 4}, Cause.NOT_SUBMITTED),
+        ("overfills", {}, Cause.CONTEXT),
+    ],
+)
+def test_a_limit_that_is_met_is_the_cause(
+    persona: str,
+    limits: dict[str, int],
+    cause: Cause,
     demo: Dataset,
     make_config: Callable[..., RunConfig],
     play: Callable[..., RolloutResult],
     tmp_path: Path,
 ) -> None:
     instance = next(i for i in demo.instances if i.instance_id == "tidepool__cronwise-8")
-    config = make_config("mini", {"rollout.time_limit_s": 1})
-    endpoint = ScriptedEndpoint([instance], demo.answers, {"default": "dawdles"})
+    config = make_config("mini", limits)
+    endpoint = ScriptedEndpoint([instance], demo.answers, {"default": persona})
     with endpoint, LocalGateway(model_at(endpoint.base_url)) as gateway:
         given = {"base_url": gateway.base_url(key_of(instance.instance_id))}
         result = play(config, instance, "process", tmp_path, **given, api_key=gateway.token)
-    state = RunState("r", {instance.instance_id: instance.repo}, [result.record])
+    record = result.record
+    grade = GradeRecord(record.key, record.patch_sha256, False, GradeReason.TESTS)
+    grades = [grade] if record.has_patch else []
+    state = RunState("r", {instance.instance_id: instance.repo}, [record], grades)
 
     found = find(EvidenceReader(RunPaths(tmp_path), config, demo, state).read(instance.instance_id))
 
-    assert found.cause is Cause.TIMED_OUT
+    assert found.cause is cause
 
 
 def test_the_shipped_profiles_show_every_cause_that_an_agent_can_have() -> None:
     played = set()
-    for name in ("demo", "scripted-causes"):
+    for name in ("scripted-limits", "scripted-causes"):
         profile = yaml.safe_load(list_profiles("models")[name].read_text(encoding="utf-8"))
         played |= set(profile["personas"].values())
 
-    assert played >= {"breaks_format", "loops", "overflows", "never_submits", "dawdles", "wrong"}
+    assert played >= {"breaks_format", "loops", "overfills", "runs_on", "dawdles", "wrong"}
     assert played >= {"changes_nothing", "forges", "edits_tests", "misses", "mends_half"}
     assert played >= {"breaks_tests", "explores", "makes_tests_hang", "keeps_tests_from_running"}

@@ -32,11 +32,11 @@ def write_instances(paths: RunPaths, subject: Subject, evidence: EvidenceReader)
 
 
 def _details(table: InstanceTable, state: RunState, reader: EvidenceReader) -> Iterator[Details]:
-    requests = _requests_by_rollout(state)
+    asked = _requests_by_rollout(state)
     for row in table.rows:
         evidence = reader.read(row.instance_id)
         key = evidence.rollout.key if evidence.rollout is not None else None
-        yield details_of(evidence, row, state, requests.get(key, ()) if key is not None else ())
+        yield details_of(evidence, row, state, asked.get(key, ()) if key is not None else ())
 
 
 def _requests_by_rollout(state: RunState) -> Mapping[RolloutKey, Sequence[ModelRequest]]:
