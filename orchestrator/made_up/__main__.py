@@ -1,7 +1,7 @@
 """`python -m orchestrator.made_up`: what a report looks like, without a model and without a night.
 
-The rows are SWE-bench Lite's, from a folder or the hub; made-up ones where neither has them. Nothing
-is run, and no model is asked: the numbers say nothing about anything.
+The rows are SWE-bench Lite's, from a folder or the hub; made-up ones where neither has them.
+Nothing is run, and no model is asked: the numbers say nothing about anything.
 """
 
 from __future__ import annotations
