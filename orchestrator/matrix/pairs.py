@@ -5,13 +5,14 @@ Neighbours are two cells of a benchmark that differ in the model alone, or in th
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 from orchestrator.matrix.cells import Cell
-from orchestrator.matrix.results import RunResult
+from orchestrator.matrix.results import RunResult, verdicts
 from orchestrator.report.paired import compare_paired
 from orchestrator.report.stats import holm
 
@@ -97,23 +98,15 @@ def _why_not(one: Sequence[RunResult], other: Sequence[RunResult]) -> str:
     return ""
 
 
-def verdicts(runs: Sequence[RunResult]) -> dict[str, float]:
+def _shares(runs: Sequence[RunResult]) -> dict[str, float]:
     """The resolved share of the attempts, of each instance on which all have a verdict."""
-    found: dict[str, list[bool | None]] = {}
-    for run in runs:
-        for instance_id, result in run.instances.items():
-            found.setdefault(instance_id, []).append(result.resolved)
-    return {
-        instance_id: sum(map(bool, each)) / len(runs)
-        for instance_id, each in found.items()
-        if None not in each and len(each) == len(runs)
-    }
+    return {i: statistics.fmean(each) for i, each in verdicts(runs).items()}
 
 
 def _compare(
     differs_in: str, one: Cell, other: Cell, cells: Mapping[Cell, Sequence[RunResult]]
 ) -> Pair:
-    ones, others = verdicts(cells[one]), verdicts(cells[other])
+    ones, others = _shares(cells[one]), _shares(cells[other])
     every = {instance for cell in (one, other) for run in cells[cell] for instance in run.instances}
     paired = compare_paired(ones, others)
     names = (one.model, other.model) if differs_in == "model" else (one.agent, other.agent)

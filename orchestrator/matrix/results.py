@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from orchestrator.errors import one_line
 from orchestrator.journal import RunState
 from orchestrator.matrix.cells import Cell
+from orchestrator.report.attempts import AttemptStatistics, attempt_statistics
 from orchestrator.report.build import Report
 from orchestrator.report.names import Mark, named
 from orchestrator.report.stats import clustered_wilson
@@ -128,6 +129,8 @@ class CellResult:
     tokens: int
     rollout_hours: float
     """Of its rollouts, added up, retries too; those of one session went on side by side."""
+    repeated: AttemptStatistics | None
+    """What its attempts say together; None of one attempt, or without verdicts in all of them."""
 
     @property
     def cell(self) -> Cell:
@@ -189,7 +192,27 @@ def _build(cell: Cell, runs: Sequence[RunResult]) -> CellResult:
         median_steps=statistics.median(steps) if steps else None,
         tokens=sum(report.tokens["total"] for report in reports),
         rollout_hours=round(sum(row.ended_at - row.started_at for row in rollouts) / 3600, 3),
+        repeated=_repeated(runs),
     )
+
+
+def _repeated(runs: Sequence[RunResult]) -> AttemptStatistics | None:
+    known = verdicts(runs)
+    every = {instance_id for run in runs for instance_id in run.instances}
+    return attempt_statistics(known, left_out=len(every) - len(known))
+
+
+def verdicts(runs: Sequence[RunResult]) -> dict[str, list[bool]]:
+    """Attempt by attempt, of each instance on which all attempts have a verdict."""
+    found: dict[str, list[bool | None]] = {}
+    for run in runs:
+        for instance_id, result in run.instances.items():
+            found.setdefault(instance_id, []).append(result.resolved)
+    return {
+        instance_id: [bool(one) for one in each]
+        for instance_id, each in found.items()
+        if None not in each and len(each) == len(runs)
+    }
 
 
 def _why_not_valid(runs: Iterable[RunResult]) -> str:
