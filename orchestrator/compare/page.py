@@ -11,7 +11,7 @@ from orchestrator.compare.markdown import relative
 from orchestrator.page.render import render_page
 
 TEMPLATES = Path(__file__).parent / "templates"
-STYLE = ".wide { overflow-x: auto; } .wide td, .wide th { overflow-wrap: anywhere; }"
+STYLE = ".wide { overflow-x: auto; } .wide td, .wide th { overflow-wrap: normal; }"
 
 
 @dataclass(frozen=True)

@@ -183,16 +183,19 @@ def repeated(request: RunRequest, attempts: int) -> MatrixFile:
     """What `launch` was asked for, several times over: a matrix of one cell.
 
     Raises:
-        ConfigError: as `load_config` of a benchmark, an agent or a model that is not there.
+        ConfigError: a benchmark, an agent or a model is not there, or these are too many runs.
     """
     agent, model = agent_and_model(request)
-    matrix = Matrix(
-        name=f"{Path(request.benchmark).resolve().name}-{Path(model).stem if model else agent}",
-        benchmarks=(request.benchmark,),
-        models=(model,) if model else (),
-        agents=(agent,),
-        attempts=attempts,
-    )
+    try:
+        matrix = Matrix(
+            name=f"{Path(request.benchmark).resolve().name}-{Path(model).stem if model else agent}",
+            benchmarks=(request.benchmark,),
+            models=(model,) if model else (),
+            agents=(agent,),
+            attempts=attempts,
+        )
+    except ValidationError as error:
+        raise ConfigError(f"--attempts {attempts}: {problem_words(error.errors()[0])}") from None
     return MatrixFile(None, "", matrix)
 
 

@@ -105,7 +105,7 @@ def _cell_row(cell: CellResult) -> list[str]:
         f"`{bar(cell.resolved, of, 10)}` {cell.resolved}/{of}",
         f"{cell.rate:.1%}",
         f"{low:.1%} to {high:.1%}",
-        "yes" if cell.valid else f"no: {escaped(cell.why_not_valid)}",
+        escaped(cell.quarantined or "yes") if cell.valid else f"no: {escaped(cell.why_not_valid)}",
         str(cell.salvaged),
         f"{trouble}: {kinds}" if kinds else trouble,
         "" if cell.median_steps is None else f"{cell.median_steps:g}",

@@ -114,6 +114,9 @@ class CellResult:
     """Wilson's; of several attempts, with the instances as clusters (`stats.clustered_wilson`)."""
     valid: bool
     why_not_valid: str
+    quarantined: str
+    """Why its number is suspect though every instance has a verdict, of the first attempt that is
+    so (`report.validity`); else empty."""
     outcomes: Mapping[str, int]
     salvaged: int
     calls: int | None
@@ -182,6 +185,7 @@ def _build(cell: Cell, runs: Sequence[RunResult]) -> CellResult:
         ci95=clustered_wilson(list(rates.values()), len(runs)),
         valid=not why_not,
         why_not_valid=why_not,
+        quarantined=_quarantined(reports),
         outcomes=dict(sorted(Counter(str(r.outcome) for r in results if r.outcome).items())),
         salvaged=sum(result.salvaged for result in results),
         calls=sum(calls.calls for calls in counted) if counted else None,
@@ -228,6 +232,11 @@ def _why_not_valid(runs: Iterable[RunResult]) -> str:
         words = ", ".join(f"{count} x {named(reason)}" for reason, count in reasons.most_common())
         parts.insert(0, f"{sum(reasons.values())} without a verdict: {words}")
     return "; ".join(dict.fromkeys(parts))
+
+
+def _quarantined(reports: Iterable[Report]) -> str:
+    suspect = (r.validity.words for r in reports if r.valid and r.validity.is_quarantined)
+    return next(suspect, "")
 
 
 def wall_s(runs: Iterable[RunResult]) -> float:

@@ -78,6 +78,11 @@ def test_attempts_of_what_is_not_there_are_refused_as_one_would_be() -> None:
         plan_runs(repeated(request := RunRequest("smoke", model="nobodys-model"), 2), "m", request)
 
 
+def test_too_many_attempts_are_refused_in_one_line() -> None:
+    with pytest.raises(ConfigError, match="--attempts 900: these are 900 runs"):
+        repeated(RunRequest("demo"), 900)
+
+
 def test_models_may_be_left_out_where_no_agent_asks_one(tmp_path: Path) -> None:
     assert ids_of(tmp_path, "benchmark: smoke\nagents: [gold, nop]\n") == ["m.gold", "m.nop"]
     with pytest.raises(ConfigError, match=r"models: agent .mini. needs one, in .*mine\.yaml"):
