@@ -47,6 +47,7 @@ def _panel(panel: Panel, night: Night, form: Form, x: Spec, seconds: float) -> S
         "field": "value",
         "type": "quantitative",
         "title": None,
+        "stack": None,  # columns that meet at a moment are not added up
         "scale": {"domain": [0, panel.top or 1], "nice": 3},
         "axis": {
             "minExtent": LEFT,
