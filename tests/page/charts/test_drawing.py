@@ -86,7 +86,7 @@ def test_ids_are_told_apart_in_a_page() -> None:
 
 
 def test_no_curve_of_the_night_leaves_its_panel() -> None:
-    samples = [sampled(10 * n, rollouts=8 * (n % 2)) for n in range(1, 50)]
+    samples = [sampled(10 * n, rollouts=8 - n % 3) for n in range(1, 50)]
     night = build_night(subject_of(state(samples=samples)))
     assert night is not None
 
