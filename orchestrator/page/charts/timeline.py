@@ -47,6 +47,7 @@ def _panel(panel: Panel, night: Night, form: Form, x: Spec, seconds: float) -> S
         "field": "value",
         "type": "quantitative",
         "title": None,
+        "stack": None,  # columns that meet at a moment are not added up
         "scale": {"domain": [0, panel.top or 1], "nice": 3},
         "axis": {
             "minExtent": LEFT,
@@ -61,17 +62,18 @@ def _panel(panel: Panel, night: Night, form: Form, x: Spec, seconds: float) -> S
     layers: list[dict[str, Any]] = [_bands(night, x, seconds), _sessions(night, x, seconds)]
     for number, series in enumerate(panel.series):
         step = night.seconds / seconds / len(series.values)
+        # a mean holds for the whole of its column: one between two outages is a line too
         values = [
-            {"at": (index + 0.5) * step, "value": value}
+            {"at": edge * step, "value": value}
             for index, value in enumerate(series.values)
+            for edge in (index, index + 1)
         ]
         colour = COLOURS[number]
-        line = {"type": "line", "color": colour, "strokeWidth": 1.5, "interpolate": "step"}
+        line = {"type": "line", "color": colour, "strokeWidth": 1.5}
         area = {
             "type": "area",
             "color": "var(--accent-soft)",
             "line": {"color": colour, "strokeWidth": 1.5},
-            "interpolate": "step",
         }
         layers.append(
             {

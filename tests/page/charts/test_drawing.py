@@ -83,3 +83,16 @@ def test_ids_are_told_apart_in_a_page() -> None:
     for svg in pictures:
         own = set(re.findall(r'\bid="([^"]*)"', svg))
         assert set(re.findall(r"url\(#([^)]*)\)", svg)) <= own
+
+
+def test_no_curve_of_the_night_leaves_its_panel() -> None:
+    samples = [sampled(10 * n, rollouts=8 - n % 3) for n in range(1, 50)]
+    night = build_night(subject_of(state(samples=samples)))
+    assert night is not None
+
+    areas = re.findall(r'd="(M[^"]*)"[^>]*fill="var\(--accent-soft\)"', draw_night(night).wide)
+
+    assert areas
+    for area in areas:
+        heights = [float(y) for y in re.findall(r"[ML][\d.-]+,([\d.-]+)", area)]
+        assert 0 <= min(heights) <= max(heights) <= 72
