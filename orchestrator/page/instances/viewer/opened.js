@@ -116,11 +116,16 @@ function onKey(event) {
   if (openInstance === null || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Escape") return onEscape(event);
   const isTyping = event.target.closest("input, textarea, select");
-  if (isTyping && event.key === "Enter" && trajectory) return trajectory.move(1);
+  if (event.target === trajectory?.search && event.key === "Enter") return toFirstFound();
   const scrollsItself = event.key.startsWith("Arrow") && event.target.closest(".scrolls");
   if (isTyping || scrollsItself || !trajectory?.steps.length || !Object.hasOwn(KEYS, event.key)) return;
   event.preventDefault();
   KEYS[event.key]();
+}
+
+function toFirstFound() {
+  trajectory.filter();
+  trajectory.toEnd(false);
 }
 
 function onEscape(event) {
