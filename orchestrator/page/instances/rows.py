@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+from urllib.parse import quote
+
+from markupsafe import Markup, escape
 
 from orchestrator.evidence.facts import Finding
 from orchestrator.journal.views import RunState
@@ -21,6 +24,7 @@ from orchestrator.report.names import (
     Mark,
 )
 from orchestrator.report.words import compact
+from orchestrator.text import writable
 from orchestrator.types import RolloutRecord
 
 
@@ -73,6 +77,16 @@ class InstanceRow:
     attempts: int
     spoofed: str
     """Why its test output is not to be believed; empty where nothing was found."""
+
+    @property
+    def key(self) -> Markup:
+        """Its name as the page's programs know it: whole, for an attribute."""
+        return escape(writable(self.instance_id))
+
+    @property
+    def link(self) -> str:
+        """What follows the page's address where it is open."""
+        return f"#/{quote(writable(self.instance_id), safe='')}"
 
     @property
     def numbers(self) -> tuple[tuple[float, str, str], ...]:

@@ -15,7 +15,10 @@ function readAddress() {
   } catch {
     return {instance: location.hash.slice(2), step: null, part: null};
   }
-  const [instance, part, number] = parts;
+  // a name may hold a slash: the longest that is known counts
+  const known = parts.findLastIndex((_, last) => details.has(parts.slice(0, last + 1).join("/")));
+  const instance = parts.slice(0, Math.max(known, 0) + 1).join("/");
+  const [part, number] = parts.slice(Math.max(known, 0) + 1);
   const step = part === "step" && /^\d+$/.test(number || "") ? Number(number) : null;
   return {instance, step, part};
 }
