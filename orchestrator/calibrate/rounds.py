@@ -19,6 +19,7 @@ from orchestrator.errors import (
     EXIT_DONE,
     EXIT_FAILURES_LEFT,
     EXIT_INTERRUPTED,
+    ConfigError,
     OrchestratorError,
 )
 from orchestrator.journal import read_journal
@@ -95,8 +96,9 @@ def calibrate(
 
     A round that was killed is not lost: what it has graded is kept before anything else is done.
 
-    Raises: as `launch`.
+    Raises: as `launch`; ConfigError where a setting is of another agent, or of a model.
     """
+    _require_gold(request)
     request = replace(request, agent=GOLD, model=None, runs_dir=str(calibration_rounds()))
     keep_all_rounds(console)
     bench = Bench.of(request, console)
@@ -111,6 +113,12 @@ def calibrate(
         exit_code = _grade(request, bench.config.run_id, number, left, console)
         had = {instance_id: len(trials) for instance_id, trials in bench.trials().items()}
     return _result(bench, exit_code)
+
+
+def _require_gold(request: RunRequest) -> None:
+    for key in request.settings:
+        if key.startswith(("agent.", "model.")):
+            raise ConfigError(f"--set {key}: gold patches are graded, no agent or model is asked")
 
 
 def keep_all_rounds(console: Console) -> None:

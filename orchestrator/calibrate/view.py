@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from orchestrator.calibrate.rounds import Calibration
-from orchestrator.errors import one_line
+from orchestrator.errors import EXIT_INTERRUPTED, one_line
 from orchestrator.paths import calibration_rounds
 from orchestrator.report.calibration import GRADABLE_WORDS, Gradable
 from orchestrator.report.words import counted
@@ -52,7 +52,9 @@ def calibration_lines(calibration: Calibration) -> Iterator[str]:
     yield f"{calibration.benchmark}: of {counted(whole, 'instance')} {', '.join(counts)} ({where})"
     if kinds[Gradable.NOT_GRADABLE] or kinds[Gradable.FLICKERS]:
         yield f"what their tests printed lies in {calibration_rounds()}"
-    if calibration.untried:
+    if calibration.exit_code == EXIT_INTERRUPTED:
+        yield "stopped: the same command goes on"
+    elif calibration.untried:
         shown = ", ".join(calibration.untried[:3])
         yield f"not tried yet: {shown}{' …' if len(calibration.untried) > 3 else ''}"
         yield "the same command goes on with them"

@@ -12,6 +12,7 @@ from orchestrator.cli import (
     agents,
     bench,
     calibrate,
+    compare,
     decide,
     diagnose,
     doctor,
@@ -41,6 +42,7 @@ app = typer.Typer(
 setup.register(app)
 start.register(app)
 matrix.register(app)
+compare.register(app)
 runs.register(app)
 report.register(app)
 export.register(app)

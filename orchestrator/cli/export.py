@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import options as opt
-from orchestrator.cli.runs import RunArg
 
+RunArg = Annotated[
+    str, typer.Argument(help="A run's id, or its folder.", show_default=False, metavar="RUN")
+]
 KindArg = Annotated[
     str,
     typer.Argument(

@@ -13,6 +13,8 @@ from orchestrator.cli.profiles import print_profiles
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from orchestrator.config import RunRequest
+    from orchestrator.config.matrix import MatrixFile
     from orchestrator.matrix.night import MatrixFinished
 
 
@@ -67,6 +69,16 @@ def matrix(
         config_dirs=config_dirs,
         more={"cluster.workers": opt.as_workers(workers)},
     )
+    from orchestrator.config.matrix import load_matrix
+
+    loaded = load_matrix(file, options.config_dirs)
+    launch_or_preview(loaded, run_id, options, dry_run=dry_run, as_json=as_json)
+
+
+def launch_or_preview(
+    file: MatrixFile, run_id: str | None, options: RunRequest, *, dry_run: bool, as_json: bool
+) -> None:
+    """Start a matrix and take it to its report, or print its plan."""
     console = opt.make_console(as_json=as_json)
     if dry_run:
         from orchestrator.matrix.preview import make_matrix_preview, render_matrix_preview

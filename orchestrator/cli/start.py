@@ -33,6 +33,14 @@ def launch(
     ray_address: Annotated[
         str | None, typer.Option("--ray-address", help="Join a Ray cluster; local by default.")
     ] = None,
+    attempts: Annotated[
+        int,
+        typer.Option(
+            "--attempts",
+            min=1,
+            help="Runs over all instances, for pass@k: how often is an instance resolved again?",
+        ),
+    ] = 1,
     settings: opt.SetOption = None,
     config_dirs: opt.ConfigDirOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
@@ -47,6 +55,8 @@ def launch(
         python -m orchestrator launch lite --model qwen3.5-35b
 
         python -m orchestrator launch lite -m gemma-4-26b -i 'django__.*' --slice 0:20 --dry-run
+
+        python -m orchestrator launch lite --model qwen3.5-35b --slice 0:50 --attempts 4
     """
     request = opt.make_request(
         benchmark,
@@ -65,6 +75,12 @@ def launch(
         config_dirs=config_dirs,
         more={"cluster.workers": opt.as_workers(workers), "cluster.ray_address": ray_address},
     )
+    if attempts > 1:
+        from orchestrator.config.matrix import repeated
+
+        file = repeated(request, attempts)
+        matrix.launch_or_preview(file, run_id, request, dry_run=dry_run, as_json=as_json)
+        return
     console = opt.make_console(as_json=as_json)
     if dry_run:
         from orchestrator.run.preview import make_preview, render_preview

@@ -49,7 +49,7 @@ def change(config: RunConfig, settings: Mapping[str, Any]) -> tuple[RunConfig, l
     changed = with_settings(config, settings)
     changes = list(_differences(config, changed))
     for found in changes:
-        if not _is_free(found.key) or config.scripted != changed.scripted:
+        if not is_free(found.key) or config.scripted != changed.scripted:
             raise ConfigError(
                 f"--set {found.key}: results depend on it, and this run has {found.before!r}; "
                 "start a new run for another (docs/guide.md has what `resume` can change)"
@@ -62,10 +62,11 @@ def find_other_run(planned: RunConfig, found: RunConfig) -> Change | None:
     None where it is that run, wherever its folder lies by now."""
     found = found.model_copy(update={"runs_dir": planned.runs_dir})
     differences = _differences(planned, found)
-    return next((each for each in differences if not _is_free(each.key)), None)
+    return next((each for each in differences if not is_free(each.key)), None)
 
 
-def _is_free(key: str) -> bool:
+def is_free(key: str) -> bool:
+    """Whether no result depends on a key."""
     return any(key == free or key.startswith(f"{free}.") for free in FREE)
 
 

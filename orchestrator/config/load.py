@@ -233,9 +233,8 @@ def _author_layers(request: RunRequest, benchmark: ConfigLayer) -> Iterator[Conf
         author, model_name = "predictions", None
         yield ConfigLayer("predictions", {"agent": None, "predictions": request.predictions})
     else:
-        author = request.agent or chosen.get("default_agent") or "mini"
+        author, model_name = _agent_and_model(request, chosen)
         yield _profile("agents", author, request.config_dirs)
-        model_name = _model_name(request, chosen, author)
     if model_name is not None:
         yield _profile("models", model_name, request.config_dirs)
     else:
@@ -246,15 +245,20 @@ def _author_layers(request: RunRequest, benchmark: ConfigLayer) -> Iterator[Conf
     yield ConfigLayer("command line", {"run_id": run_id, "runs_dir": request.runs_dir})
 
 
-def _model_name(request: RunRequest, benchmark: dict[str, Any], agent: str) -> str | None:
-    """The model's profile; None for agents that ask no model."""
+def agent_and_model(request: RunRequest) -> tuple[str, str | None]:
+    """Their profiles' names; no model for an agent that asks none. Raises ConfigError."""
+    return _agent_and_model(request, _benchmark_layer(request).data["benchmark"])
+
+
+def _agent_and_model(request: RunRequest, benchmark: Any) -> tuple[str, str | None]:
+    agent = str(request.agent or benchmark.get("default_agent") or "mini")
     if not asks_model(agent, request.config_dirs):
-        return None
+        return agent, None
     name = request.model or benchmark.get("default_model")
     if name is None:
         known = ", ".join(list_profiles("models", request.config_dirs))
         raise ConfigError(f"agent {agent!r} needs --model NAME; known: {known}")
-    return str(name)
+    return agent, str(name)
 
 
 def asks_model(agent: str, config_dirs: tuple[Path, ...] = ()) -> bool:

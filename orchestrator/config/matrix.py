@@ -14,7 +14,14 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from orchestrator.config.keys import nearest
-from orchestrator.config.load import list_profiles, read_profile, require_benchmark
+from orchestrator.config.load import (
+    RunRequest,
+    agent_and_model,
+    asks_model,
+    list_profiles,
+    read_profile,
+    require_benchmark,
+)
 from orchestrator.config.problems import problem_words
 from orchestrator.config.schema import SLICE, Selection
 from orchestrator.config.sections import AUTO, Name, Section
@@ -37,7 +44,8 @@ class Matrix(Section):
     description: str = ""
     benchmarks: tuple[Name, ...] = Field(min_length=1)
     """As `launch` takes them; a single one may be written as `benchmark`."""
-    models: tuple[Name, ...] = Field(min_length=1)
+    models: tuple[Name, ...] = ()
+    """May be left out where no agent asks a model."""
     agents: tuple[Name, ...] = Field(min_length=1)
     attempts: int = Field(default=1, gt=0)
     """Runs of each cell over all instances."""
@@ -73,7 +81,8 @@ class Matrix(Section):
             for name in names:
                 if names.count(name) > 1:
                     raise ValueError(f"{key}: {name!r} stands there twice")
-        runs = self.attempts * len(self.benchmarks) * len(self.models) * len(self.agents)
+        cells = len(self.benchmarks) * max(1, len(self.models)) * len(self.agents)
+        runs = self.attempts * cells
         if runs > MOST_RUNS:
             raise ValueError(f"these are {runs} runs; a matrix has {MOST_RUNS} at most")
         return self
@@ -112,6 +121,10 @@ class Matrix(Section):
                 raise ValueError(f"set: each cell has a {key} of its own")
         return self
 
+    @property
+    def has_one_cell(self) -> bool:
+        return len(self.benchmarks) == len(self.agents) == 1 and len(self.models) < 2
+
     def settings(self, model: str | None, agent: str) -> dict[str, Any]:
         """Of a cell, by dotted key. The more that is meant by one, the later it comes."""
         chosen = {
@@ -129,13 +142,19 @@ class Matrix(Section):
 class MatrixFile:
     """A matrix, and the file that it was read from."""
 
-    path: Path
+    path: Path | None
+    """None where it was made of a command's options."""
     text: str
     matrix: Matrix
 
     def place(self, *keys: str) -> str:
         """`FILE:LINE` of a path of keys."""
         return f"{self.path}:{find_line(self.text, keys)}"
+
+    def placed(self, problem: str) -> str:
+        """The problem, with the file's name if it does not stand there yet."""
+        known = self.path is None or str(self.path) in problem
+        return problem if known else f"{problem}, in {self.path}"
 
 
 def load_matrix(name: str, config_dirs: tuple[Path, ...] = ()) -> MatrixFile:
@@ -154,7 +173,30 @@ def load_matrix(name: str, config_dirs: tuple[Path, ...] = ()) -> MatrixFile:
     _require_benchmarks(file, config_dirs)
     _require_profiles(file, "models", matrix.models, config_dirs)
     _require_profiles(file, "agents", matrix.agents, config_dirs)
+    asking = next((agent for agent in matrix.agents if asks_model(agent, config_dirs)), None)
+    if asking is not None and not matrix.models:
+        raise ConfigError(f"models: agent {asking!r} needs one, in {file.place('models')}")
     return file
+
+
+def repeated(request: RunRequest, attempts: int) -> MatrixFile:
+    """What `launch` was asked for, several times over: a matrix of one cell.
+
+    Raises:
+        ConfigError: a benchmark, an agent or a model is not there, or these are too many runs.
+    """
+    agent, model = agent_and_model(request)
+    try:
+        matrix = Matrix(
+            name=f"{Path(request.benchmark).resolve().name}-{Path(model).stem if model else agent}",
+            benchmarks=(request.benchmark,),
+            models=(model,) if model else (),
+            agents=(agent,),
+            attempts=attempts,
+        )
+    except ValidationError as error:
+        raise ConfigError(f"--attempts {attempts}: {problem_words(error.errors()[0])}") from None
+    return MatrixFile(None, "", matrix)
 
 
 def _problem(error: ValidationError, path: Path, text: str) -> str:

@@ -111,17 +111,18 @@ def summarize(report: Report, paths: RunPaths, console: Console) -> None:
 
 
 def _print_warnings(warnings: Sequence[str], room: int, console: Console) -> None:
-    """As many as there is room for, the first one at least; where the others are to be read."""
+    """As many as there is room for, and where the others are to be read."""
     shown = 0
     for warning in warnings:
         line = _beside(f"  {WARNING}", Text(printable(warning), style=WARNING_STYLE))
         room -= len(console.render_lines(line, pad=False))
-        if shown and room < 0:
+        if room < 0:
             break
         console.print(line)
         shown += 1
     if more := len(warnings) - shown:
-        console.print(Text(f"  and {counted(more, 'more warning')}: see the report", "dim"))
+        words = counted(more, "more warning" if shown else "warning")
+        console.print(Text(f"  {WARNING} {words}: see the report", WARNING_STYLE))
 
 
 def print_steps(steps: Iterable[NextStep], console: Console) -> None:

@@ -12,8 +12,11 @@ from orchestrator.evidence.patches import ChangedFile, files_of
 from orchestrator.evidence.spoofing import rejected, signs
 from orchestrator.types import GradeReason, Outcome
 
-LOOP_STEPS = 4
-"""Steps that a loop has at the least."""
+LOOP_ROUNDS = 3
+"""How often a loop has come round at the least, when the rollout ends in it. OpenHands and
+`rollout.loop_limit` end rollouts that early."""
+MIN_LOOPING_STEPS = 8
+"""Of a rollout that went in circles without ending in them."""
 MAX_LOOP_PERIOD = 4
 """Steps after which a loop comes round again: `a b a b` has two."""
 LOOPING_SHARE = 0.5
@@ -103,11 +106,11 @@ class Case:
         steps = [(s.action.strip(), s.observation) for s in self.evidence.steps]
         for period in range(1, MAX_LOOP_PERIOD + 1):
             times = _rounds(steps, period)
-            if times >= 3 and times * period >= LOOP_STEPS:
+            if times >= LOOP_ROUNDS:
                 what = "one command" if period == 1 else f"the same {period} commands"
                 return f"{what} {times} times in a row at its end, with the same output"
         commands = Counter(step for step in steps if step[0])
-        if len(steps) >= 2 * LOOP_STEPS and commands:
+        if len(steps) >= MIN_LOOPING_STEPS and commands:
             _, times = commands.most_common(1)[0]
             if times >= LOOPING_SHARE * len(steps):
                 return f"one command {times} times in {len(steps)} steps, with the same output"

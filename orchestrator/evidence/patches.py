@@ -14,8 +14,8 @@ from pathlib import PurePosixPath
 from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchedFile, PatchSet
 
-MAX_PARSED_CHARS = 400_000
-"""Of a patch that `unidiff` is given: it takes a second for 2 MB."""
+MAX_PARSED_CHARS = 50_000
+"""Of a patch that `unidiff` is given: it takes a second for 2 MB, and a run may have hundreds."""
 MAX_ADDED_CHARS = 200_000
 
 _TEST_FOLDERS = frozenset({"tests", "__tests__", "e2e", "spec", "specs"})

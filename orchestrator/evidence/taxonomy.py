@@ -84,9 +84,8 @@ def _timed_out(case: Case) -> str:
 def _exploring(case: Case) -> str:
     if case.outcome not in (Outcome.STEP_LIMIT, Outcome.TOKEN_LIMIT) or case.has_source_edit:
         return ""
-    limit = "steps" if case.outcome is Outcome.STEP_LIMIT else "tokens"
-    done = "edited no file" if not case.has_edit else f"edited only {_names(case)}"
-    return f"it ran out of {limit} after {_steps(case)}, and had {done}"
+    done = "no file" if not case.has_edit else f"only {_names(case)}"
+    return f"it ended as {case.outcome} after {_steps(case)}, and had changed {done}"
 
 
 def _never_submitted(case: Case) -> str:
@@ -147,10 +146,12 @@ def _right_file(case: Case) -> str:
     if not case.gold_files_edited or not _no_target_passes(case):
         return ""
     of = f" of the gold patch's {len(case.gold_files)} files" if len(case.gold_files) > 1 else ""
-    return (
-        f"it changed {_listed(case.gold_files_edited)}{of}, as the gold patch does, and none of "
-        f"{case.number(TestKind.FAIL_TO_PASS)} FAIL_TO_PASS tests passes"
+    number = case.number(TestKind.FAIL_TO_PASS)
+    tests = (
+        "its FAIL_TO_PASS test fails" if number == 1 else f"all {number} FAIL_TO_PASS tests fail"
     )
+    names = _listed(case.gold_files_edited)
+    return f"it changed {names}{of}, as the gold patch does; {tests} still"
 
 
 def _still_failing(case: Case) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 
 from orchestrator.agents.steps import Step
 from orchestrator.evidence.facts import Evidence
-from orchestrator.exports.base import Exported, RunToExport, iso
+from orchestrator.evidence.read import TRAJECTORY
+from orchestrator.exports.base import Exported, RunToExport, iso, shortened
 from orchestrator.paths import folder_name, write_atomic
 from orchestrator.text import writable
 
@@ -28,14 +29,15 @@ def export_atif(run: RunToExport, folder: Path) -> Exported:
     written = 0
     problems: list[str] = []
     for evidence in run.reader.read_all():
-        problems += evidence.problems
         if evidence.rollout is None:
             continue
+        # one whose steps are gone is still whole: it has the issue
+        problems += [problem for problem in evidence.problems if TRAJECTORY in problem]
         text = json.dumps(trajectory(run, evidence), ensure_ascii=False, indent=1)
         name = f"{folder_name(evidence.instance_id)}.trajectory.json"
         write_atomic(folder / name, text + "\n")
         written += 1
-    return Exported(folder, f"{written:,} trajectories", missing=tuple(problems))
+    return Exported(folder, f"{written:,} trajectories", missing=tuple(shortened(problems)))
 
 
 def trajectory(run: RunToExport, evidence: Evidence) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -12,6 +12,9 @@ from orchestrator.evidence.facts import Finding
 from orchestrator.evidence.read import EvidenceReader
 from orchestrator.report.build import Report
 from orchestrator.types import Instance
+
+MAX_TOLD = 5
+"""Lines of one kind that are shown to a person."""
 
 
 @dataclass(frozen=True)
@@ -51,3 +54,10 @@ Export = Callable[[RunToExport, Path], Exported]
 def iso(seconds: float) -> str:
     """Seconds since the epoch as ISO 8601, in UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def shortened(lines: Sequence[str]) -> Iterator[str]:
+    """The first MAX_TOLD of lines of one kind, and how many more there are."""
+    yield from lines[:MAX_TOLD]
+    if len(lines) > MAX_TOLD:
+        yield f"{len(lines) - MAX_TOLD} more like the last one"

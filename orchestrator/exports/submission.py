@@ -17,7 +17,7 @@ from typing import Any
 
 from orchestrator.config.yaml_files import dump_yaml
 from orchestrator.evidence.read import TRAJECTORY
-from orchestrator.exports.base import Exported, RunToExport
+from orchestrator.exports.base import Exported, RunToExport, shortened
 from orchestrator.exports.predictions import predictions_text
 from orchestrator.paths import folder_name, write_atomic
 from orchestrator.report.words import counted
@@ -46,8 +46,6 @@ CHECKLIST = (
     "Does not have web-browsing OR has taken steps to prevent lookup of SWE-bench solutions via "
     "web-browsing",
 )
-MAX_TOLD = 5
-"""Of one kind of thing that is missing; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +80,12 @@ def export_submission(run: RunToExport, folder: Path, submitter: Submitter) -> E
     write_atomic(target / "all_preds.jsonl", predictions_text(run))
     write_atomic(target / "metadata.yaml", dump_yaml(_metadata(run, submitter)))
     write_atomic(target / "README.md", _readme(run, submitter))
-    lacking = [*_copy_trajectories(run, target / "trajs"), *_copy_logs(run, target / "logs")]
-    remarks = [f"it belongs into evaluation/{_split(run)[0]}/ of SWE-bench/experiments"]
+    split, size = _split(run)
+    remarks = [f"it belongs into evaluation/{split}/ of SWE-bench/experiments"] if size else []
     missing = (
         *_not_fit(run),
-        *_shortened(lacking),
+        *shortened(list(_copy_trajectories(run, target / "trajs"))),
+        *shortened(list(_copy_logs(run, target / "logs"))),
         *(
             f"metadata.yaml: {what} ({option})"
             for name, (option, what) in WANTED.items()
@@ -102,7 +101,7 @@ def _split(run: RunToExport) -> tuple[str, int]:
     """The leaderboard's split, and its size; 0 where it has none of this benchmark."""
     benchmark = run.reader.config.benchmark
     name = benchmark.source.rpartition("/")[2].lower()
-    return SPLITS.get((name, benchmark.split), ("SPLIT", 0))
+    return SPLITS.get((name, benchmark.split), ("", 0))
 
 
 def _not_fit(run: RunToExport) -> Iterator[str]:
@@ -115,23 +114,17 @@ def _not_fit(run: RunToExport) -> Iterator[str]:
         yield f"{report.instances} of the {size} instances of {split}: the run covers no more"
     if not report.validity.is_valid:
         yield f"the run is {report.validity.words}"
-    yield from _shortened(
+    yield from shortened(
         [
             f"all_preds.jsonl: no prediction for {instance_id}"
             for instance_id in run.reader.state.instances
             if instance_id not in run.patches
         ]
     )
-    yield from _shortened(
+    yield from shortened(
         [f"no verdict on {i}" for i in report.failure_ids if i in run.patches]
         + [f"{i} was counted as unresolved by a person, without a verdict" for i in report.decided]
     )
-
-
-def _shortened(lines: list[str]) -> Iterator[str]:
-    yield from lines[:MAX_TOLD]
-    if len(lines) > MAX_TOLD:
-        yield f"{len(lines) - MAX_TOLD} more like the last one"
 
 
 def _copy_trajectories(run: RunToExport, folder: Path) -> Iterator[str]:
@@ -220,9 +213,22 @@ def _readme(run: RunToExport, submitter: Submitter) -> str:
         f"**{report.resolved} of {report.instances} resolved ({report.resolve_rate:.1%}, "
         f"95% interval {low:.1%} to {high:.1%})**, one attempt an instance. "
         f"The run is {report.validity.words}.\n\n"
+        f"{_redone(run)}"
         f"Authors: {submitter.authors or 'TODO'}\n\n"
         f"## Checklist\n\n{checklist}\n"
         f"## By repository\n\n| repository | resolved | instances |\n|---|---:|---:|\n{rows}\n"
         f"## Remarks of the run's report\n\n{warnings}\n"
         f"## Versions\n\n{versions}"
+    )
+
+
+def _redone(run: RunToExport) -> str:
+    """Which rollouts had a second try: those that never came to an end of their own."""
+    redone = run.report.retries.rollouts
+    if not redone:
+        return ""
+    kinds = ", ".join(f"{kind}: {count}" for kind, count in redone.items())
+    return (
+        f"{counted(sum(redone.values()), 'rollout')} failed by no doing of the agent's, left no "
+        f"prediction, and had another try ({kinds}).\n\n"
     )

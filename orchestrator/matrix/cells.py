@@ -116,17 +116,16 @@ def _load_cells(
     matrix = file.matrix
     asking = {agent for agent in matrix.agents if asks_model(agent, options.config_dirs)}
     for benchmark in matrix.benchmarks:
-        for model in matrix.models:
+        for model in matrix.models or (None,):
             for agent in matrix.agents:
-                if agent not in asking and model != matrix.models[0]:
+                if agent not in asking and model not in (None, *matrix.models[:1]):
                     continue
                 cell = Cell(benchmark, model if agent in asking else None, agent)
                 request = _request(file, options, cell)
                 try:
                     config = load_config(request)
                 except ConfigError as error:
-                    known = str(file.path) in str(error)
-                    raise ConfigError(str(error) if known else f"{error}, in {file.path}") from None
+                    raise ConfigError(file.placed(str(error))) from None
                 yield cell, (config, request)
 
 
@@ -150,7 +149,9 @@ def _request(file: MatrixFile, options: RunRequest, cell: Cell) -> RunRequest:
 
 
 def _words(cell: Cell, attempt: int, matrix: Matrix) -> tuple[str, ...]:
-    """What the id of a run is made of, behind the matrix's: no more than what tells it apart."""
+    """What the id of a run is made of, behind the matrix's."""
+    if matrix.attempts > 1 and matrix.has_one_cell:
+        return (str(attempt),)
     benchmark = (cell.benchmark,) if len(matrix.benchmarks) > 1 else ()
     model = (cell.model,) if cell.model else ()
     number = (str(attempt),) if matrix.attempts > 1 else ()

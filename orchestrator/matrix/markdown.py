@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from orchestrator.matrix.attempts import attempts_section, estimate_words
 from orchestrator.matrix.cells import Cell
 from orchestrator.matrix.grid import Grid
 from orchestrator.matrix.pairs import Pair
@@ -22,13 +23,19 @@ FEW_INSTANCES = f"Fewer than {FEW} instances can't tell cells apart: no p-value 
 
 def render_matrix(report: MatrixReport) -> str:
     """The whole file's text. The picture is grid.svg, beside it."""
-    return "\n".join([*_head(report), *_cells(report), *_pairs(report), *_grids(report)])
+    parts = (_head, _cells, _attempts, _pairs, _grids)
+    return "\n".join(line for part in parts for line in part(report))
 
 
 def headline(report: MatrixReport) -> str:
     """How the whole matrix stands, in one line."""
     done = sum(cell.valid for cell in report.cells)
     took = f" in {duration(report.wall_s)}" if report.wall_s else ""
+    if report.valid and len(report.cells) == 1 and (all_of_them := report.cells[0].repeated):
+        return (
+            f"pass@1 {estimate_words(all_of_them.pass_at[0])}: {report.attempts} attempts at "
+            f"{counted(all_of_them.instances, 'instance')}{took}"
+        )
     if report.valid:
         return f"{counted(done, 'cell')} done{took}"
     left = len(report.cells) - done
@@ -98,7 +105,7 @@ def _cell_row(cell: CellResult) -> list[str]:
         f"`{bar(cell.resolved, of, 10)}` {cell.resolved}/{of}",
         f"{cell.rate:.1%}",
         f"{low:.1%} to {high:.1%}",
-        "yes" if cell.valid else f"no: {escaped(cell.why_not_valid)}",
+        escaped(cell.quarantined or "yes") if cell.valid else f"no: {escaped(cell.why_not_valid)}",
         str(cell.salvaged),
         f"{trouble}: {kinds}" if kinds else trouble,
         "" if cell.median_steps is None else f"{cell.median_steps:g}",
@@ -108,6 +115,10 @@ def _cell_row(cell: CellResult) -> list[str]:
             f"[{number}](../{run_id}/report.html)" for number, run_id in enumerate(cell.run_ids, 1)
         ),
     ]
+
+
+def _attempts(report: MatrixReport) -> Iterable[str]:
+    return attempts_section(report.cells)
 
 
 def _pairs(report: MatrixReport) -> Iterable[str]:

@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from orchestrator.config import RunConfig, RunRequest
-from orchestrator.config.matrix import Matrix, load_matrix
+from orchestrator.config.matrix import Matrix, MatrixFile
 from orchestrator.dataset import Dataset
 from orchestrator.display.terminal import print_line, waiting
 from orchestrator.doctor.case import Case
@@ -58,16 +58,15 @@ class MatrixFinished:
 
 
 def launch_matrix(
-    name: str, matrix_id: str | None, options: RunRequest, console: Console
+    file: MatrixFile, matrix_id: str | None, options: RunRequest, console: Console
 ) -> MatrixFinished:
     """Start a new matrix and take it to its report.
 
     Raises:
-        ConfigError: the file or an option is wrong, or a matrix of that id exists.
+        ConfigError: a profile or an option is wrong, or a matrix of that id exists.
         PrerequisiteError: something is missing, be it for the last run of all.
         JournalError: the record can't be written.
     """
-    file = load_matrix(name, options.config_dirs)
     matrix_id = choose_matrix_id(matrix_id, file.matrix)
     planned = plan_runs(file, matrix_id, options)
     runs = tuple(one.run for one in planned)

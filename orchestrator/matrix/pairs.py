@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from orchestrator.matrix.cells import Cell
-from orchestrator.matrix.results import RunResult
-from orchestrator.report.stats import holm, paired_interval, sign_test
+from orchestrator.matrix.results import RunResult, verdicts
+from orchestrator.report.paired import compare_paired
+from orchestrator.report.stats import holm
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Pair:
     difference: float | None
     """None where nothing could be compared, as for what follows."""
     ci95: tuple[float, float]
+    smallest_difference: float | None
+    """That so many instances could show (`report.paired`)."""
     p: float | None
     """Exact, two-sided."""
     p_holm: float | None
@@ -95,26 +98,17 @@ def _why_not(one: Sequence[RunResult], other: Sequence[RunResult]) -> str:
     return ""
 
 
-def verdicts(runs: Sequence[RunResult]) -> dict[str, float]:
+def _shares(runs: Sequence[RunResult]) -> dict[str, float]:
     """The resolved share of the attempts, of each instance on which all have a verdict."""
-    found: dict[str, list[bool | None]] = {}
-    for run in runs:
-        for instance_id, result in run.instances.items():
-            found.setdefault(instance_id, []).append(result.resolved)
-    return {
-        instance_id: sum(map(bool, each)) / len(runs)
-        for instance_id, each in found.items()
-        if None not in each and len(each) == len(runs)
-    }
+    return {i: statistics.fmean(each) for i, each in verdicts(runs).items()}
 
 
 def _compare(
     differs_in: str, one: Cell, other: Cell, cells: Mapping[Cell, Sequence[RunResult]]
 ) -> Pair:
-    ones, others = verdicts(cells[one]), verdicts(cells[other])
+    ones, others = _shares(cells[one]), _shares(cells[other])
     every = {instance for cell in (one, other) for run in cells[cell] for instance in run.instances}
-    differences = [ones[i] - others[i] for i in sorted(ones.keys() & others.keys())]
-    better, worse = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
+    paired = compare_paired(ones, others)
     names = (one.model, other.model) if differs_in == "model" else (one.agent, other.agent)
     return Pair(
         benchmark=one.benchmark,
@@ -124,12 +118,13 @@ def _compare(
         other=str(names[1]),
         one_run_ids=tuple(run.run_id for run in cells[one]),
         other_run_ids=tuple(run.run_id for run in cells[other]),
-        instances=len(differences),
-        left_out=len(every) - len(differences),
-        better=better,
-        worse=worse,
-        difference=statistics.fmean(differences),
-        ci95=paired_interval(differences),
-        p=sign_test(better, worse),
+        instances=paired.instances,
+        left_out=len(every) - paired.instances,
+        better=paired.better,
+        worse=paired.worse,
+        difference=paired.difference,
+        ci95=paired.ci95,
+        smallest_difference=paired.smallest_difference,
+        p=paired.p,
         p_holm=None,
     )

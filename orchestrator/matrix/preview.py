@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.config import RunRequest
-from orchestrator.config.matrix import load_matrix
+from orchestrator.config.matrix import MatrixFile
 from orchestrator.driver.capacity import RunWork, share_capacity
 from orchestrator.driver.lanes import make_lanes
 from orchestrator.driver.this_host import memory_here
@@ -79,13 +79,14 @@ class MatrixPreview:
         }
 
 
-def make_matrix_preview(name: str, matrix_id: str | None, options: RunRequest) -> MatrixPreview:
+def make_matrix_preview(
+    file: MatrixFile, matrix_id: str | None, options: RunRequest
+) -> MatrixPreview:
     """Decide everything that a matrix decides; asks its models' servers.
 
     Raises:
         ConfigError: as `launch_matrix`.
     """
-    file = load_matrix(name, options.config_dirs)
     matrix_id = choose_matrix_id(matrix_id, file.matrix)
     planned = plan_runs(file, matrix_id, options)
     runs = tuple(one.run for one in planned)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from orchestrator.errors import one_line
 from orchestrator.journal import RunState
 from orchestrator.matrix.cells import Cell
+from orchestrator.report.attempts import AttemptStatistics, attempt_statistics
 from orchestrator.report.build import Report
 from orchestrator.report.names import Mark, named
 from orchestrator.report.stats import clustered_wilson
@@ -113,6 +114,9 @@ class CellResult:
     """Wilson's; of several attempts, with the instances as clusters (`stats.clustered_wilson`)."""
     valid: bool
     why_not_valid: str
+    quarantined: str
+    """Why its number is suspect though every instance has a verdict, of the first attempt that is
+    so (`report.validity`); else empty."""
     outcomes: Mapping[str, int]
     salvaged: int
     calls: int | None
@@ -128,6 +132,8 @@ class CellResult:
     tokens: int
     rollout_hours: float
     """Of its rollouts, added up, retries too; those of one session went on side by side."""
+    repeated: AttemptStatistics | None
+    """What its attempts say together; None of one attempt, or without verdicts in all of them."""
 
     @property
     def cell(self) -> Cell:
@@ -179,6 +185,7 @@ def _build(cell: Cell, runs: Sequence[RunResult]) -> CellResult:
         ci95=clustered_wilson(list(rates.values()), len(runs)),
         valid=not why_not,
         why_not_valid=why_not,
+        quarantined=_quarantined(reports),
         outcomes=dict(sorted(Counter(str(r.outcome) for r in results if r.outcome).items())),
         salvaged=sum(result.salvaged for result in results),
         calls=sum(calls.calls for calls in counted) if counted else None,
@@ -189,7 +196,27 @@ def _build(cell: Cell, runs: Sequence[RunResult]) -> CellResult:
         median_steps=statistics.median(steps) if steps else None,
         tokens=sum(report.tokens["total"] for report in reports),
         rollout_hours=round(sum(row.ended_at - row.started_at for row in rollouts) / 3600, 3),
+        repeated=_repeated(runs),
     )
+
+
+def _repeated(runs: Sequence[RunResult]) -> AttemptStatistics | None:
+    known = verdicts(runs)
+    every = {instance_id for run in runs for instance_id in run.instances}
+    return attempt_statistics(known, left_out=len(every) - len(known))
+
+
+def verdicts(runs: Sequence[RunResult]) -> dict[str, list[bool]]:
+    """Attempt by attempt, of each instance on which all attempts have a verdict."""
+    found: dict[str, list[bool | None]] = {}
+    for run in runs:
+        for instance_id, result in run.instances.items():
+            found.setdefault(instance_id, []).append(result.resolved)
+    return {
+        instance_id: [bool(one) for one in each]
+        for instance_id, each in found.items()
+        if None not in each and len(each) == len(runs)
+    }
 
 
 def _why_not_valid(runs: Iterable[RunResult]) -> str:
@@ -205,6 +232,11 @@ def _why_not_valid(runs: Iterable[RunResult]) -> str:
         words = ", ".join(f"{count} x {named(reason)}" for reason, count in reasons.most_common())
         parts.insert(0, f"{sum(reasons.values())} without a verdict: {words}")
     return "; ".join(dict.fromkeys(parts))
+
+
+def _quarantined(reports: Iterable[Report]) -> str:
+    suspect = (r.validity.words for r in reports if r.valid and r.validity.is_quarantined)
+    return next(suspect, "")
 
 
 def wall_s(runs: Iterable[RunResult]) -> float:

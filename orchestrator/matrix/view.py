@@ -13,6 +13,12 @@ from rich.text import Text
 from orchestrator.display.summary import as_typed, print_steps
 from orchestrator.display.terminal import print_line
 from orchestrator.errors import EXIT_DONE
+from orchestrator.matrix.attempts import (
+    count_rows,
+    estimate_rows,
+    flip_line,
+    repeated_cells,
+)
 from orchestrator.matrix.cells import Cell
 from orchestrator.matrix.markdown import (
     FEW_INSTANCES,
@@ -31,6 +37,8 @@ from orchestrator.report.words import counted
 from orchestrator.text import printable
 
 PAIRS_SHOWN = 12
+CELLS_SHOWN = 4
+"""Of those with several attempts."""
 
 
 def render_matrix_report(report: MatrixReport) -> RenderableType:
@@ -40,7 +48,7 @@ def render_matrix_report(report: MatrixReport) -> RenderableType:
         parts.append(_table(report, benchmark))
         lines = blame_lines(report.cells_of(benchmark))
         parts += [Text(printable(line), style="yellow") for line in lines]
-    return Group(*parts, *_pairs(report))
+    return Group(*parts, *_attempts(report), *_pairs(report))
 
 
 def _table(report: MatrixReport, benchmark: str) -> Table:
@@ -69,6 +77,23 @@ def _cell(words: CellWords) -> Text:
     for line in more:
         text.append(f"\n{printable(line)}", style="yellow" if words.is_warning else "dim")
     return text
+
+
+def _attempts(report: MatrixReport) -> Iterator[RenderableType]:
+    for cell, statistics in repeated_cells(report.cells)[:CELLS_SHOWN]:
+        table = Table(
+            title=Text(printable(f"{cell.benchmark}: {cell.cell.author}")),
+            title_justify="left",
+            show_header=False,
+            box=box.SIMPLE,
+        )
+        for row in estimate_rows(statistics):
+            table.add_row(*row)
+        table.add_section()
+        for row in count_rows(statistics):
+            table.add_row(*row)
+        yield table
+        yield Text(flip_line(statistics))
 
 
 def _pairs(report: MatrixReport) -> Iterator[RenderableType]:

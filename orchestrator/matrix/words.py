@@ -64,6 +64,8 @@ def of_cell(cell: CellResult, results: Sequence[InstanceResult]) -> CellWords:
     warnings = []
     if not cell.valid:
         warnings.append(cell.why_not_valid)
+    if cell.quarantined:
+        warnings.append(cell.quarantined)
     if cell.salvaged:
         warnings.append(f"{cell.salvaged} salvaged")
     broken, all_of_them, what = cell.trouble

@@ -21,9 +21,9 @@ class Subset:
     """Instances of the whole benchmark; None where nobody knows."""
     selected: int
     with_verdict: int
-    left_out: Mapping[str, int]
+    left_out: Mapping[str, int | None]
     """`selection`: not asked for; `not_started`: the run ended before; `no_verdict`: failed, or not
-    graded. None of them is a zero."""
+    graded. None of them is a zero; None: nobody knows how many."""
     is_random: bool
     """Whether those with a verdict are a random sample of the benchmark: all of it, or the first
     ones of a seeded order."""
@@ -39,7 +39,10 @@ class Subset:
         if self.is_whole:
             return f"all {counted(self.with_verdict, 'instance')} of the benchmark have a verdict"
         of = "" if self.benchmark is None else f" of {self.benchmark:,}"
-        left = ", ".join(f"{n:,} by {WHY_LEFT_OUT[why]}" for why, n in self.left_out.items())
+        left = ", ".join(
+            f"{'some' if n is None else f'{n:,}'} by {WHY_LEFT_OUT[why]}"
+            for why, n in self.left_out.items()
+        )
         kind = (
             "what is left is a random sample, in a seeded order"
             if self.is_random
@@ -79,11 +82,11 @@ def build_subset(
     """`instances` are those that were selected, in the run's order; `benchmark` is how many there
     are in all, None where nobody knows."""
     takes_all = not selection.instances and selection.slice is None
-    whole = benchmark or (len(instances) if takes_all else None)
+    whole = len(instances) if takes_all else benchmark
     missing = [i for i in instances if i not in with_verdict]
     not_started = sum(i not in started for i in missing)
     left_out = {
-        "selection": (whole or 0) - len(instances) if whole else int(not takes_all) or 0,
+        "selection": whole - len(instances) if whole is not None else None,
         "not_started": not_started,
         "no_verdict": len(missing) - not_started,
     }
@@ -92,7 +95,7 @@ def build_subset(
         benchmark=whole,
         selected=len(instances),
         with_verdict=len(instances) - len(missing),
-        left_out={why: count for why, count in left_out.items() if count},
+        left_out={why: count for why, count in left_out.items() if count != 0},
         is_random=not why_not,
         why_not_random=why_not,
     )

@@ -128,10 +128,10 @@ def _outcomes(report: Report) -> Iterable[str]:
 def _intervals(report: Report) -> Iterable[str]:
     yield "## How sure the rate is"
     yield ""
-    yield "The interval at 95 % confidence:"
-    yield ""
+    yield "| | interval at 95 % confidence |"
+    yield "|---|---|"
     for line in interval_lines(report.intervals, report.subset):
-        yield f"- {cell(line, 400)}"
+        yield f"| | {cell(line, 400)} |"
     yield ""
 
 

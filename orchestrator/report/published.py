@@ -177,10 +177,13 @@ def published_for(
 
 
 def is_of(file: PublishedFile, benchmark: Benchmark) -> bool:
-    """Whether a file is of this benchmark: it has the same split, and is called as the profile, its
-    source, that one's last part, or its file."""
+    """Whether a file is of this benchmark: it has the same split, and one of its names."""
+    same_name = file.benchmark.casefold() in {each.casefold() for each in names_of(benchmark)}
+    return same_name and file.split == benchmark.split
+
+
+def names_of(benchmark: Benchmark) -> frozenset[str]:
+    """How people call a benchmark: by its profile, its source, that one's last part, its file."""
     files = (Path(benchmark.source).name, benchmark.data_file or "")
     stems = (Path(each).stem.removesuffix(f"-{benchmark.split}") for each in files)
-    known = {benchmark.name, benchmark.source, *files, *stems} - {""}
-    same_name = file.benchmark.casefold() in {each.casefold() for each in known}
-    return same_name and file.split == benchmark.split
+    return frozenset({benchmark.name, benchmark.source, *files, *stems} - {""})

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from orchestrator.report.bars import bar, cells_of, interval_bar, large
 from orchestrator.report.build import Report
-from orchestrator.report.names import FILLS, STYLES, Mark, named, what_ran
+from orchestrator.report.names import CAUSE_WORDS, FILLS, STYLES, Mark, named, what_ran
 from orchestrator.report.words import compact, counted, duration, share_of
 from orchestrator.text import printable
 
@@ -21,7 +21,7 @@ MAX_WIDTH = 120
 """Lines that are longer than this are read no better."""
 OUTCOMES_SHOWN, FAILURES_SHOWN = 4, 3
 """Those that are most; of the others there is their number."""
-REASONS_SHOWN = 3
+REASONS_SHOWN = CAUSES_SHOWN = 3
 REPO_LINES = 2
 REPO_BAR = 8
 
@@ -37,8 +37,8 @@ def render_report(report: Report, width: int, *, is_terminal: bool) -> Renderabl
     parts += [Text(), *_shares(report, width), Text(), *_ends(report, width)]
     if len(report.by_repo) > 1:
         parts += [Text(), *_repos(report, width)]
-    if costs := [*_costs(report)]:
-        parts += [Text(), *costs]
+    if facts := [*_calibrated(report), *_causes(report), *_costs(report)]:
+        parts += [Text(), *facts]
     return Padding(Group(*parts), (0, 0, 0, INDENT))
 
 
@@ -194,6 +194,23 @@ def _short_names(repos: Mapping[str, object]) -> dict[str, str]:
     names = {repo: printable(repo.rpartition("/")[2]) for repo in repos}
     is_clear = len(set(names.values())) == len(names)
     return names if is_clear else {repo: printable(repo) for repo in repos}
+
+
+def _calibrated(report: Report) -> Iterator[Text]:
+    """The rate without what this host can't grade, beside the whole and never instead."""
+    if report.calibrated is not None:
+        yield _cost("calibrated", report.calibrated.words)
+
+
+def _causes(report: Report) -> Iterator[Text]:
+    """Why instances were not resolved, as far as somebody has looked into the files."""
+    if not report.causes:
+        return
+    causes = _first(report.causes, CAUSES_SHOWN)
+    words = ", ".join(f"{CAUSE_WORDS[cause]}: {count:,}" for cause, count in causes)
+    others = len(report.causes) - len(causes)
+    more = f", and {counted(others, 'other cause')}" if others else ""
+    yield _cost("why not resolved", f"{words}{more}")
 
 
 def _costs(report: Report) -> Iterator[Text]:

@@ -90,6 +90,8 @@ def keep_trials(paths: RunPaths, config: RunConfig, state: RunState, lock: RunLo
     try:
         with wait_for_lock(calibrations() / "lock"):
             for instance_id, trials in _trials_of_run(paths, config, state, lock).items():
+                if instance_id not in digests:
+                    continue  # somebody has changed the run's rows
                 path = file_of(instance_id, digests[instance_id], lock.sandbox)
                 kept = read_trials(path)
                 known = {(trial.run_id, trial.at) for trial in kept}

@@ -13,13 +13,12 @@ from orchestrator.config.keys import nearest
 from orchestrator.driver.files import read_patches
 from orchestrator.errors import ConfigError
 from orchestrator.evidence.read import EvidenceReader
-from orchestrator.evidence.taxonomy import findings_of
 from orchestrator.exports.base import Exported, RunToExport
 from orchestrator.exports.kinds import export_kinds
 from orchestrator.exports.submission import Submitter
 from orchestrator.journal import read_journal
 from orchestrator.paths import RunPaths
-from orchestrator.run.folder import open_dataset, report_of
+from orchestrator.run.folder import open_dataset, subject_of
 from orchestrator.run.lock import RunLock
 
 
@@ -35,9 +34,8 @@ def read_run(paths: RunPaths) -> RunToExport:
     state = read_journal(paths.journal)
     dataset, _ = open_dataset(paths, config, lock)
     reader = EvidenceReader(paths, config, dataset, state)
-    findings = findings_of(reader)
-    report = report_of(config, state, lock, findings)
-    return RunToExport(reader, report, read_patches(paths, state), findings)
+    subject = subject_of(reader, lock)
+    return RunToExport(reader, subject.report, read_patches(paths, state), subject.findings)
 
 
 def export_run(

@@ -11,7 +11,7 @@ from orchestrator.config import load_run_config
 from orchestrator.errors import ConfigError
 from orchestrator.evidence.read import EvidenceReader
 from orchestrator.exports.base import RunToExport
-from orchestrator.exports.tables import csv_text, instance_rows
+from orchestrator.exports.tables import instances_csv
 from orchestrator.journal import read_journal
 from orchestrator.page.sections.subject import Subject
 from orchestrator.page.write import write_page
@@ -66,8 +66,9 @@ def _json(run: RunToReport) -> str:
 
 def _csv(run: RunToReport) -> str:
     """A row an instance."""
-    exported = RunToExport(run.evidence, run.subject.report, {}, run.subject.findings)
-    return csv_text(instance_rows(exported))
+    subject = run.subject
+    run_to_export = RunToExport(run.evidence, subject.report, {}, subject.findings)
+    return instances_csv(run_to_export)
 
 
 FORMATS: Mapping[str, Callable[[RunToReport], str]] = {

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from support.old_run import lay_out_old_run
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
@@ -14,6 +15,7 @@ from orchestrator.errors import ConfigError, JournalError
 from orchestrator.made_up.benchmark import made_up_benchmark
 from orchestrator.made_up.write import write_made_up_run
 from orchestrator.paths import RunPaths
+from orchestrator.run.export import export_run
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +120,14 @@ def test_a_patch_that_is_gone_is_never_exported_as_an_empty_one(paths: RunPaths)
 
     with pytest.raises(JournalError, match=r"patch\.diff can't be read"):
         export(paths, "predictions")
+
+
+@pytest.mark.parametrize("kind", ["predictions", "submission", "atif", "parquet", "csv"])
+def test_a_run_of_version_0_1_whose_files_are_gone_is_exported_as_far_as_it_goes(
+    tmp_path: Path, kind: str
+) -> None:
+    done = export_run(RunPaths(lay_out_old_run(tmp_path)), kind)
+
+    assert done.path.exists()
+    assert done.count.startswith(("4 predictions", "4 trajectories", "6 rollouts"))
+    assert len(done.missing) < 30

@@ -88,7 +88,10 @@ WRONG = {
     ),
     "no benchmark": ("models: [demo]\nagents: [mini]\n", "benchmarks: is missing"),
     "both benchmarks": (SMALL + "benchmarks: [demo]\n", "benchmark and benchmarks"),
-    "no models": ("benchmark: smoke\nmodels: []\nagents: [mini]\n", "models: is empty .*in {}:2"),
+    "no models": (
+        "benchmark: smoke\nmodels: []\nagents: [mini]\n",
+        "models: agent 'mini' needs one, in {}:2",
+    ),
     "one model without a list": (
         SMALL.replace("[scripted, demo]", "demo"),
         "models: write a list.*in {}:2",

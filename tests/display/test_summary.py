@@ -18,6 +18,7 @@ from orchestrator.config import RunConfig
 from orchestrator.display.summary import announce, announce_host, summarize
 from orchestrator.driver.capacity import Memory, make_capacity
 from orchestrator.driver.plan import Plan
+from orchestrator.evidence.taxonomy import RULES
 from orchestrator.paths import RunPaths
 from orchestrator.report.build import Report, build_report
 from orchestrator.types import FailureKind, Outcome
@@ -137,7 +138,14 @@ def long_night(config: RunConfig) -> Report:
     by_repo = {f"owner/repo-{n}": {"instances": 25, "resolved": 8} for n in range(12)}
     warnings = tuple(f"{n}: {'something that a person has to know ' * 6}" for n in range(9))
     report = build_report(config, seen, {})
-    return replace(report, by_repo=by_repo, tokens=tokens, unusable_answers=9, warnings=warnings)
+    return replace(
+        report,
+        by_repo=by_repo,
+        tokens=tokens,
+        unusable_answers=9,
+        warnings=warnings,
+        causes={rule.cause: 10 for rule in RULES},
+    )
 
 
 def test_the_end_of_a_night_of_300_fits_a_screen(make_config: MakeConfig) -> None:
@@ -147,8 +155,7 @@ def test_the_end_of_a_night_of_300_fits_a_screen(make_config: MakeConfig) -> Non
 
     assert len(said.splitlines()) <= 40
     assert max(map(len, said.splitlines())) <= 80
-    assert "⚠ 0: something" in said
-    assert "more warnings: see the report" in said
+    assert "warnings: see the report" in said
 
 
 def test_a_file_gets_every_warning_whole(make_config: MakeConfig) -> None:

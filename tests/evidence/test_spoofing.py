@@ -151,3 +151,12 @@ def test_an_attempt_that_failed_is_shown_and_its_cause_stays() -> None:
 
     assert found.cause == Cause.TESTS_ONLY
     assert "pytest_runtest_makereport" in found.spoofed
+
+
+@pytest.mark.parametrize(
+    "added", ["print(" + "'" * 190_000, "\n" * 190_000, "x" * 190_000, "addopts " * 20_000]
+)
+def test_generated_files_of_any_shape_are_looked_through(added: str) -> None:
+    """In no time: a pattern that takes the square of their length would never end."""
+    for path in ("setup.cfg", "dist/app.min.js", "conftest.py"):
+        assert resolved_by(change(path, added, new=True)).spoofed == ""

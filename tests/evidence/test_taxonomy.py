@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from support.evidence import (
@@ -48,6 +49,10 @@ CASES: dict[str, tuple[Cause, Evidence]] = {
     "one command for ever": (
         Cause.LOOPED,
         evidence(Outcome.STEP_LIMIT, steps=steps(*["ls"] * 5)),
+    ),
+    "one command until the loop limit": (
+        Cause.LOOPED,
+        evidence(Outcome.STEP_LIMIT, steps=steps("look", "ls", "ls", "ls")),
     ),
     "two commands for ever": (
         Cause.LOOPED,
@@ -155,6 +160,14 @@ def test_every_cause_has_a_rule_and_a_case_that_shows_it() -> None:
     assert all(rule.words and rule.explanation.endswith(".") for rule in RULES)
 
 
+def test_the_documentation_explains_every_cause_in_the_order_of_the_rules() -> None:
+    page = Path(__file__).parents[2] / "docs" / "taxonomy.md"
+    lines = page.read_text(encoding="utf-8").splitlines()
+
+    headings = [line[4:] for line in lines if line.startswith("### ")]
+    assert headings == [f"{rule.words} (`{rule.cause}`)" for rule in RULES]
+
+
 FAILURE = Failure(FailureKind.ENDPOINT_UNAVAILABLE, "the server is away")
 
 
@@ -186,7 +199,8 @@ def test_a_finding_says_what_else_holds() -> None:
     "commands",
     [
         DIFFERENT,
-        ["ls", "ls", "ls"],
+        ["ls", "ls"],
+        ["a", "b", "a", "b"],
         [f"pytest {n}" for n in range(9)],
         ["", "", "", "", ""],
         ["make", "edit", "make", "edit a", "make", "edit b"],

@@ -143,6 +143,16 @@ def test_files_that_are_gone_are_told_and_the_rest_is_exported(
     assert (done.path / "all_preds.jsonl").stat().st_size > 0
 
 
+def test_the_readme_says_which_rollouts_had_another_try(run: RunToExport, done: Exported) -> None:
+    redone = run.report.retries.rollouts
+    assert redone
+
+    text = (done.path / "README.md").read_text()
+
+    assert f"{sum(redone.values())} rollouts failed by no doing of the agent's" in text
+    assert all(f"{kind}: {count}" in text for kind, count in redone.items())
+
+
 def test_remarks_of_the_report_stand_in_the_readme(done: Exported) -> None:
     """So that nobody reads a made-up number as a real one, say."""
     assert "made up by a seeded model of outcomes" in (done.path / "README.md").read_text()

@@ -16,6 +16,7 @@ from orchestrator.exports.tables import (
     export_csv,
     export_parquet,
     instance_rows,
+    instances_csv,
     rollout_rows,
 )
 from orchestrator.journal import RunState
@@ -62,28 +63,34 @@ def test_a_rate_computed_in_pandas_is_the_reports(run: RunToExport, tmp_path: Pa
 def test_what_has_no_verdict_is_neither_true_nor_false(run: RunToExport) -> None:
     rows = rollout_rows(run)
 
-    failed = [row for row in rows if row["failure"] == FailureKind.SANDBOX_UNAVAILABLE]
+    failed = [row for row in rows if row.failure == FailureKind.SANDBOX_UNAVAILABLE]
     assert failed
-    assert {row["resolved"] for row in failed} == {None}
-    unchanged = [row for row in rows if row["counts"] and not row["patch_bytes"]]
-    assert {row["resolved"] for row in unchanged} == {False}
+    assert {row.resolved for row in failed} == {None}
+    unchanged = [row for row in rows if row.counts and not row.patch_bytes]
+    assert {row.resolved for row in unchanged} == {False}
 
 
 def test_a_run_that_has_done_nothing_yet_has_empty_tables(run: RunToExport, tmp_path: Path) -> None:
     state = RunState("empty", run.reader.state.instances)
     empty = replace(run, reader=replace(run.reader, state=state), patches={})
 
-    export_parquet(empty, tmp_path)
+    for name, export in (("none", empty), ("some", run)):
+        (tmp_path / name).mkdir()
+        export_parquet(export, tmp_path / name)
 
-    assert len(pandas.read_parquet(tmp_path / "rollouts.parquet")) == 0
+    for file in ("rollouts.parquet", "requests.parquet"):
+        table = pandas.read_parquet(tmp_path / "none" / file)
+        assert len(table) == 0
+        assert table.dtypes.equals(pandas.read_parquet(tmp_path / "some" / file).dtypes)
     assert len(instance_rows(empty)) == len(state.instances)
+    assert instances_csv(empty).count("\n") == len(state.instances) + 1
 
 
 def test_a_table_of_instances_has_each_once_in_the_runs_order(run: RunToExport) -> None:
     rows = instance_rows(run)
 
-    assert [row["instance_id"] for row in rows] == list(run.reader.state.instances)
-    assert sum(row["resolved"] is True for row in rows) == run.report.resolved
+    assert [row.instance_id for row in rows] == list(run.reader.state.instances)
+    assert sum(row.resolved is True for row in rows) == run.report.resolved
 
 
 def test_a_csv_comes_back_as_it_was(run: RunToExport, tmp_path: Path) -> None:
@@ -100,13 +107,13 @@ def test_a_csv_comes_back_as_it_was(run: RunToExport, tmp_path: Path) -> None:
     ["=1+1", "+cmd", "-2", "@SUM(A1)", "\t=1", '=HYPERLINK("http://x")'],
 )
 def test_a_spreadsheet_computes_nothing_that_a_model_wrote(text: str) -> None:
-    (row,) = csv.DictReader(io.StringIO(csv_text([{"because": text}])))
+    (row,) = csv.DictReader(io.StringIO(csv_text(["because"], [{"because": text}])))
 
     assert row["because"] == f"'{text}"
 
 
 @pytest.mark.parametrize("text", ["a,b", 'say "hi"', "two\nlines", "\u2028 sep", "naïve", ""])
 def test_text_with_separators_stays_one_cell(text: str) -> None:
-    (row,) = csv.DictReader(io.StringIO(csv_text([{"a": text, "b": 1.5}]), newline=""))
+    (row,) = csv.DictReader(io.StringIO(csv_text(["a", "b"], [{"a": text, "b": 1.5}]), newline=""))
 
     assert row == {"a": text, "b": "1.5"}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.config import RunRequest
-from orchestrator.config.matrix import MatrixFile, load_matrix
+from orchestrator.config.matrix import MatrixFile, load_matrix, repeated
 from orchestrator.config.schema import RUN_ID
 from orchestrator.errors import ConfigError
 from orchestrator.matrix.cells import Cell, choose_matrix_id, make_run_ids, plan_runs
@@ -48,6 +48,45 @@ def test_benchmark_and_attempt_stand_in_an_id_where_there_are_several(tmp_path: 
         "m.demo.scripted.mini.1",
         "m.demo.scripted.mini.2",
     ]
+
+
+def test_attempts_of_one_cell_are_told_apart_by_their_number_alone(tmp_path: Path) -> None:
+    text = "benchmark: smoke\nmodels: [scripted]\nagents: [mini]\nattempts: 2\n"
+
+    assert ids_of(tmp_path, text) == ["m.1", "m.2"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "model", "agent"),
+    [
+        (RunRequest("smoke", model="scripted", agent="mini-edit"), "scripted", "mini-edit"),
+        (RunRequest("demo"), "scripted", "mini"),
+        (RunRequest("demo", model="scripted", agent="gold"), None, "gold"),
+    ],
+)
+def test_what_is_launched_may_be_attempted_several_times(
+    request_: RunRequest, model: str | None, agent: str
+) -> None:
+    planned = plan_runs(repeated(request_, 3), "m", request_)
+
+    assert [one.run.run_id for one in planned] == ["m.1", "m.2", "m.3"]
+    assert {one.run.cell for one in planned} == {(request_.benchmark, model, agent)}
+
+
+def test_attempts_of_what_is_not_there_are_refused_as_one_would_be() -> None:
+    with pytest.raises(ConfigError, match="nobodys-model"):
+        plan_runs(repeated(request := RunRequest("smoke", model="nobodys-model"), 2), "m", request)
+
+
+def test_too_many_attempts_are_refused_in_one_line() -> None:
+    with pytest.raises(ConfigError, match="--attempts 900: these are 900 runs"):
+        repeated(RunRequest("demo"), 900)
+
+
+def test_models_may_be_left_out_where_no_agent_asks_one(tmp_path: Path) -> None:
+    assert ids_of(tmp_path, "benchmark: smoke\nagents: [gold, nop]\n") == ["m.gold", "m.nop"]
+    with pytest.raises(ConfigError, match=r"models: agent .mini. needs one, in .*mine\.yaml"):
+        ids_of(tmp_path, "benchmark: smoke\nagents: [gold, mini]\n")
 
 
 def test_an_agent_that_asks_no_model_has_one_cell_however_many_models_there_are(

@@ -104,6 +104,19 @@ def test_what_has_no_verdict_is_no_zero_and_the_cell_says_that_it_is_not_valid(
     assert (cell.valid, cell.why_not_valid) == (False, why)
 
 
+@pytest.mark.parametrize(("empty", "is_told"), [(6, True), (3, False)])
+def test_a_cell_says_that_its_number_is_quarantined(empty: int, is_told: bool) -> None:
+    table = Table()
+    table.add("m", "a", [EMPTY] * empty + [UNRESOLVED] * 3)
+    (cell,) = build_cells(table.runs)
+    results = list(table.runs[0].instances.values())
+
+    assert cell.valid, "each has a verdict, and there is nothing to resume"
+    assert bool(cell.quarantined) is is_told
+    told = "quarantined: 6 of 9 rollouts ended without a patch"
+    assert (told in str(of_cell(cell, results))) is is_told
+
+
 def test_a_run_that_never_started_is_told_as_that() -> None:
     table = Table()
     table.add("m", "a", None)

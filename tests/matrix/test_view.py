@@ -12,7 +12,7 @@ from support.matrices import EVENING, FAILED, RESOLVED, UNRESOLVED, Played, Tabl
 from support.played_matrix import Bench, PlayedRuns
 
 from orchestrator.config import RunRequest
-from orchestrator.config.matrix import Matrix
+from orchestrator.config.matrix import Matrix, load_matrix
 from orchestrator.errors import ConfigError
 from orchestrator.matrix.markdown import headline, p_words, render_matrix
 from orchestrator.matrix.preview import make_matrix_preview, render_matrix_preview
@@ -146,7 +146,9 @@ def test_attempts_say_how_they_are_counted() -> None:
 
     assert "Rates are means over 2 attempts" in text
     assert "better is who resolved it in more of its attempts" in text
-    assert "2 of 2" not in text
+    assert "(2 of 2" not in text
+    assert "| pass@2 | `██████████░░░░░░░░░░` | 50.0% (" in text
+    assert "0 instances of 2 flipped" in text
 
 
 def test_several_benchmarks_have_a_table_each() -> None:
@@ -203,7 +205,7 @@ def test_a_dry_run_shows_cells_order_and_hours_and_starts_nothing(
     settings = {"cluster.sandbox.kind": "process"}
     options = RunRequest("", runs_dir=str(bench.folder / "runs"), settings=settings)
 
-    preview = make_matrix_preview(str(file), "m", options)
+    preview = make_matrix_preview(load_matrix(str(file)), "m", options)
 
     shown = on_screen(render_matrix_preview(preview), width=300)
     assert "│ smoke.scripted.mini │" in shown
@@ -224,7 +226,7 @@ def test_a_dry_run_says_what_the_matrix_would_stop_at(bench: Bench) -> None:
     settings = {"cluster.sandbox.kind": "process"}
     options = RunRequest("", runs_dir=str(bench.folder / "runs"), settings=settings)
 
-    preview = make_matrix_preview(str(file), "m", options)
+    preview = make_matrix_preview(load_matrix(str(file)), "m", options)
 
     (problem,) = preview.problems
     assert "models/qwen3.5-35b.yaml:4" in problem, "the address is a placeholder still"
@@ -239,7 +241,7 @@ def test_models_without_servers_are_told_at_once_and_no_address_is_meant_for_all
     file = bench.write("benchmark: smoke\nmodels: [gemma-4-26b, qwen3.5-35b]\nagents: [mini]\n")
     options = RunRequest("", settings={"cluster.sandbox.kind": "process"})
 
-    (problem,) = make_matrix_preview(str(file), "m", options).problems
+    (problem,) = make_matrix_preview(load_matrix(str(file)), "m", options).problems
 
     assert problem.startswith("gemma-4-26b and qwen3.5-35b: no server yet")
     assert "models/gemma-4-26b.yaml:4 and " in problem
@@ -248,9 +250,11 @@ def test_models_without_servers_are_told_at_once_and_no_address_is_meant_for_all
 
 
 def test_a_dry_run_cuts_no_run_at_80_columns(bench: Bench) -> None:
-    file = bench.write("benchmark: smoke\nmodels: [scripted-gemma]\nagents: [mini]\nattempts: 2\n")
+    file = bench.write(
+        "benchmark: smoke\nmodels: [scripted-gemma]\nagents: [mini, nop]\nattempts: 2\n"
+    )
     options = RunRequest("", settings={"cluster.sandbox.kind": "process"})
-    preview = make_matrix_preview(str(file), f"evening-{'n' * 40}", options)
+    preview = make_matrix_preview(load_matrix(str(file)), f"evening-{'n' * 40}", options)
 
     shown = on_screen(render_matrix_preview(preview), width=80)
 
@@ -262,4 +266,4 @@ def test_a_dry_run_of_a_matrix_that_is_wrong_is_one_line(bench: Bench) -> None:
     file = bench.write("benchmark: smoke\nmodels: [scripted]\nagents: [mini]\nset: {x: 1}\n")
 
     with pytest.raises(ConfigError, match="unknown key 'x'"):
-        make_matrix_preview(str(file), "m", RunRequest("", runs_dir=str(bench.folder)))
+        make_matrix_preview(load_matrix(str(file)), "m", RunRequest("", runs_dir=str(bench.folder)))

@@ -94,3 +94,12 @@ def test_no_run_is_nonsense(played: list[Played]) -> None:
     assert found.intervals.by_repository is None
     assert found.intervals.why_not["by_repository"].startswith("1 repository")
     json.dumps(found.as_dict(), allow_nan=False)
+
+
+def test_a_subset_of_an_unknown_whole_says_so_and_gives_no_interval_of_it() -> None:
+    found = report([YES, NO], None, slice="0:2", shuffle=True)
+
+    assert found.subset.left_out == {"selection": None}
+    assert "left out some by the selection" in found.subset.words
+    assert found.intervals.of_whole_benchmark is None
+    assert "not in this run's lock" in found.intervals.why_not["of_whole_benchmark"]

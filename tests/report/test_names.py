@@ -40,7 +40,7 @@ def test_everything_that_an_instance_can_come_to_has_words(
         ("gave_up", "gave up"),
         ("not_started", "not started"),
         ("endpoint_unavailable", "the model's server was away (endpoint_unavailable)"),
-        ("looped", "went round in circles (looped)"),
+        ("looped", "went in circles (looped)"),
         ("patch_does_not_apply", "its patch does not apply (patch_does_not_apply)"),
     ],
 )

@@ -210,3 +210,12 @@ def test_names_that_look_like_markup_or_move_the_cursor_are_printed_as_they_are(
     assert "m[/b]" in text
     assert "\x1b" not in text
     assert "[/x]/y" in text
+
+
+def test_why_instances_were_not_resolved_is_said_in_words() -> None:
+    causes = {"looped": 1, "wrong_file": 9, "no_edit": 3, "format": 2}
+
+    text = " ".join(printed(report(TWO_OF_THREE, causes=causes)).split())
+
+    assert "why not resolved wrong file: 9, edited nothing: 3, " in text
+    assert "and 1 other cause" in text

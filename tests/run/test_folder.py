@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support.benchmark import as_jsonl, row
+from support.old_run import lay_out_old_run
 
 from orchestrator.backends import Host
 from orchestrator.config import RunConfig, load_run_config
@@ -16,11 +17,13 @@ from orchestrator.config.schema import Benchmark
 from orchestrator.dataset import Dataset, load_dataset
 from orchestrator.doctor.examine import Checked
 from orchestrator.errors import ConfigError, JournalError
+from orchestrator.evidence.taxonomy import findings_of
 from orchestrator.journal import Journal, read_journal
 from orchestrator.paths import RunPaths
 from orchestrator.run.folder import (
     as_rollouts,
     create_run,
+    evidence_of,
     open_dataset,
     record_rollouts,
     write_reports,
@@ -196,3 +199,40 @@ def test_rows_that_somebody_has_changed_are_told_in_one_line(
 
     with pytest.raises((JournalError, ConfigError), match=r"rows\.jsonl"):
         open_dataset(paths, config, RunLock.read(paths))
+
+
+def evidence_in(folder: RunPaths) -> list[bool]:
+    """Whether the gold patch is known, of every instance of a run that nobody has open."""
+    state = read_journal(folder.journal)
+    evidence = evidence_of(folder, load_run_config(folder.config), state, RunLock.read(folder))
+    return [bool(found.gold_patch) for found in evidence.read_all()]
+
+
+def test_a_report_of_a_run_that_nobody_has_open_knows_its_gold_patches(created: RunPaths) -> None:
+    assert evidence_in(created) == [True] * 12
+
+
+@pytest.mark.parametrize("rows", [None, "", "{", '{"instance_id": 3}\n', "\0"])
+def test_a_report_does_without_rows_that_are_gone_or_changed_and_asks_no_hub(
+    created: RunPaths, rows: str | None
+) -> None:
+    created.rows.unlink()
+    if rows is not None:
+        created.rows.write_text(rows, encoding="utf-8")
+
+    assert evidence_in(created) == [False] * 12
+
+
+def test_a_run_of_an_old_version_has_causes_too(tmp_path: Path) -> None:
+    paths = RunPaths(lay_out_old_run(tmp_path))
+    config, state = load_run_config(paths.config), read_journal(paths.journal)
+
+    found = findings_of(evidence_of(paths, config, state, RunLock.read(paths)))
+
+    assert list(found) == list(state.instances)
+    unresolved = [
+        i
+        for i, row in state.outcomes.items()
+        if not row.has_patch or (i in state.verdicts and not state.verdicts[i].resolved)
+    ]
+    assert [i for i, finding in found.items() if finding.cause] == unresolved

@@ -16,6 +16,7 @@ from orchestrator.config import RunRequest
 from orchestrator.dataset import BUNDLED
 from orchestrator.errors import ConfigError, JournalError, PrerequisiteError
 from orchestrator.paths import RunPaths
+from orchestrator.run.lock import RunLock
 from orchestrator.run.session import reopen, start
 from orchestrator.types import Outcome, Prediction, RolloutRecord, RolloutResult
 
@@ -255,3 +256,17 @@ def test_a_change_that_is_refused_or_can_not_be_met_changes_nothing(
         ):
             pass
         assert (paths.config.read_bytes(), paths.lock.read_bytes()) == before
+
+
+def test_a_session_that_finds_another_harness_keeps_that_in_the_lock(
+    request_of: Any, run_dir: Path
+) -> None:
+    with start(request_of(), CONSOLE) as session:
+        older = {**session.lock.versions, "swebench": "4.0"}
+        session.lock.model_copy(update={"versions": older}).write(session.paths)
+
+    for _ in range(2):
+        with reopen(run_dir, CONSOLE) as session:
+            (found,) = session.lock.drifts
+        assert found.words.endswith(", and the run began with 4.0")
+        assert RunLock.read(RunPaths(run_dir)).drifts == (found,)

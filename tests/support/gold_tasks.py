@@ -1,5 +1,5 @@
-"""A task repo whose gold patches are not all resolved: one is, one flickers, one fails, and one
-does not apply. Made of the smoke benchmark's only task."""
+"""A task repo whose gold patches are not all resolved: one is, one flickers, one fails. Made of the
+smoke benchmark's only task."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 from orchestrator.dataset import BUNDLED
 
 TASK = "lanternhill__tally-1"
-SOUND, FLICKERS, FAILS, NO_PATCH = (f"lanternhill__tally-{n}" for n in (1, 2, 3, 4))
+SOUND, FLICKERS, FAILS = (f"lanternhill__tally-{n}" for n in (1, 2, 3))
 NO_SUCH_TEST = "test_nobody_wrote (tests.test_tally.TestTally.test_nobody_wrote)"
 RUNS_TESTS = "python -u -m unittest"
 
 
-def make_gold_tasks(folder: Path, counter: str, *names: str) -> Path:
-    """The task repo, with all four tasks or with those that are named.
+def make_gold_tasks(folder: Path, counter: str) -> Path:
+    """The task repo, with all three.
 
     The tests that flicker print nothing every second time; `counter` is a file where that is
     counted, as a sandbox sees it.
     """
     shutil.copytree(BUNDLED["smoke"], folder)
-    for name in (SOUND, FLICKERS, FAILS, NO_PATCH):
+    for name in (SOUND, FLICKERS, FAILS):
         task = folder / "tasks" / name
         if name != TASK:
             shutil.copytree(folder / "tasks" / TASK, task)
@@ -39,10 +39,6 @@ def make_gold_tasks(folder: Path, counter: str, *names: str) -> Path:
     wanted = json.loads(tests.read_text())
     wanted["FAIL_TO_PASS"].append(NO_SUCH_TEST)
     tests.write_text(json.dumps(wanted))
-    edit(folder / "tasks" / NO_PATCH / "gold.patch", "def most_common", "def least_common")
-    for name in (SOUND, FLICKERS, FAILS, NO_PATCH):
-        if names and name not in names:
-            shutil.rmtree(folder / "tasks" / name)
     return folder
 
 

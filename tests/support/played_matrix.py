@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from orchestrator.config import RunRequest
+from orchestrator.config.matrix import load_matrix
 from orchestrator.driver.files import save_rollout
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED
 from orchestrator.matrix.night import MatrixFinished, launch_matrix, resume_matrix
@@ -92,7 +93,7 @@ class Bench:
     def launch(self, text: str, settings: dict[str, Any] | None = None) -> MatrixFinished:
         given = {"cluster.sandbox.kind": "process", **(settings or {})}
         options = RunRequest("", runs_dir=str(self.folder / "runs"), settings=given)
-        return launch_matrix(str(self.write(text)), "m", options, self.console)
+        return launch_matrix(load_matrix(str(self.write(text))), "m", options, self.console)
 
     def resume(self, **more: Any) -> MatrixFinished:
         return resume_matrix(self.paths.root, self.console, **more)

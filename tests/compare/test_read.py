@@ -1,0 +1,84 @@
+"""What can be named on the command line, and what is said of what can not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.published import write_made_up
+
+from orchestrator.compare.read import read_sides
+from orchestrator.errors import ConfigError
+
+
+def harness_report(folder: Path, name: str = "them.r1.json", **ids: Any) -> Path:
+    path = folder / name
+    path.write_text(json.dumps({"schema_version": 2, "resolved_ids": [], **ids}), encoding="utf-8")
+    return path
+
+
+def test_a_report_of_predictions_of_others_is_a_side_and_its_errors_are_no_zeros(
+    tmp_path: Path,
+) -> None:
+    path = harness_report(
+        tmp_path,
+        resolved_ids=["a"],
+        unresolved_ids=["b"],
+        empty_patch_ids=["c"],
+        error_ids=["d"],
+        submitted_ids=["a", "b", "c", "d"],
+    )
+    other = harness_report(tmp_path, "us.r1.json", resolved_ids=["a"])
+
+    one, _ = read_sides([str(path), str(other)], tmp_path)
+
+    assert one.name == "them.r1"
+    assert one.shares == {"a": 1.0, "b": 0.0, "c": 0.0, "d": None}
+
+
+def test_a_file_of_published_results_stands_for_all_of_its_systems(tmp_path: Path) -> None:
+    file = write_made_up(tmp_path)
+
+    assert len(read_sides([f"published:{file}"], tmp_path)) == 4
+    (one, other) = read_sides(
+        [f"published:{file}:system-1", f"published:{file}:system-3"], tmp_path
+    )
+    assert (one.name, other.name, one.instances) == ("system-1", "system-3", 60)
+
+
+def test_a_number_alone_can_not_be_paired_and_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "numbers.yaml"
+    file.write_text(
+        "benchmark: lite\nresults: [{name: a, resolved: 1, instances: 3}]", encoding="utf-8"
+    )
+
+    with pytest.raises(ConfigError, match="how many instances 'a' resolved, and not which"):
+        read_sides([f"published:{file}"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        (["nothing", "else"], "nothing to compare by the name 'nothing'"),
+        (["published:none.json", "x"], "No such file"),
+        (["published:{file}:system-1"], "two or more"),
+        (["published:{file}:system-1", "published:{file}:system-1"], "compared with itself"),
+        (["published:{file}:sytem-1", "x"], "did you mean 'system-1'"),
+        (["{file}", "x"], "write published:"),
+        (["{folder}/bad.json", "x"], "is none of the harness's: resolved_ids"),
+        (["{folder}/list.json", "x"], "is a list, and must be an object"),
+    ],
+)
+def test_what_is_no_side_is_one_line(tmp_path: Path, names: list[str], problem: str) -> None:
+    file = write_made_up(tmp_path)
+    (tmp_path / "bad.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "list.json").write_text("[]", encoding="utf-8")
+    told = [name.format(file=file, folder=tmp_path) for name in names]
+
+    with pytest.raises(ConfigError) as caught:
+        read_sides(told, tmp_path)
+
+    assert problem in str(caught.value)
+    assert "\n" not in str(caught.value)
