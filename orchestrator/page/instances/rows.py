@@ -8,8 +8,6 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
 
-from markupsafe import Markup, escape
-
 from orchestrator.evidence.facts import Finding
 from orchestrator.journal.views import RunState
 from orchestrator.report.build import Report
@@ -79,14 +77,14 @@ class InstanceRow:
     """Why its test output is not to be believed; empty where nothing was found."""
 
     @property
-    def key(self) -> Markup:
-        """Its name as the page's programs know it: whole, for an attribute."""
-        return escape(writable(self.instance_id))
+    def key(self) -> str:
+        """Its name for attributes and addresses."""
+        return key_of(self.instance_id)
 
     @property
     def link(self) -> str:
         """What follows the page's address where it is open."""
-        return f"#/{quote(writable(self.instance_id), safe='')}"
+        return f"#/{self.key}"
 
     @property
     def numbers(self) -> tuple[tuple[float, str, str], ...]:
@@ -124,6 +122,11 @@ class InstanceTable:
         )
         made = (Filter(column, name, _counted(values)) for column, name, values in columns)
         return tuple(filter_ for filter_ in made if len(filter_.values) > 1)
+
+
+def key_of(instance_id: str) -> str:
+    """Its name in ASCII, as a part of an address has it: whole, whatever it holds."""
+    return quote(writable(instance_id), safe="")
 
 
 def instance_table(

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from orchestrator.page.instances.details import Details
+from orchestrator.page.instances.rows import key_of
 from orchestrator.paths import RunPaths, folder_name
 from orchestrator.text import writable
 
@@ -48,7 +49,7 @@ def rooms() -> dict[str, Room]:
 class Kept:
     """The details of one instance, as they are kept."""
 
-    key: Markup
+    key: str
     """Of the instance, as in `InstanceRow.key`."""
     embedded: Markup
     """JSON of the parts that stand in the page, fit for a script's element."""
@@ -68,7 +69,7 @@ def keep(details: Iterable[Details], paths: RunPaths) -> tuple[Kept, ...]:
             _write(path, f"{RECEIVER}({_json(name)}, {_object(outside)});\n")
             before.discard(path)
             url = f"{quote(path.parent.name)}/{quote(path.name)}"
-        kept.append(Kept(escape(name), Markup(_object(inside)), url))
+        kept.append(Kept(key_of(name), Markup(_object(inside)), url))
     for path in before:
         path.unlink(missing_ok=True)
     return tuple(kept)
