@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
-from support.written_page import WrittenPage
+from support.written_page import WrittenPage, write_table_of
+
+from orchestrator.paths import RunPaths
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -123,6 +125,27 @@ def test_an_odd_link_says_what_it_leads_to(
     assert says in page.locator("#opened").inner_text()
 
 
+@pytest.mark.parametrize(
+    "instance",
+    ["a/b", 'a"b<i>', "ü ?#%25&", "__proto__", "constructor", "x\u202ey", "a' b", "\ud800"],
+)
+def test_an_instance_of_an_odd_name_opens_by_its_link(
+    open_page: Opener, tmp_path: Path, instance: str
+) -> None:
+    page = open_page().go(write_table_of(instance, RunPaths(tmp_path)).as_uri())
+
+    page.locator("#instances-table tbody a").click()
+    page.get_by_role("heading", name="Trajectory").wait_for()
+    page.keyboard.press("End")
+    page.reload()  # what stands in the address is enough
+
+    page.wait_for_selector(".step[aria-current]")
+    assert current_step(page) == "Step 2"
+    page.evaluate("location.hash = location.hash.replaceAll('%2F', '/')")  # as others write it
+    assert current_step(page) == "Step 2"
+    assert page.locator(".step[aria-current]").inner_text().count("w") > 100
+
+
 def test_a_link_to_a_step_can_be_copied(open_page: Opener, written: WrittenPage) -> None:
     instance = written.report.resolved_ids[0]
     allowed = ["clipboard-read", "clipboard-write"]
@@ -155,17 +178,37 @@ def test_keys_search_a_trajectory(open_page: Opener, written: WrittenPage) -> No
 
     page.keyboard.press("/")
     page.keyboard.type("git")  # no key is taken for a step where somebody types
+    page.get_by_text(re.compile(r"^\d+ of \d+ steps$")).wait_for()
     steps = page.locator(".step:visible")
-    found = steps.count()
-    assert 0 < found < written.steps_of(instance)
-    assert page.evaluate("CSS.highlights.get('found').size") >= found
+    assert 0 < steps.count() < written.steps_of(instance)
+    assert page.evaluate("CSS.highlights.get('found').size") >= steps.count()
 
+    page.keyboard.press("Enter")
+    assert "git" in page.locator(".step[aria-current]").inner_text()
+    page.keyboard.press("j")
+    assert current_step(page) == steps.nth(1).locator("h4").inner_text()
+
+    page.keyboard.press("/")
     page.keyboard.type(" no such text")
+    page.get_by_text("No step holds that.").wait_for()
     assert steps.count() == 0
-    assert page.get_by_text("No step holds that.").is_visible()
-
     page.keyboard.press("Escape")
     assert steps.count() == written.steps_of(instance)
+
+
+def test_what_is_searched_for_is_shown_though_it_stands_far_down(
+    open_page: Opener, written: WrittenPage
+) -> None:
+    page = open_page().go(f"{written.url}#/{written.hostile}/step/1")
+    before = page.locator("#step-1 .observation pre").inner_text()
+    assert "the very end" not in before
+
+    page.keyboard.press("/")
+    page.keyboard.type("the very end")
+    page.keyboard.press("Enter")
+
+    assert "the very end" in page.locator("#step-1 .observation pre").inner_text()
+    assert page.evaluate("CSS.highlights.get('found').size") == 1
 
 
 def test_the_keyboard_alone_opens_an_instance_and_comes_back(
@@ -175,9 +218,7 @@ def test_the_keyboard_alone_opens_an_instance_and_comes_back(
     page.locator("#instances-bar input").focus()
     for _ in range(40):
         page.keyboard.press("Tab")
-        name = page.evaluate(
-            "document.activeElement.closest('tr[data-instance]')?.dataset.instance"
-        )
+        name = page.evaluate(FOCUSED_ROW)
         if name:
             break
 
@@ -202,8 +243,9 @@ def test_the_table_is_searched_filtered_and_sorted(open_page: Opener, written: W
     assert shown_rows(page) == [report.resolved_ids[0]]
     page.get_by_label("Search", exact=True).fill("")
     page.get_by_label("Verdict", exact=True).select_option("")
-    page.get_by_role("button", name="Steps").press("Enter")
-    page.get_by_role("button", name="Steps").press("Enter")
+    for way in ("ascending", "descending"):
+        page.get_by_role("button", name="Steps").press("Enter")
+        page.locator(f"th[aria-sort={way}]").wait_for()
 
     steps = page.locator("#instances-table tbody tr td:nth-child(6)").all_inner_texts()
     numbers = [int(text.replace("–", "-1")) for text in steps]

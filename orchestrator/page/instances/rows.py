@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+from urllib.parse import quote
 
 from orchestrator.evidence.facts import Finding
 from orchestrator.journal.views import RunState
@@ -21,6 +22,7 @@ from orchestrator.report.names import (
     Mark,
 )
 from orchestrator.report.words import compact
+from orchestrator.text import writable
 from orchestrator.types import RolloutRecord
 
 
@@ -75,6 +77,16 @@ class InstanceRow:
     """Why its test output is not to be believed; empty where nothing was found."""
 
     @property
+    def key(self) -> str:
+        """Its name for attributes and addresses."""
+        return key_of(self.instance_id)
+
+    @property
+    def link(self) -> str:
+        """What follows the page's address where it is open."""
+        return f"#/{self.key}"
+
+    @property
     def numbers(self) -> tuple[tuple[float, str, str], ...]:
         """What they are sorted by, how they read, and of what they are."""
         return (
@@ -110,6 +122,11 @@ class InstanceTable:
         )
         made = (Filter(column, name, _counted(values)) for column, name, values in columns)
         return tuple(filter_ for filter_ in made if len(filter_.values) > 1)
+
+
+def key_of(instance_id: str) -> str:
+    """Its name in ASCII, as a part of an address has it: whole, whatever it holds."""
+    return quote(writable(instance_id), safe="")
 
 
 def instance_table(

@@ -17,8 +17,9 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from orchestrator.page.instances.details import Details
+from orchestrator.page.instances.rows import key_of
 from orchestrator.paths import RunPaths, folder_name
-from orchestrator.text import printable
+from orchestrator.text import writable
 
 RECEIVER = "receiveDetails"
 """The function of the page that files call."""
@@ -48,7 +49,8 @@ def rooms() -> dict[str, Room]:
 class Kept:
     """The details of one instance, as they are kept."""
 
-    instance_id: str
+    key: str
+    """Of the instance, as in `InstanceRow.key`."""
     embedded: Markup
     """JSON of the parts that stand in the page, fit for a script's element."""
     url: str
@@ -61,13 +63,13 @@ def keep(details: Iterable[Details], paths: RunPaths) -> tuple[Kept, ...]:
     before = set(paths.report_files.glob("*.js"))
     for of_instance in details:
         inside, outside = _divide(of_instance, space)
-        url, name = "", printable(of_instance.instance_id)  # as the page has it
+        url, name = "", writable(of_instance.instance_id)
         if outside:
             path = paths.report_files / f"{folder_name(of_instance.instance_id)}.js"
             _write(path, f"{RECEIVER}({_json(name)}, {_object(outside)});\n")
             before.discard(path)
             url = f"{quote(path.parent.name)}/{quote(path.name)}"
-        kept.append(Kept(of_instance.instance_id, Markup(_object(inside)), url))
+        kept.append(Kept(key_of(name), Markup(_object(inside)), url))
     for path in before:
         path.unlink(missing_ok=True)
     return tuple(kept)

@@ -3,9 +3,11 @@
 const details = new Map();
 const waiting = new Map();
 
+/** The name of the instance that an element is about. */
+const instanceOf = (element) => decodeURIComponent(element.dataset.instance);
+
 for (const element of document.querySelectorAll("script[data-instance]")) {
-  const {instance, file} = element.dataset;
-  details.set(instance, {element, file, parts: null});
+  details.set(instanceOf(element), {element, file: element.dataset.file, parts: null});
 }
 
 /** Files call this with what they hold. */

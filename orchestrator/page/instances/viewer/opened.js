@@ -15,7 +15,10 @@ function readAddress() {
   } catch {
     return {instance: location.hash.slice(2), step: null, part: null};
   }
-  const [instance, part, number] = parts;
+  // a name may hold a slash: the longest that is known counts
+  const known = parts.findLastIndex((_, last) => details.has(parts.slice(0, last + 1).join("/")));
+  const instance = parts.slice(0, Math.max(known, 0) + 1).join("/");
+  const [part, number] = parts.slice(Math.max(known, 0) + 1);
   const step = part === "step" && /^\d+$/.test(number || "") ? Number(number) : null;
   return {instance, step, part};
 }
@@ -116,11 +119,16 @@ function onKey(event) {
   if (openInstance === null || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Escape") return onEscape(event);
   const isTyping = event.target.closest("input, textarea, select");
-  if (isTyping && event.key === "Enter" && trajectory) return trajectory.move(1);
+  if (event.target === trajectory?.search && event.key === "Enter") return toFirstFound();
   const scrollsItself = event.key.startsWith("Arrow") && event.target.closest(".scrolls");
   if (isTyping || scrollsItself || !trajectory?.steps.length || !Object.hasOwn(KEYS, event.key)) return;
   event.preventDefault();
   KEYS[event.key]();
+}
+
+function toFirstFound() {
+  trajectory.filter();
+  trajectory.toEnd(false);
 }
 
 function onEscape(event) {

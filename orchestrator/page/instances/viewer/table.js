@@ -18,11 +18,11 @@ const table = new DataTable(tableElement, {
 });
 
 const rowOf = (instance) =>
-  table.rows().nodes().toArray().find((row) => row.dataset.instance === instance);
+  table.rows().nodes().toArray().find((row) => instanceOf(row) === instance);
 
 function instancesInOrder() {
   return table.rows({order: "applied", search: "applied"}).nodes().toArray()
-    .map((row) => row.dataset.instance);
+    .map(instanceOf);
 }
 
 function followBar() {

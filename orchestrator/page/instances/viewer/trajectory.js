@@ -32,6 +32,7 @@ class Trajectory {
     this.instance = instance;
     this.steps = steps;
     this.number = 0;
+    this.wanted = "";
     this.found = steps.map((_, index) => index + 1);
     this.items = steps.map((step, index) => this.itemOf(step, index + 1));
     this.entries = steps.map((step, index) => this.entryOf(step, index + 1));
@@ -46,7 +47,7 @@ class Trajectory {
     }
     this.place = make("output", {class: "place", "aria-live": "polite"}, plural(this.steps.length, "step"));
     this.search = make("input", {type: "search", placeholder: "Search the steps",
-      "aria-label": "Search the steps", input: () => this.filter()});
+      "aria-label": "Search the steps", input: () => this.filterSoon()});
     const button = (name, sign, by) =>
       make("button", {type: "button", "aria-label": name, title: name, click: () => this.move(by)}, sign);
     this.none = make("p", {hidden: true}, "No step holds that.");
@@ -110,8 +111,15 @@ class Trajectory {
     this.mark(number);
     history.replaceState(history.state, "", stepHash(this.instance, number));
     const item = this.items[number - 1];
+    if (this.wanted) this.unfold(item);
     item.focus({preventScroll: true});
     item.scrollIntoView({block: "start", behavior: "instant"});
+  }
+
+  /** Shows all of a step, so that what is searched for is seen wherever it stands. */
+  unfold(item) {
+    item.querySelectorAll(".folded").forEach((box) => box.unfold());
+    highlight(this.items.filter((other) => !other.hidden), this.wanted);
   }
 
   mark(number) {
@@ -130,20 +138,27 @@ class Trajectory {
     this.filter();
   }
 
+  /** Once nobody types for a moment: a trajectory may have tens of megabytes. */
+  filterSoon() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.filter(), 120);
+  }
+
+  /** Shows the steps alone that hold what is searched for. */
   filter() {
-    const wanted = this.search.value.trim().toLowerCase();
-    this.found = [];
-    this.steps.forEach((step, index) => {
-      const parts = [step.thought, step.command, step.observation, step.shown || ""];
-      const holds = !wanted || parts.some((text) => text.toLowerCase().includes(wanted));
-      this.items[index].hidden = this.entries[index].hidden = !holds;
-      if (holds) this.found.push(index + 1);
-      if (holds && wanted) this.items[index].querySelectorAll(".folded").forEach((box) => box.unfold());
+    clearTimeout(this.timer);
+    this.wanted = this.search.value.trim().toLowerCase();
+    this.texts ||= this.steps.map((step) =>
+      [step.thought, step.command, step.observation, step.shown || ""].join("\n").toLowerCase());
+    const holds = this.texts.map((text) => text.includes(this.wanted));
+    holds.forEach((does, index) => {
+      this.items[index].hidden = this.entries[index].hidden = !does;
     });
+    this.found = this.steps.map((_, index) => index + 1).filter((number) => holds[number - 1]);
     this.none.hidden = this.found.length > 0;
-    this.place.textContent = wanted ? `${this.found.length} of ${plural(this.steps.length, "step")}`
-      : plural(this.steps.length, "step");
-    highlight(this.element.querySelector(".steps"), wanted);
+    const count = plural(this.steps.length, "step");
+    this.place.textContent = this.wanted ? `${this.found.length} of ${count}` : count;
+    highlight(this.items.filter((item) => !item.hidden), this.wanted);
   }
 }
 
@@ -154,24 +169,28 @@ function keysInWords() {
     ...some.flatMap((key) => [make("kbd", {}, key), " "]), words[index] + (index < 4 ? " · " : "")]);
 }
 
+const MAX_MARKS = 2000;
+
 /** Marks where a text stands, without touching what is there. */
-function highlight(root, wanted) {
+function highlight(items, wanted) {
   if (!globalThis.Highlight) return;
-  CSS.highlights.delete("found");
-  if (wanted.length < 2) return;
   const marks = new Highlight();
-  const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const text = walker.currentNode.data.toLowerCase();
-    if (text.length !== walker.currentNode.data.length) continue; // Turkish İ grows
-    for (let at = text.indexOf(wanted); at >= 0; at = text.indexOf(wanted, at + wanted.length)) {
-      const range = new Range();
-      range.setStart(walker.currentNode, at);
-      range.setEnd(walker.currentNode, at + wanted.length);
-      marks.add(range);
-    }
+  for (const item of wanted.length > 1 ? items : []) {
+    const walker = document.createTreeWalker(item, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode() && marks.size < MAX_MARKS) markIn(walker.currentNode, wanted, marks);
   }
   CSS.highlights.set("found", marks);
+}
+
+function markIn(node, wanted, marks) {
+  const text = node.data.toLowerCase();
+  if (text.length !== node.data.length) return; // İ grows, and places would be others
+  for (let at = text.indexOf(wanted); at >= 0; at = text.indexOf(wanted, at + wanted.length)) {
+    const range = new StaticRange({startContainer: node, startOffset: at,
+      endContainer: node, endOffset: at + wanted.length});
+    marks.add(range);
+    if (marks.size >= MAX_MARKS) return;
+  }
 }
 
 async function copyLink(hash, copied) {
