@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,13 @@ from orchestrator.config.problems import problem_words
 from orchestrator.config.schema import Benchmark
 from orchestrator.errors import ConfigError, one_line
 from orchestrator.journal import RunState, read_journal
+from orchestrator.made_up.facts import NAME as MADE_UP
+from orchestrator.made_up.facts import NOTE as MADE_UP_NOTE
 from orchestrator.matrix.record import MatrixRecord, is_matrix
 from orchestrator.paths import MatrixPaths, RunPaths
 from orchestrator.report.build import Report
 from orchestrator.report.published import PublishedFile, names_of, read_published
+from orchestrator.run.calibrations import standings_of
 from orchestrator.run.folder import report_of
 from orchestrator.run.lock import RunLock
 from orchestrator.text_files import kind_of, read_json
@@ -128,8 +131,13 @@ def _read_harness_report(path: Path) -> Side:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
-        words = f"{key} {problem_words(first)}"
+        words = f"{key}: {problem_words(first)}"
         raise ConfigError(f"report {path} is none of the harness's: {words}") from None
+    others = {*found.unresolved_ids, *found.empty_patch_ids, *found.error_ids}
+    if both := next((i for i in found.resolved_ids if i in others), None):
+        raise ConfigError(
+            f"report {path}: {one_line(both, 80)} stands among the resolved and among the others"
+        )
     return Side(path.name.removesuffix(".json"), "the harness's report", found.shares())
 
 
@@ -172,19 +180,24 @@ def _of_runs(name: str, kind: str, folders: Sequence[RunPaths]) -> Side:
         ),
         trajectories=files,
         pages=pages,
-        warnings=tuple(
-            f"{report.run_id}: {len(report.failure_ids)} of {report.instances} instances have no "
-            "verdict"
-            for report in reports
-            if report.failure_ids
-        ),
+        warnings=tuple(_doubts([(run[1], run[3]) for run in runs])),
     )
+
+
+def _doubts(runs: Sequence[tuple[RunLock, Report]]) -> Iterator[str]:
+    """Why the numbers of runs may not be quoted."""
+    for lock, report in runs:
+        if MADE_UP in lock.versions:
+            yield f"{report.run_id}: {MADE_UP_NOTE}"
+        if not report.validity.is_valid:
+            yield f"{report.run_id} is {report.validity.words}"
 
 
 def _read_run(paths: RunPaths) -> tuple[RunConfig, RunLock, RunState, Report]:
     config = load_run_config(paths.config)
     lock, state = RunLock.read(paths), read_journal(paths.journal)
-    return config, lock, state, report_of(config, state, lock)
+    standings = standings_of(paths, config, state, lock)
+    return config, lock, state, report_of(config, state, lock, standings=standings)
 
 
 def _shares(reports: Sequence[Report], states: Sequence[RunState]) -> dict[str, float | None]:

@@ -10,7 +10,15 @@ import pytest
 from support.published import write_made_up
 
 from orchestrator.compare.read import read_sides
+from orchestrator.config import RunRequest, load_config
+from orchestrator.dataset import load_dataset
 from orchestrator.errors import ConfigError
+from orchestrator.journal import Journal
+from orchestrator.made_up.facts import NAME, NOTE
+from orchestrator.paths import RunPaths
+from orchestrator.run.folder import create_run
+from orchestrator.run.lock import RunLock, SandboxLock, versions
+from orchestrator.types import Outcome, RolloutKey, RolloutRecord
 
 
 def harness_report(folder: Path, name: str = "them.r1.json", **ids: Any) -> Path:
@@ -67,7 +75,8 @@ def test_a_number_alone_can_not_be_paired_and_is_told(tmp_path: Path) -> None:
         (["published:{file}:system-1", "published:{file}:system-1"], "compared with itself"),
         (["published:{file}:sytem-1", "x"], "did you mean 'system-1'"),
         (["{file}", "x"], "write published:"),
-        (["{folder}/bad.json", "x"], "is none of the harness's: resolved_ids"),
+        (["{folder}/bad.json", "x"], "is none of the harness's: resolved_ids: "),
+        (["{folder}/both.json", "x"], "a__b-1 stands among the resolved and among the others"),
         (["{folder}/list.json", "x"], "is a list, and must be an object"),
     ],
 )
@@ -75,6 +84,7 @@ def test_what_is_no_side_is_one_line(tmp_path: Path, names: list[str], problem: 
     file = write_made_up(tmp_path)
     (tmp_path / "bad.json").write_text("{}", encoding="utf-8")
     (tmp_path / "list.json").write_text("[]", encoding="utf-8")
+    harness_report(tmp_path, "both.json", resolved_ids=["a__b-1"], empty_patch_ids=["a__b-1"])
     told = [name.format(file=file, folder=tmp_path) for name in names]
 
     with pytest.raises(ConfigError) as caught:
@@ -82,3 +92,26 @@ def test_what_is_no_side_is_one_line(tmp_path: Path, names: list[str], problem: 
 
     assert problem in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_made_up_run_and_one_that_is_quarantined_are_no_sides_without_a_word(
+    tmp_path: Path,
+) -> None:
+    config = load_config(RunRequest("demo", run_id="odd", runs_dir=str(tmp_path)))
+    dataset = load_dataset(config.benchmark)
+    lock = RunLock(versions={**versions(), NAME: "seed 0"}, sandbox=SandboxLock(kind="process"))
+    paths = RunPaths.of(config.runs_dir, config.run_id)
+    create_run(paths, config, dataset, lock)
+    with Journal.open(paths.journal) as journal:
+        journal.begin_session()
+        for instance in dataset.instances:
+            key = RolloutKey("odd", instance.instance_id, 1)
+            journal.append_rollout(RolloutRecord(key, Outcome.GAVE_UP))
+    other = harness_report(tmp_path, resolved_ids=[i.instance_id for i in dataset.instances])
+
+    run, _ = read_sides(["odd", str(other)], tmp_path)
+
+    assert run.warnings == (
+        f"odd: {NOTE}",
+        "odd is quarantined: 12 of 12 rollouts ended without a patch",
+    )
