@@ -30,8 +30,8 @@ from orchestrator.text_files import kind_of, read_json
 
 PUBLISHED = "published:"
 HOW_TO_NAME = (
-    "write a run's id or folder, MATRIX:MODEL.AGENT, published:FILE:SYSTEM, or the file of a "
-    "harness's report (MODEL.RUN.json)"
+    "write a run's id or folder, that of all attempts, MATRIX:MODEL.AGENT, published:FILE:SYSTEM, "
+    "or the file of a harness's report (MODEL.RUN.json)"
 )
 NO_DIFFERENCE = ("run_id", "runs_dir", "selection.instances", "cluster.because")
 """Settings that say nothing of what was measured, or that the instances themselves tell."""
@@ -66,8 +66,9 @@ def _read(name: str, runs_dir: Path) -> list[Side]:
         for folder in (runs_dir / matrix, Path(matrix)):
             if is_matrix(MatrixPaths(folder)):
                 return [_read_cell(MatrixPaths(folder.resolve()), cell)]
-    if is_matrix(MatrixPaths(runs_dir / name)):
-        raise ConfigError(f"{name!r} is a matrix: name a cell, {name}:MODEL.AGENT")
+    for folder in (runs_dir / name, Path(name)):
+        if is_matrix(MatrixPaths(folder)):
+            return [_read_only_cell(MatrixPaths(folder.resolve()), name)]
     if name.endswith(".json") and Path(name).is_file():
         return [_read_harness_report(Path(name))]
     raise ConfigError(f"nothing to compare by the name {name!r}: {HOW_TO_NAME}")
@@ -141,6 +142,14 @@ def _read_harness_report(path: Path) -> Side:
     return Side(path.name.removesuffix(".json"), "the harness's report", found.shares())
 
 
+def _read_only_cell(paths: MatrixPaths, name: str) -> Side:
+    """All attempts of a matrix of one cell, as `launch --attempts` makes it."""
+    record = MatrixRecord.read(paths)
+    if len({run.cell for run in record.runs}) > 1:
+        raise ConfigError(f"{name!r} is a matrix: name a cell, {name}:MODEL.AGENT")
+    return _of_cell(paths, record.matrix_id, [run.run_id for run in record.runs])
+
+
 def _read_cell(paths: MatrixPaths, cell: str) -> Side:
     record = MatrixRecord.read(paths)
     of = {run.run_id: run.run_id.removeprefix(f"{record.matrix_id}.") for run in record.runs}
@@ -152,8 +161,12 @@ def _read_cell(paths: MatrixPaths, cell: str) -> Side:
     if not runs:
         known = ", ".join(of.values())
         raise ConfigError(f"{record.matrix_id} has no cell {cell!r}; its runs: {known}")
-    kind = "run of a matrix" if len(runs) == 1 else f"{len(runs)} runs of a matrix"
-    return _of_runs(f"{record.matrix_id}:{cell}", kind, [paths.run(run_id) for run_id in runs])
+    return _of_cell(paths, f"{record.matrix_id}:{cell}", runs)
+
+
+def _of_cell(paths: MatrixPaths, name: str, run_ids: Sequence[str]) -> Side:
+    kind = "run of a matrix" if len(run_ids) == 1 else f"{len(run_ids)} runs of a matrix"
+    return _of_runs(name, kind, [paths.run(run_id) for run_id in run_ids])
 
 
 def _of_runs(name: str, kind: str, folders: Sequence[RunPaths]) -> Side:

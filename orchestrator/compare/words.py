@@ -52,8 +52,8 @@ def smallest(pair: PairResult) -> str:
     if found is None and paired.instances < FEWEST:
         return f"{n} could show no difference at all: it takes {FEWEST} that all differ"
     if found is None:
-        differing = paired.better + paired.worse
-        return f"{n} could show no difference at all where {differing or 'none'} of them differ"
+        differing = paired.better + paired.worse or "none"
+        return f"{n} could hardly show any difference where {differing} of them differ"
     return f"{n} could show a difference of {100 * found:.1f} points or more (power 80 %, 5 %)"
 
 

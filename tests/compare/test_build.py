@@ -113,8 +113,16 @@ def test_six_instances_that_all_differ_are_called_a_difference_and_five_are_not(
     ("one", "other", "says"),
     [
         ("+", "-", "1 instance could show no difference at all: it takes 6 that all differ"),
-        ("+" * 40, "+" * 40, "40 instances could show no difference at all where none of them"),
-        ("+" * 40, "+" * 37 + "-" * 3, "40 instances could show no difference at all where 3 of"),
+        (
+            "+" * 40,
+            "+" * 40,
+            "40 instances could hardly show any difference where none of them differ",
+        ),
+        (
+            "+" * 40,
+            "+" * 37 + "-" * 3,
+            "40 instances could hardly show any difference where 3 of them differ",
+        ),
     ],
 )
 def test_why_no_difference_could_be_shown_is_told(one: str, other: str, says: str) -> None:
