@@ -49,6 +49,8 @@ class Calibration:
     untried: tuple[str, ...]
     """Instances that nothing is known of still: infrastructure failed, or somebody said stop."""
     exit_code: int
+    graded_too_seldom: tuple[str, ...] = ()
+    """Instances that were graded, but not as often as was asked for."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def calibrate(
         print_line(console, f"{counted(len(left), 'instance')} whose gold patch is to be graded")
         exit_code = _grade(request, bench.config.run_id, number, left, console)
         had = {instance_id: len(trials) for instance_id, trials in bench.trials().items()}
-    return _result(bench, exit_code)
+    return _result(bench, exit_code, wanted)
 
 
 def _require_gold(request: RunRequest) -> None:
@@ -148,7 +150,7 @@ def _grade(
     return finished.exit_code
 
 
-def _result(bench: Bench, exit_code: int) -> Calibration:
+def _result(bench: Bench, exit_code: int, wanted: int) -> Calibration:
     standings = {
         instance_id: standing
         for instance_id, trials in bench.trials().items()
@@ -156,8 +158,9 @@ def _result(bench: Bench, exit_code: int) -> Calibration:
     }
     ids = (instance.instance_id for instance in bench.dataset.instances)
     untried = tuple(instance_id for instance_id in ids if instance_id not in standings)
+    seldom = tuple(i for i, standing in standings.items() if standing.trials < wanted)
     if exit_code != EXIT_INTERRUPTED:
-        exit_code = EXIT_FAILURES_LEFT if untried else EXIT_DONE
+        exit_code = EXIT_FAILURES_LEFT if untried or seldom else EXIT_DONE
     sandbox = bench.sandbox
     return Calibration(
         bench.config.benchmark.name,
@@ -167,4 +170,5 @@ def _result(bench: Bench, exit_code: int) -> Calibration:
         standings,
         untried,
         exit_code,
+        seldom,
     )

@@ -58,6 +58,9 @@ def calibration_lines(calibration: Calibration) -> Iterator[str]:
         shown = ", ".join(calibration.untried[:3])
         yield f"not tried yet: {shown}{' …' if len(calibration.untried) > 3 else ''}"
         yield "the same command goes on with them"
+    elif calibration.graded_too_seldom:
+        seldom = counted(len(calibration.graded_too_seldom), "instance")
+        yield f"{seldom} not graded as often as asked for: the same command goes on with them"
     elif all(standing.trials == 1 for standing in calibration.standings.values()):
         yield "graded once each: --again finds what flickers"
 
@@ -84,4 +87,5 @@ def calibration_dict(calibration: Calibration) -> dict[str, Any]:
             for i, s in calibration.standings.items()
         },
         "untried": list(calibration.untried),
+        "graded_too_seldom": list(calibration.graded_too_seldom),
     }

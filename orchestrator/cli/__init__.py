@@ -90,6 +90,11 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         sys.exit(EXIT_INTERRUPTED)
+    except SystemExit as end:
+        # typer makes one of an interrupt that comes while a command goes on, and says nothing
+        if end.__context__ and isinstance(end.__context__.__cause__, KeyboardInterrupt):
+            typer.echo("interrupted", err=True)
+        raise
     except BrokenPipeError:
         # the reader of our output (head, a pager) has gone; say nothing more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -26,8 +26,8 @@ def compare(
     sides: Annotated[
         list[str],
         typer.Argument(
-            help="Each a run's id or folder, MATRIX:MODEL.AGENT, published:FILE or "
-            "published:FILE:SYSTEM, or a harness's report (MODEL.RUN.json).",
+            help="Each a run's id or folder, that of all attempts, MATRIX:MODEL.AGENT, "
+            "published:FILE or published:FILE:SYSTEM, or a harness's report (MODEL.RUN.json).",
             metavar="A B [C...]",
             show_default=False,
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any, Literal
@@ -102,6 +102,12 @@ def build_comparison(sides: Sequence[Side], on: On = "same") -> Comparison:
     warnings = [warning for side in sides for warning in side.warnings]
     if lost:
         warnings.append(f"{counted(lost, 'instance')} left out: without a verdict on some side")
+    warnings += _unsure_benchmarks(sides, len(ids))
+    if any(side.costs and side.instances > n for side in sides):
+        warnings.append(
+            "tokens and time per resolved instance are of all instances that a side has met, and "
+            "not of those alone that are compared"
+        )
     differences, unknown = _differences(sides)
     return Comparison(
         differences=differences,
@@ -140,7 +146,26 @@ def _instances(sides: Sequence[Side], on: On) -> tuple[list[str], int]:
             raise ConfigError(_other_instances(listed[0], sides, len(common)))
     if not common:
         raise ConfigError("they have no instance in common: there is nothing to compare")
+    for side in partly:
+        if len(kept | side.shares.keys()) > side.instances:
+            raise ConfigError(
+                f"{side.name} has met {side.instances} instances, of which its file names those "
+                f"that it resolved: it can't have met all {len(common)} of {listed[0].name}, and "
+                "nobody knows which it did"
+            )
     return common, 0
+
+
+def _unsure_benchmarks(sides: Sequence[Side], compared: int) -> Iterator[str]:
+    """Whether one side met what the other did, where only numbers that fit would say so."""
+    nameless = [side.name for side in sides if not side.benchmark_names]
+    partly = [side.name for side in sides if side.unnamed and side.instances != compared]
+    if nameless and partly:
+        yield (
+            f"nobody says which benchmark {' and '.join(nameless)} is of: what "
+            f"{' and '.join(partly)} does not name counts as unresolved there, also where it was "
+            "never met"
+        )
 
 
 def _all_partly_named(sides: Sequence[Side]) -> tuple[list[str], int]:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from orchestrator.compare import words
 from orchestrator.compare.build import Comparison
 from orchestrator.report.bars import bar
-from orchestrator.report.words import cell
+from orchestrator.report.words import cell, counted
 
 
 def render_comparison_markdown(found: Comparison, folder: Path) -> str:
@@ -50,7 +50,7 @@ def _differences(found: Comparison) -> Iterable[str]:
 
 
 def _numbers(found: Comparison) -> Iterable[str]:
-    yield f"## On {found.instances} instances"
+    yield f"## On {counted(found.instances, 'instance')}"
     yield ""
     yield "| | resolved | tokens per resolved | rollout time per resolved |"
     yield "|---|---|---:|---:|"
@@ -65,6 +65,9 @@ def _numbers(found: Comparison) -> Iterable[str]:
 def _pairs(found: Comparison) -> Iterable[str]:
     yield "## Pair by pair"
     yield ""
+    if line := words.correction(found):
+        yield line
+        yield ""
     for pair in found.pairs:
         yield f"**{cell(words.pair_title(pair))}: {cell(words.verdict(pair))}**"
         yield ""
@@ -76,8 +79,8 @@ def _pairs(found: Comparison) -> Iterable[str]:
             yield f"| {cell(who)} | `{bar(count, found.instances)}` | {count} |"
         yield ""
     yield (
-        f"p is of the exact McNemar (sign) test, by Holm's correction for {len(found.pairs)} "
-        "pair(s). The interval of a difference is Bonett's and Price's for pairs (2012)."
+        "p is of the exact McNemar (sign) test. The interval of a difference is Bonett's and "
+        "Price's for pairs (2012)."
     )
     yield ""
 

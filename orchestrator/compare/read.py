@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,21 @@ from orchestrator.config.problems import problem_words
 from orchestrator.config.schema import Benchmark
 from orchestrator.errors import ConfigError, one_line
 from orchestrator.journal import RunState, read_journal
+from orchestrator.made_up.facts import NAME as MADE_UP
+from orchestrator.made_up.facts import NOTE as MADE_UP_NOTE
 from orchestrator.matrix.record import MatrixRecord, is_matrix
 from orchestrator.paths import MatrixPaths, RunPaths
 from orchestrator.report.build import Report
 from orchestrator.report.published import PublishedFile, names_of, read_published
+from orchestrator.run.calibrations import standings_of
 from orchestrator.run.folder import report_of
 from orchestrator.run.lock import RunLock
 from orchestrator.text_files import kind_of, read_json
 
 PUBLISHED = "published:"
 HOW_TO_NAME = (
-    "write a run's id or folder, MATRIX:MODEL.AGENT, published:FILE:SYSTEM, or the file of a "
-    "harness's report (MODEL.RUN.json)"
+    "write a run's id or folder, that of all attempts, MATRIX:MODEL.AGENT, published:FILE:SYSTEM, "
+    "or the file of a harness's report (MODEL.RUN.json)"
 )
 NO_DIFFERENCE = ("run_id", "runs_dir", "selection.instances", "cluster.because")
 """Settings that say nothing of what was measured, or that the instances themselves tell."""
@@ -63,8 +66,9 @@ def _read(name: str, runs_dir: Path) -> list[Side]:
         for folder in (runs_dir / matrix, Path(matrix)):
             if is_matrix(MatrixPaths(folder)):
                 return [_read_cell(MatrixPaths(folder.resolve()), cell)]
-    if is_matrix(MatrixPaths(runs_dir / name)):
-        raise ConfigError(f"{name!r} is a matrix: name a cell, {name}:MODEL.AGENT")
+    for folder in (runs_dir / name, Path(name)):
+        if is_matrix(MatrixPaths(folder)):
+            return [_read_only_cell(MatrixPaths(folder.resolve()), name)]
     if name.endswith(".json") and Path(name).is_file():
         return [_read_harness_report(Path(name))]
     raise ConfigError(f"nothing to compare by the name {name!r}: {HOW_TO_NAME}")
@@ -128,9 +132,22 @@ def _read_harness_report(path: Path) -> Side:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
-        words = f"{key} {problem_words(first)}"
+        words = f"{key}: {problem_words(first)}"
         raise ConfigError(f"report {path} is none of the harness's: {words}") from None
+    others = {*found.unresolved_ids, *found.empty_patch_ids, *found.error_ids}
+    if both := next((i for i in found.resolved_ids if i in others), None):
+        raise ConfigError(
+            f"report {path}: {one_line(both, 80)} stands among the resolved and among the others"
+        )
     return Side(path.name.removesuffix(".json"), "the harness's report", found.shares())
+
+
+def _read_only_cell(paths: MatrixPaths, name: str) -> Side:
+    """All attempts of a matrix of one cell, as `launch --attempts` makes it."""
+    record = MatrixRecord.read(paths)
+    if len({run.cell for run in record.runs}) > 1:
+        raise ConfigError(f"{name!r} is a matrix: name a cell, {name}:MODEL.AGENT")
+    return _of_cell(paths, record.matrix_id, [run.run_id for run in record.runs])
 
 
 def _read_cell(paths: MatrixPaths, cell: str) -> Side:
@@ -144,8 +161,12 @@ def _read_cell(paths: MatrixPaths, cell: str) -> Side:
     if not runs:
         known = ", ".join(of.values())
         raise ConfigError(f"{record.matrix_id} has no cell {cell!r}; its runs: {known}")
-    kind = "run of a matrix" if len(runs) == 1 else f"{len(runs)} runs of a matrix"
-    return _of_runs(f"{record.matrix_id}:{cell}", kind, [paths.run(run_id) for run_id in runs])
+    return _of_cell(paths, f"{record.matrix_id}:{cell}", runs)
+
+
+def _of_cell(paths: MatrixPaths, name: str, run_ids: Sequence[str]) -> Side:
+    kind = "run of a matrix" if len(run_ids) == 1 else f"{len(run_ids)} runs of a matrix"
+    return _of_runs(name, kind, [paths.run(run_id) for run_id in run_ids])
 
 
 def _of_runs(name: str, kind: str, folders: Sequence[RunPaths]) -> Side:
@@ -172,19 +193,24 @@ def _of_runs(name: str, kind: str, folders: Sequence[RunPaths]) -> Side:
         ),
         trajectories=files,
         pages=pages,
-        warnings=tuple(
-            f"{report.run_id}: {len(report.failure_ids)} of {report.instances} instances have no "
-            "verdict"
-            for report in reports
-            if report.failure_ids
-        ),
+        warnings=tuple(_doubts([(run[1], run[3]) for run in runs])),
     )
+
+
+def _doubts(runs: Sequence[tuple[RunLock, Report]]) -> Iterator[str]:
+    """Why the numbers of runs may not be quoted."""
+    for lock, report in runs:
+        if MADE_UP in lock.versions:
+            yield f"{report.run_id}: {MADE_UP_NOTE}"
+        if not report.validity.is_valid:
+            yield f"{report.run_id} is {report.validity.words}"
 
 
 def _read_run(paths: RunPaths) -> tuple[RunConfig, RunLock, RunState, Report]:
     config = load_run_config(paths.config)
     lock, state = RunLock.read(paths), read_journal(paths.journal)
-    return config, lock, state, report_of(config, state, lock)
+    standings = standings_of(paths, config, state, lock)
+    return config, lock, state, report_of(config, state, lock, standings=standings)
 
 
 def _shares(reports: Sequence[Report], states: Sequence[RunState]) -> dict[str, float | None]:

@@ -49,7 +49,7 @@ def _differences(found: Comparison) -> Iterator[RenderableType]:
 
 
 def _sides(found: Comparison) -> Iterator[RenderableType]:
-    columns = ("", "resolved", "95% interval", "tokens each", "rollout time each")
+    columns = ("", "resolved", "95% interval", "tokens per resolved", "time per resolved")
     shown = 5 if words.knows_costs(found) else 3
     table = _table(f"on {counted(found.instances, 'instance')}", *columns[:shown])
     for side in found.sides:
@@ -62,6 +62,8 @@ def _sides(found: Comparison) -> Iterator[RenderableType]:
 
 
 def _pairs(found: Comparison) -> Iterator[RenderableType]:
+    if line := words.correction(found):
+        yield _text(line)
     for pair in found.pairs[:PAIRS_SHOWN]:
         yield _text(words.pair_title(pair), "bold")
         yield _text(f"  {words.verdict(pair)}", "bold")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from orchestrator.compare.build import Comparison, Flipped, PairResult, SideResult
 from orchestrator.report.words import amount, compact, counted, duration
 
+FEWEST = 6
+"""Instances that the exact test takes at the least to find anything at 5 %."""
+
 
 def pair_title(pair: PairResult) -> str:
     return f"{pair.one} against {pair.other}"
@@ -15,19 +18,42 @@ def verdict(pair: PairResult) -> str:
     paired = pair.paired
     if not paired.better + paired.worse:
         return f"no difference: both resolved the same {paired.both} of {paired.instances}"
-    p = pair.p_holm if pair.p_holm is not None else 1.0
-    if p <= 0.05:
-        ahead = pair.one if paired.better > paired.worse else pair.other
-        return f"{ahead} is better (p {p_words(p)})"
-    words = f"no difference that chance does not explain (p {p_words(p)})"
+    if pair.p_holm is not None and pair.p_holm <= 0.05:
+        is_ahead = paired.better > paired.worse
+        agrees = ((paired.difference or 0.0) > 0) == is_ahead
+        more = "" if agrees else " at more instances, though not by its rate"
+        return f"{pair.one if is_ahead else pair.other} is better{more} ({_p_of(pair)})"
+    words = f"no difference that chance does not explain ({_p_of(pair)})"
     return f"{words}, which is no proof that there is none"
+
+
+def _p_of(pair: PairResult) -> str:
+    """`p 0.11`; where it was corrected, also what it is of the pair alone."""
+    alone, corrected = (1.0 if p is None else p for p in (pair.paired.p, pair.p_holm))
+    words, of_it = f"p {p_words(corrected)}", p_words(alone)
+    return words if words == f"p {of_it}" else f"{words} corrected, {of_it} alone"
+
+
+def correction(comparison: Comparison) -> str:
+    """What is corrected for being many; empty of one pair."""
+    pairs = len(comparison.pairs)
+    if pairs < 2:
+        return ""
+    return (
+        f"p is corrected for all {pairs} pairs (Holm), as some of so many would differ by luck. "
+        "Intervals and smallest differences are of each pair alone."
+    )
 
 
 def smallest(pair: PairResult) -> str:
     """What so many instances could have shown."""
-    found, n = pair.paired.smallest_difference, counted(pair.paired.instances, "instance")
+    paired = pair.paired
+    found, n = paired.smallest_difference, counted(paired.instances, "instance")
+    if found is None and paired.instances < FEWEST:
+        return f"{n} could show no difference at all: it takes {FEWEST} that all differ"
     if found is None:
-        return f"{n} could show no difference at all when so few of them differ"
+        differing = paired.better + paired.worse or "none"
+        return f"{n} could hardly show any difference where {differing} of them differ"
     return f"{n} could show a difference of {100 * found:.1f} points or more (power 80 %, 5 %)"
 
 

@@ -97,6 +97,9 @@ def _never_submitted(case: Case) -> str:
 def _no_edit(case: Case) -> str:
     if case.has_edit:
         return ""
+    rollout = case.evidence.rollout
+    if rollout is None or not rollout.usage.steps:  # such as a prediction that was made elsewhere
+        return "its patch is empty, and no step of it is on record"
     return f"it ended as {case.outcome} after {_steps(case)} and changed nothing"
 
 

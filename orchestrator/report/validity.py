@@ -139,6 +139,9 @@ class Oddity:
     """Each instance, in the order of the ends, and whether it is so of it."""
     is_of_tasks: bool = True
     """Whether the tasks of one repository may all have it for a reason of their own."""
+    explained: frozenset[str] = frozenset()
+    """Instances at which a weak model explains it: these tell of the infrastructure only where it
+    is so of nearly all."""
 
 
 def validity_of(seen: Seen) -> Validity:
@@ -204,9 +207,11 @@ def _too_many(seen: Seen) -> Iterator[str]:
     """More than a share of all, or all in a stretch of the night and hardly one elsewhere."""
     for oddity in _oddities(seen):
         odd, whole = sum(is_odd for _, is_odd in oddity.of_instances), len(oddity.of_instances)
-        if seen.is_too_many(odd, whole):
+        unexplained = sum(is_odd and i not in oddity.explained for i, is_odd in oddity.of_instances)
+        is_nearly_all = odd > (1 - QUIET_SHARE) * whole and seen.is_too_many(odd, whole)
+        if is_nearly_all or seen.is_too_many(unexplained, whole):
             yield f"{odd:,} of {counted(whole, oddity.noun)} {oddity.words}"
-        elif words := _stretch_words(seen, oddity):
+        elif not seen.is_too_many(odd, whole) and (words := _stretch_words(seen, oddity)):
             yield words
 
 
@@ -214,7 +219,8 @@ def _oddities(seen: Seen) -> Iterator[Oddity]:
     config, outcomes = seen.config, seen.outcomes
     if config.model is not None or config.predictions is not None:  # `nop` never changes anything
         events = [(row.instance_id, not row.has_patch) for row in outcomes]
-        yield Oddity("rollout", "ended without a patch", events)
+        explored = frozenset(row.instance_id for row in outcomes if row.outcome in OUT_OF_STEPS)
+        yield Oddity("rollout", "ended without a patch", events, explained=explored)
     if config.model is not None:
         for outcome, why in ODD_OUTCOMES.items():
             is_of_tasks = outcome is not Outcome.FORMAT_ERRORS
@@ -226,6 +232,8 @@ def _oddities(seen: Seen) -> Iterator[Oddity]:
         yield Oddity("verdict", words, events)
 
 
+OUT_OF_STEPS = frozenset({Outcome.STEP_LIMIT, Outcome.TOKEN_LIMIT})
+"""A weak model looks around until its steps are over, and has changed nothing."""
 ODD_OUTCOMES: Mapping[Outcome, str] = {
     Outcome.FORMAT_ERRORS: ": the model's answers could not be used",
     Outcome.CONTEXT_OVERFLOW: ": the server may take fewer tokens than the model could",

@@ -254,6 +254,7 @@ def dataset_lock(benchmark: Benchmark, dataset: Dataset) -> DatasetLock:
         source=benchmark.source,
         split=benchmark.split,
         instances=len(dataset.instances),
+        of_benchmark=dataset.of_benchmark,
         sha256=dataset.sha256,
         rows_sha256=_sha256(kept_rows(dataset)),
     )

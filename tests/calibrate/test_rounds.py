@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 from support.gold_tasks import FAILS, FLICKERS, SOUND, make_gold_tasks
 
+from orchestrator.calibrate import rounds
 from orchestrator.calibrate.rounds import Calibration, calibrate
 from orchestrator.calibrate.view import (
     calibration_dict,
@@ -130,6 +131,19 @@ def test_a_round_that_can_not_be_read_hides_no_other(asked: RunRequest) -> None:
     assert f"the round {broken.root} is left out: " in said.file.getvalue()
 
 
+def test_a_round_that_brought_nothing_is_no_success(
+    asked: RunRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_killed_round(asked, "killed-1", sound=True, flickers=True, fails=False)
+    monkeypatch.setattr(rounds, "_grade", lambda *_: EXIT_FAILURES_LEFT)
+
+    calibration = calibrate(asked, Console(file=io.StringIO()), again=True)
+
+    assert calibration.untried == ()
+    assert set(calibration.graded_too_seldom) == {SOUND, FLICKERS, FAILS}
+    assert calibration.exit_code == EXIT_FAILURES_LEFT
+
+
 def found(*standings: GoldStanding, untried: tuple[str, ...] = ()) -> Calibration:
     exit_code = EXIT_FAILURES_LEFT if untried else EXIT_DONE
     return Calibration(
@@ -176,6 +190,9 @@ def test_what_comes_next_is_told() -> None:
     assert "1 not tried yet" in unfinished
     assert "not tried yet: a__b-4\nthe same command goes on" in unfinished
     assert "--again" not in shown(found(ODD, OK))
+    seldom = shown(replace(found(OK), graded_too_seldom=("a__b-1",)))
+    assert "1 instance not graded as often as asked for: the same command goes on" in seldom
+    assert "--again" not in seldom
     stopped = replace(found(OK, untried=("z",)), exit_code=EXIT_INTERRUPTED)
     assert shown(stopped).endswith("stopped: the same command goes on\n")
 

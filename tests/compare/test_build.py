@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,50 @@ def test_six_instances_that_all_differ_are_called_a_difference_and_five_are_not(
     assert "a is better" in texts(build_comparison([side("a", "+" * 6), side("b", "-" * 6)]))[0]
     five = texts(build_comparison([side("a", "+" * 5), side("b", "-" * 5)]))[0]
     assert "no proof that there is none" in " ".join(five.split())
-    assert "could show no difference at all" in " ".join(five.split())
+    assert "5 instances could show no difference at all: it takes 6" in " ".join(five.split())
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "says"),
+    [
+        ("+", "-", "1 instance could show no difference at all: it takes 6 that all differ"),
+        (
+            "+" * 40,
+            "+" * 40,
+            "40 instances could hardly show any difference where none of them differ",
+        ),
+        (
+            "+" * 40,
+            "+" * 37 + "-" * 3,
+            "40 instances could hardly show any difference where 3 of them differ",
+        ),
+    ],
+)
+def test_why_no_difference_could_be_shown_is_told(one: str, other: str, says: str) -> None:
+    for text in texts(build_comparison([side("a", one), side("b", other)])):
+        assert says in " ".join(text.split())
+
+
+def test_of_many_pairs_it_is_told_which_numbers_are_corrected_for_that() -> None:
+    sides = [side("a", "+" * 8 + "-" * 32), side("b", "-" * 40), side("c", "-" * 40)]
+
+    for text in texts(build_comparison(sides)):
+        told = " ".join(text.split())
+        assert "p is corrected for all 3 pairs (Holm)" in told
+        assert "smallest differences are of each pair alone" in told
+        assert "a is better (p 0.023 corrected, 0.0078 alone)" in told
+    for text in texts(build_comparison(sides[:2])):
+        told = " ".join(text.split())
+        assert "corrected" not in told
+        assert "a is better (p 0.0078)" in told
+
+
+def test_who_is_better_at_more_instances_and_has_the_lower_rate_is_not_called_better() -> None:
+    often = Side("a", "runs", {f"i-{n}": 0.1 if n < 20 else 0.0 for n in range(26)}, attempts=10)
+    once = Side("b", "runs", {f"i-{n}": 0.0 if n < 20 else 1.0 for n in range(26)}, attempts=10)
+
+    for text in texts(build_comparison([often, once])):
+        assert "a is better at more instances, though not by its rate" in " ".join(text.split())
 
 
 def test_an_instance_without_a_verdict_on_a_side_is_left_out_and_told() -> None:
@@ -134,6 +178,29 @@ def test_a_subset_and_published_results_are_compared_on_what_the_subset_has() ->
     found = build_comparison([run, published], "common")
     assert found.instances == 3
     assert (found.pairs[0].paired.better, found.pairs[0].paired.both) == (1, 1)
+
+
+def test_what_published_results_never_met_is_no_zero_of_theirs() -> None:
+    report = side("report", "+" * 50)
+    published = Side("theirs", "published results", {"elsewhere": 1.0}, unnamed=49)
+    published = replace(published, benchmark_names=frozenset({"lite test"}))
+
+    with pytest.raises(ConfigError, match=r"theirs has met 50 .*can't have met all 50 of"):
+        build_comparison([report, published], "common")
+    known = replace(report, benchmark_names=frozenset({"lite test"}))
+    larger = replace(published, unnamed=299)
+    doubt = "nobody says which benchmark report is of"
+    assert doubt in " ".join(build_comparison([report, larger], "common").warnings)
+    assert doubt not in " ".join(build_comparison([known, larger], "common").warnings)
+
+
+def test_what_a_resolved_instance_took_is_said_to_be_of_the_whole_side() -> None:
+    costs = Costs(tokens=100, seconds=9.0, steps=3)
+    whole, part = side("a", "++-+", costs=costs), side("b", "+-")
+
+    (warning,) = build_comparison([whole, part], "common").warnings
+    assert "of all instances that a side has met" in warning
+    assert build_comparison([whole, side("b", "+--+")]).warnings == ()
 
 
 @pytest.mark.parametrize("on", ["same", "common"])

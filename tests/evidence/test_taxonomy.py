@@ -248,3 +248,10 @@ def test_causes_are_counted_once_an_instance() -> None:
     found = Counter(find(seen).cause for _, seen in CASES.values())
 
     assert sum(found.values()) == len(CASES)
+
+
+def test_an_empty_prediction_is_not_told_as_a_rollout_that_nobody_saw() -> None:
+    found = find(evidence(rollout=RolloutRecord(KEY, outcome=Outcome.GAVE_UP)))
+
+    assert found.because == "its patch is empty, and no step of it is on record"
+    assert "ended as gave_up after 9 steps" in find(evidence(Outcome.GAVE_UP)).because

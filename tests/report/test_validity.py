@@ -42,14 +42,15 @@ def with_settings(**settings: Any) -> RunConfig:
 def played(ends: str, repos: str = "ab", requests: Sequence[Any] = ()) -> RunState:
     """A run of which each letter is an instance, in the order of their ends.
 
-    r resolved, u unresolved, e empty, f format errors, t time limit, o context overflow, a patch
-    that does not apply, l tests that ran long, n tests without results. Repositories take turns.
+    r resolved, u unresolved, e empty, s empty as its steps were over, f format errors,
+    t time limit, o context overflow, a patch that does not apply, l tests that ran long,
+    n tests without results. Repositories take turns.
     """
     ids = [f"{repos[n % len(repos)]}-{n}" for n in range(len(ends))]
     rollouts, grades = [], []
     for instance_id, end in zip(ids, ends, strict=True):
         outcome = OUTCOMES.get(end, Outcome.SUBMITTED)
-        patch = "" if end in "efto" else "diff"
+        patch = "" if end in "efsto" else "diff"
         rollouts.append(rolled(instance_id, patch=patch, outcome=outcome))
         if patch:
             reason = REASONS.get(end, GradeReason.TESTS)
@@ -59,6 +60,7 @@ def played(ends: str, repos: str = "ab", requests: Sequence[Any] = ()) -> RunSta
 
 OUTCOMES = {
     "e": Outcome.GAVE_UP,
+    "s": Outcome.STEP_LIMIT,
     "f": Outcome.FORMAT_ERRORS,
     "t": Outcome.TIME_LIMIT,
     "o": Outcome.CONTEXT_OVERFLOW,
@@ -170,6 +172,9 @@ def test_a_bug_of_ours_quarantines_a_run_though_a_retry_went_well(seen: RunState
     [
         ("e" * 5, "5 of 5 rollouts ended without a patch"),
         ("e" * 6 + "u" * 4, "6 of 10 rollouts ended without a patch"),
+        ("s" * 5, "5 of 5 rollouts ended without a patch"),
+        ("s" * 19 + "u", "19 of 20 rollouts ended without a patch"),
+        ("ees" * 4 + "u" * 2, "12 of 14 rollouts ended without a patch"),
         ("fu" * 5 + "ff", "7 of 12 rollouts ended in format_errors"),
         ("ot" + "o" * 9, "10 of 11 rollouts ended in context_overflow"),
         ("t" * 5, "5 of 5 rollouts ended in time_limit"),
@@ -182,7 +187,9 @@ def test_too_many_that_ended_alike_quarantine_a_run(ends: str, reason: str) -> N
     quarantined(played(ends), reason)
 
 
-@pytest.mark.parametrize("ends", ["e" * 4, "eu" * 10, "u" * 40, "s" * 40, "fuut" * 9, "alnu" * 6])
+@pytest.mark.parametrize(
+    "ends", ["e" * 4, "eu" * 10, "u" * 40, "ssssu" * 8, "sssefu" * 6, "fuut" * 9, "alnu" * 6]
+)
 def test_a_weak_model_is_not_taken_for_a_sick_server(ends: str) -> None:
     assert report(played(ends)).validity.is_valid
 
@@ -200,6 +207,7 @@ def test_a_weak_model_is_not_taken_for_a_sick_server(ends: str) -> None:
         ("f" * 8 + "u" * 30, "first a-0, and 0 of the 30 others"),  # mended in the night
         ("u" * 10 + "f" * 8 + "u" * 30, "first a-10, and 0 of the 40 others"),
         ("u" * 20 + "e" * 8, "8 rollouts in a row ended without a patch, from a-20 on"),
+        ("u" * 20 + "s" * 8, "8 rollouts in a row ended without a patch, from a-20 on"),
         ("u" * 20 + "t" * 6, "ended in time_limit"),
         ("u" * 20 + "o" * 6, "ended in context_overflow"),
         ("u" * 20 + "n" * 6, "6 verdicts in a row came of tests that printed no results"),

@@ -45,6 +45,7 @@ def test_a_lock_says_what_the_number_depends_on(demo_config: RunConfig, demo: Da
     lock = make_lock(demo_config, demo, checked, load_agent_kind(demo_config.agent, {}))
 
     assert lock.dataset.sha256 == demo.sha256
+    assert lock.dataset.of_benchmark == demo.of_benchmark > 0, "parts of it have an interval"
     assert {"python", "swebench", "ray"} <= set(lock.versions)
     assert (lock.sandbox.kind, lock.sandbox.host_cpus) == ("process", 2)
     assert lock.sandbox.network, "what isolates nothing has a route out"

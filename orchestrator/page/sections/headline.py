@@ -72,6 +72,17 @@ class Headline:
         return f"{low:.1%} to {high:.1%}"
 
     @property
+    def beside_words(self) -> str:
+        """Of what the published results are, and of what this one is."""
+        if not self.beside:
+            return ""
+        words = "Published results are their authors' own figures, and were not reproduced here."
+        instances = self.result.instances
+        if all(one.instances == instances for one in self.beside):
+            return words
+        return f"{words} Not all are of the same {counted(instances, 'instance')} as this run."
+
+    @property
     def results(self) -> tuple[Result, ...]:
         """All, the best first."""
         return tuple(sorted((self.result, *self.beside), key=lambda one: (-one.rate, one.name)))
