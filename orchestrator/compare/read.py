@@ -168,7 +168,6 @@ def _of_runs(name: str, kind: str, folders: Sequence[RunPaths]) -> Side:
         costs=Costs(
             tokens=sum(report.tokens["total"] for report in reports),
             seconds=sum(row.ended_at - row.started_at for row in rollouts),
-            steps=sum(report.steps for report in reports),
         ),
         trajectories=files,
         pages=pages,

@@ -54,15 +54,14 @@ def findings_of(reader: EvidenceReader) -> dict[str, Finding]:
 
 def _format(case: Case) -> str:
     unusable, answers = case.unusable
-    if case.outcome is Outcome.FORMAT_ERRORS:
-        return f"{unusable} of {answers} answers held no action that could be used"
-    if case.is_submitted or not answers or unusable < UNUSABLE_SHARE * answers:
+    is_most = not case.is_submitted and answers and unusable >= UNUSABLE_SHARE * answers
+    if case.outcome is not Outcome.FORMAT_ERRORS and not is_most:
         return ""
     return f"{unusable} of {answers} answers held no action that could be used"
 
 
 def _looped(case: Case) -> str:
-    return "" if case.is_submitted or not case.loop else case.loop
+    return "" if case.is_submitted else case.loop
 
 
 def _out_of_context(case: Case) -> str:

@@ -23,14 +23,13 @@ class Script:
     """A program of ours, or of a library, that stands in the page."""
 
     text: Markup
-    is_module: bool = False
 
     @classmethod
-    def of(cls, text: str, is_module: bool = False) -> Script:
+    def of(cls, text: str) -> Script:
         """Raises ValueError where the text would end its own element."""
         if "</script" in text.lower() or "<!--" in text:
             raise ValueError("a script that holds </script or <!-- can't stand in a page")
-        return cls(Markup(text), is_module)
+        return cls(Markup(text))
 
 
 def read_asset(name: str) -> str:

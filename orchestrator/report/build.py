@@ -163,7 +163,7 @@ def build_report(
         {row.instance_id for row in state.rollouts},
         benchmark_instances,
     )
-    intervals = build_intervals(state.instances, resolved, settled, subset)
+    intervals = build_intervals(state.instances, resolved, subset)
     model = config.model.name if config.model else None
     steps = sum(row.usage.steps for row in state.rollouts)
     unusable = sum(row.unusable_answers for row in state.rollouts)

@@ -123,7 +123,6 @@ def _why_not_random(
 def build_intervals(
     instances: Mapping[str, str],
     resolved: Collection[str],
-    with_verdict: Collection[str],
     subset: Subset,
 ) -> Intervals:
     """`instances` to repositories. What has no verdict counts as unresolved, but in the interval of

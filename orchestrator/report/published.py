@@ -37,11 +37,6 @@ class Published:
     ids: frozenset[str] | None = None
     """The instances that it resolved; None where only their number was published."""
 
-    @property
-    def rate(self) -> float:
-        """Resolved share of the benchmark."""
-        return self.resolved / self.instances
-
 
 @dataclass(frozen=True)
 class PublishedFile:

@@ -72,9 +72,8 @@ def _why_not_valid(report: Report) -> Iterator[Text]:
     """Why the number may not be quoted, before the number."""
     validity = report.validity
     style = STYLES[Mark.NO_VERDICT if not validity.is_quarantined else Mark.UNRESOLVED]
-    word = "quarantined" if validity.is_quarantined else "unfinished"
     for number, reason in enumerate(validity.reasons[:REASONS_SHOWN]):
-        text = Text(f"{word}: " if number == 0 else "and: ", style=f"bold {style}")
+        text = Text(f"{validity.state}: " if number == 0 else "and: ", style=f"bold {style}")
         yield text.append(printable(reason), style="bold default")
     if (more := len(validity.reasons) - REASONS_SHOWN) > 0:
         yield Text(f"and {counted(more, 'more reason')}: see the report")

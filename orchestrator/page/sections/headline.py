@@ -52,13 +52,6 @@ class Headline:
     """The rate over what this host can grade: beside the raw one, never instead."""
 
     @property
-    def standing(self) -> str:
-        """`valid`, `quarantined` or `unfinished`."""
-        if self.validity.is_valid:
-            return "valid"
-        return "quarantined" if self.validity.is_quarantined else "unfinished"
-
-    @property
     def rate(self) -> str:
         return f"{self.result.rate:.1%}"
 
