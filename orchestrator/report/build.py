@@ -86,8 +86,8 @@ class Report:
     """Why instances were not resolved, and how many of each cause, in the order of the taxonomy's
     rules; empty where nobody looked."""
     findings: Mapping[str, Mapping[str, Any]]
-    """By instance that has one: its cause, the evidence for it in a line (`because`), and why its
-    test output is not to be believed (`spoofed`)."""
+    """By instance that has one: its cause, the evidence for it in a line (`because`), why its test
+    output is not to be believed (`spoofed`), and what else holds of it (`facts`)."""
     spoofed_ids: tuple[str, ...]
     """Instances whose patch can have written their own test results, resolved ones too."""
     calibrated: Calibrated | None
