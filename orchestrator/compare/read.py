@@ -238,7 +238,7 @@ def _links(
     pages: dict[str, tuple[str, ...]] = {}
     for paths, state in zip(folders, states, strict=True):
         for instance_id, row in state.outcomes.items():
-            file = paths.rollout(row.key) / "trajectory.json"
+            file = paths.trajectory(row.key)
             if file.is_file():
                 files[instance_id] = (*files.get(instance_id, ()), str(file))
             if paths.report_html.is_file():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.compare.build import Comparison, Flipped, PairResult, SideResult
-from orchestrator.report.words import amount, compact, counted, duration
+from orchestrator.report.words import amount, compact, counted, duration, interval_words
 
 
 def pair_title(pair: PairResult) -> str:
@@ -54,8 +54,7 @@ def resolved_of(side: SideResult) -> str:
 
 
 def interval(side: SideResult) -> str:
-    low, high = side.ci95
-    return f"{low:.1%} to {high:.1%}"
+    return interval_words(side.ci95)
 
 
 def rate(side: SideResult) -> str:

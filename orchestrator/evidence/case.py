@@ -95,10 +95,10 @@ class Case:
         return self.has_edit and (bool(self.source_files) or not self.files)
 
     def failing(self, kind: TestKind) -> tuple[TestResult, ...]:
-        return tuple(t for t in self.evidence.tests if t.kind is kind and not t.passed)
+        return tuple(t for t in self.evidence.tests_of(kind) if not t.passed)
 
     def number(self, kind: TestKind) -> int:
-        return sum(test.kind is kind for test in self.evidence.tests)
+        return len(self.evidence.tests_of(kind))
 
     @cached_property
     def loop(self) -> str:

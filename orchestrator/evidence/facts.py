@@ -56,6 +56,9 @@ class Evidence:
     problems: tuple[str, ...] = ()
     """Files that should be there and can't be read, one line each."""
 
+    def tests_of(self, kind: TestKind) -> tuple[TestResult, ...]:
+        return tuple(test for test in self.tests if test.kind is kind)
+
 
 class Cause(StrEnum):
     """Why an instance was not resolved: one of them each, the first rule of `taxonomy` that holds.

@@ -104,7 +104,7 @@ def _scanned(patch: str) -> Iterator[ChangedFile]:
         if is_pair or line.startswith("diff --git "):
             if path:
                 yield ChangedFile(path, is_added, "\n".join(added)[:MAX_ADDED_CHARS], removed)
-            path, removed, added = _named_by(line, following), 0, []
+            path, removed, added = path_named_by(line, following), 0, []
             is_added = line.startswith("--- /dev/null")
         elif line.startswith("+") and not line.startswith("+++ "):
             added.append(line[1:])
@@ -113,7 +113,7 @@ def _scanned(patch: str) -> Iterator[ChangedFile]:
         yield ChangedFile(path, is_added, "\n".join(added)[:MAX_ADDED_CHARS], removed)
 
 
-def _named_by(line: str, following: str) -> str:
+def path_named_by(line: str, following: str) -> str:
     """The path in `diff --git a/X b/Y`, or in the two lines `--- a/X` and `+++ b/Y`."""
     if line.startswith("diff --git "):
         return _plain(line.rstrip().rpartition(" ")[2])

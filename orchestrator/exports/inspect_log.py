@@ -11,20 +11,17 @@ from typing import Any
 
 from orchestrator.agents.steps import Step
 from orchestrator.evidence.facts import Evidence
-from orchestrator.exports.base import RunToExport, iso
+from orchestrator.exports.base import ACTION, RunToExport, iso
 from orchestrator.text import writable
 from orchestrator.types import Usage
 
 SCORER = "swebench"
-ACTION = "action"
-"""The one function: our trajectories keep a command as one text, whichever form of call it had."""
 
 
 def inspect_log(run: RunToExport) -> dict[str, Any]:
     """Inspect's `EvalLog` as JSON has it."""
     report, state, config = run.report, run.reader.state, run.reader.config
     samples = [_sample(run, evidence) for evidence in run.reader.read_all()]
-    started = min((session.started_at for session in state.sessions), default=0.0)
     ended = max((s.ended_at or s.last_seen_at for s in state.sessions), default=0.0)
     scored = [sample for sample in samples if sample["scores"]]
     right = sum(sample["scores"][SCORER]["value"] == "C" for sample in scored)
@@ -38,7 +35,7 @@ def inspect_log(run: RunToExport) -> dict[str, Any]:
         "eval": {
             "eval_id": state.run_id,
             "run_id": state.run_id,
-            "created": iso(started),
+            "created": iso(run.started_at),
             "task": config.benchmark.name,
             "task_id": state.run_id,
             "solver": config.agent_name,
@@ -76,7 +73,7 @@ def inspect_log(run: RunToExport) -> dict[str, Any]:
             ],
         },
         "stats": {
-            "started_at": iso(started),
+            "started_at": iso(run.started_at),
             "completed_at": iso(ended),
             "model_usage": {model: usage} if config.model else {},
         },
@@ -123,15 +120,15 @@ def _scores(run: RunToExport, evidence: Evidence) -> dict[str, Any]:
     rollout, grade = evidence.rollout, evidence.grade
     if rollout is None or (grade is None and rollout.has_patch):
         return {}
-    finding = run.findings.get(evidence.instance_id)
+    finding = run.finding(evidence.instance_id)
     return {
         SCORER: {
             "value": "C" if grade is not None and grade.resolved else "I",
             "answer": writable(evidence.patch),
-            "explanation": writable(finding.because) if finding else "",
+            "explanation": writable(finding.because),
             "metadata": {
-                "cause": str(finding.cause or "") if finding else "",
-                "spoofed": finding.spoofed if finding else "",
+                "cause": str(finding.cause or ""),
+                "spoofed": finding.spoofed,
                 "verdict_from": str(grade.reason or "") if grade else "",
             },
         }
@@ -156,7 +153,7 @@ def _messages(run: RunToExport, evidence: Evidence) -> Iterator[dict[str, Any]]:
 
 
 def _exchange(number: int, step: Step) -> Iterator[dict[str, Any]]:
-    seen = writable(step.observation if step.shown is None else step.shown)
+    seen = writable(step.seen)
     answer: dict[str, Any] = {
         "id": f"answer-{number}",
         "role": "assistant",

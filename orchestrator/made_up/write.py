@@ -46,7 +46,7 @@ from orchestrator.made_up.test_outputs import (
     hanging_output,
     passed_tests,
 )
-from orchestrator.paths import RunPaths
+from orchestrator.paths import TRAJECTORY, RunPaths
 from orchestrator.run.folder import create_run
 from orchestrator.types import (
     Failure,
@@ -226,7 +226,7 @@ class History:
             unusable_answers=sum(not step.planned.exchange.action for step in attempt.steps),
         )
         steps = [_step(step) for step in attempt.steps]
-        files = {"trajectory.json": _bytes(trajectory_json(steps))} if steps else {}
+        files = {TRAJECTORY: _bytes(trajectory_json(steps))} if steps else {}
         return RolloutResult(record, "" if failure else part.patch, files=files)
 
     def _grade(self, instance_id: str, time: TimedGrade) -> GradeResult:

@@ -41,7 +41,7 @@ def draw_headline(headline: Headline) -> Chart:
 
 def draw_repositories(repositories: Repositories) -> Chart:
     lines = [
-        Line(row.name, row.rate, row.low, row.high, f"{row.resolved} / {row.instances}", True)
+        Line(row.name, row.rate, *row.interval, f"{row.resolved} / {row.instances}", True)
         for row in repositories.rows
     ]
     return draw(

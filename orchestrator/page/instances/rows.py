@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,7 +22,7 @@ from orchestrator.report.names import (
     OUTCOME_WORDS,
     Mark,
 )
-from orchestrator.report.words import compact
+from orchestrator.report.words import compact, most_first
 from orchestrator.text import writable
 from orchestrator.types import RolloutRecord
 
@@ -215,8 +216,4 @@ def _minutes(last: RolloutRecord | None) -> float | None:
 
 
 def _counted(values: Sequence[str]) -> tuple[tuple[str, int], ...]:
-    counts: dict[str, int] = {}
-    for value in values:
-        if value:
-            counts[value] = counts.get(value, 0) + 1
-    return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    return tuple(most_first(Counter(filter(None, values))).items())

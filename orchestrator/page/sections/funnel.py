@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from orchestrator.page.sections.subject import Subject
 from orchestrator.page.sections.table import Table
 from orchestrator.report.names import FAILURE_WORDS, OUTCOME_WORDS
-from orchestrator.report.words import share_of
+from orchestrator.report.words import most_first, share_of
 from orchestrator.types import GradeReason
 
 
@@ -83,11 +83,7 @@ def _lost(*parts: tuple[int, str]) -> str:
 def _endings(subject: Subject) -> Iterator[Ending]:
     """The most first, outcomes before failures."""
     report = subject.report
-    for name, count in _most_first(report.outcomes):
+    for name, count in most_first(report.outcomes).items():
         yield Ending(name, OUTCOME_WORDS[name], count)
-    for name, count in _most_first(report.failures):
+    for name, count in most_first(report.failures).items():
         yield Ending(name, FAILURE_WORDS[name], count, is_failure=True)
-
-
-def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))

@@ -13,7 +13,7 @@ from orchestrator.report.names import what_ran
 from orchestrator.report.published import Published
 from orchestrator.report.stats import wilson
 from orchestrator.report.validity import Validity
-from orchestrator.report.words import compact, counted, duration
+from orchestrator.report.words import compact, counted, duration, interval_words
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,7 @@ class Headline:
 
     @property
     def interval(self) -> str:
-        low, high = self.result.interval
-        return f"{low:.1%} to {high:.1%}"
+        return interval_words(self.result.interval)
 
     @property
     def results(self) -> tuple[Result, ...]:
@@ -80,7 +79,7 @@ class Headline:
                 one.name,
                 f"{one.resolved:,} of {one.instances:,}",
                 f"{one.rate:.1%}",
-                "{:.1%} to {:.1%}".format(*one.interval),
+                interval_words(one.interval),
                 one.source,
             )
             for one in self.results
@@ -90,8 +89,7 @@ class Headline:
 
 
 def _words(result: Result) -> str:
-    low, high = result.interval
-    return f"{result.name}: {result.rate:.1%}, {low:.1%} to {high:.1%}"
+    return f"{result.name}: {result.rate:.1%}, {interval_words(result.interval)}"
 
 
 def build_headline(subject: Subject) -> Headline:

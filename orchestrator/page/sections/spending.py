@@ -108,9 +108,6 @@ class Spending:
 def build_spending(subject: Subject) -> Spending | None:
     """None where nothing took any time."""
     state = subject.state
-    asked: dict[RolloutKey, list[ModelRequest]] = defaultdict(list)
-    for request in state.requests:
-        asked[request.key].append(request)
     grading: dict[RolloutKey, float] = defaultdict(float)
     for grade in state.grades:
         grading[grade.key] += sum(grade.phases_s.values())
@@ -127,7 +124,7 @@ def build_spending(subject: Subject) -> Spending | None:
             len(ended),
             sum(row.usage.steps for row in ended),
             sum(tokens.get(row.key, 0) for row in ended),
-            _seconds(ended, asked, grading),
+            _seconds(ended, state.requests_of, grading),
         )
         for came_to, ended in by_end.items()
         if ended
