@@ -47,10 +47,6 @@ class Case:
         return self.evidence.grade.reason if self.evidence.grade else None
 
     @property
-    def is_resolved(self) -> bool:
-        return self.evidence.grade is not None and self.evidence.grade.resolved is True
-
-    @property
     def is_unresolved(self) -> bool:
         """By a verdict: the harness's, or that of an outcome without a patch."""
         if self.evidence.grade is not None:

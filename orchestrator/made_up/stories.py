@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from orchestrator.evidence.facts import Cause
 from orchestrator.made_up.fates import Fate
-from orchestrator.made_up.patches import HUNK, files_of
+from orchestrator.made_up.patches import HUNK, PatchKind, files_of
 from orchestrator.types import Outcome
 
 SUBMIT = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
@@ -149,7 +149,7 @@ _MIDDLES: Mapping[Cause | None, Callable[[Scene, random.Random], Iterator[Exchan
 
 
 def _ending(scene: Scene, rng: random.Random) -> Iterator[Exchange]:
-    if scene.fate.patch != "none":
+    if scene.fate.patch is not PatchKind.NONE:
         yield from _working(scene, rng)
     if scene.fate.outcome is Outcome.FORMAT_ERRORS:
         yield from (_no_command(rng) for _ in range(5))

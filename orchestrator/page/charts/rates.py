@@ -55,19 +55,6 @@ def _rates(lines: Sequence[Line], form: Form, rule: float | None = None) -> Spec
     names = 0 if form.is_narrow else _room_for(lines)
     width, step = form.width - names - ROOM, 44 if form.is_narrow else 30
     letters = int((form.width if form.is_narrow else names - 12) / LETTER)
-    values = [
-        {
-            "row": number,
-            "name": _cut(line.name, letters),
-            "rate": line.rate,
-            "low": line.low,
-            "high": line.high,
-            "words": line.words,
-            "accented": line.is_accented,
-            "bold": line.is_accented and any(not other.is_accented for other in lines),
-        }
-        for number, line in enumerate(lines)
-    ]
     x: Spec = {
         "type": "quantitative",
         "title": None,
@@ -79,7 +66,7 @@ def _rates(lines: Sequence[Line], form: Form, rule: float | None = None) -> Spec
         "height": step * len(lines),
         "autosize": "none",
         "padding": {"left": names, "right": ROOM, "top": 8, "bottom": AXIS},
-        "data": {"values": values},
+        "data": {"values": _values(lines, letters)},
         "encoding": {"y": {"field": "row", "type": "ordinal", "axis": None}},
         "layer": [
             {
@@ -106,6 +93,23 @@ def _rates(lines: Sequence[Line], form: Form, rule: float | None = None) -> Spec
             },
         ],
     }
+
+
+def _values(lines: Sequence[Line], letters: int) -> list[dict[str, object]]:
+    """What the marks of each line are drawn from; names have at most so many letters."""
+    return [
+        {
+            "row": number,
+            "name": _cut(line.name, letters),
+            "rate": line.rate,
+            "low": line.low,
+            "high": line.high,
+            "words": line.words,
+            "accented": line.is_accented,
+            "bold": line.is_accented and any(not other.is_accented for other in lines),
+        }
+        for number, line in enumerate(lines)
+    ]
 
 
 def _names(room: int, form: Form) -> list[Spec]:

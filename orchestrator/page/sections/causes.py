@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.evidence.facts import Finding
 from orchestrator.evidence.taxonomy import RULES
 from orchestrator.page.sections.subject import Subject
-from orchestrator.report.names import CAUSE_WORDS
 
 EXAMPLES = 3
 
@@ -22,7 +20,6 @@ class Example:
 
 @dataclass(frozen=True)
 class CauseRow:
-    name: str
     words: str
     explanation: str
     count: int
@@ -52,8 +49,7 @@ def build_causes(subject: Subject) -> Causes | None:
             by_cause[finding.cause].append(finding)
     rows = [
         CauseRow(
-            rule.cause,
-            CAUSE_WORDS[rule.cause],
+            rule.words,
             rule.explanation,
             len(found),
             tuple(Example(one.instance_id, one.because) for one in found[:EXAMPLES]),
@@ -71,5 +67,4 @@ def build_causes(subject: Subject) -> Causes | None:
 
 
 def _in_order(subject: Subject) -> list[Finding]:
-    findings: Mapping[str, Finding] = subject.findings
-    return [findings[i] for i in subject.state.instances if i in findings]
+    return [subject.findings[i] for i in subject.state.instances if i in subject.findings]

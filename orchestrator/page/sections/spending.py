@@ -33,13 +33,6 @@ class Part(StrEnum):
     GRADING = "grading"
 
 
-PART_WORDS: Mapping[Part, str] = {
-    Part.MODEL: "the model answers",
-    Part.TOOLS: "commands run, and the agent itself",
-    Part.WAITING: "requests wait for a server that is away or busy",
-    Part.SANDBOX: "image and sandbox come and go, and the patch is taken",
-    Part.GRADING: "the patch's image and tests",
-}
 SANDBOX_PHASES = ("image", "sandbox", "harvest", "remove")
 
 
