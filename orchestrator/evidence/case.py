@@ -26,7 +26,7 @@ UNUSABLE_SHARE = 0.5
 
 
 @dataclass(frozen=True)
-class Case:
+class EvidenceCase:
     """Questions about the evidence of one instance."""
 
     evidence: Evidence

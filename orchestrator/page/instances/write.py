@@ -15,7 +15,7 @@ from orchestrator.paths import RunPaths
 
 
 @dataclass(frozen=True)
-class Instances:
+class PageInstances:
     """What the template `_instances.html` shows."""
 
     table: InstanceTable
@@ -23,10 +23,10 @@ class Instances:
     """In the order of the table."""
 
 
-def write_instances(paths: RunPaths, subject: Subject, evidence: EvidenceReader) -> Instances:
+def write_instances(paths: RunPaths, subject: Subject, evidence: EvidenceReader) -> PageInstances:
     """Read every instance once, and keep its details; one at a time is in memory."""
     table = instance_table(subject.report, subject.state, subject.findings)
-    return Instances(table, keep(_details(table, subject.state, evidence), paths))
+    return PageInstances(table, keep(_details(table, subject.state, evidence), paths))
 
 
 def _details(table: InstanceTable, state: RunState, reader: EvidenceReader) -> Iterator[Details]:

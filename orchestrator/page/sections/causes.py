@@ -13,7 +13,7 @@ EXAMPLES = 3
 
 
 @dataclass(frozen=True)
-class Example:
+class CauseExample:
     instance_id: str
     because: str
 
@@ -23,7 +23,7 @@ class CauseRow:
     words: str
     explanation: str
     count: int
-    examples: tuple[Example, ...]
+    examples: tuple[CauseExample, ...]
     """The first few of the run."""
 
 
@@ -32,7 +32,7 @@ class Causes:
     unresolved: int
     rows: tuple[CauseRow, ...]
     """The most frequent first."""
-    spoofed: tuple[Example, ...]
+    spoofed: tuple[CauseExample, ...]
     """Instances whose test output is not to be believed, resolved ones too, and why."""
 
     @property
@@ -52,14 +52,14 @@ def build_causes(subject: Subject) -> Causes | None:
             rule.words,
             rule.explanation,
             len(found),
-            tuple(Example(one.instance_id, one.because) for one in found[:EXAMPLES]),
+            tuple(CauseExample(one.instance_id, one.because) for one in found[:EXAMPLES]),
         )
         for rule in RULES
         if (found := by_cause[rule.cause])
     ]
     rows.sort(key=lambda row: -row.count)
     spoofed = tuple(
-        Example(one.instance_id, one.spoofed) for one in _in_order(subject) if one.spoofed
+        CauseExample(one.instance_id, one.spoofed) for one in _in_order(subject) if one.spoofed
     )
     if not rows and not spoofed:
         return None

@@ -23,7 +23,7 @@ class CameTo(StrEnum):
     """It failed, or its patch has no verdict."""
 
 
-class Part(StrEnum):
+class TimePart(StrEnum):
     """What an attempt spends its time on."""
 
     MODEL = "model"
@@ -44,7 +44,7 @@ class Spent:
     attempts: int
     steps: int
     tokens: int
-    seconds: Mapping[Part, float]
+    seconds: Mapping[TimePart, float]
 
     @property
     def total_s(self) -> float:
@@ -60,13 +60,13 @@ class Spending:
     def total_s(self) -> float:
         return sum(row.total_s for row in self.rows)
 
-    def seconds(self, part: Part) -> float:
+    def seconds(self, part: TimePart) -> float:
         return sum(row.seconds[part] for row in self.rows)
 
     @property
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[TimePart, ...]:
         """Those that took any time."""
-        return tuple(part for part in Part if self.seconds(part) > 0)
+        return tuple(part for part in TimePart if self.seconds(part) > 0)
 
     @property
     def label(self) -> str:
@@ -137,18 +137,18 @@ def _seconds(
     rollouts: Sequence[RolloutRecord],
     asked: Mapping[RolloutKey, Sequence[ModelRequest]],
     grading: Mapping[RolloutKey, float],
-) -> dict[Part, float]:
-    seconds = dict.fromkeys(Part, 0.0)
+) -> dict[TimePart, float]:
+    seconds = dict.fromkeys(TimePart, 0.0)
     for row in rollouts:
         for part, took in _seconds_of(row, asked.get(row.key, ())):
             seconds[part] += took
-        seconds[Part.GRADING] += grading.get(row.key, 0.0)
+        seconds[TimePart.GRADING] += grading.get(row.key, 0.0)
     return seconds
 
 
 def _seconds_of(
     row: RolloutRecord, requests: Sequence[ModelRequest]
-) -> Iterator[tuple[Part, float]]:
+) -> Iterator[tuple[TimePart, float]]:
     """Of one attempt. What its requests took, the gateway knows best; older runs have the agent's
     own account."""
     if requests:
@@ -157,7 +157,7 @@ def _seconds_of(
     else:
         waited = row.usage.held_s
         model = max(0.0, row.usage.model_s - waited)
-    yield Part.MODEL, model
-    yield Part.WAITING, waited
-    yield Part.TOOLS, max(0.0, row.phases_s.get("agent", 0.0) - model - waited)
-    yield Part.SANDBOX, sum(row.phases_s.get(phase, 0.0) for phase in SANDBOX_PHASES)
+    yield TimePart.MODEL, model
+    yield TimePart.WAITING, waited
+    yield TimePart.TOOLS, max(0.0, row.phases_s.get("agent", 0.0) - model - waited)
+    yield TimePart.SANDBOX, sum(row.phases_s.get(phase, 0.0) for phase in SANDBOX_PHASES)

@@ -15,10 +15,10 @@ from orchestrator.page.instances.details import (
     Details,
     details_of,
 )
-from orchestrator.page.instances.rows import InstanceRow, Verdict
+from orchestrator.page.instances.rows import InstanceRow, InstanceVerdict
 
 ROW = InstanceRow(
-    *("a", "repo/a", Verdict.UNRESOLVED, "wrong file", "it changed b.py", "submitted"),
+    *("a", "repo/a", InstanceVerdict.UNRESOLVED, "wrong file", "it changed b.py", "submitted"),
     *(3, 100, 1.5, 1, ""),
 )
 EVIDENCE = Evidence("a", "repo/a", rolled("a").record, graded("a", False).record, "diff", "diff")
