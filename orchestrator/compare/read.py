@@ -13,7 +13,7 @@ from orchestrator.compare.sides import Costs, Side
 from orchestrator.config import RunConfig, load_run_config
 from orchestrator.config.changes import is_free
 from orchestrator.config.load import flatten
-from orchestrator.config.problems import problem_words
+from orchestrator.config.problems import first_problem
 from orchestrator.config.schema import Benchmark
 from orchestrator.errors import ConfigError, one_line
 from orchestrator.journal import RunState, read_journal
@@ -126,10 +126,9 @@ def _read_harness_report(path: Path) -> Side:
     try:
         found = _HarnessReport.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        words = f"{key} {problem_words(first)}"
-        raise ConfigError(f"report {path} is none of the harness's: {words}") from None
+        raise ConfigError(
+            f"report {path} is none of the harness's: {first_problem(error)}"
+        ) from None
     return Side(path.name.removesuffix(".json"), "the harness's report", found.shares())
 
 
