@@ -73,6 +73,8 @@ import platformdirs
 
 from orchestrator.types import RolloutKey
 
+TRAJECTORY = "trajectory.json"
+"""Of a rollout, in our one form."""
 FILE_NAME_BYTES = 255
 """What file systems take of one name."""
 FOLDER_NAME_BYTES = 200
@@ -162,6 +164,9 @@ class RunPaths:
 
     def patch(self, key: RolloutKey) -> Path:
         return self.rollout(key) / "patch.diff"
+
+    def trajectory(self, key: RolloutKey) -> Path:
+        return self.rollout(key) / TRAJECTORY
 
     def harness_log(self, model: str, key: RolloutKey) -> Path:
         model_name = harness_model_name(model, key.run_id)

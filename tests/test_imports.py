@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
@@ -156,3 +157,14 @@ def test_what_runs_in_an_agents_environment_imports_nothing_of_ours_but_its_own_
     for name in names:
         for imported in ours(PACKAGE / "agents" / folder / f"{name}.py"):
             assert imported == LINE or imported.startswith((*own, f"{LINE}.")), name
+
+
+def test_no_two_classes_have_one_name_but_for_those_of_plugins() -> None:
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in MODULES:
+        if room_of(name_of(path)) not in ("agents", "backends", *BUNDLED):
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    places[node.name].append(name_of(path))
+
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}

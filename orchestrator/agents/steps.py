@@ -28,6 +28,11 @@ class Step:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
+    @property
+    def seen(self) -> str:
+        """What the model was given of it."""
+        return self.observation if self.shown is None else self.shown
+
 
 def trajectory_json(steps: Sequence[Step]) -> str:
     """The file trajectory.json. A step has the key `shown` only where it differs."""

@@ -11,7 +11,7 @@ import typer
 from orchestrator.cli import options as opt
 
 
-class Instances(StrEnum):
+class OnInstances(StrEnum):
     """On which instances."""
 
     SAME = "same"
@@ -33,9 +33,9 @@ def compare(
         ),
     ],
     on: Annotated[
-        Instances,
+        OnInstances,
         typer.Option("--on", help="common: those instances alone that all of them have met."),
-    ] = Instances.SAME,
+    ] = OnInstances.SAME,
     runs_dir: opt.RunsDirOption = Path("runs"),
     html: Annotated[
         Path | None, typer.Option("--html", help="Write a page too.", show_default=False)

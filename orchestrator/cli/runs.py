@@ -45,6 +45,7 @@ def status(
     from rich.text import Text
 
     from orchestrator.report.names import FAILURE_WORDS
+    from orchestrator.report.words import interval_words
 
     folders = _folders(run, runs_dir)
     rows = [_status_row(f) if run and len(folders) == 1 else _row_or_problem(f) for f in folders]
@@ -66,14 +67,13 @@ def status(
         if "problem" in row:
             table.add_row(row["run_id"], row["problem"], style="red")
             continue
-        low, high = row["ci95"]
         state, failures = row["state"], row["failures"].items()
         table.add_row(
             row["run_id"].removeprefix(f"{matrix_id}."),
             Text(state, style=STATE_STYLES[state]),
             f"{row['attempted']}/{row['instances']}",
             str(row["graded"]),
-            f"{row['resolved']} ({row['resolve_rate']:.1%})\n{low:.1%} to {high:.1%}",
+            f"{row['resolved']} ({row['resolve_rate']:.1%})\n{interval_words(row['ci95'])}",
             "\n".join(f"{count} x {FAILURE_WORDS[name]}" for name, count in failures) or "none",
         )
     console = opt.make_console()

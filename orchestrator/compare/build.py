@@ -143,7 +143,7 @@ def _instances(sides: Sequence[Side], on: On) -> tuple[list[str], int]:
         more = len(side.shares.keys() - kept) if side.unnamed else side.instances - len(common)
         fits = more == 0 and side.instances == len(common)
         if on == "same" and not fits:
-            raise ConfigError(_other_instances(listed[0], sides, len(common)))
+            raise ConfigError(_other_instances(sides, len(common)))
     if not common:
         raise ConfigError("they have no instance in common: there is nothing to compare")
     for side in partly:
@@ -180,7 +180,7 @@ def _all_partly_named(sides: Sequence[Side]) -> tuple[list[str], int]:
     return named, counts.pop() - len(named)
 
 
-def _other_instances(first: Side, sides: Sequence[Side], common: int) -> str:
+def _other_instances(sides: Sequence[Side], common: int) -> str:
     told = ", ".join(f"{side.name} has {side.instances}" for side in sides)
     return (
         f"they met different instances: {told}, of which {common} are on all lists. "

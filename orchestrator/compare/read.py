@@ -13,7 +13,7 @@ from orchestrator.compare.sides import Costs, Side
 from orchestrator.config import RunConfig, load_run_config
 from orchestrator.config.changes import is_free
 from orchestrator.config.load import flatten
-from orchestrator.config.problems import problem_words
+from orchestrator.config.problems import first_problem
 from orchestrator.config.schema import Benchmark
 from orchestrator.errors import ConfigError, one_line
 from orchestrator.journal import RunState, read_journal
@@ -130,10 +130,9 @@ def _read_harness_report(path: Path) -> Side:
     try:
         found = _HarnessReport.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        words = f"{key}: {problem_words(first)}"
-        raise ConfigError(f"report {path} is none of the harness's: {words}") from None
+        raise ConfigError(
+            f"report {path} is none of the harness's: {first_problem(error)}"
+        ) from None
     others = {*found.unresolved_ids, *found.empty_patch_ids, *found.error_ids}
     if both := next((i for i in found.resolved_ids if i in others), None):
         raise ConfigError(
@@ -189,7 +188,6 @@ def _of_runs(name: str, kind: str, folders: Sequence[RunPaths]) -> Side:
         costs=Costs(
             tokens=sum(report.tokens["total"] for report in reports),
             seconds=sum(row.ended_at - row.started_at for row in rollouts),
-            steps=sum(report.steps for report in reports),
         ),
         trajectories=files,
         pages=pages,
@@ -265,7 +263,7 @@ def _links(
     pages: dict[str, tuple[str, ...]] = {}
     for paths, state in zip(folders, states, strict=True):
         for instance_id, row in state.outcomes.items():
-            file = paths.rollout(row.key) / "trajectory.json"
+            file = paths.trajectory(row.key)
             if file.is_file():
                 files[instance_id] = (*files.get(instance_id, ()), str(file))
             if paths.report_html.is_file():

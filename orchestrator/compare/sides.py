@@ -12,7 +12,6 @@ class Costs:
 
     tokens: int
     seconds: float
-    steps: int
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.compare.build import Comparison, Flipped, PairResult, SideResult
-from orchestrator.report.words import amount, compact, counted, duration
+from orchestrator.report.words import amount, compact, counted, duration, interval_words
 
 FEWEST = 6
 """Instances that the exact test takes at the least to find anything at 5 %."""
@@ -80,8 +80,7 @@ def resolved_of(side: SideResult) -> str:
 
 
 def interval(side: SideResult) -> str:
-    low, high = side.ci95
-    return f"{low:.1%} to {high:.1%}"
+    return interval_words(side.ci95)
 
 
 def rate(side: SideResult) -> str:

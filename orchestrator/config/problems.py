@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from orchestrator.errors import one_line
@@ -29,6 +30,13 @@ IN_WORDS = {
     "bool_type": YES_OR_NO,
     "bool_parsing": YES_OR_NO,
 }
+
+
+def first_problem(error: ValidationError) -> str:
+    """`KEY: what is wrong with it`, of the first of them; no key where the whole is wrong."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    return f"{key}: {problem_words(first)}".removeprefix(": ")
 
 
 def problem_words(error: ErrorDetails) -> str:

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from orchestrator.config.image_names import IMAGE, moves
 from orchestrator.config.keys import nearest
 from orchestrator.config.load import read_profile
-from orchestrator.config.problems import problem_words
+from orchestrator.config.problems import first_problem
 from orchestrator.config.sections import Name, Section
 from orchestrator.errors import ConfigError
 
@@ -148,6 +148,4 @@ def load_recipe(name: str, config_dirs: tuple[Path, ...] = ()) -> Recipe:
     try:
         return Recipe.model_validate({"name": path.stem, **data})
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{key}: {problem_words(first)}, in {path}".removeprefix(": ")) from None
+        raise ConfigError(f"{first_problem(error)}, in {path}") from None

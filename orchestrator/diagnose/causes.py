@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from orchestrator.diagnose.dialects import CHAT_TEMPLATE_OF_GEMMA, DIALECTS, dialect_spoken_by
 from orchestrator.diagnose.judge import Kind
-from orchestrator.diagnose.levels import SURE, CallLevel, Cell, State
+from orchestrator.diagnose.levels import SURE, CallLevel, LevelCell, State
 from orchestrator.diagnose.protocols import FORM_OF
 from orchestrator.endpoint.overflow import said_to_be_too_long
 from orchestrator.report.stats import wilson
@@ -36,7 +36,7 @@ class Blame(StrEnum):
 
 
 @dataclass(frozen=True)
-class Cause:
+class BlamedCause:
     """What goes wrong, whose doing it is, and how it is mended."""
 
     blame: Blame
@@ -65,8 +65,8 @@ class AskedModel:
 class Scene:
     """A cell that does not work, and what stands around it."""
 
-    cell: Cell
-    cells: Sequence[Cell]
+    cell: LevelCell
+    cells: Sequence[LevelCell]
     """All of the table."""
     asked: AskedModel
 
@@ -93,7 +93,7 @@ class Scene:
         return leaks[0] if leaks else bad[0][0]
 
 
-def is_worse_than_before(cell: Cell, cells: Sequence[Cell]) -> bool:
+def is_worse_than_before(cell: LevelCell, cells: Sequence[LevelCell]) -> bool:
     """Whether the level makes the difference: easier levels of the same protocol are better by more
     than chance explains in one of a hundred cases."""
     easier = [c for c in cells if c.protocol is cell.protocol and c.level < cell.level]
@@ -101,7 +101,9 @@ def is_worse_than_before(cell: Cell, cells: Sequence[Cell]) -> bool:
     return wilson(valid, judged, SURE)[0] * cell.judged > cell.valid
 
 
-def cause_of(protocol: Protocol, cells: Sequence[Cell], asked: AskedModel) -> Cause | None:
+def cause_of(
+    protocol: Protocol, cells: Sequence[LevelCell], asked: AskedModel
+) -> BlamedCause | None:
     """Why a protocol does not work; None where it does, or was not asked."""
     own = [cell for cell in cells if cell.protocol is protocol]
     found = next((cell for cell in own if cell.state in _OF_STATE), None)
@@ -110,54 +112,54 @@ def cause_of(protocol: Protocol, cells: Sequence[Cell], asked: AskedModel) -> Ca
     return replace(_OF_STATE[found.state](Scene(found, cells, asked)), protocols=(protocol,))
 
 
-def _refused(scene: Scene) -> Cause:
+def _refused(scene: Scene) -> BlamedCause:
     cell = scene.cell
     words = usual_detail(cell, Kind.REFUSED)
     if NEEDS_PARSER in words:
-        return Cause(
+        return BlamedCause(
             Blame.SERVER,
             "it takes no requests with tools: it was started without a tool-call parser",
             f"start it with --enable-auto-tool-choice --tool-call-parser {_parser(scene.asked)}",
         )
     too_long = (said_to_be_too_long(j.exchange.status, j.exchange.answer) for j in cell.answers)
     if "yes" in too_long:
-        return Cause(
+        return BlamedCause(
             Blame.SERVER,
             f"it refuses what does not fit into its context ({words})",
             "start it with a longer context (--max-model-len), or ask for shorter answers "
             "(model.sampling.max_tokens)",
         )
     if cell.level >= CallLevel.LOOP:
-        return Cause(
+        return BlamedCause(
             Blame.SERVER,
             f"it refuses conversations that hold what calls brought ({words})",
             "give it a chat template that takes them (--chat-template), or use another protocol",
         )
-    return Cause(
+    return BlamedCause(
         Blame.SERVER,
         f"it refuses requests {where(cell)} ({words})",
         "look at its log; servers without tool calling refuse tools so: then use a text protocol",
     )
 
 
-def _broken(scene: Scene) -> Cause:
+def _broken(scene: Scene) -> BlamedCause:
     words = f"{where(scene.cell)} ({usual_detail(scene.cell, Kind.NO_ANSWER)})"
     if scene.others_are_answered:
-        return Cause(
+        return BlamedCause(
             Blame.SERVER,
             f"it fails {words}, and answers others after that; it says nothing of the model",
             "look at its log: its chat template may not know what it is given",
         )
-    return Cause(
+    return BlamedCause(
         Blame.OUTAGE,
         f"nothing is answered {words}; that says nothing of the model",
         "look at the server's log, and diagnose again when it is up",
     )
 
 
-def _cut_off(scene: Scene) -> Cause:
+def _cut_off(scene: Scene) -> BlamedCause:
     cell = scene.cell
-    return Cause(
+    return BlamedCause(
         Blame.PROFILE,
         f"answers {where(cell)} end at the limit of tokens before they hold a call",
         "switch thinking off (request_fields: chat_template_kwargs: {enable_thinking: false}), or "
@@ -165,13 +167,13 @@ def _cut_off(scene: Scene) -> Cause:
     )
 
 
-def _fails(scene: Scene) -> Cause:
+def _fails(scene: Scene) -> BlamedCause:
     if scene.cell.level is CallLevel.CROWD and scene.is_worse_than_before:
         return _under_concurrency(scene)
     return _OF_KIND.get(scene.kind, _of_level)(scene)
 
 
-_OF_STATE: dict[State, Callable[[Scene], Cause]] = {
+_OF_STATE: dict[State, Callable[[Scene], BlamedCause]] = {
     State.REFUSED: _refused,
     State.BROKEN: _broken,
     State.CUT_OFF: _cut_off,
@@ -179,9 +181,9 @@ _OF_STATE: dict[State, Callable[[Scene], Cause]] = {
 }
 
 
-def _under_concurrency(scene: Scene) -> Cause:
+def _under_concurrency(scene: Scene) -> BlamedCause:
     cell = scene.cell
-    return Cause(
+    return BlamedCause(
         Blame.SERVER,
         f"alone everything is well, and {cell.at_once} at once bring answers with {scene.kind}: no "
         "model does that by itself, its server mixes requests up",
@@ -190,13 +192,13 @@ def _under_concurrency(scene: Scene) -> Cause:
     )
 
 
-def _raw_text(scene: Scene) -> Cause:
+def _raw_text(scene: Scene) -> BlamedCause:
     cell = scene.cell
     seen = Counter(judged.judgement.dialect for judged in cell.answers if judged.judgement.dialect)
     name = seen.most_common(1)[0][0]
     dialect = next(dialect for dialect in DIALECTS if dialect.name == name)
     if scene.is_text:
-        return Cause(
+        return BlamedCause(
             Blame.MODEL,
             f"where text is asked for it writes calls of its own, in {name} form",
             "use function calling (--agent sweagent-tools) if that works",
@@ -205,13 +207,15 @@ def _raw_text(scene: Scene) -> Cause:
         f"calls stay in the answers as text, in {name} form: the server has another parser, or none"
     )
     if not dialect.parser:
-        return Cause(Blame.MODEL, f"{words}, and vLLM has none that does", "use a text protocol")
+        return BlamedCause(
+            Blame.MODEL, f"{words}, and vLLM has none that does", "use a text protocol"
+        )
     flags = f"--enable-auto-tool-choice --tool-call-parser {dialect.parser}"
-    return Cause(Blame.SERVER, words, f"start the server with {flags} {dialect.hint}".strip())
+    return BlamedCause(Blame.SERVER, words, f"start the server with {flags} {dialect.hint}".strip())
 
 
-def _swallowed(scene: Scene) -> Cause:
-    return Cause(
+def _swallowed(scene: Scene) -> BlamedCause:
+    return BlamedCause(
         Blame.SERVER,
         "answers are swallowed: all of them is taken for thought, and nothing is left to act on",
         "start the server without --reasoning-parser, or switch thinking off (request_fields: "
@@ -219,15 +223,15 @@ def _swallowed(scene: Scene) -> Cause:
     )
 
 
-def _empty(scene: Scene) -> Cause:
+def _empty(scene: Scene) -> BlamedCause:
     cell = scene.cell
     if scene.is_text:
-        return Cause(
+        return BlamedCause(
             Blame.SERVER,
             f"answers {where(cell)} are empty",
             "look at its chat template and its log; on Ollama, raise num_ctx: it cuts prompts",
         )
-    return Cause(
+    return BlamedCause(
         Blame.SERVER,
         f"answers to requests with tools are empty {where(cell)}: the server's template or parser "
         "loses the call",
@@ -236,9 +240,9 @@ def _empty(scene: Scene) -> Cause:
     )
 
 
-def _control(scene: Scene) -> Cause:
+def _control(scene: Scene) -> BlamedCause:
     cell = scene.cell
-    return Cause(
+    return BlamedCause(
         Blame.SERVER,
         f"tokens that end turns or stand for nothing reach the answers {where(cell)} "
         f"({usual_detail(cell, Kind.CONTROL)})",
@@ -247,11 +251,11 @@ def _control(scene: Scene) -> Cause:
     )
 
 
-def _missing(scene: Scene) -> Cause:
+def _missing(scene: Scene) -> BlamedCause:
     cell = scene.cell
     spoken = dialect_spoken_by(*scene.asked.names)
     if cell.level is CallLevel.ONE and spoken is not None and spoken.parser == "gemma4":
-        return Cause(
+        return BlamedCause(
             Blame.SERVER,
             "calls lose their parameters: Gemma 4 does so without its chat template, though the "
             "model wrote them",
@@ -260,7 +264,7 @@ def _missing(scene: Scene) -> Cause:
     return _of_level(scene)
 
 
-_OF_KIND: dict[Kind, Callable[[Scene], Cause]] = {
+_OF_KIND: dict[Kind, Callable[[Scene], BlamedCause]] = {
     Kind.RAW_TEXT: _raw_text,
     Kind.SWALLOWED: _swallowed,
     Kind.EMPTY: _empty,
@@ -269,30 +273,32 @@ _OF_KIND: dict[Kind, Callable[[Scene], Cause]] = {
 }
 
 
-def _of_level(scene: Scene) -> Cause:
+def _of_level(scene: Scene) -> BlamedCause:
     """What is wrong is the call itself: it goes by how much was asked of the model."""
     cell = scene.cell
     seen = f"{amount(cell, scene.kind)} {where(cell)}"
     another = "use a protocol that works, or another model"
     if cell.level is CallLevel.ONE:
-        return Cause(Blame.MODEL, seen, another)
+        return BlamedCause(Blame.MODEL, seen, another)
     if not scene.is_worse_than_before:
-        return Cause(Blame.MODEL, f"{seen}, and easier levels are not clearly better", another)
+        return BlamedCause(
+            Blame.MODEL, f"{seen}, and easier levels are not clearly better", another
+        )
     if cell.level is CallLevel.FULL:
         words = f"{seen}, while two tools are well: so many tools are more than it carries"
-        return Cause(Blame.MODEL, words, another if scene.is_text else "use a text protocol")
-    return Cause(
+        return BlamedCause(Blame.MODEL, words, another if scene.is_text else "use a text protocol")
+    return BlamedCause(
         Blame.FRAMEWORK,
         f"{seen}, while single calls are well: long loops with tool results are what breaks",
         another if scene.is_text else "change the framework, not the model: use a text protocol",
     )
 
 
-def amount(cell: Cell, kind: Kind) -> str:
+def amount(cell: LevelCell, kind: Kind) -> str:
     return f"{cell.counts[kind]} of {cell.judged} answers with {kind}"
 
 
-def where(cell: Cell) -> str:
+def where(cell: LevelCell) -> str:
     return {
         CallLevel.ONE: "at level 1",
         CallLevel.FULL: "at level 2",
@@ -301,7 +307,7 @@ def where(cell: Cell) -> str:
     }[cell.level]
 
 
-def usual_detail(cell: Cell, kind: Kind) -> str:
+def usual_detail(cell: LevelCell, kind: Kind) -> str:
     details = Counter(j.judgement.detail for j in cell.answers if j.judgement.kind is kind)
     return details.most_common(1)[0][0] if details else "it does not say why"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.diagnose.judge import Kind
-from orchestrator.diagnose.levels import Cell, Judged
+from orchestrator.diagnose.levels import Judged, LevelCell
 from orchestrator.errors import ConfigError
 from orchestrator.paths import write_atomic
 from orchestrator.text import printable, writable
@@ -19,7 +19,7 @@ SHOWN_CHARS = 600
 
 @dataclass(frozen=True)
 class Example:
-    cell: Cell
+    cell: LevelCell
     judged: Judged
 
     @property
@@ -54,7 +54,7 @@ class Example:
         return [" ".join(printable(line)[:SHOWN_CHARS].split("\n")) for line in words]
 
 
-def collect(cells: Sequence[Cell]) -> list[Example]:
+def collect(cells: Sequence[LevelCell]) -> list[Example]:
     """The first of each kind in each cell."""
     found: dict[str, Example] = {}
     for cell in cells:

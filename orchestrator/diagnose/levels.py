@@ -74,7 +74,7 @@ class Judged:
 
 
 @dataclass
-class Cell:
+class LevelCell:
     """A level in a protocol, as far as it was asked."""
 
     level: CallLevel
@@ -195,9 +195,9 @@ class Diagnosis:
         templates: dict[Protocol, str],
         plan: AskingPlan,
     ) -> None:
-        self.on_tick: Callable[[Cell], None] = lambda cell: None
+        self.on_tick: Callable[[LevelCell], None] = lambda cell: None
         """Called some times a second while a cell is asked."""
-        self.cells: list[Cell] = []
+        self.cells: list[LevelCell] = []
         """In their order, the last one perhaps not to its end."""
         self._server = server
         self._templates = templates
@@ -208,13 +208,13 @@ class Diagnosis:
         """The server has stopped answering."""
         self._strips = server.model.reasoning == "strip"
 
-    def run(self) -> Iterator[Cell]:
+    def run(self) -> Iterator[LevelCell]:
         """Ask cell after cell; each is given when it is done. Safe to be left at any point: what
         was asked so far is in `cells`."""
         for level in self._plan.levels:
             for form in self._plan.forms:
                 width = self._plan.at_once if level is CallLevel.CROWD else 1
-                cell = Cell(
+                cell = LevelCell(
                     level, form.protocol, width, skipped=self._why_skipped(level, form.protocol)
                 )
                 self.cells.append(cell)
@@ -232,7 +232,7 @@ class Diagnosis:
                 return TOO_HARD
         return ""
 
-    def _fill(self, cell: Cell) -> None:
+    def _fill(self, cell: LevelCell) -> None:
         """Ask once, and again while chance could explain what came either way."""
         rounds = 0
         while rounds == 0 or self._wants_more(cell, rounds):
@@ -243,11 +243,11 @@ class Diagnosis:
         elif self._is_hopeless(cell) and cell.counts[Kind.NO_ANSWER]:
             self.is_gone = not self._server.is_alive()
 
-    def _wants_more(self, cell: Cell, rounds: int) -> bool:
+    def _wants_more(self, cell: LevelCell, rounds: int) -> bool:
         is_unclear = cell.state is State.UNCLEAR and not self._is_over(cell)
         return is_unclear and (rounds < MAX_ROUNDS or cell.judged < FEWEST)
 
-    def _ask_round(self, cell: Cell, round_: int) -> None:
+    def _ask_round(self, cell: LevelCell, round_: int) -> None:
         count = self._plan.conversations(cell.level)
         numbers = iter(range(round_ * count, (round_ + 1) * count))
         lock = threading.Lock()
@@ -279,7 +279,7 @@ class Diagnosis:
         if bugs:
             raise bugs[0]
 
-    def _converse(self, cell: Cell, number: int) -> None:
+    def _converse(self, cell: LevelCell, number: int) -> None:
         """One conversation to its last turn, or until its context is full."""
         opening = self._open(cell, number)
         tools = opening.tools if cell.protocol is Protocol.CALLS else None
@@ -305,7 +305,7 @@ class Diagnosis:
                 grown = ask_again(message, judgement.detail)
             messages = [*messages, *grown]
 
-    def _open(self, cell: Cell, number: int) -> Opening:
+    def _open(self, cell: LevelCell, number: int) -> Opening:
         template = self._templates[cell.protocol]
         if cell.level is CallLevel.ONE:
             return open_small(template, number)
@@ -317,12 +317,12 @@ class Diagnosis:
         used = tokens.prompt_tokens + tokens.completion_tokens
         return used + sizes.result_tokens + sizes.max_tokens > sizes.context
 
-    def _is_over(self, cell: Cell) -> bool:
+    def _is_over(self, cell: LevelCell) -> bool:
         late = time.monotonic() > self._deadline
         return late or self._stop.is_set() or self._is_hopeless(cell)
 
     @staticmethod
-    def _is_hopeless(cell: Cell) -> bool:
+    def _is_hopeless(cell: LevelCell) -> bool:
         """Nothing at all was answered, so often that nothing will be."""
         unanswered = cell.counts[Kind.REFUSED] + cell.counts[Kind.NO_ANSWER]
         return unanswered >= UNANSWERED_TO_STOP and unanswered == len(cell.answers)

@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.config.schema import Model
 from orchestrator.diagnose.causes import AskedModel
 from orchestrator.diagnose.examples import Example, collect, save
-from orchestrator.diagnose.levels import AskingPlan, CallLevel, Cell
+from orchestrator.diagnose.levels import AskingPlan, CallLevel, LevelCell
 from orchestrator.diagnose.verdict import Verdict, conclude
 from orchestrator.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_PREREQUISITE
 
@@ -19,7 +19,7 @@ from orchestrator.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_PREREQUISITE
 class DiagnosisReport:
     model: Model
     plan: AskingPlan
-    cells: tuple[Cell, ...]
+    cells: tuple[LevelCell, ...]
     verdict: Verdict
     examples: tuple[Example, ...]
     folder: Path
@@ -49,7 +49,7 @@ class DiagnosisReport:
 def make_report(
     model: Model,
     plan: AskingPlan,
-    cells: Sequence[Cell],
+    cells: Sequence[LevelCell],
     folder: Path,
     *,
     is_gone: bool = False,
@@ -73,7 +73,7 @@ def make_report(
     )
 
 
-def _cell_dict(cell: Cell) -> dict[str, Any]:
+def _cell_dict(cell: LevelCell) -> dict[str, Any]:
     return {
         "level": min(cell.level, CallLevel.LOOP),
         "at_once": cell.at_once,

@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.diagnose.causes import (
     LEAKS,
     AskedModel,
-    Cause,
+    BlamedCause,
     amount,
     cause_of,
     is_worse_than_before,
@@ -19,7 +19,7 @@ from orchestrator.diagnose.causes import (
     where,
 )
 from orchestrator.diagnose.judge import Kind
-from orchestrator.diagnose.levels import TOO_HARD, CallLevel, Cell, State
+from orchestrator.diagnose.levels import TOO_HARD, CallLevel, LevelCell, State
 from orchestrator.diagnose.protocols import FORM_OF
 from orchestrator.endpoint.fields import read_tokens
 from orchestrator.scripted.protocols import Protocol
@@ -35,14 +35,14 @@ class Verdict:
     agent: str | None
     """The profile to use; None where nothing works, or nothing is known."""
     headline: str
-    causes: tuple[Cause, ...]
+    causes: tuple[BlamedCause, ...]
     remarks: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def conclude(cells: Sequence[Cell], asked: AskedModel) -> Verdict:
+def conclude(cells: Sequence[LevelCell], asked: AskedModel) -> Verdict:
     """Everything that the table says; no cells at all say nothing."""
     causes = _merge([cause for p in FORM_OF if (cause := cause_of(p, cells, asked))])
     agent, headline = (None, GONE) if asked.is_gone else _choose(cells, asked)
@@ -78,7 +78,7 @@ HEADLINES = {
 }
 
 
-def _choose(cells: Sequence[Cell], asked: AskedModel) -> tuple[str | None, str]:
+def _choose(cells: Sequence[LevelCell], asked: AskedModel) -> tuple[str | None, str]:
     """The best protocol's agent, if one is usable, and a line that says so."""
     wanted = [protocol for protocol in PREFERENCE if protocol in asked.protocols]
     standings = {p: _standing([c for c in cells if c.protocol is p]) for p in wanted}
@@ -90,7 +90,7 @@ def _choose(cells: Sequence[Cell], asked: AskedModel) -> tuple[str | None, str]:
     return form.profile if standing.is_usable else None, HEADLINES[standing].format(**words)
 
 
-def _standing(cells: Sequence[Cell]) -> Standing:
+def _standing(cells: Sequence[LevelCell]) -> Standing:
     asked = [cell for cell in cells if cell.answers]
     states = {cell.state for cell in asked} - {State.UNTESTED}
     if states <= {State.BROKEN}:
@@ -112,7 +112,7 @@ def _standing(cells: Sequence[Cell]) -> Standing:
 _NOT_BAD = {State.WORKS, State.UNCLEAR}
 
 
-def _remarks(cells: Sequence[Cell], asked: AskedModel) -> list[str]:
+def _remarks(cells: Sequence[LevelCell], asked: AskedModel) -> list[str]:
     """What is worth a word, and no verdict."""
     found = []
     for cell in cells:
@@ -155,7 +155,7 @@ def _remarks(cells: Sequence[Cell], asked: AskedModel) -> list[str]:
     return [*found, *_not_asked(cells), *_cut_prompts(cells, asked)]
 
 
-def _not_asked(cells: Sequence[Cell]) -> list[str]:
+def _not_asked(cells: Sequence[LevelCell]) -> list[str]:
     """A line a reason."""
     reasons: dict[str, list[str]] = {}
     for cell in cells:
@@ -165,7 +165,7 @@ def _not_asked(cells: Sequence[Cell]) -> list[str]:
     return [f"not asked to the end ({why}): {', '.join(at)}" for why, at in reasons.items()]
 
 
-def _cut_prompts(cells: Sequence[Cell], asked: AskedModel) -> list[str]:
+def _cut_prompts(cells: Sequence[LevelCell], asked: AskedModel) -> list[str]:
     """Where a server counts far fewer tokens than it was sent, it has left some of them out."""
     found = []
     for cell in cells:
@@ -181,7 +181,7 @@ def _cut_prompts(cells: Sequence[Cell], asked: AskedModel) -> list[str]:
     return found
 
 
-def _prompt_tokens(cell: Cell, asked: AskedModel) -> tuple[float, int]:
+def _prompt_tokens(cell: LevelCell, asked: AskedModel) -> tuple[float, int]:
     """Of an answered request: as estimated, and as its server counted, if it does."""
     for judged in cell.answers:
         exchange = judged.exchange
@@ -192,9 +192,9 @@ def _prompt_tokens(cell: Cell, asked: AskedModel) -> tuple[float, int]:
     return 0.0, 0
 
 
-def _merge(causes: Sequence[Cause]) -> list[Cause]:
+def _merge(causes: Sequence[BlamedCause]) -> list[BlamedCause]:
     """One entry for what several protocols suffer from."""
-    found: dict[Cause, tuple[Protocol, ...]] = {}
+    found: dict[BlamedCause, tuple[Protocol, ...]] = {}
     for cause in causes:
         what = replace(cause, protocols=())
         found[what] = (*found.get(what, ()), *cause.protocols)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.config.schema import Model
-from orchestrator.diagnose.levels import AskingPlan, CallLevel, Cell, State
+from orchestrator.diagnose.levels import AskingPlan, CallLevel, LevelCell, State
 from orchestrator.diagnose.protocols import FORM_OF
 from orchestrator.diagnose.report import DiagnosisReport
 from orchestrator.diagnose.tasks import SMALL_TOOLS
@@ -52,7 +52,7 @@ def title(level: CallLevel, plan: AskingPlan) -> str:
     }[level]
 
 
-def live_line(cell: Cell) -> str:
+def live_line(cell: LevelCell) -> str:
     bad = len(cell.answers) - cell.valid
     return (
         f"level {min(cell.level, CallLevel.LOOP)}, {FORM_OF[cell.protocol].label}, {cell.at_once} "
@@ -61,7 +61,7 @@ def live_line(cell: Cell) -> str:
     )
 
 
-def cell_line(cell: Cell) -> str:
+def cell_line(cell: LevelCell) -> str:
     """One cell in one line, when it is done."""
     head = f"level {min(cell.level, CallLevel.LOOP)}, {cell.at_once} at once, "
     return f"{head}{FORM_OF[cell.protocol].label}: {_rate(cell)} {_words(cell)}".rstrip()
@@ -98,7 +98,7 @@ def render(report: DiagnosisReport) -> RenderableType:
     return Group(*parts)
 
 
-def _level(name: str, cells: Sequence[Cell]) -> RenderableType:
+def _level(name: str, cells: Sequence[LevelCell]) -> RenderableType:
     table = Table.grid(padding=(0, 1))
     for _ in range(3):
         table.add_column(no_wrap=True)
@@ -111,10 +111,10 @@ def _level(name: str, cells: Sequence[Cell]) -> RenderableType:
     return Group(Text(name, style="bold"), table, Text(""))
 
 
-def _rate(cell: Cell) -> str:
+def _rate(cell: LevelCell) -> str:
     return f"{cell.valid}/{cell.judged}" if cell.judged else "-"
 
 
-def _words(cell: Cell) -> str:
+def _words(cell: LevelCell) -> str:
     failures = ", ".join(f"{count} {kind}" for kind, count in cell.failures)
     return "; ".join(part for part in (failures, cell.skipped) if part)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Check, Depth, Finding, passed
+from orchestrator.doctor.check import Check, CheckFinding, Depth, passed
 from orchestrator.errors import ConfigError
 from orchestrator.scripted.personas import parse_persona
 
@@ -19,7 +19,7 @@ class AgentReady(Check):
     def applies(self, case: Case) -> bool:
         return case.has_rollouts and case.agent is not None
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         agent = case.agent
         assert agent is not None, "it applies where there is one"
         agent.check(case.host)
@@ -36,7 +36,7 @@ class Personas(Check):
     def applies(self, case: Case) -> bool:
         return case.asks_model and bool(case.model.personas)
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         personas = case.model.personas
         for instance_id, name in personas.items():
             try:

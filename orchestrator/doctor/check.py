@@ -36,7 +36,7 @@ WORST_FIRST = (Severity.FAIL, Severity.WARN, Severity.SKIPPED, Severity.PASS)
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckFinding:
     """One thing that a check has found."""
 
     level: Severity
@@ -45,16 +45,16 @@ class Finding:
     """The command or step that mends it."""
 
 
-def passed(what: str) -> Finding:
-    return Finding(Severity.PASS, what)
+def passed(what: str) -> CheckFinding:
+    return CheckFinding(Severity.PASS, what)
 
 
-def warned(what: str, cure: str = "") -> Finding:
-    return Finding(Severity.WARN, what, cure)
+def warned(what: str, cure: str = "") -> CheckFinding:
+    return CheckFinding(Severity.WARN, what, cure)
 
 
-def failed(what: str, cure: str = "") -> Finding:
-    return Finding(Severity.FAIL, what, cure)
+def failed(what: str, cure: str = "") -> CheckFinding:
+    return CheckFinding(Severity.FAIL, what, cure)
 
 
 class Check(ABC):
@@ -69,7 +69,7 @@ class Check(ABC):
         return True
 
     @abstractmethod
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         """What is found, the worst first.
 
         Raises:

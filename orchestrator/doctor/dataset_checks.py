@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from orchestrator.dataset import is_local
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Check, Depth, Finding, passed
+from orchestrator.doctor.check import Check, CheckFinding, Depth, passed
 from orchestrator.errors import PrerequisiteError
 from orchestrator.report.words import counted
 
@@ -18,7 +18,7 @@ class Rows(Check):
     name = "dataset"
     depth = Depth.PLAN
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         benchmark, instances = case.config.benchmark, case.dataset.instances
         where = "here" if is_local(benchmark) else "of the Hugging Face hub"
         count = counted(len(instances), "instance")
@@ -34,7 +34,7 @@ class TaskFolders(Check):
     def applies(self, case: Case) -> bool:
         return any(instance.task_dir is not None for instance in case.planned)
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         folders = [(i, i.task_dir) for i in case.planned if i.task_dir is not None]
         for instance, folder in folders:
             if not os.path.isdir(folder):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from orchestrator.backends import find_backend
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Check, Depth, Finding, passed, warned
+from orchestrator.doctor.check import Check, CheckFinding, Depth, passed, warned
 from orchestrator.driver.capacity import grades, limit_problem, limit_warnings
 from orchestrator.driver.this_host import memory_here
 from orchestrator.errors import PrerequisiteError
@@ -19,7 +19,7 @@ class Engine(Check):
     name = "sandboxes"
     depth = Depth.PLAN
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         host = case.host
         facts = [
             f"{host.engine_name or host.kind} {host.engine_version}".strip(),
@@ -41,7 +41,7 @@ class Limits(Check):
     def applies(self, case: Case) -> bool:
         return case.has_work
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         cluster, host = case.config.cluster, case.host
         problem = limit_problem(cluster, host)
         if problem is not None:
@@ -68,7 +68,7 @@ class SlotCount(Check):
     def applies(self, case: Case) -> bool:
         return case.has_rollouts
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         slots, here = case.capacity.slots, memory_here()
         yield passed(
             f"{counted(slots.count, 'rollout')} at once, and {grades(case.config.cluster)}: "
@@ -86,7 +86,7 @@ class Addresses(Check):
     def applies(self, case: Case) -> bool:
         return case.has_work
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         cluster = case.config.cluster
         free = find_backend(case.host.kind).free_addresses(cluster)
         wanted = cluster.grading.slots if cluster.grading.network else 0
@@ -112,7 +112,7 @@ class TinySandbox(Check):
     def applies(self, case: Case) -> bool:
         return case.has_work
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         case.require_room()
         host = case.host
         ran = find_backend(host.kind).try_sandbox(case.config.cluster, host)
@@ -129,7 +129,7 @@ class EngineTrial(Check):
     def applies(self, case: Case) -> bool:
         return case.has_work
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         case.require_room()
         host, planned = case.host, case.planned
         warnings = find_backend(host.kind).check(planned, case.config.cluster, host)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from orchestrator.backends import Host
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import WORST_FIRST, Check, Depth, Finding, Severity, failed
+from orchestrator.doctor.check import WORST_FIRST, Check, CheckFinding, Depth, Severity, failed
 from orchestrator.doctor.checks import CHECKS
 from orchestrator.endpoint.servers import Serving
 from orchestrator.errors import ConfigError, OrchestratorError, PrerequisiteError, one_line
@@ -20,7 +20,7 @@ class Examined:
     """A check that was made, and what it found."""
 
     check: Check
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckFinding, ...]
     seconds: float
     error: OrchestratorError | None = None
     """What it raised."""
@@ -56,7 +56,7 @@ def examine(
     told: dict[str, str] = {}
     for check in checks:
         started = time.monotonic()
-        findings: list[Finding] = []
+        findings: list[CheckFinding] = []
         error: OrchestratorError | None = None
         try:
             if not check.applies(case):
@@ -72,12 +72,12 @@ def examine(
         yield Examined(check, tuple(findings), time.monotonic() - started, error)
 
 
-def _finding(error: OrchestratorError, check: Check, told: dict[str, str]) -> Finding:
+def _finding(error: OrchestratorError, check: Check, told: dict[str, str]) -> CheckFinding:
     """Of what a check has raised. `told`: errors, and the check that met each first. A case raises
     the same one for a fact each time, and checks may meet one by themselves."""
     first = told.setdefault(str(error), check.name)
     if first != check.name:
-        return Finding(Severity.SKIPPED, f"can't be looked at: see {first}")
+        return CheckFinding(Severity.SKIPPED, f"can't be looked at: see {first}")
     if isinstance(error, PrerequisiteError):
         return failed(error.what, error.cure)
     return failed(str(error))

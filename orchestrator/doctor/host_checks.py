@@ -11,7 +11,7 @@ from pathlib import Path
 from orchestrator.backends import Place
 from orchestrator.config.sections import AUTO
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Check, Depth, Finding, passed, warned
+from orchestrator.doctor.check import Check, CheckFinding, Depth, passed, warned
 from orchestrator.driver.leftovers import find_leftovers
 from orchestrator.driver.local_ray import OBJECT_STORE_BYTES, require_ray, temporary_folder
 from orchestrator.driver.this_host import free_disk_gb, nearest_folder
@@ -49,7 +49,7 @@ class RunsDisk(Check):
     def applies(self, case: Case) -> bool:
         return case.has_work
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         folder = nearest_folder(case.run_dir)
         free_gb, wanted_gb = free_disk_gb(folder), case.config.cluster.min_free_disk_gb
         if free_gb < wanted_gb:
@@ -72,7 +72,7 @@ class RayCluster(Check):
     def applies(self, case: Case) -> bool:
         return case.has_work
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         address = case.config.cluster.ray_address
         require_ray(address)
         if address:
@@ -106,11 +106,11 @@ class SharedMemory(Check):
     def applies(self, case: Case) -> bool:
         return case.has_work and SHARED_MEMORY.is_dir() and not case.config.cluster.ray_address
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         yield judge_shared_memory(free_disk_gb(SHARED_MEMORY))
 
 
-def judge_shared_memory(free_gb: float) -> Finding:
+def judge_shared_memory(free_gb: float) -> CheckFinding:
     wanted_gb = OBJECT_STORE_BYTES / 1e9
     if free_gb < wanted_gb:
         return warned(
@@ -127,7 +127,7 @@ class DeadRuns(Check):
     name = "other runs"
     depth = Depth.DOCTOR
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         left = find_leftovers(Path(case.config.runs_dir), _kinds(case))
         for run_dir, things in left.dead.items():
             yield warned(
@@ -156,7 +156,7 @@ class HostName(Check):
     def applies(self, case: Case) -> bool:
         return case.has_work
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         yield passed(host_id())
 
 
@@ -173,7 +173,7 @@ class Mounts(Check):
         has_some = case.has_work and bool(case.config.cluster.sandbox.mounts)
         return has_some and case.host.place is not Place.ELSEWHERE
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         mounts = case.config.cluster.sandbox.mounts
         for mount in mounts:
             _require_mount(Path(mount.split(":")[0]))

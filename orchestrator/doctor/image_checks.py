@@ -9,7 +9,15 @@ from collections.abc import Iterator, Sequence
 from orchestrator.backends import find_backend
 from orchestrator.backends.images import is_built_here
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import WORST_FIRST, Check, Depth, Finding, failed, passed, warned
+from orchestrator.doctor.check import (
+    WORST_FIRST,
+    Check,
+    CheckFinding,
+    Depth,
+    failed,
+    passed,
+    warned,
+)
 from orchestrator.driver.image_night import HUB_WITH_LOGIN
 from orchestrator.images.names import HUB, parse_name, registry_of, sources
 from orchestrator.images.pulls import PullFailed, PullFailure, PullProblem, Quota
@@ -30,7 +38,7 @@ class EngineDiskRoom(Check):
     def applies(self, case: Case) -> bool:
         return case.has_work
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         free_gb, reserve_gb = case.engine_free_gb, case.config.cluster.images.reserve_gb
         if free_gb is None:
             yield passed("it needs none, or does not say what is free")
@@ -54,7 +62,7 @@ class Registries(Check):
     def applies(self, case: Case) -> bool:
         return case.has_work
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         wanted = _to_pull(case)
         if not wanted:
             yield passed(_nothing_to_pull(case))
@@ -74,7 +82,7 @@ class ImagesRoom(Check):
             image in case.missing_images for names in _to_pull(case) for image in names
         )
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         night, slots = case.image_night, case.capacity.slots.count
         forecast, free_gb = night.forecast, night.facts.free_gb
         of_free = "" if free_gb is None else f" of {free_gb:.0f} free"
@@ -117,7 +125,7 @@ def _nothing_to_pull(case: Case) -> str:
     return f"none is asked: {counted(here, 'image')} here{to_build}"
 
 
-def _ask(case: Case, names: Sequence[str], count: int) -> Iterator[Finding]:
+def _ask(case: Case, names: Sequence[str], count: int) -> Iterator[CheckFinding]:
     """Ask for an image by the names by which it would be pulled, until one registry answers."""
     backend = find_backend(case.host.kind)
     for place, name in enumerate(names):
@@ -138,7 +146,7 @@ def _ask(case: Case, names: Sequence[str], count: int) -> Iterator[Finding]:
         return
 
 
-def _without_mirror(registry: str, failure: PullFailure) -> Iterator[Finding]:
+def _without_mirror(registry: str, failure: PullFailure) -> Iterator[CheckFinding]:
     """A mirror that has not all images is as it should be; one that is away is not."""
     if failure.problem is not PullProblem.REFUSED:
         yield warned(
@@ -150,7 +158,7 @@ def _without_mirror(registry: str, failure: PullFailure) -> Iterator[Finding]:
 
 def _failed(
     case: Case, registry: str, count: int, failure: PullFailure, *, has_login: bool
-) -> Finding:
+) -> CheckFinding:
     if failure.problem is PullProblem.QUOTA:
         return _expired(case, registry, count, failure.retry_after_s, has_login=has_login)
     if failure.problem is PullProblem.REFUSED:
@@ -166,7 +174,7 @@ def _failed(
 
 def _judge_quota(
     case: Case, registry: str, count: int, quota: Quota | None, *, has_login: bool
-) -> Finding:
+) -> CheckFinding:
     if quota is None:
         return passed(f"{registry} answers, and rations no pulls; {_images(count)} to come")
     if quota.remaining <= 0:
@@ -186,7 +194,7 @@ def _judge_quota(
 
 def _expired(
     case: Case, registry: str, count: int, wait_s: float | None, *, has_login: bool
-) -> Finding:
+) -> CheckFinding:
     """No image comes for now. With none here, nothing can start."""
     when = "" if wait_s is None else f" until {_clock(wait_s)} at the latest"
     what = f"{registry} gives no more images for now{when}, and {_images(count)} to come"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator import __version__
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Check, Depth, Finding, failed, passed, warned
+from orchestrator.doctor.check import Check, CheckFinding, Depth, failed, passed, warned
 from orchestrator.doctor.installation import (
     HEAVY,
     OURS,
@@ -33,7 +33,7 @@ class Python(Check):
     name = "Python"
     depth = Depth.DOCTOR
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         version, wanted = platform.python_version(), wanted_python()
         own = CHECKOUT / ".venv"
         is_other = own.is_dir() and os.path.realpath(own) != os.path.realpath(sys.prefix)
@@ -66,7 +66,7 @@ class Packages(Check):
     name = "packages"
     depth = Depth.DOCTOR
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         installed, wanted = find_installed(), wanted_packages()
         names = [OURS, *(requirement.name for requirement in wanted)]
         problems = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Check, Depth, Finding, passed, warned
+from orchestrator.doctor.check import Check, CheckFinding, Depth, passed, warned
 from orchestrator.driver.process_limits import (
     OPEN_FILES,
     Limit,
@@ -27,7 +27,7 @@ class OpenFiles(Check):
     def applies(self, case: Case) -> bool:
         return case.has_work
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         slots = case.capacity.slots.count
         yield judge_files(open_files(), slots)
 
@@ -41,11 +41,11 @@ class Processes(Check):
     def applies(self, case: Case) -> bool:
         return case.has_work
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         yield judge_processes(processes(), processes_running(), case.capacity.slots.count)
 
 
-def judge_files(limit: Limit, slots: int) -> Finding:
+def judge_files(limit: Limit, slots: int) -> CheckFinding:
     """Whether a run of so many slots may open what it wants. Pure."""
     wanted = files_wanted(slots)
     wants = f"{wanted} are wanted for {counted(slots, 'slot')}"
@@ -63,7 +63,7 @@ def judge_files(limit: Limit, slots: int) -> Finding:
     return passed(f"{limit.now}; {wants}")
 
 
-def judge_processes(limit: Limit, running: int, slots: int) -> Finding:
+def judge_processes(limit: Limit, running: int, slots: int) -> CheckFinding:
     """Whether a run of so many slots may start what it wants. Pure."""
     wanted = processes_wanted(slots)
     wants = f"{wanted} more are wanted for {counted(slots, 'slot')}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from orchestrator.config.schema import Model
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Check, Depth, Finding, passed, warned
+from orchestrator.doctor.check import Check, CheckFinding, Depth, passed, warned
 from orchestrator.doctor.server_check import ServerCheck
 from orchestrator.endpoint.server_settings import settings_of
 from orchestrator.endpoint.servers import Serving
@@ -26,7 +26,7 @@ class ModelAddress(Check):
     def applies(self, case: Case) -> bool:
         return case.asks_model
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         yield passed(", ".join(case.addresses))
 
 
@@ -39,7 +39,7 @@ class GatewayReach(Check):
     def applies(self, case: Case) -> bool:
         return case.asks_model and case.config.cluster.ray_address is not None
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         host = case.config.cluster.gateway.host
         if host in LOOPBACK:
             yield warned(
@@ -59,7 +59,7 @@ class Key(Check):
     def applies(self, case: Case) -> bool:
         return case.asks_server and case.model.endpoint.api_key_env is not None
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         assert case.key, "it raises where there is none"
         yield passed(f"in ${case.model.endpoint.api_key_env}")
 
@@ -73,7 +73,7 @@ class ModelServers(Check):
     def applies(self, case: Case) -> bool:
         return case.asks_server
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         for problem in case.servers.absent:
             yield warned(f"a replica is missing: {problem.what}", problem.cure)
         for server in case.servers.found:
@@ -95,7 +95,7 @@ class ContextLength(ServerCheck):
     def applies(self, case: Case) -> bool:
         return super().applies(case) and case.model.context_length is not None
 
-    def look_at(self, case: Case, server: Serving) -> Iterator[Finding]:
+    def look_at(self, case: Case, server: Serving) -> Iterator[CheckFinding]:
         expected, served = case.model.context_length or 0, server.context_length
         settings = settings_of(server.kind)
         if served is None:
@@ -118,7 +118,7 @@ class Thinking(ServerCheck):
     name = "thinking"
     depth = Depth.LAUNCH
 
-    def look_at(self, case: Case, server: Serving) -> Iterator[Finding]:
+    def look_at(self, case: Case, server: Serving) -> Iterator[CheckFinding]:
         thinks = server.facts["canary"]["thinking"] == "on"
         if thinks and turns_thinking_off(case.model):
             cure = as_sentence(settings_of(server.kind).no_thoughts)
@@ -141,7 +141,7 @@ class KnownFaults(ServerCheck):
     name = "known faults"
     depth = Depth.LAUNCH
 
-    def look_at(self, case: Case, server: Serving) -> Iterator[Finding]:
+    def look_at(self, case: Case, server: Serving) -> Iterator[CheckFinding]:
         pairing = pairing_of(case, server)
         faults = faults_of(pairing)
         for fault in faults:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Check, Depth, Finding, passed, warned
+from orchestrator.doctor.check import Check, CheckFinding, Depth, passed, warned
 from orchestrator.doctor.server_check import ServerCheck
 from orchestrator.doctor.tailnet_member import Member, find_member
 from orchestrator.doctor.trials import UPLOAD_CHARS, Trial, Upload
@@ -30,7 +30,7 @@ class Proxies(Check):
     def applies(self, case: Case) -> bool:
         return case.asks_server and any(way.proxy for way in case.ways)
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         ways = [way for way in case.ways if way.proxy]
         for way in sorted(ways, key=lambda way: not way.bypass):
             if way.bypass:
@@ -51,7 +51,7 @@ class Tailnet(Check):
     def applies(self, case: Case) -> bool:
         return case.asks_server and any(self._members(case))
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         for member in self._members(case):
             yield from member.look()
 
@@ -71,7 +71,7 @@ class Connection(ServerCheck):
     def applies(self, case: Case) -> bool:
         return super().applies(case) and any(map(_is_elsewhere, case.addresses))
 
-    def look_at(self, case: Case, server: Serving) -> Iterator[Finding]:
+    def look_at(self, case: Case, server: Serving) -> Iterator[CheckFinding]:
         if not _is_elsewhere(server.base_url):
             return
         way = next(way for way in case.ways if way.url == server.base_url)
@@ -93,7 +93,7 @@ def _round_trips(way: Way) -> tuple[float, ...]:
         return ()
 
 
-def judge_connection(round_trips_s: Sequence[float], upload: Upload) -> Finding:
+def judge_connection(round_trips_s: Sequence[float], upload: Upload) -> CheckFinding:
     rate = upload.bytes_per_s
     sent = (
         f"{UPLOAD_CHARS / 1e6:.0f} MB of a prompt takes {upload.seconds:.2f} s "

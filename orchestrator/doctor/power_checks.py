@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Check, Depth, Finding, passed, warned
+from orchestrator.doctor.check import Check, CheckFinding, Depth, passed, warned
 from orchestrator.doctor.power import Power, read_linux, read_mac
 
 TIMEOUT_S = 5
@@ -30,7 +30,7 @@ class PowerSettings(Check):
     def applies(self, case: Case) -> bool:
         return case.has_work
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         power = _of_mac() if sys.platform == "darwin" else _of_linux()
         yield warned(power.what, power.cure) if power.sleeps else passed(power.what)
 

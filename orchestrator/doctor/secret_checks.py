@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.backends import find_backend
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Check, Depth, Finding, passed, warned
+from orchestrator.doctor.check import Check, CheckFinding, Depth, passed, warned
 from orchestrator.doctor.secrets import (
     hub_token_file,
     profiles_with_secrets,
@@ -25,14 +25,14 @@ class Secrets(Check):
     name = "secrets"
     depth = Depth.DOCTOR
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         found = [*_in_configuration(case), *_in_files(_files(case))]
         yield from found
         if not found:
             yield passed("nobody else reads the keys and logins that are found here")
 
 
-def _in_configuration(case: Case) -> Iterator[Finding]:
+def _in_configuration(case: Case) -> Iterator[CheckFinding]:
     """What a run would write into its run.yaml, and its reports' folder with it."""
     model, sandbox = case.config.model, case.config.cluster.sandbox
     given = {
@@ -58,7 +58,7 @@ def _files(case: Case) -> Iterator[Path]:
         yield from find_backend(case.host.kind).secret_files()
 
 
-def _in_files(files: Iterator[Path]) -> Iterator[Finding]:
+def _in_files(files: Iterator[Path]) -> Iterator[CheckFinding]:
     for path in dict.fromkeys(files):
         with contextlib.suppress(OSError):  # it is not there
             if reader := who_reads(path):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import WORST_FIRST, Check, Finding, failed, passed, warned
+from orchestrator.doctor.check import WORST_FIRST, Check, CheckFinding, failed, passed, warned
 from orchestrator.doctor.trials import ANSWER_TIMEOUT_S, ServerBusy, ServerSlow
 from orchestrator.endpoint.servers import Serving
 from orchestrator.errors import PrerequisiteError
@@ -19,15 +19,15 @@ class ServerCheck(Check):
     def applies(self, case: Case) -> bool:
         return case.asks_server
 
-    def look(self, case: Case) -> Iterator[Finding]:
-        found: list[Finding] = []
+    def look(self, case: Case) -> Iterator[CheckFinding]:
+        found: list[CheckFinding] = []
         several = len(case.addresses) > 1
         for server in case.servers.found:
             name = f"{server.base_url}: " if several else ""
             found += (replace(one, what=f"{name}{one.what}") for one in self._look(case, server))
         yield from sorted(found, key=lambda one: WORST_FIRST.index(one.level))
 
-    def _look(self, case: Case, server: Serving) -> Iterator[Finding]:
+    def _look(self, case: Case, server: Serving) -> Iterator[CheckFinding]:
         try:
             yield from self.look_at(case, server)
         except PrerequisiteError as error:
@@ -41,7 +41,7 @@ class ServerCheck(Check):
             yield passed("too busy to be measured, by others that it answers: nothing is judged")
 
     @abstractmethod
-    def look_at(self, case: Case, server: Serving) -> Iterator[Finding]:
+    def look_at(self, case: Case, server: Serving) -> Iterator[CheckFinding]:
         """What is found of one server that answers.
 
         Raises:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from orchestrator.doctor.check import Finding, failed, passed, warned
+from orchestrator.doctor.check import CheckFinding, failed, passed, warned
 from orchestrator.network.connections import Way
 from orchestrator.network.private_hosts import is_of_tailnet
 from orchestrator.network.proxies import addresses_of
@@ -75,7 +75,7 @@ class Member:
     def host(self) -> str:
         return self.way.host
 
-    def look(self) -> Iterator[Finding]:
+    def look(self) -> Iterator[CheckFinding]:
         """What is wrong first. Nothing fails where the host is reached: 100.64.0.0/10 is not
         Tailscale's alone."""
         status = self.client
@@ -88,7 +88,7 @@ class Member:
         else:
             yield passed(f"{self.host} is reached, and no client on this host says more")
 
-    def _why_not_reached(self) -> Finding:
+    def _why_not_reached(self) -> CheckFinding:
         status = self.client
         if status is None:
             return failed(
@@ -114,7 +114,7 @@ class Member:
             )
         return self._why_not_reached_in(status)
 
-    def _why_not_reached_in(self, status: TailnetStatus) -> Finding:
+    def _why_not_reached_in(self, status: TailnetStatus) -> CheckFinding:
         node = status.find(self.host)
         if node is None:
             return failed(
@@ -136,7 +136,7 @@ class Member:
             return passed(f"{self.host} is {found[0]}: the way there is not the tailnet's")
         return passed(f"{self.host} is online in the tailnet")  # and no server listens there
 
-    def _unknown_name(self, status: TailnetStatus, node: TailnetHost) -> Finding:
+    def _unknown_name(self, status: TailnetStatus, node: TailnetHost) -> CheckFinding:
         has_names = status.resolves_names is not False
         address = node.addresses[0] if node.addresses else "100.x.y.z"
         written = f"[{address}]" if ":" in address else address
@@ -152,7 +152,7 @@ class Member:
             f"Write its address: `--set model.endpoint.base_url={url}`; or {switch}.",
         )
 
-    def _look_in(self, status: TailnetStatus) -> Iterator[Finding]:
+    def _look_in(self, status: TailnetStatus) -> Iterator[CheckFinding]:
         node = status.find(self.host)
         for one, whose in ((status.this_host, "this host's"), (node, f"{self.host}'s")):
             if one is not None:
@@ -190,7 +190,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def judge_key(node: TailnetHost, whose: str, now: datetime) -> Iterator[Finding]:
+def judge_key(node: TailnetHost, whose: str, now: datetime) -> Iterator[CheckFinding]:
     """A host whose key is over is out of the tailnet until a person logs in there."""
     cure = "`tailscale up --force-reauth` there, or disable key expiry in the admin console."
     if node.is_expired(now):
@@ -201,7 +201,7 @@ def judge_key(node: TailnetHost, whose: str, now: datetime) -> Iterator[Finding]
         yield warned(f"{whose} key for the tailnet expires in {left}.", cure)
 
 
-def judge_path(host: str, address: str, node: TailnetHost | None) -> Finding:
+def judge_path(host: str, address: str, node: TailnetHost | None) -> CheckFinding:
     """`node` is what the client says of the host that this one has just spoken to."""
     name = host if address == host else f"{host} ({address})"
     if node is None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from orchestrator.config.schema import Speed
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Depth, Finding, Severity, failed, passed, warned
+from orchestrator.doctor.check import CheckFinding, Depth, Severity, failed, passed, warned
 from orchestrator.doctor.server_check import ServerCheck
 from orchestrator.doctor.trials import (
     ANSWER_TIMEOUT_S,
@@ -56,7 +56,7 @@ class PrefixCache(ServerCheck):
     name = "prefix cache"
     depth = Depth.DOCTOR
 
-    def look_at(self, case: Case, server: Serving) -> Iterator[Finding]:
+    def look_at(self, case: Case, server: Serving) -> Iterator[CheckFinding]:
         prompt = case.long_prompts[server.base_url]
         if isinstance(prompt, Exception):
             raise prompt
@@ -76,13 +76,13 @@ class WholePrompts(ServerCheck):
             settings_of(server.kind).may_cut for server in case.servers.found
         )
 
-    def look_at(self, case: Case, server: Serving) -> Iterator[Finding]:
+    def look_at(self, case: Case, server: Serving) -> Iterator[CheckFinding]:
         settings = settings_of(server.kind)
         if not settings.may_cut:
             return
         prompt = case.long_prompts[server.base_url]
         if isinstance(prompt, Exception):
-            yield Finding(Severity.SKIPPED, f"can't be looked at: see {PrefixCache.name}")
+            yield CheckFinding(Severity.SKIPPED, f"can't be looked at: see {PrefixCache.name}")
         else:
             context = settings.context.format(tokens=context_wanted(case.model))
             yield judge_whole(prompt, context)
@@ -94,7 +94,7 @@ class GenerationSpeed(ServerCheck):
     name = "speed"
     depth = Depth.DOCTOR
 
-    def look_at(self, case: Case, server: Serving) -> Iterator[Finding]:
+    def look_at(self, case: Case, server: Serving) -> Iterator[CheckFinding]:
         with Trial(case.model, server, case.key) as trial:
             try:
                 yield judge_speed(trial.speed(), case.model.speed)
@@ -108,12 +108,12 @@ class Clock(ServerCheck):
     name = "clock"
     depth = Depth.DOCTOR
 
-    def look_at(self, case: Case, server: Serving) -> Iterator[Finding]:
+    def look_at(self, case: Case, server: Serving) -> Iterator[CheckFinding]:
         with Trial(case.model, server, case.key) as trial:
             yield judge_clock(trial.clock_ahead_s())
 
 
-def judge_cache(prompt: LongPrompt, is_on: bool | None, cure: str) -> Finding:
+def judge_cache(prompt: LongPrompt, is_on: bool | None, cure: str) -> CheckFinding:
     """By what the server counts; where it counts nothing, by the time of the second answer.
 
     `is_on` is its own setting; None where it does not show it.
@@ -152,7 +152,7 @@ def _reused(prompt: LongPrompt) -> int | None:
     return max(round(prompt.grown.prefix_hits), said or 0)
 
 
-def judge_whole(prompt: LongPrompt, cure: str) -> Finding:
+def judge_whole(prompt: LongPrompt, cure: str) -> CheckFinding:
     expected, counted = prompt.expected_tokens, prompt.first.tokens.prompt_tokens
     if expected is None or not counted:
         return passed("not known: the server does not say how many tokens a prompt had")
@@ -165,7 +165,7 @@ def judge_whole(prompt: LongPrompt, cure: str) -> Finding:
     return passed(f"{counted} tokens were sent, and all were read")
 
 
-def judge_speed(speed: MeasuredSpeed, expected: Speed | None) -> Finding:
+def judge_speed(speed: MeasuredSpeed, expected: Speed | None) -> CheckFinding:
     """By the profile's figure. Where others are answered at the same time, nothing is judged."""
     rate = speed.tokens_per_s
     if rate is None:
@@ -173,7 +173,7 @@ def judge_speed(speed: MeasuredSpeed, expected: Speed | None) -> Finding:
     return _judge_rate(f"{rate:.1f} tokens a second", rate, speed.others, expected)
 
 
-def judge_unfinished(metrics: ServerMetrics | None, expected: Speed | None) -> Finding:
+def judge_unfinished(metrics: ServerMetrics | None, expected: Speed | None) -> CheckFinding:
     """Where the answer did not come in time; the doctor's own request may still be running."""
     others = round(max(metrics.running + metrics.waiting - 1, 0)) if metrics else 0
     rate = SPEED_TOKENS / ANSWER_TIMEOUT_S
@@ -183,7 +183,7 @@ def judge_unfinished(metrics: ServerMetrics | None, expected: Speed | None) -> F
     return _judge_rate(figure, rate, others, expected)
 
 
-def _judge_rate(figure: str, rate: float, others: int, expected: Speed | None) -> Finding:
+def _judge_rate(figure: str, rate: float, others: int, expected: Speed | None) -> CheckFinding:
     if others:
         return passed(f"{figure}, beside {others} of others: nothing is judged")
     if expected is None:
@@ -197,7 +197,7 @@ def _judge_rate(figure: str, rate: float, others: int, expected: Speed | None) -
     return passed(figure)
 
 
-def judge_clock(ahead_s: float | None) -> Finding:
+def judge_clock(ahead_s: float | None) -> CheckFinding:
     if ahead_s is None:
         return passed("the server does not say its time")
     if abs(ahead_s) <= CLOCK_S:

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator.doctor.check import Finding, Severity
+from orchestrator.doctor.check import CheckFinding, Severity
 from orchestrator.doctor.examine import Examined
 from orchestrator.report.words import counted
 from orchestrator.text import printable
@@ -44,7 +44,7 @@ def print_examined(console: Console, examined: Examined) -> None:
         name = ""
 
 
-def _lines(name: str, finding: Finding, width: int) -> Iterator[Text]:
+def _lines(name: str, finding: CheckFinding, width: int) -> Iterator[Text]:
     """In a terminal of a width, what is longer goes on below itself; 0: a line each."""
     mark = Text(f"{MARKS[finding.level]:<5}", STYLES[finding.level])
     first, *more = _broken(printable(finding.what), width)

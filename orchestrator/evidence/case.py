@@ -26,7 +26,7 @@ UNUSABLE_SHARE = 0.5
 
 
 @dataclass(frozen=True)
-class Case:
+class EvidenceCase:
     """Questions about the evidence of one instance."""
 
     evidence: Evidence
@@ -45,10 +45,6 @@ class Case:
     @property
     def reason(self) -> GradeReason | None:
         return self.evidence.grade.reason if self.evidence.grade else None
-
-    @property
-    def is_resolved(self) -> bool:
-        return self.evidence.grade is not None and self.evidence.grade.resolved is True
 
     @property
     def is_unresolved(self) -> bool:
@@ -95,10 +91,10 @@ class Case:
         return self.has_edit and (bool(self.source_files) or not self.files)
 
     def failing(self, kind: TestKind) -> tuple[TestResult, ...]:
-        return tuple(t for t in self.evidence.tests if t.kind is kind and not t.passed)
+        return tuple(t for t in self.evidence.tests_of(kind) if not t.passed)
 
     def number(self, kind: TestKind) -> int:
-        return sum(test.kind is kind for test in self.evidence.tests)
+        return len(self.evidence.tests_of(kind))
 
     @cached_property
     def loop(self) -> str:

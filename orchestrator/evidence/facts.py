@@ -56,6 +56,9 @@ class Evidence:
     problems: tuple[str, ...] = ()
     """Files that should be there and can't be read, one line each."""
 
+    def tests_of(self, kind: TestKind) -> tuple[TestResult, ...]:
+        return tuple(test for test in self.tests if test.kind is kind)
+
 
 class Cause(StrEnum):
     """Why an instance was not resolved: one of them each, the first rule of `taxonomy` that holds.
@@ -95,7 +98,6 @@ class Finding:
     because: str = ""
     """The evidence for the cause in one line, such as `2 of 3 FAIL_TO_PASS tests fail still`."""
     facts: Mapping[str, bool | int | str] = field(default_factory=dict)
-    """What else holds of it, by name: such as {"looped": True, "right_file": True}. Causes of
-    which only the first counts all stand here."""
+    """What else holds of it, by name: such as {"looped": True, "gold_files_edited": 1}."""
     spoofed: str = ""
     """Why its test output is not to be believed; empty where nothing was found."""

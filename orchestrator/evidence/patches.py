@@ -40,7 +40,6 @@ class ChangedFile:
     is_added: bool = False
     added: str = ""
     """The lines that it adds, without their marks."""
-    removed_lines: int = 0
 
     @property
     def is_test(self) -> bool:
@@ -62,7 +61,6 @@ class ChangedFile:
             self,
             is_added=self.is_added or other.is_added,
             added=self.added + other.added,
-            removed_lines=self.removed_lines + other.removed_lines,
         )
 
 
@@ -91,29 +89,28 @@ def _parsed(patch: str) -> Sequence[ChangedFile]:
 def _changed(file: PatchedFile) -> ChangedFile:
     added = "".join(line.value for hunk in file for line in hunk if line.is_added)
     path = _plain(file.path)
-    return ChangedFile(path, bool(file.is_added_file), added[:MAX_ADDED_CHARS], int(file.removed))
+    return ChangedFile(path, bool(file.is_added_file), added[:MAX_ADDED_CHARS])
 
 
 def _scanned(patch: str) -> Iterator[ChangedFile]:
     """By the lines that name files; what follows each, up to the next, is of that file."""
-    path, is_added, removed, added = "", False, 0, list[str]()
+    path, is_added, added = "", False, list[str]()
     lines = patch.split("\n")
     for number, line in enumerate(lines):
         following = lines[number + 1] if number + 1 < len(lines) else ""
         is_pair = line.startswith("--- ") and following.startswith("+++ ")
         if is_pair or line.startswith("diff --git "):
             if path:
-                yield ChangedFile(path, is_added, "\n".join(added)[:MAX_ADDED_CHARS], removed)
-            path, removed, added = _named_by(line, following), 0, []
+                yield ChangedFile(path, is_added, "\n".join(added)[:MAX_ADDED_CHARS])
+            path, added = path_named_by(line, following), []
             is_added = line.startswith("--- /dev/null")
         elif line.startswith("+") and not line.startswith("+++ "):
             added.append(line[1:])
-        removed += line.startswith("-") and not is_pair
     if path:
-        yield ChangedFile(path, is_added, "\n".join(added)[:MAX_ADDED_CHARS], removed)
+        yield ChangedFile(path, is_added, "\n".join(added)[:MAX_ADDED_CHARS])
 
 
-def _named_by(line: str, following: str) -> str:
+def path_named_by(line: str, following: str) -> str:
     """The path in `diff --git a/X b/Y`, or in the two lines `--- a/X` and `+++ b/Y`."""
     if line.startswith("diff --git "):
         return _plain(line.rstrip().rpartition(" ")[2])

@@ -19,7 +19,6 @@ from orchestrator.types import GradeReason, GradeRecord, RolloutRecord
 from orchestrator.verdict import REPORT, TEST_OUTPUT
 
 MAX_TEST_OUTPUT_CHARS = 400_000
-TRAJECTORY = "trajectory.json"
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class EvidenceReader:
     def _steps(self, files: _Files, rollout: RolloutRecord | None) -> tuple[Step, ...]:
         if rollout is None:
             return ()
-        path = self.paths.rollout(rollout.key) / TRAJECTORY
+        path = self.paths.trajectory(rollout.key)
         if not rollout.usage.completion_tokens and not path.exists():
             return ()  # no model has answered: a prediction made elsewhere, or the gold patch
         data = files.read(path)
@@ -81,14 +80,14 @@ class EvidenceReader:
     def _test_output(self, files: _Files, grade: GradeRecord | None) -> str:
         if grade is None or grade.reason is GradeReason.PATCH_DOES_NOT_APPLY:
             return ""
-        return _text(files.read(self._log(grade) / TEST_OUTPUT))
+        return _text(files.read(self.harness_log(grade) / TEST_OUTPUT))
 
     def _tests(
         self, files: _Files, grade: GradeRecord | None, output: str
     ) -> tuple[TestResult, ...]:
         if grade is None or grade.reason is not GradeReason.TESTS:
             return ()
-        path = self._log(grade) / REPORT
+        path = self.harness_log(grade) / REPORT
         data = files.read(path)
         if data is None:
             return ()
@@ -98,7 +97,8 @@ class EvidenceReader:
             files.note(path, f"it can't be read ({error})")
             return ()
 
-    def _log(self, grade: GradeRecord) -> Path:
+    def harness_log(self, grade: GradeRecord) -> Path:
+        """The folder of what the harness left of a grade."""
         return self.paths.harness_log(self.config.model_name_or_path, grade.key)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import one_line
-from orchestrator.evidence.case import UNUSABLE_SHARE, Case
+from orchestrator.evidence.case import UNUSABLE_SHARE, EvidenceCase
 from orchestrator.evidence.facts import Cause, Evidence, Finding, TestKind
 from orchestrator.text import printable
 from orchestrator.types import GradeReason, Outcome
@@ -31,14 +31,14 @@ class Rule:
     """For people, in a table or beside a bar."""
     explanation: str
     """In one sentence, for who asks what it means."""
-    shows: Callable[[Case], str]
+    shows: Callable[[EvidenceCase], str]
     """The evidence in one line; empty where the rule does not hold. It is asked of instances
     alone that a verdict says are not resolved, and after the rules before it."""
 
 
 def find(evidence: Evidence) -> Finding:
     """What the evidence comes to. An instance without a verdict has no cause."""
-    case = Case(evidence)
+    case = EvidenceCase(evidence)
     cause, because = None, ""
     if case.is_unresolved:
         cause, because = next((rule.cause, line) for rule in RULES if (line := rule.shows(case)))
@@ -52,26 +52,25 @@ def findings_of(reader: EvidenceReader) -> dict[str, Finding]:
     return {evidence.instance_id: find(evidence) for evidence in reader.read_all()}
 
 
-def _format(case: Case) -> str:
+def _format(case: EvidenceCase) -> str:
     unusable, answers = case.unusable
-    if case.outcome is Outcome.FORMAT_ERRORS:
-        return f"{unusable} of {answers} answers held no action that could be used"
-    if case.is_submitted or not answers or unusable < UNUSABLE_SHARE * answers:
+    is_most = not case.is_submitted and answers and unusable >= UNUSABLE_SHARE * answers
+    if case.outcome is not Outcome.FORMAT_ERRORS and not is_most:
         return ""
     return f"{unusable} of {answers} answers held no action that could be used"
 
 
-def _looped(case: Case) -> str:
-    return "" if case.is_submitted or not case.loop else case.loop
+def _looped(case: EvidenceCase) -> str:
+    return "" if case.is_submitted else case.loop
 
 
-def _out_of_context(case: Case) -> str:
+def _out_of_context(case: EvidenceCase) -> str:
     if case.outcome is not Outcome.CONTEXT_OVERFLOW:
         return ""
     return f"its conversation was too long for the model after {_steps(case)}"
 
 
-def _timed_out(case: Case) -> str:
+def _timed_out(case: EvidenceCase) -> str:
     if case.outcome is not Outcome.TIME_LIMIT:
         return ""
     rollout = case.evidence.rollout
@@ -81,20 +80,20 @@ def _timed_out(case: Case) -> str:
     return f"its time was over after {took} and {_steps(case)}"
 
 
-def _exploring(case: Case) -> str:
+def _exploring(case: EvidenceCase) -> str:
     if case.outcome not in (Outcome.STEP_LIMIT, Outcome.TOKEN_LIMIT) or case.has_source_edit:
         return ""
     done = "no file" if not case.has_edit else f"only {_names(case)}"
     return f"it ended as {case.outcome} after {_steps(case)}, and had changed {done}"
 
 
-def _never_submitted(case: Case) -> str:
+def _never_submitted(case: EvidenceCase) -> str:
     if not case.has_edit or case.is_submitted:
         return ""
     return f"it changed {_names(case)}, and ended as {case.outcome} after {_steps(case)}"
 
 
-def _no_edit(case: Case) -> str:
+def _no_edit(case: EvidenceCase) -> str:
     if case.has_edit:
         return ""
     rollout = case.evidence.rollout
@@ -103,33 +102,33 @@ def _no_edit(case: Case) -> str:
     return f"it ended as {case.outcome} after {_steps(case)} and changed nothing"
 
 
-def _does_not_apply(case: Case) -> str:
+def _does_not_apply(case: EvidenceCase) -> str:
     if case.reason is not GradeReason.PATCH_DOES_NOT_APPLY:
         return ""
     return f"the harness could not apply its changes of {_names(case)}"
 
 
-def _spoofed(case: Case) -> str:
+def _spoofed(case: EvidenceCase) -> str:
     return case.rejected and case.spoofed
 
 
-def _tests_only(case: Case) -> str:
+def _tests_only(case: EvidenceCase) -> str:
     return "" if case.has_source_edit else f"it changed {_names(case)} and nothing else"
 
 
-def _tests_too_long(case: Case) -> str:
+def _tests_too_long(case: EvidenceCase) -> str:
     if case.reason is not GradeReason.TESTS_TIMED_OUT:
         return ""
     return "with its patch, the tests did not end in time"
 
 
-def _tests_did_not_run(case: Case) -> str:
+def _tests_did_not_run(case: EvidenceCase) -> str:
     if case.reason is not GradeReason.NO_TEST_RESULTS:
         return ""
     return "with its patch, no test gave a result"
 
 
-def _broke_tests(case: Case) -> str:
+def _broke_tests(case: EvidenceCase) -> str:
     broken = case.failing(TestKind.PASS_TO_PASS)
     if not broken:
         return ""
@@ -137,7 +136,7 @@ def _broke_tests(case: Case) -> str:
     return f"{len(broken)} of {number} tests that passed before fail, such as {broken[0].name}"
 
 
-def _wrong_file(case: Case) -> str:
+def _wrong_file(case: EvidenceCase) -> str:
     if not case.gold_files or not case.files or case.gold_files_edited:
         return ""
     if not _no_target_passes(case):
@@ -145,7 +144,7 @@ def _wrong_file(case: Case) -> str:
     return f"it changed {_names(case)}; the gold patch changes {_listed(sorted(case.gold_files))}"
 
 
-def _right_file(case: Case) -> str:
+def _right_file(case: EvidenceCase) -> str:
     if not case.gold_files_edited or not _no_target_passes(case):
         return ""
     of = f" of the gold patch's {len(case.gold_files)} files" if len(case.gold_files) > 1 else ""
@@ -157,7 +156,7 @@ def _right_file(case: Case) -> str:
     return f"it changed {names}{of}, as the gold patch does; {tests} still"
 
 
-def _still_failing(case: Case) -> str:
+def _still_failing(case: EvidenceCase) -> str:
     failing = case.failing(TestKind.FAIL_TO_PASS)
     if not failing:
         return ""
@@ -165,24 +164,24 @@ def _still_failing(case: Case) -> str:
     return f"{len(failing)} of {number} FAIL_TO_PASS tests fail still, such as {failing[0].name}"
 
 
-def _unexplained(case: Case) -> str:
+def _unexplained(case: EvidenceCase) -> str:
     problems = case.evidence.problems
     return problems[0] if problems else "its files name no test that failed"
 
 
-def _no_target_passes(case: Case) -> bool:
+def _no_target_passes(case: EvidenceCase) -> bool:
     """Whether tests were counted, and none passes of those that should now."""
     failing = len(case.failing(TestKind.FAIL_TO_PASS))
     return 0 < failing == case.number(TestKind.FAIL_TO_PASS)
 
 
-def _steps(case: Case) -> str:
+def _steps(case: EvidenceCase) -> str:
     rollout = case.evidence.rollout
     steps = rollout.usage.steps if rollout else 0
     return f"{steps} step{'' if steps == 1 else 's'}"
 
 
-def _names(case: Case) -> str:
+def _names(case: EvidenceCase) -> str:
     return _listed([file.path for file in case.files]) if case.files else "files"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from orchestrator.agents.steps import shorten
@@ -162,9 +162,3 @@ def _of_unittest(name: str, part: list[str], text: str) -> Iterator[tuple[str, s
         yield f"{test} ({where.removesuffix(')').removesuffix(f'.{test}')})", text
     if len(part) > 1 and part[1].strip() and not part[1].startswith("---"):
         yield part[1].strip(), text
-
-
-def counts(tests: tuple[TestResult, ...], kind: TestKind) -> Mapping[bool, int]:
-    """How many tests of a kind passed (True) and did not (False)."""
-    of_kind = [test.passed for test in tests if test.kind is kind]
-    return {True: sum(of_kind), False: len(of_kind) - sum(of_kind)}

@@ -13,15 +13,11 @@ from typing import Any
 
 from orchestrator.agents.steps import Step
 from orchestrator.evidence.facts import Evidence
-from orchestrator.evidence.read import TRAJECTORY
-from orchestrator.exports.base import Exported, RunToExport, iso, shortened
-from orchestrator.paths import folder_name, write_atomic
+from orchestrator.exports.base import ACTION, Exported, RunToExport, iso, shortened
+from orchestrator.paths import TRAJECTORY, folder_name, write_atomic
 from orchestrator.text import writable
 
 VERSION = "ATIF-v1.6"
-ACTION = "action"
-"""The name of the one function: our trajectories keep what an agent did as one text, the command,
-whichever form of call it had."""
 
 
 def export_atif(run: RunToExport, folder: Path) -> Exported:
@@ -83,9 +79,7 @@ def _step(number: int, step: Step) -> dict[str, Any]:
     }
     if step.time is not None:
         row["timestamp"] = iso(step.time)
-    result: dict[str, Any] = {
-        "content": writable(step.observation if step.shown is None else step.shown)
-    }
+    result: dict[str, Any] = {"content": writable(step.seen)}
     if step.action:
         call = f"call_{number}"
         arguments = {"command": writable(step.action)}

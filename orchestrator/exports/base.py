@@ -13,6 +13,9 @@ from orchestrator.evidence.read import EvidenceReader
 from orchestrator.report.build import Report
 from orchestrator.types import Instance
 
+ACTION = "action"
+"""The name of the one function: our trajectories keep what an agent did as one text, the command,
+whichever form of call it had."""
 MAX_TOLD = 5
 """Lines of one kind that are shown to a person."""
 
@@ -31,6 +34,15 @@ class RunToExport:
     @cached_property
     def instances(self) -> Mapping[str, Instance]:
         return {instance.instance_id: instance for instance in self.reader.dataset.instances}
+
+    @property
+    def started_at(self) -> float:
+        """Of its first session, in seconds since the epoch; 0 where it has none."""
+        return min((session.started_at for session in self.reader.state.sessions), default=0.0)
+
+    def finding(self, instance_id: str) -> Finding:
+        """An empty one where nobody looked."""
+        return self.findings.get(instance_id, Finding(instance_id))
 
 
 @dataclass(frozen=True)

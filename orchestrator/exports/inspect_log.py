@@ -6,81 +6,88 @@ write it. A sample is an instance, with the rollout that counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.agents.steps import Step
 from orchestrator.evidence.facts import Evidence
-from orchestrator.exports.base import RunToExport, iso
+from orchestrator.exports.base import ACTION, RunToExport, iso
 from orchestrator.text import writable
 from orchestrator.types import Usage
 
 SCORER = "swebench"
-ACTION = "action"
-"""The one function: our trajectories keep a command as one text, whichever form of call it had."""
 
 
 def inspect_log(run: RunToExport) -> dict[str, Any]:
     """Inspect's `EvalLog` as JSON has it."""
-    report, state, config = run.report, run.reader.state, run.reader.config
+    report, state, model = run.report, run.reader.state, run.reader.config.model
     samples = [_sample(run, evidence) for evidence in run.reader.read_all()]
-    started = min((session.started_at for session in state.sessions), default=0.0)
     ended = max((s.ended_at or s.last_seen_at for s in state.sessions), default=0.0)
-    scored = [sample for sample in samples if sample["scores"]]
-    right = sum(sample["scores"][SCORER]["value"] == "C" for sample in scored)
-    model = config.model.served_name if config.model else "none"
-    metrics = {"resolve_rate": report.resolve_rate}
-    metrics |= {"accuracy": right / len(scored)} if scored else {}
     usage = _usage(report.tokens["prompt"], report.tokens["completion"])
     return {
         "version": 2,
         "status": "success",
-        "eval": {
-            "eval_id": state.run_id,
-            "run_id": state.run_id,
-            "created": iso(started),
-            "task": config.benchmark.name,
-            "task_id": state.run_id,
-            "solver": config.agent_name,
-            "tags": [report.validity.state],
-            "dataset": {
-                "name": config.benchmark.name,
-                "location": config.benchmark.source,
-                "samples": len(samples),
-                "sample_ids": list(state.instances),
-                "shuffled": config.selection.shuffle,
-            },
-            "model": model,
-            "model_base_url": config.model.endpoint.base_url if config.model else None,
-            "config": {"epochs": 1},
-            "packages": dict(report.versions),
-            "metadata": {
-                "validity": report.validity.words,
-                "ci95": list(report.ci95),
-                "warnings": list(report.warnings),
-            },
-        },
-        "results": {
-            "total_samples": len(samples),
-            "completed_samples": sum(sample["error"] is None for sample in samples),
-            "scores": [
-                {
-                    "name": SCORER,
-                    "scorer": SCORER,
-                    "scored_samples": len(scored),
-                    "unscored_samples": len(samples) - len(scored),
-                    "metrics": {
-                        name: {"name": name, "value": value} for name, value in metrics.items()
-                    },
-                }
-            ],
-        },
+        "eval": _eval(run, len(samples)),
+        "results": _results(report.resolve_rate, samples),
         "stats": {
-            "started_at": iso(started),
+            "started_at": iso(run.started_at),
             "completed_at": iso(ended),
-            "model_usage": {model: usage} if config.model else {},
+            "model_usage": {model.served_name: usage} if model else {},
         },
         "samples": samples,
+    }
+
+
+def _eval(run: RunToExport, samples: int) -> dict[str, Any]:
+    """What was run, and on what."""
+    report, state, config = run.report, run.reader.state, run.reader.config
+    return {
+        "eval_id": state.run_id,
+        "run_id": state.run_id,
+        "created": iso(run.started_at),
+        "task": config.benchmark.name,
+        "task_id": state.run_id,
+        "solver": config.agent_name,
+        "tags": [report.validity.state],
+        "dataset": {
+            "name": config.benchmark.name,
+            "location": config.benchmark.source,
+            "samples": samples,
+            "sample_ids": list(state.instances),
+            "shuffled": config.selection.shuffle,
+        },
+        "model": config.model.served_name if config.model else "none",
+        "model_base_url": config.model.endpoint.base_url if config.model else None,
+        "config": {"epochs": 1},
+        "packages": dict(report.versions),
+        "metadata": {
+            "validity": report.validity.words,
+            "ci95": list(report.ci95),
+            "warnings": list(report.warnings),
+        },
+    }
+
+
+def _results(resolve_rate: float, samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The rate over all instances, and Inspect's own over those that have a verdict."""
+    scored = [sample for sample in samples if sample["scores"]]
+    right = sum(sample["scores"][SCORER]["value"] == "C" for sample in scored)
+    metrics = {"resolve_rate": resolve_rate}
+    metrics |= {"accuracy": right / len(scored)} if scored else {}
+    return {
+        "total_samples": len(samples),
+        "completed_samples": sum(sample["error"] is None for sample in samples),
+        "scores": [
+            {
+                "name": SCORER,
+                "scorer": SCORER,
+                "scored_samples": len(scored),
+                "unscored_samples": len(samples) - len(scored),
+                "metrics": {
+                    name: {"name": name, "value": value} for name, value in metrics.items()
+                },
+            }
+        ],
     }
 
 
@@ -123,15 +130,15 @@ def _scores(run: RunToExport, evidence: Evidence) -> dict[str, Any]:
     rollout, grade = evidence.rollout, evidence.grade
     if rollout is None or (grade is None and rollout.has_patch):
         return {}
-    finding = run.findings.get(evidence.instance_id)
+    finding = run.finding(evidence.instance_id)
     return {
         SCORER: {
             "value": "C" if grade is not None and grade.resolved else "I",
             "answer": writable(evidence.patch),
-            "explanation": writable(finding.because) if finding else "",
+            "explanation": writable(finding.because),
             "metadata": {
-                "cause": str(finding.cause or "") if finding else "",
-                "spoofed": finding.spoofed if finding else "",
+                "cause": str(finding.cause or ""),
+                "spoofed": finding.spoofed,
                 "verdict_from": str(grade.reason or "") if grade else "",
             },
         }
@@ -156,7 +163,7 @@ def _messages(run: RunToExport, evidence: Evidence) -> Iterator[dict[str, Any]]:
 
 
 def _exchange(number: int, step: Step) -> Iterator[dict[str, Any]]:
-    seen = writable(step.observation if step.shown is None else step.shown)
+    seen = writable(step.seen)
     answer: dict[str, Any] = {
         "id": f"answer-{number}",
         "role": "assistant",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.exports.atif import export_atif
@@ -15,15 +14,6 @@ from orchestrator.exports.submission import Submitter, export_submission
 from orchestrator.exports.tables import export_csv, export_parquet
 from orchestrator.report.words import counted
 
-SUBMISSION = "submission"
-
-
-@dataclass(frozen=True)
-class ExportKind:
-    words: str
-    """Who reads it."""
-    write: Export
-
 
 def export_inspect(run: RunToExport, folder: Path) -> Exported:
     """<run>.eval, by Inspect's own library."""
@@ -34,16 +24,13 @@ def export_inspect(run: RunToExport, folder: Path) -> Exported:
     return Exported(path, counted(len(log["samples"]), "sample"))
 
 
-def export_kinds(submitter: Submitter) -> Mapping[str, ExportKind]:
+def export_kinds(submitter: Submitter) -> Mapping[str, Export]:
     """By name, in the order of their help."""
     return {
-        "predictions": ExportKind("the official harness", export_predictions),
-        SUBMISSION: ExportKind(
-            "the leaderboard (SWE-bench/experiments)",
-            lambda run, folder: export_submission(run, folder, submitter),
-        ),
-        "atif": ExportKind("Harbor: trajectories in ATIF", export_atif),
-        "inspect": ExportKind("Inspect: an evaluation log", export_inspect),
-        "parquet": ExportKind("pandas: a row a rollout, and a row a request", export_parquet),
-        "csv": ExportKind("spreadsheets: the same", export_csv),
+        "predictions": export_predictions,
+        "submission": lambda run, folder: export_submission(run, folder, submitter),
+        "atif": export_atif,
+        "inspect": export_inspect,
+        "parquet": export_parquet,
+        "csv": export_csv,
     }

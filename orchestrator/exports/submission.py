@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.config.yaml_files import dump_yaml
-from orchestrator.evidence.read import TRAJECTORY
 from orchestrator.exports.base import Exported, RunToExport, shortened
 from orchestrator.exports.predictions import predictions_text
 from orchestrator.paths import folder_name, write_atomic
-from orchestrator.report.words import counted
-from orchestrator.types import GradeReason, GradeRecord
+from orchestrator.report.words import counted, interval_words
+from orchestrator.types import GradeReason
 from orchestrator.verdict import INSTANCE_LOG, REPORT, TEST_OUTPUT
 
 SPLITS: Mapping[tuple[str, str], tuple[str, int]] = {
@@ -131,7 +130,7 @@ def _copy_trajectories(run: RunToExport, folder: Path) -> Iterator[str]:
     """One an instance, its id in the file's name; yields a line for each that is not there."""
     folder.mkdir(parents=True)
     for instance_id, rollout in run.reader.state.outcomes.items():
-        source = run.reader.paths.rollout(rollout.key) / TRAJECTORY
+        source = run.reader.paths.trajectory(rollout.key)
         try:
             shutil.copyfile(source, folder / f"{folder_name(instance_id)}.json")
         except FileNotFoundError:
@@ -142,7 +141,7 @@ def _copy_logs(run: RunToExport, folder: Path) -> Iterator[str]:
     """The harness's files; yields a line for each that its verdict should have left and has not."""
     folder.mkdir(parents=True)
     for grade in run.reader.state.verdicts.values():
-        source = _log_folder(run, grade)
+        source = run.reader.harness_log(grade)
         target = folder / folder_name(grade.instance_id)
         target.mkdir()
         for name in LOGS[grade.reason or GradeReason.TESTS]:
@@ -150,10 +149,6 @@ def _copy_logs(run: RunToExport, folder: Path) -> Iterator[str]:
                 shutil.copyfile(source / name, target / name)
             except FileNotFoundError:
                 yield f"logs/{grade.instance_id}/{name}: not in the run's folder any more"
-
-
-def _log_folder(run: RunToExport, grade: GradeRecord) -> Path:
-    return run.reader.paths.harness_log(run.reader.config.model_name_or_path, grade.key)
 
 
 def _folder(run: RunToExport) -> str:
@@ -165,8 +160,7 @@ def _folder(run: RunToExport) -> str:
 
 
 def _date(run: RunToExport) -> str:
-    started = min((session.started_at for session in run.reader.state.sessions), default=0.0)
-    return datetime.fromtimestamp(started, UTC).strftime("%Y%m%d")
+    return datetime.fromtimestamp(run.started_at, UTC).strftime("%Y%m%d")
 
 
 def _name(run: RunToExport, submitter: Submitter) -> str:
@@ -198,7 +192,6 @@ def _metadata(run: RunToExport, submitter: Submitter) -> dict[str, Any]:
 
 def _readme(run: RunToExport, submitter: Submitter) -> str:
     report = run.report
-    low, high = report.ci95
     rows = "".join(
         f"| {repo} | {row['resolved']} | {row['instances']} |\n"
         for repo, row in report.by_repo.items()
@@ -211,7 +204,7 @@ def _readme(run: RunToExport, submitter: Submitter) -> str:
         f"# {_name(run, submitter)}\n\n"
         "TODO: describe the system, or link to its technical report.\n\n"
         f"**{report.resolved} of {report.instances} resolved ({report.resolve_rate:.1%}, "
-        f"95% interval {low:.1%} to {high:.1%})**, one attempt an instance. "
+        f"95% interval {interval_words(report.ci95)})**, one attempt an instance. "
         f"The run is {report.validity.words}.\n\n"
         f"{_redone(run)}"
         f"Authors: {submitter.authors or 'TODO'}\n\n"

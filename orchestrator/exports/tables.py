@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from orchestrator.evidence.facts import Finding
 from orchestrator.exports.base import Exported, RunToExport, iso
 from orchestrator.exports.pandas_tables import parquet_bytes
 from orchestrator.paths import write_atomic
@@ -140,7 +141,7 @@ def _rollout_row(run: RunToExport, record: RolloutRecord) -> RolloutRow:
     state = run.reader.state
     counts = state.outcomes.get(record.instance_id) is record
     grade = state.verdicts.get(record.instance_id) if counts else None
-    finding = run.findings.get(record.instance_id) if counts else None
+    finding = run.finding(record.instance_id) if counts else Finding(record.instance_id)
     failure = record.failure or (state.failures.get(record.instance_id) if counts else None)
     return RolloutRow(
         **_names(run),
@@ -151,9 +152,9 @@ def _rollout_row(run: RunToExport, record: RolloutRecord) -> RolloutRow:
         outcome=str(record.outcome or ""),
         resolved=_resolved(record, grade) if counts else None,
         verdict_from=str(grade.reason or "") if grade else "",
-        cause=str(finding.cause or "") if finding else "",
-        because=finding.because if finding else "",
-        spoofed=finding.spoofed if finding else "",
+        cause=str(finding.cause or ""),
+        because=finding.because,
+        spoofed=finding.spoofed,
         failure=str(failure.kind) if failure else "",
         failure_detail=failure.detail if failure else "",
         salvaged=record.salvaged,

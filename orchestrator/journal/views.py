@@ -16,6 +16,7 @@ from orchestrator.types import (
     GradeRecord,
     Instance,
     ModelRequest,
+    RolloutKey,
     RolloutRecord,
 )
 
@@ -59,6 +60,14 @@ class RunState:
     def outcomes(self) -> Mapping[str, RolloutRecord]:
         """The rollout that counts, of every instance that has one."""
         return {row.instance_id: row for row in self.rollouts if row.outcome is not None}
+
+    @cached_property
+    def requests_of(self) -> Mapping[RolloutKey, Sequence[ModelRequest]]:
+        """The requests of every rollout that made any, in the order in which they ended."""
+        found: dict[RolloutKey, list[ModelRequest]] = defaultdict(list)
+        for request in self.requests:
+            found[request.key].append(request)
+        return dict(found)
 
     @cached_property
     def attempts(self) -> Mapping[str, int]:

@@ -18,7 +18,7 @@ ROWS = 300
 
 
 @dataclass(frozen=True)
-class Rows:
+class BenchmarkRows:
     """A benchmark with its rows, and in words which one it is."""
 
     benchmark: Benchmark
@@ -26,7 +26,7 @@ class Rows:
     words: str
 
 
-def made_up_benchmark(count: int = ROWS, seed: int = 0) -> Rows:
+def made_up_benchmark(count: int = ROWS, seed: int = 0) -> BenchmarkRows:
     """Rows of projects that do not exist."""
     rows = [SourceRow(f"row {n}", row) for n, row in enumerate(made_up_rows(count, seed), start=1)]
     benchmark = Benchmark(
@@ -35,10 +35,10 @@ def made_up_benchmark(count: int = ROWS, seed: int = 0) -> Rows:
         source=f"{NAME}.jsonl",
     )
     dataset = dataset_of(check_rows(rows, NAME), None, f"made up from seed {seed}")
-    return Rows(benchmark, dataset, f"{count} made-up instances")
+    return BenchmarkRows(benchmark, dataset, f"{count} made-up instances")
 
 
-def lite_or_made_up(dataset_dir: str | None, seed: int = 0) -> Rows:
+def lite_or_made_up(dataset_dir: str | None, seed: int = 0) -> BenchmarkRows:
     """SWE-bench Lite from a folder, else from the hub, else a made-up benchmark of its size.
 
     Raises:
@@ -52,5 +52,7 @@ def lite_or_made_up(dataset_dir: str | None, seed: int = 0) -> Rows:
         if dataset_dir:
             raise
         made_up = made_up_benchmark(seed=seed)
-        return Rows(made_up.benchmark, made_up.dataset, f"{made_up.words} ({error})")
-    return Rows(benchmark, dataset, f"{len(dataset.instances)} instances of SWE-bench Lite")
+        return BenchmarkRows(made_up.benchmark, made_up.dataset, f"{made_up.words} ({error})")
+    return BenchmarkRows(
+        benchmark, dataset, f"{len(dataset.instances)} instances of SWE-bench Lite"
+    )

@@ -44,7 +44,7 @@ class Fate:
 
 
 @dataclass(frozen=True)
-class Subject:
+class FateSubject:
     """What an instance's fate depends on."""
 
     repo: str
@@ -84,7 +84,7 @@ _UNRESOLVED: Mapping[Fate, float] = {
 }
 
 
-def fates(seed: int, subjects: Mapping[str, Subject]) -> dict[str, Fate]:
+def fates(seed: int, subjects: Mapping[str, FateSubject]) -> dict[str, Fate]:
     """What becomes of every instance, by its id, in order.
 
     Where there are enough instances, each cause has one.
@@ -98,7 +98,7 @@ def fates(seed: int, subjects: Mapping[str, Subject]) -> dict[str, Fate]:
     return _with_every_cause(seed, subjects, found)
 
 
-def _fate(rng: random.Random, ease_of_repo: float, subject: Subject) -> Fate:
+def _fate(rng: random.Random, ease_of_repo: float, subject: FateSubject) -> Fate:
     changed = sum(line[:1] in "+-" for line in subject.gold_patch.split("\n"))
     odds = EASE + ease_of_repo + rng.gauss(0, SPREAD_OF_INSTANCES)
     odds += EASE_PER_DOUBLED_LINES * math.log2(max(changed, 1) / 8)
@@ -109,7 +109,7 @@ def _fate(rng: random.Random, ease_of_repo: float, subject: Subject) -> Fate:
 
 
 def _with_every_cause(
-    seed: int, subjects: Mapping[str, Subject], found: dict[str, Fate]
+    seed: int, subjects: Mapping[str, FateSubject], found: dict[str, Fate]
 ) -> dict[str, Fate]:
     """The same, where what chance has left out takes the place of what there is most of."""
     rng = chance(seed, "every cause")

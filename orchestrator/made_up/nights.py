@@ -92,7 +92,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Night:
+class MadeUpNight:
     sessions: tuple[Span, ...]
     outage: Span
     attempts: tuple[Attempt, ...]
@@ -110,7 +110,7 @@ class _Waiting:
 
 def spend_night(
     seed: int, planned: Mapping[str, Sequence[PlannedStep]], failing: frozenset[str] = frozenset()
-) -> Night:
+) -> MadeUpNight:
     """All rollouts, in the order of `planned`. Those of `failing` fail whenever they are tried."""
     work_s = sum(step.model_s + step.tool_s for steps in planned.values() for step in steps)
     first_s = FIRST_SESSION * work_s / SLOTS
@@ -120,7 +120,7 @@ def spend_night(
     first = world.session(queue, Span(START, START + OUTAGE_S + first_s))
     second = world.session(queue, Span(first.end + NEXT_EVENING_S, math.inf))
     attempts = sorted(world.attempts, key=lambda one: (one.span.end, one.instance_id))
-    return Night((first, second), world.outage, tuple(attempts))
+    return MadeUpNight((first, second), world.outage, tuple(attempts))
 
 
 @dataclass
@@ -207,7 +207,7 @@ HARNESS_AWAY = Failure(
 
 
 def grade_times(
-    seed: int, ready: Sequence[tuple[str, float]], seconds: Mapping[str, float], night: Night
+    seed: int, ready: Sequence[tuple[str, float]], seconds: Mapping[str, float], night: MadeUpNight
 ) -> dict[str, tuple[TimedGrade, ...]]:
     """When each patch was graded, those that failed first, by instance. `ready` are instances with
     the times at which their patches were there, in order; `seconds`, how long a grade takes."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.endpoint.load_sample import LoadSample
 from orchestrator.endpoint.metrics import ServerMetrics
-from orchestrator.made_up.nights import RAMP_S, SLOTS, Night, Span, TakenStep
+from orchestrator.made_up.nights import RAMP_S, SLOTS, MadeUpNight, Span, TakenStep
 
 EVERY_S = 15.0
 KV_TOKENS = 150_000
@@ -29,7 +29,7 @@ class _Bucket:
     latency_s: float = 0.0
 
 
-def sample_night(night: Night, sessions: Sequence[Span]) -> Iterator[LoadSample]:
+def sample_night(night: MadeUpNight, sessions: Sequence[Span]) -> Iterator[LoadSample]:
     """Of every session until its last rollout has ended and for as long as it goes on."""
     for session in sessions:
         buckets = [_Bucket() for _ in range(int(session.seconds / EVERY_S) + 1)]

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestrator.made_up.stories import Exchange
+from orchestrator.made_up.stories import ToldExchange
 
 CHARS_PER_TOKEN = 3.6
 FIRST_PROMPT = 1900
@@ -19,7 +19,7 @@ CACHED_SHARE = 0.93
 
 @dataclass(frozen=True)
 class PlannedStep:
-    exchange: Exchange
+    exchange: ToldExchange
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int
@@ -29,7 +29,7 @@ class PlannedStep:
 
 
 def plan_steps(
-    told: Sequence[Exchange], statement: str, rng: random.Random
+    told: Sequence[ToldExchange], statement: str, rng: random.Random
 ) -> tuple[PlannedStep, ...]:
     prompt = FIRST_PROMPT + round(len(statement) / CHARS_PER_TOKEN)
     before = 0

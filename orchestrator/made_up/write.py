@@ -22,13 +22,13 @@ from orchestrator.endpoint.load_sample import LoadSample
 from orchestrator.errors import ConfigError
 from orchestrator.evidence.facts import Cause
 from orchestrator.journal import Journal
-from orchestrator.made_up.benchmark import Rows
+from orchestrator.made_up.benchmark import BenchmarkRows
 from orchestrator.made_up.chance import chance
 from orchestrator.made_up.facts import NOTE, SERVER, made_up_config, made_up_lock
-from orchestrator.made_up.fates import CLAIMED, Fate, Subject, fates
+from orchestrator.made_up.fates import CLAIMED, Fate, FateSubject, fates
 from orchestrator.made_up.nights import (
     Attempt,
-    Night,
+    MadeUpNight,
     Span,
     TakenStep,
     TimedGrade,
@@ -38,7 +38,7 @@ from orchestrator.made_up.nights import (
 from orchestrator.made_up.patches import Golds, PatchKind, make_patch
 from orchestrator.made_up.samples import sample_night
 from orchestrator.made_up.steps import PlannedStep, plan_steps
-from orchestrator.made_up.stories import Scene, tell
+from orchestrator.made_up.stories import StoryScene, tell
 from orchestrator.made_up.test_outputs import (
     broken_output,
     claimed_output,
@@ -46,7 +46,7 @@ from orchestrator.made_up.test_outputs import (
     hanging_output,
     passed_tests,
 )
-from orchestrator.paths import RunPaths
+from orchestrator.paths import TRAJECTORY, RunPaths
 from orchestrator.run.folder import create_run
 from orchestrator.types import (
     Failure,
@@ -71,7 +71,9 @@ from orchestrator.verdict import (
 OFFICIAL_TIMEOUT_S = 1800
 
 
-def write_made_up_run(root: Path, rows: Rows, *, seed: int = 0, failures_left: int = 0) -> RunPaths:
+def write_made_up_run(
+    root: Path, rows: BenchmarkRows, *, seed: int = 0, failures_left: int = 0
+) -> RunPaths:
     """Lay out a whole run in the new folder `root`, whose name is the run's id.
 
     `failures_left` instances fail whenever they are tried: then the run is not valid.
@@ -135,7 +137,7 @@ class History:
     @cached_property
     def parts(self) -> Mapping[str, _Part]:
         subjects = {
-            str(row["instance_id"]): Subject(
+            str(row["instance_id"]): FateSubject(
                 str(row["repo"]), str(row["patch"]), len(row["FAIL_TO_PASS"])
             )
             for row in self.rows
@@ -146,7 +148,9 @@ class History:
             for instance_id, row in zip(subjects, self.rows, strict=True)
         }
 
-    def _part(self, row: Mapping[str, Any], fate: Fate, subjects: Mapping[str, Subject]) -> _Part:
+    def _part(
+        self, row: Mapping[str, Any], fate: Fate, subjects: Mapping[str, FateSubject]
+    ) -> _Part:
         instance_id = str(row["instance_id"])
         own = subjects[instance_id]
         rng = chance(self.seed, instance_id, "story")
@@ -158,12 +162,12 @@ class History:
         patch = make_patch(fate.patch, Golds(own.gold_patch, others), rng)
         tests = (*row["FAIL_TO_PASS"], *row["PASS_TO_PASS"])
         statement = str(row["problem_statement"])
-        scene = Scene(statement, patch or own.gold_patch, fate, tests)
+        scene = StoryScene(statement, patch or own.gold_patch, fate, tests)
         told = tell(scene, rng.randint(*fate.steps), rng)
         return _Part(row, fate, patch, plan_steps(told, statement, rng))
 
     @cached_property
-    def night(self) -> Night:
+    def night(self) -> MadeUpNight:
         left = chance(self.seed, "left").sample(
             sorted(self.parts), min(self.failures_left, len(self.parts))
         )
@@ -226,7 +230,7 @@ class History:
             unusable_answers=sum(not step.planned.exchange.action for step in attempt.steps),
         )
         steps = [_step(step) for step in attempt.steps]
-        files = {"trajectory.json": _bytes(trajectory_json(steps))} if steps else {}
+        files = {TRAJECTORY: _bytes(trajectory_json(steps))} if steps else {}
         return RolloutResult(record, "" if failure else part.patch, files=files)
 
     def _grade(self, instance_id: str, time: TimedGrade) -> GradeResult:

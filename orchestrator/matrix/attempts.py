@@ -8,7 +8,7 @@ from orchestrator.matrix.results import CellResult
 from orchestrator.report.attempts import AttemptStatistics, Estimate
 from orchestrator.report.bars import bar
 from orchestrator.report.words import cell as escaped
-from orchestrator.report.words import counted
+from orchestrator.report.words import counted, interval_words
 
 HOW = (
     "pass@k: at least one of k attempts resolves an instance; pass^k: all k do. Both are unbiased "
@@ -32,8 +32,7 @@ def bar_of(estimate: Estimate) -> str:
 
 def estimate_words(estimate: Estimate) -> str:
     """`38.3% (31.0% to 46.2%)`."""
-    low, high = estimate.ci95
-    return f"{estimate.value:.1%} ({low:.1%} to {high:.1%})"
+    return f"{estimate.value:.1%} ({interval_words(estimate.ci95)})"
 
 
 def count_rows(statistics: AttemptStatistics) -> Iterator[tuple[str, str, str]]:

@@ -13,7 +13,7 @@ from orchestrator.matrix.results import CellResult
 from orchestrator.matrix.words import blame_lines
 from orchestrator.report.bars import bar
 from orchestrator.report.words import cell as escaped
-from orchestrator.report.words import compact, counted, duration
+from orchestrator.report.words import compact, counted, duration, interval_words
 
 NO_MODEL = "no model"
 FEW = 6
@@ -94,7 +94,7 @@ def _cells(report: MatrixReport) -> Iterable[str]:
 
 
 def _cell_row(cell: CellResult) -> list[str]:
-    of, (low, high) = cell.instances * cell.attempts, cell.ci95
+    of = cell.instances * cell.attempts
     broken, all_of_them, what = cell.trouble
     trouble = f"{broken} of {all_of_them} {what}" if all_of_them else ""
     kinds = ", ".join(f"{count} {kind}" for kind, count in cell.call_problems.items())
@@ -104,7 +104,7 @@ def _cell_row(cell: CellResult) -> list[str]:
         escaped(cell.agent),
         f"`{bar(cell.resolved, of, 10)}` {cell.resolved}/{of}",
         f"{cell.rate:.1%}",
-        f"{low:.1%} to {high:.1%}",
+        interval_words(cell.ci95),
         escaped(cell.quarantined or "yes") if cell.valid else f"no: {escaped(cell.why_not_valid)}",
         str(cell.salvaged),
         f"{trouble}: {kinds}" if kinds else trouble,

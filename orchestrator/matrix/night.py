@@ -41,7 +41,7 @@ from orchestrator.matrix.record import MatrixRecord
 from orchestrator.matrix.report import MatrixReport
 from orchestrator.matrix.servers import Answers, ask_models, wait_for
 from orchestrator.matrix.switch import run_switch, switch_command
-from orchestrator.matrix.turns import Turn, make_turns, models_of
+from orchestrator.matrix.turns import ModelTurn, make_turns, models_of
 from orchestrator.paths import MatrixPaths
 from orchestrator.report.words import counted
 from orchestrator.run.ready import Session
@@ -158,12 +158,12 @@ def require_servers(matrix: Matrix, runs: Sequence[CellRun], answers: Answers) -
     )
 
 
-def order_turns(matrix: Matrix, runs: Sequence[CellRun], answers: Answers) -> tuple[Turn, ...]:
+def order_turns(matrix: Matrix, runs: Sequence[CellRun], answers: Answers) -> tuple[ModelTurn, ...]:
     in_turn = set(models_of(runs)) if matrix.served == "in_turn" else set()
     return make_turns(runs, answers.absent, in_turn | answers.taking_turns(runs))
 
 
-def turn_lines(matrix_id: str, turns: Sequence[Turn]) -> Iterator[str]:
+def turn_lines(matrix_id: str, turns: Sequence[ModelTurn]) -> Iterator[str]:
     """Which runs go together, in their order."""
     for number, turn in enumerate(turns, start=1):
         model = f"{turn.model} in its turn: " if turn.model else "together: "
@@ -213,7 +213,9 @@ class _Night:
         code = EXIT_DONE if report.valid else EXIT_FAILURES_LEFT
         return MatrixFinished(report, self.paths, EXIT_INTERRUPTED if self.is_interrupted else code)
 
-    def _announce(self, runs: Sequence[CellRun], turns: Sequence[Turn], answers: Answers) -> None:
+    def _announce(
+        self, runs: Sequence[CellRun], turns: Sequence[ModelTurn], answers: Answers
+    ) -> None:
         done = len(self.record.runs) - len(runs)
         before = f", {done} done before" if done else ""
         self._say(
@@ -230,7 +232,7 @@ class _Night:
                     "yellow",
                 )
 
-    def _take(self, turn: Turn, answers: Answers) -> None:
+    def _take(self, turn: ModelTurn, answers: Answers) -> None:
         """One turn: the model that it is for, then its groups."""
         if self.is_interrupted:
             return
@@ -244,7 +246,7 @@ class _Night:
             if not self.is_interrupted:
                 self._run_group(group, answers)
 
-    def _bring_up(self, turn: Turn) -> Answers:
+    def _bring_up(self, turn: ModelTurn) -> Answers:
         """Have the turn's model served; what its servers say then."""
         matrix, model = self.record.matrix, turn.model
         assert model is not None, "this turn is a model's"

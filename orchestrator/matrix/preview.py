@@ -21,7 +21,7 @@ from orchestrator.matrix.cells import CellRun, choose_matrix_id, plan_runs
 from orchestrator.matrix.check import check_runs, load_datasets, require_new_matrix
 from orchestrator.matrix.night import order_turns, require_servers, turn_lines
 from orchestrator.matrix.servers import ask_models
-from orchestrator.matrix.turns import Turn
+from orchestrator.matrix.turns import ModelTurn
 from orchestrator.paths import MatrixPaths
 from orchestrator.report.words import counted, duration
 from orchestrator.run.image_words import image_lines, images_as_dict
@@ -34,7 +34,7 @@ class MatrixPreview:
 
     matrix_id: str
     runs: tuple[CellRun, ...]
-    turns: tuple[Turn, ...]
+    turns: tuple[ModelTurn, ...]
     benchmarks: dict[str, Preview]
     """The plan of the first run of each benchmark: all of its runs need the same images."""
     problems: tuple[str, ...]

@@ -11,7 +11,7 @@ from pydantic import ValidationError, field_validator
 from orchestrator.config.changes import change
 from orchestrator.config.load import read_run_config
 from orchestrator.config.matrix import Matrix
-from orchestrator.config.problems import problem_words
+from orchestrator.config.problems import first_problem
 from orchestrator.config.sections import Section
 from orchestrator.config.yaml_files import dump_yaml, read_yaml
 from orchestrator.errors import ConfigError
@@ -51,9 +51,7 @@ class MatrixRecord(Section):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            raise ConfigError(f"{key}: {problem_words(first)}, in {paths.record}") from None
+            raise ConfigError(f"{first_problem(error)}, in {paths.record}") from None
 
     def write(self, paths: MatrixPaths) -> None:
         write_atomic(paths.record, dump_yaml(self.model_dump(mode="json")))

@@ -14,7 +14,7 @@ from orchestrator.matrix.cells import CellRun
 
 
 @dataclass(frozen=True)
-class Turn:
+class ModelTurn:
     """Runs for which the same servers have to be up."""
 
     runs: tuple[CellRun, ...]
@@ -32,7 +32,7 @@ class Turn:
 
 def make_turns(
     runs: Sequence[CellRun], absent: Collection[str], waiting: Collection[str]
-) -> tuple[Turn, ...]:
+) -> tuple[ModelTurn, ...]:
     """The turns of a night: what is served goes first, all of it together.
 
     `absent` are models that are not served yet. `waiting` are those that are, or could be, and that
@@ -41,8 +41,8 @@ def make_turns(
     alone = [model for model in models_of(runs) if model in waiting and model not in absent]
     alone += [model for model in models_of(runs) if model in absent]
     first = tuple(run for run in runs if run.model not in alone)
-    turns = [Turn(first)] if first else []
-    turns += [Turn(tuple(run for run in runs if run.model == model), model) for model in alone]
+    turns = [ModelTurn(first)] if first else []
+    turns += [ModelTurn(tuple(run for run in runs if run.model == model), model) for model in alone]
     return tuple(turns)
 
 

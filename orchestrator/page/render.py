@@ -19,18 +19,17 @@ TEMPLATES = HERE / "templates"
 
 
 @dataclass(frozen=True)
-class Script:
+class PageScript:
     """A program of ours, or of a library, that stands in the page."""
 
     text: Markup
-    is_module: bool = False
 
     @classmethod
-    def of(cls, text: str, is_module: bool = False) -> Script:
+    def of(cls, text: str) -> PageScript:
         """Raises ValueError where the text would end its own element."""
         if "</script" in text.lower() or "<!--" in text:
             raise ValueError("a script that holds </script or <!-- can't stand in a page")
-        return cls(Markup(text), is_module)
+        return cls(Markup(text))
 
 
 def read_asset(name: str) -> str:
@@ -43,7 +42,7 @@ def render_page(
     title: str,
     context: Mapping[str, object],
     styles: Sequence[str] = (),
-    scripts: Sequence[Script] = (),
+    scripts: Sequence[PageScript] = (),
     folders: Sequence[Path] = (),
 ) -> str:
     """A page from a template, which extends `base.html`.
@@ -83,7 +82,7 @@ def _cleaned(value: object) -> object:
     return printable(value) if type(value) is str else value
 
 
-def content_policy(scripts: Sequence[Script]) -> str:
+def content_policy(scripts: Sequence[PageScript]) -> str:
     """What a browser may do with the page: run these scripts and those that lie beside it, and
     ask nobody. (Styles stand in the elements of charts, so they can't be named by their hashes.)"""
     hashes = " ".join(f"'sha256-{_digest(script.text)}'" for script in scripts)

@@ -7,9 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestrator.report.names import Mark
 from orchestrator.report.stats import clustered_wilson
-
-RESOLVED, UNRESOLVED = "✓", "✗"
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def attempt_statistics(
         flip_rate=math.fsum(flip_rate(c, attempts) for c in counts) / len(counts),
         resolved_in=tuple(counts.count(c) for c in range(attempts + 1)),
         flipped={
-            instance_id: "".join(RESOLVED if one else UNRESOLVED for one in each)
+            instance_id: "".join(Mark.RESOLVED if one else Mark.UNRESOLVED for one in each)
             for instance_id, each in sorted(verdicts.items())
             if 0 < sum(each) < attempts
         },

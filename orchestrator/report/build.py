@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from orchestrator.config.schema import RunConfig
@@ -86,8 +87,8 @@ class Report:
     """Why instances were not resolved, and how many of each cause, in the order of the taxonomy's
     rules; empty where nobody looked."""
     findings: Mapping[str, Mapping[str, Any]]
-    """By instance that has one: its cause, the evidence for it in a line (`because`), and why its
-    test output is not to be believed (`spoofed`)."""
+    """By instance that has one: its cause, the evidence for it in a line (`because`), why its test
+    output is not to be believed (`spoofed`), and what else holds of it (`facts`)."""
     spoofed_ids: tuple[str, ...]
     """Instances whose patch can have written their own test results, resolved ones too."""
     calibrated: Calibrated | None
@@ -125,6 +126,55 @@ class Report:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class _SortedOut:
+    """The instances of a run by how they came out."""
+
+    config: RunConfig
+    state: RunState
+
+    @cached_property
+    def resolved(self) -> tuple[str, ...]:
+        """In the run's order, as those that are failing."""
+        verdicts = self.state.verdicts
+        return tuple(i for i in self.state.instances if i in verdicts and verdicts[i].resolved)
+
+    @cached_property
+    def empty(self) -> frozenset[str]:
+        """Those whose rollout that counts has changed nothing."""
+        return frozenset(i for i, row in self.state.outcomes.items() if not row.has_patch)
+
+    @cached_property
+    def measured(self) -> frozenset[str]:
+        return self.empty | self.state.verdicts.keys()
+
+    @cached_property
+    def unresolved(self) -> frozenset[str]:
+        return self.measured - set(self.resolved)
+
+    @cached_property
+    def failing(self) -> tuple[str, ...]:
+        """Those with neither a verdict nor a person's decision."""
+        done = self.measured | self.state.decided.keys()
+        return tuple(i for i in self.state.instances if i not in done)
+
+    @cached_property
+    def settled(self) -> frozenset[str]:
+        return frozenset(self.state.instances) - set(self.failing)
+
+    @cached_property
+    def failures(self) -> dict[str, int]:
+        """Why so many are failing, by name."""
+        return dict(sorted(Counter(map(self._why_failing, self.failing)).items()))
+
+    def _why_failing(self, instance_id: str) -> str:
+        if instance_id in self.state.failures:
+            return str(self.state.failures[instance_id].kind)
+        if instance_id in self.state.outcomes:
+            return NOT_GRADED
+        return NO_PREDICTION if self.config.predictions is not None else NOT_STARTED
+
+
 def build_report(
     config: RunConfig,
     state: RunState,
@@ -143,27 +193,15 @@ def build_report(
     were there at the start, by instance. `findings` are what the run's files say of each instance;
     None where nobody looked. `standings` are what gold patches have shown of such a host."""
     outcomes, verdicts, found = state.outcomes, state.verdicts, findings or {}
-    resolved = [i for i in state.instances if i in verdicts and verdicts[i].resolved]
-    empty = [i for i, row in outcomes.items() if not row.has_patch]
-    measured = set(verdicts) | set(empty)
-    failing = [i for i in state.instances if i not in measured and i not in state.decided]
-    unresolved = measured - set(resolved)
-    costs = rollout_costs(state)
-    failure_names = [
-        str(state.failures[i].kind) if i in state.failures else _why_undecided(i, config, state)
-        for i in failing
-    ]
-    failures = dict(sorted(Counter(failure_names).items()))
-    n = len(state.instances)
-    settled = set(state.instances) - set(failing)
+    sorted_out = _SortedOut(config, state)
+    resolved, unresolved, failing = sorted_out.resolved, sorted_out.unresolved, sorted_out.failing
+    failures, n = sorted_out.failures, len(state.instances)
+    started = {row.instance_id for row in state.rollouts}
     subset = build_subset(
-        config.selection,
-        state.instances,
-        settled,
-        {row.instance_id for row in state.rollouts},
-        benchmark_instances,
+        config.selection, state.instances, sorted_out.settled, started, benchmark_instances
     )
-    intervals = build_intervals(state.instances, resolved, settled, subset)
+    intervals = build_intervals(state.instances, resolved, subset)
+    costs = rollout_costs(state)
     model = config.model.name if config.model else None
     steps = sum(row.usage.steps for row in state.rollouts)
     unusable = sum(row.unusable_answers for row in state.rollouts)
@@ -177,7 +215,7 @@ def build_report(
         attempted=len(outcomes),
         submitted=sum(row.outcome is Outcome.SUBMITTED for row in outcomes.values()),
         salvaged=sum(row.salvaged for row in outcomes.values()),
-        empty=len(empty),
+        empty=len(sorted_out.empty),
         graded=len(verdicts),
         resolved=len(resolved),
         resolve_rate=len(resolved) / n if n else 0.0,
@@ -209,7 +247,7 @@ def build_report(
                 failures,
                 images or {},
                 drifts,
-                frozenset(unresolved),
+                unresolved,
                 _not_gradable(standings or {}),
             )
         ),
@@ -240,12 +278,6 @@ def build_report(
 
 def _not_gradable(standings: Mapping[str, GoldStanding]) -> frozenset[str]:
     return frozenset(i for i, s in standings.items() if s.gradable is not Gradable.OK)
-
-
-def _why_undecided(instance_id: str, config: RunConfig, state: RunState) -> str:
-    if instance_id in state.outcomes:
-        return NOT_GRADED
-    return NO_PREDICTION if config.predictions is not None else NOT_STARTED
 
 
 def _by_repo(state: RunState, resolved: set[str]) -> dict[str, dict[str, int]]:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from orchestrator.journal.views import RunState
 from orchestrator.report.images import same_image
 from orchestrator.report.stats import wilson
-from orchestrator.report.words import counted
+from orchestrator.report.words import counted, interval_words
 
 
 class GradingTerms(BaseModel):
@@ -135,11 +135,10 @@ class Calibrated:
 
     @property
     def words(self) -> str:
-        low, high = self.ci95
         rest = "" if self.left_out else ": every gold patch was resolved"
         return (
             f"{self.resolved:,} of {self.instances:,} ({self.resolve_rate:.1%}, 95% interval "
-            f"{low:.1%} to {high:.1%}); {len(self.left_out):,} left out of "
+            f"{interval_words(self.ci95)}); {len(self.left_out):,} left out of "
             f"{self.calibrated:,} calibrated{rest}"
         )
 

@@ -24,6 +24,7 @@ def finding_rows(findings: Mapping[str, Finding]) -> dict[str, dict[str, Any]]:
             "cause": finding.cause,
             "because": finding.because,
             "spoofed": finding.spoofed,
+            "facts": dict(finding.facts),
         }
         for instance_id, finding in sorted(findings.items())
         if finding.cause is not None or finding.spoofed

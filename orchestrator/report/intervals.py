@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.config.schema import Selection
 from orchestrator.report.stats import finite_interval, interval_by_cluster, wilson
-from orchestrator.report.words import counted
+from orchestrator.report.words import counted, interval_words
 
 BY_REPOSITORY = "by_repository"
 OF_WHOLE_BENCHMARK = "of_whole_benchmark"
@@ -123,7 +123,6 @@ def _why_not_random(
 def build_intervals(
     instances: Mapping[str, str],
     resolved: Collection[str],
-    with_verdict: Collection[str],
     subset: Subset,
 ) -> Intervals:
     """`instances` to repositories. What has no verdict counts as unresolved, but in the interval of
@@ -162,20 +161,14 @@ def _of_whole_benchmark(resolved: int, subset: Subset) -> tuple[tuple[float, flo
 
 def interval_lines(intervals: Intervals, subset: Subset) -> tuple[str, ...]:
     """Each interval in a sentence, then what was left out."""
-    low, high = intervals.wilson
-    lines = [f"{low:.1%} to {high:.1%} at tasks like these (Wilson)"]
+    lines = [f"{interval_words(intervals.wilson)} at tasks like these (Wilson)"]
     if intervals.by_repository is not None:
-        low, high = intervals.by_repository
-        lines.append(
-            f"{low:.1%} to {high:.1%} where tasks of one repository are alike "
-            f"({intervals.repositories} repositories as clusters)"
-        )
+        clusters = f"({intervals.repositories} repositories as clusters)"
+        words = interval_words(intervals.by_repository)
+        lines.append(f"{words} where tasks of one repository are alike {clusters}")
     if intervals.of_whole_benchmark is not None:
-        low, high = intervals.of_whole_benchmark
-        lines.append(
-            f"{low:.1%} to {high:.1%} of all {subset.benchmark:,} instances of the benchmark "
-            "(exact, hypergeometric)"
-        )
+        whole = f"all {subset.benchmark:,} instances of the benchmark (exact, hypergeometric)"
+        lines.append(f"{interval_words(intervals.of_whole_benchmark)} of {whole}")
     if not subset.is_whole:
         lines.append(subset.words)
     return tuple(lines)

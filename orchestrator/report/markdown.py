@@ -17,7 +17,7 @@ from orchestrator.report.model_usage import rollout_costs
 from orchestrator.report.names import FILLS, NOT_GRADED, NOT_STARTED, Mark, named
 from orchestrator.report.tool_calls import ToolCalls
 from orchestrator.report.undecided import decision_words
-from orchestrator.report.words import cell, compact, counted, duration, share_of
+from orchestrator.report.words import cell, compact, counted, duration, interval_words, share_of
 from orchestrator.types import GradeRecord
 
 MAX_EXAMPLES = 3
@@ -44,9 +44,8 @@ def render_markdown(report: Report, state: RunState) -> str:
 def headline(report: Report) -> str:
     """The one line that a person looks for in the morning: the number where it may be quoted, else
     first why it may not."""
-    low, high = report.ci95
     rate = f"{report.resolved} of {report.instances} resolved"
-    interval = f"{report.resolve_rate:.1%}, 95% interval {low:.1%} to {high:.1%}"
+    interval = f"{report.resolve_rate:.1%}, 95% interval {interval_words(report.ci95)}"
     by_hand = f"; {len(report.decided)} decided by a person" if report.decided else ""
     if report.validity.is_valid:
         return f"{rate} ({interval}{by_hand}), valid"

@@ -56,7 +56,7 @@ class NextStep:
     is_command: bool = False
 
 
-class Standing(Enum):
+class RunStanding(Enum):
     """How a run stands, as far as it matters for what comes next."""
 
     VALID = auto()
@@ -71,15 +71,15 @@ class Standing(Enum):
     """All that is left was not in the file of predictions."""
 
 
-def standing_of(report: Report) -> Standing:
+def standing_of(report: Report) -> RunStanding:
     left = set(report.failures)
     if not left:
-        return Standing.VALID if report.validity.is_valid else Standing.QUARANTINED
+        return RunStanding.VALID if report.validity.is_valid else RunStanding.QUARANTINED
     if left == {NO_PREDICTION}:
-        return Standing.NO_PREDICTIONS
+        return RunStanding.NO_PREDICTIONS
     if set(report.failure_ids) <= set(report.set_aside_ids):
-        return Standing.SET_ASIDE
-    return Standing.STOPPED if left <= NOTHING_TO_MEND else Standing.FAILURES_LEFT
+        return RunStanding.SET_ASIDE
+    return RunStanding.STOPPED if left <= NOTHING_TO_MEND else RunStanding.FAILURES_LEFT
 
 
 def next_steps(report: Report, paths: RunPaths) -> tuple[NextStep, ...]:
@@ -130,13 +130,13 @@ def _when_predictions_are_missing(report: Report, paths: RunPaths) -> Iterator[N
     yield NextStep("grade", "a file that has them all, as a run of its own")
 
 
-_STEPS: Mapping[Standing, Callable[[Report, RunPaths], Iterator[NextStep]]] = {
-    Standing.VALID: _when_valid,
-    Standing.QUARANTINED: _when_quarantined,
-    Standing.STOPPED: _when_stopped,
-    Standing.FAILURES_LEFT: _when_failures_are_left,
-    Standing.SET_ASIDE: _when_set_aside,
-    Standing.NO_PREDICTIONS: _when_predictions_are_missing,
+_STEPS: Mapping[RunStanding, Callable[[Report, RunPaths], Iterator[NextStep]]] = {
+    RunStanding.VALID: _when_valid,
+    RunStanding.QUARANTINED: _when_quarantined,
+    RunStanding.STOPPED: _when_stopped,
+    RunStanding.FAILURES_LEFT: _when_failures_are_left,
+    RunStanding.SET_ASIDE: _when_set_aside,
+    RunStanding.NO_PREDICTIONS: _when_predictions_are_missing,
 }
 
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from orchestrator.config.load import list_profiles
-from orchestrator.config.problems import problem_words
+from orchestrator.config.problems import first_problem
 from orchestrator.config.schema import Benchmark
 from orchestrator.config.sections import Name, Section
 from orchestrator.config.yaml_files import read_yaml
@@ -36,11 +36,6 @@ class Published:
     """As exact as it is known, such as 2026-04."""
     ids: frozenset[str] | None = None
     """The instances that it resolved; None where only their number was published."""
-
-    @property
-    def rate(self) -> float:
-        """Resolved share of the benchmark."""
-        return self.resolved / self.instances
 
 
 @dataclass(frozen=True)
@@ -140,10 +135,7 @@ def _read(
     try:
         found = kind.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        words = f"{key}: {problem_words(first)}".removeprefix(": ")
-        raise ConfigError(f"published results {path}: {words}") from None
+        raise ConfigError(f"published results {path}: {first_problem(error)}") from None
     names = [result.name for result in found.published()]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ConfigError(f"published results {path}: {twice!r} stands there twice")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from orchestrator.journal.views import RunState
 from orchestrator.report.names import FAILURE_WORDS
-from orchestrator.report.words import counted
+from orchestrator.report.words import counted, most_first
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,4 @@ def retries_of(state: RunState) -> Retries:
     for n, grade in enumerate(state.grades):
         if grade.failure is not None and n < last[grade.key, grade.patch_sha256]:
             grades[grade.failure.kind] += 1
-    return Retries(_most_first(rollouts), _most_first(grades))
-
-
-def _most_first(causes: Counter[str]) -> dict[str, int]:
-    return dict(sorted(causes.items(), key=lambda item: (-item[1], item[0])))
+    return Retries(most_first(rollouts), most_first(grades))

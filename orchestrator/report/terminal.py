@@ -13,7 +13,7 @@ from rich.text import Text
 from orchestrator.report.bars import bar, cells_of, interval_bar, large
 from orchestrator.report.build import Report
 from orchestrator.report.names import CAUSE_WORDS, FILLS, STYLES, Mark, named, what_ran
-from orchestrator.report.words import compact, counted, duration, share_of
+from orchestrator.report.words import compact, counted, duration, interval_words, share_of
 from orchestrator.text import printable
 
 INDENT = 2
@@ -56,7 +56,7 @@ def _number(report: Report, width: int, *, is_terminal: bool) -> RenderableType:
     said.append("valid", style=STYLES[Mark.RESOLVED])
     if report.decided:
         said.append(f"; {len(report.decided):,} decided by a person", style="not bold")
-    interval = f"95% interval {low:.1%} to {high:.1%}"
+    interval = f"95% interval {interval_words(report.ci95)}"
     digits = large(rate)
     room = width - len(digits[0]) - 3 if is_terminal else width - len(interval) - 2
     line = f"0% {interval_bar(low, report.resolve_rate, high, max(10, min(60, room - 8)))} 100%"
@@ -72,18 +72,16 @@ def _why_not_valid(report: Report) -> Iterator[Text]:
     """Why the number may not be quoted, before the number."""
     validity = report.validity
     style = STYLES[Mark.NO_VERDICT if not validity.is_quarantined else Mark.UNRESOLVED]
-    word = "quarantined" if validity.is_quarantined else "unfinished"
     for number, reason in enumerate(validity.reasons[:REASONS_SHOWN]):
-        text = Text(f"{word}: " if number == 0 else "and: ", style=f"bold {style}")
+        text = Text(f"{validity.state}: " if number == 0 else "and: ", style=f"bold {style}")
         yield text.append(printable(reason), style="bold default")
     if (more := len(validity.reasons) - REASONS_SHOWN) > 0:
         yield Text(f"and {counted(more, 'more reason')}: see the report")
-    low, high = report.ci95
     so_far = " so far" if report.failures else ""
     rate = (
         f"{report.resolved:,} of {report.instances:,} resolved{so_far} ({report.resolve_rate:.1%}"
     )
-    yield Text(f"{rate}, 95% interval {low:.1%} to {high:.1%})")
+    yield Text(f"{rate}, 95% interval {interval_words(report.ci95)})")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from orchestrator.errors import one_line
 from orchestrator.text import printable
@@ -33,6 +34,17 @@ def counted(number: int, noun: str) -> str:
 def share_of(part: int, whole: int) -> str:
     """`40 of 52 (76.9%)`."""
     return f"{part:,} of {whole:,} ({part / whole if whole else 0:.1%})"
+
+
+def interval_words(interval: tuple[float, float]) -> str:
+    """`31.0% to 46.2%`, of shares of 1."""
+    low, high = interval
+    return f"{low:.1%} to {high:.1%}"
+
+
+def most_first(counts: Mapping[str, int]) -> dict[str, int]:
+    """The same counts, the highest first; of one height in the order of their names."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def duration(seconds: float | None) -> str:

@@ -59,6 +59,15 @@ def read_trials(path: Path) -> tuple[GoldTrial, ...]:
         return ()
 
 
+def _terms_of_run(config: RunConfig, lock: RunLock) -> GradingTerms:
+    return terms_of(config, lock.versions.get("swebench", ""), bool(lock.sandbox.emulation))
+
+
+def _images_of_run(state: RunState, lock: RunLock) -> dict[str, str]:
+    """By instance: those that its sandboxes used, else those that were there at the start."""
+    return {**lock.images_at_start, **images_used(state)}
+
+
 def terms_of(config: RunConfig, harness: str, emulated: bool) -> GradingTerms:
     grading = config.cluster.grading
     return GradingTerms(
@@ -119,8 +128,7 @@ def standings_of(
         digests = _digests(paths)
     except OrchestratorError:
         return {}
-    images = {**lock.images_at_start, **images_used(state)}
-    terms = terms_of(config, lock.versions.get("swebench", ""), bool(lock.sandbox.emulation))
+    terms, images = _terms_of_run(config, lock), _images_of_run(state, lock)
     found = {}
     for instance_id in state.instances:
         trials = [
@@ -145,8 +153,7 @@ def _trials_of_run(
     paths: RunPaths, config: RunConfig, state: RunState, lock: RunLock
 ) -> Mapping[str, list[GoldTrial]]:
     """Verdicts, and failures of the instance that are left after the retries."""
-    terms = terms_of(config, lock.versions.get("swebench", ""), bool(lock.sandbox.emulation))
-    images = {**lock.images_at_start, **images_used(state)}
+    terms, images = _terms_of_run(config, lock), _images_of_run(state, lock)
     trials: dict[str, list[GoldTrial]] = defaultdict(list)
     for grade in state.verdicts.values():
         trials[grade.instance_id].append(

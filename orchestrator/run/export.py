@@ -60,7 +60,7 @@ def export_run(
         if to is None:
             shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
-        return kinds[kind].write(run, folder)
+        return kinds[kind](run, folder)
 
 
 def _require_empty(folder: Path) -> None:

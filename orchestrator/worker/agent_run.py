@@ -26,6 +26,7 @@ from orchestrator.errors import (
     SandboxUnavailable,
 )
 from orchestrator.gateway.link import Link
+from orchestrator.paths import TRAJECTORY
 from orchestrator.types import Failure, FailureKind, Outcome, RolloutRecord, RolloutResult
 from orchestrator.worker.failures import TRACEBACK, summary_of, traceback_of
 from orchestrator.worker.harvest import Baseline, harvest
@@ -241,7 +242,7 @@ class AgentRun:
             if path.is_file() and path.stat().st_size
         }
         if self.budget.steps:
-            files["trajectory.json"] = trajectory_json(self.budget.steps).encode("utf-8")
+            files[TRAJECTORY] = trajectory_json(self.budget.steps).encode("utf-8")
         if self._error is not None and not isinstance(self._error, InfraError):
             files[TRACEBACK] = traceback_of(self._error)
         return files

@@ -12,7 +12,7 @@ from support import played_model as plays
 from support.commands import Ended
 from support.played_model import Persona, ToolModelServer
 
-from orchestrator.diagnose.levels import CallLevel, Cell, Diagnosis
+from orchestrator.diagnose.levels import CallLevel, Diagnosis, LevelCell
 
 Say = Callable[[str], Ended]
 Run = Callable[..., Ended]
@@ -161,7 +161,7 @@ def test_a_server_that_completes_no_chat_is_one_line(
 def test_ctrl_c_prints_what_is_known(diagnose: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     fill = Diagnosis._fill
 
-    def interrupted(self: Diagnosis, cell: Cell) -> None:
+    def interrupted(self: Diagnosis, cell: LevelCell) -> None:
         if cell.level is CallLevel.FULL:
             raise KeyboardInterrupt
         fill(self, cell)

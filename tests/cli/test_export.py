@@ -109,9 +109,12 @@ def test_a_folder_that_cannot_be_made_is_one_line(paths: RunPaths, tmp_path: Pat
         export(paths, "csv", "--to", str(tmp_path / "file" / "below"))
 
 
-@pytest.mark.parametrize("kind", ["prediction", "Parquet", "all", ""])
-def test_an_unknown_kind_names_those_there_are(paths: RunPaths, kind: str) -> None:
-    with pytest.raises(ConfigError, match="unknown export"):
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [("prediction", "mean 'predictions'"), ("Parquet", "mean 'parquet'"), ("", "known: pred")],
+)
+def test_an_unknown_kind_names_those_there_are(paths: RunPaths, kind: str, named: str) -> None:
+    with pytest.raises(ConfigError, match=f"unknown export '{kind}'; .*{named}"):
         export(paths, kind)
 
 

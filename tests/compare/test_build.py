@@ -85,7 +85,7 @@ def test_figures_of_the_ten_published_systems_are_those_of_statsmodels() -> None
     ],
 )
 def test_no_pair_is_nonsense(one: str, other: str, p: float, difference: float) -> None:
-    costs = Costs(tokens=100, seconds=9.0, steps=3)
+    costs = Costs(tokens=100, seconds=9.0)
     found = build_comparison([side("a", one, costs=costs), side("b", other, costs=costs)])
     (pair,) = found.pairs
 

@@ -15,8 +15,8 @@ from orchestrator.diagnose.levels import (
     TOO_HARD,
     AskingPlan,
     CallLevel,
-    Cell,
     Diagnosis,
+    LevelCell,
     State,
     make_plan,
 )
@@ -195,7 +195,7 @@ def test_a_context_that_fills_up_ends_the_loop(templates: dict[Protocol, str]) -
 def test_an_interruption_leaves_what_was_asked(templates: dict[Protocol, str]) -> None:
     diagnosis = only_calls(templates, PlayedServer(takes_s=0.02))
 
-    def interrupt(cell: Cell) -> None:
+    def interrupt(cell: LevelCell) -> None:
         if cell.level is CallLevel.LOOP and cell.answers:
             raise KeyboardInterrupt
 
@@ -227,7 +227,7 @@ def test_threads_that_wait_for_a_server_keep_nobody_from_leaving(
 
     diagnosis = only_calls(templates, PlayedServer(hangs))
 
-    def interrupt(cell: Cell) -> None:
+    def interrupt(cell: LevelCell) -> None:
         raise KeyboardInterrupt
 
     diagnosis.on_tick = interrupt

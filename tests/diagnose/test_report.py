@@ -14,7 +14,7 @@ from support.played_model import Persona, played
 
 from orchestrator.diagnose.examples import Example, clear, collect, require_folder, save
 from orchestrator.diagnose.judge import Answered, Judgement, Kind
-from orchestrator.diagnose.levels import CallLevel, Cell, Judged, make_plan
+from orchestrator.diagnose.levels import CallLevel, Judged, LevelCell, make_plan
 from orchestrator.diagnose.report import DiagnosisReport
 from orchestrator.diagnose.view import cell_line, live_line, opening, render
 from orchestrator.errors import ConfigError
@@ -26,7 +26,7 @@ Diagnose = Callable[..., DiagnosisReport]
 def one_example(answer: object, words: str = "", kind: Kind = Kind.NO_ANSWER) -> Example:
     request = {"messages": [{"role": "user", "content": "Find it.\x1b[2J\nNow."}]}
     judged = Judged(0, 1, Answered(request, 200, answer, words), Judgement(kind, "why"))
-    return Example(Cell(CallLevel.ONE, Protocol.CALLS, 1, [judged]), judged)
+    return Example(LevelCell(CallLevel.ONE, Protocol.CALLS, 1, [judged]), judged)
 
 
 def test_one_example_of_each_failure_is_kept_with_its_request_and_answer(

@@ -11,7 +11,7 @@ from support.played_model import PlayedServer, leaks, leaves_raw, played
 
 from orchestrator.diagnose.causes import AskedModel, Blame
 from orchestrator.diagnose.judge import Answered, Judgement, Kind
-from orchestrator.diagnose.levels import CallLevel, Cell, Judged, State
+from orchestrator.diagnose.levels import CallLevel, Judged, LevelCell, State
 from orchestrator.diagnose.protocols import FORMS
 from orchestrator.diagnose.report import DiagnosisReport
 from orchestrator.diagnose.verdict import Standing, Verdict, conclude
@@ -145,16 +145,18 @@ def test_a_model_that_fails_three_times_in_a_hundred_is_fine(
         assert (verdict.agent, verdict.causes) == ("sweagent", ())
 
 
-def cell(level: CallLevel, valid: int, bad: int, kind: Kind = Kind.NO_CALL, **more: object) -> Cell:
+def cell(
+    level: CallLevel, valid: int, bad: int, kind: Kind = Kind.NO_CALL, **more: object
+) -> LevelCell:
     """A cell of fenced text."""
     exchange = Answered({"messages": []}, 200, {})
     kinds = [Kind.VALID] * valid + [kind] * bad
     answers = [Judged(n, 1, exchange, Judgement(one)) for n, one in enumerate(kinds)]
     protocol = more.pop("protocol", Protocol.THOUGHT_ACTION)
-    return Cell(level, protocol, 8, answers, **more)  # type: ignore[arg-type]
+    return LevelCell(level, protocol, 8, answers, **more)  # type: ignore[arg-type]
 
 
-def concluded(*cells: Cell, names: tuple[str, ...] = ("played",), **more: object) -> Verdict:
+def concluded(*cells: LevelCell, names: tuple[str, ...] = ("played",), **more: object) -> Verdict:
     return conclude(cells, AskedModel(names, 8, 4.0, **more))  # type: ignore[arg-type]
 
 
@@ -262,7 +264,7 @@ def test_a_prompt_that_does_not_fit_is_not_the_models_fault() -> None:
     error = {"error": {"message": words, "code": 400}}
     exchange = Answered({"messages": []}, 400, error)
     refused = Judged(0, 1, exchange, Judgement(Kind.REFUSED, words))
-    full = Cell(CallLevel.FULL, Protocol.CALLS, 1, [refused] * 3)
+    full = LevelCell(CallLevel.FULL, Protocol.CALLS, 1, [refused] * 3)
 
     (cause,) = concluded(full).causes
 
@@ -291,7 +293,7 @@ def test_a_server_that_counts_fewer_tokens_than_it_was_sent_cuts_prompts() -> No
     answer = {"usage": {"prompt_tokens": 1900}}
     judged = Judged(0, 1, Answered(request, 200, answer), Judgement(Kind.VALID))
 
-    verdict = concluded(Cell(CallLevel.FULL, Protocol.CALLS, 1, [judged] * 10))
+    verdict = concluded(LevelCell(CallLevel.FULL, Protocol.CALLS, 1, [judged] * 10))
 
     assert any("num_ctx" in remark for remark in verdict.remarks)
 
@@ -308,7 +310,7 @@ def test_what_was_not_asked_is_said_and_not_taken_for_good() -> None:
 @pytest.mark.parametrize(
     "cells", [(), (cell(CallLevel.ONE, 0, 2),)], ids=["nothing", "two bad ones"]
 )
-def test_too_little_says_nothing(cells: tuple[Cell, ...]) -> None:
+def test_too_little_says_nothing(cells: tuple[LevelCell, ...]) -> None:
     verdict = concluded(*cells)
 
     assert (verdict.agent, verdict.causes) == (None, ())

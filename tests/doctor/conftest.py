@@ -14,7 +14,7 @@ from support.fake_engine import IDS, KIND, FakeEngine, sizes_of
 
 from orchestrator.config import RunRequest, load_config
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Check, Finding
+from orchestrator.doctor.check import Check, CheckFinding
 from orchestrator.doctor.examine import examine
 from orchestrator.driver import image_night
 
@@ -44,10 +44,10 @@ def make_case(engine: FakeEngine, tmp_path: Path) -> Callable[..., Case]:
 
 
 @pytest.fixture
-def look() -> Callable[..., list[Finding]]:
+def look() -> Callable[..., list[CheckFinding]]:
     """What one check finds in a case; what it raises is its only finding."""
 
-    def find(case: Case, check: Check) -> list[Finding]:
+    def find(case: Case, check: Check) -> list[CheckFinding]:
         return [finding for one in examine(case, [check]) for finding in one.findings]
 
     return find

@@ -14,7 +14,7 @@ from support.specs import EMULATED
 from orchestrator.backends import Host, Place
 from orchestrator.config import RunConfig
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Finding, Severity
+from orchestrator.doctor.check import CheckFinding, Severity
 from orchestrator.doctor.checks import CHECKS
 from orchestrator.doctor.engine_checks import (
     Addresses,
@@ -29,7 +29,7 @@ from orchestrator.driver.plan import Plan
 from orchestrator.errors import PrerequisiteError
 
 MakeCase = Callable[..., Case]
-Look = Callable[..., list[Finding]]
+Look = Callable[..., list[CheckFinding]]
 IN_A_MACHINE = Host(
     "docker",
     2.1,
@@ -116,22 +116,22 @@ def test_what_is_emulated_is_tried_and_says_so(make_case: MakeCase, look: Look) 
     (found,) = look(case, TinySandbox())
 
     emulation = "linux/amd64 images on a linux/arm64 engine, OrbStack"
-    assert found == Finding(Severity.PASS, f"a tiny one ran ({emulation})")
-    assert look(case, EngineTrial()) == [Finding(Severity.PASS, emulation)]
+    assert found == CheckFinding(Severity.PASS, f"a tiny one ran ({emulation})")
+    assert look(case, EngineTrial()) == [CheckFinding(Severity.PASS, emulation)]
 
 
 def test_an_engine_that_runs_nothing_is_told(
     make_case: MakeCase, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = make_case()
-    assert look(case, TinySandbox()) == [Finding(Severity.PASS, "a tiny one ran")]
+    assert look(case, TinySandbox()) == [CheckFinding(Severity.PASS, "a tiny one ran")]
 
     def fail(*_: object) -> str:
         raise PrerequisiteError("cgroups are not mounted.", "Mount them.")
 
     monkeypatch.setattr(FakeBackend, "try_sandbox", fail)
     assert look(case, TinySandbox()) == [
-        Finding(Severity.FAIL, "cgroups are not mounted.", "Mount them.")
+        CheckFinding(Severity.FAIL, "cgroups are not mounted.", "Mount them.")
     ]
 
 

@@ -9,14 +9,14 @@ import pytest
 
 from orchestrator.config import RunConfig
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Check, Depth, Finding, Severity, failed, passed, warned
+from orchestrator.doctor.check import Check, CheckFinding, Depth, Severity, failed, passed, warned
 from orchestrator.doctor.checks import CHECKS
 from orchestrator.doctor.examine import Examined, checks_of, examine, require_passed
 from orchestrator.errors import ConfigError, OrchestratorError, PrerequisiteError
 
 
 def check(
-    name: str, *found: Finding, applies: bool = True, raises: Exception | None = None
+    name: str, *found: CheckFinding, applies: bool = True, raises: Exception | None = None
 ) -> Check:
     class Made(Check):
         depth = Depth.DOCTOR
@@ -24,7 +24,7 @@ def check(
         def applies(self, case: Case) -> bool:
             return applies
 
-        def look(self, case: Case) -> Iterator[Finding]:
+        def look(self, case: Case) -> Iterator[CheckFinding]:
             yield from found
             if raises is not None:
                 raise raises
@@ -39,7 +39,7 @@ class AsksForDataset(Check):
     def __init__(self, name: str) -> None:
         self.name = name  # type: ignore[misc]
 
-    def look(self, case: Case) -> Iterator[Finding]:
+    def look(self, case: Case) -> Iterator[CheckFinding]:
         yield passed(f"{len(case.dataset.instances)} rows")
 
 
@@ -92,7 +92,7 @@ def test_a_check_that_does_not_apply_says_nothing(case: Case) -> None:
     ],
 )
 def test_a_check_is_as_bad_as_the_worst_that_it_found(
-    case: Case, found: list[Finding], level: Severity
+    case: Case, found: list[CheckFinding], level: Severity
 ) -> None:
     (examined,) = examine(case, [check("one", *found)])
 

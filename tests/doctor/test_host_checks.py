@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Finding, Severity
+from orchestrator.doctor.check import CheckFinding, Severity
 from orchestrator.doctor.host_checks import (
     DeadRuns,
     RayCluster,
@@ -20,7 +20,7 @@ from orchestrator.file_locks import hold_lock
 from orchestrator.paths import RunPaths, temporary_folder
 
 MakeCase = Callable[..., Case]
-Look = Callable[..., list[Finding]]
+Look = Callable[..., list[CheckFinding]]
 
 
 def test_ray_is_told_with_its_version_and_the_room_for_its_files(

@@ -13,7 +13,7 @@ from support.registries import Asked, FakeServer, Reply
 
 from orchestrator.config import RunConfig
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Finding, Severity
+from orchestrator.doctor.check import CheckFinding, Severity
 from orchestrator.doctor.checks import CHECKS
 from orchestrator.doctor.examine import examine
 from orchestrator.doctor.image_checks import EngineDiskRoom, ImagesRoom, Registries
@@ -21,7 +21,7 @@ from orchestrator.images import registry
 from orchestrator.images.names import HUB
 
 MakeCase = Callable[..., Case]
-Look = Callable[..., list[Finding]]
+Look = Callable[..., list[CheckFinding]]
 Hub = Callable[[Reply], FakeServer]
 WINDOW = "w=21600"
 NOTHING_LEFT = {"ratelimit-limit": f"100;{WINDOW}", "ratelimit-remaining": f"0;{WINDOW}"}
@@ -77,7 +77,7 @@ def test_a_registry_that_answers_passes_with_what_is_to_come(
 
     (found,) = look(make_case(), Registries())
 
-    assert found == Finding(
+    assert found == CheckFinding(
         Severity.PASS, "docker.io answers, and rations no pulls; 4 images are to come"
     )
 
@@ -164,7 +164,7 @@ def test_where_all_images_are_here_no_registry_is_asked(
 
     (found,) = look(make_case(), Registries())
 
-    assert found == Finding(Severity.PASS, "none is asked: 4 images here")
+    assert found == CheckFinding(Severity.PASS, "none is asked: 4 images here")
     assert server.asked == []
     assert look(make_case(), ImagesRoom()) == []
 

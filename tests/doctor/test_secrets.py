@@ -10,11 +10,11 @@ import pytest
 
 from orchestrator.config import RunConfig, RunRequest
 from orchestrator.doctor.case import Case
-from orchestrator.doctor.check import Finding, Severity
+from orchestrator.doctor.check import CheckFinding, Severity
 from orchestrator.doctor.secret_checks import Secrets
 from orchestrator.doctor.secrets import secret_keys, who_reads
 
-Look = Callable[..., list[Finding]]
+Look = Callable[..., list[CheckFinding]]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from orchestrator.doctor.check import Finding, failed, passed
+from orchestrator.doctor.check import CheckFinding, failed, passed
 from orchestrator.doctor.examine import Examined
 from orchestrator.doctor.installation_checks import Packages
 from orchestrator.doctor.view import print_examined
@@ -15,7 +15,7 @@ from orchestrator.doctor.view import print_examined
 COMMAND = "`python -m orchestrator agents install sweagent --platform linux/arm64`"
 
 
-def said(finding: Finding, width: int, *, at_terminal: bool = True) -> list[str]:
+def said(finding: CheckFinding, width: int, *, at_terminal: bool = True) -> list[str]:
     screen = io.StringIO()
     console = Console(file=screen, width=width, force_terminal=at_terminal, color_system=None)
     print_examined(console, Examined(Packages(), (finding,), 0.0))

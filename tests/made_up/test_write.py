@@ -16,9 +16,9 @@ from orchestrator.evidence.facts import Cause
 from orchestrator.evidence.read import EvidenceReader
 from orchestrator.evidence.taxonomy import findings_of
 from orchestrator.journal import RunState, read_journal
-from orchestrator.made_up.benchmark import Rows, made_up_benchmark
+from orchestrator.made_up.benchmark import BenchmarkRows, made_up_benchmark
 from orchestrator.made_up.facts import NAME, NOTE, made_up_config
-from orchestrator.made_up.fates import Subject, fates
+from orchestrator.made_up.fates import FateSubject, fates
 from orchestrator.made_up.patches import Golds, PatchKind, make_patch
 from orchestrator.made_up.write import write_made_up_run
 from orchestrator.paths import RunPaths
@@ -32,12 +32,12 @@ INSTANCES = 60
 
 
 @pytest.fixture(scope="module")
-def rows() -> Rows:
+def rows() -> BenchmarkRows:
     return made_up_benchmark(INSTANCES, seed=3)
 
 
 @pytest.fixture(scope="module")
-def paths(rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
+def paths(rows: BenchmarkRows, tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
     return write_made_up_run(tmp_path_factory.mktemp("runs") / "made-up", rows, seed=3)
 
 
@@ -68,7 +68,7 @@ def test_nobody_takes_a_made_up_number_for_a_real_one(paths: RunPaths, state: Ru
     assert first["model_name_or_path"] == "made-up__mini"
 
 
-def test_a_made_up_run_has_nothing_left_to_resume(rows: Rows, state: RunState) -> None:
+def test_a_made_up_run_has_nothing_left_to_resume(rows: BenchmarkRows, state: RunState) -> None:
     plan = make_plan(rows.dataset.instances, state)
 
     assert not plan.rollouts
@@ -76,7 +76,7 @@ def test_a_made_up_run_has_nothing_left_to_resume(rows: Rows, state: RunState) -
 
 
 def test_the_official_harness_counts_as_many_resolved(
-    paths: RunPaths, state: RunState, rows: Rows
+    paths: RunPaths, state: RunState, rows: BenchmarkRows
 ) -> None:
     run = read_run(paths)
     name = run.reader.config.model_name_or_path
@@ -188,7 +188,7 @@ def test_a_benchmark_may_be_small(tmp_path: Path, count: int) -> None:
     assert read_run(paths).report.instances == count
 
 
-def test_its_rows_are_those_that_it_began_with(paths: RunPaths, rows: Rows) -> None:
+def test_its_rows_are_those_that_it_began_with(paths: RunPaths, rows: BenchmarkRows) -> None:
     run = read_run(paths)
 
     dataset, _ = open_dataset(paths, run.reader.config, RunLock.read(paths))
@@ -220,7 +220,7 @@ def test_patches_of_every_kind_are_sound_patches(kind: PatchKind, others: tuple[
 def test_large_changes_are_harder_than_small_ones() -> None:
     def resolved(lines: int) -> int:
         patch = "diff --git a/a.py b/a.py\n" + "+x\n" * lines
-        subjects = {f"i-{n}": Subject("a/b", patch, 1) for n in range(400)}
+        subjects = {f"i-{n}": FateSubject("a/b", patch, 1) for n in range(400)}
         return sum(fate.cause is None for fate in fates(0, subjects).values())
 
     assert resolved(2) > resolved(20) > resolved(200)

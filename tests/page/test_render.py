@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from jinja2 import UndefinedError
 
-from orchestrator.page.render import Script, content_policy, render_page
+from orchestrator.page.render import PageScript, content_policy, render_page
 
 TEMPLATE = '{% extends "base.html" %}{% block content %}<p>{{ words }}</p>{% endblock %}'
 
@@ -47,7 +47,7 @@ def test_a_word_that_a_template_lacks_is_an_error_and_no_gap(tmp_path: Path) -> 
 
 
 def test_a_browser_runs_the_pages_own_scripts_alone() -> None:
-    policy = content_policy([Script.of("let a = 1")])
+    policy = content_policy([PageScript.of("let a = 1")])
 
     digest = base64.b64encode(hashlib.sha256(b"let a = 1").digest()).decode()
     assert f"'sha256-{digest}'" in policy
@@ -57,4 +57,4 @@ def test_a_browser_runs_the_pages_own_scripts_alone() -> None:
 @pytest.mark.parametrize("text", ["a</script>b", "</SCRIPT x", "<!-- a"])
 def test_a_script_that_would_end_itself_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="can't stand in a page"):
-        Script.of(text)
+        PageScript.of(text)

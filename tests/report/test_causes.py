@@ -14,7 +14,7 @@ CONFIG = load_config(RunRequest("demo", run_id="r1"))
 IDS = [f"a-{number}" for number in range(6)]
 FORGED = "conftest.py defines pytest_runtest_makereport | <b>"
 FINDINGS = {
-    **{i: Finding(i, Cause.WRONG_FILE, f"it changed | {i}") for i in IDS[:4]},
+    **{i: Finding(i, Cause.WRONG_FILE, f"it changed | {i}", {"files": 1}) for i in IDS[:4]},
     "a-4": Finding("a-4", Cause.LOOPED, "one command 9 times", spoofed="its output …"),
     "a-5": Finding("a-5", spoofed=FORGED),
 }
@@ -37,6 +37,7 @@ def test_causes_are_counted_in_the_order_of_the_rules_with_findings_by_instance(
         "cause": "wrong_file",
         "because": "it changed | a-0",
         "spoofed": "",
+        "facts": {"files": 1},
     }
     assert found.spoofed_ids == ("a-4", "a-5")
     assert json.loads(json.dumps(found.as_dict()))["findings"]["a-5"]["cause"] is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -112,9 +111,5 @@ def test_predictions_that_nobody_gave_are_nothing_to_go_on_with(
     assert (GO_ON in found) == goes_on
 
 
-def words_of_all(failures: Sequence[str]) -> set[str]:
-    return set(failures) - NOTHING_TO_MEND
-
-
 def test_every_failure_has_a_cure_or_needs_none() -> None:
-    assert set(MEND) == words_of_all([*FAILURE_WORDS])
+    assert set(MEND) == set(FAILURE_WORDS) - NOTHING_TO_MEND

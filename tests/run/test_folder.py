@@ -80,7 +80,6 @@ def test_the_journal_comes_last_so_that_a_half_made_folder_is_no_run(
     assert paths.config.is_file()
     assert paths.lock.is_file()
     assert paths.rows.is_file()
-    assert paths.rows.is_file()
 
     paths.journal.rmdir()
     create_run(paths, demo_config, demo, LOCK)

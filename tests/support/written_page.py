@@ -13,10 +13,10 @@ from orchestrator.journal import RunState
 from orchestrator.made_up.benchmark import made_up_benchmark
 from orchestrator.made_up.write import write_made_up_run
 from orchestrator.page.instances.details import details_of
-from orchestrator.page.instances.rows import InstanceRow, InstanceTable, Verdict
+from orchestrator.page.instances.rows import InstanceRow, InstanceTable, InstanceVerdict
 from orchestrator.page.instances.scripts import instance_scripts
 from orchestrator.page.instances.storage import keep
-from orchestrator.page.instances.write import Instances
+from orchestrator.page.instances.write import PageInstances
 from orchestrator.page.render import read_asset, render_page
 from orchestrator.paths import RunPaths
 from orchestrator.report.build import Report
@@ -68,13 +68,15 @@ def write_run_with_page(folder: Path, count: int = 60) -> WrittenPage:
 def write_table_of(instance_id: str, paths: RunPaths) -> Path:
     """A page of nothing but the table of one instance, whose two steps lie in a file beside it."""
     rolled_out = RolloutRecord(RolloutKey("r", instance_id, 1), outcome=Outcome.SUBMITTED)
-    row = InstanceRow(instance_id, "r", Verdict.UNRESOLVED, "", "", "submitted", 2, 1, 1.0, 1, "")
+    row = InstanceRow(
+        instance_id, "r", InstanceVerdict.UNRESOLVED, "", "", "submitted", 2, 1, 1.0, 1, ""
+    )
     steps = (Step("", "ls", "a.py"), Step("", "cat a.py", WIDE))
     evidence = Evidence(instance_id, "r", rolled_out, None, steps=steps)
     state = RunState("r", {instance_id: "r"}, [rolled_out])
-    details = keep([details_of(evidence, row, state, ())], paths)
+    details = keep([details_of(evidence, row, state)], paths)
     (paths.root / "page.html").write_text(ALONE, encoding="utf-8")
-    shown = {"instances": Instances(InstanceTable((row,)), details)}
+    shown = {"instances": PageInstances(InstanceTable((row,)), details)}
     styles, scripts = (read_asset("instances/instances.css"),), instance_scripts()
     page = render_page("page.html", "A table", shown, styles, scripts, [paths.root])
     paths.report_html.write_text(page, encoding="utf-8")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from orchestrator.page.charts.drawing import Chart, Form, Spec, draw
+from orchestrator.page.charts.drawing import Chart, PictureForm, Spec, draw
 from orchestrator.page.sections.funnel import Funnel
-from orchestrator.page.sections.spending import CameTo, Part, Spending
+from orchestrator.page.sections.spending import CameTo, Spending, TimePart
 
 CAME_TO_COLOURS = {
     CameTo.RESOLVED: "var(--resolved)",
@@ -14,11 +14,11 @@ CAME_TO_COLOURS = {
     CameTo.NOTHING: "var(--failed-mid)",
 }
 PART_COLOURS = {
-    Part.MODEL: "var(--accent)",
-    Part.TOOLS: "var(--accent-mid)",
-    Part.WAITING: "var(--failed-mid)",
-    Part.SANDBOX: "var(--unresolved-mid)",
-    Part.GRADING: "var(--unresolved)",
+    TimePart.MODEL: "var(--accent)",
+    TimePart.TOOLS: "var(--accent-mid)",
+    TimePart.WAITING: "var(--failed-mid)",
+    TimePart.SANDBOX: "var(--unresolved-mid)",
+    TimePart.GRADING: "var(--unresolved)",
 }
 
 
@@ -26,7 +26,7 @@ def draw_funnel(funnel: Funnel) -> Chart:
     return draw("funnel", funnel.label, lambda form: _funnel(funnel, form))
 
 
-def _funnel(funnel: Funnel, form: Form) -> Spec:
+def _funnel(funnel: Funnel, form: PictureForm) -> Spec:
     """A bar a stage, on the track of all instances; at its end the count, under it who was lost."""
     values = [
         {
@@ -75,7 +75,7 @@ def _funnel(funnel: Funnel, form: Form) -> Spec:
     }
 
 
-def _names(field: str, room: int, bar: int, form: Form) -> Spec:
+def _names(field: str, room: int, bar: int, form: PictureForm) -> Spec:
     """Of rows: at their left, or above them on a phone."""
     above = -bar / 2 - 10 if form.is_narrow else 0
     return {
@@ -89,7 +89,7 @@ def draw_shares(spending: Spending) -> Chart:
     return draw("shares", spending.share_label, lambda form: _shares(spending, form), key)
 
 
-def _shares(spending: Spending, form: Form) -> Spec:
+def _shares(spending: Spending, form: PictureForm) -> Spec:
     """Of steps, tokens and time: what went into resolved instances, others, and nothing."""
     amounts: dict[str, list[float]] = {
         "steps": [row.steps for row in spending.rows],
@@ -112,7 +112,7 @@ def draw_hours(spending: Spending) -> Chart:
     return draw("hours", spending.label, lambda form: _hours(spending, form), key)
 
 
-def _hours(spending: Spending, form: Form) -> Spec:
+def _hours(spending: Spending, form: PictureForm) -> Spec:
     unit, seconds = ("hours", 3600) if spending.total_s >= 7200 else ("minutes", 60)
     values = [
         {"of": row.came_to, "part": part, "order": order, "amount": row.seconds[part] / seconds}
@@ -129,7 +129,7 @@ def _stacked(
     series: str,
     names: Sequence[str],
     colours: Sequence[str],
-    form: Form,
+    form: PictureForm,
     unit: str,
     title: str | None = None,
 ) -> Spec:

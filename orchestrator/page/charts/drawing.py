@@ -20,7 +20,7 @@ shows its own font instead, which is no wider by much."""
 
 
 @dataclass(frozen=True)
-class Form:
+class PictureForm:
     """How wide a picture is, in CSS pixels; `is_narrow` on a phone."""
 
     name: str
@@ -31,8 +31,8 @@ class Form:
         return self is NARROW
 
 
-WIDE = Form("wide", 896)
-NARROW = Form("narrow", 328)
+WIDE = PictureForm("wide", 896)
+NARROW = PictureForm("narrow", 328)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Chart:
     key: Key = ()
 
 
-def draw(name: str, label: str, spec_for: Callable[[Form], Spec], key: Key = ()) -> Chart:
+def draw(name: str, label: str, spec_for: Callable[[PictureForm], Spec], key: Key = ()) -> Chart:
     """The picture. `name` is one of its own in the page, of letters and dashes."""
     wide, narrow = (Markup(_draw(f"{name}-{form.name}", spec_for(form))) for form in (WIDE, NARROW))
     return Chart(label, wide, narrow, key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestrator.page.charts.drawing import Chart, Form, Spec, draw
+from orchestrator.page.charts.drawing import Chart, PictureForm, Spec, draw
 from orchestrator.page.sections.headline import Headline
 from orchestrator.page.sections.repositories import Repositories
 from orchestrator.text import printable
@@ -20,7 +20,7 @@ AXIS = 26
 
 
 @dataclass(frozen=True)
-class Line:
+class RateLine:
     """A rate with its interval; shares of 1."""
 
     name: str
@@ -33,7 +33,7 @@ class Line:
 
 def draw_headline(headline: Headline) -> Chart:
     lines = [
-        Line(one.name, one.rate, *one.interval, f"{one.rate:.1%}", one.is_this_run)
+        RateLine(one.name, one.rate, *one.interval, f"{one.rate:.1%}", one.is_this_run)
         for one in headline.results
     ]
     return draw("rates", headline.label, lambda form: _rates(lines, form))
@@ -41,7 +41,7 @@ def draw_headline(headline: Headline) -> Chart:
 
 def draw_repositories(repositories: Repositories) -> Chart:
     lines = [
-        Line(row.name, row.rate, row.low, row.high, f"{row.resolved} / {row.instances}", True)
+        RateLine(row.name, row.rate, *row.interval, f"{row.resolved} / {row.instances}", True)
         for row in repositories.rows
     ]
     return draw(
@@ -49,25 +49,12 @@ def draw_repositories(repositories: Repositories) -> Chart:
     )
 
 
-def _rates(lines: Sequence[Line], form: Form, rule: float | None = None) -> Spec:
+def _rates(lines: Sequence[RateLine], form: PictureForm, rule: float | None = None) -> Spec:
     """A row each: the interval as a bar, the rate as a dot, its words at the right. `rule` is a
     rate that all are read against."""
     names = 0 if form.is_narrow else _room_for(lines)
     width, step = form.width - names - ROOM, 44 if form.is_narrow else 30
     letters = int((form.width if form.is_narrow else names - 12) / LETTER)
-    values = [
-        {
-            "row": number,
-            "name": _cut(line.name, letters),
-            "rate": line.rate,
-            "low": line.low,
-            "high": line.high,
-            "words": line.words,
-            "accented": line.is_accented,
-            "bold": line.is_accented and any(not other.is_accented for other in lines),
-        }
-        for number, line in enumerate(lines)
-    ]
     x: Spec = {
         "type": "quantitative",
         "title": None,
@@ -79,7 +66,7 @@ def _rates(lines: Sequence[Line], form: Form, rule: float | None = None) -> Spec
         "height": step * len(lines),
         "autosize": "none",
         "padding": {"left": names, "right": ROOM, "top": 8, "bottom": AXIS},
-        "data": {"values": values},
+        "data": {"values": _values(lines, letters)},
         "encoding": {"y": {"field": "row", "type": "ordinal", "axis": None}},
         "layer": [
             {
@@ -108,7 +95,24 @@ def _rates(lines: Sequence[Line], form: Form, rule: float | None = None) -> Spec
     }
 
 
-def _names(room: int, form: Form) -> list[Spec]:
+def _values(lines: Sequence[RateLine], letters: int) -> list[dict[str, object]]:
+    """What the marks of each line are drawn from; names have at most so many letters."""
+    return [
+        {
+            "row": number,
+            "name": _cut(line.name, letters),
+            "rate": line.rate,
+            "low": line.low,
+            "high": line.high,
+            "words": line.words,
+            "accented": line.is_accented,
+            "bold": line.is_accented and any(not other.is_accented for other in lines),
+        }
+        for number, line in enumerate(lines)
+    ]
+
+
+def _names(room: int, form: PictureForm) -> list[Spec]:
     """Of rows; those that the page is about are bold."""
     mark = {"type": "text", "align": "left", "dy": -16 if form.is_narrow else 0}
     encoding = {"text": {"field": "name"}, "x": {"value": -room}}
@@ -139,12 +143,12 @@ def _rule(rate: float, x: Spec) -> Spec:
     }
 
 
-def _room_for(lines: Sequence[Line]) -> int:
+def _room_for(lines: Sequence[RateLine]) -> int:
     longest = max((len(line.name) for line in lines), default=0)
     return min(NAMES, 20 + round(LETTER * longest))
 
 
-def _top(lines: Sequence[Line]) -> float:
+def _top(lines: Sequence[RateLine]) -> float:
     """Where the axis ends: the next tenth after the highest interval."""
     highest = max((line.high for line in lines), default=1.0)
     return min(1.0, max(0.1, -(-highest * 10 // 1) / 10))

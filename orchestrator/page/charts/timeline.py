@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.page.charts.drawing import Chart, Form, Spec, draw
-from orchestrator.page.sections.night import Night, Panel
+from orchestrator.page.charts.drawing import Chart, PictureForm, Spec, draw
+from orchestrator.page.sections.night import NightView, Panel
 
 LEFT, RIGHT = 44, 14
 COLOURS = ("var(--accent)", "var(--failed-mid)")
 
 
-def draw_night(night: Night) -> Chart:
+def draw_night(night: NightView) -> Chart:
     key = [(COLOURS[0], "under way, running"), (COLOURS[1], "admitted, waiting")]
     if night.outages:
         key.append(("var(--failed-soft)", "no server was up"))
     return draw("night", night.label, lambda form: _night(night, form), tuple(key))
 
 
-def _night(night: Night, form: Form) -> Spec:
+def _night(night: NightView, form: PictureForm) -> Spec:
     panels = night.coarse if form.is_narrow else night.fine
     unit, seconds = ("hours", 3600) if night.seconds >= 7200 else ("minutes", 60)
     x: Spec = {
@@ -41,7 +41,7 @@ def _night(night: Night, form: Form) -> Spec:
     }
 
 
-def _panel(panel: Panel, night: Night, form: Form, x: Spec, seconds: float) -> Spec:
+def _panel(panel: Panel, night: NightView, form: PictureForm, x: Spec, seconds: float) -> Spec:
     width = form.width - LEFT - RIGHT
     y: Spec = {
         "field": "value",
@@ -90,7 +90,7 @@ def _panel(panel: Panel, night: Night, form: Form, x: Spec, seconds: float) -> S
     }
 
 
-def _bands(night: Night, x: Spec, seconds: float) -> Spec:
+def _bands(night: NightView, x: Spec, seconds: float) -> Spec:
     """Where no server was up."""
     values = [{"from": o.start / seconds, "to": o.end / seconds} for o in night.outages]
     return {
@@ -100,7 +100,7 @@ def _bands(night: Night, x: Spec, seconds: float) -> Spec:
     }
 
 
-def _sessions(night: Night, x: Spec, seconds: float) -> Spec:
+def _sessions(night: NightView, x: Spec, seconds: float) -> Spec:
     """Where later sessions began."""
     values = [{"at": start / seconds} for start in night.session_starts]
     return {
@@ -110,7 +110,7 @@ def _sessions(night: Night, x: Spec, seconds: float) -> Spec:
     }
 
 
-def _mishaps(night: Night, form: Form, x: Spec, seconds: float) -> Spec:
+def _mishaps(night: NightView, form: PictureForm, x: Spec, seconds: float) -> Spec:
     values = [{"at": m.clock / seconds, "redone": m.was_redone} for m in night.mishaps]
     return {
         "width": form.width - LEFT - RIGHT,

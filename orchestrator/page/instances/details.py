@@ -11,14 +11,13 @@ from typing import Any
 
 from orchestrator.agents.steps import Step, shorten
 from orchestrator.evidence.facts import Evidence, TestKind, TestResult
-from orchestrator.evidence.tests import counts
 from orchestrator.journal.views import RunState
 from orchestrator.page.instances.diffs import beside, files_of_diff
 from orchestrator.page.instances.rows import InstanceRow
 from orchestrator.page.instances.step_times import StepTime, step_times
 from orchestrator.report.names import FAILURE_WORDS, OUTCOME_WORDS, REASON_WORDS
 from orchestrator.text import as_sentence, printed, visible
-from orchestrator.types import GradeRecord, ModelRequest, RolloutRecord
+from orchestrator.types import GradeRecord, RolloutRecord
 
 MAX_FAILED_TESTS = 50
 """So many are shown with their output; of the others there are names, up to the next."""
@@ -44,13 +43,10 @@ class Details:
     steps: Sequence[Json]
 
 
-def details_of(
-    evidence: Evidence, row: InstanceRow, state: RunState, requests: Sequence[ModelRequest]
-) -> Details:
-    """`requests` are those of the rollout that counts."""
+def details_of(evidence: Evidence, row: InstanceRow, state: RunState) -> Details:
     times: Sequence[StepTime] = ()
-    if evidence.rollout is not None:
-        times = step_times(evidence.steps, evidence.rollout, requests)
+    if (rollout := evidence.rollout) is not None:
+        times = step_times(evidence.steps, rollout, state.requests_of.get(rollout.key, ()))
     return Details(
         evidence.instance_id,
         _overview(evidence, row, state),
@@ -105,9 +101,14 @@ def _tests(evidence: Evidence) -> Json:
         if evidence.grade is not None and evidence.grade.reason is not None
         else "",
         "counts": [
-            {"kind": kind.value, "words": TEST_WORDS[kind], "failed": n[False], "passed": n[True]}
+            {
+                "kind": kind.value,
+                "words": TEST_WORDS[kind],
+                "failed": sum(not test.passed for test in tests),
+                "passed": sum(test.passed for test in tests),
+            }
             for kind in TestKind
-            if any((n := counts(evidence.tests, kind)).values())
+            if (tests := evidence.tests_of(kind))
         ],
         "failed": [_test(test) for test in shown],
         "named": [visible(test.name) for test in named],

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.evidence.patches import path_named_by
 from orchestrator.text import visible
 
 MAX_LINES = 2_000
@@ -116,10 +117,10 @@ def _classified(patch: str) -> Iterator[tuple[str, str, str]]:
         if skip:
             skip = False
         elif line.startswith("diff --git "):
-            path, hunk = _path(line.rstrip().rpartition(" ")[2]), _Hunk()
+            path, hunk = path_named_by(line, following), _Hunk()
             yield path, NOTE, line
         elif not hunk.is_open and line.startswith("--- ") and following.startswith("+++ "):
-            path, hunk, skip = _path_of_pair(line, following), _Hunk(), True
+            path, hunk, skip = path_named_by(line, following), _Hunk(), True
         elif begin := _HUNK.match(line):
             hunk = _Hunk.of(begin)
             yield path, HUNK, line
@@ -152,14 +153,3 @@ class _Hunk:
         self.old -= mark != ADDED
         self.new -= mark != REMOVED
         return mark
-
-
-def _path_of_pair(old: str, new: str) -> str:
-    before, after = (text[4:].partition("\t")[0].strip() for text in (old, new))
-    return _path(before if after == "/dev/null" else after)
-
-
-def _path(name: str) -> str:
-    """Without git's quotes and its prefix."""
-    name = name.strip().strip('"')
-    return name[2:] if name[:2] in ("a/", "b/") else name

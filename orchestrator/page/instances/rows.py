@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,12 +22,12 @@ from orchestrator.report.names import (
     OUTCOME_WORDS,
     Mark,
 )
-from orchestrator.report.words import compact
+from orchestrator.report.words import compact, most_first
 from orchestrator.text import writable
 from orchestrator.types import RolloutRecord
 
 
-class Verdict(StrEnum):
+class InstanceVerdict(StrEnum):
     """How an instance came out, as the table says it."""
 
     RESOLVED = "resolved"
@@ -47,11 +48,11 @@ class Verdict(StrEnum):
 
 
 _MARKS = {
-    Verdict.RESOLVED: Mark.RESOLVED,
-    Verdict.UNRESOLVED: Mark.UNRESOLVED,
-    Verdict.NO_VERDICT: Mark.NO_VERDICT,
-    Verdict.NOT_STARTED: Mark.NOT_STARTED,
-    Verdict.DECIDED: Mark.NO_VERDICT,
+    InstanceVerdict.RESOLVED: Mark.RESOLVED,
+    InstanceVerdict.UNRESOLVED: Mark.UNRESOLVED,
+    InstanceVerdict.NO_VERDICT: Mark.NO_VERDICT,
+    InstanceVerdict.NOT_STARTED: Mark.NOT_STARTED,
+    InstanceVerdict.DECIDED: Mark.NO_VERDICT,
 }
 
 
@@ -61,7 +62,7 @@ class InstanceRow:
 
     instance_id: str
     repo: str
-    verdict: Verdict
+    verdict: InstanceVerdict
     why: str
     """The cause, or what failed, in a few words; empty where it was resolved."""
     because: str
@@ -174,23 +175,25 @@ class _RowMaker:
             spoofed=finding.spoofed,
         )
 
-    def _verdict(self, instance_id: str) -> Verdict:
+    def _verdict(self, instance_id: str) -> InstanceVerdict:
         if instance_id in self._resolved:
-            return Verdict.RESOLVED
+            return InstanceVerdict.RESOLVED
         if instance_id in self._unresolved:
-            return Verdict.UNRESOLVED
+            return InstanceVerdict.UNRESOLVED
         if instance_id in self._state.decided:
-            return Verdict.DECIDED
-        return Verdict.NO_VERDICT if instance_id in self._last else Verdict.NOT_STARTED
+            return InstanceVerdict.DECIDED
+        return (
+            InstanceVerdict.NO_VERDICT if instance_id in self._last else InstanceVerdict.NOT_STARTED
+        )
 
-    def _why(self, instance_id: str, verdict: Verdict, finding: Finding) -> tuple[str, str]:
+    def _why(self, instance_id: str, verdict: InstanceVerdict, finding: Finding) -> tuple[str, str]:
         failure = self._state.failures.get(instance_id)
-        if verdict is Verdict.DECIDED:
+        if verdict is InstanceVerdict.DECIDED:
             decision = self._state.decided[instance_id]
             return "a person's decision", f"{decision.by}: {decision.because}"
-        if verdict is Verdict.NOT_STARTED:
+        if verdict is InstanceVerdict.NOT_STARTED:
             return FAILURE_WORDS[self._not_started], ""
-        if verdict is Verdict.NO_VERDICT:
+        if verdict is InstanceVerdict.NO_VERDICT:
             if failure is None:
                 return FAILURE_WORDS[NOT_GRADED], ""
             return FAILURE_WORDS[str(failure.kind)], failure.detail
@@ -215,8 +218,4 @@ def _minutes(last: RolloutRecord | None) -> float | None:
 
 
 def _counted(values: Sequence[str]) -> tuple[tuple[str, int], ...]:
-    counts: dict[str, int] = {}
-    for value in values:
-        if value:
-            counts[value] = counts.get(value, 0) + 1
-    return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    return tuple(most_first(Counter(filter(None, values))).items())

@@ -6,18 +6,18 @@ import importlib.util
 import re
 from pathlib import Path
 
-from orchestrator.page.render import Script
+from orchestrator.page.render import PageScript
 
 VIEWER = ("elements", "data", "diff", "overview", "trajectory", "opened", "table")
 """Files of `viewer/`, in one scope."""
 _EXPORTS = re.compile(r"export\{[^}]*?\b(\w+) as default\b[^}]*\};?")
 
 
-def instance_scripts() -> tuple[Script, ...]:
+def instance_scripts() -> tuple[PageScript, ...]:
     """They run in this order."""
     folder = Path(__file__).with_name("viewer")
     ours = "\n".join((folder / f"{name}.js").read_text(encoding="utf-8") for name in VIEWER)
-    return (Script.of(_data_tables()), Script.of(f'"use strict";\n{{\n{ours}}}\n'))
+    return (PageScript.of(_data_tables()), PageScript.of(f'"use strict";\n{{\n{ours}}}\n'))
 
 
 def _data_tables() -> str:

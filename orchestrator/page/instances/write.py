@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from orchestrator.evidence.read import EvidenceReader
@@ -13,11 +12,10 @@ from orchestrator.page.instances.rows import InstanceTable, instance_table
 from orchestrator.page.instances.storage import Kept, keep
 from orchestrator.page.sections.subject import Subject
 from orchestrator.paths import RunPaths
-from orchestrator.types import ModelRequest, RolloutKey
 
 
 @dataclass(frozen=True)
-class Instances:
+class PageInstances:
     """What the template `_instances.html` shows."""
 
     table: InstanceTable
@@ -25,22 +23,13 @@ class Instances:
     """In the order of the table."""
 
 
-def write_instances(paths: RunPaths, subject: Subject, evidence: EvidenceReader) -> Instances:
+def write_instances(paths: RunPaths, subject: Subject, evidence: EvidenceReader) -> PageInstances:
     """Read every instance once, and keep its details; one at a time is in memory."""
     table = instance_table(subject.report, subject.state, subject.findings)
-    return Instances(table, keep(_details(table, subject.state, evidence), paths))
+    return PageInstances(table, keep(_details(table, subject.state, evidence), paths))
 
 
 def _details(table: InstanceTable, state: RunState, reader: EvidenceReader) -> Iterator[Details]:
-    asked = _requests_by_rollout(state)
     for row in table.rows:
         evidence = reader.read(row.instance_id)
-        key = evidence.rollout.key if evidence.rollout is not None else None
-        yield details_of(evidence, row, state, asked.get(key, ()) if key is not None else ())
-
-
-def _requests_by_rollout(state: RunState) -> Mapping[RolloutKey, Sequence[ModelRequest]]:
-    found: dict[RolloutKey, list[ModelRequest]] = defaultdict(list)
-    for request in state.requests:
-        found[request.key].append(request)
-    return found
+        yield details_of(evidence, row, state)

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.evidence.facts import Finding
 from orchestrator.evidence.taxonomy import RULES
 from orchestrator.page.sections.subject import Subject
-from orchestrator.report.names import CAUSE_WORDS
 
 EXAMPLES = 3
 
 
 @dataclass(frozen=True)
-class Example:
+class CauseExample:
     instance_id: str
     because: str
 
 
 @dataclass(frozen=True)
 class CauseRow:
-    name: str
     words: str
     explanation: str
     count: int
-    examples: tuple[Example, ...]
+    examples: tuple[CauseExample, ...]
     """The first few of the run."""
 
 
@@ -35,7 +32,7 @@ class Causes:
     unresolved: int
     rows: tuple[CauseRow, ...]
     """The most frequent first."""
-    spoofed: tuple[Example, ...]
+    spoofed: tuple[CauseExample, ...]
     """Instances whose test output is not to be believed, resolved ones too, and why."""
 
     @property
@@ -52,18 +49,17 @@ def build_causes(subject: Subject) -> Causes | None:
             by_cause[finding.cause].append(finding)
     rows = [
         CauseRow(
-            rule.cause,
-            CAUSE_WORDS[rule.cause],
+            rule.words,
             rule.explanation,
             len(found),
-            tuple(Example(one.instance_id, one.because) for one in found[:EXAMPLES]),
+            tuple(CauseExample(one.instance_id, one.because) for one in found[:EXAMPLES]),
         )
         for rule in RULES
         if (found := by_cause[rule.cause])
     ]
     rows.sort(key=lambda row: -row.count)
     spoofed = tuple(
-        Example(one.instance_id, one.spoofed) for one in _in_order(subject) if one.spoofed
+        CauseExample(one.instance_id, one.spoofed) for one in _in_order(subject) if one.spoofed
     )
     if not rows and not spoofed:
         return None
@@ -71,5 +67,4 @@ def build_causes(subject: Subject) -> Causes | None:
 
 
 def _in_order(subject: Subject) -> list[Finding]:
-    findings: Mapping[str, Finding] = subject.findings
-    return [findings[i] for i in subject.state.instances if i in findings]
+    return [subject.findings[i] for i in subject.state.instances if i in subject.findings]

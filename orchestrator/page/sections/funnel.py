@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from orchestrator.page.sections.subject import Subject
 from orchestrator.page.sections.table import Table
 from orchestrator.report.names import FAILURE_WORDS, OUTCOME_WORDS
-from orchestrator.report.words import share_of
+from orchestrator.report.words import most_first, share_of
 from orchestrator.types import GradeReason
 
 
 @dataclass(frozen=True)
-class Stage:
+class FunnelStage:
     """Instances that came this far."""
 
     name: str
@@ -23,7 +23,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Ending:
+class EndingCount:
     """A way in which rollouts ended, or what keeps instances from a verdict."""
 
     name: str
@@ -35,8 +35,8 @@ class Ending:
 @dataclass(frozen=True)
 class Funnel:
     instances: int
-    stages: tuple[Stage, ...]
-    endings: tuple[Ending, ...]
+    stages: tuple[FunnelStage, ...]
+    endings: tuple[EndingCount, ...]
 
     @property
     def label(self) -> str:
@@ -53,7 +53,7 @@ def build_funnel(subject: Subject) -> Funnel:
     return Funnel(report.instances, tuple(_stages(subject)), tuple(_endings(subject)))
 
 
-def _stages(subject: Subject) -> Iterator[Stage]:
+def _stages(subject: Subject) -> Iterator[FunnelStage]:
     report, state = subject.report, subject.state
     with_patch = [i for i, row in state.outcomes.items() if row.has_patch]
     broken = sum(
@@ -61,33 +61,31 @@ def _stages(subject: Subject) -> Iterator[Stage]:
     )
     ungraded = len(with_patch) - len(state.verdicts)
     applied = len(state.verdicts) - broken
-    yield Stage("instances", report.instances)
-    yield Stage(
+    yield FunnelStage("instances", report.instances)
+    yield FunnelStage(
         "attempted",
         report.attempted,
         _lost((report.instances - report.attempted, "without an outcome")),
     )
-    yield Stage("left a patch", len(with_patch), _lost((report.empty, "changed nothing")))
-    yield Stage(
+    yield FunnelStage("left a patch", len(with_patch), _lost((report.empty, "changed nothing")))
+    yield FunnelStage(
         "patch applied",
         applied,
         _lost((broken, "did not apply"), (ungraded, "not graded")),
     )
-    yield Stage("resolved", report.resolved, _lost((applied - report.resolved, "failed tests")))
+    yield FunnelStage(
+        "resolved", report.resolved, _lost((applied - report.resolved, "failed tests"))
+    )
 
 
 def _lost(*parts: tuple[int, str]) -> str:
     return ", ".join(f"{count:,} {words}" for count, words in parts if count)
 
 
-def _endings(subject: Subject) -> Iterator[Ending]:
+def _endings(subject: Subject) -> Iterator[EndingCount]:
     """The most first, outcomes before failures."""
     report = subject.report
-    for name, count in _most_first(report.outcomes):
-        yield Ending(name, OUTCOME_WORDS[name], count)
-    for name, count in _most_first(report.failures):
-        yield Ending(name, FAILURE_WORDS[name], count, is_failure=True)
-
-
-def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    for name, count in most_first(report.outcomes).items():
+        yield EndingCount(name, OUTCOME_WORDS[name], count)
+    for name, count in most_first(report.failures).items():
+        yield EndingCount(name, FAILURE_WORDS[name], count, is_failure=True)

@@ -13,7 +13,7 @@ from orchestrator.report.names import what_ran
 from orchestrator.report.published import Published
 from orchestrator.report.stats import wilson
 from orchestrator.report.validity import Validity
-from orchestrator.report.words import compact, counted, duration
+from orchestrator.report.words import compact, counted, duration, interval_words
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,6 @@ class Headline:
     """The rate over what this host can grade: beside the raw one, never instead."""
 
     @property
-    def standing(self) -> str:
-        """`valid`, `quarantined` or `unfinished`."""
-        if self.validity.is_valid:
-            return "valid"
-        return "quarantined" if self.validity.is_quarantined else "unfinished"
-
-    @property
     def rate(self) -> str:
         return f"{self.result.rate:.1%}"
 
@@ -68,8 +61,7 @@ class Headline:
 
     @property
     def interval(self) -> str:
-        low, high = self.result.interval
-        return f"{low:.1%} to {high:.1%}"
+        return interval_words(self.result.interval)
 
     @property
     def beside_words(self) -> str:
@@ -98,7 +90,7 @@ class Headline:
                 one.name,
                 f"{one.resolved:,} of {one.instances:,}",
                 f"{one.rate:.1%}",
-                "{:.1%} to {:.1%}".format(*one.interval),
+                interval_words(one.interval),
                 one.source,
             )
             for one in self.results
@@ -108,8 +100,7 @@ class Headline:
 
 
 def _words(result: Result) -> str:
-    low, high = result.interval
-    return f"{result.name}: {result.rate:.1%}, {low:.1%} to {high:.1%}"
+    return f"{result.name}: {result.rate:.1%}, {interval_words(result.interval)}"
 
 
 def build_headline(subject: Subject) -> Headline:

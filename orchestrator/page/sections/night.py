@@ -62,7 +62,7 @@ class Mishap:
 
 
 @dataclass(frozen=True)
-class Night:
+class NightView:
     seconds: float
     left_out_s: float
     """Between sessions."""
@@ -115,13 +115,13 @@ PANELS: tuple[tuple[str, tuple[Measure, ...]], ...] = (
 )
 
 
-def build_night(subject: Subject) -> Night | None:
+def build_night(subject: Subject) -> NightView | None:
     """None where nothing was sampled: no model was asked, or an older version ran."""
     samples = subject.state.samples
     fine, coarse = timeline_of(samples, FINE), timeline_of(samples, COARSE)
     if fine is None or coarse is None:
         return None
-    return Night(
+    return NightView(
         fine.seconds,
         fine.left_out_s,
         tuple(one.start for one in fine.placed if one.is_first)[1:],

@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from orchestrator.page.sections.subject import Subject
 from orchestrator.page.sections.table import Table
 from orchestrator.report.stats import wilson
-from orchestrator.report.words import counted
+from orchestrator.report.words import counted, interval_words
 
 
 @dataclass(frozen=True)
 class Repository:
-    """Shares are of 1; `low` and `high` are Wilson's 95 % interval."""
-
     name: str
     resolved: int
     instances: int
-    low: float
-    high: float
+    interval: tuple[float, float]
+    """Wilson's, of 95 %; shares of 1."""
 
     @property
     def rate(self) -> float:
@@ -47,7 +45,7 @@ class Repositories:
                 f"{row.instances:,}",
                 f"{row.resolved:,}",
                 f"{row.rate:.1%}",
-                f"{row.low:.1%} to {row.high:.1%}",
+                interval_words(row.interval),
             )
             for row in self.rows
         ]
@@ -62,7 +60,7 @@ def counted_repositories(count: int) -> str:
 def build_repositories(subject: Subject) -> Repositories:
     rows = [
         Repository(
-            name, row["resolved"], row["instances"], *wilson(row["resolved"], row["instances"])
+            name, row["resolved"], row["instances"], wilson(row["resolved"], row["instances"])
         )
         for name, row in subject.report.by_repo.items()
     ]

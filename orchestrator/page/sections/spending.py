@@ -23,7 +23,7 @@ class CameTo(StrEnum):
     """It failed, or its patch has no verdict."""
 
 
-class Part(StrEnum):
+class TimePart(StrEnum):
     """What an attempt spends its time on."""
 
     MODEL = "model"
@@ -33,13 +33,6 @@ class Part(StrEnum):
     GRADING = "grading"
 
 
-PART_WORDS: Mapping[Part, str] = {
-    Part.MODEL: "the model answers",
-    Part.TOOLS: "commands run, and the agent itself",
-    Part.WAITING: "requests wait for a server that is away or busy",
-    Part.SANDBOX: "image and sandbox come and go, and the patch is taken",
-    Part.GRADING: "the patch's image and tests",
-}
 SANDBOX_PHASES = ("image", "sandbox", "harvest", "remove")
 
 
@@ -51,7 +44,7 @@ class Spent:
     attempts: int
     steps: int
     tokens: int
-    seconds: Mapping[Part, float]
+    seconds: Mapping[TimePart, float]
 
     @property
     def total_s(self) -> float:
@@ -67,13 +60,13 @@ class Spending:
     def total_s(self) -> float:
         return sum(row.total_s for row in self.rows)
 
-    def seconds(self, part: Part) -> float:
+    def seconds(self, part: TimePart) -> float:
         return sum(row.seconds[part] for row in self.rows)
 
     @property
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[TimePart, ...]:
         """Those that took any time."""
-        return tuple(part for part in Part if self.seconds(part) > 0)
+        return tuple(part for part in TimePart if self.seconds(part) > 0)
 
     @property
     def label(self) -> str:
@@ -108,9 +101,6 @@ class Spending:
 def build_spending(subject: Subject) -> Spending | None:
     """None where nothing took any time."""
     state = subject.state
-    asked: dict[RolloutKey, list[ModelRequest]] = defaultdict(list)
-    for request in state.requests:
-        asked[request.key].append(request)
     grading: dict[RolloutKey, float] = defaultdict(float)
     for grade in state.grades:
         grading[grade.key] += sum(grade.phases_s.values())
@@ -127,7 +117,7 @@ def build_spending(subject: Subject) -> Spending | None:
             len(ended),
             sum(row.usage.steps for row in ended),
             sum(tokens.get(row.key, 0) for row in ended),
-            _seconds(ended, asked, grading),
+            _seconds(ended, state.requests_of, grading),
         )
         for came_to, ended in by_end.items()
         if ended
@@ -147,18 +137,18 @@ def _seconds(
     rollouts: Sequence[RolloutRecord],
     asked: Mapping[RolloutKey, Sequence[ModelRequest]],
     grading: Mapping[RolloutKey, float],
-) -> dict[Part, float]:
-    seconds = dict.fromkeys(Part, 0.0)
+) -> dict[TimePart, float]:
+    seconds = dict.fromkeys(TimePart, 0.0)
     for row in rollouts:
         for part, took in _seconds_of(row, asked.get(row.key, ())):
             seconds[part] += took
-        seconds[Part.GRADING] += grading.get(row.key, 0.0)
+        seconds[TimePart.GRADING] += grading.get(row.key, 0.0)
     return seconds
 
 
 def _seconds_of(
     row: RolloutRecord, requests: Sequence[ModelRequest]
-) -> Iterator[tuple[Part, float]]:
+) -> Iterator[tuple[TimePart, float]]:
     """Of one attempt. What its requests took, the gateway knows best; older runs have the agent's
     own account."""
     if requests:
@@ -167,7 +157,7 @@ def _seconds_of(
     else:
         waited = row.usage.held_s
         model = max(0.0, row.usage.model_s - waited)
-    yield Part.MODEL, model
-    yield Part.WAITING, waited
-    yield Part.TOOLS, max(0.0, row.phases_s.get("agent", 0.0) - model - waited)
-    yield Part.SANDBOX, sum(row.phases_s.get(phase, 0.0) for phase in SANDBOX_PHASES)
+    yield TimePart.MODEL, model
+    yield TimePart.WAITING, waited
+    yield TimePart.TOOLS, max(0.0, row.phases_s.get("agent", 0.0) - model - waited)
+    yield TimePart.SANDBOX, sum(row.phases_s.get(phase, 0.0) for phase in SANDBOX_PHASES)

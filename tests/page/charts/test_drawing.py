@@ -6,8 +6,8 @@ import pytest
 from support.pages import subject_of
 from support.rows import graded, rolled, sampled, state
 
-from orchestrator.page.charts import Chart
 from orchestrator.page.charts.bars import draw_funnel, draw_hours, draw_shares
+from orchestrator.page.charts.drawing import Chart
 from orchestrator.page.charts.rates import draw_headline, draw_repositories
 from orchestrator.page.charts.timeline import draw_night
 from orchestrator.page.sections.funnel import build_funnel

@@ -15,17 +15,17 @@ from orchestrator.page.instances.details import (
     Details,
     details_of,
 )
-from orchestrator.page.instances.rows import InstanceRow, Verdict
+from orchestrator.page.instances.rows import InstanceRow, InstanceVerdict
 
 ROW = InstanceRow(
-    *("a", "repo/a", Verdict.UNRESOLVED, "wrong file", "it changed b.py", "submitted"),
+    *("a", "repo/a", InstanceVerdict.UNRESOLVED, "wrong file", "it changed b.py", "submitted"),
     *(3, 100, 1.5, 1, ""),
 )
 EVIDENCE = Evidence("a", "repo/a", rolled("a").record, graded("a", False).record, "diff", "diff")
 
 
 def details(row: InstanceRow = ROW, **more: Any) -> Details:
-    return details_of(replace(EVIDENCE, **more), row, state(rolled("a")), ())
+    return details_of(replace(EVIDENCE, **more), row, state(rolled("a")))
 
 
 def failing(count: int) -> tuple[TestResult, ...]:
@@ -92,7 +92,7 @@ def test_failed_tests_stand_with_their_output_and_many_by_name_alone() -> None:
 def test_what_failed_before_stands_among_the_attempts() -> None:
     found = state(failed("a"), rolled("a", 2), grades=[graded("a", False, attempt=2)])
 
-    attempts = details_of(EVIDENCE, ROW, found, ()).overview["attempts"]
+    attempts = details_of(EVIDENCE, ROW, found).overview["attempts"]
 
     said = [(row["what"], row["attempt"], row["failed"], row["ended"]) for row in attempts]
     assert said == [
@@ -105,7 +105,7 @@ def test_what_failed_before_stands_among_the_attempts() -> None:
 def test_an_instance_without_anything_opens_too() -> None:
     nothing = Evidence("a", "repo/a", None, None)
 
-    found = details_of(nothing, ROW, state(), ())
+    found = details_of(nothing, ROW, state())
 
     assert (found.steps, found.overview["files"], found.overview["has_patch"]) == ([], [], False)
 

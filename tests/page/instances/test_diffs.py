@@ -109,3 +109,14 @@ def test_whatever_a_patch_holds_each_line_has_a_kind(lines: list[str]) -> None:
     for file in files_of_diff("\n".join(lines)):
         assert len(file.lines) == len(file.kinds)
         assert set(file.kinds) <= set("@+- ~")
+
+
+def test_a_file_is_one_and_the_same_however_its_path_begins() -> None:
+    ours = "--- ./m.py\n+++ ./m.py\n@@ -1 +1 @@\n-a\n+b\n"
+    gold = "diff --git a/m.py b/m.py\n--- a/m.py\n+++ b/m.py\n@@ -1 +1 @@\n-a\n+c\n"
+
+    (pair,) = beside(ours, gold)
+
+    assert pair.path == "m.py"
+    assert pair.ours is not None
+    assert pair.gold is not None

@@ -7,7 +7,7 @@ from support.rows import decision, failed, graded, rolled, state
 from orchestrator.config import RunConfig
 from orchestrator.evidence.facts import Cause, Finding
 from orchestrator.journal import RunState
-from orchestrator.page.instances.rows import InstanceTable, Verdict, instance_table
+from orchestrator.page.instances.rows import InstanceTable, InstanceVerdict, instance_table
 from orchestrator.report.build import build_report
 from orchestrator.report.names import CAUSE_WORDS
 from orchestrator.types import Outcome, Usage
@@ -57,9 +57,14 @@ def test_each_instance_says_in_words_how_it_came_out(demo_config: RunConfig) -> 
 
 
 def test_what_failed_has_another_mark_than_what_is_unresolved() -> None:
-    unresolved = Verdict.UNRESOLVED.mark
+    unresolved = InstanceVerdict.UNRESOLVED.mark
 
-    others = (Verdict.NO_VERDICT, Verdict.NOT_STARTED, Verdict.DECIDED, Verdict.RESOLVED)
+    others = (
+        InstanceVerdict.NO_VERDICT,
+        InstanceVerdict.NOT_STARTED,
+        InstanceVerdict.DECIDED,
+        InstanceVerdict.RESOLVED,
+    )
     assert all(verdict.mark is not unresolved for verdict in others)
 
 

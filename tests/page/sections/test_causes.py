@@ -19,7 +19,8 @@ def test_the_most_frequent_cause_is_first_with_a_few_examples_in_the_runs_order(
     causes = build_causes(subject_of(SEEN, findings=FINDINGS))
 
     assert causes is not None
-    assert [(row.name, row.count) for row in causes.rows] == [("wrong_file", 5), ("looped", 1)]
+    rows = [("wrong file", 5), ("went in circles", 1)]
+    assert [(row.words, row.count) for row in causes.rows] == rows
     examples = causes.rows[0].examples
     assert [one.instance_id for one in examples] == ["b", "c", "d"][:EXAMPLES]
     assert examples[0].because == "it changed b.py"

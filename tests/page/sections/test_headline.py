@@ -53,7 +53,7 @@ def test_no_instance_has_no_rate_and_the_interval_says_nothing() -> None:
     ids=["valid", "quarantined", "unfinished"],
 )
 def test_a_run_stands_in_one_of_three_ways(seen: object, standing: str) -> None:
-    assert build_headline(subject_of(seen)).standing == standing  # type: ignore[arg-type]
+    assert build_headline(subject_of(seen)).validity.state == standing  # type: ignore[arg-type]
 
 
 def test_the_calibrated_rate_stands_beside_the_raw_one_with_what_it_leaves_out(

@@ -6,11 +6,11 @@ from support.pages import subject_of
 from support.rows import failed, rolled, sampled, state
 
 from orchestrator.endpoint.metrics import ServerMetrics
-from orchestrator.page.sections.night import Mishap, Night, Outage, build_night
+from orchestrator.page.sections.night import Mishap, NightView, Outage, build_night
 from orchestrator.types import RolloutResult
 
 
-def night_of(*args: object, **more: object) -> Night:
+def night_of(*args: object, **more: object) -> NightView:
     found = build_night(subject_of(state(*args, **more)))  # type: ignore[arg-type]
     assert found is not None
     return found

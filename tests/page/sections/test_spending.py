@@ -4,7 +4,7 @@ import pytest
 from support.pages import subject_of
 from support.rows import asked, failed, graded, rolled, state
 
-from orchestrator.page.sections.spending import CameTo, Part, Spending, build_spending
+from orchestrator.page.sections.spending import CameTo, Spending, TimePart, build_spending
 from orchestrator.types import Usage
 
 PHASES = {"image": 10, "sandbox": 5, "agent": 100, "harvest": 3, "remove": 2}
@@ -22,11 +22,11 @@ def test_an_attempts_time_is_its_phases_and_each_second_counts_once() -> None:
     (row,) = spending_of(rolled("a", usage=usage, phases_s=PHASES), ids=("a",)).rows
 
     assert row.seconds == {
-        Part.MODEL: 40,
-        Part.WAITING: 20,
-        Part.TOOLS: 40,
-        Part.SANDBOX: 20,
-        Part.GRADING: 0,
+        TimePart.MODEL: 40,
+        TimePart.WAITING: 20,
+        TimePart.TOOLS: 40,
+        TimePart.SANDBOX: 20,
+        TimePart.GRADING: 0,
     }
     assert row.total_s == sum(PHASES.values())
 
@@ -39,8 +39,8 @@ def test_the_gateways_account_goes_before_the_agents_own() -> None:
         rolled("a", usage=usage, phases_s=PHASES), ids=("a",), requests=requests
     ).rows
 
-    assert (row.seconds[Part.MODEL], row.seconds[Part.WAITING]) == (30, 20)
-    assert row.seconds[Part.TOOLS] == 50
+    assert (row.seconds[TimePart.MODEL], row.seconds[TimePart.WAITING]) == (30, 20)
+    assert row.seconds[TimePart.TOOLS] == 50
 
 
 @pytest.mark.parametrize("model_s", [0, 99, 1e9])
