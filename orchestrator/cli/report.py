@@ -40,7 +40,8 @@ PublishedOption = Annotated[
     Path | None,
     typer.Option(
         "--published",
-        help="A file of published results of the same benchmark, to stand beside this one.",
+        help="A file of published results of the same benchmark, to stand beside this one in "
+        "report.html.",
         show_default=False,
     ),
 ]
@@ -70,6 +71,8 @@ def report(
     paths = RunPaths(opt.run_folder(run, runs_dir).resolve())
     found = RunToReport.read(paths, published)
     if form is not None:
+        if published is not None and form is not ReportFormat.HTML:
+            typer.echo("--published stands in report.html alone: --format html", err=True)
         typer.echo(FORMATS[form](found), nl=False)
         return
     _show(found, paths)
@@ -78,13 +81,14 @@ def report(
 def _show(found: RunToReport, paths: RunPaths) -> None:
     """On the terminal; that the page can't be written keeps nobody from reading the numbers."""
     from orchestrator.display.summary import summarize
+    from orchestrator.driver.leftovers import is_live
 
     problem = ""
     try:
         found.write_page()
     except ConfigError as error:
         problem = str(error)
-    summarize(found.subject.report, paths, opt.make_console())
+    summarize(found.subject.report, paths, opt.make_console(), is_live=is_live(paths.root))
     if problem:
         typer.echo(problem, err=True)
 

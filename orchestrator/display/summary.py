@@ -89,14 +89,15 @@ def emulation_notice(config: RunConfig, host: Host) -> str:
     )
 
 
-def summarize(report: Report, paths: RunPaths, console: Console) -> None:
-    """How a run has ended: the number, what it is made of, what to know, and what comes next.
+def summarize(report: Report, paths: RunPaths, console: Console, *, is_live: bool = False) -> None:
+    """How a run has ended, or stands while it `is_live`: the number, what it is made of, what to
+    know, and what comes next.
 
     On a terminal it fits a screen, but for what is on many instances and can't be said shorter; a
     file gets every warning, each on a line of its own.
     """
     body = render_report(report, console.width, is_terminal=console.is_terminal)
-    steps = next_steps(report, RunPaths(as_typed(paths.root)))
+    steps = next_steps(report, RunPaths(as_typed(paths.root)), is_live=is_live)
     console.print(body)
     console.print()
     if console.is_terminal:

@@ -82,8 +82,15 @@ def standing_of(report: Report) -> RunStanding:
     return RunStanding.STOPPED if left <= NOTHING_TO_MEND else RunStanding.FAILURES_LEFT
 
 
-def next_steps(report: Report, paths: RunPaths) -> tuple[NextStep, ...]:
-    """In the order in which they are taken; `paths` are as a person would type them."""
+def next_steps(report: Report, paths: RunPaths, *, is_live: bool = False) -> tuple[NextStep, ...]:
+    """In the order in which they are taken; `paths` are as a person would type them. A run that
+    `is_live` goes on by itself."""
+    if is_live:
+        return (
+            NextStep("wait", "it is still running, and these are its numbers so far"),
+            command_step("watch", f"status {_run(paths)}"),
+            _read(paths),
+        )
     return tuple(_STEPS[standing_of(report)](report, paths))
 
 

@@ -20,6 +20,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.made_up.benchmark import made_up_benchmark
 from orchestrator.made_up.write import write_made_up_run
 from orchestrator.paths import RunPaths
+from orchestrator.run.cleanup import hold_driver_lock
 from orchestrator.run.report_formats import FORMATS
 
 Say = Callable[..., Ended]
@@ -130,3 +131,26 @@ def test_a_run_that_never_started_has_a_page(say: Say) -> None:
 
 def test_what_help_offers_is_what_there_is() -> None:
     assert [str(form) for form in ReportFormat] == list(FORMATS)
+
+
+def test_a_run_that_goes_on_is_not_to_be_resumed(paths: RunPaths) -> None:
+    with hold_driver_lock(paths):
+        printed = report(paths)
+
+    assert "it is still running" in printed
+    assert "orchestrator status" in printed
+    assert "resume" not in printed
+
+
+def test_published_results_that_a_form_does_not_show_are_told(
+    paths: RunPaths, tmp_path: Path
+) -> None:
+    benchmark = json.loads(report(paths, "--format", "json"))["benchmark"]
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"benchmark: {benchmark}\nresults: [{{name: a, resolved: 3, instances: 6}}]\n")
+    asked = ["report", "night", "--published", str(file), "--runs-dir", str(paths.root.parent)]
+
+    result = CliRunner().invoke(app, [*asked, "--format", "csv"])
+
+    assert "stands in report.html alone" in result.stderr
+    assert "alone" not in result.stdout
