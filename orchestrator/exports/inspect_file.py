@@ -5,11 +5,15 @@ Imports nothing of ours but errors: it works in an environment of Inspect's alon
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import PrerequisiteError
+
+INSTALL = f"{shlex.quote(sys.executable)} -m pip install --upgrade inspect-ai"
 
 
 def require_inspect() -> None:
@@ -19,7 +23,7 @@ def require_inspect() -> None:
     except ImportError as error:
         raise PrerequisiteError(
             f"Inspect writes its own log, and is not installed here ({error}).",
-            "Install it beside this program: pip install 'swe-orchestrator[inspect]'.",
+            f"Install it beside this program: {INSTALL}.",
         ) from None
 
 
@@ -40,6 +44,6 @@ def write_inspect_log(log: Mapping[str, Any], path: Path) -> None:
         where = ".".join(map(str, first["loc"]))
         raise PrerequisiteError(
             f"Inspect takes no such log ({where}: {first['msg']}).",
-            "Install the version that suits: pip install 'swe-orchestrator[inspect]'.",
+            f"Install a newer one: {INSTALL}.",
         ) from None
     write_eval_log(checked, str(path))

@@ -14,6 +14,8 @@ from orchestrator.exports.submission import Submitter, export_submission
 from orchestrator.exports.tables import export_csv, export_parquet
 from orchestrator.report.words import counted
 
+SUBMISSION = "submission"
+
 
 def export_inspect(run: RunToExport, folder: Path) -> Exported:
     """<run>.eval, by Inspect's own library."""
@@ -28,7 +30,7 @@ def export_kinds(submitter: Submitter) -> Mapping[str, Export]:
     """By name, in the order of their help."""
     return {
         "predictions": export_predictions,
-        "submission": lambda run, folder: export_submission(run, folder, submitter),
+        SUBMISSION: lambda run, folder: export_submission(run, folder, submitter),
         "atif": export_atif,
         "inspect": export_inspect,
         "parquet": export_parquet,

@@ -6,15 +6,17 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.config import load_run_config
 from orchestrator.config.keys import nearest
 from orchestrator.driver.files import read_patches
-from orchestrator.errors import ConfigError
+from orchestrator.driver.leftovers import is_live
+from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.evidence.read import EvidenceReader
 from orchestrator.exports.base import Exported, RunToExport
-from orchestrator.exports.kinds import export_kinds
+from orchestrator.exports.kinds import SUBMISSION, export_kinds
 from orchestrator.exports.submission import Submitter
 from orchestrator.journal import read_journal
 from orchestrator.paths import RunPaths
@@ -60,7 +62,20 @@ def export_run(
         if to is None:
             shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
-        return kinds[kind](run, folder)
+        try:
+            done = kinds[kind](run, folder)
+        except PrerequisiteError:
+            folder.rmdir()  # nothing was written
+            raise
+    return replace(done, remarks=(*_remarks(paths, kind, submitter), *done.remarks))
+
+
+def _remarks(paths: RunPaths, kind: str, submitter: Submitter | None) -> Iterator[str]:
+    """What a person should know of an export of any kind."""
+    if is_live(paths.root):
+        yield f"{paths.run_id} is still running: this is what there is so far"
+    if kind != SUBMISSION and submitter not in (None, Submitter()):
+        yield f"--name, --authors and the like are of a submission: {kind} has no place for them"
 
 
 def _require_empty(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,11 @@ from support.old_run import lay_out_old_run
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
-from orchestrator.errors import ConfigError, JournalError
+from orchestrator.errors import ConfigError, JournalError, PrerequisiteError
 from orchestrator.made_up.benchmark import made_up_benchmark
 from orchestrator.made_up.write import write_made_up_run
 from orchestrator.paths import RunPaths
+from orchestrator.run.cleanup import hold_driver_lock
 from orchestrator.run.export import export_run
 
 
@@ -134,3 +136,24 @@ def test_a_run_of_version_0_1_whose_files_are_gone_is_exported_as_far_as_it_goes
     assert done.path.exists()
     assert done.count.startswith(("4 predictions", "4 trajectories", "6 rollouts"))
     assert len(done.missing) < 30
+
+
+def test_an_export_of_a_run_that_goes_on_says_so(paths: RunPaths) -> None:
+    with hold_driver_lock(paths):
+        assert "night is still running" in export(paths, "csv")
+    assert "still running" not in export(paths, "csv")
+
+
+def test_what_only_a_submission_takes_is_said_where_it_is_ignored(paths: RunPaths) -> None:
+    assert "are of a submission: csv has no place" in export(paths, "csv", "--authors", "me")
+    assert "has no place" not in export(paths, "submission", "--authors", "me")
+
+
+def test_a_library_that_is_missing_leaves_no_folder_behind(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "inspect_ai", None)
+
+    with pytest.raises(PrerequisiteError):
+        export(paths, "inspect")
+    assert not paths.export("inspect").exists()

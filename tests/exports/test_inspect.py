@@ -37,6 +37,6 @@ def test_without_inspect_a_person_is_told_how_to_get_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "inspect_ai", None)
 
-    with pytest.raises(PrerequisiteError, match=r"pip install 'swe-orchestrator\[inspect\]'"):
+    with pytest.raises(PrerequisiteError, match="pip install --upgrade inspect-ai"):
         export_inspect(run, tmp_path)
     assert not list(tmp_path.iterdir())
