@@ -265,9 +265,10 @@ def build_report(
         integrity=integrity_summary(state),
         warnings=(
             *_warnings(state),
+            *_notes(state, of_all=True),
             *spoof_warnings(found, set(resolved)),
             *call_warnings(tool_calls, unusable, steps, model),
-            *_notes(state),
+            *_notes(state, of_all=False),
             *integrity_warnings(state),
             *image_warnings(state, images or {}),
             *platform_warnings(platform),
@@ -301,10 +302,15 @@ def _warnings(state: RunState) -> tuple[str, ...]:
     return (*_bugs(state), *undecided_warnings(state), *model_usage_warnings(state.requests))
 
 
-def _notes(state: RunState) -> Iterator[str]:
-    """Remarks of the rollouts that count, each with its number."""
+def _notes(state: RunState, *, of_all: bool) -> Iterator[str]:
+    """Remarks of the rollouts that count, each with its number; those that hold `of_all`, which say
+    what the whole run is, apart from those of some."""
     notes = Counter(note for row in state.outcomes.values() for note in row.notes)
-    return (f"{note} ({counted(count, 'rollout')})" for note, count in notes.most_common())
+    return (
+        f"{note} ({counted(count, 'rollout')})"
+        for note, count in notes.most_common()
+        if (count == len(state.outcomes)) is of_all
+    )
 
 
 def _emulation_warnings(state: RunState, emulation: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from orchestrator.evidence.taxonomy import RULES
 from orchestrator.journal.views import RunState
@@ -14,10 +15,10 @@ from orchestrator.report.images import USUAL_PLATFORM
 from orchestrator.report.intervals import interval_lines
 from orchestrator.report.model_server import model_server_section
 from orchestrator.report.model_usage import rollout_costs
-from orchestrator.report.names import FILLS, NOT_GRADED, NOT_STARTED, Mark, named
+from orchestrator.report.names import CAUSE_WORDS, FILLS, NOT_GRADED, NOT_STARTED, Mark, named
 from orchestrator.report.tool_calls import ToolCalls
 from orchestrator.report.undecided import decision_words
-from orchestrator.report.words import cell, compact, counted, duration, interval_words, share_of
+from orchestrator.report.words import by_number, cell, compact, counted, duration, interval_words, share_of
 from orchestrator.types import GradeRecord
 
 MAX_EXAMPLES = 3
@@ -116,9 +117,9 @@ def _outcomes(report: Report) -> Iterable[str]:
     yield ""
     yield "| outcome | | count |"
     yield "|---|---|---|"
-    for name, count in report.outcomes.items():
+    for name, count in by_number(report.outcomes):
         yield f"| {named(name)} | `{bar(count, report.instances)}` | {count} |"
-    for name, count in report.failures.items():
+    for name, count in by_number(report.failures):
         drawn = bar(count, report.instances)
         yield f"| {Mark.NO_VERDICT} *failure: {named(name)}* | `{drawn}` | {count} |"
     yield ""
@@ -127,10 +128,10 @@ def _outcomes(report: Report) -> Iterable[str]:
 def _intervals(report: Report) -> Iterable[str]:
     yield "## How sure the rate is"
     yield ""
-    yield "| | interval at 95 % confidence |"
-    yield "|---|---|"
+    yield "At 95 % confidence:"
+    yield ""
     for line in interval_lines(report.intervals, report.subset):
-        yield f"| | {cell(line, 400)} |"
+        yield f"- {cell(line, 400)}"
     yield ""
 
 
@@ -252,14 +253,16 @@ def _instances(report: Report, state: RunState) -> Iterable[str]:
         is_resolved = instance_id in resolved
         word = f"{Mark.RESOLVED} resolved" if is_resolved else f"{Mark.UNRESOLVED} unresolved"
         how = f"{named(outcome.outcome)}{', salvaged' if outcome.salvaged else ''}"
-        why = _why(verdict)
+        why = _why(verdict, report.findings.get(instance_id, {}))
         steps = outcome.usage.steps
         yield f"| {name} | {word} | {how} | {steps} | {spent} | {why} |"
     yield ""
 
 
-def _why(verdict: GradeRecord | None) -> str:
-    """What a verdict of unresolved rests on."""
+def _why(verdict: GradeRecord | None, finding: Mapping[str, Any]) -> str:
+    """The cause where somebody has looked for it; else what a verdict of unresolved rests on."""
+    if finding.get("cause"):
+        return CAUSE_WORDS[finding["cause"]]
     if verdict is None or verdict.reason is None:
         return "no patch"
     return "" if verdict.resolved else named(verdict.reason)
@@ -269,7 +272,7 @@ def _why(verdict: GradeRecord | None) -> str:
 class _Column:
     title: str
     cells: Mapping[str, str]
-    """By instance, such as `8 / 9`."""
+    """By instance that had any, such as `8 / 9`."""
 
 
 def _trouble_by_instance(report: Report, state: RunState) -> _Column | None:
@@ -288,4 +291,4 @@ def _trouble_by_instance(report: Report, state: RunState) -> _Column | None:
             made[row.instance_id] += row.usage.steps
     else:
         return None
-    return _Column(title, {i: f"{broken[i]:,} / {made[i]:,}" for i in made if made[i]})
+    return _Column(title, {i: f"{count:,} / {made[i]:,}" for i, count in broken.items() if count})

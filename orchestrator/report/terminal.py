@@ -13,7 +13,7 @@ from rich.text import Text
 from orchestrator.report.bars import bar, cells_of, interval_bar, large
 from orchestrator.report.build import Report
 from orchestrator.report.names import CAUSE_WORDS, FILLS, STYLES, Mark, named, what_ran
-from orchestrator.report.words import compact, counted, duration, interval_words, share_of
+from orchestrator.report.words import by_number, compact, counted, duration, interval_words, share_of
 from orchestrator.text import printable
 
 INDENT = 2
@@ -58,11 +58,17 @@ def _number(report: Report, width: int, *, is_terminal: bool) -> RenderableType:
         said.append(f"; {len(report.decided):,} decided by a person", style="not bold")
     interval = f"95% interval {interval_words(report.ci95)}"
     digits = large(rate)
-    room = width - len(digits[0]) - 3 if is_terminal else width - len(interval) - 2
-    line = f"0% {interval_bar(low, report.resolve_rate, high, max(10, min(60, room - 8)))} 100%"
-    if not is_terminal:
+    room = width - len(digits[0]) - 3
+    is_large = is_terminal and room >= len(interval)
+    is_one_line = not is_large and width >= 2 * len(interval)
+    if not is_large:
         said = Text(f"{rate}: ", style="bold").append(said)
+        room = width - len(interval) - 2 if is_one_line else width
+    line = f"0% {interval_bar(low, report.resolve_rate, high, max(10, min(60, room - 8)))} 100%"
+    if is_one_line:
         return Group(said, Text(f"{line}  {interval}"))
+    if not is_large:
+        return Group(said, Text(line), Text(interval))
     table = Table.grid(padding=(0, 3, 0, 0))
     table.add_row(Text("\n".join(digits), style="bold"), Group(said, Text(line), Text(interval)))
     return table
@@ -118,14 +124,13 @@ def _shares(report: Report, width: int) -> Iterator[Text]:
 def _ends(report: Report, width: int) -> Iterator[RenderableType]:
     """How the rollouts ended, and what failed; each way by its words and its identifier."""
     yield Text("how the rollouts ended", style="dim")
-    rows = [
-        (Text(named(name)), count, "") for name, count in _first(report.outcomes, OUTCOMES_SHOWN)
-    ]
+    outcomes = by_number(report.outcomes)[:OUTCOMES_SHOWN]
+    rows = [(Text(named(name)), count, "") for name, count in outcomes]
     failed = f"{Mark.NO_VERDICT} "
     style = STYLES[Mark.NO_VERDICT]
     rows += [
         (Text(f"{failed}{named(name)}"), count, style)
-        for name, count in _first(report.failures, FAILURES_SHOWN)
+        for name, count in by_number(report.failures)[:FAILURES_SHOWN]
     ]
     label = max((text.cell_len for text, _, _ in rows), default=0)
     digits = len(f"{report.instances:,}")
@@ -143,11 +148,6 @@ def _ends(report: Report, width: int) -> Iterator[RenderableType]:
     more = f"and {counted(others, 'other way')}" if others else ""
     if words := ", ".join(filter(None, [more, *_patch_words(report)])):
         yield Text(words, style="dim")
-
-
-def _first(counts: Mapping[str, int], number: int) -> list[tuple[str, int]]:
-    """Those that are most."""
-    return sorted(counts.items(), key=lambda item: -item[1])[:number]
 
 
 def _patch_words(report: Report) -> Iterator[str]:
@@ -204,7 +204,7 @@ def _causes(report: Report) -> Iterator[Text]:
     """Why instances were not resolved, as far as somebody has looked into the files."""
     if not report.causes:
         return
-    causes = _first(report.causes, CAUSES_SHOWN)
+    causes = by_number(report.causes)[:CAUSES_SHOWN]
     words = ", ".join(f"{CAUSE_WORDS[cause]}: {count:,}" for cause, count in causes)
     others = len(report.causes) - len(causes)
     more = f", and {counted(others, 'other cause')}" if others else ""
@@ -227,7 +227,10 @@ def _costs(report: Report) -> Iterator[Text]:
         yield _cost("answers without an action", share_of(unusable, report.steps))
     away_s = usage.outage_s if usage is not None else None
     if usage is not None and away_s is not None and away_s >= 1:  # less is a hiccup
-        yield _cost("no model server was up", f"{duration(away_s)}, {usage.outages} x")
+        yield _cost(
+            "no model server was up",
+            f"{duration(away_s)} ({counted(usage.outages or 0, 'outage')})",
+        )
 
 
 def _cost(what: str, words: str) -> Text:

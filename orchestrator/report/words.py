@@ -31,6 +31,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def by_number(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Names and how many there are of each, those of which there are most first."""
+    return sorted(counts.items(), key=lambda item: -item[1])
+
+
 def share_of(part: int, whole: int) -> str:
     """`40 of 52 (76.9%)`."""
     return f"{part:,} of {whole:,} ({part / whole if whole else 0:.1%})"

@@ -12,6 +12,7 @@ from support.rows import FAILED, asked, decision, failed, graded, rolled, sample
 
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.endpoint.fields import SWALLOWED
+from orchestrator.evidence.facts import Finding
 from orchestrator.journal import RunState, SessionRow
 from orchestrator.report.build import Report, build_report
 from orchestrator.report.markdown import render_markdown
@@ -235,3 +236,17 @@ def test_of_one_thing_a_report_speaks_as_of_one() -> None:
     assert not re.findall(r"(?<![\d,./])1 (?:more )?[a-z]+s\b", text)
     assert "1 of 3 instances has no verdict" in text
     assert "; 1 retry" in text
+
+
+def test_what_holds_of_the_whole_run_is_told_before_what_holds_of_one_instance() -> None:
+    seen = state(
+        rolled("a", notes=("made up",)),
+        rolled("b", notes=("made up", "slow")),
+        grades=[graded("a", True)],
+    )
+    findings = {"a": Finding("a", spoofed="prints PASSED")}
+
+    warnings = build_report(CONFIG, seen, {}, findings=findings).warnings
+
+    assert warnings[0] == "made up (2 rollouts)"
+    assert warnings[-1] == "slow (1 rollout)"

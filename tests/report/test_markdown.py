@@ -10,6 +10,7 @@ from support.rows import asked, decision, failed, graded, key_of, rolled, sample
 
 from orchestrator.config import RunRequest, load_config
 from orchestrator.config.schema import Predictions
+from orchestrator.evidence.facts import Cause, Finding
 from orchestrator.journal import RunState, SessionRow
 from orchestrator.report.bars import bar
 from orchestrator.report.build import build_report
@@ -240,3 +241,22 @@ def test_a_decision_is_shown_as_a_persons() -> None:
     assert "| decided by a person, as unresolved | 1 |" in text
     assert "*unresolved, by hand*" in row_of(text, "b")
     assert "decided by ana on 1970-01-01: 30 GB" in row_of(text, "b")
+
+
+def test_an_instance_has_its_cause_and_no_cell_says_that_nothing_was_broken() -> None:
+    rolls = (rolled("a", unusable_answers=2, usage=Usage(steps=9)), rolled("b"))
+    seen = state(*rolls, grades=[graded("a", False), graded("b", False)], ids=("a", "b"))
+    findings = {"a": Finding("a", Cause.WRONG_FILE, "it changed x.py")}
+
+    text = render_markdown(build_report(CONFIG, seen, {}, findings=findings), seen)
+
+    assert row_of(text, "a").endswith("| 2 / 9 | wrong file |")
+    assert row_of(text, "b").endswith("|  | its tests fail (tests) |")
+
+
+def test_outcomes_stand_in_the_order_of_their_number() -> None:
+    seen = state(rolled("a", outcome=Outcome.GAVE_UP), rolled("b"), rolled("c"))
+
+    text = render(seen)
+
+    assert text.index("| submitted |") < text.index("| gave up |")

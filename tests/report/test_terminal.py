@@ -186,7 +186,7 @@ def test_a_run_says_what_it_cost_and_that_the_server_was_away() -> None:
     lines = [line.strip() for line in printed(report(seen)).splitlines()]
 
     assert "tokens  30.0 k in, 2.00 k out; 16.0 k per resolved instance" in lines
-    assert "no model server was up  15 s, 2 x" in lines
+    assert "no model server was up  15 s (2 outages)" in lines
 
 
 def test_a_run_that_cost_nothing_has_no_lines_on_it() -> None:
@@ -219,3 +219,10 @@ def test_why_instances_were_not_resolved_is_said_in_words() -> None:
 
     assert "why not resolved wrong file: 9, edited nothing: 3, " in text
     assert "and 1 other cause" in text
+
+
+def test_where_there_is_no_room_for_large_digits_the_number_is_a_word() -> None:
+    text = printed(MANY, 40, is_terminal=True)
+
+    assert "40.0%: 120 of 300 resolved" in " ".join(text.split())
+    assert "▀▀" not in text

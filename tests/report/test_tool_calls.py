@@ -70,7 +70,7 @@ def test_in_the_morning_the_report_says_that_calls_were_broken_and_how_and_what_
     instances = text.partition("## Instances")[2]
     assert "| steps | tokens | broken calls | why |" in instances
     assert "| 40 |  | 40 / 40 | its tests fail (tests) |" in instances
-    assert "| 12 |  | 0 / 12 |  |" in instances
+    assert "| 12 |  |  |  |" in instances
 
 
 def test_in_the_morning_the_terminal_says_it_too() -> None:
@@ -176,7 +176,7 @@ def test_answers_in_text_that_could_not_be_used_are_told_alike() -> None:
     assert "## Tool calls" not in text
     assert "| steps | tokens | answers without an action | why |" in text
     assert "| 8 / 9 |" in text
-    assert "| 0 / 6 |" in text
+    assert "0 / 6" not in text
     assert "answers without an action  8 of 15 (53.3%)" in on_terminal(IN_TEXT)
 
 
