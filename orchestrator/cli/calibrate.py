@@ -16,11 +16,12 @@ def register(app: typer.Typer) -> None:
 def calibrate(
     benchmark: opt.BenchmarkArg,
     grades: Annotated[
-        int, typer.Option("--runs", min=1, help="Grade each gold patch so often in all.")
+        int,
+        typer.Option("--runs", min=1, help="Grades of each gold patch, in all."),
     ] = 1,
     again: Annotated[
         bool,
-        typer.Option("--again", help="So many times more than before: finds what flickers."),
+        typer.Option("--again", help="Grade each `--runs` times more, to find what flickers."),
     ] = False,
     cluster: opt.ClusterOption = "auto",
     instances: opt.InstancesOption = None,

@@ -43,12 +43,11 @@ def count_rows(statistics: AttemptStatistics) -> Iterator[tuple[str, str, str]]:
 
 
 def flip_line(statistics: AttemptStatistics) -> str:
-    flipped = counted(len(statistics.flipped), "instance")
+    """How many instances one attempt resolved and another did not."""
+    flipped, whole = len(statistics.flipped), counted(statistics.instances, "instance")
     left_out = f", {statistics.left_out} left out" if statistics.left_out else ""
-    return (
-        f"{flipped} of {statistics.instances} flipped{left_out}; two attempts at one differ "
-        f"in {statistics.flip_rate:.1%} of cases"
-    )
+    rate = f"; of two attempts one differs in {statistics.flip_rate:.1%} of cases"
+    return f"{flipped or 'none'} of {whole} flipped{left_out}{rate if flipped else ''}"
 
 
 def repeated_cells(cells: Iterable[CellResult]) -> list[tuple[CellResult, AttemptStatistics]]:

@@ -31,7 +31,7 @@ from orchestrator.matrix.markdown import (
 from orchestrator.matrix.report import MatrixReport
 from orchestrator.matrix.words import CellWords, blame_lines
 from orchestrator.paths import MatrixPaths
-from orchestrator.report.names import STYLES
+from orchestrator.report.names import STYLES, what_ran
 from orchestrator.report.next_steps import NextStep, command_step
 from orchestrator.report.words import counted
 from orchestrator.text import printable
@@ -82,7 +82,7 @@ def _cell(words: CellWords) -> Text:
 def _attempts(report: MatrixReport) -> Iterator[RenderableType]:
     for cell, statistics in repeated_cells(report.cells)[:CELLS_SHOWN]:
         table = Table(
-            title=Text(printable(f"{cell.benchmark}: {cell.cell.author}")),
+            title=Text(printable(what_ran(cell.benchmark, cell.agent, cell.model))),
             title_justify="left",
             show_header=False,
             box=box.SIMPLE,

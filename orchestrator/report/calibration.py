@@ -69,7 +69,7 @@ class Gradable(StrEnum):
 
 
 GRADABLE_WORDS: Mapping[Gradable, str] = {
-    Gradable.OK: "graded as it should be",
+    Gradable.OK: "can be graded here",
     Gradable.NOT_GRADABLE: "can't be graded here",
     Gradable.FLICKERS: "flickers",
 }

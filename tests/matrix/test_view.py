@@ -148,7 +148,7 @@ def test_attempts_say_how_they_are_counted() -> None:
     assert "better is who resolved it in more of its attempts" in text
     assert "(2 of 2" not in text
     assert "| pass@2 | `██████████░░░░░░░░░░` | 50.0% (" in text
-    assert "0 instances of 2 flipped" in text
+    assert "none of 2 instances flipped" in text
 
 
 def test_several_benchmarks_have_a_table_each() -> None:
