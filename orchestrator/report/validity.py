@@ -27,8 +27,8 @@ from orchestrator.types import (
     RolloutRecord,
 )
 
-TO_BE_TRIED = frozenset({NOT_STARTED, NOT_GRADED})
-"""Why an instance has no verdict though nothing has failed."""
+TO_BE_TRIED = frozenset({NOT_STARTED, NOT_GRADED, FailureKind.INTERRUPTED})
+"""Why an instance has no verdict though nothing has failed: a person's stop is no failure."""
 QUIET_SHARE = 0.1
 """What is odd in a stretch is so of at most such a share elsewhere: else it is the model's way."""
 
