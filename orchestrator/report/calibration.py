@@ -135,11 +135,13 @@ class Calibrated:
 
     @property
     def words(self) -> str:
-        rest = "" if self.left_out else ": every gold patch was resolved"
+        if not self.left_out:
+            gold = f"{self.calibrated:,} of {self.instances:,} calibrated"
+            return f"the same, as every gold patch was resolved ({gold})"
         return (
             f"{self.resolved:,} of {self.instances:,} ({self.resolve_rate:.1%}, 95% interval "
             f"{interval_words(self.ci95)}); {len(self.left_out):,} left out of "
-            f"{self.calibrated:,} calibrated{rest}"
+            f"{self.calibrated:,} calibrated"
         )
 
 

@@ -127,7 +127,9 @@ def test_a_host_that_grades_everything_changes_no_number() -> None:
 
     assert found.calibrated is not None
     assert (found.calibrated.resolved, found.calibrated.instances) == (2, 4)
-    assert "every gold patch was resolved" in found.calibrated.words
+    assert found.calibrated.words == (
+        "the same, as every gold patch was resolved (4 of 4 calibrated)"
+    )
     assert found.validity.is_valid
 
 
