@@ -99,6 +99,10 @@ def _solved(found: Comparison) -> Iterable[str]:
 def _flips(found: Comparison, folder: Path) -> Iterable[str]:
     yield "## What came out differently"
     yield ""
+    if not found.flipped:
+        yield "No instance did."
+        yield ""
+        return
     names = [side.name for side in found.sides]
     yield _row(["instance", *names])
     yield "|---" * (len(names) + 1) + "|"

@@ -76,6 +76,8 @@ def _read(name: str, runs_dir: Path) -> list[Side]:
 
 def _read_published(text: str) -> list[Side]:
     """`FILE` or `FILE:SYSTEM`; a file's own name may hold colons."""
+    if not text:
+        raise ConfigError(f"{PUBLISHED} names no file: write {PUBLISHED}FILE:SYSTEM")
     path, system = Path(text), ""
     if not path.is_file():
         head, _, system = text.rpartition(":")

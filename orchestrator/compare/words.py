@@ -60,7 +60,11 @@ def smallest(pair: PairResult) -> str:
 def difference(pair: PairResult) -> str:
     low, high = pair.paired.ci95
     value = 100 * (pair.paired.difference or 0.0)
-    return f"{value:+.1f} points (95% interval {100 * low:+.1f} to {100 * high:+.1f})"
+    words = f"{value:+.1f} points (95% interval {100 * low:+.1f} to {100 * high:+.1f})"
+    is_shown = pair.paired.p is not None and pair.paired.p <= 0.05
+    if (low > 0 or high < 0) and not is_shown:
+        words += "; the interval is the less exact of the two, so go by p"
+    return words
 
 
 def who_resolved(pair: PairResult) -> tuple[tuple[str, int], ...]:

@@ -18,7 +18,15 @@ from orchestrator.report.model_usage import rollout_costs
 from orchestrator.report.names import CAUSE_WORDS, FILLS, NOT_GRADED, NOT_STARTED, Mark, named
 from orchestrator.report.tool_calls import ToolCalls
 from orchestrator.report.undecided import decision_words
-from orchestrator.report.words import by_number, cell, compact, counted, duration, interval_words, share_of
+from orchestrator.report.words import (
+    by_number,
+    cell,
+    compact,
+    counted,
+    duration,
+    interval_words,
+    share_of,
+)
 from orchestrator.types import GradeRecord
 
 MAX_EXAMPLES = 3

@@ -13,7 +13,14 @@ from rich.text import Text
 from orchestrator.report.bars import bar, cells_of, interval_bar, large
 from orchestrator.report.build import Report
 from orchestrator.report.names import CAUSE_WORDS, FILLS, STYLES, Mark, named, what_ran
-from orchestrator.report.words import by_number, compact, counted, duration, interval_words, share_of
+from orchestrator.report.words import (
+    by_number,
+    compact,
+    counted,
+    duration,
+    interval_words,
+    share_of,
+)
 from orchestrator.text import printable
 
 INDENT = 2

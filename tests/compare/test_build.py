@@ -276,3 +276,17 @@ def test_three_sides_are_counted_by_who_alone_resolved_what() -> None:
         (): 1,
     }
     assert len(found.pairs) == 3
+
+
+def test_where_nothing_came_out_differently_no_table_is_empty() -> None:
+    _, markdown, _ = texts(build_comparison([side("a", "++--"), side("b", "++--")]))
+
+    assert "No instance did." in markdown
+
+
+def test_where_the_interval_and_the_test_disagree_the_test_goes_first() -> None:
+    doubtful = build_comparison([side("a", "++++++++----"), side("b", "-------+---+")])
+
+    assert doubtful.pairs[0].paired.ci95[0] > 0
+    assert "so go by p" in " ".join(texts(doubtful)[0].split())
+    assert "go by p" not in texts(build_comparison([side("a", "+" * 9), side("b", "-" * 9)]))[0]

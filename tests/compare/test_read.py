@@ -169,3 +169,8 @@ def test_a_matrix_of_several_cells_is_no_side(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=r"'both' is a matrix: name a cell, both:MODEL\.AGENT"):
         read_sides(["both", "else"], tmp_path)
+
+
+def test_published_results_want_a_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="names no file"):
+        read_sides(["published:", "x"], tmp_path)
