@@ -99,3 +99,5 @@ class Finding:
     which only the first counts all stand here."""
     spoofed: str = ""
     """Why its test output is not to be believed; empty where nothing was found."""
+    problems: tuple[str, ...] = ()
+    """Files that should be there and can't be read, one line each."""
