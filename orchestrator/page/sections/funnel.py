@@ -73,7 +73,9 @@ def _stages(subject: Subject) -> Iterator[Stage]:
         applied,
         _lost((broken, "did not apply"), (ungraded, "not graded")),
     )
-    yield Stage("resolved", report.resolved, _lost((applied - report.resolved, "failed tests")))
+    yield Stage(
+        "resolved", report.resolved, _lost((applied - report.resolved, "with failing tests"))
+    )
 
 
 def _lost(*parts: tuple[int, str]) -> str:
