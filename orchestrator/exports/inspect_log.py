@@ -34,7 +34,7 @@ def inspect_log(run: RunToExport) -> dict[str, Any]:
     usage = _usage(report.tokens["prompt"], report.tokens["completion"])
     return {
         "version": 2,
-        "status": "success",
+        "status": "cancelled" if report.validity.state == "unfinished" else "success",
         "eval": {
             "eval_id": state.run_id,
             "run_id": state.run_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +23,12 @@ class ExportKind:
     words: str
     """Who reads it."""
     write: Export
+    require: Callable[[], None] = lambda: None
+    """Asked before anything is read or removed. Raises PrerequisiteError: a library is missing."""
 
 
 def export_inspect(run: RunToExport, folder: Path) -> Exported:
     """<run>.eval, by Inspect's own library."""
-    require_inspect()  # before all the files are read
     path = folder / f"{run.reader.state.run_id}.eval"
     log = inspect_log(run)
     write_inspect_log(log, path)
@@ -43,7 +44,7 @@ def export_kinds(submitter: Submitter) -> Mapping[str, ExportKind]:
             lambda run, folder: export_submission(run, folder, submitter),
         ),
         "atif": ExportKind("Harbor: trajectories in ATIF", export_atif),
-        "inspect": ExportKind("Inspect: an evaluation log", export_inspect),
+        "inspect": ExportKind("Inspect: an evaluation log", export_inspect, require_inspect),
         "parquet": ExportKind("pandas: a row a rollout, and a row a request", export_parquet),
         "csv": ExportKind("spreadsheets: the same", export_csv),
     }

@@ -56,6 +56,7 @@ def export_run(
     with _as_config_errors(folder):
         if to is not None:
             _require_empty(to)
+        kinds[kind].require()
         run = read_run(paths)
         if to is None:
             shutil.rmtree(folder, ignore_errors=True)

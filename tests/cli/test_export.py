@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from support.old_run import lay_out_old_run
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
-from orchestrator.errors import ConfigError, JournalError
+from orchestrator.errors import ConfigError, JournalError, PrerequisiteError
 from orchestrator.made_up.benchmark import made_up_benchmark
 from orchestrator.made_up.write import write_made_up_run
 from orchestrator.paths import RunPaths
@@ -131,3 +132,33 @@ def test_a_run_of_version_0_1_whose_files_are_gone_is_exported_as_far_as_it_goes
     assert done.path.exists()
     assert done.count.startswith(("4 predictions", "4 trajectories", "6 rollouts"))
     assert len(done.missing) < 30
+
+
+def test_an_export_that_can_not_be_made_keeps_the_last_one(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "inspect_ai.log", None)
+    last = paths.export("inspect") / "night.eval"
+    last.parent.mkdir(parents=True)
+    last.write_text("the last one")
+
+    for to in (None, paths.root.parent / "new"):
+        with pytest.raises(PrerequisiteError, match="Inspect"):
+            export_run(paths, "inspect", to)
+
+    assert last.read_text() == "the last one"
+    assert not (paths.root.parent / "new").exists()
+
+
+def test_rows_that_are_gone_with_their_benchmark_are_to_be_put_back(paths: RunPaths) -> None:
+    paths.rows.unlink()
+
+    with pytest.raises(ConfigError, match=r"no rows\.jsonl any more.*put .*rows\.jsonl back"):
+        export_run(paths, "csv")
+
+
+def test_a_folder_without_its_configuration_is_named_as_no_run(paths: RunPaths) -> None:
+    paths.config.unlink()
+
+    with pytest.raises(ConfigError, match=r"night is no run: it has no run\.yaml"):
+        export(paths, "csv")
