@@ -50,7 +50,7 @@ def _differences(found: Comparison) -> Iterable[str]:
 
 
 def _numbers(found: Comparison) -> Iterable[str]:
-    yield f"## On {found.instances} instances"
+    yield f"## On {words.on_instances(found)}"
     yield ""
     yield "| | resolved | tokens per resolved | rollout time per resolved |"
     yield "|---|---|---:|---:|"

@@ -209,3 +209,16 @@ def test_three_sides_are_counted_by_who_alone_resolved_what() -> None:
         (): 1,
     }
     assert len(found.pairs) == 3
+
+
+def test_wide_tables_can_be_scrolled_by_keys_and_one_is_no_plural() -> None:
+    sides = [
+        side(name, verdict, pages={"i-0": (f"/runs/{name}/report.html#/i-0",)})
+        for name, verdict in (("a", "+"), ("b", "-"))
+    ]
+    _, markdown, page = texts(build_comparison(sides))
+
+    assert page.count('class="scrolls" tabindex="0" role="region"') == page.count("<table")
+    assert ">trajectory</a>" in page
+    assert "On 1 instance<" in page
+    assert "On 1 instance\n" in markdown
