@@ -14,10 +14,10 @@ TEMPLATES = Path(__file__).parent / "templates"
 STYLE = """
 h1::first-letter { text-transform: none; }
 .scrolls td, .scrolls th { overflow-wrap: normal; }
-.scrolls tbody th { max-width: 40vw; overflow-wrap: anywhere; }
+.scrolls tbody th { min-width: 8rem; overflow-wrap: anywhere; }
 .share-cell { width: 10rem; min-width: 6rem; vertical-align: middle; }
 """
-"""Names of runs stay as they are, and the first column leaves a phone room for the others."""
+"""Names of runs stay as they are, and a long key leaves a phone room for its values."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from support.written_page import WrittenPage
 
 from orchestrator.compare.build import build_comparison
 from orchestrator.compare.page import render_comparison_page
-from orchestrator.compare.read import read_sides
+from orchestrator.compare.sides import Side
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -69,15 +68,17 @@ def test_the_page_fits_its_window_and_keeps_nobody_out(
 
 @pytest.mark.parametrize(("view", "scheme"), [("phone", "dark"), ("desktop", "light")])
 def test_a_comparison_fits_its_window_and_keeps_nobody_out(
-    open_page: Opener, written: WrittenPage, view: str, scheme: str, tmp_path: Path
+    open_page: Opener, view: str, scheme: str, tmp_path: Path
 ) -> None:
-    (side,) = read_sides([str(written.paths.root)], tmp_path)
     sides = [
-        replace(side, name=name, facts={"agent.system_template": f"{name} {'long ' * 40}"})
-        for name in ("monday", "tuesday", "wednesday")
+        Side(
+            name,
+            "a run",
+            {f"orchard__ledger-{n}": float((n + shift) % 3 == 0) for n in range(9)},
+            facts={"agent.system_template_of_a_long_name": f"{name} {'long ' * 40}"},
+        )
+        for shift, name in enumerate(("monday", "tuesday", "wednesday"))
     ]
-    turned = {i: None if s is None else 1 - s for i, s in side.shares.items()}
-    sides[1] = replace(sides[1], shares=turned)
     path = tmp_path / "both.html"
     path.write_text(render_comparison_page(build_comparison(sides), tmp_path), encoding="utf-8")
 
@@ -85,6 +86,7 @@ def test_a_comparison_fits_its_window_and_keeps_nobody_out(
 
     require_no_overflow(page)
     assert serious_problems(page) == []
+    assert page.locator("tbody th", has_text="monday").first.bounding_box()["width"] > 100
     first = "e => getComputedStyle(e, '::first-letter').textTransform"
     assert page.locator("h1").evaluate(first) == "none"  # a run's name stays as it is
 
