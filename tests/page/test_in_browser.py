@@ -82,7 +82,8 @@ def test_a_comparison_fits_its_window_and_keeps_nobody_out(
     path = tmp_path / "both.html"
     path.write_text(render_comparison_page(build_comparison(sides), tmp_path), encoding="utf-8")
 
-    page = open_page(view, scheme).go(path.as_uri())
+    page = open_page(view, scheme).page
+    page.goto(path.as_uri())
 
     require_no_overflow(page)
     assert serious_problems(page) == []
