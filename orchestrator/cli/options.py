@@ -289,6 +289,9 @@ def run_folder(run: str, runs_dir: Path) -> Path:
         raise ConfigError(
             f"{run!r} is a matrix, and this works on one run: `status {run}` names those it has"
         )
+    for folder in (runs_dir / run, Path(run)):
+        if os.path.isdir(folder):
+            raise ConfigError(f"{folder} is no run: it has no run.yaml")
     found = (*runs_dir.glob("*/run.yaml"), *runs_dir.glob("*/matrix.yaml"))
     known = sorted(path.parent.name for path in found)
     hint = nearest(run, known) if known else f"; {runs_dir} holds no runs"

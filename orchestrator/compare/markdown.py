@@ -10,7 +10,7 @@ from urllib.parse import quote
 from orchestrator.compare import words
 from orchestrator.compare.build import Comparison
 from orchestrator.report.bars import bar
-from orchestrator.report.words import cell, counted
+from orchestrator.report.words import cell
 
 
 def render_comparison_markdown(found: Comparison, folder: Path) -> str:
@@ -50,7 +50,7 @@ def _differences(found: Comparison) -> Iterable[str]:
 
 
 def _numbers(found: Comparison) -> Iterable[str]:
-    yield f"## On {counted(found.instances, 'instance')}"
+    yield f"## On {words.on_instances(found)}"
     yield ""
     yield "| | resolved | tokens per resolved | rollout time per resolved |"
     yield "|---|---|---:|---:|"

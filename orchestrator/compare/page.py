@@ -11,7 +11,13 @@ from orchestrator.compare.markdown import relative
 from orchestrator.page.render import render_page
 
 TEMPLATES = Path(__file__).parent / "templates"
-STYLE = ".wide { overflow-x: auto; } .wide td, .wide th { overflow-wrap: normal; }"
+STYLE = """
+h1::first-letter { text-transform: none; }
+.scrolls td, .scrolls th { overflow-wrap: normal; }
+.scrolls tbody th { min-width: 8rem; overflow-wrap: anywhere; }
+.share-cell { width: 10rem; min-width: 6rem; vertical-align: middle; }
+"""
+"""Names of runs stay as they are, and a long key leaves a phone room for its values."""
 
 
 @dataclass(frozen=True)

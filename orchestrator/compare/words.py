@@ -115,6 +115,10 @@ def share_word(share: float) -> str:
     return words.get(share, f"resolved in {amount(100 * share)} % of its attempts")
 
 
+def on_instances(comparison: Comparison) -> str:
+    return counted(comparison.instances, "instance")
+
+
 def unknown_words(comparison: Comparison) -> str:
     """Of sides that have no lock; empty where all have one."""
     names = ", ".join(comparison.unknown_locks)

@@ -101,3 +101,5 @@ class Finding:
     """What else holds of it, by name: such as {"looped": True, "gold_files_edited": 1}."""
     spoofed: str = ""
     """Why its test output is not to be believed; empty where nothing was found."""
+    problems: tuple[str, ...] = ()
+    """Files that should be there and can't be read, one line each."""

@@ -44,7 +44,8 @@ def find(evidence: Evidence) -> Finding:
         cause, because = next((rule.cause, line) for rule in RULES if (line := rule.shows(case)))
     spoofed = one_line(printable(case.spoofed), MAX_CHARS)
     because = one_line(printable(because), MAX_CHARS)
-    return Finding(evidence.instance_id, cause, because, case.facts, spoofed)
+    facts, problems = case.facts, evidence.problems
+    return Finding(evidence.instance_id, cause, because, facts, spoofed, problems)
 
 
 def findings_of(reader: EvidenceReader) -> dict[str, Finding]:

@@ -26,7 +26,7 @@ def inspect_log(run: RunToExport) -> dict[str, Any]:
     usage = _usage(report.tokens["prompt"], report.tokens["completion"])
     return {
         "version": 2,
-        "status": "success",
+        "status": "cancelled" if report.validity.state == "unfinished" else "success",
         "eval": _eval(run, len(samples)),
         "results": _results(report.resolve_rate, samples),
         "stats": {

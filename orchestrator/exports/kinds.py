@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.exports.atif import export_atif
@@ -17,22 +18,30 @@ from orchestrator.report.words import counted
 SUBMISSION = "submission"
 
 
+@dataclass(frozen=True)
+class ExportKind:
+    write: Export
+    require: Callable[[], None] = lambda: None
+    """Asked before anything is read or removed. Raises PrerequisiteError: a library is missing."""
+
+
 def export_inspect(run: RunToExport, folder: Path) -> Exported:
     """<run>.eval, by Inspect's own library."""
-    require_inspect()  # before all the files are read
     path = folder / f"{run.reader.state.run_id}.eval"
     log = inspect_log(run)
     write_inspect_log(log, path)
     return Exported(path, counted(len(log["samples"]), "sample"))
 
 
-def export_kinds(submitter: Submitter) -> Mapping[str, Export]:
+def export_kinds(submitter: Submitter) -> Mapping[str, ExportKind]:
     """By name, in the order of their help."""
     return {
-        "predictions": export_predictions,
-        SUBMISSION: lambda run, folder: export_submission(run, folder, submitter),
-        "atif": export_atif,
-        "inspect": export_inspect,
-        "parquet": export_parquet,
-        "csv": export_csv,
+        "predictions": ExportKind(export_predictions),
+        SUBMISSION: ExportKind(
+            lambda run, folder: export_submission(run, folder, submitter),
+        ),
+        "atif": ExportKind(export_atif),
+        "inspect": ExportKind(export_inspect, require_inspect),
+        "parquet": ExportKind(export_parquet),
+        "csv": ExportKind(export_csv),
     }

@@ -131,9 +131,7 @@ def _copy_trajectories(run: RunToExport, folder: Path) -> Iterator[str]:
     folder.mkdir(parents=True)
     for instance_id, rollout in run.reader.state.outcomes.items():
         source = run.reader.paths.trajectory(rollout.key)
-        try:
-            shutil.copyfile(source, folder / f"{folder_name(instance_id)}.json")
-        except FileNotFoundError:
+        if not _copy(source, folder / f"{folder_name(instance_id)}.json"):
             yield f"trajs/: none of {instance_id}"
 
 
@@ -145,10 +143,19 @@ def _copy_logs(run: RunToExport, folder: Path) -> Iterator[str]:
         target = folder / folder_name(grade.instance_id)
         target.mkdir()
         for name in LOGS[grade.reason or GradeReason.TESTS]:
-            try:
-                shutil.copyfile(source / name, target / name)
-            except FileNotFoundError:
+            if not _copy(source / name, target / name):
                 yield f"logs/{grade.instance_id}/{name}: not in the run's folder any more"
+
+
+def _copy(source: Path, target: Path) -> bool:
+    """False where there is nothing that can be read. Raises OSError where it can't be written."""
+    try:
+        file = source.open("rb")
+    except OSError:
+        return False
+    with file, target.open("wb") as copy:
+        shutil.copyfileobj(file, copy)
+    return True
 
 
 def _folder(run: RunToExport) -> str:

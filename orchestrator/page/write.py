@@ -55,6 +55,7 @@ def context_of(subject: Subject) -> dict[str, object]:
     warnings = (*subject.report.warnings, *subject.notes)
     present = {
         "warnings": bool(warnings),
+        "repositories": headline.has_begun,
         "causes": causes is not None,
         "spending": spending is not None,
     }

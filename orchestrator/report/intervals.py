@@ -113,10 +113,10 @@ def _why_not_random(
         return ""
     if selection.instances:
         return "they were chosen by name"
-    if not selection.shuffle:
-        return "they are the first ones in the benchmark's order (--shuffle takes random ones)"
     if any(i not in with_verdict for i in list(instances)[:measured]):
         return "some of those that came first in the order have no verdict"
+    if not selection.shuffle:
+        return "they are the first ones in the benchmark's order (--shuffle takes random ones)"
     return ""
 
 

@@ -13,7 +13,7 @@ from orchestrator.config import load_run_config
 from orchestrator.config.keys import nearest
 from orchestrator.driver.files import read_patches
 from orchestrator.driver.leftovers import is_live
-from orchestrator.errors import ConfigError, PrerequisiteError
+from orchestrator.errors import ConfigError
 from orchestrator.evidence.read import EvidenceReader
 from orchestrator.exports.base import Exported, RunToExport
 from orchestrator.exports.kinds import SUBMISSION, export_kinds
@@ -58,15 +58,12 @@ def export_run(
     with _as_config_errors(folder):
         if to is not None:
             _require_empty(to)
+        kinds[kind].require()
         run = read_run(paths)
         if to is None:
             shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            done = kinds[kind](run, folder)
-        except PrerequisiteError:
-            folder.rmdir()  # nothing was written
-            raise
+        done = kinds[kind].write(run, folder)
     return replace(done, remarks=(*_remarks(paths, kind, submitter), *done.remarks))
 
 

@@ -24,6 +24,7 @@ from orchestrator.report.build import Report, build_report
 from orchestrator.report.calibration import GoldStanding
 from orchestrator.report.markdown import render_markdown
 from orchestrator.report.published import published_for
+from orchestrator.report.words import counted
 from orchestrator.run.calibrations import standings_of
 from orchestrator.run.lock import RunLock
 from orchestrator.text_files import read_text
@@ -65,7 +66,13 @@ def open_dataset(paths: RunPaths, config: RunConfig, lock: RunLock) -> tuple[Dat
         PrerequisiteError: an older run's dataset is on the hub, which can't be reached.
     """
     if not paths.rows.exists():
-        dataset = load_dataset(config.benchmark, config.selection)
+        try:
+            dataset = load_dataset(config.benchmark, config.selection)
+        except ConfigError as error:
+            raise ConfigError(
+                f"the run has no {paths.rows.name} any more, and its benchmark can't be read "
+                f"instead ({error}): put {paths.rows} back"
+            ) from error
         lock.require_same_dataset(dataset, paths)
         return dataset, ""
     rows = read_text(paths.rows, str(paths.rows))
@@ -152,6 +159,24 @@ def report_of(
     )
 
 
+def _notes_on_files(reader: EvidenceReader, findings: Mapping[str, Finding]) -> list[str]:
+    """What is not there to be looked at, a line each."""
+    notes = []
+    if not reader.dataset.instances:
+        notes.append(
+            f"{reader.paths.rows.name} of the run is missing or was changed: no gold patch is "
+            "shown, and causes are found without them"
+        )
+    damaged = [instance_id for instance_id, finding in findings.items() if finding.problems]
+    if damaged:
+        notes.append(
+            f"files of {counted(len(damaged), 'instance')} are missing or can't be read, such as "
+            f"{damaged[0]}: an instance that is opened says which. Verdicts stand in the journal; "
+            "causes rest on what is left"
+        )
+    return notes
+
+
 def subject_of(evidence: EvidenceReader, lock: RunLock, published: Path | None = None) -> Subject:
     """What the reports of a run are about, with all that its files say: a second or two.
 
@@ -159,13 +184,15 @@ def subject_of(evidence: EvidenceReader, lock: RunLock, published: Path | None =
         ConfigError: the file of `published` results can't be used. One that nobody named keeps no
             report back.
     """
-    config, findings, notes = evidence.config, findings_of(evidence), []
+    config, findings = evidence.config, findings_of(evidence)
+    notes = _notes_on_files(evidence, findings)
     try:
         beside = published_for(config.benchmark, published)
     except ConfigError as error:
         if published is not None:
             raise
-        beside, notes = (), [str(error)]
+        beside = ()
+        notes.append(str(error))
     standings = standings_of(evidence.paths, config, evidence.state, lock)
     report = report_of(config, evidence.state, lock, findings, standings)
     return Subject(config, report, evidence.state, findings, beside, lock.serving, notes)

@@ -157,3 +157,33 @@ def test_a_library_that_is_missing_leaves_no_folder_behind(
     with pytest.raises(PrerequisiteError):
         export(paths, "inspect")
     assert not paths.export("inspect").exists()
+
+
+def test_an_export_that_can_not_be_made_keeps_the_last_one(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "inspect_ai.log", None)
+    last = paths.export("inspect") / "night.eval"
+    last.parent.mkdir(parents=True)
+    last.write_text("the last one")
+
+    for to in (None, paths.root.parent / "new"):
+        with pytest.raises(PrerequisiteError, match="Inspect"):
+            export_run(paths, "inspect", to)
+
+    assert last.read_text() == "the last one"
+    assert not (paths.root.parent / "new").exists()
+
+
+def test_rows_that_are_gone_with_their_benchmark_are_to_be_put_back(paths: RunPaths) -> None:
+    paths.rows.unlink()
+
+    with pytest.raises(ConfigError, match=r"no rows\.jsonl any more.*put .*rows\.jsonl back"):
+        export_run(paths, "csv")
+
+
+def test_a_folder_without_its_configuration_is_named_as_no_run(paths: RunPaths) -> None:
+    paths.config.unlink()
+
+    with pytest.raises(ConfigError, match=r"night is no run: it has no run\.yaml"):
+        export(paths, "csv")

@@ -110,6 +110,20 @@ def test_a_file_of_published_results_that_cannot_be_used_is_one_line(
         report(paths, "--format", "html", "--published", str(file))
 
 
+def test_the_page_says_that_files_of_the_run_are_gone(paths: RunPaths) -> None:
+    report(paths, "--format", "html")
+    whole = paths.report_html.read_text(encoding="utf-8")
+    next(paths.root.glob("rollouts/*/*/trajectory.json")).unlink()
+    paths.rows.unlink()
+
+    report(paths, "--format", "html")
+
+    page = paths.report_html.read_text(encoding="utf-8")
+    for words in ("files of 1 instance are missing", "rows.jsonl of the run is missing"):
+        assert words in page
+        assert words not in whole
+
+
 def test_two_forms_at_once_are_refused(paths: RunPaths) -> None:
     with pytest.raises(ConfigError, match="give one"):
         report(paths, "--format", "csv", "--json")

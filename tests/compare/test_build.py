@@ -195,7 +195,7 @@ def test_what_published_results_never_met_is_no_zero_of_theirs() -> None:
 
 
 def test_what_a_resolved_instance_took_is_said_to_be_of_the_whole_side() -> None:
-    costs = Costs(tokens=100, seconds=9.0, steps=3)
+    costs = Costs(tokens=100, seconds=9.0)
     whole, part = side("a", "++-+", costs=costs), side("b", "+-")
 
     (warning,) = build_comparison([whole, part], "common").warnings
@@ -290,3 +290,16 @@ def test_where_the_interval_and_the_test_disagree_the_test_goes_first() -> None:
     assert doubtful.pairs[0].paired.ci95[0] > 0
     assert "so go by p" in " ".join(texts(doubtful)[0].split())
     assert "go by p" not in texts(build_comparison([side("a", "+" * 9), side("b", "-" * 9)]))[0]
+
+
+def test_wide_tables_can_be_scrolled_by_keys_and_one_is_no_plural() -> None:
+    sides = [
+        side(name, verdict, pages={"i-0": (f"/runs/{name}/report.html#/i-0",)})
+        for name, verdict in (("a", "+"), ("b", "-"))
+    ]
+    _, markdown, page = texts(build_comparison(sides))
+
+    assert page.count('class="scrolls" tabindex="0" role="region"') == page.count("<table")
+    assert ">trajectory</a>" in page
+    assert "On 1 instance<" in page
+    assert "On 1 instance\n" in markdown

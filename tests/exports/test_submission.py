@@ -114,6 +114,14 @@ def _remove_trajectory(paths: RunPaths, run: RunToExport) -> str:
     return f"trajs/: none of {rollout.instance_id}"
 
 
+def _put_a_folder_in_its_place(paths: RunPaths, run: RunToExport) -> str:
+    told = _remove_trajectory(paths, run)
+    instance_id = told.rpartition(" ")[2]
+    key = run.reader.state.outcomes[instance_id].key
+    (paths.rollout(key) / "trajectory.json").mkdir()
+    return told
+
+
 def _remove_log(paths: RunPaths, run: RunToExport) -> str:
     grades = run.reader.state.verdicts.values()
     grade = next(grade for grade in grades if grade.reason is GradeReason.TESTS)
@@ -127,7 +135,9 @@ def _remove_logs(paths: RunPaths, run: RunToExport) -> str:
     return "more like the last one"
 
 
-@pytest.mark.parametrize("damage", [_remove_trajectory, _remove_log, _remove_logs])
+@pytest.mark.parametrize(
+    "damage", [_remove_trajectory, _put_a_folder_in_its_place, _remove_log, _remove_logs]
+)
 def test_files_that_are_gone_are_told_and_the_rest_is_exported(
     run: RunToExport,
     run_copy: Callable[[], RunPaths],

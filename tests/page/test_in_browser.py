@@ -16,6 +16,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 from support.written_page import WrittenPage, write_table_of
 
+from orchestrator.compare.build import build_comparison
+from orchestrator.compare.page import render_comparison_page
+from orchestrator.compare.sides import Side
 from orchestrator.paths import RunPaths
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -62,6 +65,32 @@ def test_the_page_fits_its_window_and_keeps_nobody_out(
 
     require_no_overflow(page)
     assert serious_problems(page) == []
+
+
+@pytest.mark.parametrize(("view", "scheme"), [("phone", "dark"), ("desktop", "light")])
+def test_a_comparison_fits_its_window_and_keeps_nobody_out(
+    open_page: Opener, view: str, scheme: str, tmp_path: Path
+) -> None:
+    sides = [
+        Side(
+            name,
+            "a run",
+            {f"orchard__ledger-{n}": float((n + shift) % 3 == 0) for n in range(9)},
+            facts={"agent.system_template_of_a_long_name": f"{name} {'long ' * 40}"},
+        )
+        for shift, name in enumerate(("monday", "tuesday", "wednesday"))
+    ]
+    path = tmp_path / "both.html"
+    path.write_text(render_comparison_page(build_comparison(sides), tmp_path), encoding="utf-8")
+
+    page = open_page(view, scheme).page
+    page.goto(path.as_uri())
+
+    require_no_overflow(page)
+    assert serious_problems(page) == []
+    assert page.locator("tbody th", has_text="monday").first.bounding_box()["width"] > 100
+    first = "e => getComputedStyle(e, '::first-letter').textTransform"
+    assert page.locator("h1").evaluate(first) == "none"  # a run's name stays as it is
 
 
 @pytest.mark.parametrize(("view", "scheme"), VIEWS)

@@ -131,7 +131,8 @@ def test_what_was_never_tried_is_unfinished_and_not_suspect(page: Pages) -> None
     found = page("nothing done")
 
     assert "Unfinished 3 of 3 instances have no verdict" in found.text
-    assert "resolved so far" in found.text
+    assert "there is no number yet" in found.text
+    assert "interval" not in found.text
     assert "Quarantined" not in found.text
 
 
@@ -164,3 +165,12 @@ def test_pages_of_a_few_instances_are_small(page: Pages) -> None:
     of_instances = len(page("a night").html.encode("utf-8"))
 
     assert of_instances < 1_000_000  # DataTables is two thirds of it
+
+
+def test_a_valid_run_with_warnings_sends_its_reader_to_them_first(tmp_path: Path) -> None:
+    plain = page_of(subject_of(ONE), tmp_path).text
+    warned = page_of(subject_of(ONE, notes=["look at this"]), tmp_path)
+
+    assert "Valid: every instance has a verdict." in plain
+    assert "Before you quote the number, read what is worth knowing" in warned.text
+    assert "#warnings" in warned.targets

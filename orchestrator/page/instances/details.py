@@ -17,7 +17,7 @@ from orchestrator.page.instances.rows import InstanceRow
 from orchestrator.page.instances.step_times import StepTime, step_times
 from orchestrator.report.names import FAILURE_WORDS, OUTCOME_WORDS, REASON_WORDS
 from orchestrator.text import as_sentence, printed, visible
-from orchestrator.types import GradeRecord, RolloutRecord
+from orchestrator.types import GradeReason, GradeRecord, RolloutRecord
 
 MAX_FAILED_TESTS = 50
 """So many are shown with their output; of the others there are names, up to the next."""
@@ -97,9 +97,7 @@ def _tests(evidence: Evidence) -> Json:
     failed = [test for test in evidence.tests if not test.passed]
     shown, named = failed[:MAX_FAILED_TESTS], failed[MAX_FAILED_TESTS:MAX_NAMED_TESTS]
     return {
-        "reason": REASON_WORDS[evidence.grade.reason]
-        if evidence.grade is not None and evidence.grade.reason is not None
-        else "",
+        "none": _why_no_test(evidence.grade),
         "counts": [
             {
                 "kind": kind.value,
@@ -115,6 +113,15 @@ def _tests(evidence: Evidence) -> Json:
         "left_out": max(0, len(failed) - MAX_NAMED_TESTS),
         "output": printed(shorten(evidence.test_output, MAX_TEST_OUTPUT_CHARS)),
     }
+
+
+def _why_no_test(grade: GradeRecord | None) -> str:
+    """Why no test is shown, where none is."""
+    if grade is None:
+        return "No test was run on it."
+    if grade.reason is None or grade.reason is GradeReason.TESTS:
+        return "The harness's results of its tests are not in the run's folder any more."
+    return f"No test was counted: {REASON_WORDS[grade.reason]}."
 
 
 def _test(test: TestResult) -> Json:
@@ -142,7 +149,8 @@ def _attempt(what: str, row: RolloutRecord | GradeRecord, words: Any) -> Json:
         ended, detail = words[row.outcome], ""
     else:
         ended = "resolved" if row.resolved else "unresolved"
-        detail = words[row.reason] if row.reason is not None else ""
+        is_told = row.resolved or row.reason is None  # nothing speaks against what is resolved
+        detail = "" if is_told else words[row.reason]
     return {
         "what": what,
         "attempt": row.key.attempt,

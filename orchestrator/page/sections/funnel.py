@@ -74,7 +74,7 @@ def _stages(subject: Subject) -> Iterator[FunnelStage]:
         _lost((broken, "did not apply"), (ungraded, "not graded")),
     )
     yield FunnelStage(
-        "resolved", report.resolved, _lost((applied - report.resolved, "failed tests"))
+        "resolved", report.resolved, _lost((applied - report.resolved, "with failing tests"))
     )
 
 

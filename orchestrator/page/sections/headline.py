@@ -48,6 +48,8 @@ class Headline:
     """Of what the rate is an estimate, and how sure; then what was left out."""
     beside: tuple[Result, ...]
     """Published results of the benchmark."""
+    has_begun: bool = True
+    """Whether any instance was tried: of nothing there is no rate."""
     calibrated: Calibrated | None = None
     """The rate over what this host can grade: beside the raw one, never instead."""
 
@@ -109,6 +111,7 @@ def build_headline(subject: Subject) -> Headline:
         title=what_ran(report.benchmark, report.agent, report.model),
         result=Result("this run", report.resolved, report.instances, is_this_run=True),
         validity=report.validity,
+        has_begun=bool(subject.state.rollouts),
         calibrated=report.calibrated,
         certainty=interval_lines(report.intervals, report.subset),
         facts=tuple(_facts(subject)),

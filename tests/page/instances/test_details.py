@@ -16,6 +16,7 @@ from orchestrator.page.instances.details import (
     details_of,
 )
 from orchestrator.page.instances.rows import InstanceRow, InstanceVerdict
+from orchestrator.types import GradeReason, GradeRecord
 
 ROW = InstanceRow(
     *("a", "repo/a", InstanceVerdict.UNRESOLVED, "wrong file", "it changed b.py", "submitted"),
@@ -129,3 +130,38 @@ def test_details_are_of_jsons_types() -> None:
 
     text = json.dumps([found.overview, found.steps], allow_nan=False)
     assert "\\ud800" not in text
+
+
+@pytest.mark.parametrize(
+    ("grade", "words"),
+    [
+        (None, "No test was run on it."),
+        (
+            graded("a", True, reason=GradeReason.TESTS).record,
+            "not in the run's folder any more",
+        ),
+        (
+            graded("a", False, reason=GradeReason.TESTS).record,
+            "not in the run's folder any more",
+        ),
+        (
+            graded("a", False, reason=GradeReason.PATCH_DOES_NOT_APPLY).record,
+            "No test was counted: its patch does not apply.",
+        ),
+    ],
+)
+def test_where_no_test_is_shown_it_says_why_and_no_more(
+    grade: GradeRecord | None, words: str
+) -> None:
+    assert words in details(grade=grade).overview["tests"]["none"]
+
+
+def test_a_grade_that_resolved_is_not_told_to_fail() -> None:
+    found = state(rolled("a"), grades=[graded("a", True, reason=GradeReason.TESTS)])
+
+    overview = details_of(EVIDENCE, ROW, found).overview
+
+    assert [(row["ended"], row["detail"]) for row in overview["attempts"]] == [
+        ("submitted", ""),
+        ("resolved", ""),
+    ]

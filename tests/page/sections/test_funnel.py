@@ -24,7 +24,7 @@ def test_each_stage_says_how_many_came_so_far_and_who_did_not() -> None:
         (5, "2 without an outcome"),
         (4, "1 changed nothing"),
         (2, "1 did not apply, 1 not graded"),
-        (1, "1 failed tests"),
+        (1, "1 with failing tests"),
     ]
 
 

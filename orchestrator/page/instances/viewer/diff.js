@@ -8,7 +8,7 @@ function diffOf(file, label) {
     make("span", {class: LINE_CLASSES[file.kinds[number]]}, `${line || " "}\n`));
   if (file.left_out) lines.push(make("span", {class: "note"}, `… ${plural(file.left_out, "more line")}\n`));
   return make("pre", {class: "diff scrolls", tabindex: "0", role: "region", "aria-label": label},
-    make("code", {}, ...lines));
+    make("code", {}, lines));
 }
 
 function changesOf(file) {
@@ -48,5 +48,5 @@ function patchesOf(overview) {
       make("h4", {}, make("code", {}, file.path), " ", changesOf(file.gold)),
       diffOf(file.gold, `Tests: ${file.path}`))));
   return make("section", {id: "opened-patch", class: "part"},
-    make("h3", {}, "Patch beside gold patch"), empty, ...overview.files.map(pairOf), tests || null);
+    make("h3", {}, "Patch beside gold patch"), empty, overview.files.map(pairOf), tests || null);
 }

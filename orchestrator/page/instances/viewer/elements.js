@@ -1,13 +1,14 @@
 // Elements of text alone: whatever a model or a patch holds is never taken for HTML.
 
-/** make("p", {class: "how"}, "text", another): an element; attributes of null are left out. */
+/** make("p", {class: "how"}, "text", another): an element; attributes of null are left out. Children
+    may be in lists, of any length: a call takes no more than some ten thousands by themselves. */
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") element.addEventListener(name, value);
     else if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.filter((child) => child !== null && child !== ""));
+  for (const child of children.flat()) if (child !== null && child !== "") element.append(child);
   return element;
 }
 

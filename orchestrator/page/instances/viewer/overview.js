@@ -40,10 +40,9 @@ function testsOf(overview) {
   const tests = overview.tests;
   const more = tests.named.length + tests.left_out;
   const none = !tests.counts.length;
-  const why = tests.reason ? `No test was counted: ${tests.reason}.` : "No test was run on it.";
   return make("section", {id: "opened-tests", class: "part"},
     make("h3", {}, "Tests"),
-    none ? make("p", {}, why) : make("ul", {class: "counts"}, ...tests.counts.map(countOf)),
+    none ? make("p", {}, tests.none) : make("ul", {class: "counts"}, ...tests.counts.map(countOf)),
     ...tests.failed.map((test, number) => failedTest(test, number === 0)),
     more ? make("details", {}, make("summary", {}, plural(more, "more test"), " that failed"),
       make("pre", {class: "output"}, tests.named.join("\n"),

@@ -34,6 +34,7 @@ class Trajectory {
     this.number = 0;
     this.wanted = "";
     this.found = steps.map((_, index) => index + 1);
+    this.longest = steps.reduce((most, step) => Math.max(most, step.seconds || 0), 0) || 1;
     this.items = steps.map((step, index) => this.itemOf(step, index + 1));
     this.entries = steps.map((step, index) => this.entryOf(step, index + 1));
     this.element = this.build();
@@ -56,14 +57,13 @@ class Trajectory {
         button("Step before (k)", "←", -1), this.place, button("Next step (j)", "→", 1), this.search),
       make("p", {class: "how keys"}, ...keysInWords()),
       make("div", {class: "steps-beside"},
-        make("nav", {"aria-label": "Steps"}, make("ol", {class: "step-index"}, ...this.entries)),
-        make("div", {}, this.none, make("ol", {class: "steps"}, ...this.items))));
+        make("nav", {"aria-label": "Steps"}, make("ol", {class: "step-index"}, this.entries)),
+        make("div", {}, this.none, make("ol", {class: "steps"}, this.items))));
     return section;
   }
 
   entryOf(step, number) {
-    const longest = Math.max(...this.steps.map((other) => other.seconds || 0)) || 1;
-    const bar = make("span", {class: "took", style: `width: ${Math.round(100 * (step.seconds || 0) / longest)}%`});
+    const bar = make("span", {class: "took", style: `width: ${Math.round(100 * (step.seconds || 0) / this.longest)}%`});
     return make("li", {}, make("a", {href: stepHash(this.instance, number)},
       make("span", {class: "step-number"}, String(number)),
       make("code", {}, firstLine(step)), bar));
