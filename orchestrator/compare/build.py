@@ -252,12 +252,22 @@ def _flipped(
 
 
 def _differences(sides: Sequence[Side]) -> tuple[dict[str, dict[str, str]], tuple[str, ...]]:
-    """Keys that are not the same on all sides that have a lock, those of the model first."""
+    """Keys that are not the same on all sides that have a lock, those of the model first.
+
+    Of a model that a side has not, and of agents of several kinds, only what says so: the rest
+    follows from it.
+    """
     known = [side for side in sides if side.facts]
     unknown = tuple(side.name for side in sides if not side.facts)
     keys = dict.fromkeys(key for side in known for key in side.facts)
+    of_one_kind = len({side.facts.get("agent.kind") for side in known}) < 2
+    all_have_models = all("model.name" in side.facts for side in known)
     found = {}
     for key in keys:
+        if any(key not in side.facts for side in known):
+            of_model = key == "model" or (key.startswith("model.") and key != "model.name")
+            if (of_model and not all_have_models) or (key.startswith("agent.") and not of_one_kind):
+                continue
         values = {side.name: side.facts.get(key, "not there") for side in known}
         if len(set(values.values())) > 1:
             found[key] = values

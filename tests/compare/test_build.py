@@ -303,3 +303,13 @@ def test_wide_tables_can_be_scrolled_by_keys_and_one_is_no_plural() -> None:
     assert ">trajectory</a>" in page
     assert "On 1 instance<" in page
     assert "On 1 instance\n" in markdown
+
+
+def test_what_follows_from_having_no_model_or_another_agent_is_not_told_as_a_difference() -> None:
+    gold = {"model": "None", "agent.kind": "gold", "agent.name": "gold"}
+    mini = {"model.name": "m", "model.recipe": "r", "agent.kind": "mini", "agent.steps": "3"}
+    mini |= {"agent.name": "mini"}
+    found = build_comparison([side("a", "+", facts=gold), side("b", "-", facts=mini)])
+
+    assert list(found.differences) == ["model.name", "agent.kind", "agent.name"]
+    assert found.differences["model.name"] == {"a": "not there", "b": "m"}

@@ -89,7 +89,7 @@ def test_a_stop_at_once_harvests_what_runs_and_reports(
     wait_until(lambda: changed(scratch), "the agent's change")
     stop(process)
     stdout, stderr = process.communicate(timeout=20)
-    assert (process.returncode, stderr) == (130, "")
+    assert (process.returncode, stderr) == (130, "interrupted\n")
     assert f"resume {orchestrate.runs_dir / 'stopped'}" in stdout
     assert (orchestrate.runs_dir / "stopped" / "report.md").exists()
     assert not scratch.exists()
@@ -130,7 +130,7 @@ def test_a_stop_while_a_run_starts_ends_what_it_has_started(orchestrate: Command
 
     _, stderr = process.communicate(timeout=20)
 
-    assert (process.returncode, stderr) == (130, "")
+    assert (process.returncode, stderr) == (130, "interrupted\n")
     assert not any(child.is_running() for child in started)
 
 
