@@ -1,4 +1,4 @@
-"""A written page, and a browser without a window: one of each for all tests of this folder."""
+"""A written page, and a browser without a window: one of each for all tests of a module."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> WrittenPage:
     return write_run_with_page(tmp_path_factory.mktemp("page") / "a-night")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Its event loop goes on in this very thread, where no other can until it is closed."""
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
             executable_path=os.environ["SWE_ORCHESTRATOR_BROWSER"],
