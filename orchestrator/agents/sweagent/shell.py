@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -210,6 +211,7 @@ class Environment(SWEEnv):
                 return
             except BROKEN as error:
                 why = error
+                time.sleep(tries + 1)  # what kills servers may be about to end
         raise why
 
     def _open_session(self) -> None:
