@@ -91,7 +91,7 @@ setup_venv() {
         return
     fi
     find_uv
-    say "Setting up .venv from requirements.lock (a first time downloads some 300 MB)"
+    say "Setting up .venv from requirements.lock (a first time downloads some 450 MB)"
     quiet=--quiet
     [ ! -t 2 ] || quiet= # someone watches: uv shows its progress
     # uv takes any Python that suits pyproject.toml, and downloads one only where there is none
