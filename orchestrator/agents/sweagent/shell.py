@@ -202,6 +202,7 @@ class Environment(SWEEnv):
         if not self.is_kept:
             raise why
         for tries in range(MAX_TRIES):
+            time.sleep(tries)  # what kills servers may be about to end
             self.deployment = SandboxDeployment(self._patience, **self._another_server())
             asyncio.run(self.deployment.start())
             try:
@@ -211,7 +212,6 @@ class Environment(SWEEnv):
                 return
             except BROKEN as error:
                 why = error
-                time.sleep(tries + 1)  # what kills servers may be about to end
         raise why
 
     def _open_session(self) -> None:
