@@ -75,10 +75,14 @@ def open_dataset(paths: RunPaths, config: RunConfig, lock: RunLock) -> tuple[Dat
             ) from error
         lock.require_same_dataset(dataset, paths)
         return dataset, ""
+    return _kept_dataset(paths, config, lock), _what_has_changed(config, lock)
+
+
+def _kept_dataset(paths: RunPaths, config: RunConfig, lock: RunLock) -> Dataset:
+    """Of the rows in the run's folder. Raises ConfigError, or JournalError: they are changed."""
     rows = read_text(paths.rows, str(paths.rows))
     lock.require_same_rows(rows, paths)
-    dataset = read_kept_rows(rows, str(paths.rows), config.benchmark, lock.dataset.sha256)
-    return dataset, _what_has_changed(config, lock)
+    return read_kept_rows(rows, str(paths.rows), config.benchmark, lock.dataset.sha256)
 
 
 def _what_has_changed(config: RunConfig, lock: RunLock) -> str:
@@ -127,9 +131,7 @@ def evidence_of(
     report asks no hub.
     """
     try:
-        rows = read_text(paths.rows, str(paths.rows))
-        lock.require_same_rows(rows, paths)
-        dataset = read_kept_rows(rows, str(paths.rows), config.benchmark, lock.dataset.sha256)
+        dataset = _kept_dataset(paths, config, lock)
     except (ConfigError, JournalError):
         dataset = Dataset((), {}, "")
     return EvidenceReader(paths, config, dataset, state)
