@@ -62,16 +62,19 @@ def _read(name: str, runs_dir: Path) -> list[Side]:
         if (folder / "run.yaml").is_file():
             return [_of_runs(folder.resolve().name, "run", [RunPaths(folder.resolve())])]
     matrix, colon, cell = name.rpartition(":")
-    if colon:
-        for folder in (runs_dir / matrix, Path(matrix)):
-            if is_matrix(MatrixPaths(folder)):
-                return [_read_cell(MatrixPaths(folder.resolve()), cell)]
-    for folder in (runs_dir / name, Path(name)):
-        if is_matrix(MatrixPaths(folder)):
-            return [_read_only_cell(MatrixPaths(folder.resolve()), name)]
+    if colon and (paths := _matrix(matrix, runs_dir)) is not None:
+        return [_read_cell(paths, cell)]
+    if (paths := _matrix(name, runs_dir)) is not None:
+        return [_read_only_cell(paths, name)]
     if name.endswith(".json") and Path(name).is_file():
         return [_read_harness_report(Path(name))]
     raise ConfigError(f"nothing to compare by the name {name!r}: {HOW_TO_NAME}")
+
+
+def _matrix(name: str, runs_dir: Path) -> MatrixPaths | None:
+    """By its id or its folder; None where it is none."""
+    both = (MatrixPaths((runs_dir / name).resolve()), MatrixPaths(Path(name).resolve()))
+    return next((paths for paths in both if is_matrix(paths)), None)
 
 
 def _read_published(text: str) -> list[Side]:
