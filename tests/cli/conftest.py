@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from support.commands import Ended
 from orchestrator.cli import main
 from orchestrator.config import RunRequest, load_config
 from orchestrator.dataset import Dataset
+from orchestrator.made_up.benchmark import made_up_benchmark
+from orchestrator.made_up.write import write_made_up_run
 from orchestrator.paths import RunPaths
 from orchestrator.run.folder import create_run
 from orchestrator.run.lock import RunLock
@@ -91,3 +94,17 @@ def say(
         return Ended(int(ended.value.code or 0), *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
+    """A made-up run of six instances, `night`, for those who change nothing in it."""
+    root = tmp_path_factory.mktemp("runs") / "night"
+    return write_made_up_run(root, made_up_benchmark(6), seed=1)
+
+
+@pytest.fixture
+def paths(written: RunPaths, tmp_path: Path) -> RunPaths:
+    """A copy of its own for each test."""
+    shutil.copytree(written.root, tmp_path / "runs" / "night")
+    return RunPaths(tmp_path / "runs" / "night")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -13,24 +12,9 @@ from typer.testing import CliRunner
 
 from orchestrator.cli import app
 from orchestrator.errors import ConfigError, JournalError, PrerequisiteError
-from orchestrator.made_up.benchmark import made_up_benchmark
-from orchestrator.made_up.write import write_made_up_run
 from orchestrator.paths import RunPaths
 from orchestrator.run.cleanup import hold_driver_lock
 from orchestrator.run.export import export_run
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
-    root = tmp_path_factory.mktemp("runs") / "night"
-    return write_made_up_run(root, made_up_benchmark(6), seed=1)
-
-
-@pytest.fixture
-def paths(written: RunPaths, tmp_path: Path) -> RunPaths:
-    """A copy of its own for each test."""
-    shutil.copytree(written.root, tmp_path / "runs" / "night")
-    return RunPaths(tmp_path / "runs" / "night")
 
 
 def export(paths: RunPaths, *arguments: str) -> str:

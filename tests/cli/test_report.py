@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,26 +16,11 @@ from typer.testing import CliRunner
 from orchestrator.cli import app
 from orchestrator.cli.report import ReportFormat
 from orchestrator.errors import ConfigError
-from orchestrator.made_up.benchmark import made_up_benchmark
-from orchestrator.made_up.write import write_made_up_run
 from orchestrator.paths import RunPaths
 from orchestrator.run.cleanup import hold_driver_lock
 from orchestrator.run.report_formats import FORMATS
 
 Say = Callable[..., Ended]
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
-    root = tmp_path_factory.mktemp("runs") / "night"
-    return write_made_up_run(root, made_up_benchmark(6), seed=1)
-
-
-@pytest.fixture
-def paths(written: RunPaths, tmp_path: Path) -> RunPaths:
-    """A copy of its own for each test."""
-    shutil.copytree(written.root, tmp_path / "runs" / "night")
-    return RunPaths(tmp_path / "runs" / "night")
 
 
 def report(paths: RunPaths, *arguments: str) -> str:
