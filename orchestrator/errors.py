@@ -11,6 +11,7 @@
         ├── SandboxBroken         it is there, another beside it works, and it does not
         ├── ImageUnavailable      the image could not be pulled or built
         ├── WorkerLost            the process running the rollout or grade died
+        ├── SharedWorkerLost      the process died in which others ran too
         ├── HarnessUnavailable    the official harness reached no verdict
         ├── TestsTooSlow          emulated tests ran too long, and the gold patch did no better
         ├── AgentCrashed          the agent's own code raised
@@ -102,6 +103,10 @@ class ImageUnavailable(InfraError):
 
 class WorkerLost(InfraError):
     kind = FailureKind.WORKER_LOST
+
+
+class SharedWorkerLost(InfraError):
+    kind = FailureKind.SHARED_WORKER_LOST
 
 
 class HarnessUnavailable(InfraError):

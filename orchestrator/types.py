@@ -55,6 +55,8 @@ class FailureKind(StrEnum):
     """It runs no commands any more after what was done in it, while another beside it does."""
     IMAGE_UNAVAILABLE = "image_unavailable"
     WORKER_LOST = "worker_lost"
+    SHARED_WORKER_LOST = "shared_worker_lost"
+    """The process died in which others ran too: whose doing that was, nobody knows."""
     HARNESS_UNAVAILABLE = "harness_unavailable"
     TESTS_TOO_SLOW = "tests_too_slow"
     """The tests ran past their limit where processors are emulated, and the gold patch did no

@@ -200,6 +200,7 @@ def _default_retries() -> dict[FailureKind, int]:
         FailureKind.SANDBOX_BROKEN: 2,
         FailureKind.IMAGE_UNAVAILABLE: 2,
         FailureKind.WORKER_LOST: 2,
+        FailureKind.SHARED_WORKER_LOST: 5,
         FailureKind.HARNESS_UNAVAILABLE: 2,
         FailureKind.TESTS_TOO_SLOW: 0,
         FailureKind.AGENT_CRASHED: 1,

@@ -26,6 +26,11 @@ DISK_EVERY_S = 10.0
 ENOUGH_AGAIN = 1.1
 """Of `min_free_disk_gb`, must be free before rollouts go on that had to wait for room."""
 STOP_NOW_PATIENCE_S = 60.0
+LEAVE_THINGS_BEHIND = (
+    FailureKind.WORKER_LOST,
+    FailureKind.SHARED_WORKER_LOST,
+    FailureKind.INTERNAL_ERROR,
+)
 
 
 class Driver:
@@ -151,7 +156,7 @@ class Driver:
         if self._images is not None:
             self._images.ended(event.key, failure)
             self._let_go_of_image(event.key)
-        if failure in (FailureKind.WORKER_LOST, FailureKind.INTERNAL_ERROR):
+        if failure in LEAVE_THINGS_BEHIND:
             self._clean_up_after(event.key)
         return event
 

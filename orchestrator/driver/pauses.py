@@ -16,8 +16,10 @@ NO_REASON_TO_PAUSE = (
     FailureKind.REQUEST_REFUSED,
     FailureKind.TESTS_TOO_SLOW,
     FailureKind.INTERNAL_ERROR,
+    FailureKind.SHARED_WORKER_LOST,
 )
-"""Failures that don't count towards a pause: not the host's fault, or not mended by waiting."""
+"""Failures that don't count towards a pause: not the host's fault, not mended by waiting, or of all
+that ran at once."""
 
 
 @dataclass

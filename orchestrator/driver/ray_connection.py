@@ -17,7 +17,7 @@ from typing import Any
 
 import ray
 import ray.exceptions
-from ray._private import ray_constants
+from ray._private import ray_constants, worker
 from ray._private.authentication.authentication_token_setup import (
     enable_token_auth_by_default,
     maybe_enable_token_auth_if_token_available,
@@ -70,9 +70,8 @@ def start_local(rollout_slots: int, grade_slots: int) -> RayConnection:
     local = LocalRay(
         {
             "include_dashboard": False,
-            # Ray starts, and keeps, about as many workers as it has CPUs: one a rollout slot;
-            # grades have workers of their own
-            "num_cpus": rollout_slots,
+            # Ray starts as many workers ahead as it has CPUs: one does for all that runs here
+            "num_cpus": 1,
             "object_store_memory": OBJECT_STORE_BYTES,
             "resources": {ROLLOUT_SLOT: rollout_slots, GRADE_SLOT: grade_slots},
             "logging_level": "ERROR",
@@ -131,7 +130,13 @@ def _asks_for_token(address: str) -> bool:
     return False
 
 
+def _say_nothing(_data: object, ignore_prefix: bool) -> None:
+    """In the place of Ray's printing to standard output that a worker died: that is a failure on
+    record, and standard output may be somebody's JSON."""
+
+
 def _connect(address: str) -> None:
+    worker.print_to_stdstream = _say_nothing
     on_sigterm = signal.getsignal(signal.SIGTERM)
     ray.init(address, logging_level="ERROR", log_to_driver=False)
     signal.signal(signal.SIGTERM, on_sigterm)  # Ray lets it end the driver, with an exit code of 15

@@ -1,16 +1,19 @@
-"""The executor on Ray: a rollout is a task, a grade is a call of an actor, and so is what is done
-with images, by one actor on each node.
+"""The executor on Ray: one worker process on each node, in which all that runs there has a thread.
 
-Nodes offer `rollout_slot` and `grade_slot` as custom resources. A rollout is a streaming task, so
-that its progress arrives while it runs; its last value is its result. Only this module, and those
-that connect it (`ray_connection`, `ray_head`), import Ray.
+A rollout waits for its model most of the time, so that one process does for many: eight took 690 MB
+in processes of their own. A grade is a process that the worker's grade server forks. Where the
+worker is killed, all that ran in it ends as `shared_worker_lost`; a rollout that has met that too
+often runs *alone*, as a task in a process of its own, where a death is its own doing.
+
+Everything streams: its progress arrives while it runs, and its last value is its result. Only this
+module, and those that connect it (`ray_connection`, `ray_head`), import Ray.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,18 +29,23 @@ from orchestrator.driver.executor import Event, NodeSlots
 from orchestrator.driver.ray_connection import (
     GRADE_SLOT,
     ROLLOUT_SLOT,
-    join,
+    RayConnection,
     last_line,
     node_id_of,
     slots_by_host,
-    start_local,
 )
-from orchestrator.errors import InfraError, InternalError, WorkerLost
+from orchestrator.errors import (
+    InfraError,
+    InternalError,
+    PrerequisiteError,
+    SharedWorkerLost,
+    WorkerLost,
+)
 from orchestrator.images.pulls import PullProblem
 from orchestrator.stop_signals import sit_out
 from orchestrator.types import GradeResult, RolloutRecord, RolloutResult
 from orchestrator.worker.failures import TRACEBACK, summary_of
-from orchestrator.worker.grade import grade
+from orchestrator.worker.graders import Graders
 from orchestrator.worker.images import do_image_work, nothing_came_of
 from orchestrator.worker.messages import (
     ImageEvent,
@@ -54,47 +62,50 @@ _STREAMING: dict[str, Any] = {
     "_generator_backpressure_num_objects": 1,
 }
 """A worker goes on when the driver has taken what it said last."""
-_ROLLOUT = {"num_cpus": 0, "resources": {ROLLOUT_SLOT: 1}, "max_retries": 0, **_STREAMING}
-_GRADER = {"num_cpus": 0, "resources": {GRADE_SLOT: 1}}
-_IMAGE_ACTOR = {"num_cpus": 0, "max_concurrency": 16}
-"""So many things it does at once; more wait."""
+_ALONE = {"num_cpus": 0, "max_retries": 0, **_STREAMING}
+IMAGE_THREADS = 16
+"""So many things are done with a node's images at once; more wait."""
 STOP_POLL_S = 1.0
+ANSWER_S = 120.0
+"""A worker starts, and imports our code."""
 
 
 @dataclass(frozen=True)
 class _Running:
-    """A task under way: what it was asked, and since when."""
+    """Something under way: what it was asked, since when, and on which node."""
 
     request: RolloutRequest | GradeRequest | ImageRequest
     started_at: float
-    grader: Any = None
-    """The actor that a grade runs on."""
+    node: str
+    worker: Any
+    """The node's, or None: a process of its own."""
 
 
 class RayExecutor:
-    """Local by default; `address` joins a cluster whose nodes offer our resources."""
+    """Rollouts, grades and image work on the nodes of a Ray: one of this driver's own, or a
+    cluster."""
 
     def __init__(
-        self, rollout_slots: int, grade_slots: int, address: str | None, run_ids: Sequence[str]
+        self,
+        connection: RayConnection,
+        rollout_slots: int,
+        grade_slots: int,
+        run_ids: Sequence[str],
     ) -> None:
-        """`run_ids` are those whose rollouts it runs.
-
-        Raises PrerequisiteError where Ray can't start, or the cluster lacks our resources."""
+        """`run_ids` are those whose rollouts it runs. Closes the connection when it is closed."""
+        self._connection = connection
         self._run_ids = run_ids
         self._tasks: dict[Any, _Running] = {}
         self._refused: list[Event] = []
         """What `poll` says next without any task."""
-        if address is None:
-            self._connection = start_local(rollout_slots, grade_slots)
-        else:
-            self._connection = join(address)
-        self._rollout = ray.remote(_rollout_task)
-        self._grader, self._image_actor = ray.remote(_Grader), ray.remote(_ImageActor)
-        self._idle_graders: dict[str, list[Any]] = defaultdict(list)
-        """By node."""
-        self._image_actors: dict[str, Any] = {}
-        """By node; each starts when something is first asked of it, as it takes a process."""
-        self._local_slots = (NodeSlots("", rollout_slots, grade_slots),) if address is None else ()
+        self._alone, self._worker_class = ray.remote(_roll_out), ray.remote(_NodeWorker)
+        self._workers: dict[str, Any] = {}
+        """By node; each starts when something is first asked of it."""
+        self._slots = NodeSlots("", rollout_slots, grade_slots)
+        self._answer_awaited: tuple[Any, float] | None = None
+        if connection.local is not None:  # what comes first need not wait for it then
+            first = self._worker(self._slots).is_up.remote()
+            self._answer_awaited = first, time.monotonic() + ANSWER_S
 
     @property
     def session_dir(self) -> str:
@@ -103,60 +114,71 @@ class RayExecutor:
 
     def nodes(self) -> tuple[NodeSlots, ...]:
         """See `Executor`. Of several nodes of a cluster on one host, one counts."""
-        return self._local_slots or tuple(NodeSlots(*offer) for offer in slots_by_host())
+        if self._connection.local is not None:
+            return (self._slots,)
+        return tuple(NodeSlots(*offer) for offer in slots_by_host())
 
     def submit_rollout(self, request: RolloutRequest) -> None:
-        def start(there: dict[str, Any]) -> tuple[Any, Any]:
-            return self._rollout.options(**_ROLLOUT, **there).remote(request), None
-
-        self._submit(request, request.assignment.node, start)
+        self._submit(request, request.assignment.node)
 
     def submit_grade(self, request: GradeRequest) -> None:
-        idle = self._idle_graders[request.assignment.node]
-
-        def start(there: dict[str, Any]) -> tuple[Any, Any]:
-            grader = idle.pop() if idle else self._grader.options(**_GRADER, **there).remote()
-            return grader.grade.options(**_STREAMING).remote(request), grader
-
-        self._submit(request, request.assignment.node, start)
+        self._submit(request, request.assignment.node)
 
     def submit_image_work(self, request: ImageRequest) -> None:
-        def start(there: dict[str, Any]) -> tuple[Any, Any]:
-            if request.node not in self._image_actors:
-                actor = self._image_actor.options(**_IMAGE_ACTOR, **there).remote()
-                self._image_actors[request.node] = actor
-            actor = self._image_actors[request.node]
-            return actor.do.options(**_STREAMING).remote(request), None
+        self._submit(request, request.node)
 
-        self._submit(request, request.node, start)
-
-    def _submit(
-        self,
-        request: RolloutRequest | GradeRequest | ImageRequest,
-        node: str,
-        start: Callable[[dict[str, Any]], tuple[Any, Any]],
-    ) -> None:
-        """`start` takes Ray's options for the node, and gives the task, and a grade's actor.
-
-        Where there is no such node any more, `poll` says that it is lost.
-        """
-        running, there = _Running(request, time.time()), dict[str, Any]()
+    def _submit(self, request: RolloutRequest | GradeRequest | ImageRequest, node: str) -> None:
+        """Where there is no such node any more, `poll` says that it is lost."""
+        running = _Running(request, time.time(), node, None)
         try:
-            if node:
-                node_id = node_id_of(node)
-                if node_id is None:
-                    raise WorkerLost(f"{node} is in the cluster no more")
-                there["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id, soft=False)
-            task, grader = start(there)
+            slots = self._place(node)
+            if isinstance(request, RolloutRequest) and request.alone:
+                options = {**_ALONE, **_on(slots.name)}
+                self._tasks[self._alone.options(**options).remote(request)] = running
+                return
+            worker = self._worker(slots)
+            work = {RolloutRequest: worker.roll_out, GradeRequest: worker.grade}
+            method = work.get(type(request), worker.do_image_work)
+            task = method.options(**_STREAMING).remote(request)
         except (WorkerLost, ray.exceptions.RayError) as error:
-            self._forget_actor(running)
             self._refused.append(_lost(running, error))
         else:
-            self._tasks[task] = replace(running, grader=grader)
+            self._tasks[task] = replace(running, node=slots.name, worker=worker)
+
+    def _place(self, node: str) -> NodeSlots:
+        """The node of this name; for an empty one, where the fewest are under way for its slots.
+        Raises WorkerLost."""
+        nodes = self.nodes()
+        if node:
+            nodes = tuple(slots for slots in nodes if slots.name == node)
+        if not nodes:
+            raise WorkerLost(f"{node or 'every node'} is in the cluster no more")
+        under_way = Counter(running.node for running in self._tasks.values())
+        return min(nodes, key=lambda slots: under_way[slots.name] / max(1, slots.rollouts))
+
+    def _worker(self, slots: NodeSlots) -> Any:
+        """The node's. On a cluster it takes the slots that it fills from what the node offers, as
+        others may use that too."""
+        if slots.name not in self._workers:
+            taken = {}
+            if self._connection.local is None:
+                taken = {
+                    ROLLOUT_SLOT: min(slots.rollouts, self._slots.rollouts),
+                    GRADE_SLOT: min(slots.grades, self._slots.grades),
+                }
+            self._workers[slots.name] = self._worker_class.options(
+                num_cpus=0,
+                resources=taken,
+                max_concurrency=slots.rollouts + slots.grades + IMAGE_THREADS,
+                **_on(slots.name),
+            ).remote()
+        return self._workers[slots.name]
 
     def poll(self, timeout_s: float) -> list[Event]:
-        """See `Executor`. Raises PrerequisiteError where the local Ray has ended."""
+        """See `Executor`. Raises PrerequisiteError where the local Ray has ended, or no worker
+        starts."""
         self._connection.require_alive()
+        self._require_answer()
         if self._refused:
             refused, self._refused = self._refused, []
             return refused
@@ -169,6 +191,28 @@ class RayExecutor:
             ready = list(dict.fromkeys([*ready, *more]))
         return [event for task in ready for event in self._take(task)]
 
+    def _require_answer(self) -> None:
+        """Of the local Ray's first worker: where none starts, everything would wait for ever."""
+        if self._answer_awaited is None:
+            return
+        answer, until = self._answer_awaited
+        ready, _ = ray.wait([answer], timeout=0)
+        problem = f"nothing after {ANSWER_S:.0f} s"
+        if ready:
+            self._answer_awaited = None
+            try:
+                ray.get(answer)
+            except ray.exceptions.RayError as error:
+                problem = last_line(error)
+            else:
+                return
+        elif time.monotonic() < until:
+            return
+        raise PrerequisiteError(
+            f"no worker of Ray starts ({problem}).",
+            f"See the newest files in {self.session_dir}/logs.",
+        )
+
     def stop_now(self) -> None:
         for run_id in self._run_ids:
             internal_kv._internal_kv_put(_stop_key(run_id), b"1")
@@ -179,8 +223,7 @@ class RayExecutor:
                 for run_id in self._run_ids:
                     internal_kv._internal_kv_del(_stop_key(run_id))
         self._tasks.clear()
-        self._idle_graders.clear()
-        self._image_actors.clear()
+        self._workers.clear()
         self._connection.close()
 
     def _take(self, task: Any) -> Iterator[Event]:
@@ -193,42 +236,55 @@ class RayExecutor:
             return
         except ray.exceptions.RayError as error:
             del self._tasks[task]
-            self._forget_actor(running)
+            if isinstance(error, ray.exceptions.RayActorError):
+                self._forget_worker(running)
             yield _lost(running, error)
             return
         if not isinstance(value, Progress | PullProgress):
             del self._tasks[task]
-            if isinstance(running.request, GradeRequest):
-                self._idle_graders[running.request.assignment.node].append(running.grader)
         yield value
 
-    def _forget_actor(self, running: _Running) -> None:
-        """The next request for images there has another."""
-        if not isinstance(running.request, RolloutRequest | GradeRequest):
-            self._image_actors.pop(running.request.node, None)
+    def _forget_worker(self, running: _Running) -> None:
+        """The next request there starts another; which may have been done already."""
+        if self._workers.get(running.node) is running.worker:
+            del self._workers[running.node]
 
 
-class _Grader:
-    """A worker of its own for grades, one after the other, as an actor shares its process with no
-    task: the harness takes 100 MB that a rollout's worker need not carry."""
+def _on(node: str) -> dict[str, Any]:
+    """Ray's options for a node of a cluster; none for a local Ray. Raises WorkerLost."""
+    if not node:
+        return {}
+    node_id = node_id_of(node)
+    if node_id is None:
+        raise WorkerLost(f"{node} is in the cluster no more")
+    return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node_id, soft=False)}
 
-    def grade(self, request: GradeRequest) -> Iterator[ImageGone | GradeResult]:
-        sit_out()
-        yield from grade(request)
 
-
-class _ImageActor:
-    """A worker of its own for a node's images: pulls go on beside evictions and questions, each in
-    a thread, and outlive the rollouts."""
+class _NodeWorker:
+    """All that runs on a node, each in a thread; grades in processes that it has forked."""
 
     def __init__(self) -> None:
         sit_out()
+        self._graders = Graders()
 
-    def do(self, request: ImageRequest) -> Iterator[ImageEvent]:
+    def is_up(self) -> bool:
+        return True
+
+    def roll_out(self, request: RolloutRequest) -> Iterator[Progress | ImageGone | RolloutResult]:
+        for event in roll_out(request, _stop_flag(request.assignment.key.run_id)):
+            if isinstance(event, Progress) and event.phase == "agent":
+                self._graders.begin()  # before its patch is there, and after its sandbox
+            yield event
+
+    def grade(self, request: GradeRequest) -> Iterator[ImageGone | GradeResult]:
+        yield self._graders.grade(request)
+
+    def do_image_work(self, request: ImageRequest) -> Iterator[ImageEvent]:
         yield from do_image_work(request)
 
 
-def _rollout_task(request: RolloutRequest) -> Iterator[Progress | ImageGone | RolloutResult]:
+def _roll_out(request: RolloutRequest) -> Iterator[Progress | ImageGone | RolloutResult]:
+    """A rollout alone in its process."""
     sit_out()
     yield from roll_out(request, _stop_flag(request.assignment.key.run_id))
 
@@ -255,8 +311,8 @@ def _stop_key(run_id: str) -> bytes:
 def _lost(
     running: _Running, error: WorkerLost | ray.exceptions.RayError
 ) -> RolloutResult | GradeResult | ImageEvent:
-    """A task that died is a lost worker, as is one that its node has not the code for; one that
-    raised otherwise, though it never should, is our bug."""
+    """A task whose process died is a lost worker, as is one that its node has not the code for; one
+    that raised otherwise, though it never should, is our bug."""
     request, files = running.request, dict[str, bytes]()
     if not isinstance(request, RolloutRequest | GradeRequest):
         return nothing_came_of(request, PullProblem.ENGINE, f"a worker died: {summary_of(error)}")
@@ -268,7 +324,8 @@ def _lost(
         problem = (WorkerLost if lacks_code else InternalError)(raised)
         files[TRACEBACK] = str(error).encode("utf-8", "replace")
     else:
-        problem = WorkerLost(summary_of(error))
+        kind = WorkerLost if running.worker is None else SharedWorkerLost
+        problem = kind(summary_of(error))
     if isinstance(request, GradeRequest):
         return grade_result(request, running.started_at, files, {}, problem)
     record = RolloutRecord(

@@ -41,6 +41,7 @@ class RequestBuilder:
             base_url=self.gateway.base_url(start.key) if self.gateway else "",
             api_key=self.token,
             agent=self.agent,
+            alone=start.alone,
         )
 
     def grade_request(self, start: Start, image_is_here: bool = False) -> GradeRequest:

@@ -17,6 +17,8 @@ from orchestrator.driver.pauses import NO_REASON_TO_PAUSE, Pause
 from orchestrator.types import FailureKind, RolloutKey
 
 MAX_RETRY_DELAY_S = 600.0
+SHARED_LOSSES = 2
+"""After so many an instance's rollouts run alone."""
 
 
 class Stage(StrEnum):
@@ -32,6 +34,9 @@ class Start:
     key: RolloutKey
     node: str = ""
     """Where; empty: anywhere."""
+    alone: bool = False
+    """A rollout, in a process of its own: those that shared one with it were lost time and again,
+    and the next death of its process is its own doing."""
 
 
 Place = Callable[[Stage, RolloutKey], str | None]
@@ -328,9 +333,13 @@ class Scheduler:
                 continue
             free[lane] -= 1
             running.add(queued.key)
-            yield Start(stage, queued.key, node)
+            yield Start(stage, queued.key, node, self._is_alone(stage, queued.key))
         for queued in skipped:
             heapq.heappush(waiting, queued)
+
+    def _is_alone(self, stage: Stage, key: RolloutKey) -> bool:
+        spent = (key.run_id, key.instance_id, stage, FailureKind.SHARED_WORKER_LOST)
+        return stage is Stage.ROLLOUT and self._retries_used[spent] >= SHARED_LOSSES
 
     def _retry(self, stage: Stage, key: RolloutKey, failure: FailureKind, now: float) -> None:
         terms = self.runs[key.run_id]

@@ -5,7 +5,8 @@ Within a session each kind has its retries (`rollout.retries`). Over all session
 | failure | bound |
 |---|---|
 | `sandbox_broken` | the third of an instance is the agent's doing: an outcome (`settle`) |
-| `interrupted`, `endpoint_unavailable` | none: a person's stop, or the whole run's trouble |
+| `interrupted`, `endpoint_unavailable`, | none: a person's stop, or trouble that is not the |
+| `shared_worker_lost` | instance's own |
 | every other, of a rollout or a grade | `MAX_FAILURES` of an instance: set aside until a person |
 |  | decides (`RunState.set_aside`) |
 """
@@ -18,7 +19,11 @@ from orchestrator.types import Failure, FailureKind, Outcome, RolloutResult
 
 BREAKS = 3
 MAX_FAILURES = 10
-NOT_COUNTED = (FailureKind.INTERRUPTED, FailureKind.ENDPOINT_UNAVAILABLE)
+NOT_COUNTED = (
+    FailureKind.INTERRUPTED,
+    FailureKind.ENDPOINT_UNAVAILABLE,
+    FailureKind.SHARED_WORKER_LOST,
+)
 BROKEN = (
     f"in each of {BREAKS} attempts the agent left a sandbox that ran no commands any more, beside "
     "another one that did"

@@ -32,6 +32,7 @@ FAILURE_WORDS: Mapping[str, str] = {
     FailureKind.SANDBOX_BROKEN: "its sandbox broke",
     FailureKind.IMAGE_UNAVAILABLE: "no image",
     FailureKind.WORKER_LOST: "the worker was lost",
+    FailureKind.SHARED_WORKER_LOST: "the shared worker was lost",
     FailureKind.HARNESS_UNAVAILABLE: "the harness could not grade",
     FailureKind.TESTS_TOO_SLOW: "emulated tests were too slow",
     FailureKind.AGENT_CRASHED: "the agent crashed",

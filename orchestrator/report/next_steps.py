@@ -28,6 +28,7 @@ MEND: Mapping[str, str] = {
     FailureKind.SANDBOX_BROKEN: "nothing, the next is a new one",
     FailureKind.IMAGE_UNAVAILABLE: "see that its registry answers, and takes your login",
     FailureKind.WORKER_LOST: "free memory or disk, or go on with fewer --workers",
+    FailureKind.SHARED_WORKER_LOST: "free memory, or go on with fewer --workers",
     FailureKind.HARNESS_UNAVAILABLE: "go on with --set cluster.grading.memory_gb=MORE",
     FailureKind.TESTS_TOO_SLOW: "go on with --set cluster.grading.emulated_timeout_s=MORE",
     FailureKind.AGENT_CRASHED: "see the traceback in the rollout's folder",
@@ -42,6 +43,7 @@ LOOKED_AT_BY_DOCTOR = frozenset(
         FailureKind.SANDBOX_UNAVAILABLE,
         FailureKind.IMAGE_UNAVAILABLE,
         FailureKind.WORKER_LOST,
+        FailureKind.SHARED_WORKER_LOST,
     }
 )
 KINDS_SHOWN = 2

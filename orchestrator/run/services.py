@@ -37,6 +37,7 @@ def start_services(
 
     `lanes` are by run id. The sessions share one cluster's settings.
     """
+    from orchestrator.driver.ray_connection import join, start_local
     from orchestrator.driver.ray_executor import RayExecutor
 
     allow_open_files()
@@ -53,7 +54,11 @@ def start_services(
             if session.agent is not None and session.plan.rollouts:
                 stack.enter_context(session.agent.hold(cluster.sandbox.platform))
         run_ids = [session.config.run_id for session in sessions]
-        executor = RayExecutor(slots, cluster.grading.slots, cluster.ray_address, run_ids)
+        if cluster.ray_address is None:
+            connection = start_local(slots, cluster.grading.slots)
+        else:
+            connection = join(cluster.ray_address)
+        executor = RayExecutor(connection, slots, cluster.grading.slots, run_ids)
         stack.callback(executor.close)
         if cluster.ray_address is None:
             for session in sessions:  # whichever is cleaned up first finds what a kill left

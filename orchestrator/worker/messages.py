@@ -21,6 +21,8 @@ class RolloutRequest:
     base_url: str = ""
     """Where its agent finds the model; empty for agents that ask none."""
     api_key: str = ""
+    alone: bool = False
+    """In a process of its own."""
 
     @property
     def key(self) -> RolloutKey:

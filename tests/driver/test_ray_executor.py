@@ -25,7 +25,7 @@ from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.driver import ray_connection
 from orchestrator.driver.executor import Event, NodeSlots
-from orchestrator.driver.ray_connection import GRADE_SLOT, ROLLOUT_SLOT
+from orchestrator.driver.ray_connection import GRADE_SLOT, ROLLOUT_SLOT, join, start_local
 from orchestrator.driver.ray_executor import RayExecutor
 from orchestrator.errors import PrerequisiteError
 from orchestrator.images.pulls import PullProblem, Quota
@@ -67,9 +67,14 @@ def executor() -> Iterator[RayExecutor]:
     with pytest.MonkeyPatch.context() as patched:
         tests = str(Path(__file__).parents[1])
         patched.setenv("PYTHONPATH", f"{tests}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-        executor = RayExecutor(2, 1, None, ["a-run"])
+        executor = make_executor(2, 2)
     yield executor
     executor.close()
+
+
+def make_executor(rollouts: int, grades: int, address: str | None = None) -> RayExecutor:
+    connection = start_local(rollouts, grades) if address is None else join(address)
+    return RayExecutor(connection, rollouts, grades, ["a-run"])
 
 
 class SilentGateway(BaseHTTPRequestHandler):
@@ -135,10 +140,15 @@ def agent_works(event: Event) -> bool:
     return isinstance(event, Progress) and event.phase == "agent"
 
 
-def rollout_workers() -> list[psutil.Process]:
-    """Processes of ours in which a rollout is under way."""
-    children = psutil.Process().children(recursive=True)
-    return [p for p in children if "_rollout_task" in " ".join(p.cmdline())]
+def below(process: psutil.Process) -> list[psutil.Process]:
+    """Its descendants that are alive."""
+    children = process.children(recursive=True)
+    return [p for p in children if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def node_workers() -> list[psutil.Process]:
+    """Processes of ours in which rollouts run, or wait for the next."""
+    return [p for p in below(psutil.Process()) if "ray::_NodeWorker" in " ".join(p.cmdline())]
 
 
 # What has a Ray of its own comes first: a process is connected to one at a time.
@@ -151,7 +161,7 @@ def test_work_goes_to_the_node_that_it_is_placed_on(
     slots = {"num_cpus": 1, "resources": {ROLLOUT_SLOT: 1, GRADE_SLOT: 1}}
     cluster = Cluster(initialize_head=True, head_node_args=slots)
     try:
-        executor = RayExecutor(1, 1, cluster.address, ["a-run"])
+        executor = make_executor(1, 1, cluster.address)
         (node,) = executor.nodes()
         request = rollout(make_config("nop"), instance, tmp_path)
         there = replace(
@@ -177,7 +187,7 @@ def test_work_goes_to_the_node_that_it_is_placed_on(
 def test_what_runs_sees_that_it_is_to_stop_and_still_sends_its_result(
     make_config: MakeConfig, instance: Instance, silent_gateway: str, tmp_path: Path
 ) -> None:
-    executor = RayExecutor(1, 1, None, ["a-run"])
+    executor = make_executor(1, 1)
     executor.submit_rollout(
         rollout(make_config("mini"), instance, tmp_path, base_url=silent_gateway)
     )
@@ -195,7 +205,7 @@ def test_a_cluster_without_our_resources_is_one_line_that_says_how_to_start_it()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
         with pytest.raises(PrerequisiteError, match=ROLLOUT_SLOT) as caught:
-            RayExecutor(1, 1, cluster.address, ["a-run"])
+            make_executor(1, 1, cluster.address)
     finally:
         cluster.shutdown()
 
@@ -210,7 +220,7 @@ def code_of_the_driver_alone() -> str:
 
 def refused(address: str) -> str:
     with pytest.raises(PrerequisiteError) as caught:
-        RayExecutor(1, 1, address, ["a-run"])
+        make_executor(1, 1, address)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -221,7 +231,7 @@ def test_a_cluster_whose_nodes_have_other_code_is_one_line_before_the_night(
     slots = {"num_cpus": 1, "resources": {ROLLOUT_SLOT: 1, GRADE_SLOT: 1}}
     cluster = Cluster(initialize_head=True, head_node_args=slots)
     try:
-        RayExecutor(1, 1, cluster.address, ["a-run"]).close()
+        make_executor(1, 1, cluster.address).close()
         with monkeypatch.context() as patched:
             patched.setattr(ray_connection, "__version__", "99.0")
             assert f"(swe-orchestrator {__version__}). Install" in refused(cluster.address)
@@ -287,13 +297,26 @@ def test_a_local_ray_keeps_to_the_loopback_address(executor: RayExecutor) -> Non
     assert all((getattr(ip, "ipv4_mapped", None) or ip).is_loopback for ip in listening)
 
 
-def graders() -> set[int]:
-    """Processes of ours that grade, or wait for the next grade."""
-    children = psutil.Process().children(recursive=True)
-    return {p.pid for p in children if "ray::_Grader" in " ".join(p.cmdline())}
+def grade_servers() -> list[psutil.Process]:
+    """What forks a process for each grade."""
+    workers = node_workers()
+    children = [child for worker in workers for child in below(worker)]
+    servers = [p for p in children if "orchestrator.worker.grade_server" in p.cmdline()]
+    return [server for server in servers if server.parent() in workers]
 
 
-def test_grades_have_a_worker_that_no_rollout_runs_on_and_another_when_it_dies(
+def a_grade(
+    executor: RayExecutor, config: RunConfig, instance: Instance, demo: Dataset, folder: Path
+) -> GradeResult:
+    answer = demo.answers[instance.instance_id]
+    assignment = make_assignment(config, instance, "process", folder, sealed_answer=answer)
+    executor.submit_grade(GradeRequest(assignment, "no patch"))
+    *_, result = events_until(executor, lambda event: isinstance(event, GradeResult))
+    assert isinstance(result, GradeResult)
+    return result
+
+
+def test_grades_go_on_beside_rollouts_and_in_another_process_when_theirs_is_killed(
     executor: RayExecutor,
     make_config: MakeConfig,
     instance: Instance,
@@ -301,39 +324,20 @@ def test_grades_have_a_worker_that_no_rollout_runs_on_and_another_when_it_dies(
     silent_gateway: str,
     tmp_path: Path,
 ) -> None:
-    answer = demo.answers[instance.instance_id]
-    assignment = make_assignment(
-        make_config("nop"), instance, "process", tmp_path, sealed_answer=answer
-    )
-    request = GradeRequest(assignment, "no patch")
-
-    def result_of_a_grade() -> GradeResult:
-        executor.submit_grade(request)
-        *_, result = events_until(executor, is_result)
-        assert isinstance(result, GradeResult)
-        assert result.key == request.key
-        return result
-
-    executor.submit_rollout(rollout(make_config("nop"), instance, tmp_path))
-    events_until(executor, is_result)
-    assert result_of_a_grade().resolved is False
-    (grader,) = graders()
-
-    asking = rollout(make_config("mini"), instance, tmp_path, base_url=silent_gateway)
-    executor.submit_rollout(asking)
+    request = rollout(make_config("mini"), instance, tmp_path, base_url=silent_gateway)
+    executor.submit_rollout(request)
     events_until(executor, agent_works)
-    (worker,) = rollout_workers()
-    assert (worker.pid != grader, graders()) == (True, {grader})
-    assert result_of_a_grade().resolved is False
-    assert graders() == {grader}
-    os.kill(grader, signal.SIGKILL)
-    failure = result_of_a_grade().failure
-    assert failure is not None
-    assert failure.kind is FailureKind.WORKER_LOST
-    assert result_of_a_grade().resolved is False
-    assert grader not in graders()
+    (worker,) = node_workers()
+    config = make_config("nop")
+    assert a_grade(executor, config, instance, demo, tmp_path).resolved is False
+    (server,) = grade_servers()
+    server.kill()
+    assert a_grade(executor, config, instance, demo, tmp_path).resolved is False
+    assert server not in grade_servers()
+    assert node_workers() == [worker]
     worker.kill()
-    events_until(executor, is_result)
+    (lost,) = events_until(executor, is_result)
+    assert lost.key == request.key
 
 
 PULLING = "support.strangers_backend:PullingBackend"
@@ -351,19 +355,13 @@ def events_of_images(executor: RayExecutor, count: int) -> list[Event]:
     return events
 
 
-def image_actors() -> list[psutil.Process]:
-    children = psutil.Process().children(recursive=True)
-    return [p for p in children if "ray::_ImageActor" in " ".join(p.cmdline())]
-
-
-def test_a_node_has_one_process_for_its_images_which_pulls_evicts_and_asks_at_once(
+def test_a_node_pulls_evicts_and_asks_at_once_in_its_one_process(
     executor: RayExecutor,
     make_config: MakeConfig,
     instance: Instance,
     tmp_path: Path,
 ) -> None:
     config = make_config("nop", {"cluster.description": str(tmp_path)})
-    assert image_actors() == [], "none before it is needed"
     image = PulledImage(instance.image)
     executor.submit_image_work(pull_request(config, instance))
     executor.submit_image_work(RoomRequest("", PULLING, config.cluster))
@@ -382,10 +380,10 @@ def test_a_node_has_one_process_for_its_images_which_pulls_evicts_and_asks_at_on
         ImagesSeen("", frozenset({instance.image})),
         Eviction(PulledImage("another"), gone=False),
     }
-    assert len(image_actors()) == 1
+    assert len(node_workers()) == 1
 
 
-def test_an_images_process_that_is_killed_ends_its_pulls_and_the_next_request_has_another(
+def test_a_worker_that_is_killed_ends_its_pulls_and_the_next_request_has_another(
     executor: RayExecutor,
     make_config: MakeConfig,
     instance: Instance,
@@ -394,8 +392,8 @@ def test_an_images_process_that_is_killed_ends_its_pulls_and_the_next_request_ha
     config = make_config("nop", {"cluster.description": str(tmp_path)})
     executor.submit_image_work(pull_request(config, instance))
     events_until(executor, lambda event: isinstance(event, PullProgress))
-    (actor,) = image_actors()
-    actor.kill()
+    (worker,) = node_workers()
+    worker.kill()
     *_, lost = events_of_images(executor, 1)
 
     assert isinstance(lost, PullEnded)
@@ -447,7 +445,43 @@ def test_a_rollout_and_a_grade_that_find_their_image_gone_say_so(
     assert executor.poll(0.0) == []
 
 
-def test_a_worker_that_is_killed_is_a_failure_and_the_next_rollout_has_another(
+def test_all_that_ran_in_a_killed_worker_is_lost_once_and_what_comes_next_has_another(
+    executor: RayExecutor,
+    make_config: MakeConfig,
+    instance: Instance,
+    silent_gateway: str,
+    tmp_path: Path,
+) -> None:
+    config = make_config("mini")
+    requests = [
+        rollout(config, instance, tmp_path, base_url=silent_gateway, attempt=attempt)
+        for attempt in (1, 2)
+    ]
+    for request in requests:
+        executor.submit_rollout(request)
+        events_until(executor, agent_works)
+    (worker,) = node_workers()
+    os.kill(worker.pid, signal.SIGKILL)
+    lost: list[Event] = []
+    while len(lost) < 2:
+        lost += filter(is_result, events_until(executor, is_result))
+
+    assert {event.key for event in lost} == {request.key for request in requests}
+    for result in lost:
+        assert isinstance(result, RolloutResult)
+        assert result.failure is not None
+        assert result.failure.kind is FailureKind.SHARED_WORKER_LOST
+        assert "\n" not in result.failure.detail
+        assert 0 < result.record.started_at <= result.record.ended_at
+    executor.submit_rollout(rollout(make_config("nop"), instance, tmp_path))
+    (after,) = filter(is_result, events_until(executor, is_result))
+    assert isinstance(after, RolloutResult)
+    assert after.failure is None
+    assert node_workers() != [worker]
+    assert executor.poll(0.0) == []
+
+
+def test_a_rollout_that_runs_alone_is_lost_alone(
     executor: RayExecutor,
     make_config: MakeConfig,
     instance: Instance,
@@ -455,20 +489,16 @@ def test_a_worker_that_is_killed_is_a_failure_and_the_next_rollout_has_another(
     tmp_path: Path,
 ) -> None:
     request = rollout(make_config("mini"), instance, tmp_path, base_url=silent_gateway)
-    executor.submit_rollout(request)
+    executor.submit_rollout(replace(request, alone=True))
     events_until(executor, agent_works)
-    (worker,) = rollout_workers()
-    os.kill(worker.pid, signal.SIGKILL)
+    workers = below(psutil.Process())
+    (its_own,) = [p for p in workers if "ray::_roll_out" in " ".join(p.cmdline())]
+    its_own.kill()
     *_, result = events_until(executor, is_result)
 
     assert isinstance(result, RolloutResult)
-    assert (result.key, result.outcome) == (request.key, None)
     assert result.failure is not None
     assert result.failure.kind is FailureKind.WORKER_LOST
-    assert "\n" not in result.failure.detail
-    assert 0 < result.record.started_at <= result.record.ended_at
-    executor.submit_rollout(rollout(make_config("nop"), instance, tmp_path))
-    assert events_until(executor, is_result)
 
 
 def test_a_task_that_raises_is_a_bug_of_ours_with_its_traceback(

@@ -11,6 +11,7 @@ from orchestrator.types import FailureKind
 
 RETRIES = {
     FailureKind.WORKER_LOST: 2,
+    FailureKind.SHARED_WORKER_LOST: 5,
     FailureKind.ENDPOINT_UNAVAILABLE: 5,
     FailureKind.SANDBOX_UNAVAILABLE: 9,
     FailureKind.AGENT_CRASHED: 9,
@@ -88,6 +89,39 @@ def test_each_kind_of_failure_has_a_budget_of_its_own() -> None:
         end(scheduler, scheduler.admit(0), kind)
 
     assert ids(scheduler.admit(0)) == ["i0"]
+
+
+def test_who_loses_its_worker_in_company_again_and_again_runs_alone() -> None:
+    scheduler = make(rollouts=3, work=3, delay_s=0)
+    alone = []
+    for _ in range(3):
+        starts = scheduler.admit(0)
+        alone.append([start.alone for start in starts])
+        end(scheduler, starts, FailureKind.SHARED_WORKER_LOST)
+
+    assert alone == [[False] * 3, [False] * 3, [True] * 3]
+    again = scheduler.admit(0)
+    for _ in range(2):  # what was lost in company counts against nobody
+        end(scheduler, again[:1], FailureKind.WORKER_LOST)
+        again = scheduler.admit(0)
+    assert len(again) == 1
+
+
+def test_a_worker_that_dies_with_all_that_it_runs_pauses_nothing() -> None:
+    scheduler = make(rollouts=5, work=10)
+    end(scheduler, scheduler.admit(0), FailureKind.SHARED_WORKER_LOST)
+
+    assert scheduler.hold(0) is None
+    assert len(scheduler.admit(0)) == 5
+
+
+def test_a_grade_has_a_process_of_its_own_anyway() -> None:
+    scheduler = make(work=0)
+    scheduler.add(Stage.GRADE, [key_of("i0", 1)])
+    for _ in range(3):
+        (start,) = scheduler.admit(1e9)
+        assert not start.alone
+        scheduler.grade_done(start.key, FailureKind.SHARED_WORKER_LOST, now=0)
 
 
 def test_a_failure_without_a_budget_is_not_redone() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from support.commands import CommandLine, personas, wait_until
 
 from orchestrator.backends.process.processes import MARKER
 from orchestrator.journal import read_journal
-from orchestrator.types import RolloutRecord
+from orchestrator.types import FailureKind, RolloutRecord
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -119,6 +121,53 @@ def test_a_run_whose_ray_is_killed_ends_at_once_and_can_be_resumed(
     assert stderr.splitlines()[-1].startswith("error: Ray's processes on this host were killed")
     assert "`resume` goes on" in stderr
     assert not scratch.exists()
+
+
+def has_asked(orchestrate: CommandLine) -> int:
+    """How many rollouts have had an answer."""
+    journal = orchestrate.runs_dir / "stopped" / "journal.sqlite"
+    return len(
+        {request.key for request in read_journal(journal).requests} if journal.exists() else ()
+    )
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [
+        pytest.param(("mini", "process"), id="mini"),
+        pytest.param(
+            ("sweagent", "docker"), id="sweagent", marks=[pytest.mark.docker, pytest.mark.sweagent]
+        ),
+    ],
+)
+def test_a_killed_worker_costs_all_that_ran_in_it_one_retry_and_doubles_nothing(
+    orchestrate: CommandLine, agent: tuple[str, str]
+) -> None:
+    name, sandbox = agent
+    words = ["--agent", name, "--set", "model.personas.default=slow:2"]
+    words += ["--set", "rollout.retry_delay_s=0.1", "--instances", "orchard__.*", "--json"]
+    process = orchestrate.start(*orchestrate.launch_words(sandbox, "stopped", *words))
+    wait_until(lambda: has_asked(orchestrate) == 3, "three rollouts that ask the model")
+    (worker,) = [
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if "ray::_NodeWorker" in " ".join(child.cmdline())
+    ]
+    worker.kill()
+    stdout, stderr = process.communicate(timeout=200)
+
+    assert (process.returncode, "Traceback" in stderr) == (0, False), stderr
+    assert json.loads(stdout)["resolved"] == 3
+    by_instance = defaultdict(list)
+    for rollout in rollouts(orchestrate):
+        kind = rollout.failure.kind if rollout.failure else None
+        by_instance[rollout.instance_id].append((rollout.key.attempt, kind))
+    assert len(by_instance) == 3
+    for tries in by_instance.values():
+        assert sorted(tries) == [(1, FailureKind.SHARED_WORKER_LOST), (2, None)]
+    grades = read_journal(orchestrate.runs_dir / "stopped" / "journal.sqlite").grades
+    assert sorted(grade.instance_id for grade in grades) == sorted(by_instance)
+    assert not (orchestrate.runs_dir / "stopped" / "scratch").exists()
 
 
 def test_a_stop_while_a_run_starts_ends_what_it_has_started(orchestrate: CommandLine) -> None:

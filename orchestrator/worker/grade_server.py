@@ -1,0 +1,71 @@
+"""Imports the official harness once, and forks a process for each grade: they share its memory.
+
+The harness brings pandas, datasets and modal along: 120 MB and a second of one core, which every
+process would pay that imports for itself. A grade needs a process of its own, as the harness works
+in its current folder and writes to standard output.
+
+Its worker has the other end of the one socket that it is given (`graders`): a message there brings
+a connection of a grade, and its end is the end of this process and of all that it has forked. One
+thread, as who forks must not have others.
+
+usage: python -m orchestrator.worker.grade_server DESCRIPTOR
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+from importlib import import_module
+from multiprocessing.connection import Connection
+
+from orchestrator.stop_signals import sit_out
+
+BEGUN = "begun"
+"""The first message of a grade's process, before its request comes."""
+HARNESS = ("swebench.harness.run_evaluation", "orchestrator.worker.grade")
+
+
+def main() -> None:
+    worker = socket.socket(fileno=int(sys.argv[1]))
+    sit_out()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how they ended
+    for name in HARNESS:
+        import_module(name)
+    gc.collect()
+    gc.freeze()  # children write to fewer of the pages that they share
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(worker, 1, 1)
+        if not message:
+            return
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            threading.Thread(target=_end_with, args=(worker,), daemon=True).start()
+            _grade(Connection(descriptors[0]))
+            os._exit(0)
+        os.close(descriptors[0])
+
+
+def _grade(connection: Connection) -> None:
+    """Receive a request, and send what comes of it."""
+    from orchestrator.worker.grade import grade
+
+    connection.send(BEGUN)
+    for value in grade(connection.recv()):
+        connection.send(value)
+
+
+def _end_with(worker: socket.socket) -> None:
+    """End when the worker does. Its messages are for the server: none is read here."""
+    hung_up = select.poll()
+    hung_up.register(worker, 0)
+    hung_up.poll()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
