@@ -31,11 +31,16 @@ class Services:
 
 @contextmanager
 def start_services(
-    sessions: Sequence[Session], lanes: Mapping[str, Lane], slots: int, console: Console
+    sessions: Sequence[Session],
+    lanes: Mapping[str, Lane],
+    slots: int,
+    grade_slots: int,
+    console: Console,
 ) -> Iterator[Services]:
     """Start the executor, a gateway for each lane, and models that are scripted.
 
-    `lanes` are by run id. The sessions share one cluster's settings.
+    `lanes` are by run id. `slots` is how many rollouts at once, `grade_slots` how many grades at
+    most. The sessions share one cluster's settings.
     """
     from orchestrator.driver.ray_executor import RayExecutor
 
@@ -53,7 +58,7 @@ def start_services(
             if session.agent is not None and session.plan.rollouts:
                 stack.enter_context(session.agent.hold(cluster.sandbox.platform))
         run_ids = [session.config.run_id for session in sessions]
-        executor = RayExecutor(slots, cluster.grading.slots, cluster.ray_address, run_ids)
+        executor = RayExecutor(slots, grade_slots, cluster.ray_address, run_ids)
         stack.callback(executor.close)
         if cluster.ray_address is None:
             for session in sessions:  # whichever is cleaned up first finds what a kill left
