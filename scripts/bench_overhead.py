@@ -32,6 +32,8 @@ from orchestrator.config import RunRequest, load_config
 from orchestrator.dataset import Dataset, load_dataset
 from orchestrator.doctor.case import Case
 from orchestrator.doctor.examine import require_ready
+from orchestrator.driver.capacity import Capacity, Slots
+from orchestrator.driver.grading_slots import GradingSlots
 from orchestrator.driver.plan import make_plan
 from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.driver.stop import StopSignal
@@ -114,11 +116,12 @@ def measure(slots: int, options: argparse.Namespace, runs_dir: Path) -> Measured
         joined = Joined.of([session])
         began = time.monotonic()
         services = stack.enter_context(
-            start_services([session], joined.lanes, slots, Console(quiet=True))
+            start_services([session], joined.lanes, slots, 1, Console(quiet=True))
         )
         stack.enter_context(peak_memory(result.peak_mb))
         result.start_s = time.monotonic() - began
-        driver = make_driver(joined, services, slots, StopSignal())
+        capacity = Capacity(Slots(slots, "measured"), GradingSlots.said(1), 0.0)
+        driver = make_driver(joined, services, capacity, StopSignal())
         journal.begin_session()
         began = time.monotonic()
         started: dict[tuple[Stage, RolloutKey], float] = {}

@@ -18,6 +18,13 @@ VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 IMPORT_PATH = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
 
 
+def at_least_one(count: int | str) -> int | str:
+    """A number of slots. Raises ValueError where it is none."""
+    if isinstance(count, int) and count < 1:
+        raise ValueError("must be 1 or more, or auto")
+    return count
+
+
 class SandboxSettings(Section):
     kind: str = AUTO
     """auto, a name of `plugins.BACKENDS`, or somebody else's as package.module:Class."""
@@ -53,7 +60,9 @@ class SandboxSettings(Section):
 
 
 class Grading(Section):
-    slots: int = Field(default=1, gt=0)
+    slots: int | Literal["auto"] = AUTO
+    """At once. auto: by cores and memory, and fewer while rollouts want the cores; of a Ray
+    cluster, as many as its nodes offer."""
     timeout_s: int = Field(default=1800, gt=0)
     """Of the tests of one instance; the official default."""
     emulated_timeout_s: int = Field(default=7200, gt=0)
@@ -64,6 +73,11 @@ class Grading(Section):
     cpus: float = Field(default=0, ge=0)
     """0: all of the host's, as the harness gives them. Tests with fewer may reach `timeout_s`."""
     pids: int = Field(default=4096, gt=0)
+
+    @field_validator("slots")
+    @classmethod
+    def _at_least_one(cls, slots: int | str) -> int | str:
+        return at_least_one(slots)
 
     def limit_s(self, emulated: bool) -> int:
         """How long the tests of one instance may run, in seconds."""
@@ -185,6 +199,4 @@ class Cluster(Section):
     @field_validator("workers")
     @classmethod
     def _at_least_one(cls, workers: int | str) -> int | str:
-        if isinstance(workers, int) and workers < 1:
-            raise ValueError("must be 1 or more, or auto")
-        return workers
+        return at_least_one(workers)

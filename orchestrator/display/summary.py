@@ -12,7 +12,7 @@ from rich.text import Text
 from orchestrator.backends.host import Host, limits_on_host
 from orchestrator.config import RunConfig
 from orchestrator.display.terminal import print_line
-from orchestrator.driver.capacity import Capacity, grades
+from orchestrator.driver.capacity import Capacity, grading_line
 from orchestrator.driver.plan import Plan
 from orchestrator.paths import RunPaths
 from orchestrator.report.build import Report
@@ -73,8 +73,7 @@ def host_lines(config: RunConfig, plan: Plan, capacity: Capacity, host: Host) ->
     yield f"cluster {cluster.name}{because}; {host.kind} sandboxes{engine}"
     if plan.rollouts:
         yield f"{slots.count} at once: {slots.bound}"
-    else:
-        yield f"{grades(cluster)} at once, as cluster.grading.slots says"
+    yield grading_line(capacity.grading)
 
 
 def emulation_notice(config: RunConfig, host: Host) -> str:

@@ -155,9 +155,11 @@ class Case:
     def image_night(self) -> ImageNight:
         """How the images' night would go. Raises ConfigError, PrerequisiteError."""
         facts = find_image_facts(self.config, self.planned, self.host, SIZES_LIMIT_S, self.quotas)
-        slots = self.capacity.slots.count
+        slots, grade_slots = self.capacity.slots.count, self.capacity.grade_slots
         plan = order_plan(self.config, self.planned, self.plan, facts, slots)
-        return foresee_images([self.config], self.planned, plan, facts, slots, self.host)
+        return foresee_images(
+            [self.config], self.planned, plan, facts, slots, grade_slots, self.host
+        )
 
     def require_room(self) -> None:
         """An engine whose disk is full fails at everything. Raises PrerequisiteError."""

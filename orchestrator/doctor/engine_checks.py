@@ -71,7 +71,7 @@ class SlotCount(Check):
     def look(self, case: Case) -> Iterator[CheckFinding]:
         slots, here = case.capacity.slots, memory_here()
         yield passed(
-            f"{counted(slots.count, 'rollout')} at once, and {grades(case.config.cluster)}: "
+            f"{counted(slots.count, 'rollout')} at once, and {grades(case.capacity.grading)}: "
             f"{slots.bound}; this host has "
             f"{here.available_gb:.1f} of {here.total_gb:.1f} GB available"
         )
@@ -89,7 +89,7 @@ class Addresses(Check):
     def look(self, case: Case) -> Iterator[CheckFinding]:
         cluster = case.config.cluster
         free = find_backend(case.host.kind).free_addresses(cluster)
-        wanted = cluster.grading.slots if cluster.grading.network else 0
+        wanted = case.capacity.grade_slots if cluster.grading.network else 0
         wanted += case.capacity.slots.count if cluster.sandbox.network else 0
         if free is None or not wanted:
             yield passed("no sandbox and no grade takes one of the engine's")

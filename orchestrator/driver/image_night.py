@@ -133,6 +133,7 @@ def foresee_images(
     plan: Plan,
     facts: ImageFacts,
     slots: int,
+    grade_slots: int,
     host: Host,
 ) -> ImageNight:
     """Simulate the night of a plan that is in its order; `configs` are those of its runs, which
@@ -159,7 +160,7 @@ def foresee_images(
         settings,
         None if facts.free_gb is None else round(facts.free_gb * GB) - settings.reserve,
         slots,
-        config.cluster.grading.slots,
+        grade_slots,
         resident=frozenset(wanted.difference(facts.missing)),
         quotas=facts.quotas,
     )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from orchestrator.driver.executor import Event, Executor, Notice, Remark
 from orchestrator.driver.files import append_prediction, save_grade, save_rollout
 from orchestrator.driver.gateway_listener import GatewayListener
+from orchestrator.driver.grading_watch import GradingWatch
 from orchestrator.driver.images import ImageKeeper
 from orchestrator.driver.plan import Plan
 from orchestrator.driver.runs import DrivenRun
@@ -46,10 +47,12 @@ class Driver:
         listeners: Sequence[GatewayListener] = (),
         images: ImageKeeper | None = None,
         *,
+        busy_cores: Callable[[], float] | None = None,
         clock: Callable[[], float] = time.monotonic,
         poll_s: float = POLL_S,
     ) -> None:
         """`runs` are by run id, and share one cluster's settings; a listener is for each lane.
+        `busy_cores` says how many cores of the sandboxes' host were busy since it was last asked.
 
         `clock` gives seconds and never goes backwards; the executor waits by the same clock, for at
         most `poll_s` at a time."""
@@ -62,6 +65,7 @@ class Driver:
         self._poll_s = poll_s
         self._images = images
         """None for sandboxes that need no images."""
+        self._grading = GradingWatch(scheduler, executor, busy_cores, clock)
         self._disk_checked_at = -math.inf
         self._stopped_now_at: float | None = None
         self._hold_until = (-math.inf, "")
@@ -86,6 +90,7 @@ class Driver:
             for listener in self._listeners:
                 yield from listener.listen()
             self._let_go_of_dropped()
+            self._grading.look()
             for start in self._scheduler.admit(self._clock(), place):
                 self._submit(start)
                 yield start
@@ -127,6 +132,7 @@ class Driver:
             self._executor.submit_rollout(requests.rollout_request(start, is_here))
             return
         self._executor.submit_grade(requests.grade_request(start, is_here))
+        self._grading.grade_started()
 
     def _record(self, event: Event) -> Event:
         """Files first, then the journal's row, then the scheduler. Returns what was recorded."""

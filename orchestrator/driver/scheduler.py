@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from orchestrator.driver.grading_slots import GradingSlots, Load
 from orchestrator.driver.lanes import Lane
 from orchestrator.driver.pauses import NO_REASON_TO_PAUSE, Pause
 from orchestrator.types import FailureKind, RolloutKey
@@ -89,9 +90,11 @@ class Scheduler:
     """
 
     rollout_slots: int
-    grade_slots: int
+    grading: GradingSlots
     runs: Mapping[str, RunTerms]
     """By run id."""
+    busy_cores: float | None = None
+    """Of the sandboxes' host, measured since the last grade started; None: nobody has."""
     stopping: bool = False
     disk_low_since: float | None = None
     """Since when the disk is nearly full; None while it has room."""
@@ -285,10 +288,22 @@ class Scheduler:
         return min(self.rollout_slots, of_lanes)
 
     def _slots(self, stage: Stage) -> int:
-        return self.admitted if stage is Stage.ROLLOUT else self.grade_slots
+        """How many may run as things stand."""
+        if stage is Stage.GRADE:
+            return self.grading.at_once(self._load)
+        beside = self.grading.rollouts_beside(len(self._running[Stage.GRADE]))
+        return round(min(self.admitted, beside))
+
+    @property
+    def _load(self) -> Load:
+        rollouts, starting = len(self._running[Stage.ROLLOUT]), 0
+        if self.disk_low_since is None:
+            waiting = sum(self._is_open(queued.key) for queued in self._waiting[Stage.ROLLOUT])
+            starting = max(0, min(waiting, self.admitted - rollouts))
+        return Load(rollouts, starting, len(self._running[Stage.GRADE]), self.busy_cores)
 
     def _tolerated(self, stage: Stage) -> int:
-        return max(3, self._slots(stage))
+        return max(3, self.admitted if stage is Stage.ROLLOUT else self.grading.most)
 
     def _may_run(self, stage: Stage, now: float) -> int:
         """How many of a stage may run now: its slots, none, or one to probe after a pause."""
@@ -310,7 +325,7 @@ class Scheduler:
     def _free(self, stage: Stage) -> dict[Lane | None, int]:
         """How many more of a stage may run, by lane; None: of what asks no model."""
         if stage is Stage.GRADE:
-            return dict.fromkeys((None, *self.lanes), self.grade_slots)
+            return dict.fromkeys((None, *self.lanes), self.grading.most)
         free: dict[Lane | None, int] = {
             lane: lane.admitted(self.rollout_slots) - self.under_way(lane) if lane.is_open else 0
             for lane in self.lanes
@@ -333,6 +348,8 @@ class Scheduler:
                 continue
             free[lane] -= 1
             running.add(queued.key)
+            if stage is Stage.GRADE:
+                self.busy_cores = None  # what was measured before says nothing of it
             yield Start(stage, queued.key, node, self._is_alone(stage, queued.key))
         for queued in skipped:
             heapq.heappush(waiting, queued)

@@ -17,6 +17,12 @@ def memory_here() -> Memory:
     return Memory(memory.total / 1e9, memory.available / 1e9)
 
 
+def busy_cores() -> float:
+    """How many of this host's cores were busy since this was last asked, by whatever; those that
+    wait for a disk are idle. The first answer means nothing."""
+    return psutil.cpu_percent() / 100 * (psutil.cpu_count() or 1)
+
+
 def free_disk_gb(folder: Path) -> float:
     """Of the disk that a folder lies on, or would lie on."""
     return shutil.disk_usage(nearest_folder(folder)).free / 1e9

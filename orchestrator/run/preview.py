@@ -20,7 +20,7 @@ from orchestrator.display.summary import emulation_notice, host_lines
 from orchestrator.doctor.case import Case
 from orchestrator.doctor.check import Depth
 from orchestrator.doctor.examine import checks_of, examine
-from orchestrator.driver.capacity import Capacity, Memory, grades, make_capacity
+from orchestrator.driver.capacity import Capacity, Memory, make_capacity
 from orchestrator.driver.image_night import (
     ImageNight,
     find_image_facts,
@@ -75,8 +75,9 @@ class Preview:
             "emulation": self.host.emulation,
             "slots": {
                 "rollout": self.capacity.slots.count,
-                "grade": self.config.cluster.grading.slots,
                 "bound": self.capacity.slots.bound,
+                "grade": self.capacity.grade_slots,
+                "grade_bound": self.capacity.grading.bound,
             },
             "rollouts": [
                 {"instance_id": work.instance_id, "image": images[work.instance_id]}
@@ -119,7 +120,9 @@ def make_preview(request: RunRequest) -> Preview:
         host=host,
         capacity=capacity,
         missing_images=facts.missing,
-        images=foresee_images([config], dataset.instances, plan, facts, slots, host),
+        images=foresee_images(
+            [config], dataset.instances, plan, facts, slots, capacity.grade_slots, host
+        ),
         free_gb=free_disk_gb(Path(config.runs_dir)),
         warnings=tuple(warning for one in examined for warning in one.warnings),
         problems=tuple(map(str, problems)),
@@ -152,8 +155,7 @@ def render_preview(preview: Preview) -> RenderableType:
         f"{config.agent_name}{model}",
         *host_lines(config, plan, capacity, preview.host),
         *image_lines(config, preview.images, capacity.slots.count, time.time()),
-        f"{grades(config.cluster)} at once beside them; {preview.host.memory_gb:.0f} GB and "
-        f"{preview.host.cpus} cores for all",
+        f"{preview.host.memory_gb:.0f} GB and {preview.host.cpus} cores for all",
         f"disk: {preview.free_gb:.0f} GB are free where the runs lie",
         f"time: about {duration(capacity.wall_s)}, a guess from the model's profile",
     ]

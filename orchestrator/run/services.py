@@ -31,11 +31,16 @@ class Services:
 
 @contextmanager
 def start_services(
-    sessions: Sequence[Session], lanes: Mapping[str, Lane], slots: int, console: Console
+    sessions: Sequence[Session],
+    lanes: Mapping[str, Lane],
+    slots: int,
+    grade_slots: int,
+    console: Console,
 ) -> Iterator[Services]:
     """Start the executor, a gateway for each lane, and models that are scripted.
 
-    `lanes` are by run id. The sessions share one cluster's settings.
+    `lanes` are by run id. `slots` is how many rollouts at once, `grade_slots` how many grades at
+    most. The sessions share one cluster's settings.
     """
     from orchestrator.driver.ray_connection import join, start_local
     from orchestrator.driver.ray_executor import RayExecutor
@@ -55,10 +60,10 @@ def start_services(
                 stack.enter_context(session.agent.hold(cluster.sandbox.platform))
         run_ids = [session.config.run_id for session in sessions]
         if cluster.ray_address is None:
-            connection = start_local(slots, cluster.grading.slots)
+            connection = start_local(slots, grade_slots)
         else:
             connection = join(cluster.ray_address)
-        executor = RayExecutor(connection, slots, cluster.grading.slots, run_ids)
+        executor = RayExecutor(connection, slots, grade_slots, run_ids)
         stack.callback(executor.close)
         if cluster.ray_address is None:
             for session in sessions:  # whichever is cleaned up first finds what a kill left

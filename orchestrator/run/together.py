@@ -16,13 +16,14 @@ from functools import partial
 from rich.console import Console
 
 from orchestrator.backends import find_backend
+from orchestrator.backends.host import Place
 from orchestrator.backends.imageless import NeedsNoImages
 from orchestrator.backends.images import is_built_here
 from orchestrator.display.summary import announce, announce_host
 from orchestrator.display.terminal import make_display, print_line, waiting
 from orchestrator.display.view import View
 from orchestrator.driver.admission import Admission
-from orchestrator.driver.capacity import RunWork, share_capacity
+from orchestrator.driver.capacity import Capacity, RunWork, share_capacity
 from orchestrator.driver.files import rewrite_predictions
 from orchestrator.driver.gateway_listener import GatewayListener
 from orchestrator.driver.image_disk import ImageDisk
@@ -38,7 +39,7 @@ from orchestrator.driver.loop import Driver
 from orchestrator.driver.runs import DrivenRun, RequestBuilder
 from orchestrator.driver.scheduler import RunTerms, Scheduler
 from orchestrator.driver.stop import StopSignal, stop_on_signals
-from orchestrator.driver.this_host import memory_here
+from orchestrator.driver.this_host import busy_cores, memory_here
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED
 from orchestrator.images.layers import ImageSize
 from orchestrator.images.names import source_of
@@ -108,13 +109,14 @@ def _run_plan(
     signals are counted and end nothing by themselves.
     """
     missing = find_missing_images(joined.instances, joined.host)
-    joined, slots, sizes = _announce(joined, console)
+    joined, capacity, sizes = _announce(joined, console)
+    slots, grade_slots = capacity.slots.count, capacity.grade_slots
     with (
         _recorded(joined.sessions, console),
-        start_services(joined.sessions, joined.lanes, slots, console) as services,
+        start_services(joined.sessions, joined.lanes, slots, grade_slots, console) as services,
     ):
         images = make_image_keeper(joined, services, missing, sizes)
-        driver = make_driver(joined, services, slots, stop, images)
+        driver = make_driver(joined, services, capacity, stop, images)
         states = [session.journal.state() for session in joined.sessions]
         view = View.of(*states, now=time.monotonic(), name=title)
         until_reported.enter_context(stop_on_signals(stop))
@@ -125,17 +127,17 @@ def _run_plan(
                     display.show(event)
 
 
-def _announce(joined: Joined, console: Console) -> tuple[Joined, int, Mapping[str, ImageSize]]:
-    """Say what is going to happen. The plan in its order, how many rollouts at once, and what the
-    images take."""
+def _announce(joined: Joined, console: Console) -> tuple[Joined, Capacity, Mapping[str, ImageSize]]:
+    """Say what is going to happen. The plan in its order, how much at once, and what the images
+    take."""
     config, configs, host = joined.config, joined.configs, joined.host
     work = [RunWork(s.config, s.plan, joined.lanes.get(s.config.run_id)) for s in joined.sessions]
     capacity = share_capacity(work, host, memory_here())
-    slots = capacity.slots.count
+    slots, grade_slots = capacity.slots.count, capacity.grade_slots
     with waiting(console, "asking what the images take"):
         facts = find_image_facts(config, joined.planned, host)
         plan = order_plan(config, joined.instances, joined.plan, facts, slots)
-        night = foresee_images(configs, joined.instances, plan, facts, slots, host)
+        night = foresee_images(configs, joined.instances, plan, facts, slots, grade_slots, host)
     for session in joined.sessions:
         announce(session.config, session.plan, session.paths, console)
     lines = image_lines(config, night, slots, time.time())
@@ -143,7 +145,7 @@ def _announce(joined: Joined, console: Console) -> tuple[Joined, int, Mapping[st
     warnings = (warning for session in joined.sessions for warning in _warnings(session))
     for warning in dict.fromkeys(warnings):
         print_line(console, warning, "yellow")
-    return replace(joined, plan=plan), slots, facts.sizes
+    return replace(joined, plan=plan), capacity, facts.sizes
 
 
 def _warnings(session: Session) -> Iterator[str]:
@@ -209,7 +211,7 @@ def make_image_keeper(
 def make_driver(
     joined: Joined,
     services: Services,
-    slots: int,
+    capacity: Capacity,
     stop: StopSignal,
     images: ImageKeeper | None = None,
 ) -> Driver:
@@ -222,10 +224,18 @@ def make_driver(
         )
         for config in joined.configs
     }
-    scheduler = Scheduler(slots, joined.config.cluster.grading.slots, terms)
+    scheduler = Scheduler(capacity.slots.count, capacity.grading, terms)
     runs = {s.config.run_id: _driven(s, joined, services) for s in joined.sessions}
     listeners = [_listener(lane, joined, services, scheduler) for lane in services.gateways]
-    return Driver(runs, services.executor, scheduler, stop, listeners, images)
+    return Driver(
+        runs,
+        services.executor,
+        scheduler,
+        stop,
+        listeners,
+        images,
+        busy_cores=None if joined.host.place is Place.ELSEWHERE else busy_cores,
+    )
 
 
 def _driven(session: Session, joined: Joined, services: Services) -> DrivenRun:

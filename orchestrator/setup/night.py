@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 from orchestrator.backends import Host
 from orchestrator.config import RunConfig
-from orchestrator.driver.capacity import choose_slots, grading_s
+from orchestrator.driver.capacity import grading_line, make_capacity
+from orchestrator.driver.plan import Plan
 from orchestrator.driver.this_host import memory_here
 from orchestrator.report.words import duration
+from orchestrator.types import RolloutKey
 
 LITE = 300
 """Instances."""
@@ -18,10 +20,9 @@ LITE = 300
 def night_lines(config: RunConfig, host: Host, hours: float) -> Iterator[str]:
     """How long `lite` takes with this model on this host, in nights of so many hours."""
     assert config.model is not None, "its profile was just made"
-    slots = choose_slots(config.cluster, [config.model], host, memory_here(), LITE)
-    rolling_s = LITE * config.model.seconds_per_rollout / slots.count
-    graded_s = LITE * grading_s(config, host) / config.cluster.grading.slots
-    wall_s = max(rolling_s, graded_s)
+    plan = Plan(tuple(RolloutKey("lite", str(n), 1) for n in range(LITE)), (), 0)
+    capacity = make_capacity(config, plan, host, memory_here())
+    slots, wall_s = capacity.slots, capacity.wall_s
     nights = math.ceil(wall_s / 3600 / hours)
     fits = f"a night of {hours:g} hours holds it"
     if nights > 1:
@@ -29,3 +30,4 @@ def night_lines(config: RunConfig, host: Host, hours: float) -> Iterator[str]:
     took = f"about {duration(wall_s)} at {slots.count} at once"
     yield f"lite has {LITE} instances, {took}: {fits}"
     yield f"{slots.count} at once: {slots.bound}"
+    yield grading_line(capacity.grading)

@@ -53,6 +53,8 @@ def test_a_new_run_says_what_it_does_and_where(make_config: MakeConfig) -> None:
         "everything goes to /runs/r1\n"
         "cluster local; docker sandboxes\n"
         "1 at once: as cluster.workers (--workers) says\n"
+        "up to 2 grades at once, fewer while rollouts need the cores: the host's 2 cores bind; "
+        "cluster.grading.slots takes more\n"
     )
 
 
@@ -185,5 +187,5 @@ def test_emulation_is_told_with_the_limits_that_hold_there(make_config: MakeConf
 def test_where_only_grades_are_left_their_number_is_said(make_config: MakeConfig) -> None:
     said = announced(make_config("mini", {}), Plan((), (key_of("a"),), 2))
 
-    assert "\n1 grade at once, as cluster.grading.slots says\n" in said
-    assert "no more are left" not in said
+    assert "\n1 grade at once: no more are left to do\n" in said
+    assert said.count("at once") == 1

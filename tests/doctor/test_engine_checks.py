@@ -83,16 +83,18 @@ def test_bundled_tasks_are_too_small_for_warnings_of_memory(
 def test_slots_are_told_with_what_binds_them(make_case: MakeCase, look: Look) -> None:
     (found,) = look(make_case(), SlotCount())
 
-    assert found.what.startswith("2 rollouts at once, and 1 grade: as cluster.workers (--workers)")
+    assert found.what.startswith(
+        "2 rollouts at once, and up to 2 grades: as cluster.workers (--workers)"
+    )
     assert "GB available" in found.what
 
 
 @pytest.mark.parametrize(
     ("free", "network", "level", "says"),
     [
-        (1000, True, Severity.PASS, "1000 are left in the engine's one network, 3 wanted"),
-        (2, True, Severity.WARN, "2 addresses left, and 3 are wanted"),
-        (2, False, Severity.PASS, "2 are left in the engine's one network, 1 wanted"),
+        (1000, True, Severity.PASS, "1000 are left in the engine's one network, 4 wanted"),
+        (2, True, Severity.WARN, "2 addresses left, and 4 are wanted"),
+        (2, False, Severity.PASS, "2 are left in the engine's one network, 2 wanted"),
         (0, False, Severity.WARN, "0 addresses left"),
         (None, True, Severity.PASS, "no sandbox and no grade"),
     ],

@@ -98,7 +98,7 @@ def mac_mini() -> Cluster:
     return load_config(RunRequest("lite", agent="gold", cluster="mac-mini")).cluster
 
 
-@pytest.mark.parametrize(("gib", "count"), [(8, 3), (12, 6), (16, 6)])
+@pytest.mark.parametrize(("gib", "count"), [(8, 4), (12, 7), (16, 7)])
 def test_a_mac_mini_has_slots_by_its_virtual_machine_and_by_itself(gib: int, count: int) -> None:
     found = slots(mac_mini(), model(100), machine(gib), here_gb=MAC_MINI_GB)
 
@@ -182,7 +182,7 @@ def keys(count: int) -> Plan:
 
 
 def test_an_emulated_host_is_expected_to_grade_more_slowly() -> None:
-    config, plan = lite(cluster__workers=300), keys(100)
+    config, plan = lite(cluster__workers=300, cluster__grading__slots=1), keys(100)
     native = engine(16, 8)
     emulated = replace(native, architecture="linux/arm64")
 

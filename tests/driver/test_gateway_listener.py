@@ -10,6 +10,7 @@ from support.rows import RUN_ID, asked, instances, key_of, sampled
 from orchestrator.driver.admission import Admission
 from orchestrator.driver.executor import ModelStatus, Remark
 from orchestrator.driver.gateway_listener import FLUSH_EVERY_S, GatewayListener
+from orchestrator.driver.grading_slots import GradingSlots
 from orchestrator.driver.lanes import Lane
 from orchestrator.driver.scheduler import RunTerms, Scheduler, Stage
 from orchestrator.gateway.messages import Availability, Listening, Message, Requested, Sampled
@@ -30,7 +31,7 @@ class Setup:
 
     def __post_init__(self) -> None:
         self.lane = Lane()
-        self.scheduler = Scheduler(4, 1, {RUN_ID: RunTerms({}, lane=self.lane)})
+        self.scheduler = Scheduler(4, GradingSlots.said(1), {RUN_ID: RunTerms({}, lane=self.lane)})
         self.listener = GatewayListener(
             self,
             self.lane,
@@ -156,7 +157,7 @@ class TwoModels(Setup):
             "r2": RunTerms({}, lane=self.lane),
             "r3": RunTerms({}, lane=self.other),
         }
-        self.scheduler = Scheduler(4, 1, terms)
+        self.scheduler = Scheduler(4, GradingSlots.said(1), terms)
         journals = {RUN_ID: self.journal, "r2": self.second}
         self.listener = GatewayListener(
             self, self.lane, journals, self.scheduler, None, MAX_OUTAGE_S, lambda: self.now

@@ -59,7 +59,7 @@ def foreseen(
     config: RunConfig, known: ImageFacts, of: list[Instance], slots: int = 6
 ) -> ImageNight:
     plan = order_plan(config, of, plan_of(of), known, slots)
-    return foresee_images([config], of, plan, known, slots, CONTAINERS)
+    return foresee_images([config], of, plan, known, slots, 1, CONTAINERS)
 
 
 def said(config: RunConfig, known: ImageFacts, count: int = 12, slots: int = 6) -> str:

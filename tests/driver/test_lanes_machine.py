@@ -14,6 +14,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from orchestrator.driver.grading_slots import GradingSlots
 from orchestrator.driver.lanes import Lane
 from orchestrator.driver.scheduler import RunTerms, Scheduler, Stage, Start
 from orchestrator.types import FailureKind, RolloutKey
@@ -42,7 +43,7 @@ class LanesMachine(RuleBasedStateMachine):
         self.lanes = {"a": self.shared, "b": self.shared, "c": self.other, "gold": None}
         self.slots, self.retries = slots, retries
         terms = {run: RunTerms({FAILURE: retries}, 0, lane) for run, lane in self.lanes.items()}
-        self.scheduler = Scheduler(slots, 2, terms)
+        self.scheduler = Scheduler(slots, GradingSlots.said(2), terms)
         self.left = {RolloutKey(run, f"i{n}", 1) for n in range(count) for run in RUNS}
         self.scheduler.add(
             Stage.ROLLOUT, sorted(self.left, key=lambda k: (k.instance_id, k.run_id))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from support.rows import RUN_ID, failed, graded, instances, rolled
 
 from orchestrator.config.schema import RolloutLimits
+from orchestrator.driver.grading_slots import GradingSlots
 from orchestrator.driver.plan import make_plan
 from orchestrator.driver.scheduler import RunTerms, Scheduler, Stage, Start
 from orchestrator.journal import RunState
@@ -48,7 +49,7 @@ class Nights:
     def session(self, data: st.DataObject, events: int) -> None:
         """Until nothing is left, or until it is killed after so many events."""
         terms = RunTerms(BUDGETS, 1.0)
-        scheduler = Scheduler(2, 1, {RUN_ID: terms})
+        scheduler = Scheduler(2, GradingSlots.said(1), {RUN_ID: terms})
         plan = make_plan(instances(*IDS), self.state)
         scheduler.add(Stage.ROLLOUT, plan.rollouts)
         scheduler.add(Stage.GRADE, plan.grades)

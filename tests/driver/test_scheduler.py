@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from support.rows import RUN_ID, key_of
 
+from orchestrator.driver.grading_slots import GradingSlots
 from orchestrator.driver.lanes import Lane
 from orchestrator.driver.pauses import FIRST_PAUSE_S
 from orchestrator.driver.scheduler import RunTerms, Scheduler, Stage, Start
@@ -19,7 +20,9 @@ RETRIES = {
 
 
 def make(rollouts: int = 2, grades: int = 1, work: int = 5, delay_s: float = 10.0) -> Scheduler:
-    scheduler = Scheduler(rollouts, grades, {RUN_ID: RunTerms(RETRIES, delay_s, Lane())})
+    scheduler = Scheduler(
+        rollouts, GradingSlots.said(grades), {RUN_ID: RunTerms(RETRIES, delay_s, Lane())}
+    )
     scheduler.add(Stage.ROLLOUT, [key_of(f"i{n}", 1) for n in range(work)])
     return scheduler
 
@@ -286,7 +289,9 @@ def test_a_bug_at_as_many_instances_as_slots_is_met_and_a_success_takes_it_back(
 
 
 def test_a_bug_at_one_instance_is_none_however_often_it_is_redone() -> None:
-    scheduler = Scheduler(1, 1, {RUN_ID: RunTerms({FailureKind.INTERNAL_ERROR: 9}, 0)})
+    scheduler = Scheduler(
+        1, GradingSlots.said(1), {RUN_ID: RunTerms({FailureKind.INTERNAL_ERROR: 9}, 0)}
+    )
     scheduler.add(Stage.ROLLOUT, [key_of("i0", 1)])
     for _ in range(10):
         end(scheduler, scheduler.admit(0), FailureKind.INTERNAL_ERROR)

@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 )
 from support.rows import RUN_ID, key_of
 
+from orchestrator.driver.grading_slots import GradingSlots
 from orchestrator.driver.lanes import Lane
 from orchestrator.driver.scheduler import RunTerms, Scheduler, Stage, Start
 from orchestrator.types import FailureKind, RolloutKey
@@ -52,7 +53,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.slots = {Stage.ROLLOUT: rollout_slots, Stage.GRADE: grade_slots}
         self.lane = Lane()
         terms = RunTerms(retries, delay_s, self.lane)
-        self.scheduler = Scheduler(rollout_slots, grade_slots, {RUN_ID: terms})
+        self.scheduler = Scheduler(rollout_slots, GradingSlots.said(grade_slots), {RUN_ID: terms})
         self.rolling = [f"r{n}" for n in range(rollouts)]
         self.grading = [f"g{n}" for n in range(grades)]
         self.scheduler.add(Stage.ROLLOUT, [key_of(key) for key in self.rolling])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from support.rows import FAILED, RUN_ID, failed, failure_of, graded, instances, rolled, state
 
 from orchestrator.config.schema import RolloutLimits
+from orchestrator.driver.grading_slots import GradingSlots
 from orchestrator.driver.plan import make_plan
 from orchestrator.driver.scheduler import RunTerms, Scheduler, Stage
 from orchestrator.journal import RunState
@@ -183,7 +184,7 @@ class Night:
     def session(self) -> bool:
         """Whether there was something to do."""
         plan = make_plan(instances("a"), self.seen)
-        scheduler = Scheduler(1, 1, {RUN_ID: RunTerms(RETRIES, 0)})
+        scheduler = Scheduler(1, GradingSlots.said(1), {RUN_ID: RunTerms(RETRIES, 0)})
         scheduler.add(Stage.ROLLOUT, plan.rollouts)
         scheduler.add(Stage.GRADE, plan.grades)
         now = 0.0

@@ -66,7 +66,7 @@ def test_runs_of_different_parts_of_a_benchmark_go_on_together(
     ("key", "value", "says"),
     [
         ("cluster.workers", 3, r"cluster\.workers \(auto and 3\)"),
-        ("cluster.grading.slots", 2, r"cluster\.grading\.slots \(1 and 2\)"),
+        ("cluster.grading.slots", 2, r"cluster\.grading\.slots \(auto and 2\)"),
         ("cluster.grading.memory_gb", 3, r"cluster\.grading\.memory_gb"),
         ("cluster.images.keep", True, r"cluster\.images\.keep"),
         ("cluster.min_free_disk_gb", 0.5, r"cluster\.min_free_disk_gb"),

@@ -108,7 +108,12 @@ def test_programs_get_every_rollout_with_its_image(runs_dir: Path) -> None:
         {"instance_id": instance_id, "image": image} for instance_id, image in images.items()
     ]
     assert (found["benchmark"], found["model"], found["agent"]) == ("demo", "scripted", "mini")
-    slots = {"rollout": 2, "grade": 3, "bound": "as cluster.workers (--workers) says"}
+    slots = {
+        "rollout": 2,
+        "bound": "as cluster.workers (--workers) says",
+        "grade": 3,
+        "grade_bound": "as cluster.grading.slots says",
+    }
     assert (found["cluster"], found["sandbox"]) == ("local", "process")
     assert found["slots"] == slots
     assert found["images"]["bytes_to_pull"] == 0
@@ -172,11 +177,11 @@ def test_on_a_mac_mini_the_plan_says_which_profile_it_takes_and_what_binds(
 
     seen = seen_of(runs_dir, model__endpoint__base_url="http://spark:8000/v1")
 
-    assert (seen.config.cluster.name, seen.capacity.slots.count) == ("mac-mini", 3)
+    assert (seen.config.cluster.name, seen.capacity.slots.count) == ("mac-mini", 4)
     said = " ".join(text_of(seen).split())
     assert "cluster mac-mini, as this is macOS" in said
     assert "docker sandboxes of OrbStack 28.5.2" in said
-    assert "3 at once: OrbStack's 8.6 GB of memory bind" in said
+    assert "4 at once: OrbStack's 8.6 GB of memory bind" in said
     assert "more: `orb config set memory_mib 12288`" in said
     assert "12 images to build" in said
 

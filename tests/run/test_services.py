@@ -104,7 +104,7 @@ def serve(demo: Dataset, paths: RunPaths, log: list[str], monkeypatch: pytest.Mo
         agent = LoggedKind(config.agent, {}, log)
         session = make_session(config, demo, paths, agent, with_rollouts=held)
         lanes = make_lanes([config] if held else [])
-        return start_services([session], lanes, 3, Console(file=io.StringIO()))
+        return start_services([session], lanes, 3, 2, Console(file=io.StringIO()))
 
     return start
 
@@ -166,7 +166,7 @@ def test_a_limit_that_the_system_keeps_stops_nothing(
 def test_all_are_up_while_the_run_lasts_and_gone_afterwards(
     serve: Serve, make_config: MakeConfig, paths: RunPaths, log: list[str]
 ) -> None:
-    with serve(make_config("mini", {"cluster.grading.slots": 2})) as live:
+    with serve(make_config("mini")) as live:
         (gateway,) = live.gateways.values()
         assert [process.pid for process in gateways()] == [gateway.pid]
         assert models_of(gateway) == ["scripted"], "the scripted model is behind the gateway"
@@ -236,7 +236,7 @@ def test_grades_alone_have_an_engine_and_nothing_else(
     with serve(make_config("mini"), held=False) as live:
         assert not live.gateways
 
-    assert log == ["engine is given (3, 1, None, ['a-run'])", "engine starts", "engine ends"]
+    assert log == ["engine is given (3, 2, None, ['a-run'])", "engine starts", "engine ends"]
 
 
 def test_a_session_of_ray_that_is_somebody_elses_is_not_written_down(
@@ -245,7 +245,7 @@ def test_a_session_of_ray_that_is_somebody_elses_is_not_written_down(
     with serve(make_config("nop", {"cluster.ray_address": "10.0.0.1:6379"})):
         assert not paths.ray_session.exists()
 
-    assert "engine is given (3, 1, '10.0.0.1:6379', ['a-run'])" in log
+    assert "engine is given (3, 2, '10.0.0.1:6379', ['a-run'])" in log
 
 
 def asking(config: RunConfig, run_id: str, base_url: str, **more: Any) -> RunConfig:
@@ -272,7 +272,7 @@ def test_runs_of_one_server_share_a_gateway_and_each_folder_says_where_its_log_i
         sessions.append(make_session(theirs, demo, paths, LoggedKind(config.agent, {}, log)))
     lanes = make_lanes([session.config for session in sessions])
 
-    with start_services(sessions, lanes, 3, Console(file=io.StringIO())) as live:
+    with start_services(sessions, lanes, 3, 1, Console(file=io.StringIO())) as live:
         assert len(live.gateways) == len(gateways()) == 1
         assert [s.paths.ray_session.read_text() for s in sessions] == 2 * ["/tmp/ray/a-session"]
 

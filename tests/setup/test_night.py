@@ -31,11 +31,12 @@ def config(monkeypatch: pytest.MonkeyPatch) -> RunConfig:
     [(9, "a night of 9 hours"), (8, "2 nights of 8"), (4.2, "2 nights of"), (2, "5 nights of")],
 )
 def test_a_guess_says_how_many_nights_it_takes(hours: float, says: str, config: RunConfig) -> None:
-    first, second = night_lines(config, HOST, hours)
+    first, second, third = night_lines(config, HOST, hours)
 
     assert "lite has 300 instances, about 8 h 20 min at 6 at once" in first
     assert says in first
     assert "model.max_concurrency" in second
+    assert third == "2 grades at once, as cluster.grading.slots says"
 
 
 def test_grades_of_emulated_tests_may_be_what_takes_longest(config: RunConfig) -> None:

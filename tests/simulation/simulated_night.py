@@ -18,6 +18,7 @@ from orchestrator.config.schema import RolloutLimits
 from orchestrator.driver.admission import Admission
 from orchestrator.driver.executor import Event, ModelStatus
 from orchestrator.driver.gateway_listener import GatewayListener
+from orchestrator.driver.grading_slots import GradingSlots
 from orchestrator.driver.lanes import Lane
 from orchestrator.driver.loop import Driver
 from orchestrator.driver.plan import make_plan
@@ -114,7 +115,7 @@ class SimulatedNight:
         self._max_outage_s = max_outage_s
         self.lane = Lane()
         terms = RunTerms(limits.retries, limits.retry_delay_s, self.lane)
-        self.scheduler = Scheduler(slots, slots, {RUN_ID: terms})
+        self.scheduler = Scheduler(slots, GradingSlots.said(slots), {RUN_ID: terms})
         self._admission = admission
         self._workers = SimulatedWorkers(rollouts, self.gateway, self.timeline, self._advance)
         self.log = NightLog(waits=self.gateway.waits, agent_s=self._workers.agent_s)

@@ -16,6 +16,7 @@ from orchestrator.backends import GradeRequest
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.driver.executor import Event, NodeSlots
 from orchestrator.driver.gateway_listener import GatewayListener
+from orchestrator.driver.grading_slots import GradingSlots
 from orchestrator.driver.image_disk import ImageDisk
 from orchestrator.driver.images import ImageKeeper, ImageNeeds
 from orchestrator.driver.lanes import Lane
@@ -105,7 +106,7 @@ class TwoModelsNight:
             )
             runs[name] = DrivenRun(requests, model.journal)
             terms[name] = RunTerms(LIMITS.retries, LIMITS.retry_delay_s, model.lane)
-        scheduler = Scheduler(self.slots, self.slots, terms)
+        scheduler = Scheduler(self.slots, GradingSlots.said(self.slots), terms)
         listeners = [
             GatewayListener(
                 m.gateway, m.lane, {name: m.journal}, scheduler, None, MAX_OUTAGE_S, clock

@@ -13,6 +13,7 @@ from orchestrator.agents import load_agent_kind
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.driver.gateway_listener import GatewayListener
+from orchestrator.driver.grading_slots import GradingSlots
 from orchestrator.driver.image_disk import ImageDisk
 from orchestrator.driver.images import ImageKeeper, ImageNeeds
 from orchestrator.driver.lanes import Lane
@@ -115,7 +116,7 @@ class Run:
     def make_driver(self) -> Driver:
         run_id, lane, listeners = self.config.run_id, Lane(), []
         terms = RunTerms(self.config.rollout.retries, 0, lane if self.gateway else None)
-        scheduler = Scheduler(self.slots, 1, {run_id: terms})
+        scheduler = Scheduler(self.slots, GradingSlots.said(1), {run_id: terms})
         if self.gateway is not None:
             journals, outage_s = {run_id: self.journal}, self.max_outage_s
             listeners.append(
@@ -167,7 +168,7 @@ class RunsTogether:
         return Driver(
             runs,
             self.first.executor,
-            Scheduler(self.first.slots, 1, terms),
+            Scheduler(self.first.slots, GradingSlots.said(1), terms),
             self.first.stop,
             images=self.first.make_images(*self.runs[1:]),
             clock=self.first.clock,

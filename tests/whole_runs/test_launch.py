@@ -178,7 +178,7 @@ def test_what_resume_changes_is_kept_and_stands_in_the_report(
     again = orchestrate("resume", "gold", *more, "--json")
 
     assert [line.partition(" (")[0] for line in again.report["changes"]] == [
-        "cluster.grading.slots 1 → 2",
+        "cluster.grading.slots auto → 2",
         "rollout.retries.endpoint_unavailable 5 → 0",
     ]
     report = (gold_run / "report.md").read_text(encoding="utf-8")
