@@ -32,17 +32,23 @@ class Baseline:
     tree: str
     folder: str
     """In the sandbox: where its files are kept."""
+    second: str = ""
+    index: str = ""
+    """When its files were read, by the sandbox's clock, and the name of what was known of them
+    then: the harvest trusts it. Empty: it reads all files."""
 
     def diff_command(self, workdir: str) -> str:
         """For the sandbox's shell: prints `SNAPSHOT`, the patch's size in bytes, and the patch.
 
         Remarks may follow. It trusts files whose size and times are those of the last call.
         """
-        script, *arguments = f"{self.folder}/{SNAPSHOT.name}", *self._arguments(workdir, "changed")
+        script, *arguments = f"{self.folder}/{SNAPSHOT.name}", *self.arguments(workdir, "changed")
         return shlex.join(["bash", script, *arguments])
 
-    def _arguments(self, workdir: str, read: str, form: str = "text") -> list[str]:
-        return ["diff", workdir, self.folder, self.tree, read, form, str(MAX_PATCH_BYTES)]
+    def arguments(self, workdir: str, read: str, form: str = "text") -> list[str]:
+        limit = str(MAX_PATCH_BYTES)
+        noted = [self.second, self.index]
+        return ["diff", workdir, self.folder, self.tree, read, form, limit, *noted]
 
 
 def inspect_repository(sandbox: Sandbox, instance: Instance) -> Baseline:
@@ -55,19 +61,19 @@ def inspect_repository(sandbox: Sandbox, instance: Instance) -> Baseline:
     name = f".swe-orchestrator-{secrets.token_hex(4)}"
     result = _run(sandbox, ["note", sandbox.workdir, name])
     lines = result.text.splitlines()
-    if result.exit_code != 0 or len(lines) != 4:
+    if result.exit_code != 0 or len(lines) != 6:
         raise ImageUnavailable(
             f"{instance.image}: no usable git repository at {sandbox.workdir}: "
             f"{one_line(result.text[-200:])}"
         )
-    head, parent, tree, folder = lines
+    head, parent, tree, folder, second, index = lines
     if instance.base_commit not in (head, parent):
         raise ImageUnavailable(
             f"{instance.image}: its repository is at {head[:12]}, not at the base commit "
             f"{instance.base_commit[:12]} or one above it"
         )
     sandbox.write_file(f"{folder}/{SNAPSHOT.name}", SNAPSHOT.read_bytes())
-    return Baseline(tree, folder)
+    return Baseline(tree, folder, second, index)
 
 
 def harvest(sandbox: Sandbox, baseline: Baseline) -> tuple[str, tuple[str, ...]]:
@@ -88,7 +94,7 @@ def harvest(sandbox: Sandbox, baseline: Baseline) -> tuple[str, tuple[str, ...]]
 
 
 def _diff(sandbox: Sandbox, baseline: Baseline, form: str) -> tuple[bytes, tuple[str, ...]]:
-    arguments = baseline._arguments(sandbox.workdir, "all", form)
+    arguments = baseline.arguments(sandbox.workdir, "touched", form)
     result = _run(sandbox, arguments, 2 * MAX_PATCH_BYTES)
     if result.exit_code == TOO_LARGE:
         return b"", (f"the patch is over {MAX_PATCH_BYTES // 1_000_000} MB and was dropped",)

@@ -2,11 +2,14 @@
 #
 #   note WORK_TREE NAME
 #       Keep the files of WORK_TREE as they are, in a new folder NAME outside of it. Prints lines:
-#       HEAD, its parent or "none", the tree, the folder.
-#   diff WORK_TREE FOLDER TREE READ FORM MAX_BYTES
+#       HEAD, its parent or "none", the tree, the folder, the second in which the files were read,
+#       and what its index was.
+#   diff WORK_TREE FOLDER TREE READ FORM MAX_BYTES [SECOND INDEX]
 #       Print the patch from TREE to the files of now: its size in bytes, the patch, and a line for
-#       each remark. READ is `all`, or `changed`: trust a file whose size and times are those of the
-#       last time. FORM is `text`, or `binary`, which is plain ASCII.
+#       each remark. READ is `changed`: trust a file whose size and times are those of the last
+#       time; or `touched`: trust one that nobody can have touched since `note`, which said SECOND
+#       and INDEX, and where that can't be told read all. FORM is `text`, or `binary`, which is
+#       plain ASCII.
 #
 # What they print follows a line "SNAPSHOT"; what stands before it is somebody else's. They exit with
 # GONE and why, or TOO_LARGE, where there can't be a patch, and otherwise as git does.
@@ -22,6 +25,8 @@ set +o posix
 GONE=78
 TOO_LARGE=77
 LARGE_FILE_BYTES=20000000
+MOST_TOUCHED=1000 # of more, git finds them one by one no sooner than it reads them all
+CAP_SYS_TIME=25
 
 # mode changes are ignored, as the official harness does
 git() {
@@ -122,8 +127,42 @@ tree_of_files() { # BASE, the tree that is in the index; empty where all that li
   git write-tree --missing-ok
 }
 
+# --- which files nobody can have touched -----------------------------------------------------------
+#
+# Whatever changes a file, its content, its times, its name, sets the time of its last change (ctime)
+# to the kernel's clock, and nothing sets that one back: `touch` sets others. So a file that nobody
+# touched has a ctime from before `note`, and by `note`'s index the same inode. That holds where
+# nobody in the sandbox can set the clock, on file systems of the kernel's own. In a folder beside
+# the image's layers (overlayfs), what is written to is copied up first, and new in this sense.
+
+nobody_sets_the_clock() {
+  local set
+  set=$(sed -n 's/^CapBnd:[[:space:]]*//p' /proc/self/status 2>/dev/null) && [ -n "$set" ] &&
+    [ $((16#$set >> CAP_SYS_TIME & 1)) -eq 0 ]
+}
+
+keeps_change_times() { # the file system here, and no other is mounted below
+  case $(stat -f -c %T . 2>/dev/null) in overlayfs | ext2/ext3 | xfs | btrfs) ;; *) return 1 ;; esac
+  ! grep -qF " $PWD/" /proc/self/mountinfo
+}
+
+take_noted_index() { # SECOND INDEX
+  [ -n "$2" ] && nobody_sets_the_clock && keeps_change_times || return 1
+  [ "$(git hash-object --no-filters -- "$keep/index")" = "$2" ] || return 1
+  # a second earlier: the clock of files lags a little
+  find . -path ./.git -prune -o -newerct "@$(($1 - 1))" ! -type d -print0 >"$keep/$$.touched" || return 1
+  [ "$(tr -dc '\0' <"$keep/$$.touched" | wc -c)" -le $MOST_TOUCHED ] || return 1
+  cp "$keep/index" "$GIT_INDEX_FILE"
+  # of these the index then knows no size and no time: git reads them
+  xargs -0 -r "$keep/git" --literal-pathspecs ls-files -s -z -- <"$keep/$$.touched" |
+    git update-index -z --index-info
+  [ "${PIPESTATUS[*]}" = "0 0" ]
+}
+
+# --- note and diff -----------------------------------------------------------------------------------
+
 note() {
-  local head parent tree folder program
+  local head parent tree folder program second
   cd "$1"
   for folder in "$(dirname "$PWD")" "$HOME" /var/tmp; do
     keep=${folder%/}/$2
@@ -150,8 +189,11 @@ note() {
   echo 'HEAD^{tree}' | image_git -c pack.compression=1 pack-objects -q --revs --window=0 \
     "$GIT_DIR/objects/pack/pack" >/dev/null || true
   image_git ls-tree -r -z HEAD | git update-index -z --index-info
+  second=$(date +%s)
   tree=$(tree_of_files '')
-  printf '%s\n' "$head" "$parent" "$tree" "$keep"
+  # the other one is brought up to date by whoever asks for a diff meanwhile
+  cp "$GIT_DIR/index" "$keep/index"
+  printf '%s\n' "$head" "$parent" "$tree" "$keep" "$second" "$(git hash-object --no-filters -- "$keep/index")"
 }
 
 diff() {
@@ -163,9 +205,9 @@ diff() {
   git ls-tree -r -t "$tree" >/dev/null || gone "what was kept of the start in $keep is damaged"
   cp "$keep/attributes" "$GIT_DIR/info/attributes"
   if [ "$5" = binary ]; then echo '* -diff' >>"$GIT_DIR/info/attributes"; fi
-  if [ "$4" = all ]; then
+  if [ "$4" = touched ]; then
     export GIT_INDEX_FILE=$keep/$$.index
-    git read-tree "$tree"
+    take_noted_index "$7" "$8" || git read-tree "$tree"
   else
     rm -f "$GIT_DIR/index.lock"
   fi
