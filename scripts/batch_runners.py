@@ -129,8 +129,9 @@ def max_steps(setup: Setup) -> int:
 def sweagent_instances(setup: Setup, side: Side, paths: SweAgentPaths) -> dict[str, Any]:
     """Where its rollouts work: containers that start the server as `swerex-remote`."""
     server = side.folder / "swerex-remote"
-    python = shlex.join(["/opt/miniconda3/bin/python", "-I", "-c", SERVER, RUNTIME_PATH])
-    server.write_text(f'#!/bin/sh\nexec {python} "$@"\n')
+    patience_s = "0"  # SWE-ReX's own, as ours has it where nothing is emulated
+    words = ["/opt/miniconda3/bin/python", "-I", "-c", SERVER, RUNTIME_PATH, patience_s]
+    server.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n', encoding="utf-8")
     server.chmod(0o755)
     runtime = f"{paths.runtime(PLATFORM)}:{RUNTIME_PATH}:ro"
     mounts = (runtime, f"{server}:/usr/local/bin/{server.name}:ro", tools_mount())
@@ -146,7 +147,7 @@ def sweagent_instances(setup: Setup, side: Side, paths: SweAgentPaths) -> dict[s
         }
         for instance in setup.dataset.instances
     ]
-    (side.folder / "instances.json").write_text(json.dumps(rows))
+    (side.folder / "instances.json").write_text(json.dumps(rows), encoding="utf-8")
     deployment = {
         "type": "docker",
         "docker_args": ["--label", side.label, *(w for m in mounts for w in ("-v", m))],
