@@ -1,28 +1,31 @@
 #!/usr/bin/env python3
 """A small night of ours beside the agents' own batch runners: wall time, memory, verdicts.
 
-    scripts/bench_agents.py [--only A|B] [--instances 12] [--slots 4] [--delay 1.0] [--json]
+    scripts/bench_agents.py [--only A|B] [--dataset FILE] [--instances N|ID[,ID...]] [--slots 4]
+        [--graders N] [--our-graders N|auto] [--calls 3] [--delay 1] [--official-stop] [--json]
 
-    A   `sweagent run-batch`, then `swebench eval`   beside `launch demo --agent sweagent`
-    B   `mini-extra swebench`, then `swebench eval`  beside `launch demo --agent mini`
+    A   `sweagent run-batch`, then `swebench eval`   beside `launch --agent sweagent`
+    B   `mini-extra swebench`, then `swebench eval`  beside `launch --agent mini`
 
-All solve the demo's bugs in Docker with the same scripted model, in as many steps, and a side that
-does not resolve every one is worth nothing. What helps the others was given to them:
+All solve the same instances in Docker, the demo's or real rows of a file, with the same scripted
+model. A side in which a rollout takes fewer or more answers, or is not resolved, is worth nothing.
+What helps the others was given to them:
 
 - Neither waits for the network, nor for prices. All modules were imported once before.
 - SWE-agent's batch has our templates, parser and tools, no random delays, and the server for its
   containers from the folder where ours has it, so that it installs nothing.
 - mini-swe-agent submits in one step, though its own prompt asks for three.
 - Both submit binary patches: of text ones they lose a file's CRLF line ends.
-- They grade with as many workers as they roll out with; ours with half as many, meanwhile.
+- They grade with as many workers as they roll out with, or as `--graders` says. Ours grades
+  meanwhile, with as many as it chooses, or as `--our-graders` says.
 - The demo's images end at once when the harness stops them. Official ones do not: their first
   process sits a SIGTERM out, and the harness waits 15 s for each; `--official-stop` is like that.
 
-Ours asks the model one question beforehand, starts Ray and a gateway, and all of that counts.
-Memory is the sum of the proportional set sizes (PSS: of a page that n processes share, each has one
-n-th; elsewhere than on Linux the resident sizes) of all processes that a side has on the host at a
-moment, Ray's and the `docker` command's included. Docker's engine, and what runs in containers, is
-not in it.
+Images of real rows have to be there: nothing is pulled while a side is measured, nor before.
+Ours asks the model one question beforehand, starts Ray and a gateway, and all of that counts. What
+Ray takes by itself is measured beside it, and stands below the table.
+Memory counts all processes that a side has on the host at a moment (`watched_processes`), Ray's and
+the `docker` command's included. Docker's engine, and what runs in containers, is not in it.
 """
 
 from __future__ import annotations
@@ -37,263 +40,220 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-import yaml
+from batch_runners import OFFLINE, PLATFORM, mini_batch, ours, sweagent_batch
+from compared_sides import Pair, as_json, print_pair, problems_of
+from ray_alone import measure_ray
 from rich.console import Console
-from rich.table import Table
-from watched_side import PARTS, Measured, Setup, Side, SideFailed, say
+from watched_processes import CommandFailed, say
+from watched_side import PARTS, Measured, Setup
 
-from orchestrator.agents.base import tools_mount
-from orchestrator.agents.sweagent.bundles import find_bundle
 from orchestrator.agents.sweagent.installation import require_installation
-from orchestrator.agents.sweagent.paths import SweAgentPaths
-from orchestrator.agents.sweagent.server import RUNTIME_PATH, SERVER
 from orchestrator.backends.docker.bring import ensure_image
 from orchestrator.backends.docker.engine import connect
-from orchestrator.config import RunConfig, RunRequest, load_config
+from orchestrator.backends.docker.images import find_images
+from orchestrator.backends.images import is_built_here
+from orchestrator.config import RunRequest, load_config
 from orchestrator.config.cluster import Images
-from orchestrator.config.load import list_profiles
-from orchestrator.config.schema import Benchmark
-from orchestrator.dataset import load_dataset
-from orchestrator.errors import OrchestratorError
-from orchestrator.gold_answers import unseal
-from orchestrator.report.markdown import bar
-from orchestrator.scripted.endpoint import MODEL
+from orchestrator.config.load import DATASET_FILES
+from orchestrator.config.schema import Benchmark, Selection
+from orchestrator.dataset import Dataset, load_dataset
+from orchestrator.dataset.load import rows_of
+from orchestrator.errors import ConfigError, OrchestratorError, PrerequisiteError
 
-AIM_WALL = 0.75
-PLATFORM = "linux/amd64"
-TOOLS = Path(sys.executable).parent
-OFFLINE = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "HF_HUB_OFFLINE": "1"}
-STAGE = "mkdir -p .git/info && echo '* -diff' >.git/info/attributes && git add -A"
-DIFF = "git diff --cached --binary"
-MINI_SUBMIT = f"{STAGE} && echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT && {DIFF}"
-SWEAGENT_SUBMIT = f"{STAGE} && {DIFF} >/root/model.patch && echo '<<SWE_AGENT_SUBMISSION>>'"
-"""Others take the patch from what a submission leaves or prints; ours harvests it from outside."""
-
-
-# the sides
-
-
-def ours(setup: Setup, agent: str) -> Measured:
-    """`launch`, with a model profile that names the bench's endpoint."""
-    with Side(setup, f"ours {agent}") as side:
-        profile = yaml.safe_load(list_profiles("models")["scripted"].read_text())
-        profile["endpoint"] |= {"base_url": side.base_url, "admission": "fixed"}
-        write(side.folder / "configs/models/bench.yaml", {**profile, "personas": {}})
-        options = {
-            "--agent": agent,
-            "--model": "bench",
-            "--config-dir": side.folder / "configs",
-            "--run-id": side.id,
-            "--runs-dir": side.folder / "runs",
-            "--sandbox": "docker",
-            "--slice": f"0:{len(setup.dataset.instances)}",
-            "--workers": setup.slots,
-            "--set": f"cluster.grading.slots={max(1, setup.slots // 2)}",
-        }
-        side.run(sys.executable, "-m", "orchestrator", "launch", "demo", *words(options))
-        return side.measured()
-
-
-def sweagent_batch(setup: Setup) -> Measured:
-    """`sweagent run-batch` with our profile's settings, then `swebench eval`."""
-    with Side(setup, "sweagent run-batch", SWEAGENT_SUBMIT) as side:
-        paths = require_installation(PLATFORM).paths
-        config = load_config(RunRequest("demo", agent="sweagent"))
-        batch = {
-            "instances": sweagent_instances(setup, side, config, paths),
-            "agent": sweagent_settings(side, config, paths),
-            "output_dir": str(side.folder / "out"),
-            "num_workers": setup.slots,
-            "random_delay_multiplier": 0,
-        }
-        write(side.folder / "batch.yaml", batch)
-        program = paths.venv / "bin" / "sweagent"
-        side.run(program, "run-batch", "--config", side.folder / "batch.yaml", **OFFLINE)
-        evaluate(setup, side)
-        return side.measured()
-
-
-def mini_batch(setup: Setup) -> Measured:
-    """`mini-extra swebench` with its own prompt for plain text, then `swebench eval`."""
-    with Side(setup, "mini-extra swebench", MINI_SUBMIT) as side:
-        limits = load_config(RunRequest("demo")).rollout
-        settings = {
-            "agent": {"step_limit": limits.max_steps},
-            "model": {
-                "model_name": f"openai/{MODEL}",
-                "model_class": "litellm_textbased",
-                "cost_tracking": "ignore_errors",
-                "model_kwargs": {"api_base": side.base_url, "api_key": "none"},
-            },
-            "environment": {"run_args": ["--rm", "--label", side.label]},
-        }
-        write(side.folder / "bench.yaml", settings)
-        options = {
-            "--subset": setup.folder / "dataset",
-            "--split": "test",
-            "--workers": setup.slots,
-            "--output": side.folder / "out",
-        }
-        configs = ("--config", "swebench_backticks.yaml", "--config", side.folder / "bench.yaml")
-        here = {"MSWEA_GLOBAL_CONFIG_DIR": str(side.folder)}
-        side.run(TOOLS / "mini-extra", "swebench", *words(options), *configs, **OFFLINE, **here)
-        evaluate(setup, side)
-        return side.measured()
-
-
-def evaluate(setup: Setup, side: Side) -> None:
-    options = {
-        "--run-id": side.id,
-        "--predictions": side.folder / "out" / "preds.json",
-        "--workers": setup.slots,
-        "--timeout": 60,
-    }
-    dataset = setup.folder / "dataset" / "test.jsonl"
-    side.run(TOOLS / "swebench", "eval", dataset, *words(options), **OFFLINE)
-
-
-def sweagent_instances(
-    setup: Setup, side: Side, config: RunConfig, paths: SweAgentPaths
-) -> dict[str, Any]:
-    """Where its rollouts work: containers that start the server as `swerex-remote`."""
-    server = side.folder / "swerex-remote"
-    python = shlex.join(["/opt/miniconda3/bin/python", "-I", "-c", SERVER, RUNTIME_PATH])
-    server.write_text(f'#!/bin/sh\nexec {python} "$@"\n')
-    server.chmod(0o755)
-    runtime = f"{paths.runtime(PLATFORM)}:{RUNTIME_PATH}:ro"
-    mounts = (runtime, f"{server}:/usr/local/bin/{server.name}:ro", tools_mount())
-    max_steps = config.rollout.max_steps
-    rows = [
-        {
-            "image_name": instance.image,
-            "problem_statement": instance.problem_statement,
-            "instance_id": instance.instance_id,
-            "repo_name": "testbed",
-            # variables of our templates
-            "extra_fields": {"max_steps": max_steps, "steps_left": max_steps},
-        }
-        for instance in setup.dataset.instances
-    ]
-    (side.folder / "instances.json").write_text(json.dumps(rows))
-    deployment = {
-        "type": "docker",
-        "docker_args": ["--label", side.label, *(w for m in mounts for w in ("-v", m))],
-        "pull": "never",
-        "python_standalone_dir": "",
-    }
-    path = str(side.folder / "instances.json")
-    return {"type": "file", "path": path, "deployment": deployment}
-
-
-def sweagent_settings(side: Side, config: RunConfig, paths: SweAgentPaths) -> dict[str, Any]:
-    """What our agent profile says, in SWE-agent's words."""
-    agent, rollout = config.agent, config.rollout
-    bundles = [str(find_bundle(name, paths.tools)) for name in agent.bundles]
-    return {
-        "templates": {
-            "system_template": agent.system_template,
-            "instance_template": agent.instance_template,
-            "next_step_template": agent.observation_template,
-            "max_observation_length": agent.observation_chars,
-        },
-        "tools": {
-            "bundles": [{"path": path} for path in bundles],
-            "parse_function": {"type": agent.protocol},
-            "format_error_template": agent.format_error_template,
-            "execution_timeout": int(rollout.command_timeout_s),
-            "env_variables": {"PAGER": "cat", "MANPAGER": "cat", "GIT_PAGER": "cat"},
-        },
-        "model": {
-            "name": f"openai/{MODEL}",
-            "api_base": side.base_url,
-            "api_key": "none",
-            "per_instance_cost_limit": 0,
-            "total_cost_limit": 0,
-            "per_instance_call_limit": rollout.max_steps,
-            "max_input_tokens": 0,
-        },
-    }
-
-
-# around them
-
+DEMO = "demo"
 PAIRS: Mapping[str, tuple[Callable[[Setup], Measured], str]] = {
     "A": (sweagent_batch, "sweagent"),
     "B": (mini_batch, "mini"),
 }
 
 
-def main() -> int:
+def read_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", choices=PAIRS)
-    parser.add_argument("--instances", type=int, default=12, help="the demo's first so many")
-    parser.add_argument("--slots", type=int, default=4, help="rollouts at once")
-    parser.add_argument("--delay", type=float, default=1.0, help="seconds before every answer")
-    parser.add_argument("--base", default=os.environ.get("SWE_ORCHESTRATOR_DEMO_BASE"))
-    parser.add_argument(
-        "--official-stop",
-        action="store_true",
-        help="images that sit out a SIGTERM, as official ones",
-    )
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up as Ctrl-C does
-    chosen = [options.only] if options.only else list(PAIRS)
-    folder, is_good = Path(tempfile.mkdtemp(prefix="bench-")), False
+    add = parser.add_argument
+    add("--only", choices=PAIRS)
+    add("--dataset", metavar="FILE", help="real rows instead of the demo's, as `launch` takes them")
+    add("--instances", type=chosen, default=12, help="the first so many (12), or ID[,ID...]")
+    add("--slots", type=one_or_more, default=4, help="rollouts at once")
+    add("--graders", type=one_or_more, help="gradings at once of theirs; as many as slots")
+    add("--our-graders", type=one_or_auto, default="auto", help="gradings at once of ours, or auto")
+    add("--calls", type=two_or_more, default=3, help="answers that a rollout takes")
+    add("--delay", type=seconds, default=1.0, help="seconds before every answer")
+    add("--base", default=os.environ.get("SWE_ORCHESTRATOR_DEMO_BASE"))
+    stop = "the demo's images sit out a SIGTERM, as official ones do"
+    add("--official-stop", action="store_true", help=stop)
+    add("--json", action="store_true", help="print the figures as JSON")
+    options = parser.parse_args(arguments)
+    options.graders = options.graders or options.slots
+    if options.dataset and options.official_stop:
+        parser.error("--official-stop is for the demo; a dataset's images stop as they do")
+    return options
+
+
+def one_or_more(text: str) -> int:
+    return at_least(1, text)
+
+
+def two_or_more(text: str) -> int:
+    return at_least(2, text)  # one mends the bug and one submits
+
+
+def at_least(least: int, text: str) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {least} or more")
+    return int(text)
+
+
+def one_or_auto(text: str) -> int | str:
+    if text != "auto" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a number")
+    return text if text == "auto" else one_or_more(text)
+
+
+def seconds(text: str) -> float:
     try:
-        setup = prepare(options, folder, with_sweagent="A" in chosen)
-        pairs = {}
-        with stopped_as_official_images(setup) if options.official_stop else nullcontext():
-            for key in chosen:
-                theirs, agent = PAIRS[key]
-                pairs[key] = (theirs(setup), ours(setup, agent))
-        if options.json:
-            print(json.dumps({key: as_json(*pair) for key, pair in pairs.items()}, indent=1))
-        else:
-            for key, pair in pairs.items():
-                print_pair(key, setup, *pair)
-            print("; ".join(f"{part}: {what}" for part, what in PARTS.items()))
-        is_good = all(m.is_whole for pair in pairs.values() for m in pair)
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return number
+
+
+def chosen(text: str) -> int | tuple[str, ...]:
+    """So many, or which."""
+    if text.lstrip("+-").isdecimal():
+        return one_or_more(text)
+    ids = tuple(word.strip() for word in text.split(",") if word.strip())
+    if not ids:
+        raise argparse.ArgumentTypeError(f"{text!r} names no instance")
+    return ids
+
+
+def main() -> int:
+    options = read_arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up as Ctrl-C does
+    keys = [options.only] if options.only else list(PAIRS)
+    folder, is_good = Path(tempfile.mkdtemp(prefix="bench-")), True
+    try:
+        setup = prepare(options, folder, with_sweagent="A" in keys)
+        is_good = False
+        pairs = measure(keys, setup, official_stop=options.official_stop)
+        is_good = show(pairs, setup, is_json=options.json)
     except KeyboardInterrupt:
         say("interrupted")
         is_good = True
         return 130
-    except (OrchestratorError, SideFailed) as error:
+    except OrchestratorError as error:
         say(str(error))
+        return error.exit_code
+    except CommandFailed as error:
+        say(str(error))
+        return 1
     finally:
         if is_good:
             shutil.rmtree(folder, ignore_errors=True)
         else:
-            say(f"NOT COMPARABLE: not every side resolved every instance; see {folder}")
+            say(f"not comparable; what the sides left is in {folder}")
     return 0 if is_good else 1
 
 
+def measure(keys: Sequence[str], setup: Setup, *, official_stop: bool) -> dict[str, Pair]:
+    """Raises CommandFailed."""
+    ray, pairs = measure_ray(setup.folder), {}
+    with stopped_as_official_images(setup) if official_stop else nullcontext():
+        for key in keys:
+            theirs, agent = PAIRS[key]
+            pairs[key] = Pair(theirs(setup), ours(setup, agent), ray)
+    return pairs
+
+
+def show(pairs: Mapping[str, Pair], setup: Setup, *, is_json: bool) -> bool:
+    """Print all; the answer is whether the sides can be compared."""
+    if is_json:
+        print(json.dumps({key: as_json(pair, setup) for key, pair in pairs.items()}, indent=1))
+    else:
+        for key, pair in pairs.items():
+            print_pair(key, pair, setup, Console(width=100))
+        print("; ".join(f"{part}: {what}" for part, what in PARTS.items()))
+    return not any(problems_of(pair, setup) for pair in pairs.values())
+
+
 def prepare(options: argparse.Namespace, folder: Path, *, with_sweagent: bool) -> Setup:
-    """Images, the dataset as a file, and a first import of all that will be imported."""
+    """The dataset as a file, images, and a first import of all that will be imported.
+
+    Raises:
+        OrchestratorError: no such file or instance, or something that a side needs is missing.
+        CommandFailed: something can't be imported.
+    """
+    dataset = load_rows(options.dataset, options.instances)
+    (folder / "dataset").mkdir()
+    rows = folder / "dataset" / "test.jsonl"
+    # mini-swe-agent makes a name up for an image unless it is told
+    named = (dict(row) | {"image_name": row["image"]} for row in rows_of(dataset))
+    rows.write_text("".join(f"{json.dumps(row)}\n" for row in named), encoding="utf-8")
     imports = [
         [sys.executable, "-c", "import ray, orchestrator.run.session, swebench, litellm, datasets"]
     ]
     if with_sweagent:
         python = str(require_installation(PLATFORM).paths.python)
         imports.append([python, "-c", "import sweagent.run.run_batch"])
-    whole = load_dataset(Benchmark(name="demo", source="bundled:demo"))
-    dataset = replace(whole, instances=whole.instances[: options.instances])
-    client = connect()
-    for instance in dataset.instances:
-        ensure_image(client, instance, Images(base=options.base), PLATFORM)
-    (folder / "dataset").mkdir()
-    rows = (unseal(dataset.answers[i.instance_id]).row for i in dataset.instances)
-    (folder / "dataset" / "test.jsonl").write_text("".join(f"{json.dumps(r)}\n" for r in rows))
+    require_images(dataset, options.base)
     say("imports everything once")
     for command in imports:
-        subprocess.run(command, env={**os.environ, **OFFLINE}, check=True, capture_output=True)
-    return Setup(dataset, options.slots, options.delay, folder)
+        env = {**os.environ, **OFFLINE}
+        done = subprocess.run(command, env=env, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise CommandFailed(f"{done.stderr}\n{shlex.join(command)} ended with an error")
+    benchmark = str(rows) if options.dataset else DEMO
+    return Setup(
+        dataset=dataset,
+        benchmark=benchmark,
+        config=load_config(RunRequest(benchmark, model="scripted")),
+        folder=folder,
+        slots=options.slots,
+        graders=options.graders,
+        our_graders=options.our_graders,
+        calls=options.calls,
+        delay_s=options.delay,
+    )
+
+
+def load_rows(file: str | None, wanted: int | tuple[str, ...]) -> Dataset:
+    """The demo's, or those of a file. Raises ConfigError: no such file, or no such instance."""
+    if file is not None and not file.lower().endswith(DATASET_FILES):
+        raise ConfigError(f"--dataset {file}: is no {' or '.join(DATASET_FILES)} file")
+    if file is not None and not os.path.isfile(os.path.expanduser(file)):
+        raise ConfigError(f"--dataset {file}: no such file")
+    source = f"bundled:{DEMO}" if file is None else file
+    benchmark = Benchmark(name="bench", source=source)
+    if not isinstance(wanted, int):
+        return load_dataset(benchmark, Selection(instances=wanted))
+    dataset = load_dataset(benchmark, Selection(slice=f"0:{wanted}"))
+    if len(dataset.instances) < wanted:
+        raise ConfigError(f"--instances {wanted}: there are only {len(dataset.instances)}")
+    return dataset
+
+
+def require_images(dataset: Dataset, base: str | None) -> None:
+    """Build the demo's. Raises PrerequisiteError where one of the others is not there."""
+    client = connect()
+    others = []
+    for instance in dataset.instances:
+        if is_built_here(instance):
+            ensure_image(client, instance, Images(base=base), PLATFORM)
+        else:
+            others.append(instance.image)
+    missing = sorted(set(others) - set(find_images(client, others, PLATFORM)))
+    if missing:
+        more = f", and {len(missing) - 1} more are missing" if len(missing) > 1 else ""
+        raise PrerequisiteError(
+            f"the image {missing[0]} is not here{more}: pull before you measure, by",
+            f"`docker pull --platform {PLATFORM} {missing[0]}`",
+        )
 
 
 @contextmanager
@@ -313,61 +273,6 @@ def stopped_as_official_images(setup: Setup) -> Iterator[None]:
             image.tag(*name.rsplit(":", 1))
         for image in derived:
             client.images.remove(image.id)
-
-
-def words(options: Mapping[str, object]) -> list[object]:
-    return [word for pair in options.items() for word in pair]
-
-
-def write(path: Path, data: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(dict(data)))
-
-
-def as_json(theirs: Measured, our: Measured) -> dict[str, Any]:
-    ratio = our.wall_s / theirs.wall_s
-    whole = theirs.is_whole and our.is_whole
-    return {
-        "theirs": asdict(theirs),
-        "ours": asdict(our),
-        "wall_ratio": ratio if whole else None,
-        "memory_ratio": our.peak_mb / theirs.peak_mb if whole else None,
-    }
-
-
-def print_pair(key: str, setup: Setup, theirs: Measured, our: Measured) -> None:
-    model_s = our.calls * setup.delay_s / setup.slots
-    table = Table(
-        title=f"{key}: {our.instances} instances, {setup.slots} slots, answers take "
-        f"{setup.delay_s:g} s ({model_s:.0f} s in all); aim: wall {AIM_WALL:g}"
-    )
-    table.add_column("")
-    for head in (theirs.name, our.name, "ours / theirs"):
-        table.add_column(head, justify="right")
-    both = (theirs, our)
-    if not (theirs.is_whole and our.is_whole):
-        verdict = "[red]NOT COMPARABLE[/red]"
-    else:
-        verdict = "kept" if our.wall_s < AIM_WALL * theirs.wall_s else "missed"
-    table.add_row("resolved", *(f"{m.resolved} of {m.instances}" for m in both), verdict)
-    table.add_row("model calls", *(str(m.calls) for m in both))
-    table.add_row("wall s", *numbers(theirs.wall_s, our.wall_s, ".1f"))
-    for part in PARTS:
-        table.add_row(f"  {part} s", *numbers(theirs.parts_s[part], our.parts_s[part], ".1f"))
-    table.add_row("peak PSS MB", *numbers(theirs.peak_mb, our.peak_mb, ".0f"))
-    table.add_row("processes then", *(str(m.processes) for m in both))
-    table.add_row("containers left over", *(str(m.left_over) for m in both))
-    console = Console(width=100)
-    console.print(table)
-    for m in both:
-        line = bar(round(10 * m.wall_s), round(10 * max(m.wall_s for m in both)), 40)
-        console.print(f"{m.name:>20} {line} {m.wall_s:.0f} s")
-
-
-def numbers(theirs: float, our: float, form: str) -> tuple[str, str, str]:
-    """A ratio to next to nothing is left out."""
-    ratio = f"{our / theirs:.2f}" if theirs >= 0.5 else ""
-    return format(theirs, form), format(our, form), ratio
 
 
 if __name__ == "__main__":

@@ -9,33 +9,28 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
-import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Self
 
 import docker.errors
-import psutil
+from watched_processes import WatchedProcesses, say
 
 from orchestrator.backends.docker.engine import LABEL, connect
+from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
+from orchestrator.scripted.actions import SUBMIT
 from orchestrator.scripted.endpoint import ScriptedEndpoint
-from orchestrator.scripted.personas import ScriptedReply
-from orchestrator.scripted.protocols import SUBMIT
+from orchestrator.scripted.personas import ScriptedReply, apply_command
+from orchestrator.scripted.protocols import AnswerForm, answers_before
+from orchestrator.scripted.turns import LOOKS
 
-SAMPLE_S = 0.25
-SAMPLE_SHARE = 0.03
-"""Of a core that watching may take: a side of many processes is looked at less often, not slowed
-more."""
-PRINT_EVERY_S = 15.0
-MARKER = "SWE_ORCHESTRATOR_BENCH"
-"""The environment variable by which processes are known that nobody has seen yet."""
 PARTS = {
     "start": "to the first model call",
     "rollouts": "to the last answer",
@@ -50,9 +45,18 @@ class Setup:
     """What all sides have in common."""
 
     dataset: Dataset
-    slots: int
-    delay_s: float
+    benchmark: str
+    """What `launch` is given for it."""
+    config: RunConfig
+    """Ours, whose limits hold for the others too."""
     folder: Path
+    slots: int
+    graders: int
+    """Theirs."""
+    our_graders: int | str
+    calls: int
+    """Answers that a rollout takes."""
+    delay_s: float
 
 
 @dataclass(frozen=True)
@@ -60,13 +64,17 @@ class Measured:
     """One side."""
 
     name: str
-    instances: int
-    resolved: int
-    calls: int
-    """Model calls for instances."""
+    verdicts: Mapping[str, bool | None]
+    """By instance whether it is resolved; None: the harness has not said."""
+    calls: Mapping[str, int]
+    """Model calls by instance."""
+    shortest_answer_s: float
+    """Between two questions of one rollout, at least; infinite where none asked twice."""
     wall_s: float
     parts_s: Mapping[str, float]
     """By PARTS; together the wall time."""
+    grades: Sequence[tuple[float, float]]
+    """When each began and ended, as the harness's logs say."""
     peak_mb: float
     processes: int
     """At that moment."""
@@ -74,12 +82,34 @@ class Measured:
     """Containers that were still there when the last command had ended."""
 
     @property
-    def is_whole(self) -> bool:
-        return self.resolved == self.instances
+    def resolved(self) -> int:
+        return sum(verdict is True for verdict in self.verdicts.values())
+
+    @property
+    def grades_at_once(self) -> int:
+        """The most of them."""
+        return most_at_once(self.grades)
 
 
-class SideFailed(Exception):
-    """A command of a side ended with an error."""
+def most_at_once(spans: Sequence[tuple[float, float]]) -> int:
+    """How many of some (begin, end) overlap at a moment, at most; one that ends when another begins
+    does not."""
+    marks = [(begin, 1) for begin, _ in spans] + [(end, -1) for _, end in spans]
+    return max(accumulate(step for _, step in sorted(marks)), default=0)
+
+
+def script_of(patch: str, calls: int, submit: str = SUBMIT) -> list[ScriptedReply]:
+    """What the model says in a rollout of so many answers, two at least: it looks around, mends the
+    bug and submits."""
+    looks = [
+        ScriptedReply(LOOKS[number % len(LOOKS)], f"I look at what is there ({number + 1}).")
+        for number in range(calls - 2)
+    ]
+    return [
+        *looks,
+        ScriptedReply(apply_command(patch), "I mend the bug."),
+        ScriptedReply(submit, "The issue is solved."),
+    ]
 
 
 class Side:
@@ -91,11 +121,9 @@ class Side:
         self.id = f"bench-{os.getpid()}-{name.replace(' ', '-')}"
         self.folder = setup.folder / self.id
         self._setup = setup
-        self._log = self.folder / "commands.log"
         self._endpoint = _Endpoint(setup, submit)
-        self._seen: dict[int, psutil.Process] = {}
-        self._peak = (0.0, 0)
-        self._began = self._printed = 0.0
+        self._processes = WatchedProcesses(name, self.folder, self._progress)
+        self._began = 0.0
 
     def __enter__(self) -> Self:
         self.folder.mkdir()
@@ -103,17 +131,12 @@ class Side:
         if running := len(connect().containers.list()):
             say(f"{running} containers of others are running: what they do distorts the times")
         say(f"{self.name} starts")
-        self._began = self._printed = time.time()
+        self._began = time.time()
         return self
 
     def __exit__(self, *_: object) -> None:
         for _ in range(4):  # something may have been about to start
-            for process in psutil.process_iter():
-                with contextlib.suppress(psutil.Error):
-                    was_seen = self._seen.get(process.pid) == process
-                    # Ray's write their titles over their environment
-                    if was_seen or process.environ().get(MARKER) == self.id:
-                        process.kill()
+            self._processes.kill()
             for container in self._containers():
                 with contextlib.suppress(docker.errors.APIError):
                     container.remove(force=True, v=True)
@@ -130,61 +153,46 @@ class Side:
         return f"{LABEL}.bench={self.id}"
 
     def run(self, *command: object, **environment: str) -> None:
-        """Wait for the command, in the side's folder.
-
-        Raises:
-            SideFailed: it ended with an error.
-        """
-        ours = {MARKER: self.id, **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")}
-        with open(self._log, "ab") as log:
-            process = subprocess.Popen(
-                [str(word) for word in command],
-                cwd=self.folder,
-                env={**os.environ, **ours, **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self._seen[process.pid] = psutil.Process(process.pid)
-        pause_s = SAMPLE_S
-        while True:
-            try:
-                code = process.wait(pause_s)
-                break
-            except subprocess.TimeoutExpired:
-                before = time.thread_time()
-                self._sample()
-                pause_s = max(SAMPLE_S, (time.thread_time() - before) / SAMPLE_SHARE)
-        if code != 0:
-            tail = self._log.read_text(errors="replace")[-3000:]
-            raise SideFailed(f"{tail}\n{self.name}: {command[0]} ended with {code}")
+        """Wait for the command, in the side's folder. Raises CommandFailed."""
+        self._processes.run(*command, **environment)
 
     def measured(self) -> Measured:
         """To be asked when the last command has ended."""
-        ended, endpoint = time.time(), self._endpoint
-        verdicts = self._verdicts()
-        spans = [_span_of(path.with_name("run_instance.log")) for path in verdicts]
-        rolled_out = endpoint.last or ended
-        first_grade = max(rolled_out, min((begin for begin, _ in spans), default=ended))
-        last_grade = max(first_grade, max((end for _, end in spans), default=ended))
-        marks = (self._began, endpoint.first or ended, rolled_out, first_grade, last_grade, ended)
-        reports = [json.loads(path.read_text()) for path in verdicts]
+        ended, asked = time.time(), self._endpoint.asked
+        reports = self._reports()
+        grades = [_span_of(path.with_name("run_instance.log")) for path in reports]
+        times = [at for several in asked.values() for at in several]
+        rolled_out = max(times) + self._setup.delay_s if times else ended
+        first_grade = max(rolled_out, min((begin for begin, _ in grades), default=ended))
+        last_grade = max(first_grade, max((end for _, end in grades), default=ended))
+        marks = (self._began, min(times, default=ended), rolled_out, first_grade, last_grade, ended)
+        said: dict[str, Any] = {}
+        for path in reports:
+            said |= json.loads(path.read_text(encoding="utf-8"))
+        ids = [instance.instance_id for instance in self._setup.dataset.instances]
         measured = Measured(
             name=self.name,
-            instances=len(self._setup.dataset.instances),
-            resolved=sum(row["resolved"] for report in reports for row in report.values()),
-            calls=endpoint.calls,
+            verdicts={key: said[key]["resolved"] if key in said else None for key in ids},
+            calls={key: len(asked.get(key, ())) for key in ids},
+            shortest_answer_s=min(
+                (b - a for several in asked.values() for a, b in pairwise(several)),
+                default=float("inf"),
+            ),
             wall_s=ended - self._began,
             parts_s=dict(zip(PARTS, (b - a for a, b in pairwise(marks)), strict=True)),
-            peak_mb=self._peak[0],
-            processes=self._peak[1],
+            grades=grades,
+            peak_mb=self._processes.peak_mb,
+            processes=self._processes.peak_processes,
             left_over=len(self._containers()),
         )
         say(f"{self.name}: {measured.wall_s:.1f} s, {measured.resolved} resolved")
         return measured
 
-    def _verdicts(self) -> list[Path]:
+    def _progress(self) -> str:
+        calls = sum(map(len, list(self._endpoint.asked.values())))
+        return f"{calls} model calls, {len(self._reports())} verdicts"
+
+    def _reports(self) -> list[Path]:
         """The harness's own files; every side has them, somewhere under a folder named logs."""
         return list(self.folder.rglob("logs/run_evaluation/**/report.json"))
 
@@ -194,57 +202,36 @@ class Side:
         listed = connect().containers.list
         return [c for f in wanted for c in listed(all=True, filters=f, ignore_removed=True)]
 
-    def _sample(self) -> None:
-        """Add up all descendants; one that was seen counts until it ends, whoever its parent is."""
-        now: dict[int, psutil.Process] = {}
-        total = 0.0
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                parent = process.ppid()
-                if self._seen.get(process.pid) == process or parent in now or parent in self._seen:
-                    now[process.pid] = process
-                    info = process.memory_full_info()
-                    total += getattr(info, "pss", info.rss) / 1e6
-        self._seen = now
-        self._peak = max(self._peak, (total, len(now)))
-        if time.time() > self._printed + PRINT_EVERY_S:
-            self._printed = time.time()
-            say(
-                f"{self.name}: {self._printed - self._began:.0f} s, {self._endpoint.calls} model "
-                f"calls, {len(self._verdicts())} verdicts, {len(now)} processes, {total:.0f} MB"
-            )
-
 
 class _Endpoint(ScriptedEndpoint):
-    """Notes when it was asked about instances; a question beforehand is none of those."""
+    """Goes by `script_of`, and notes when it was asked about which instance; a question beforehand
+    is about none."""
 
     def __init__(self, setup: Setup, submit: str) -> None:
         dataset = setup.dataset
         super().__init__(dataset.instances, dataset.answers, delay_s=setup.delay_s)
-        self._submit = submit
+        self._scripts = {
+            instance_id: script_of(patch, setup.calls, submit)
+            for instance_id, patch in self._patches.items()
+        }
         self._times = threading.Lock()
-        self.calls = 0
-        self.first = self.last = 0.0
+        self.asked: defaultdict[str, list[float]] = defaultdict(list)
+        """By instance, when."""
 
-    def reply(self, messages: Sequence[Mapping[str, Any]]) -> ScriptedReply:
-        reply = super().reply(messages)
-        if self._find_instance(messages):
-            with self._times:
-                now = time.time()
-                self.calls += 1
-                self.first = self.first or now
-                self.last = max(self.last, now + self.delay_s)
-        return replace(reply, command=self._submit) if reply.command == SUBMIT else reply
+    def reply(self, messages: Sequence[Mapping[str, Any]], form: AnswerForm) -> ScriptedReply:
+        instance_id = self._find_instance(messages)
+        if instance_id not in self._scripts:
+            return super().reply(messages, form)
+        with self._times:
+            self.asked[instance_id].append(time.time())
+        script = self._scripts[instance_id]
+        return script[min(answers_before(messages, form), len(script) - 1)]
 
 
 def _span_of(log: Path) -> tuple[float, float]:
     """When the harness began with an instance, and when its container was gone."""
     found = []
-    for line in log.read_text(errors="replace").splitlines():
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
         with contextlib.suppress(ValueError):
             found.append(datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").timestamp())
     return min(found), max(found)
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
