@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -149,6 +150,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     marked = (item for item in items if item.get_closest_marker("slow"))
     slow = Counter(_together(item.nodeid) for item in marked)
     items.sort(key=lambda item: -slow[_together(item.nodeid)])
+
+
+@pytest.fixture
+def in_the_foreground() -> Iterator[None]:
+    """Also where the tests run under nohup, or behind an `&` of a script: what those ignore, all
+    that is started from there would ignore too."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -144,6 +144,7 @@ def test_a_layer_that_breaks_off_is_asked_for_again(scene: Scene) -> None:
     assert scene.has_all()
 
 
+@pytest.mark.usefixtures("in_the_foreground")
 def test_ctrl_c_ends_it_and_the_next_one_goes_on(scene: Scene) -> None:
     scene.proxy.bytes_per_s = 600_000
 

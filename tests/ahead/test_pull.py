@@ -114,6 +114,7 @@ def test_one_that_somebody_removes_meanwhile_is_told(engine: FakeEngine, ask: As
     assert "1 were removed meanwhile" in asked.said.getvalue()
 
 
+@pytest.mark.usefixtures("in_the_foreground")
 def test_ctrl_c_in_mid_pull_ends_it_with_one_line_and_130_and_the_next_goes_on(
     engine: FakeEngine, ask: Ask
 ) -> None:

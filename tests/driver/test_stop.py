@@ -24,6 +24,7 @@ def test_ctrl_c_counts_once_and_a_second_time() -> None:
         assert stop.count == 2
 
 
+@pytest.mark.usefixtures("in_the_foreground")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_host_or_terminal_that_goes_away_stops_what_runs_at_once(number: int) -> None:
     stop = StopSignal()

@@ -1,7 +1,8 @@
-"""The scripts on other people's machines: a Mac without Docker, a user without a home."""
+"""The scripts on other people's machines: a Mac without Docker, a user without a home, any path."""
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from support.commands import ODD_NAME
 
 ROOT = Path(__file__).parents[2]
 TOOLS = (
@@ -20,7 +22,7 @@ UV = f"""#!/bin/sh
 echo "uv $* cache=$UV_CACHE_DIR" >>"$LOG"
 [ "$1" != venv ] || {{
     mkdir -p .venv/bin
-    ln -s {sys.executable} .venv/bin/python
+    ln -s {shlex.quote(sys.executable)} .venv/bin/python
     for tool in ruff mypy pytest swe-orchestrator; do
         echo '#!/bin/sh' >.venv/bin/$tool
         echo 'echo "$(basename "$0") $*" >>"$LOG"; exit "${{FAKE_EXIT:-0}}"' >>.venv/bin/$tool
@@ -34,8 +36,8 @@ class Machine:
     """A clone of the project on a machine that has a few tools, and fakes of some others."""
 
     def __init__(self, folder: Path) -> None:
-        self.clone, self._bin, self._log = folder / "clone", folder / "bin", folder / "log"
-        self.home = folder / "home"
+        self.clone, self.home = folder / f"clone {ODD_NAME}", folder / f"home {ODD_NAME}"
+        self._bin, self._log = folder / "bin", folder / "log"
         for path in (self.clone, self._bin, self.home):
             path.mkdir()
         shutil.copytree(ROOT / "scripts", self.clone / "scripts")
@@ -92,7 +94,7 @@ esac
 
 def test_the_demo_sets_up_once_and_ends_as_launch_does(mac: Machine) -> None:
     first = mac.run("demo", "--agent", "gold")
-    calls = [call.split()[:3] for call in mac.called()]
+    calls = [call.split(" ", 2) for call in mac.called()]
     again = mac.run("demo", "--agent", "gold", env={"FAKE_EXIT": "4"})
 
     assert first.returncode == 0, first.stderr

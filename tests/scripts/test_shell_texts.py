@@ -8,15 +8,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TASKS = ROOT / "orchestrator" / "demo" / "tasks"
 TEXTS = sorted(
     path
     for path in (
         *(ROOT / "scripts").iterdir(),
         ROOT / ".ci" / "run",
-        *(ROOT / "orchestrator" / "worker").glob("*.sh"),
-        # in process sandboxes
-        *TASKS.glob("*/*.sh"),
+        # in process sandboxes too
+        *(ROOT / "orchestrator").rglob("*.sh"),
     )
     if path.is_file()
     and re.match(r"#!.*sh$|# shellcheck|# (A work|What )", path.read_text().split("\n")[0])

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 LIMIT_S = 400
+ODD_NAME = 'it\'s "my" work #1 $HOME 50% `a` ;&|(ü) 工作 \\'
+"""Of a folder, as a person may choose it."""
 
 
 @dataclass(frozen=True)

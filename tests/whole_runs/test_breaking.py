@@ -78,6 +78,7 @@ def end_the_host(process: subprocess.Popen[str]) -> None:
     os.killpg(process.pid, signal.SIGTERM)
 
 
+@pytest.mark.usefixtures("in_the_foreground")
 @pytest.mark.parametrize("stop", [interrupt_twice, close_terminal, end_the_host])
 def test_a_stop_at_once_harvests_what_runs_and_reports(
     orchestrate: CommandLine, stop: Callable[[subprocess.Popen[str]], None]

@@ -95,6 +95,7 @@ def test_a_person_at_a_terminal_is_asked_and_asked_again(
     assert written == {"mine.yaml", "home.yaml"}
 
 
+@pytest.mark.usefixtures("in_the_foreground")
 def test_ctrl_c_leaves_nothing_behind(base_url: str, tmp_path: Path, env: dict[str, str]) -> None:
     with AtTerminal("init", "--base-url", base_url, cwd=tmp_path, env=env) as terminal:
         terminal.press(CTRL_C, "2. A name for its profile", until="nothing was written")

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support.commands import CommandLine, wait_until
+from support.commands import ODD_NAME, CommandLine, wait_until
 
 import orchestrator
 from orchestrator.journal import read_journal
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-ODD = 'it\'s "my" work #1 $HOME 50% `a` ;&|(ü) 工作 \\'
 NO_PRCTL = """
 import ctypes
 found = ctypes.CDLL.__getattr__
@@ -48,8 +47,11 @@ def install(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
-def test_every_path_that_a_person_chooses_may_hold_any_character(tmp_path: Path) -> None:
-    home = tmp_path / ODD
+@pytest.mark.parametrize("sandbox", ["process", pytest.param("docker", marks=pytest.mark.docker)])
+def test_every_path_that_a_person_chooses_may_hold_any_character(
+    sandbox: str, tmp_path: Path
+) -> None:
+    home = tmp_path / ODD_NAME
     python = install(home / "clone")
     for name in ("tmp", "cache", "data"):
         (home / name).mkdir()
@@ -61,11 +63,11 @@ def test_every_path_that_a_person_chooses_may_hold_any_character(tmp_path: Path)
         "SWE_ORCHESTRATOR_DATA": str(home / "data"),
         "SWE_ORCHESTRATOR_CACHE": str(home / "cache"),
     }
-    words = ["launch", "demo", "--agent", "gold", "--sandbox", "process", "--workers", "2"]
-    words += ["--instances", "orchard__ledger-12", "--run-id", "odd", "--runs-dir", home / "runs"]
+    runs = CommandLine(home / "runs")
+    words = runs.launch_words(sandbox, "odd", "--agent", "gold", "-i", "orchard__ledger-12")
 
     done = subprocess.run(
-        [python, "-m", "orchestrator", *words],
+        [python, "-m", "orchestrator", *words, "--runs-dir", runs.runs_dir],
         env=environment,
         cwd=home,
         capture_output=True,
@@ -74,7 +76,7 @@ def test_every_path_that_a_person_chooses_may_hold_any_character(tmp_path: Path)
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    (grade,) = read_journal(home / "runs" / "odd" / "journal.sqlite").grades
+    (grade,) = read_journal(runs.runs_dir / "odd" / "journal.sqlite").grades
     assert grade.resolved
 
 
