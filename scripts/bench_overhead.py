@@ -49,8 +49,9 @@ from orchestrator.run.services import start_services
 from orchestrator.run.together import make_driver
 from orchestrator.types import GradeResult, RolloutKey, RolloutResult
 
+ROLES = ("driver", "gateway", "ray", "workers")
 AIM_OWN_S = 1.0
-AIM_MEMORY_MB = 1200
+AIM_MEMORY_MB = 1000
 
 
 @dataclass
@@ -161,7 +162,7 @@ def peak_memory(peak_mb: dict[str, float]) -> Iterator[None]:
 
     def sample() -> None:
         while not over.wait(0.5):
-            now: dict[str, float] = {"driver": 0.0, "ray": 0.0, "workers": 0.0}
+            now: dict[str, float] = dict.fromkeys(ROLES, 0.0)
             me = psutil.Process()
             for process in [me, *me.children(recursive=True)]:
                 try:
@@ -184,7 +185,10 @@ def role(process: psutil.Process, me: psutil.Process) -> str:
     if process.pid == me.pid:
         return "driver"
     words = " ".join(process.cmdline())
-    return "workers" if "ray::" in words or "default_worker" in words else "ray"
+    of_ours = ("ray::_NodeWorker", "ray::IDLE", "default_worker", "grade_server")
+    if any(word in words for word in of_ours):
+        return "workers"
+    return "gateway" if "orchestrator.gateway" in words else "ray"
 
 
 def memory_mb(process: psutil.Process) -> float:
@@ -202,6 +206,7 @@ def print_table(measured: Sequence[Measured]) -> None:
     for head in (
         *heads,
         "driver MB",
+        "gateway MB",
         "Ray MB",
         "workers MB",
         "MB a slot",
@@ -219,7 +224,7 @@ def print_table(measured: Sequence[Measured]) -> None:
             f"{m.own_s:.2f}",
             f"{m.warm_s:.2f}",
             f"{m.own_s / AIM_OWN_S:.2f}",
-            *(f"{peak[name]:.0f}" for name in ("driver", "ray", "workers")),
+            *(f"{peak[name]:.0f}" for name in ROLES),
             f"{peak['workers'] / m.slots:.0f}",
             f"{m.memory_mb:.0f}",
             f"{m.memory_mb / AIM_MEMORY_MB:.2f}",
