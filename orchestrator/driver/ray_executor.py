@@ -1,9 +1,9 @@
 """The executor on Ray: a rollout is a task, a grade is a call of an actor, and so is what is done
 with images, by one actor on each node.
 
-Nodes offer `rollout_slot` and `grade_slot` as custom resources. A rollout is a streaming task, so
-that its progress arrives while it runs; its last value is its result. Only this module, and those
-that connect it (`ray_connection`, `ray_head`), import Ray.
+Nodes of a cluster offer `rollout_slot` and `grade_slot` as custom resources. A rollout is a
+streaming task, so that its progress arrives while it runs; its last value is its result. Only this
+module, and those that connect it (`ray_connection`, `ray_head`), import Ray.
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ from orchestrator.driver.executor import Event, NodeSlots
 from orchestrator.driver.ray_connection import (
     GRADE_SLOT,
     ROLLOUT_SLOT,
-    join,
+    RayConnection,
     last_line,
     node_id_of,
     slots_by_host,
-    start_local,
 )
 from orchestrator.errors import InfraError, InternalError, WorkerLost
 from orchestrator.images.pulls import PullProblem
@@ -54,8 +53,8 @@ _STREAMING: dict[str, Any] = {
     "_generator_backpressure_num_objects": 1,
 }
 """A worker goes on when the driver has taken what it said last."""
-_ROLLOUT = {"num_cpus": 0, "resources": {ROLLOUT_SLOT: 1}, "max_retries": 0, **_STREAMING}
-_GRADER = {"num_cpus": 0, "resources": {GRADE_SLOT: 1}}
+_ROLLOUT = {"num_cpus": 0, "max_retries": 0, **_STREAMING}
+_GRADER = {"num_cpus": 0}
 _IMAGE_ACTOR = {"num_cpus": 0, "max_concurrency": 16}
 """So many things it does at once; more wait."""
 STOP_POLL_S = 1.0
@@ -72,29 +71,30 @@ class _Running:
 
 
 class RayExecutor:
-    """Local by default; `address` joins a cluster whose nodes offer our resources."""
+    """On a connection that stands, which it closes."""
 
     def __init__(
-        self, rollout_slots: int, grade_slots: int, address: str | None, run_ids: Sequence[str]
+        self,
+        connection: RayConnection,
+        rollout_slots: int,
+        grade_slots: int,
+        run_ids: Sequence[str],
     ) -> None:
-        """`run_ids` are those whose rollouts it runs.
-
-        Raises PrerequisiteError where Ray can't start, or the cluster lacks our resources."""
+        """The slots are those of a local Ray, of which the driver alone keeps count; the nodes of a
+        cluster offer theirs. `run_ids` are those whose rollouts it runs."""
         self._run_ids = run_ids
         self._tasks: dict[Any, _Running] = {}
         self._refused: list[Event] = []
         """What `poll` says next without any task."""
-        if address is None:
-            self._connection = start_local(rollout_slots, grade_slots)
-        else:
-            self._connection = join(address)
+        self._connection = connection
         self._rollout = ray.remote(_rollout_task)
         self._grader, self._image_actor = ray.remote(_Grader), ray.remote(_ImageActor)
         self._idle_graders: dict[str, list[Any]] = defaultdict(list)
         """By node."""
         self._image_actors: dict[str, Any] = {}
         """By node; each starts when something is first asked of it, as it takes a process."""
-        self._local_slots = (NodeSlots("", rollout_slots, grade_slots),) if address is None else ()
+        is_local = connection.local is not None
+        self._local_slots = (NodeSlots("", rollout_slots, grade_slots),) if is_local else ()
 
     @property
     def session_dir(self) -> str:
@@ -105,9 +105,15 @@ class RayExecutor:
         """See `Executor`. Of several nodes of a cluster on one host, one counts."""
         return self._local_slots or tuple(NodeSlots(*offer) for offer in slots_by_host())
 
+    def _in(self, slot: str) -> dict[str, Any]:
+        """Ray's options for what takes a slot of a node."""
+        return {} if self._local_slots else {"resources": {slot: 1}}
+
     def submit_rollout(self, request: RolloutRequest) -> None:
         def start(there: dict[str, Any]) -> tuple[Any, Any]:
-            return self._rollout.options(**_ROLLOUT, **there).remote(request), None
+            return self._rollout.options(**self._in(ROLLOUT_SLOT), **_ROLLOUT, **there).remote(
+                request
+            ), None
 
         self._submit(request, request.assignment.node, start)
 
@@ -115,7 +121,8 @@ class RayExecutor:
         idle = self._idle_graders[request.assignment.node]
 
         def start(there: dict[str, Any]) -> tuple[Any, Any]:
-            grader = idle.pop() if idle else self._grader.options(**_GRADER, **there).remote()
+            options = {**self._in(GRADE_SLOT), **_GRADER, **there}
+            grader = idle.pop() if idle else self._grader.options(**options).remote()
             return grader.grade.options(**_STREAMING).remote(request), grader
 
         self._submit(request, request.assignment.node, start)

@@ -14,6 +14,7 @@ from orchestrator.config.schema import Model
 from orchestrator.display.terminal import waiting
 from orchestrator.driver.executor import Executor
 from orchestrator.driver.lanes import Lane
+from orchestrator.driver.local_ray import LocalRay
 from orchestrator.driver.process_limits import allow_open_files
 from orchestrator.gateway.launcher import GatewayProcess
 from orchestrator.paths import write_atomic
@@ -37,6 +38,7 @@ def start_services(
 
     `lanes` are by run id. The sessions share one cluster's settings.
     """
+    from orchestrator.driver.ray_connection import join, start_local
     from orchestrator.driver.ray_executor import RayExecutor
 
     allow_open_files()
@@ -53,7 +55,9 @@ def start_services(
             if session.agent is not None and session.plan.rollouts:
                 stack.enter_context(session.agent.hold(cluster.sandbox.platform))
         run_ids = [session.config.run_id for session in sessions]
-        executor = RayExecutor(slots, cluster.grading.slots, cluster.ray_address, run_ids)
+        address = cluster.ray_address
+        connection = start_local(LocalRay()) if address is None else join(address)
+        executor = RayExecutor(connection, slots, cluster.grading.slots, run_ids)
         stack.callback(executor.close)
         if cluster.ray_address is None:
             for session in sessions:  # whichever is cleaned up first finds what a kill left

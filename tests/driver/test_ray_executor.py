@@ -25,7 +25,8 @@ from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.driver import ray_connection
 from orchestrator.driver.executor import Event, NodeSlots
-from orchestrator.driver.ray_connection import GRADE_SLOT, ROLLOUT_SLOT
+from orchestrator.driver.local_ray import LocalRay
+from orchestrator.driver.ray_connection import GRADE_SLOT, ROLLOUT_SLOT, join, start_local
 from orchestrator.driver.ray_executor import RayExecutor
 from orchestrator.errors import PrerequisiteError
 from orchestrator.images.pulls import PullProblem, Quota
@@ -67,7 +68,7 @@ def executor() -> Iterator[RayExecutor]:
     with pytest.MonkeyPatch.context() as patched:
         tests = str(Path(__file__).parents[1])
         patched.setenv("PYTHONPATH", f"{tests}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-        executor = RayExecutor(2, 1, None, ["a-run"])
+        executor = RayExecutor(start_local(LocalRay()), 2, 1, ["a-run"])
     yield executor
     executor.close()
 
@@ -151,7 +152,7 @@ def test_work_goes_to_the_node_that_it_is_placed_on(
     slots = {"num_cpus": 1, "resources": {ROLLOUT_SLOT: 1, GRADE_SLOT: 1}}
     cluster = Cluster(initialize_head=True, head_node_args=slots)
     try:
-        executor = RayExecutor(1, 1, cluster.address, ["a-run"])
+        executor = RayExecutor(join(cluster.address), 1, 1, ["a-run"])
         (node,) = executor.nodes()
         request = rollout(make_config("nop"), instance, tmp_path)
         there = replace(
@@ -177,7 +178,7 @@ def test_work_goes_to_the_node_that_it_is_placed_on(
 def test_what_runs_sees_that_it_is_to_stop_and_still_sends_its_result(
     make_config: MakeConfig, instance: Instance, silent_gateway: str, tmp_path: Path
 ) -> None:
-    executor = RayExecutor(1, 1, None, ["a-run"])
+    executor = RayExecutor(start_local(LocalRay()), 1, 1, ["a-run"])
     executor.submit_rollout(
         rollout(make_config("mini"), instance, tmp_path, base_url=silent_gateway)
     )
@@ -195,7 +196,7 @@ def test_a_cluster_without_our_resources_is_one_line_that_says_how_to_start_it()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
         with pytest.raises(PrerequisiteError, match=ROLLOUT_SLOT) as caught:
-            RayExecutor(1, 1, cluster.address, ["a-run"])
+            RayExecutor(join(cluster.address), 1, 1, ["a-run"])
     finally:
         cluster.shutdown()
 
@@ -210,7 +211,7 @@ def code_of_the_driver_alone() -> str:
 
 def refused(address: str) -> str:
     with pytest.raises(PrerequisiteError) as caught:
-        RayExecutor(1, 1, address, ["a-run"])
+        RayExecutor(join(address), 1, 1, ["a-run"])
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -221,7 +222,7 @@ def test_a_cluster_whose_nodes_have_other_code_is_one_line_before_the_night(
     slots = {"num_cpus": 1, "resources": {ROLLOUT_SLOT: 1, GRADE_SLOT: 1}}
     cluster = Cluster(initialize_head=True, head_node_args=slots)
     try:
-        RayExecutor(1, 1, cluster.address, ["a-run"]).close()
+        RayExecutor(join(cluster.address), 1, 1, ["a-run"]).close()
         with monkeypatch.context() as patched:
             patched.setattr(ray_connection, "__version__", "99.0")
             assert f"(swe-orchestrator {__version__}). Install" in refused(cluster.address)
@@ -270,7 +271,7 @@ def test_a_rollout_streams_its_progress_and_then_its_result(
 def rays_processes() -> list[psutil.Process]:
     """Of the local Ray: what starts and ends it, and all below that."""
     children = psutil.Process().children()
-    head = next(p for p in children if "orchestrator.driver.ray_head" in p.cmdline())
+    head = next(p for p in children if "orchestrator.driver.ray_watch" in p.cmdline())
     return [head, *head.children(recursive=True)]
 
 
