@@ -5,24 +5,22 @@ Imports no Ray: it is asked before the night too, when nobody needs that yet.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import platform
 import re
+import secrets
 import select
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 from urllib.parse import urlsplit
 
-import psutil
-
 from orchestrator.config.sections import AUTO
+from orchestrator.driver.ray_watch import kill_session, mark_used, remove_unused
 from orchestrator.errors import PrerequisiteError, one_line
 from orchestrator.network.proxies import is_this_host
 from orchestrator.stop_signals import kept_from_children
@@ -41,9 +39,9 @@ CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 nobody else reaches it, and it goes on when the host takes another address, or has none."""
 OBJECT_STORE_BYTES = 100 * 2**20
 """Of shared memory, for what its processes hand each other."""
+AUTH_MODE, AUTH_TOKEN = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"
 HEAD = ("-m", "orchestrator.driver.ray_head")
 START_S = 180.0
-END_S = 10.0
 SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
 """Of a socket's path; the system's limit, less the zero at its end."""
 LONGEST_SOCKET = "/ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store"
@@ -144,30 +142,58 @@ def _require_answer(address: str, host: str, port: int) -> None:
 
 
 class LocalRay:
-    """Ray's processes on this host, from their start to `close`."""
+    """Ray's processes on this host, from their start to `close`.
 
-    def __init__(self, settings: dict[str, Any]) -> None:
-        """Start it with these settings of `ray.init`.
+    They are begun, and not waited for: `wait` does that, when somebody wants them.
+    """
+
+    def __init__(self) -> None:
+        """Begin.
 
         Raises:
-            PrerequisiteError: it does not start.
+            PrerequisiteError: no process can be started, or Ray's folder not be used.
         """
+        self.token = None if AUTH_MODE in os.environ else secrets.token_hex(32)
+        """That this Ray asks for, and nobody else is told; None where a person has decided."""
         self._folder = temporary_folder()
-        with tempfile.TemporaryFile() as errors:
-            self._process = self._start(errors)
-            try:
-                answer = self._ask(settings) or {"error": _last_line(errors)}
-                if "error" in answer:
-                    raise PrerequisiteError(
-                        f"Ray can't start ({one_line(answer['error'])}).",
-                        cure_of(answer["error"], self._folder),
-                    )
-            except BaseException:
-                self.close()
-                raise
-        self.address = answer["address"]
-        self.session_dir = answer["session_dir"]
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - until `close`
+        self._answer: dict[str, str] | None = None
+        self._is_wanted = False
+        self._process = self._begin()
+
+    def wait(self) -> None:
+        """Until it is up. Safe to call twice.
+
+        Raises:
+            PrerequisiteError: it does not start. It is closed then.
+        """
+        if self._answer is not None:
+            return
+        self._is_wanted = True
+        try:
+            answer = self._read_answer() or {"error": _last_line(self._errors)}
+            if "error" in answer:
+                raise PrerequisiteError(
+                    f"Ray can't start ({one_line(answer['error'])}).",
+                    cure_of(answer["error"], self._folder),
+                )
+            mark_used(Path(answer["session_dir"]))
+        except BaseException:
+            self.close()
+            raise
+        self._answer = answer
+
+    @property
+    def address(self) -> str:
+        """Of a Ray that was waited for."""
+        assert self._answer is not None, "it was not waited for"
+        return self._answer["address"]
+
+    @property
+    def session_dir(self) -> str:
         """Its folder on this host; it stands in the command lines of all its processes."""
+        assert self._answer is not None, "it was not waited for"
+        return self._answer["session_dir"]
 
     def require_alive(self) -> None:
         """Raises PrerequisiteError where its processes have ended: all that ran is lost."""
@@ -182,37 +208,37 @@ class LocalRay:
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(END_S)
-        process.stdout.close()
-        kill_session(process.pid)  # what is left where the process was killed
+        kill_session(process.pid)
         process.wait()
+        for stream in (process.stdin, process.stdout, self._errors):
+            stream.close()
+        if not self._is_wanted:
+            for folder in (self._folder / "ray").glob(f"session_*_{process.pid}"):
+                remove_unused(folder)
 
-    def _start(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+    def _begin(self) -> subprocess.Popen[bytes]:
+        environment = ENVIRONMENT | os.environ | {CLUSTERS: "0", "RAY_TMPDIR": str(self._folder)}
+        if self.token is not None:
+            environment |= {AUTH_MODE: "token", AUTH_TOKEN: self.token}
         try:
             with kept_from_children():
                 return subprocess.Popen(
                     [sys.executable, *HEAD],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    stderr=errors,
-                    env=ENVIRONMENT | os.environ | {CLUSTERS: "0", "RAY_TMPDIR": str(self._folder)},
+                    stderr=self._errors,
+                    env=environment,
                     start_new_session=True,
                 )
         except OSError as error:
+            self._errors.close()
             cure = cure_of(str(error), self._folder)
             raise PrerequisiteError(f"Ray can't start ({one_line(error)}).", cure) from None
 
-    def _ask(self, settings: dict[str, Any]) -> dict[str, str]:
+    def _read_answer(self) -> dict[str, str]:
         """Its answer; empty where it died before it had one."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
+        stdout = self._process.stdout
         assert stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            stdin.write(json.dumps(settings).encode() + b"\n")
-            stdin.flush()
         if not select.select([stdout], [], [], START_S)[0]:
             return {"error": f"nothing after {START_S:.0f} s"}
         line = stdout.readline()
@@ -230,17 +256,6 @@ def cure_of(error: str, folder: Path) -> str:
             return cure.format(folder=folder)
     logs = folder / "ray" / "session_latest" / "logs"
     return f"Is there memory, and room in {folder}? Ray's own words are in {logs}."
-
-
-def kill_session(session: int) -> None:
-    """Kill every process of a session of ours; its leader, who may be this one, last."""
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.pid != session and os.getsid(process.pid) == session:
-                process.kill()
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if os.getsid(session) == session:
-            os.kill(session, signal.SIGKILL)
 
 
 def _last_line(errors: IO[bytes]) -> str:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +21,13 @@ from ray._private.authentication.authentication_token_setup import (
     enable_token_auth_by_default,
     maybe_enable_token_auth_if_token_available,
 )
+from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator import __version__
 from orchestrator.config.sections import AUTO
-from orchestrator.driver.local_ray import OBJECT_STORE_BYTES, LocalRay
+from orchestrator.driver.local_ray import AUTH_TOKEN, LocalRay
 from orchestrator.errors import PrerequisiteError, one_line
 
 ROLLOUT_SLOT = "rollout_slot"
@@ -57,32 +57,21 @@ class RayConnection:
             self.local.close()
 
 
-def start_local(rollout_slots: int, grade_slots: int) -> RayConnection:
-    """Start Ray on this host.
+def start_local(local: LocalRay) -> RayConnection:
+    """Connect to the Ray of this driver's own, when it is up.
 
     Raises:
-        PrerequisiteError: it can't start, or no worker does.
+        PrerequisiteError: it can't start. It is closed then.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
-    if "RAY_AUTH_MODE" not in os.environ:
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    local.wait()
+    if local.token is not None:
+        os.environ[AUTH_TOKEN] = local.token
     enable_token_auth_by_default()
-    local = LocalRay(
-        {
-            "include_dashboard": False,
-            # Ray starts as many workers ahead as it has CPUs: one does for all that runs here
-            "num_cpus": 1,
-            "object_store_memory": OBJECT_STORE_BYTES,
-            "resources": {ROLLOUT_SLOT: rollout_slots, GRADE_SLOT: grade_slots},
-            "logging_level": "ERROR",
-            "log_to_driver": False,
-        }
-    )
     connection = RayConnection(local)
     try:
-        with _loopback_as_it_is():
+        with _as_a_local_ray_wants_it():
             _connect(local.address)
-        _require_workers(local)
     except BaseException as error:
         connection.close()
         if isinstance(error, _CONNECTION_ERRORS):
@@ -143,14 +132,18 @@ def _connect(address: str) -> None:
 
 
 @contextmanager
-def _loopback_as_it_is() -> Iterator[None]:
-    """A local Ray listens at the loopback address, for which Ray would ask at this host's own."""
-    before = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
+def _as_a_local_ray_wants_it() -> Iterator[None]:
+    """A local Ray listens at the loopback address, for which Ray would ask at this host's own. And
+    it makes no environments: its workers have this driver's, where `uv run` or a job of another
+    cluster would have Ray make one."""
+    with ExitStack() as stack:
+        for name in ("ENABLE_RAY_CLUSTER", "RAY_ENABLE_UV_RUN_RUNTIME_ENV"):
+            stack.callback(setattr, ray_constants, name, getattr(ray_constants, name))
+            setattr(ray_constants, name, False)
+        for name in (ray_constants.RAY_RUNTIME_ENV_HOOK, RAY_JOB_CONFIG_JSON_ENV_VAR):
+            if (value := os.environ.pop(name, None)) is not None:
+                stack.callback(os.environ.__setitem__, name, value)
         yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 _JOIN_CURES = {
@@ -169,17 +162,6 @@ def _cure_of_join(error: BaseException) -> str:
     words = f"{error} {error.__cause__}".lower()
     cures = [cure for said, cure in _JOIN_CURES.items() if said in words]
     return cures[0] if cures else "Check --ray-address, and `ray status` there."
-
-
-def _require_workers(local: LocalRay) -> None:
-    """Raises PrerequisiteError where no worker starts: every task would wait for one for ever."""
-    try:
-        ray.get(ray.remote(code_here).options(num_cpus=0).remote(), timeout=NODE_TIMEOUT_S)
-    except ray.exceptions.RayError as error:
-        raise PrerequisiteError(
-            f"no worker of Ray starts ({last_line(error)}).",
-            f"See the newest files in {local.session_dir}/logs.",
-        ) from error
 
 
 def code_here() -> str:

@@ -4,58 +4,135 @@ So nothing that a terminal sends to the driver's process group reaches Ray, and 
 whoever starts it the leader of a process group where the system has no prctl (macOS), leaves the
 driver in the terminal's foreground.
 
-Settings of `ray.init` are the first line of standard input. One line of standard output answers:
-Ray's address and the folder of its session, or why it does not start. When standard input ends, as
-it does with the driver, however that ends, all processes of the session are killed. They are also
-killed when one of them ends without which nothing works; the driver sees this process end then.
+One line of standard output answers: Ray's address and the folder of its session, or why it does not
+start. Then `ray_watch` takes this process's place: it ends Ray when standard input ends.
+
+Ray is started by the class by which `ray.init` starts it, without what no run has a use for, which
+was four fifths of Ray's memory and of its time: the dashboard's server, the autoscaler, the reader
+of logs, and on the node the dashboard's agent (metrics, pages of logs) and the agent for
+`runtime_env` (environments, for which nobody asks). The raylet can't be without these two: it has
+each started, waits until its ports are written down, and ends when it ends. A shell does that.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import select
 import shlex
 import subprocess
 import sys
 from typing import Any
 
 import ray
-from ray._private import ray_constants, worker
+from ray import _raylet
+from ray._private import node, parameter, ray_constants, services
+from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
 
-from orchestrator.driver.local_ray import kill_session
+from orchestrator.driver.local_ray import OBJECT_STORE_BYTES
+from orchestrator.driver.ray_watch import kill_session
 
-NEEDED = {ray_constants.PROCESS_TYPE_GCS_SERVER, ray_constants.PROCESS_TYPE_RAYLET}
-WATCH_EVERY_S = 1.0
+WATCH = ("-m", "orchestrator.driver.ray_watch")
+NEEDED = (ray_constants.PROCESS_TYPE_GCS_SERVER, ray_constants.PROCESS_TYPE_RAYLET)
+FIRST_WORKERS = 1
+"""That start when the driver connects, before it asks for one: the node's worker."""
+NO_SERVICE = -1
+"""Ray's own word for an agent that has no such port."""
+NOBODY_LISTENS = 1
+"""The raylet wants a port of the agent for `runtime_env`, which it asks nothing."""
+PORTS_OF_AGENTS = {
+    _raylet.METRICS_AGENT_PORT_NAME: NO_SERVICE,  # type: ignore[attr-defined]  # compiled
+    _raylet.METRICS_EXPORT_PORT_NAME: NO_SERVICE,  # type: ignore[attr-defined]
+    _raylet.DASHBOARD_AGENT_LISTEN_PORT_NAME: NO_SERVICE,  # type: ignore[attr-defined]
+    _raylet.RUNTIME_ENV_AGENT_PORT_NAME: NOBODY_LISTENS,  # type: ignore[attr-defined]
+}
+"""That the raylet waits for, by the names under which agents write them down."""
+AGENTS = ("--dashboard_agent_command=", "--runtime_env_agent_command=")
+"""The raylet's options that say how its agents are started."""
+
+
+class LeanNode(node.Node):  # type: ignore[misc]  # Ray has no types
+    """A head node without the dashboard's server, which `ray.init` always starts, and without
+    agents."""
+
+    def start_api_server(self, **_: Any) -> None:
+        pass
+
+    def start_raylet(self, *args: Any, **kwargs: Any) -> None:
+        session_dir = self.get_session_dir_path()
+        for name, port in PORTS_OF_AGENTS.items():
+            _raylet.persist_port(session_dir, self.node_id, name, port)  # type: ignore[attr-defined]
+
+        def start(command: list[str], *more: Any, **settings: Any) -> Any:
+            return as_it_is(without_agents(command, session_dir), *more, **settings)
+
+        as_it_is = services.start_ray_process
+        services.start_ray_process = start
+        try:
+            super().start_raylet(*args, **kwargs)
+        finally:
+            services.start_ray_process = as_it_is
+
+
+def without_agents(command: list[str], session_dir: str) -> list[str]:
+    """The raylet's command line with shells in the place of its agents, which end with this
+    process's standard input. The folder is there for who looks for processes of this Ray."""
+    shell = shlex.join(["/bin/sh", "-c", "read -r _", session_dir])
+    return [
+        next((f"{option}{shell}" for option in AGENTS if word.startswith(option)), word)
+        for word in command
+    ]
 
 
 def main() -> None:
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    answers = os.dup(1)
     os.dup2(2, 1)  # whatever Ray prints
     # Ray quotes commands as Windows reads them, and reads them as a shell does: with this Python's
     # path in them, which may hold quotes
     subprocess.list2cmdline = lambda seq: shlex.join(map(os.fsdecode, seq))
-    answer = _start(json.loads(sys.stdin.readline()))
-    print(json.dumps(answer), file=answers, flush=True)
-    if "error" not in answer:
-        _wait_for_an_end()
-    kill_session(os.getsid(0))
-
-
-def _start(settings: dict[str, Any]) -> dict[str, str]:
     try:
-        started = ray.init("local", **settings).address_info
+        started = _start()
     except Exception as error:  # noqa: BLE001 - the process's boundary: the driver tells the person
-        return {"error": str(error) or type(error).__name__}
-    return {"address": started["gcs_address"], "session_dir": started["session_dir"]}
+        _answer(answers, {"error": str(error) or type(error).__name__})
+        kill_session(os.getsid(0))
+        return
+    addresses = started.address_info
+    session_dir = addresses["session_dir"]
+    _answer(answers, {"address": addresses["gcs_address"], "session_dir": session_dir})
+    needed = [str(started.all_processes[name][0].process.pid) for name in NEEDED]
+    os.execv(sys.executable, [sys.executable, *WATCH, session_dir, *needed])
 
 
-def _wait_for_an_end() -> None:
-    """The driver's, or that of a process which Ray needs."""
-    node = worker._global_node
-    while not select.select([sys.stdin], [], [], WATCH_EVERY_S)[0]:
-        if any(name in NEEDED for name, _ in node.dead_processes()):
-            return
+def _answer(answers: int, answer: dict[str, str]) -> None:
+    """A driver that has ended meanwhile has no use for it; `ray_watch` sees that."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(answers, json.dumps(answer).encode() + b"\n")
+
+
+def _start() -> LeanNode:
+    """As `ray.init` does, but that this process does not join it as a driver."""
+    ensure_token_if_auth_enabled({}, create_token_if_missing=True)
+    # without a reaper: where Ray has one (macOS), it would end all when this program is another
+    return LeanNode(
+        node_settings(), head=True, shutdown_at_exit=False, spawn_reaper=_is_fate_shared()
+    )
+
+
+def node_settings() -> parameter.RayParams:
+    """Those of `ray.init`, less the autoscaler and the reader of logs."""
+    return parameter.RayParams(
+        num_cpus=FIRST_WORKERS,
+        object_store_memory=OBJECT_STORE_BYTES,
+        include_dashboard=False,
+        huge_pages=None,
+        no_monitor=True,
+        include_log_monitor=False,
+    )
+
+
+def _is_fate_shared() -> bool:
+    """Whether the system ends Ray's processes with their parent."""
+    return bool(ray._private.utils.detect_fate_sharing_support())
 
 
 if __name__ == "__main__":

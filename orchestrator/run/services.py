@@ -14,6 +14,7 @@ from orchestrator.config.schema import Model
 from orchestrator.display.terminal import waiting
 from orchestrator.driver.executor import Executor
 from orchestrator.driver.lanes import Lane
+from orchestrator.driver.local_ray import LocalRay
 from orchestrator.driver.process_limits import allow_open_files
 from orchestrator.gateway.launcher import GatewayProcess
 from orchestrator.paths import write_atomic
@@ -59,10 +60,8 @@ def start_services(
             if session.agent is not None and session.plan.rollouts:
                 stack.enter_context(session.agent.hold(cluster.sandbox.platform))
         run_ids = [session.config.run_id for session in sessions]
-        if cluster.ray_address is None:
-            connection = start_local(slots, grade_slots)
-        else:
-            connection = join(cluster.ray_address)
+        address = cluster.ray_address
+        connection = start_local(LocalRay()) if address is None else join(address)
         executor = RayExecutor(connection, slots, grade_slots, run_ids)
         stack.callback(executor.close)
         if cluster.ray_address is None:

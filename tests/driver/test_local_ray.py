@@ -17,10 +17,10 @@ from orchestrator.driver import local_ray
 from orchestrator.driver.local_ray import (
     LocalRay,
     cure_of,
-    kill_session,
     require_ray,
     temporary_folder,
 )
+from orchestrator.driver.ray_watch import kill_session
 from orchestrator.errors import EXIT_PREREQUISITE, PrerequisiteError
 
 LONG = "/" + "x" * 99
@@ -166,10 +166,9 @@ def test_a_ray_that_does_not_come_up_is_told_and_leaves_nothing(
 ) -> None:
     monkeypatch.setattr(local_ray, "HEAD", ("-c", program))
     monkeypatch.setattr(local_ray, "START_S", 1.0)
-    monkeypatch.setattr(local_ray, "END_S", 0.2)
 
     with pytest.raises(PrerequisiteError, match="Ray can't start") as caught:
-        LocalRay({})
+        LocalRay().wait()
 
     assert HEADS[program] in str(caught.value)
     children = psutil.Process().children()

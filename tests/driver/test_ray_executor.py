@@ -25,6 +25,7 @@ from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.driver import ray_connection
 from orchestrator.driver.executor import Event, NodeSlots
+from orchestrator.driver.local_ray import LocalRay
 from orchestrator.driver.ray_connection import GRADE_SLOT, ROLLOUT_SLOT, join, start_local
 from orchestrator.driver.ray_executor import RayExecutor
 from orchestrator.errors import PrerequisiteError
@@ -73,7 +74,7 @@ def executor() -> Iterator[RayExecutor]:
 
 
 def make_executor(rollouts: int, grades: int, address: str | None = None) -> RayExecutor:
-    connection = start_local(rollouts, grades) if address is None else join(address)
+    connection = start_local(LocalRay()) if address is None else join(address)
     return RayExecutor(connection, rollouts, grades, ["a-run"])
 
 
@@ -280,7 +281,7 @@ def test_a_rollout_streams_its_progress_and_then_its_result(
 def rays_processes() -> list[psutil.Process]:
     """Of the local Ray: what starts and ends it, and all below that."""
     children = psutil.Process().children()
-    head = next(p for p in children if "orchestrator.driver.ray_head" in p.cmdline())
+    head = next(p for p in children if "orchestrator.driver.ray_watch" in p.cmdline())
     return [head, *head.children(recursive=True)]
 
 

@@ -86,6 +86,12 @@ def paths(tmp_path: Path) -> RunPaths:
     return RunPaths(tmp_path)
 
 
+def no_ray_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.run.services.LocalRay", lambda: "a local Ray")
+    for connect in ("start_local", "join"):
+        monkeypatch.setattr(f"orchestrator.driver.ray_connection.{connect}", lambda ray: ray)
+
+
 @pytest.fixture
 def serve(demo: Dataset, paths: RunPaths, log: list[str], monkeypatch: pytest.MonkeyPatch) -> Serve:
     """The services of a run: `serve(config)`; without an agent `serve(config, held=False)`."""
@@ -99,6 +105,7 @@ def serve(demo: Dataset, paths: RunPaths, log: list[str], monkeypatch: pytest.Mo
                 raise error
             return LoggedExecutor(log)
 
+        no_ray_starts(monkeypatch)
         monkeypatch.setattr("orchestrator.driver.ray_executor.RayExecutor", engine)
         assert config.agent is not None
         agent = LoggedKind(config.agent, {}, log)
@@ -175,7 +182,7 @@ def test_all_are_up_while_the_run_lasts_and_gone_afterwards(
 
     assert log == [
         "agent is held for linux/amd64",
-        "engine is given (3, 2, None, ['a-run'])",
+        "engine is given ('a local Ray', 3, 2, ['a-run'])",
         "engine starts",
         "the run",
         "engine ends",
@@ -236,7 +243,11 @@ def test_grades_alone_have_an_engine_and_nothing_else(
     with serve(make_config("mini"), held=False) as live:
         assert not live.gateways
 
-    assert log == ["engine is given (3, 2, None, ['a-run'])", "engine starts", "engine ends"]
+    assert log == [
+        "engine is given ('a local Ray', 3, 2, ['a-run'])",
+        "engine starts",
+        "engine ends",
+    ]
 
 
 def test_a_session_of_ray_that_is_somebody_elses_is_not_written_down(
@@ -245,7 +256,7 @@ def test_a_session_of_ray_that_is_somebody_elses_is_not_written_down(
     with serve(make_config("nop", {"cluster.ray_address": "10.0.0.1:6379"})):
         assert not paths.ray_session.exists()
 
-    assert "engine is given (3, 2, '10.0.0.1:6379', ['a-run'])" in log
+    assert "engine is given ('10.0.0.1:6379', 3, 2, ['a-run'])" in log
 
 
 def asking(config: RunConfig, run_id: str, base_url: str, **more: Any) -> RunConfig:
@@ -260,6 +271,7 @@ def test_runs_of_one_server_share_a_gateway_and_each_folder_says_where_its_log_i
     demo: Dataset, tmp_path: Path, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log: list[str] = []
+    no_ray_starts(monkeypatch)
     monkeypatch.setattr(
         "orchestrator.driver.ray_executor.RayExecutor", lambda *_: LoggedExecutor(log)
     )

@@ -104,7 +104,7 @@ def test_a_stop_at_once_harvests_what_runs_and_reports(
     assert not (folder / "patch.diff").exists()
 
 
-@pytest.mark.parametrize("name", ["orchestrator.driver.ray_head", "raylet"])
+@pytest.mark.parametrize("name", ["orchestrator.driver.ray_watch", "raylet", "gcs_server"])
 def test_a_run_whose_ray_is_killed_ends_at_once_and_can_be_resumed(
     orchestrate: CommandLine, name: str
 ) -> None:

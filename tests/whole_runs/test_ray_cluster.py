@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from support.commands import CommandLine, wait_until
 
-from orchestrator.driver.local_ray import kill_session
+from orchestrator.driver.ray_watch import kill_session
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 SLOTS = {"rollout_slot": 2, "grade_slot": 1}
