@@ -82,9 +82,8 @@ class RunWork:
 
     @property
     def rolling_s(self) -> float:
-        """Of all its rollouts, one after the other: a guess, from the model's profile."""
-        model = self.config.model
-        return len(self.plan.rollouts) * (model.seconds_per_rollout if model else 5.0)
+        """Of all its rollouts, one after the other: a guess."""
+        return len(self.plan.rollouts) * rollout_s(self.config)
 
     def grading_s(self, host: Host) -> float:
         """Of all its grades, one after the other: a guess."""
@@ -123,6 +122,11 @@ def estimate_wall_s(
     graded_s = sum(run.grading_s(host) for run in work)
     meanwhile_s = rolling_s * grading.at_once(Load(rollouts=slots))
     return rolling_s + max(0.0, graded_s - meanwhile_s) / grading.most
+
+
+def rollout_s(config: RunConfig) -> float:
+    """Of one rollout: a guess, from the model's profile."""
+    return config.model.seconds_per_rollout if config.model else 5.0
 
 
 def grading_s(config: RunConfig, host: Host) -> float:

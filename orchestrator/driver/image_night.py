@@ -3,6 +3,7 @@ and how its night would go."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,17 +12,18 @@ from orchestrator.backends import Host, find_backend
 from orchestrator.backends.images import is_built_here
 from orchestrator.config import RunConfig
 from orchestrator.config.sections import AUTO
-from orchestrator.driver.capacity import grading_s
+from orchestrator.driver.capacity import grading_s, rollout_s
 from orchestrator.driver.plan import Plan
 from orchestrator.images.decisions import StoreSettings
 from orchestrator.images.forecast import Forecast, Night, Work, simulate
-from orchestrator.images.layers import ImageSize
+from orchestrator.images.layers import ImageSize, unique_bytes
 from orchestrator.images.names import HUB, source_of
+from orchestrator.images.node import EXPANSION
 from orchestrator.images.order import plan_order
 from orchestrator.images.pulls import Quota
 from orchestrator.images.sizes import LIMIT_S, find_sizes
 from orchestrator.images.table import estimate
-from orchestrator.journal.past import past_seconds
+from orchestrator.journal.past import PastRuns
 from orchestrator.types import Instance, RolloutKey
 
 HUB_WITH_LOGIN = 200
@@ -45,6 +47,8 @@ class ImageFacts:
     """Those of them that are asked without a login."""
     free_gb: float | None = None
     """On the engine's disk; None where nobody can say."""
+    past: PastRuns = field(default_factory=PastRuns)
+    """What `seconds` are from."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +87,15 @@ def find_image_facts(
     Raises:
         PrerequisiteError: no engine answers.
     """
-    model = config.model.name if config.model else ""
-    seconds = past_seconds(Path(config.runs_dir), model, config.agent_name, instances)
+    past = PastRuns.read(Path(config.runs_dir))
+    rolled = past.rollouts(config.model.name if config.model else "", config.agent_name)
+    took = {instance.instance_id: rolled.seconds(instance) for instance in instances}
+    seconds = {name: took_s for name, took_s in took.items() if took_s is not None}
     backend = find_backend(host.kind)
     missing = backend.missing_images(instances, host.platform)
     pulled = [i for i in instances if not is_built_here(i)]
     if not set(missing) & {instance.image for instance in pulled}:
-        return ImageFacts(missing, seconds=seconds)
+        return ImageFacts(missing, seconds=seconds, past=past)
     images = config.cluster.images
     sizes = find_sizes(pulled, images, host.platform, backend.registry_login, limit_s=limit_s)
     registry = source_of(images)
@@ -104,7 +110,31 @@ def find_image_facts(
         quotas,
         frozenset(registry for registry in quotas if not backend.registry_login(registry)),
         backend.free_for_images_gb(config.cluster),
+        past,
     )
+
+
+def is_ordered_by_us(config: RunConfig) -> bool:
+    """Whether rollouts may start in another order than the run's own."""
+    return config.cluster.images.order == AUTO and not config.selection.shuffle
+
+
+def images_bind(config: RunConfig, facts: ImageFacts) -> bool:
+    """Whether images have to come that disk or quotas have not enough for, so that the order says
+    how often a layer comes."""
+    coming = [name for name in facts.missing if name in facts.sizes]
+    images = config.cluster.images
+    if not coming:
+        return False
+    registry_of, settings = source_of(images), StoreSettings.of(images)
+    wanted = Counter(map(registry_of, coming))
+    if settings.keep is False or any(
+        quota.remaining < wanted[registry] for registry, quota in facts.quotas.items()
+    ):
+        return True
+    takes = EXPANSION * unique_bytes(facts.sizes[name] for name in coming)
+    free = 0.0 if facts.free_gb is None else facts.free_gb * GB - settings.reserve
+    return takes > (free if settings.budget is None else min(free, settings.budget))
 
 
 def order_plan(
@@ -113,11 +143,18 @@ def order_plan(
     """The plan with its rollouts and grades in the order in which they are to start: the run's own
     where it is shuffled, or where `cluster.images.order` says so. Several runs of an instance stay
     side by side. `config` is that of any of the runs, as they share these settings."""
-    if config.cluster.images.order != AUTO or config.selection.shuffle:
+    if not is_ordered_by_us(config):
         return plan
     left = {key.instance_id for key in (*plan.rollouts, *plan.grades)}
     planned = [instance for instance in instances if instance.instance_id in left]
-    order = plan_order(planned, facts.sizes, facts.seconds, slots, config.selection.seed)
+    order = plan_order(
+        planned,
+        facts.sizes,
+        facts.seconds,
+        slots,
+        config.selection.seed,
+        images_bind=images_bind(config, facts),
+    )
     rank = {instance_id: number for number, instance_id in enumerate(order)}
 
     def turn(key: RolloutKey) -> int:
@@ -143,10 +180,9 @@ def foresee_images(
 
     def work_of(key: RolloutKey, is_rolled_out: bool) -> Work:
         config = of_run.get(key.run_id, configs[0])
-        usual_s = config.model.seconds_per_rollout if config.model else 5.0
-        rollout_s = 0.0 if is_rolled_out else facts.seconds.get(key.instance_id, usual_s)
+        left_s = facts.seconds.get(key.instance_id, rollout_s(config))
         name, image = f"{key.run_id} {key.instance_id}", image_of[key.instance_id]
-        return Work(name, image, rollout_s, grading_s(config, host))
+        return Work(name, image, 0.0 if is_rolled_out else left_s, grading_s(config, host))
 
     work = [work_of(key, True) for key in plan.grades]
     work += [work_of(key, False) for key in plan.rollouts]

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from orchestrator.driver.durations import SessionDurations
 from orchestrator.driver.executor import Event, Executor, Notice, Remark
 from orchestrator.driver.files import append_prediction, save_grade, save_rollout
 from orchestrator.driver.gateway_listener import GatewayListener
@@ -47,11 +48,13 @@ class Driver:
         listeners: Sequence[GatewayListener] = (),
         images: ImageKeeper | None = None,
         *,
+        durations: SessionDurations | None = None,
         busy_cores: Callable[[], float] | None = None,
         clock: Callable[[], float] = time.monotonic,
         poll_s: float = POLL_S,
     ) -> None:
         """`runs` are by run id, and share one cluster's settings; a listener is for each lane.
+        `durations` learn from what ends, and say what starts first; without them, what came first.
         `busy_cores` says how many cores of the sandboxes' host were busy since it was last asked.
 
         `clock` gives seconds and never goes backwards; the executor waits by the same clock, for at
@@ -65,6 +68,10 @@ class Driver:
         self._poll_s = poll_s
         self._images = images
         """None for sandboxes that need no images."""
+        self._durations = durations
+        if durations is not None:
+            for stage in Stage:
+                scheduler.sort(stage, durations.turn(stage))
         self._grading = GradingWatch(scheduler, executor, busy_cores, clock)
         self._disk_checked_at = -math.inf
         self._stopped_now_at: float | None = None
@@ -159,6 +166,8 @@ class Driver:
             save_grade(run.config, run.paths, event)
             run.journal.append_grade(event.record)
             self._scheduler.grade_done(event.key, failure, now, may_pause=may_pause)
+        if self._durations is not None:
+            self._durations.take(event)
         if self._images is not None:
             self._images.ended(event.key, failure)
             self._let_go_of_image(event.key)

@@ -6,15 +6,16 @@ went. Times are seconds on any one clock that does not go backwards.
 
 from __future__ import annotations
 
-import heapq
+import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from orchestrator.driver.grading_slots import GradingSlots, Load
 from orchestrator.driver.lanes import Lane
 from orchestrator.driver.pauses import NO_REASON_TO_PAUSE, Pause
+from orchestrator.driver.work_queue import Turn, WorkQueue
 from orchestrator.types import FailureKind, RolloutKey
 
 MAX_RETRY_DELAY_S = 600.0
@@ -71,13 +72,6 @@ class Hold:
     """When it ends at the earliest, where that is known."""
 
 
-@dataclass(order=True)
-class _Queued:
-    not_before: float
-    order: int
-    key: RolloutKey = field(compare=False)
-
-
 @dataclass
 class Scheduler:
     """What is queued, what runs, and what is held back, of all runs of a session.
@@ -98,11 +92,8 @@ class Scheduler:
     stopping: bool = False
     disk_low_since: float | None = None
     """Since when the disk is nearly full; None while it has room."""
-    _waiting: dict[Stage, list[_Queued]] = field(
-        default_factory=lambda: {Stage.ROLLOUT: [], Stage.GRADE: []}
-    )
-    _running: dict[Stage, set[RolloutKey]] = field(
-        default_factory=lambda: {Stage.ROLLOUT: set(), Stage.GRADE: set()}
+    _queues: dict[Stage, WorkQueue] = field(
+        default_factory=lambda: {stage: WorkQueue() for stage in Stage}
     )
     _retries_used: Counter[tuple[str, str, Stage, FailureKind]] = field(default_factory=Counter)
     """By run and instance."""
@@ -112,32 +103,39 @@ class Scheduler:
     """By run: how many of them, each counted once, since a rollout of it last ended well."""
     _dropped: list[RolloutKey] = field(default_factory=list)
     """What waited for a server that stayed away for too long."""
-    _pauses: dict[Stage, Pause] = field(
-        default_factory=lambda: {Stage.ROLLOUT: Pause(), Stage.GRADE: Pause()}
-    )
-    _order: int = 0
+    _pauses: dict[Stage, Pause] = field(default_factory=lambda: {stage: Pause() for stage in Stage})
 
     def add(self, stage: Stage, keys: Iterable[RolloutKey], not_before: float = 0.0) -> None:
-        for key in keys:
-            self._order += 1
-            heapq.heappush(self._waiting[stage], _Queued(not_before, self._order, key))
+        self._queues[stage].add(keys, not_before)
+
+    def sort(self, stage: Stage, turn: Turn) -> None:
+        """From now on, what waits starts by its turn."""
+        self._queues[stage].turn = turn
 
     def running(self, stage: Stage) -> frozenset[RolloutKey]:
-        return frozenset(self._running[stage])
+        return frozenset(self._queues[stage].running)
+
+    def running_since(self, stage: Stage) -> Mapping[RolloutKey, float]:
+        return dict(self._queues[stage].running)
 
     def waiting(self, stage: Stage) -> int:
-        return len(self._waiting[stage])
+        return len(self._queues[stage])
+
+    def waiting_in_turn(self, stage: Stage) -> list[RolloutKey]:
+        """Also what has to wait for some time yet."""
+        return self._queues[stage].in_turn(math.inf)
 
     @property
     def is_finished(self) -> bool:
-        if any(self._running.values()):
+        if any(queue.running for queue in self._queues.values()):
             return False
-        return self.stopping or not any(self._waiting.values())
+        return self.stopping or not any(self._queues.values())
 
     @property
     def is_idle(self) -> bool:
         """Nothing runs, and no grade waits."""
-        return not any(self._running.values()) and not self._waiting[Stage.GRADE]
+        is_running = any(queue.running for queue in self._queues.values())
+        return not is_running and not self._queues[Stage.GRADE]
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
@@ -147,7 +145,7 @@ class Scheduler:
 
     def under_way(self, lane: Lane) -> int:
         """How many rollouts of a lane run."""
-        return sum(self._lane(key) is lane for key in self._running[Stage.ROLLOUT])
+        return sum(self._lane(key) is lane for key in self._queues[Stage.ROLLOUT].running)
 
     def hold(self, now: float) -> Hold | None:
         """Why no rollout, or no grade, is admitted; None where nothing holds them all back."""
@@ -178,23 +176,16 @@ class Scheduler:
         """Rollouts that wait for a server which is away, while there is something else to do."""
         if all(lane.is_open for lane in self.lanes):
             return frozenset()
-        waiting = [queued.key for queued in self._waiting[Stage.ROLLOUT]]
+        waiting = list(self._queues[Stage.ROLLOUT].waiting)
         held = frozenset(key for key in waiting if not self._is_open(key))
-        others = len(held) < len(waiting) or self._waiting[Stage.GRADE] or self._goes_on
+        others = len(held) < len(waiting) or self._queues[Stage.GRADE] or self._goes_on
         return held if others else frozenset()
 
     def give_up(self, lane: Lane) -> None:
         """Drop what waits for a server that stays away. Where nothing else can be done, that is a
         stop."""
         lane.has_given_up = True
-        kept = []
-        for queued in self._waiting[Stage.ROLLOUT]:
-            if self._lane(queued.key) is lane:
-                self._dropped.append(queued.key)
-            else:
-                kept.append(queued)
-        heapq.heapify(kept)
-        self._waiting[Stage.ROLLOUT] = kept
+        self._dropped += self._queues[Stage.ROLLOUT].drop(lambda key: self._lane(key) is lane)
         if all(terms.lane and terms.lane.has_given_up for terms in self.runs.values()):
             self.stopping = True
 
@@ -214,11 +205,7 @@ class Scheduler:
         stages = [Stage.GRADE]
         if self.disk_low_since is None:
             stages.append(Stage.ROLLOUT)
-        return [
-            start
-            for stage in stages
-            for start in self._take(stage, self._may_run(stage, now), now, place)
-        ]
+        return [start for stage in stages for start in self._take(stage, now, place)]
 
     def rollout_done(
         self,
@@ -233,7 +220,7 @@ class Scheduler:
 
         `may_pause` False: its failure is the instance's alone, and says nothing of the host.
         """
-        self._running[Stage.ROLLOUT].discard(key)
+        self._queues[Stage.ROLLOUT].running.pop(key, None)
         if failure is FailureKind.INTERNAL_ERROR:
             self._bugs_in_a_row[key.run_id] += (key.run_id, key.instance_id) not in self._met_bugs
             self._met_bugs.add((key.run_id, key.instance_id))
@@ -249,7 +236,7 @@ class Scheduler:
     def grade_done(
         self, key: RolloutKey, failure: FailureKind | None, now: float, *, may_pause: bool = True
     ) -> None:
-        self._running[Stage.GRADE].discard(key)
+        self._queues[Stage.GRADE].running.pop(key, None)
         if may_pause and failure not in NO_REASON_TO_PAUSE:
             self._pauses[Stage.GRADE].count(failure, self._tolerated(Stage.GRADE), now)
         if failure is not None:
@@ -257,17 +244,14 @@ class Scheduler:
 
     def give_back(self, key: RolloutKey) -> None:
         """It has not begun after all, and is the first in its queue again."""
-        for stage, running in self._running.items():
-            if key in running:
-                running.discard(key)
-                self._order += 1
-                heapq.heappush(self._waiting[stage], _Queued(0.0, -self._order, key))
+        for queue in self._queues.values():
+            if key in queue.running:
+                queue.give_back(key)
 
     def has_left(self, key: RolloutKey) -> bool:
         """Whether any attempt at the key's instance in its run waits or runs."""
-        waiting = (queued.key for queue in self._waiting.values() for queued in queue)
-        running = (key for keys in self._running.values() for key in keys)
-        return any(_same_instance(key, other) for other in (*running, *waiting))
+        keys = (other for queue in self._queues.values() for other in queue.keys)
+        return any(_same_instance(key, other) for other in keys)
 
     @property
     def has_met_a_bug(self) -> bool:
@@ -291,16 +275,18 @@ class Scheduler:
         """How many may run as things stand."""
         if stage is Stage.GRADE:
             return self.grading.at_once(self._load)
-        beside = self.grading.rollouts_beside(len(self._running[Stage.GRADE]))
+        beside = self.grading.rollouts_beside(len(self._queues[Stage.GRADE].running))
         return round(min(self.admitted, beside))
 
     @property
     def _load(self) -> Load:
-        rollouts, starting = len(self._running[Stage.ROLLOUT]), 0
+        queue, starting = self._queues[Stage.ROLLOUT], 0
+        rollouts = len(queue.running)
         if self.disk_low_since is None:
-            waiting = sum(self._is_open(queued.key) for queued in self._waiting[Stage.ROLLOUT])
+            waiting = sum(map(self._is_open, queue.waiting))
             starting = max(0, min(waiting, self.admitted - rollouts))
-        return Load(rollouts, starting, len(self._running[Stage.GRADE]), self.busy_cores)
+        grades = len(self._queues[Stage.GRADE].running)
+        return Load(rollouts, starting, grades, self.busy_cores)
 
     def _tolerated(self, stage: Stage) -> int:
         return max(3, self.admitted if stage is Stage.ROLLOUT else self.grading.most)
@@ -319,8 +305,8 @@ class Scheduler:
     @property
     def _goes_on(self) -> bool:
         """Something runs that waits for no server."""
-        running = (key for keys in self._running.values() for key in keys)
-        return bool(self._running[Stage.GRADE]) or any(map(self._is_open, running))
+        running = (key for queue in self._queues.values() for key in queue.running)
+        return bool(self._queues[Stage.GRADE].running) or any(map(self._is_open, running))
 
     def _free(self, stage: Stage) -> dict[Lane | None, int]:
         """How many more of a stage may run, by lane; None: of what asks no model."""
@@ -334,25 +320,22 @@ class Scheduler:
             free[None] = self.rollout_slots
         return free
 
-    def _take(self, stage: Stage, slots: int, now: float, place: Place) -> Iterator[Start]:
-        waiting, running, free = self._waiting[stage], self._running[stage], self._free(stage)
-        skipped = []
-        while waiting and len(running) < slots and waiting[0].not_before <= now:
-            if not any(count > 0 for count in free.values()):
+    def _take(self, stage: Stage, now: float, place: Place) -> list[Start]:
+        queue, lanes = self._queues[stage], self._free(stage)
+        free = self._may_run(stage, now) - len(queue.running)
+        starts: list[Start] = []
+        for key in queue.in_turn(now) if free > 0 else ():
+            if len(starts) >= free or not any(count > 0 for count in lanes.values()):
                 break
-            queued = heapq.heappop(waiting)
-            lane = self._lane(queued.key)
-            node = place(stage, queued.key) if free[lane] > 0 else None
-            if node is None:
-                skipped.append(queued)
-                continue
-            free[lane] -= 1
-            running.add(queued.key)
-            if stage is Stage.GRADE:
-                self.busy_cores = None  # what was measured before says nothing of it
-            yield Start(stage, queued.key, node, self._is_alone(stage, queued.key))
-        for queued in skipped:
-            heapq.heappush(waiting, queued)
+            lane = self._lane(key)
+            node = place(stage, key) if lanes[lane] > 0 else None
+            if node is not None:
+                lanes[lane] -= 1
+                starts.append(Start(stage, key, node, self._is_alone(stage, key)))
+        queue.start([start.key for start in starts], now)
+        if starts and stage is Stage.GRADE:
+            self.busy_cores = None  # what was measured before says nothing of them
+        return starts
 
     def _is_alone(self, stage: Stage, key: RolloutKey) -> bool:
         spent = (key.run_id, key.instance_id, stage, FailureKind.SHARED_WORKER_LOST)

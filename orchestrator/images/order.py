@@ -1,6 +1,9 @@
-"""In which order a run's rollouts start: near each other where their images share layers. Pure.
+"""In which order a run's rollouts start: the longest first, or near each other where their images
+share layers and have to come. Pure.
 
-Its aims, in their order:
+Where no image is waited for, and none has to go, the longest start first: nobody then is left over
+at the end (list scheduling: Graham, "Bounds on Multiprocessing Timing Anomalies", 1969; within 4/3
+of the best, and near it where there are many). Where images bind, the aims are, in their order:
 
 1. A layer that several images share is pulled once: who shares it comes soon after each other, so
    that it need not go before the last of them is over, and little has to lie on the disk at once.
@@ -10,8 +13,9 @@ Its aims, in their order:
 The method: instances whose images have the same shared layers form a group. A chain goes from group
 to group, always to the one that shares most bytes with the last, and where several share as much to
 the one whose rollouts are the longest; within a group the longest comes first. Then each rollout
-that would still run when the others should all be over is moved up to where it would end with them
-(list scheduling, longest first: Graham, "Bounds on Multiprocessing Timing Anomalies", 1969).
+that would still run when the others should all be over is moved up to where it would end with them,
+and of the last, as many as all slots do during the longest, the longest come first: what takes
+longer than was expected then runs beside others still.
 """
 
 from __future__ import annotations
@@ -45,15 +49,22 @@ def plan_order(
     seconds: Mapping[str, float],
     slots: int,
     seed: int,
+    *,
+    images_bind: bool = True,
 ) -> list[str]:
     """Instance ids in the order in which their rollouts start; see above.
 
-    `sizes` is by image, `seconds` by instance: what its rollout takes, as far as that is known.
+    `sizes` is by image, `seconds` by instance: what its rollout takes, as far as that is known; of
+    any other it is what they take on average. `images_bind`: images have to come, and disk or quota
+    have not enough for all of them.
     """
     usual_s = fmean(seconds.values()) if seconds else 1.0
     takes_s = {i.instance_id: seconds.get(i.instance_id, usual_s) for i in instances}
     chain = _chain(_groups(instances, sizes, takes_s, seed))
-    return _moved_up([name for group in chain for name in group.members], takes_s, slots)
+    order = [name for group in chain for name in group.members]
+    if not images_bind:
+        return sorted(order, key=lambda name: -takes_s[name])
+    return _with_sorted_tail(_moved_up(order, takes_s, slots), takes_s, slots)
 
 
 def _groups(
@@ -115,3 +126,14 @@ def _moved_up(order: list[str], takes_s: Mapping[str, float], slots: int) -> lis
             result.append(name)
             before_s += takes_s[name]
     return [*result, *(name for _, name in late)]
+
+
+def _with_sorted_tail(order: list[str], takes_s: Mapping[str, float], slots: int) -> list[str]:
+    """The same, where of the last the longest come first: of as many as all slots do while the
+    longest rollout of all runs."""
+    left_s = slots * max(takes_s.values(), default=0.0)
+    begin = len(order)
+    while begin and left_s > 0:
+        begin -= 1
+        left_s -= takes_s[order[begin]]
+    return order[:begin] + sorted(order[begin:], key=lambda name: -takes_s[name])

@@ -24,13 +24,16 @@ from orchestrator.display.terminal import make_display, print_line, waiting
 from orchestrator.display.view import View
 from orchestrator.driver.admission import Admission
 from orchestrator.driver.capacity import Capacity, RunWork, share_capacity
+from orchestrator.driver.durations import SessionDurations, make_durations
 from orchestrator.driver.files import rewrite_predictions
 from orchestrator.driver.gateway_listener import GatewayListener
 from orchestrator.driver.image_disk import ImageDisk
 from orchestrator.driver.image_night import (
+    ImageFacts,
     find_image_facts,
     find_missing_images,
     foresee_images,
+    is_ordered_by_us,
     order_plan,
 )
 from orchestrator.driver.images import ImageKeeper, ImageNeeds
@@ -109,14 +112,15 @@ def _run_plan(
     signals are counted and end nothing by themselves.
     """
     missing = find_missing_images(joined.instances, joined.host)
-    joined, capacity, sizes = _announce(joined, console)
+    joined, capacity, facts = _announce(joined, console)
     slots, grade_slots = capacity.slots.count, capacity.grade_slots
     with (
         _recorded(joined.sessions, console),
         start_services(joined.sessions, joined.lanes, slots, grade_slots, console) as services,
     ):
-        images = make_image_keeper(joined, services, missing, sizes)
-        driver = make_driver(joined, services, capacity, stop, images)
+        images = make_image_keeper(joined, services, missing, facts.sizes)
+        durations = expect(joined, facts)
+        driver = make_driver(joined, services, capacity, stop, images, durations)
         states = [session.journal.state() for session in joined.sessions]
         view = View.of(*states, now=time.monotonic(), name=title)
         until_reported.enter_context(stop_on_signals(stop))
@@ -127,9 +131,9 @@ def _run_plan(
                     display.show(event)
 
 
-def _announce(joined: Joined, console: Console) -> tuple[Joined, Capacity, Mapping[str, ImageSize]]:
-    """Say what is going to happen. The plan in its order, how much at once, and what the images
-    take."""
+def _announce(joined: Joined, console: Console) -> tuple[Joined, Capacity, ImageFacts]:
+    """Say what is going to happen. The plan in its order, how much at once, and what is known of
+    images and of earlier runs."""
     config, configs, host = joined.config, joined.configs, joined.host
     work = [RunWork(s.config, s.plan, joined.lanes.get(s.config.run_id)) for s in joined.sessions]
     capacity = share_capacity(work, host, memory_here())
@@ -145,7 +149,7 @@ def _announce(joined: Joined, console: Console) -> tuple[Joined, Capacity, Mappi
     warnings = (warning for session in joined.sessions for warning in _warnings(session))
     for warning in dict.fromkeys(warnings):
         print_line(console, warning, "yellow")
-    return replace(joined, plan=plan), capacity, facts.sizes
+    return replace(joined, plan=plan), capacity, facts
 
 
 def _warnings(session: Session) -> Iterator[str]:
@@ -208,12 +212,21 @@ def make_image_keeper(
     )
 
 
+def expect(joined: Joined, facts: ImageFacts) -> SessionDurations:
+    """How long all takes; where no image has to come, rollouts that wait are sorted by it."""
+    may_sort = is_ordered_by_us(joined.config) and not facts.missing
+    return make_durations(
+        joined.configs, joined.instances, facts.past, joined.host, longest_rollouts_first=may_sort
+    )
+
+
 def make_driver(
     joined: Joined,
     services: Services,
     capacity: Capacity,
     stop: StopSignal,
     images: ImageKeeper | None = None,
+    durations: SessionDurations | None = None,
 ) -> Driver:
     """The driver, with its scheduler, and with a listener for each lane."""
     terms = {
@@ -234,6 +247,7 @@ def make_driver(
         stop,
         listeners,
         images,
+        durations=durations,
         busy_cores=None if joined.host.place is Place.ELSEWHERE else busy_cores,
     )
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,18 @@ import pytest
 from orchestrator.config import RunConfig
 from orchestrator.config.yaml_files import dump_yaml
 from orchestrator.journal import Journal
-from orchestrator.journal.past import MAX_RUNS, past_seconds
+from orchestrator.journal.past import MAX_RUNS, PastRuns, PastSeconds
 from orchestrator.paths import RunPaths
-from orchestrator.types import Instance, Outcome, RolloutKey, RolloutRecord, Usage
+from orchestrator.types import (
+    GradeReason,
+    GradeRecord,
+    Instance,
+    Outcome,
+    RolloutKey,
+    RolloutRecord,
+    Usage,
+    patch_sha256,
+)
 
 MakeConfig = Callable[..., RunConfig]
 
@@ -32,7 +40,14 @@ ALL = [instance("a"), instance("b"), instance("c", "sympy/sympy"), instance("d",
 def add_run(tmp_path: Path, make_config: MakeConfig) -> Callable[..., Path]:
     """A run of rollouts that took these seconds, by instance."""
 
-    def add(name: str, seconds: dict[str, float], *, agent: str = "mini", **more: float) -> Path:
+    def add(
+        name: str,
+        seconds: dict[str, float],
+        *,
+        agent: str = "mini",
+        graded: dict[str, float] | None = None,
+        **more: float,
+    ) -> Path:
         paths = RunPaths(tmp_path / name)
         paths.root.mkdir()
         config = make_config(agent, run_id=name)
@@ -50,13 +65,30 @@ def add_run(tmp_path: Path, make_config: MakeConfig) -> Callable[..., Path]:
                         phases_s={"image": more.get("image_s", 0.0)},
                     )
                 )
+            for instance_id, took_s in (graded or {}).items():
+                journal.append_grade(
+                    GradeRecord(
+                        RolloutKey(name, instance_id, 1),
+                        patch_sha256(""),
+                        resolved=took_s > 0,
+                        reason=GradeReason.TESTS,
+                        started_at=2000.0,
+                        ended_at=2000.0 + took_s,
+                        phases_s={"image": more.get("image_s", 0.0)},
+                    )
+                )
         return paths.root
 
     return add
 
 
 def found(tmp_path: Path, model: str = "scripted", agent: str = "mini") -> dict[str, float]:
-    return past_seconds(tmp_path, model, agent, ALL)
+    return known(PastRuns.read(tmp_path).rollouts(model, agent))
+
+
+def known(past: PastSeconds) -> dict[str, float]:
+    found = {i.instance_id: past.seconds(i) for i in ALL}
+    return {name: seconds for name, seconds in found.items() if seconds is not None}
 
 
 def test_an_instance_takes_what_it_took_before_and_else_what_its_repository_did(
@@ -83,6 +115,15 @@ def test_agents_without_a_model_say_nothing_of_rollouts(
     add_run("one", {"a": 1.0}, agent="gold")
 
     assert found(tmp_path) == {}
+
+
+def test_a_grade_takes_what_it_took_before_whoever_made_the_patch(
+    tmp_path: Path, add_run: Callable[..., Path]
+) -> None:
+    add_run("one", {"a": 1.0, "c": 1.0}, graded={"a": 30.0, "c": 5.0})
+    add_run("two", {"a": 1.0, "b": 1.0}, agent="gold", graded={"a": 50.0, "b": 90.0}, image_s=20.0)
+
+    assert known(PastRuns.read(tmp_path).grades) == {"a": 30.0, "b": 70.0, "c": 5.0}
 
 
 def test_outages_and_pulls_are_no_part_of_it(tmp_path: Path, add_run: Callable[..., Path]) -> None:
@@ -149,8 +190,9 @@ def test_what_is_no_run_is_left_out(
 
 
 def test_no_folder_of_runs_is_no_problem(tmp_path: Path) -> None:
-    assert past_seconds(tmp_path / "none", "m", "a", ALL) == {}
-    assert past_seconds(tmp_path / "none", "m", "a", [replace(ALL[0], repo="x")]) == {}
+    past = PastRuns.read(tmp_path / "none")
+
+    assert (past.rollouts("m", "a"), past.grades) == (PastSeconds(), PastSeconds())
 
 
 def test_reading_changes_nothing(tmp_path: Path, add_run: Callable[..., Path]) -> None:
