@@ -162,12 +162,14 @@ def main() -> int:
 
 
 def measure(keys: Sequence[str], setup: Setup, *, official_stop: bool) -> dict[str, Pair]:
-    """Raises CommandFailed."""
-    ray, pairs = measure_ray(setup.folder), {}
+    """Ray stands between the two, so that what disturbs one disturbs all. Raises CommandFailed."""
+    pairs = {}
     with stopped_as_official_images(setup) if official_stop else nullcontext():
         for key in keys:
-            theirs, agent = PAIRS[key]
-            pairs[key] = Pair(theirs(setup), ours(setup, agent), ray)
+            their_side, agent = PAIRS[key]
+            theirs = their_side(setup)
+            ray = measure_ray(setup.folder / f"ray-alone-{key}")
+            pairs[key] = Pair(theirs, ours(setup, agent), ray)
     return pairs
 
 

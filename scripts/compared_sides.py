@@ -183,6 +183,8 @@ def table_of(key: str, pair: Pair, setup: Setup) -> Table:
     table.add_row("memory less Ray's own MB", *_numbers(theirs.peak_mb, less_mb, ".0f"))
     table.add_row("processes then", *(str(side.processes) for side in pair.both))
     table.add_row("containers left over", *(str(side.left_over) for side in pair.both))
+    loads = ("{:.1f}, {:.1f}".format(*side.load) for side in pair.both)
+    table.add_row("host's load before, at the end", *loads)
     table.add_section()
     table.add_row("Ray's own: to an actor's answer s", "", f"{ray.start_s:.1f}")
     table.add_row("Ray's own: peak PSS MB", "", f"{ray.peak_mb:.0f}")

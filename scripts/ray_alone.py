@@ -36,8 +36,7 @@ class RayAlone:
 
 
 def measure_ray(folder: Path) -> RayAlone:
-    """Raises CommandFailed where Ray does not start."""
-    folder = folder / "ray-alone"
+    """In a new folder. Raises CommandFailed where Ray does not start."""
     folder.mkdir()
     watched = WatchedProcesses("Ray alone", folder)
     began = time.time()

@@ -80,6 +80,9 @@ class Measured:
     """At that moment."""
     left_over: int
     """Containers that were still there when the last command had ended."""
+    load: tuple[float, float]
+    """Of the host in the minute before and in the last one, as `uptime` tells it: sides that
+    others have disturbed unequally can't be compared."""
 
     @property
     def resolved(self) -> int:
@@ -123,7 +126,7 @@ class Side:
         self._setup = setup
         self._endpoint = _Endpoint(setup, submit)
         self._processes = WatchedProcesses(name, self.folder, self._progress)
-        self._began = 0.0
+        self._began = self._load = 0.0
 
     def __enter__(self) -> Self:
         self.folder.mkdir()
@@ -131,7 +134,7 @@ class Side:
         if running := len(connect().containers.list()):
             say(f"{running} containers of others are running: what they do distorts the times")
         say(f"{self.name} starts")
-        self._began = time.time()
+        self._began, self._load = time.time(), os.getloadavg()[0]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -184,6 +187,7 @@ class Side:
             peak_mb=self._processes.peak_mb,
             processes=self._processes.peak_processes,
             left_over=len(self._containers()),
+            load=(self._load, os.getloadavg()[0]),
         )
         say(f"{self.name}: {measured.wall_s:.1f} s, {measured.resolved} resolved")
         return measured

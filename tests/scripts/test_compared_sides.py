@@ -27,6 +27,7 @@ def side(name: str, **changes: Any) -> Any:
         "peak_mb": 300.0,
         "processes": 4,
         "left_over": 0,
+        "load": (0.4, 2.1),
     }
     return watched.Measured(**facts | changes)
 
@@ -146,6 +147,7 @@ def test_the_table_tells_graders_the_bound_and_what_is_rays_own(setup: Any) -> N
         ("memory less Ray's own MB", "300", "450", "1.50"),
         ("Ray's own: to an actor's answer s", "", "5.0", ""),
         ("Ray's own: peak PSS MB", "", "500", ""),
+        ("host's load before, at the end", "0.4, 2.1", "0.4, 2.1", ""),
     ):
         line = next(line for line in text.splitlines() if row[0] in line)
         assert tuple(cell.strip() for cell in line.strip("│").split("│")) == row
