@@ -178,10 +178,11 @@ def test_an_image_that_a_person_brings_meanwhile_is_the_persons(
     assert it.journal.pulled() == ()
 
 
+@pytest.mark.parametrize(("settings", "stay"), [(KEEPS, 3), (EVICTS, 0)])
 def test_patches_that_were_made_elsewhere_have_their_images_brought_for_their_grades(
-    imaged: Callable[..., Run],
+    imaged: Callable[..., Run], settings: dict[str, Any], stay: int
 ) -> None:
-    it = imaged(3, KEEPS)
+    it = imaged(3, settings)
     it.executor.grades = {name: graded_as(FailureKind.HARNESS_UNAVAILABLE) for name in it.ids}
     it.drive()
     it.executor.images[""] = FakeImages()
@@ -191,6 +192,7 @@ def test_patches_that_were_made_elsewhere_have_their_images_brought_for_their_gr
     assert it.executor.rollout_requests == []
     assert set(it.journal.state().verdicts) == set(it.ids)
     assert len(here(it).pulls) == 3
+    assert len(here(it).present) == len(it.journal.pulled()) == stay
 
 
 def graded_as(kind: FailureKind) -> Callable[[Any], GradeResult]:
