@@ -31,7 +31,7 @@ LINE = Path(__file__).with_name("line.py")
 START_S = 120.0
 """An agent's imports take several seconds, and a minute on a host that is busy."""
 POLL_S = 0.05
-MAX_FOLDER = 60
+MAX_FOLDER_BYTES = 60
 
 
 @dataclass(frozen=True)
@@ -194,13 +194,13 @@ def _start_where_none_is(path: Path, program: RunnerProgram) -> subprocess.Popen
 
 def _socket_path(program: RunnerProgram) -> Path:
     """One for each user, installation and version of our programs. Short: systems allow about a
-    hundred characters."""
+    hundred bytes."""
     files = (program.program, *program.beside, FORKSERVER, LINE)
     ours = [path.read_bytes() for path in files]
     ours.append(repr(sorted(program.environment.items())).encode())
     version = hashlib.sha256(b"".join(ours)).hexdigest()[:8]
     folder = Path(tempfile.gettempdir()) / f"sweo-{os.getuid()}"
-    if len(str(folder)) > MAX_FOLDER:
+    if len(os.fsencode(folder)) > MAX_FOLDER_BYTES:
         folder = Path("/tmp") / folder.name
     return folder / f"{program.folder}.{version}.sock"
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -408,3 +409,13 @@ def worker_with_runners(made: RunnerProgram, then: str) -> subprocess.Popen[byte
     """
     command = [sys.executable, "-c", textwrap.dedent(program)]
     return subprocess.Popen(command, stdout=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("name", ["x" * 100, "工作" * 20, "größe" * 10])
+def test_a_socket_has_room_whatever_folder_is_for_temporary_files(
+    name: str, make_program: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = make_program(folder="0f3acafacabc-494616")  # as installations are called
+    monkeypatch.setattr(tempfile, "tempdir", f"/tmp/{name}")
+
+    assert len(os.fsencode(runner_process._socket_path(program))) <= 103, "the limit of macOS"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 import orchestrator.agents
 
 TOOL = Path(orchestrator.agents.__file__).parent / "tools" / "edit"
+QUOTED = shlex.quote(str(TOOL))
 OLDER = ["python3.5", "python3.6", "python3.7", "python3.8", "python3.9"]
 MOD = "def one():\n    return 1\n\n\ndef two():\n    return 2\n"
 FORM = "<<<<<<< SEARCH\nold lines\n=======\nnew lines\n>>>>>>> REPLACE"
@@ -87,7 +89,7 @@ def test_a_block(folder: Folder) -> None:
 def test_in_bash(folder: Folder) -> None:
     folder.write("a.txt", "one $HOME\ntwo\n")
     blocks = block("one $HOME\n", "`1`\n")
-    heredoc = f"{TOOL} a.txt <<'EOF'\n{blocks}EOF\n"
+    heredoc = f"{QUOTED} a.txt <<'EOF'\n{blocks}EOF\n"
     folder.edit("-c", heredoc, command=("bash",))
     assert folder.files() == {"a.txt": b"`1`\ntwo\n"}
 
@@ -432,7 +434,7 @@ def test_a_folder_that_is_read_only(folder: Folder) -> None:
 def test_a_file_that_cannot_be_written_is_untouched(folder: Folder) -> None:
     folder.write("a.txt", "one\n")
     # no file may have any length, as on a full disk
-    said = folder.edit("-c", f"ulimit -f 0; {TOOL} a.txt --old n", command=("bash",), code=1)
+    said = folder.edit("-c", f"ulimit -f 0; {QUOTED} a.txt --old n", command=("bash",), code=1)
     assert said == "edit: File too large\n"
     assert folder.files() == {"a.txt": b"one\n"}
 
@@ -453,10 +455,10 @@ def test_a_note_when_python_does_not_compile_any_more(folder: Folder) -> None:
 
 def test_nobody_reads_the_answer(folder: Folder) -> None:
     file = folder.write("a.txt", "one\n")
-    folder.edit("-c", f"{TOOL} a.txt --old one --new two | true", command=("bash",))
-    folder.edit("-c", f"{TOOL} a.txt --old two --new three >&- <&-", command=("bash",))
+    folder.edit("-c", f"{QUOTED} a.txt --old one --new two | true", command=("bash",))
+    folder.edit("-c", f"{QUOTED} a.txt --old two --new three >&- <&-", command=("bash",))
     assert file.read_text() == "three\n"
-    said = folder.edit("-c", f"{TOOL} a.txt <&-", command=("bash",), code=1)
+    said = folder.edit("-c", f"{QUOTED} a.txt <&-", command=("bash",), code=1)
     assert said.startswith("there is no block on standard input")
 
 
