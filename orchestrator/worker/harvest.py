@@ -20,6 +20,8 @@ GIT_TIMEOUT_S = 300
 MAX_PATCH_BYTES = 20_000_000
 TOO_LARGE = 77
 GONE = 78
+MAX_WORDS_BYTES = 100_000
+NOTED_LINES = 7
 MARK = b"SNAPSHOT\n"
 """Before it comes what is printed as a shell starts, such as that its language is unknown."""
 SNAPSHOT = Path(__file__).with_name("snapshot.sh")
@@ -51,6 +53,15 @@ class Baseline:
         return ["diff", workdir, self.folder, self.tree, read, form, limit, *noted]
 
 
+@dataclass(frozen=True)
+class KeptFiles:
+    """What was kept of a sandbox's files, for others of its image."""
+
+    tree: str
+    archive: bytes
+    """tar; of what else it holds only `snapshot.sh` knows. Empty: it is too large to be kept."""
+
+
 def inspect_repository(sandbox: Sandbox, instance: Instance) -> Baseline:
     """Check that the sandbox holds the instance's repository, and keep its files as they are.
 
@@ -58,22 +69,39 @@ def inspect_repository(sandbox: Sandbox, instance: Instance) -> Baseline:
         ImageUnavailable: the repository is not at the instance's base commit: a wrong image.
         SandboxUnavailable: the sandbox is gone.
     """
+    baseline, _ = inspect_and_keep(sandbox, instance, 0)
+    return baseline
+
+
+def inspect_and_keep(
+    sandbox: Sandbox, instance: Instance, most_bytes: int, kept: KeptFiles | None = None
+) -> tuple[Baseline, KeptFiles]:
+    """`inspect_repository`, by what was kept of another sandbox of its image where there is that:
+    whatever it is, the baseline is that of the files here.
+
+    Returns also what to keep of this one, in `most_bytes` at most: nothing new where `kept` holds.
+    Raises: as `inspect_repository`.
+    """
     name = f".swe-orchestrator-{secrets.token_hex(4)}"
-    result = _run(sandbox, ["note", sandbox.workdir, name])
-    lines = result.text.splitlines()
-    if result.exit_code != 0 or len(lines) != 6:
+    arguments = ["note", sandbox.workdir, name, str(most_bytes)]
+    if kept is not None:
+        sandbox.write_file(f"../{name}.tar", kept.archive)
+        arguments.append(kept.tree)
+    result = _run(sandbox, arguments, 2 * most_bytes + MAX_WORDS_BYTES)
+    *lines, archive = result.output.split(b"\n", NOTED_LINES)
+    if result.exit_code != 0 or len(lines) != NOTED_LINES:
         raise ImageUnavailable(
             f"{instance.image}: no usable git repository at {sandbox.workdir}: "
             f"{one_line(result.text[-200:])}"
         )
-    head, parent, tree, folder, second, index = lines
+    head, parent, tree, folder, second, index, size = (line.decode() for line in lines)
     if instance.base_commit not in (head, parent):
         raise ImageUnavailable(
             f"{instance.image}: its repository is at {head[:12]}, not at the base commit "
             f"{instance.base_commit[:12]} or one above it"
         )
-    sandbox.write_file(f"{folder}/{SNAPSHOT.name}", SNAPSHOT.read_bytes())
-    return Baseline(tree, folder, second, index)
+    whole = archive if len(archive) == int(size) else b""
+    return Baseline(tree, folder, second, index), KeptFiles(tree, whole)
 
 
 def harvest(sandbox: Sandbox, baseline: Baseline) -> tuple[str, tuple[str, ...]]:
@@ -109,9 +137,10 @@ def _diff(sandbox: Sandbox, baseline: Baseline, form: str) -> tuple[bytes, tuple
     raise SandboxUnavailable(f"the patch can't be harvested: {reason or result.exit_code}")
 
 
-def _run(sandbox: Sandbox, arguments: list[str], max_bytes: int = 100_000) -> ExecResult:
+def _run(sandbox: Sandbox, arguments: list[str], max_bytes: int = MAX_WORDS_BYTES) -> ExecResult:
     """What the script prints. It comes from here: the one in the sandbox is within reach there."""
-    command = f"set -- {shlex.join(arguments)}\n{SNAPSHOT.read_text(encoding='utf-8')}"
+    text = shlex.quote(SNAPSHOT.read_text(encoding="utf-8"))
+    command = f'SNAPSHOT_TEXT={text}\nset -- {shlex.join(arguments)}\neval "$SNAPSHOT_TEXT"'
     result = sandbox.exec(command, sandbox.patience(GIT_TIMEOUT_S), max_bytes=max_bytes)
     before, mark, said = result.output.partition(MARK)
     return replace(result, output=said if mark else before)
