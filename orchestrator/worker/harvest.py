@@ -21,7 +21,6 @@ MAX_PATCH_BYTES = 20_000_000
 TOO_LARGE = 77
 GONE = 78
 MAX_WORDS_BYTES = 100_000
-NOTED_LINES = 7
 MARK = b"SNAPSHOT\n"
 """Before it comes what is printed as a shell starts, such as that its language is unknown."""
 SNAPSHOT = Path(__file__).with_name("snapshot.sh")
@@ -59,49 +58,65 @@ class KeptFiles:
 
     tree: str
     archive: bytes
-    """tar; of what else it holds only `snapshot.sh` knows. Empty: it is too large to be kept."""
+    """tar; what is in it only `snapshot.sh` knows."""
 
 
-def inspect_repository(sandbox: Sandbox, instance: Instance) -> Baseline:
+@dataclass(frozen=True)
+class Brought:
+    """Kept files that lie in a sandbox beside its repository: of which tree, and their name."""
+
+    tree: str
+    name: str
+
+
+def bring_kept(sandbox: Sandbox, kept: KeptFiles) -> Brought:
+    """Raises SandboxUnavailable."""
+    name = _new_name()
+    sandbox.write_file(f"../{name}.tar", kept.archive)
+    return Brought(kept.tree, name)
+
+
+def inspect_repository(
+    sandbox: Sandbox, instance: Instance, brought: Brought | None = None
+) -> Baseline:
     """Check that the sandbox holds the instance's repository, and keep its files as they are.
+
+    That is sooner done with what was kept of another sandbox of its image. Whatever that is, the
+    baseline is that of the files here.
 
     Raises:
         ImageUnavailable: the repository is not at the instance's base commit: a wrong image.
         SandboxUnavailable: the sandbox is gone.
     """
-    baseline, _ = inspect_and_keep(sandbox, instance, 0)
-    return baseline
-
-
-def inspect_and_keep(
-    sandbox: Sandbox, instance: Instance, most_bytes: int, kept: KeptFiles | None = None
-) -> tuple[Baseline, KeptFiles]:
-    """`inspect_repository`, by what was kept of another sandbox of its image where there is that:
-    whatever it is, the baseline is that of the files here.
-
-    Returns also what to keep of this one, in `most_bytes` at most: nothing new where `kept` holds.
-    Raises: as `inspect_repository`.
-    """
-    name = f".swe-orchestrator-{secrets.token_hex(4)}"
-    arguments = ["note", sandbox.workdir, name, str(most_bytes)]
-    if kept is not None:
-        sandbox.write_file(f"../{name}.tar", kept.archive)
-        arguments.append(kept.tree)
-    result = _run(sandbox, arguments, 2 * most_bytes + MAX_WORDS_BYTES)
-    *lines, archive = result.output.split(b"\n", NOTED_LINES)
-    if result.exit_code != 0 or len(lines) != NOTED_LINES:
+    given = [brought.name, brought.tree] if brought else [_new_name()]
+    result = _run(sandbox, ["note", sandbox.workdir, *given])
+    lines = result.text.splitlines()
+    if result.exit_code != 0 or len(lines) != 6:
         raise ImageUnavailable(
             f"{instance.image}: no usable git repository at {sandbox.workdir}: "
             f"{one_line(result.text[-200:])}"
         )
-    head, parent, tree, folder, second, index, size = (line.decode() for line in lines)
+    head, parent, tree, folder, second, index = lines
     if instance.base_commit not in (head, parent):
         raise ImageUnavailable(
             f"{instance.image}: its repository is at {head[:12]}, not at the base commit "
             f"{instance.base_commit[:12]} or one above it"
         )
-    whole = archive if len(archive) == int(size) else b""
-    return Baseline(tree, folder, second, index), KeptFiles(tree, whole)
+    return Baseline(tree, folder, second, index)
+
+
+def _new_name() -> str:
+    return f".swe-orchestrator-{secrets.token_hex(4)}"
+
+
+def kept_files(sandbox: Sandbox, baseline: Baseline, max_bytes: int) -> KeptFiles | None:
+    """What was kept for the baseline, in a sandbox in which nobody has worked yet; None where it is
+    larger than that, or can't be had. Raises SandboxUnavailable."""
+    arguments = ["kept", baseline.folder, str(max_bytes)]
+    result = _run(sandbox, arguments, 2 * max_bytes + MAX_WORDS_BYTES)
+    size, _, archive = result.output.partition(b"\n")
+    is_whole = result.exit_code == 0 and size == str(len(archive)).encode() and archive
+    return KeptFiles(baseline.tree, archive) if is_whole else None
 
 
 def harvest(sandbox: Sandbox, baseline: Baseline) -> tuple[str, tuple[str, ...]]:

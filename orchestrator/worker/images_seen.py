@@ -6,6 +6,7 @@ it: `snapshot.sh` compares it with the files that are there.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
@@ -18,17 +19,24 @@ from orchestrator.worker.harvest import KeptFiles
 
 FORM = 1
 """Of the files here."""
-MOST_BYTES_OF_ONE = 40_000_000
+MOST_BYTES_OF_ONE = 16_000_000
+"""Of sympy's repository there are 9. More would take more memory than the second it spares."""
 MOST_BYTES = 1_000_000_000
-"""Of all; those that were used last stay. One of sympy takes 9 MB."""
+"""Of all; those that were used last stay."""
 
 
 @dataclass(frozen=True)
 class ImageSeen:
-    """Of an image that holds nothing of its repository's future, but maybe addresses."""
+    """An image that holds nothing of its repository's future, but maybe addresses."""
 
-    kept: KeptFiles
+    tree: str
     future: Future
+    archive: bytes = b""
+    """What was kept of its files; empty where that is too large."""
+
+    @property
+    def kept(self) -> KeptFiles | None:
+        return KeptFiles(self.tree, self.archive) if self.archive else None
 
 
 def key_of(*facts: str | Sequence[object]) -> str:
@@ -42,18 +50,19 @@ def recall(key: str) -> ImageSeen | None:
     line, _, archive = content.partition(b"\n")
     facts = json.loads(line)
     found = Future(facts["found"], tuple(facts["names"]))
-    return ImageSeen(KeptFiles(facts["tree"], archive), found)
+    return ImageSeen(facts["tree"], found, archive)
 
 
 def remember(key: str, seen: ImageSeen) -> None:
     """Where it can't be written, the next sandbox is looked at anew."""
-    facts = {"tree": seen.kept.tree, "found": dict(seen.future.found), "names": seen.future.names}
+    facts = {"tree": seen.tree, "found": dict(seen.future.found), "names": seen.future.names}
     keep(
         image_seen_file(key),
-        json.dumps(facts).encode() + b"\n" + seen.kept.archive,
+        json.dumps(facts).encode() + b"\n" + seen.archive,
         MOST_BYTES,
     )
 
 
 def forget(key: str) -> None:
-    image_seen_file(key).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        image_seen_file(key).unlink(missing_ok=True)

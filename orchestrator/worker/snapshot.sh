@@ -1,12 +1,14 @@
 # A work tree's files as git would commit them, whatever has been done to the git in the sandbox.
 #
-#   note WORK_TREE NAME SAVE [TREE]
+#   note WORK_TREE NAME [TREE]
 #       Keep the files of WORK_TREE as they are, in a new folder NAME outside of it. Prints lines:
 #       HEAD, its parent or "none", the tree, the folder, the second in which the files were read,
-#       the name of what its index was, and a size in bytes; then a tar archive of that size, with
-#       all that another sandbox of this image need not do again: 0 where it is over SAVE. TREE is
-#       what another one has noted; its archive lies beside WORK_TREE as NAME.tar. Where this one
-#       holds another tree, that counts for nothing.
+#       and the name of what its index was. TREE is what another sandbox of this image has noted;
+#       what `kept` printed of it lies beside WORK_TREE, as NAME.tar. Where this one holds another
+#       tree, that counts for nothing.
+#   kept FOLDER MAX_BYTES
+#       Print what `note` has kept, for another sandbox of this image: its size in bytes, and a tar
+#       archive; 0 and nothing where that would be more than MAX_BYTES.
 #   diff WORK_TREE FOLDER TREE READ FORM MAX_BYTES [SECOND INDEX]
 #       Print the patch from TREE to the files of now: its size in bytes, the patch, and a line for
 #       each remark. READ is `changed`: trust a file whose size and times are those of the last
@@ -153,7 +155,7 @@ nobody_sets_the_clock() {
 
 keeps_change_times() { # the file system here, and no other is mounted below
   case $(stat -f -c %T . 2>/dev/null) in overlayfs | ext2/ext3 | xfs | btrfs) ;; *) return 1 ;; esac
-  ! grep -qF " $PWD/" /proc/self/mountinfo
+  [ -r /proc/self/mountinfo ] && ! grep -qF " $(pwd -P)/" /proc/self/mountinfo
 }
 
 take_noted_index() { # SECOND INDEX
@@ -190,7 +192,7 @@ take_kept() { # ARCHIVE TREE: what another sandbox of this image has kept, if th
 }
 
 note() {
-  local line head parent tree= folder program second size=0 archive
+  local line head parent tree= folder program second archive
   cd "$1"
   for folder in "$(dirname "$PWD")" "$HOME" /var/tmp; do
     keep=${folder%/}/$2
@@ -212,21 +214,26 @@ note() {
   } >"$keep/attributes"
 
   second=$(date +%s)
-  [ -z "${4-}" ] || take_kept "$archive" "$4" || rm -rf "$GIT_DIR"
+  [ -z "${3-}" ] || take_kept "$archive" "$3" || rm -rf "$GIT_DIR"
   rm -f "$archive"
   if [ -z "$tree" ]; then
     keep_repository
     second=$(date +%s)
     tree=$(tree_of_files '')
-    [ "$3" -eq 0 ] || tar -C "$keep" -cf "$keep/$$.tar" repository || true
-    [ ! -f "$keep/$$.tar" ] || size=$(($(wc -c <"$keep/$$.tar")))
-    [ "$size" -le "$3" ] || size=0
   fi
   # the other one is brought up to date by whoever asks for a diff meanwhile
   cp "$GIT_DIR/index" "$keep/index"
   printf '%s\n' "$head" "${parent:-none}" "$tree" "$keep" "$second" \
-    "$(git hash-object --no-filters -- "$keep/index")" "$size"
-  [ "$size" -eq 0 ] || cat "$keep/$$.tar"
+    "$(git hash-object --no-filters -- "$keep/index")"
+}
+
+kept() {
+  local size
+  keep=$1
+  tar -C "$keep" -cf "$keep/$$.tar" repository
+  size=$(($(wc -c <"$keep/$$.tar")))
+  if [ "$size" -le "$2" ]; then echo "$size" && cat "$keep/$$.tar"; else echo 0; fi
+  rm -f "$keep/$$.tar"
 }
 
 diff() {

@@ -17,14 +17,14 @@ from orchestrator.backends import Sandbox, SandboxSpec
 from orchestrator.errors import ImageUnavailable
 from orchestrator.types import Future, Instance
 from orchestrator.worker import future, images_seen
-from orchestrator.worker.harvest import KeptFiles, inspect_and_keep
+from orchestrator.worker.harvest import KeptFiles, inspect_repository, kept_files
 from orchestrator.worker.images_seen import ImageSeen
 from orchestrator.worker.set_up import _key, look_at
 
 Make = Callable[..., Repository]
 Look = Callable[..., Repository]
 
-IMAGE = "example.org/image@sha256:1234"
+IMAGE = f"example.org/image@sha256:{'1' * 64}"
 PRUNE = "git reflog expire --expire=now --all && git prune --expire=now"
 """The template's own commit was amended."""
 EDIT = f"echo '# x' >> {SOURCE}; echo new > new.txt"
@@ -76,7 +76,9 @@ def first(make: Make, instance: Instance) -> tuple[KeptFiles, str]:
     """What is kept of one sandbox of the image, and the patch of the edit there."""
     sandbox = make().sandbox
     assert sandbox.exec(f"{PRUNE}; {SET_UP}", 60).exit_code == 0
-    baseline, kept = inspect_and_keep(sandbox, instance, 10**7)
+    baseline = inspect_repository(sandbox, instance)
+    kept = kept_files(sandbox, baseline, 10**7)
+    assert kept is not None
     patch, remarks = Repository(sandbox, baseline).harvest(EDIT)
     assert remarks == ()
     assert patch.count("diff --git") == 2
@@ -156,7 +158,8 @@ def test_what_was_kept_wrongly_never_makes_a_wrong_patch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kept, plain = first
-    seen = ImageSeen(WRONG[wrong](kept), Future({}))
+    wrongly = WRONG[wrong](kept)
+    seen = ImageSeen(wrongly.tree, Future({}), wrongly.archive)
     monkeypatch.setattr(images_seen, "recall", lambda key: seen)
 
     sandbox = look()
@@ -190,12 +193,13 @@ def test_a_sandbox_that_holds_other_files_than_its_image_did_is_looked_at_anew(
 
 
 DIFFERS: dict[str, dict[str, Any]] = {
-    "another image": {"image": "example.org/image@sha256:5678"},
+    "another image": {"image": f"example.org/image@sha256:{'5' * 64}"},
     "another platform": {"platform": "linux/arm64"},
     "an environment": {"env": {"HOME": "/elsewhere"}},
     "a mount": {"mounts": ("/srv:/srv:ro",)},
     "another mount": {"mounts": ("/srv:/testbed-2",)},
     "an image that says no digest": {"image": ""},
+    "an image that says a name, and no digest": {"image": "example.org/image:latest"},
     "a mount in the work tree": {"mounts": ("/srv:/testbed/data:ro",)},
     "a mount over the work tree": {"mounts": ("/srv:/testbed",)},
     "a mount over all": {"mounts": ("/srv:/",)},
@@ -270,14 +274,14 @@ def test_another_instances_image_is_a_wrong_one_each_time(
         look_at(sandbox, spec, replace(instance, base_commit="1234567890123"))
 
 
-def test_a_repository_that_is_too_large_to_be_kept_is_looked_at_each_time(
+def test_of_a_repository_that_is_too_large_to_be_kept_only_the_search_is_spared(
     look: Look, searched: list[str], plain: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(images_seen, "MOST_BYTES_OF_ONE", 1000)
     look()
 
-    assert look().harvest(EDIT) == (plain, ())
-    assert len(searched) == 2
+    assert look().harvest(f"{EDIT}; rm -rf .git") == (plain, ())
+    assert len(searched) == 1
 
 
 @pytest.mark.docker

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from orchestrator.backends.base import ExecResult, SandboxSpec
 from orchestrator.errors import SandboxUnavailable
@@ -29,21 +31,26 @@ OF_ONE_SHELL = ("PWD", "OLDPWD", "SHLVL", "_", "HOSTNAME")
 
 
 def activated_environment(
-    image_id: str, spec: SandboxSpec, run: Callable[[str], ExecResult]
+    container: Mapping[str, Any], spec: SandboxSpec, run: Callable[[str], ExecResult]
 ) -> dict[str, str]:
-    """The environment of a container's commands, whose image has this id; `run` runs one in it.
+    """The environment of a container's commands, by what the engine says of it; `run` runs one.
 
     Raises:
         SandboxUnavailable: it can't be activated.
     """
-    facts = [image_id, spec.platform, spec.mounts, sorted(spec.env.items()), ACTIVATE, OF_ONE_SHELL]
+    # an image's environment, and proxies that the engine's client adds
+    begins_with = (container.get("Config") or {}).get("Env")
+    image = str(container["Image"])
+    facts = [image, begins_with, spec.platform, spec.mounts, ACTIVATE, OF_ONE_SHELL]
     path = activated_environment_file(hashlib.sha256(json.dumps(facts).encode()).hexdigest())
-    known = read_kept(path)
+    is_digest = re.search(r"[0-9a-f]{64}", image)  # what a name stands for may change
+    known = read_kept(path) if is_digest else None
     if known is not None:
         environment: dict[str, str] = json.loads(known)
         return environment
     environment = _ask(run)
-    keep(path, json.dumps(environment).encode(), MOST_BYTES)
+    if is_digest:
+        keep(path, json.dumps(environment).encode(), MOST_BYTES)
     return environment
 
 

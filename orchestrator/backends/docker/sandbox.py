@@ -10,7 +10,7 @@ import secrets
 import shlex
 import tarfile
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import docker
@@ -129,9 +129,8 @@ class DockerSandbox(ClosesOnExit):
         sandbox = cls(container, spec)
         try:
             container.start()
-            image_id = str(container.attrs["Image"])
-            sandbox.image = identity(client, image_id, spec.image)
-            sandbox._activate(image_id)
+            sandbox.image = identity(client, str(container.attrs["Image"]), spec.image)
+            sandbox._activate(container.attrs)
         except BaseException as error:
             sandbox.close()
             if isinstance(error, ENGINE_ERRORS):
@@ -142,11 +141,11 @@ class DockerSandbox(ClosesOnExit):
     def patience(self, seconds: float) -> float:
         return self._spec.patience(seconds)
 
-    def _activate(self, image_id: str) -> None:
+    def _activate(self, container: Mapping[str, Any]) -> None:
         def run(command: str) -> ExecResult:
             return self.exec(command, self.patience(ACTIVATION_S))
 
-        activated = activated_environment(image_id, self._spec, run)
+        activated = activated_environment(container, self._spec, run)
         self._environment = activated | dict(self._spec.env)
 
     def exec(
