@@ -286,6 +286,16 @@ def clean_repository_file(instance_id: str) -> Path:
     return user_cache() / "clean-repositories" / folder_name(instance_id)
 
 
+def image_seen_file(key: str) -> Path:
+    """Of an image whose sandboxes were looked at: what all of them hold as they start."""
+    return user_cache() / "images-seen" / key
+
+
+def activated_environment_file(key: str) -> Path:
+    """What activating an image's environment exports."""
+    return user_cache() / "activated-environments" / key
+
+
 def chat_template_file(sha256: str) -> Path:
     """A file of this content."""
     return user_cache() / "chat-templates" / sha256

@@ -17,7 +17,7 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py") if not any(t in p.as_posix() f
 
 ORDER = (
     *("text", "types", "errors", "paths", "text_files", "file_locks", "stop_signals", "host_id"),
-    *("predictions", "gold_answers", "plugins"),
+    *("kept_files", "predictions", "gold_answers", "plugins"),
     "network",
     *("config", "dataset", "verdict"),
     *("endpoint", "serving", "images", "backends", "agents", "scripted"),

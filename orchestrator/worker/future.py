@@ -113,10 +113,10 @@ def _remember(cache: Path, known: list[str]) -> None:
 
 
 def _version() -> str:
-    return hashlib.sha256(_scripts().encode()).hexdigest()[:16]
+    return hashlib.sha256(scripts().encode()).hexdigest()[:16]
 
 
-def _scripts() -> str:
+def scripts() -> str:
     return "\n".join(script.read_text(encoding="utf-8") for script in SCRIPTS)
 
 
@@ -124,7 +124,7 @@ def _run(sandbox: Sandbox, call: str, instance: Instance, *arguments: str) -> st
     """What a function of the scripts prints. Raises _CannotTell."""
     package = instance.repo.rpartition("/")[2]
     command = shlex.join([call, sandbox.workdir, package, *arguments])
-    text = f"{_scripts()}\n{RUN}\n{command}\n"
+    text = f"{scripts()}\n{RUN}\n{command}\n"
     result = sandbox.exec(text, sandbox.patience(TIMEOUT_S))
     before, mark, said = result.text.partition(MARK)
     if result.timed_out:

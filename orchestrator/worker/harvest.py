@@ -20,6 +20,7 @@ GIT_TIMEOUT_S = 300
 MAX_PATCH_BYTES = 20_000_000
 TOO_LARGE = 77
 GONE = 78
+MAX_WORDS_BYTES = 100_000
 MARK = b"SNAPSHOT\n"
 """Before it comes what is printed as a shell starts, such as that its language is unknown."""
 SNAPSHOT = Path(__file__).with_name("snapshot.sh")
@@ -51,15 +52,44 @@ class Baseline:
         return ["diff", workdir, self.folder, self.tree, read, form, limit, *noted]
 
 
-def inspect_repository(sandbox: Sandbox, instance: Instance) -> Baseline:
+@dataclass(frozen=True)
+class KeptFiles:
+    """What was kept of a sandbox's files, for others of its image."""
+
+    tree: str
+    archive: bytes
+    """tar; what is in it only `snapshot.sh` knows."""
+
+
+@dataclass(frozen=True)
+class Brought:
+    """Kept files that lie in a sandbox beside its repository: of which tree, and their name."""
+
+    tree: str
+    name: str
+
+
+def bring_kept(sandbox: Sandbox, kept: KeptFiles) -> Brought:
+    """Raises SandboxUnavailable."""
+    name = _new_name()
+    sandbox.write_file(f"../{name}.tar", kept.archive)
+    return Brought(kept.tree, name)
+
+
+def inspect_repository(
+    sandbox: Sandbox, instance: Instance, brought: Brought | None = None
+) -> Baseline:
     """Check that the sandbox holds the instance's repository, and keep its files as they are.
+
+    That is sooner done with what was kept of another sandbox of its image. Whatever that is, the
+    baseline is that of the files here.
 
     Raises:
         ImageUnavailable: the repository is not at the instance's base commit: a wrong image.
         SandboxUnavailable: the sandbox is gone.
     """
-    name = f".swe-orchestrator-{secrets.token_hex(4)}"
-    result = _run(sandbox, ["note", sandbox.workdir, name])
+    given = [brought.name, brought.tree] if brought else [_new_name()]
+    result = _run(sandbox, ["note", sandbox.workdir, *given])
     lines = result.text.splitlines()
     if result.exit_code != 0 or len(lines) != 6:
         raise ImageUnavailable(
@@ -72,8 +102,21 @@ def inspect_repository(sandbox: Sandbox, instance: Instance) -> Baseline:
             f"{instance.image}: its repository is at {head[:12]}, not at the base commit "
             f"{instance.base_commit[:12]} or one above it"
         )
-    sandbox.write_file(f"{folder}/{SNAPSHOT.name}", SNAPSHOT.read_bytes())
     return Baseline(tree, folder, second, index)
+
+
+def _new_name() -> str:
+    return f".swe-orchestrator-{secrets.token_hex(4)}"
+
+
+def kept_files(sandbox: Sandbox, baseline: Baseline, max_bytes: int) -> KeptFiles | None:
+    """What was kept for the baseline, in a sandbox in which nobody has worked yet; None where it is
+    larger than that, or can't be had. Raises SandboxUnavailable."""
+    arguments = ["kept", baseline.folder, str(max_bytes)]
+    result = _run(sandbox, arguments, 2 * max_bytes + MAX_WORDS_BYTES)
+    size, _, archive = result.output.partition(b"\n")
+    is_whole = result.exit_code == 0 and size == str(len(archive)).encode() and archive
+    return KeptFiles(baseline.tree, archive) if is_whole else None
 
 
 def harvest(sandbox: Sandbox, baseline: Baseline) -> tuple[str, tuple[str, ...]]:
@@ -109,9 +152,10 @@ def _diff(sandbox: Sandbox, baseline: Baseline, form: str) -> tuple[bytes, tuple
     raise SandboxUnavailable(f"the patch can't be harvested: {reason or result.exit_code}")
 
 
-def _run(sandbox: Sandbox, arguments: list[str], max_bytes: int = 100_000) -> ExecResult:
+def _run(sandbox: Sandbox, arguments: list[str], max_bytes: int = MAX_WORDS_BYTES) -> ExecResult:
     """What the script prints. It comes from here: the one in the sandbox is within reach there."""
-    command = f"set -- {shlex.join(arguments)}\n{SNAPSHOT.read_text(encoding='utf-8')}"
+    text = shlex.quote(SNAPSHOT.read_text(encoding="utf-8"))
+    command = f'SNAPSHOT_TEXT={text}\nset -- {shlex.join(arguments)}\neval "$SNAPSHOT_TEXT"'
     result = sandbox.exec(command, sandbox.patience(GIT_TIMEOUT_S), max_bytes=max_bytes)
     before, mark, said = result.output.partition(MARK)
     return replace(result, output=said if mark else before)

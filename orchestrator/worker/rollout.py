@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from orchestrator.agents import Agent
-from orchestrator.backends import Sandbox, SandboxSpec
+from orchestrator.backends import SandboxSpec
 from orchestrator.errors import AgentCrashed, InfraError
 from orchestrator.paths import working_folder
-from orchestrator.types import Future, Instance, RolloutRecord, RolloutResult
+from orchestrator.types import Future, RolloutRecord, RolloutResult
 from orchestrator.worker.agent_run import AgentRun
 from orchestrator.worker.backend import backend_of
 from orchestrator.worker.failures import summary_of, unforeseen
-from orchestrator.worker.future import find_future, keep_the_future_out
-from orchestrator.worker.harvest import Baseline, inspect_repository
+from orchestrator.worker.future import keep_the_future_out
 from orchestrator.worker.images import is_gone
 from orchestrator.worker.messages import ImageGone, Progress, RolloutRequest
+from orchestrator.worker.set_up import look_at
 
 ShouldStop = Callable[[], bool]
 
@@ -122,12 +121,13 @@ def _in_sandbox(
             raise _ImageIsGone
         backend.bring_image(assignment.instance, assignment.config.cluster)
     yield Progress(request.key, "sandbox")
+    spec = SandboxSpec.of(assignment, mounts)
     with account.phase("sandbox"):
-        sandbox = backend.start(SandboxSpec.of(assignment, mounts))
+        sandbox = backend.start(spec)
     try:
         with account.phase("sandbox"):
             account.image = sandbox.image
-            baseline, found = _look_at(sandbox, assignment.instance)
+            baseline, found = look_at(sandbox, spec, assignment.instance)
             account.future = keep_the_future_out(sandbox, assignment, found)
         with working_folder(assignment.run_dir, "rollout") as folder:
             run = AgentRun(request, agent, sandbox, baseline, folder)
@@ -140,14 +140,6 @@ def _in_sandbox(
     finally:
         with account.phase("remove"):
             sandbox.close()
-
-
-def _look_at(sandbox: Sandbox, instance: Instance) -> tuple[Baseline, Future]:
-    """Both read the repository for a second or so: side by side."""
-    with ThreadPoolExecutor(1) as beside:
-        looking = beside.submit(find_future, sandbox, instance)
-        baseline = inspect_repository(sandbox, instance)
-        return baseline, looking.result()
 
 
 @contextmanager

@@ -1,9 +1,14 @@
 # A work tree's files as git would commit them, whatever has been done to the git in the sandbox.
 #
-#   note WORK_TREE NAME
+#   note WORK_TREE NAME [TREE]
 #       Keep the files of WORK_TREE as they are, in a new folder NAME outside of it. Prints lines:
 #       HEAD, its parent or "none", the tree, the folder, the second in which the files were read,
-#       and what its index was.
+#       and the name of what its index was. TREE is what another sandbox of this image has noted;
+#       what `kept` printed of it lies beside WORK_TREE, as NAME.tar. Where this one holds another
+#       tree, that counts for nothing.
+#   kept FOLDER MAX_BYTES
+#       Print what `note` has kept, for another sandbox of this image: its size in bytes, and a tar
+#       archive; 0 and nothing where that would be more than MAX_BYTES.
 #   diff WORK_TREE FOLDER TREE READ FORM MAX_BYTES [SECOND INDEX]
 #       Print the patch from TREE to the files of now: its size in bytes, the patch, and a line for
 #       each remark. READ is `changed`: trust a file whose size and times are those of the last
@@ -79,6 +84,10 @@ has_commits() { # FOLDER
 look_closer() { # PATH BASE: what `git add` would not take for files, or take too long for
   local path=$1 base=$2 folder=${1%/*}
   case $path in
+    .gitignore | .gitattributes | */.gitignore | */.gitattributes)
+      # git opens these whatever they are, and would wait at a pipe for ever
+      [ -f "$path" ] || rm -f "./$path"
+      ;;
     */.git)
       if [ -z "$base" ] || is_in_tree "$base" "$folder" || ! has_commits "$folder"; then
         show_inside "$folder"
@@ -107,23 +116,26 @@ add_files() {
   }
 }
 
-tree_of_files() { # BASE, the tree that is in the index; empty where all that lies here counts
-  local path left_out=()
-  # git opens these whatever they are, and would wait at a pipe for ever
-  find . \( -name .gitignore -o -name .gitattributes \) ! -type f ! -type l ! -type d \
-    -exec rm -f {} +
-  while IFS= read -r -d '' path; do
-    look_closer "${path#./}" "$1"
-  done < <(find . -path ./.git -prune -o -name .git -prune -print0 -o -type f \
-    \( -name HEAD -o -size +${LARGE_FILE_BYTES}c \) -print0)
-  add_files
+tell_errors() { # of `git add`
+  local line
   if grep -q 'ermission denied' "$keep/$$.add"; then
     chmod -R u+rwX . || true
     add_files
   fi
-  grep '^error: ' "$keep/$$.add" | head -n 3 | while IFS= read -r path; do
-    remark "git could not read a file: ${path#error: }"
+  grep '^error: ' "$keep/$$.add" | head -n 3 | while IFS= read -r line; do
+    remark "git could not read a file: ${line#error: }"
   done
+}
+
+tree_of_files() { # BASE, the tree that is in the index; empty where all that lies here counts
+  local path left_out=()
+  while IFS= read -r -d '' path; do
+    look_closer "${path#./}" "$1"
+  done < <(find . -path ./.git -prune -o -name .git -prune -print0 -o -type f \
+    \( -name HEAD -o -size +${LARGE_FILE_BYTES}c \) -print0 -o ! -type f ! -type l ! -type d \
+    \( -name .gitignore -o -name .gitattributes \) -print0)
+  add_files
+  if [ -s "$keep/$$.add" ]; then tell_errors; fi
   git write-tree --missing-ok
 }
 
@@ -143,7 +155,7 @@ nobody_sets_the_clock() {
 
 keeps_change_times() { # the file system here, and no other is mounted below
   case $(stat -f -c %T . 2>/dev/null) in overlayfs | ext2/ext3 | xfs | btrfs) ;; *) return 1 ;; esac
-  ! grep -qF " $PWD/" /proc/self/mountinfo
+  [ -r /proc/self/mountinfo ] && ! grep -qF " $(pwd -P)/" /proc/self/mountinfo
 }
 
 take_noted_index() { # SECOND INDEX
@@ -161,39 +173,67 @@ take_noted_index() { # SECOND INDEX
 
 # --- note and diff -----------------------------------------------------------------------------------
 
+keep_repository() { # what HEAD names, and in the index too, but nothing of the files' times
+  GIT_DEFAULT_HASH=$(image_git rev-parse --show-object-format) git init -q --template=
+  mkdir -p "$GIT_DIR/info"
+  cat "$(image_git rev-parse --git-path info/exclude)" >"$GIT_DIR/info/exclude" || true
+  cp "$keep/attributes" "$GIT_DIR/info/attributes"
+  # what `add` would do by itself, in half the time
+  echo 'HEAD^{tree}' | image_git -c pack.compression=1 pack-objects -q --revs --window=0 \
+    "$GIT_DIR/objects/pack/pack" >/dev/null || true
+  image_git ls-tree -r -z HEAD | git update-index -z --index-info
+}
+
+take_kept() { # ARCHIVE TREE: what another sandbox of this image has kept, if the files are the same
+  tar -C "$keep" -xf "$1" && cp "$keep/attributes" "$GIT_DIR/info/attributes" || return 1
+  # its index knows times: git reads each file that has other ones here
+  [ "$(tree_of_files '')" = "$2" ] && git rev-list --objects "$2" >/dev/null || return 1
+  tree=$2
+}
+
 note() {
-  local head parent tree folder program second
+  local line head parent tree= folder program second archive
   cd "$1"
   for folder in "$(dirname "$PWD")" "$HOME" /var/tmp; do
     keep=${folder%/}/$2
     ! mkdir -m 700 "$keep" 2>/dev/null || break
   done
   program=$(type -P git) || gone "there is no git"
+  archive=$(dirname "$PWD")/$2.tar
   use_own_git
   # a copy, as agents install and remove programs; one that does not run elsewhere is linked
   cp -L "$program" "$keep/git"
   git --version >/dev/null || ln -sf "$program" "$keep/git"
-  head=$(image_git rev-parse --verify 'HEAD^{commit}')
-  parent=$(image_git rev-parse --quiet --verify 'HEAD^' || echo none)
-
-  GIT_DEFAULT_HASH=$(image_git rev-parse --show-object-format) git init -q --template=
-  mkdir -p "$GIT_DIR/info"
-  cat "$(image_git rev-parse --git-path info/exclude)" >"$GIT_DIR/info/exclude" || true
+  printf %s "$SNAPSHOT_TEXT" >"$keep/snapshot.sh"
+  line=$(image_git rev-list -n 1 --parents HEAD --)
+  read -r head parent _ <<<"$line"
   {
     echo '* !ident !filter !working-tree-encoding'
     [ ! -f .gitattributes ] || cat .gitattributes
     printf '\n* -text !eol !diff\n'
   } >"$keep/attributes"
-  cp "$keep/attributes" "$GIT_DIR/info/attributes"
-  # what `add` would do by itself, in half the time
-  echo 'HEAD^{tree}' | image_git -c pack.compression=1 pack-objects -q --revs --window=0 \
-    "$GIT_DIR/objects/pack/pack" >/dev/null || true
-  image_git ls-tree -r -z HEAD | git update-index -z --index-info
+
   second=$(date +%s)
-  tree=$(tree_of_files '')
+  [ -z "${3-}" ] || take_kept "$archive" "$3" || rm -rf "$GIT_DIR"
+  rm -f "$archive"
+  if [ -z "$tree" ]; then
+    keep_repository
+    second=$(date +%s)
+    tree=$(tree_of_files '')
+  fi
   # the other one is brought up to date by whoever asks for a diff meanwhile
   cp "$GIT_DIR/index" "$keep/index"
-  printf '%s\n' "$head" "$parent" "$tree" "$keep" "$second" "$(git hash-object --no-filters -- "$keep/index")"
+  printf '%s\n' "$head" "${parent:-none}" "$tree" "$keep" "$second" \
+    "$(git hash-object --no-filters -- "$keep/index")"
+}
+
+kept() {
+  local size
+  keep=$1
+  tar -C "$keep" -cf "$keep/$$.tar" repository
+  size=$(($(wc -c <"$keep/$$.tar")))
+  if [ "$size" -le "$2" ]; then echo "$size" && cat "$keep/$$.tar"; else echo 0; fi
+  rm -f "$keep/$$.tar"
 }
 
 diff() {

@@ -108,7 +108,7 @@ def test_a_container_has_longer_for_all_that_is_not_the_agents(
     spec = sandbox_spec(INSTANCE, tmp_path, emulated=emulated)
     box = DockerSandbox(cast(Any, Container()), spec)
     with pytest.raises(SandboxUnavailable, match="hangs"):
-        box._activate()
+        box._activate({"Image": "no digest"})
 
     factor = PATIENCE_EMULATED if emulated else 1
     own = (docker_sandbox.ACTIVATION_S + docker_sandbox.ENGINE_GRACE_S) * factor

@@ -19,8 +19,11 @@ TEXTS = sorted(
     if path.is_file()
     and re.match(r"#!.*sh$|# shellcheck|# (A work|What )", path.read_text().split("\n")[0])
 )
-DEBIAN_ONLY = {"docker-for-tests": ("start_engine", "build_base")}
-"""Functions that are called where apt-get is, or on Linux alone."""
+DEBIAN_ONLY = {
+    "docker-for-tests": ("start_engine", "build_base"),
+    "snapshot.sh": ("nobody_sets_the_clock", "keeps_change_times", "take_noted_index"),
+}
+"""Functions that are called where apt-get is, or on Linux alone, or end where there is no /proc."""
 LINUX_ALONE = '\n[ "$(uname -sm)" = "Linux x86_64" ] || die'
 """In a script that ends there on a Mac, and so may use the tools of GNU."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 from typing import Any, Self
 
 from orchestrator.agents.sandbox_servers import start_again
@@ -33,7 +34,9 @@ START_S = 60.0
 """The server takes a second, and several where the host is busy."""
 LOOK_S = 60.0
 SIGN_OF_LIFE_S = 10.0
+NO_RUNTIME = 3
 FIND_PYTHON = f"""
+test -e {{runtime}}/swerex || exit {NO_RUNTIME}
 for python in /opt/miniconda3/bin/python /usr/local/bin/python{SANDBOX_PYTHON} \
     /usr/bin/python{SANDBOX_PYTHON}; do
   "$python" -I -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "{SANDBOX_PYTHON}")' \
@@ -58,7 +61,8 @@ class SandboxServer:
         """
         self._sandbox = sandbox
         self._token = secrets.token_hex(16)
-        self._python, self._runtime = _find_python(sandbox), sandbox.resolve(RUNTIME_PATH)
+        self._runtime = sandbox.resolve(RUNTIME_PATH)
+        self._python = _find_python(sandbox, self._runtime)
         self._tunnel = self._start()
 
     @property
@@ -92,14 +96,13 @@ class SandboxServer:
         self._tunnel.close()
 
 
-def _find_python(sandbox: Sandbox) -> str:
+def _find_python(sandbox: Sandbox, runtime: str) -> str:
     """Raises SandboxUnavailable or ImageUnavailable where SWE-ReX's server can't be started."""
     limit_s = sandbox.patience(LOOK_S)
-    found = sandbox.exec(FIND_PYTHON, limit_s)
+    found = sandbox.exec(FIND_PYTHON.format(runtime=shlex.quote(runtime)), limit_s)
     if found.timed_out:
         raise SandboxUnavailable(f"the sandbox does not answer in {limit_s:.0f} s")
-    runtime = sandbox.resolve(RUNTIME_PATH)
-    if sandbox.exec(f"test -e {runtime}/swerex", limit_s).exit_code != 0:
+    if found.exit_code == NO_RUNTIME:
         raise SandboxUnavailable(
             "the Docker engine does not see this host's cache folder, which SWE-agent's server is "
             "mounted from: is it on another machine?"

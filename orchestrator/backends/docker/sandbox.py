@@ -10,7 +10,7 @@ import secrets
 import shlex
 import tarfile
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import docker
@@ -20,6 +20,7 @@ from docker.types import Mount
 
 from orchestrator.backends.base import MAX_OUTPUT_BYTES, ClosesOnExit, ExecResult, SandboxSpec
 from orchestrator.backends.commands import is_long, refusal
+from orchestrator.backends.docker.activation import activated_environment
 from orchestrator.backends.docker.engine import (
     ENGINE_ERRORS,
     connect,
@@ -39,16 +40,6 @@ ACTIVATION_S = 120
 REMOVAL_S = 60
 ENGINE_GRACE_S = 60
 """How long past a command's own limit the engine may take to say that it is over."""
-
-# Only /root/.bashrc of official images activates the environment in which the repository is
-# installed, and only for interactive shells; so what activation exports is asked for once, and
-# given to every command.
-ACTIVATED_ENVIRONMENT = """
-if [ -f /opt/miniconda3/bin/activate ]; then
-  { source /opt/miniconda3/bin/activate && conda activate testbed; } >/dev/null 2>&1 || exit 90
-fi
-env -0
-"""
 
 STAY = """
 trap '' {1..64} 2>/dev/null; trap - CHLD
@@ -139,7 +130,7 @@ class DockerSandbox(ClosesOnExit):
         try:
             container.start()
             sandbox.image = identity(client, str(container.attrs["Image"]), spec.image)
-            sandbox._environment = sandbox._activate() | dict(spec.env)
+            sandbox._activate(container.attrs)
         except BaseException as error:
             sandbox.close()
             if isinstance(error, ENGINE_ERRORS):
@@ -150,15 +141,12 @@ class DockerSandbox(ClosesOnExit):
     def patience(self, seconds: float) -> float:
         return self._spec.patience(seconds)
 
-    def _activate(self) -> dict[str, str]:
-        result = self.exec(ACTIVATED_ENVIRONMENT, self.patience(ACTIVATION_S))
-        if result.exit_code != 0:
-            raise SandboxUnavailable(
-                f"`conda activate testbed` failed in {self._container.name}: {result.text[-300:]}"
-            )
-        pairs = (entry.partition("=") for entry in result.text.split("\0") if "=" in entry)
-        skip = ("PWD", "OLDPWD", "SHLVL", "_")
-        return {name: value for name, _, value in pairs if name not in skip}
+    def _activate(self, container: Mapping[str, Any]) -> None:
+        def run(command: str) -> ExecResult:
+            return self.exec(command, self.patience(ACTIVATION_S))
+
+        activated = activated_environment(container, self._spec, run)
+        self._environment = activated | dict(self._spec.env)
 
     def exec(
         self, command: str, timeout_s: float, *, max_bytes: int = MAX_OUTPUT_BYTES
