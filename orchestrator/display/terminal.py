@@ -17,8 +17,9 @@ from orchestrator.display.steps import render_steps
 from orchestrator.display.view import Slot, View, describe, image_words, outcome_words
 from orchestrator.driver.executor import Event, Notice
 from orchestrator.driver.scheduler import Stage, Start
+from orchestrator.driver.time_left import TimeRange
 from orchestrator.report.names import FAILURE_WORDS, STYLES, Mark
-from orchestrator.report.words import counted, duration
+from orchestrator.report.words import counted, duration, duration_range
 from orchestrator.text import printable
 from orchestrator.worker.messages import Progress
 
@@ -188,7 +189,12 @@ def summary_line(view: View, now: float) -> str:
     so_far = f"{view.resolved} of {view.decided} resolved so far"
     interval = f" ({rate:.0%}, 95% interval {low:.0%} to {high:.0%})" if view.decided else ""
     ended = outcome_words(view.outcomes) or "no rollout has ended yet"
-    return f"{so_far}{interval}; time left: {duration(view.eta_s(now))}; {ended}"
+    return f"{so_far}{interval}; time left: {time_left_words(view.time_left(now))}; {ended}"
+
+
+def time_left_words(left: TimeRange | None) -> str:
+    """`12 to 18 min`, `14 min` once that is narrow; `?` where nobody knows."""
+    return "?" if left is None else duration_range(left.low_s, left.high_s)
 
 
 def _slots(view: View, now: float, width: int, max_rows: int) -> Table:

@@ -1,13 +1,14 @@
-"""The view model: where a run, or several together, stand at this moment, and the ETA. Pure."""
+"""The view model: where a run, or several together, stand at this moment. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.driver.executor import Event, ImageStatus, ModelStatus, Remark
 from orchestrator.driver.scheduler import Stage, Start
+from orchestrator.driver.time_left import TimeRange
 from orchestrator.journal.views import RunState
 from orchestrator.report.names import OUTCOME_WORDS, Mark, named
 from orchestrator.report.stats import score_interval
@@ -32,20 +33,9 @@ class Slot:
     broken_calls: int = 0
 
 
-@dataclass
-class _Pace:
-    """How far the rollouts of one run are."""
-
-    left: int
-    done: int = 0
-    """In this session."""
-
-    def left_s(self, since_s: float) -> float | None:
-        """Seconds left at this session's pace, which began so long ago; None before there is
-        one."""
-        if self.left <= 0:
-            return 0.0
-        return since_s / self.done * self.left if self.done else None
+def not_known(_now: float) -> TimeRange | None:
+    """Nobody says how much time is left."""
+    return None
 
 
 @dataclass
@@ -71,11 +61,18 @@ class View:
     """How each model serves just now."""
     images: ImageStatus = field(default_factory=ImageStatus)
     """How the images come just now."""
-    _paces: dict[str, _Pace] = field(default_factory=dict)
-    """By run id."""
+    time_left: Callable[[float], TimeRange | None] = not_known
+    """At a moment; None where that is not known."""
+    _run_ids: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, *states: RunState, now: float, name: str = "") -> View:
+    def of(
+        cls,
+        *states: RunState,
+        now: float,
+        name: str = "",
+        time_left: Callable[[float], TimeRange | None] = not_known,
+    ) -> View:
         """Where runs stand before they go on."""
         outcomes = [row for state in states for row in state.outcomes.values()]
         return cls(
@@ -90,12 +87,13 @@ class View:
                 for instance_id, row in state.verdicts.items()
             },
             outcomes=Counter(str(row.outcome) for row in outcomes),
-            _paces={s.run_id: _Pace(len(s.instances) - len(s.outcomes)) for s in states},
+            time_left=time_left,
+            _run_ids=frozenset(state.run_id for state in states),
         )
 
     @property
     def has_several_runs(self) -> bool:
-        return len(self._paces) > 1
+        return len(self._run_ids) > 1
 
     @property
     def model_lines(self) -> tuple[str, ...]:
@@ -130,8 +128,6 @@ class View:
             self.failures[str(event.failure.kind)] += 1
             return
         self.rolled_out += 1
-        pace = self._paces[event.key.run_id]
-        pace.done, pace.left = pace.done + 1, pace.left - 1
         self.outcomes[str(event.outcome)] += 1
         self.to_grade += event.record.has_patch
 
@@ -160,13 +156,6 @@ class View:
         decided = max(self.decided, self.resolved)
         low, high = score_interval(self.resolved, decided)
         return (self.resolved / decided if decided else 0.0), low, high
-
-    def eta_s(self, now: float) -> float | None:
-        """Seconds left at the pace of this session, of the run that takes longest; None before
-        there is one."""
-        paces = [pace.left_s(now - self.started_at) for pace in self._paces.values()]
-        known = [left_s for left_s in paces if left_s is not None]
-        return max(known) if any(known) or None not in paces else None
 
     def name_of(self, key: RolloutKey) -> str:
         """Of a rollout or grade, for people: its instance, with its run where there are several."""

@@ -2,10 +2,10 @@
 show as they end. Pure.
 
 The best that is known of an instance is its own past, then its repository's. As a session's own
-end, two things are learned: by which factor all take longer or shorter than the past says (another
-model, a busier server), and what each repository takes, as far as it has no past of the instance
-itself. Where nothing is known, all take as long as those that have ended, and before that as long
-as a profile guesses.
+end, three things are learned: by which factor all take longer or shorter than the past says
+(another model, a busier server), how much of what the past tells apart was chance, and how far each
+repository is apart. Where nothing is known, all take as long as those that have ended, and before
+that as long as a profile guesses.
 """
 
 from __future__ import annotations
@@ -14,30 +14,45 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from statistics import fmean
 
 from orchestrator.backends.host import Host
 from orchestrator.config.schema import RunConfig
 from orchestrator.driver.capacity import grading_s, rollout_s
 from orchestrator.driver.scheduler import Stage
+from orchestrator.driver.time_left import Known
 from orchestrator.driver.work_queue import Turn, as_they_came
 from orchestrator.journal.past import PastRuns, PastSeconds
 from orchestrator.types import GradeResult, Instance, RolloutKey, RolloutRecord, RolloutResult
 
-GUESSES = 2.0
-"""A guess, or another's past, counts as much as so many that have ended."""
-MOST_TIMES = 1000.0
-"""As long as expected before the session, or as short; more is no matter of speed."""
+SHORTEST_S = 1e-3
+LONGEST_LOG = math.log(1e9)
+"""Of seconds."""
+MOST_SPREAD = 2.0
+PAST_COUNTS = 4.0
+"""The past says as much of a stage's speed as so many that have ended."""
 SPREAD = 0.5
 """Of the logarithm of what is taken over what is expected, before anything has ended."""
 SPREAD_COUNTS = 6.0
 """It counts as much as so many that have ended."""
+LIKELY_PATCHED = 3.0
+"""That nearly all rollouts end with a patch counts as much as so many that did."""
+REPO_COUNTS = 2.0
+"""That a repository is like the others counts as much as so many of it."""
+FACTOR_WEIGHT = 0.5
+"""Of what the past says, that the factor is 1: such as half of one that has ended."""
+SLOPE, SLOPE_WEIGHT = 0.7, 2.0
+"""What of a difference in the past is one still; and the weight of that."""
 
 
 @dataclass
 class Durations:
     """Of one stage, of rollouts or grades that are alike: one model and agent's, or all grades.
 
-    Seconds, without outages and pulls.
+    Seconds, without outages and pulls. The logarithm of what is taken is a line over the logarithm
+    of what the past says, fitted with a prior (ridge regression): a past of one rollout is partly
+    chance, so that what took long takes less long again.
     """
 
     repos: Mapping[str, str]
@@ -46,21 +61,19 @@ class Durations:
     guess_s: float = 60.0
     """Of one, where nothing is known."""
     ended: int = 0
-    _taken_s: float = 0.0
-    _expected_s: float = 0.0
-    """Of those that have ended, by what was known before the session."""
-    _of_repos: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     _squares: float = 0.0
     """Of logarithms: what was taken over what was expected when it ended."""
+    _all: _Sums = field(default_factory=lambda: _Sums())
+    _of_repos: defaultdict[str, _Sums] = field(default_factory=lambda: defaultdict(_Sums))
 
     def add(self, instance_id: str, seconds: float) -> None:
         """One has ended."""
-        seconds = max(seconds, 1e-3)
-        self._squares += math.log(seconds / self.expected_s(instance_id)) ** 2
+        taken = math.log(max(seconds, SHORTEST_S)) - self._usual
+        before = self._before(instance_id)
+        self._squares += (taken - self._log_median(instance_id)) ** 2
         self.ended += 1
-        self._taken_s += seconds
-        self._expected_s += self._before_s(instance_id)
-        self._of_repos[self.repos.get(instance_id, "")].append(seconds)
+        self._all.add(before, taken)
+        self._of_repos[self.repos.get(instance_id, "")].add(before, taken)
 
     @property
     def is_known(self) -> bool:
@@ -68,44 +81,77 @@ class Durations:
         return self.ended > 0 or bool(self.past.of_repos)
 
     @property
+    def known(self) -> Known:
+        """How well."""
+        return Known(self.spread, self.ended + (PAST_COUNTS if self.past.of_repos else 1.0))
+
+    @property
     def spread(self) -> float:
         """Standard deviation of the logarithm of what is taken over what is expected."""
         squares = SPREAD_COUNTS * SPREAD**2 + self._squares
-        return math.sqrt(squares / (SPREAD_COUNTS + self.ended))
+        return min(MOST_SPREAD, math.sqrt(squares / (SPREAD_COUNTS + self.ended)))
 
     def expected_s(self, instance_id: str) -> float:
-        """Of one that is to be done; more than 0."""
-        prior_s = self._factor * self._before_s(instance_id)
-        repo = self.repos.get(instance_id, "")
-        if instance_id in self.past.of_instances or repo not in self._of_repos:
-            return prior_s
-        taken = self._of_repos[repo]
-        return (sum(taken) + GUESSES * prior_s) / (len(taken) + GUESSES)
+        """Of one that is to be done, on average; more than 0."""
+        log_mean = self._usual + self._log_median(instance_id) + self.spread**2 / 2
+        return math.exp(min(LONGEST_LOG, log_mean))
+
+    def _log_median(self, instance_id: str) -> float:
+        """What one takes, over what is usual."""
+        factor, slope = self._line
+        of_repo = self._of_repos.get(self.repos.get(instance_id, ""), _Sums())
+        apart = (of_repo.taken - of_repo.count * factor - slope * of_repo.before) / (
+            of_repo.count + REPO_COUNTS
+        )
+        return factor + slope * self._before(instance_id) + apart
 
     @property
-    def _factor(self) -> float:
-        """How many times as long as expected before the session all take, by those that ended."""
-        usual_s = self._expected_s / self.ended if self.ended else 1.0
-        weight_s = GUESSES * usual_s if self.past.of_repos else 0.0
-        factor = (self._taken_s + weight_s) / (self._expected_s + weight_s) if self.ended else 1.0
-        return min(MOST_TIMES, max(1 / MOST_TIMES, factor))
+    def _line(self) -> tuple[float, float]:
+        """Its height and its slope."""
+        known, sums = bool(self.past.of_repos), self._all
+        weight = FACTOR_WEIGHT if known else 1e-9
+        count, taken = sums.count + weight, sums.taken - weight * SPREAD**2 / 2  # a mean's median
+        squares = sums.squares + SLOPE_WEIGHT
+        products = sums.products + SLOPE_WEIGHT * SLOPE
+        determinant = count * squares - sums.before**2
+        slope = (count * products - sums.before * taken) / determinant
+        slope = min(1.0, max(0.0, slope))
+        return (taken - slope * sums.before) / count, slope
 
-    def _before_s(self, instance_id: str) -> float:
-        """By what was known before the session."""
-        past = self.past
-        found = past.of_instances.get(instance_id)
+    def _before(self, instance_id: str) -> float:
+        """The logarithm of what the past says over what is usual; 0 where it says nothing."""
+        found = self.past.of_instances.get(instance_id)
         if found is None:
-            found = past.of_repos.get(self.repos.get(instance_id, ""), self._usual_s)
-        return max(found, 1e-3)
+            found = self.past.of_repos.get(self.repos.get(instance_id, ""))
+        return 0.0 if found is None else math.log(max(found, SHORTEST_S)) - self._usual
 
-    @property
-    def _usual_s(self) -> float:
-        """Of repositories without a past."""
-        known = self.past.of_repos.values()
-        return sum(known) / len(known) if known else self.guess_s
+    @cached_property
+    def _usual(self) -> float:
+        """The logarithm of what is usual by the past, or by a guess."""
+        known = [math.log(max(s, SHORTEST_S)) for s in self.past.of_repos.values()]
+        return fmean(known) if known else math.log(max(self.guess_s, SHORTEST_S))
 
 
-@dataclass(frozen=True)
+@dataclass
+class _Sums:
+    """Of logarithms, over what is usual."""
+
+    count: int = 0
+    before: float = 0.0
+    taken: float = 0.0
+    squares: float = 0.0
+    """Of what was before."""
+    products: float = 0.0
+
+    def add(self, before: float, taken: float) -> None:
+        self.count += 1
+        self.before += before
+        self.taken += taken
+        self.squares += before**2
+        self.products += before * taken
+
+
+@dataclass
 class SessionDurations:
     """Of all runs of a session."""
 
@@ -115,6 +161,14 @@ class SessionDurations:
     longest_rollouts_first: bool = False
     """Whether rollouts that wait start in that order: not where their images have to come, nor
     where a run is to be in its own order."""
+    rolled: int = 0
+    patched: int = 0
+    """Rollouts of this session that came to an outcome, and those of them with a patch."""
+
+    @property
+    def patch_chance(self) -> float:
+        """That a rollout is graded after it."""
+        return (self.patched + LIKELY_PATCHED) / (self.rolled + LIKELY_PATCHED + 0.3)
 
     def of(self, stage: Stage, run_id: str) -> Durations:
         return self.grades if stage is Stage.GRADE else self.rollouts[run_id]
@@ -144,6 +198,7 @@ class SessionDurations:
         seconds = record.ended_at - record.started_at - record.phases_s.get("image", 0.0)
         if isinstance(record, RolloutRecord):
             seconds -= record.usage.held_s
+            self.rolled, self.patched = self.rolled + 1, self.patched + record.has_patch
         stage = Stage.ROLLOUT if isinstance(record, RolloutRecord) else Stage.GRADE
         self.of(stage, record.key.run_id).add(record.instance_id, seconds)
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from orchestrator.driver.durations import SessionDurations
+from orchestrator.driver.eta import Eta
 from orchestrator.driver.executor import Event, Executor, Notice, Remark
 from orchestrator.driver.files import append_prediction, save_grade, save_rollout
 from orchestrator.driver.gateway_listener import GatewayListener
@@ -17,6 +18,7 @@ from orchestrator.driver.plan import Plan
 from orchestrator.driver.runs import DrivenRun
 from orchestrator.driver.scheduler import Hold, Scheduler, Stage, Start, anywhere
 from orchestrator.driver.stop import StopSignal
+from orchestrator.driver.time_left import TimeRange
 from orchestrator.errors import JournalError
 from orchestrator.images.decisions import StoreHold
 from orchestrator.journal.bounds import settle
@@ -69,6 +71,7 @@ class Driver:
         self._images = images
         """None for sandboxes that need no images."""
         self._durations = durations
+        self._eta = None if durations is None else Eta(scheduler, durations)
         if durations is not None:
             for stage in Stage:
                 scheduler.sort(stage, durations.turn(stage))
@@ -131,6 +134,10 @@ class Driver:
             at = time.localtime(time.time() + hold.until - self._clock())
             self._hold_until = hold.until, time.strftime("%H:%M:%S", at)
         return Notice(f"{hold.text} until {self._hold_until[1]} at the earliest", hold.about)
+
+    def time_left(self, now: float) -> TimeRange | None:
+        """Until all is over, at a moment of the driver's clock; None where that is not known."""
+        return self._eta.time_left(now) if self._eta is not None else None
 
     def _submit(self, start: Start) -> None:
         is_here = self._images is not None and self._images.is_here(start.key, start.node)

@@ -271,10 +271,15 @@ class Scheduler:
         of_lanes = sum(lane.admitted(self.rollout_slots) for lane in self.lanes)
         return min(self.rollout_slots, of_lanes)
 
+    @property
+    def grades_at_once(self) -> int:
+        """How many grades may be under way at once as things stand."""
+        return self.grading.at_once(self._load)
+
     def _slots(self, stage: Stage) -> int:
         """How many may run as things stand."""
         if stage is Stage.GRADE:
-            return self.grading.at_once(self._load)
+            return self.grades_at_once
         beside = self.grading.rollouts_beside(len(self._queues[Stage.GRADE].running))
         return round(min(self.admitted, beside))
 

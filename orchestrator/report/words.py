@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -62,6 +63,39 @@ def duration(seconds: float | None) -> str:
     if whole >= 3600:
         return f"{whole // 3600} h {whole % 3600 // 60:02} min"
     return f"{whole // 60} min {whole % 60:02} s" if whole >= 60 else f"{whole} s"
+
+
+NARROW = 0.15
+"""Of its end, a range of time that is said as one number."""
+ROUNDED_TO = ((60.0, 10), (60 * 60.0, 60), (48 * 3600.0, 600))
+"""A range that ends below so many seconds has bounds of so many."""
+
+
+def duration_range(low_s: float, high_s: float) -> str:
+    """`20 to 50 s`, `12 to 18 min`, `3 h 20 min to 5 h`; one number where the bounds are near each
+    other. Never nothing."""
+    if high_s - low_s <= NARROW * high_s:
+        return _rounded((low_s + high_s) / 2)
+    size = next((size for below, size in ROUNDED_TO if high_s < below), 3600)
+    low = _rounded(max(size, math.floor(low_s / size) * size))
+    high = _rounded(max(size, math.ceil(high_s / size) * size))
+    if low == high:
+        return high
+    number, _, unit = low.partition(" ")
+    return f"{number if high.partition(' ')[2] == unit else low} to {high}"
+
+
+def _rounded(seconds: float) -> str:
+    """`40 s`, `14 min`, `3 h 20 min`, `5 h`, `3 d 04 h`: at least a second."""
+    minutes = round(seconds / 60)
+    if seconds < 60:
+        return f"{max(1, math.ceil(seconds))} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes >= 48 * 60:
+        return duration(seconds)
+    hours, rest = divmod(round(minutes, -1), 60)
+    return f"{hours} h {rest:02} min" if rest else f"{hours} h"
 
 
 def three_digits(value: float) -> str:

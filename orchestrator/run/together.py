@@ -122,7 +122,7 @@ def _run_plan(
         durations = expect(joined, facts)
         driver = make_driver(joined, services, capacity, stop, images, durations)
         states = [session.journal.state() for session in joined.sessions]
-        view = View.of(*states, now=time.monotonic(), name=title)
+        view = View.of(*states, now=time.monotonic(), name=title, time_left=driver.time_left)
         until_reported.enter_context(stop_on_signals(stop))
         with make_display(console, view) as display:
             for event in driver.events(joined.plan):

@@ -8,10 +8,17 @@ import pytest
 from rich.console import Console
 from support.rows import failed, graded, key_of, rolled, state
 
-from orchestrator.display.terminal import LiveDisplay, PlainDisplay, make_display, render_view
+from orchestrator.display.terminal import (
+    LiveDisplay,
+    PlainDisplay,
+    make_display,
+    render_view,
+    summary_line,
+)
 from orchestrator.display.view import View
 from orchestrator.driver.executor import ModelStatus, Notice
 from orchestrator.driver.scheduler import Stage, Start
+from orchestrator.driver.time_left import TimeRange
 from orchestrator.worker.messages import Progress
 
 ODD = "[/bold] [red]x \x1b[2J\x1b]0;t\x07 \r\x9b31m \u202eabc \ud83d \0 :bug: " + "y" * 5000
@@ -153,3 +160,18 @@ def test_calls_that_are_broken_show_while_their_rollout_runs(
     where.print(render_view(view, 60.0, 80))
 
     assert f"▸ a step 9 ({words}) 1 min 00 s asks" in text_of(where)
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        (None, "time left: ?;"),
+        (TimeRange(720.0, 1080.0), "time left: 12 to 18 min;"),
+        (TimeRange(800.0, 850.0), "time left: 14 min;"),
+        (TimeRange(1.0, 1.0), "time left: 1 s;"),
+    ],
+)
+def test_a_summary_says_a_range_of_time_that_is_left(left: TimeRange | None, words: str) -> None:
+    view = View.of(state(ids=("a",)), now=0.0, time_left=lambda now: left)
+
+    assert words in summary_line(view, 1.0)

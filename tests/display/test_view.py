@@ -8,6 +8,7 @@ from support.rows import failed, graded, key_of, rolled, state
 from orchestrator.display.view import View, describe, image_words, outcome_words
 from orchestrator.driver.executor import ImageStatus, ModelStatus
 from orchestrator.driver.scheduler import Stage, Start
+from orchestrator.driver.time_left import TimeRange
 from orchestrator.types import CallCounts, GradeResult, Outcome, RolloutResult, Usage
 from orchestrator.worker.messages import Progress
 
@@ -22,7 +23,7 @@ def view() -> View:
 def test_a_new_run_has_nothing_to_show(view: View) -> None:
     assert (view.name, view.instances, view.decided) == ("r1", 4, 0)
     assert view.rate == (0.0, 0.0, 1.0)
-    assert view.eta_s(200.0) is None
+    assert view.time_left(200.0) is None
 
 
 def test_a_run_that_goes_on_starts_where_it_stood() -> None:
@@ -31,9 +32,6 @@ def test_a_run_that_goes_on_starts_where_it_stood() -> None:
 
     assert (view.rolled_out, view.graded, view.to_grade, view.resolved) == (2, 1, 1, 1)
     assert view.decided == 2
-    assert view.eta_s(50.0) is None
-    view.apply(rolled("c"), 60.0)
-    assert view.eta_s(60.0) == 60.0
 
 
 def test_a_slot_follows_its_rollout(view: View) -> None:
@@ -89,12 +87,17 @@ def test_a_patch_that_is_graded_again_is_not_decided_twice() -> None:
     assert view.resolved == 1
 
 
-def test_the_eta_is_at_the_pace_of_this_session(view: View) -> None:
-    view.apply(rolled("a"), 130.0)
-    assert view.eta_s(130.0) == 90.0
-    for key in ("b", "c", "d"):
-        view.apply(rolled(key), 140.0)
-    assert view.eta_s(140.0) == 0.0
+def test_how_much_time_is_left_is_asked_of_who_knows() -> None:
+    asked = []
+
+    def left(now: float) -> TimeRange:
+        asked.append(now)
+        return TimeRange(60.0, 90.0)
+
+    view = View.of(state(ids=IDS), now=0.0, time_left=left)
+
+    assert view.time_left(7.0) == TimeRange(60.0, 90.0)
+    assert asked == [7.0]
 
 
 def test_what_is_worth_a_line_gets_one(view: View) -> None:
@@ -172,16 +175,6 @@ def test_several_runs_are_counted_together(two_runs: View) -> None:
         two_runs.apply(event, 60.0)
 
     assert (two_runs.rolled_out, two_runs.graded, two_runs.resolved) == (2, 2, 1)
-
-
-def test_the_eta_of_several_runs_is_that_of_the_slowest(two_runs: View) -> None:
-    assert two_runs.eta_s(60.0) is None
-    two_runs.apply(rolled("b"), 60.0)
-    assert two_runs.eta_s(60.0) is None, "of the other nothing is known"
-    two_runs.apply(other(rolled("a")), 100.0)
-    assert two_runs.eta_s(100.0) == 100.0
-    two_runs.apply(other(rolled("b")), 150.0)
-    assert two_runs.eta_s(150.0) == 0.0
 
 
 def test_lines_tell_the_run_where_there_are_several(two_runs: View) -> None:

@@ -27,8 +27,11 @@ def test_before_anything_ends_the_past_says_it_and_else_a_guess() -> None:
     past = PastSeconds({"a1": 500.0}, {"a": 300.0, "b": 100.0})
     known, unknown = Durations(REPOS, past), Durations(REPOS, guess_s=60.0)
 
-    assert [known.expected_s(name) for name in ("a1", "a2", "b1", "c1")] == [500, 300, 100, 200]
-    assert unknown.expected_s("a1") == 60
+    found = [known.expected_s(name) for name in ("a1", "a2", "b1", "c1")]
+    assert found[0] == max(found)
+    assert found[1] > found[3] > found[2], "of what nothing is known is between the others"
+    assert 300 < found[0] < 500, "a single one was partly chance"
+    assert unknown.expected_s("a1") == pytest.approx(60)
     assert (known.is_known, unknown.is_known) == (True, False)
 
 
@@ -36,25 +39,27 @@ def test_without_a_past_repositories_tell_themselves_apart_as_they_end() -> None
     found = ended(Durations(REPOS, guess_s=60.0), a1=1000.0, b1=200.0)
 
     assert found.expected_s("a2") > found.expected_s("c1") > found.expected_s("b2")
-    assert found.expected_s("c1") == 600, "as long as those that have ended"
+    assert 440 < found.expected_s("c1") < 1000, "about as long as those that have ended"
 
 
 def test_a_slower_model_makes_all_longer_and_leaves_their_order() -> None:
     past = PastSeconds({"a1": 100.0, "a2": 50.0, "b1": 200.0}, {"a": 75.0, "b": 200.0})
-    found = ended(Durations(REPOS, past), **{f"a{n}": 225.0 for n in (3,) * 1}, b2=600.0)
+    found = Durations(REPOS, past)
     for _ in range(20):
-        found.add("b1", 600.0)
+        ended(found, a1=300.0, b1=600.0)
 
     assert found.expected_s("a1") == pytest.approx(300, rel=0.1)
-    assert found.expected_s("a2") == pytest.approx(150, rel=0.1)
+    assert found.expected_s("b1") == pytest.approx(600, rel=0.1)
+    assert found.expected_s("a2") == pytest.approx(150, rel=0.2)
 
 
-def test_an_instances_own_past_is_not_overruled_by_its_repository() -> None:
-    past = PastSeconds({"a1": 500.0}, {"a": 300.0})
-    found = ended(Durations(REPOS, past), a2=300.0, a3=300.0)
+def test_a_past_that_was_chance_tells_nothing_apart_any_more() -> None:
+    past = PastSeconds({f"a{n}": 100.0 * n for n in (1, 2, 3)}, {"a": 200.0})
+    found = Durations(REPOS, past)
+    for _ in range(30):
+        ended(found, a1=200.0, a2=200.0, a3=200.0)
 
-    assert found.expected_s("a1") == 500
-    assert found.expected_s("a2") == 300
+    assert found.expected_s("a3") == pytest.approx(found.expected_s("a1"), rel=0.2)
 
 
 @given(
@@ -92,9 +97,9 @@ def test_outages_pulls_and_failures_are_no_part_of_what_a_session_learns() -> No
         learned.take(event)
 
     assert (learned.rollouts["r1"].ended, learned.grades.ended) == (1, 0)
-    assert learned.expected_s(Stage.ROLLOUT, key_of("c1")) == 100.0
+    assert learned.expected_s(Stage.ROLLOUT, key_of("c1")) == pytest.approx(100, rel=0.2)
     learned.take(at(graded("b1", True), 30.0))
-    assert learned.expected_s(Stage.GRADE, key_of("c1")) == 30.0
+    assert learned.expected_s(Stage.GRADE, key_of("c1")) == pytest.approx(30, rel=0.2)
 
 
 def test_those_that_wait_start_the_longest_first_and_runs_of_an_instance_stay_together() -> None:

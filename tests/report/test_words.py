@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.report.words import amount, compact, duration
+from orchestrator.report.words import amount, compact, duration, duration_range
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,27 @@ def test_an_amount_has_the_decimals_that_say_something(value: float, expected: s
 )
 def test_a_duration_has_two_units(seconds: float, expected: str) -> None:
     assert duration(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0, 0, "1 s"),
+        (0.2, 4, "10 s"),
+        (3, 45, "10 to 50 s"),
+        (20, 88, "1 to 2 min"),
+        (30, 200, "1 to 4 min"),
+        (720, 1080, "12 to 18 min"),
+        (800, 850, "14 min"),
+        (3000, 5000, "50 min to 1 h 30 min"),
+        (7200, 10_800, "2 to 3 h"),
+        (12_000, 18_000, "3 h 20 min to 5 h"),
+        (12_000, 12_500, "3 h 20 min"),
+        (3600 * 30, 3600 * 60, "30 h to 2 d 12 h"),
+        (1, 1e6, "1 h to 11 d 14 h"),
+    ],
+)
+def test_a_range_of_time_has_one_unit_where_it_can_and_is_one_number_once_it_is_narrow(
+    low: float, high: float, words: str
+) -> None:
+    assert duration_range(low, high) == words

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import cycle
 from pathlib import Path
 
 from support.specs import PROCESSES
@@ -16,6 +17,7 @@ from orchestrator.agents import load_agent_kind
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.config.schema import RolloutLimits
 from orchestrator.driver.admission import Admission
+from orchestrator.driver.durations import Durations, SessionDurations
 from orchestrator.driver.executor import Event, ModelStatus
 from orchestrator.driver.gateway_listener import GatewayListener
 from orchestrator.driver.grading_slots import GradingSlots
@@ -27,6 +29,7 @@ from orchestrator.driver.scheduler import RunTerms, Scheduler, Start
 from orchestrator.driver.stop import StopSignal
 from orchestrator.gold_answers import GoldAnswer, seal
 from orchestrator.journal import Journal
+from orchestrator.journal.past import PastSeconds
 from orchestrator.paths import RunPaths
 from orchestrator.types import Instance, Outcome, RolloutResult
 from simulation.planned_rollouts import LIMITS, PlannedRollout
@@ -89,8 +92,12 @@ class SimulatedNight:
         sees_metrics: bool = True,
         seed: int = 0,
         journal: Journal | None = None,
+        repos: Sequence[str] = ("a/repo",),
+        past: PastSeconds | None = None,
+        longest_first: bool = False,
     ) -> None:
-        """With a journal of an earlier session it goes on with that run."""
+        """With a journal of an earlier session it goes on with that run. Instances are of the
+        repositories in turn; `past` is what their rollouts took in earlier runs."""
         self.timeline = Timeline()
         self.server = SimulatedServer(profile or ServerProfile(700_000))
         self._unsteady = UnsteadyServer(self.server)
@@ -105,8 +112,8 @@ class SimulatedNight:
         for outage in outages:
             self.gateway.suffer(outage)
         self._instances = {
-            name: Instance(name, "a/repo", "c0ffee", "an issue", "")
-            for name in map(str, range(len(rollouts)))
+            str(number): Instance(str(number), repo, "c0ffee", "an issue", "")
+            for number, repo in zip(range(len(rollouts)), cycle(repos), strict=False)
         }
         self.journal = journal or Journal.in_memory(
             RUN_ID, list(self._instances.values()), clock=self._clock
@@ -116,6 +123,10 @@ class SimulatedNight:
         self.lane = Lane()
         terms = RunTerms(limits.retries, limits.retry_delay_s, self.lane)
         self.scheduler = Scheduler(slots, GradingSlots.said(slots), {RUN_ID: terms})
+        of_repos = {name: instance.repo for name, instance in self._instances.items()}
+        learned = {RUN_ID: Durations(of_repos, past or PastSeconds())}
+        grades = Durations(of_repos)
+        self._durations = SessionDurations(learned, grades, longest_first)
         self._admission = admission
         self._workers = SimulatedWorkers(rollouts, self.gateway, self.timeline, self._advance)
         self.log = NightLog(waits=self.gateway.waits, agent_s=self._workers.agent_s)
@@ -163,6 +174,7 @@ class SimulatedNight:
             self.scheduler,
             StopSignal(),
             [listener],
+            durations=self._durations,
             clock=self._clock,
             poll_s=POLL_S,
         )

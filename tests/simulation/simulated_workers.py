@@ -40,6 +40,7 @@ class _Life:
     key: RolloutKey
     steps: PlannedRollout
     budget: Budget
+    started_at: float = 0.0
     done: int = 0
     """Steps."""
     was_cut: bool = False
@@ -65,7 +66,7 @@ class SimulatedWorkers:
     def submit_rollout(self, request: RolloutRequest) -> None:
         key, limits = request.key, request.assignment.config.rollout
         budget = Budget(limits, lambda: self.gateway.held_s(key), now=lambda: self.timeline.now)
-        life = _Life(key, self.rollouts[int(key.instance_id)], budget)
+        life = _Life(key, self.rollouts[int(key.instance_id)], budget, self.timeline.now)
         self._lives[key] = life
         self._watch(life)
         self._next_step(life)
@@ -144,6 +145,7 @@ class SimulatedWorkers:
             outcome=how if isinstance(how, Outcome) else None,
             failure=Failure(failure, "") if failure else None,
             usage=life.budget.usage,
+            started_at=life.started_at,
             ended_at=self.timeline.now,
         )
         patch = "" if failure or not life.done else f"after step {life.done}"

@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator.agents import load_agent_kind
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
+from orchestrator.driver.durations import SessionDurations
 from orchestrator.driver.gateway_listener import GatewayListener
 from orchestrator.driver.grading_slots import GradingSlots
 from orchestrator.driver.image_disk import ImageDisk
@@ -63,6 +64,7 @@ class Run:
     clock: Callable[[], float] = time.monotonic
     sizes: Mapping[str, ImageSize] | None = None
     """Of images that come from a registry; None: the sandboxes need none."""
+    durations: SessionDurations | None = None
     cleaned: list[RolloutKey] = field(default_factory=list)
     """What was cleaned up after, as its worker was lost."""
 
@@ -129,6 +131,7 @@ class Run:
             self.stop,
             listeners,
             images=self.make_images(),
+            durations=self.durations,
             clock=self.clock,
         )
 
