@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from orchestrator.backends.base import ExecResult, GradeRequest, Sandbox, SandboxSpec
+from orchestrator.dataset.harness import harness_module
 from orchestrator.errors import HarnessUnavailable, InfraError
 from orchestrator.gold_answers import GoldAnswer, unseal
 from orchestrator.types import (
@@ -109,9 +110,7 @@ def row_sha256(request: GradeRequest) -> str:
 
 def harness_spec(request: GradeRequest) -> Any:
     """The harness's own description of the instance: its eval script, parser and tests."""
-    from swebench.harness.utils import make_test_spec
-
-    return make_test_spec(dict(_answer(request).row))
+    return harness_module("utils").make_test_spec(dict(_answer(request).row))
 
 
 def _answer(request: GradeRequest) -> GoldAnswer:
@@ -150,11 +149,9 @@ def _apply(sandbox: Sandbox, patch: bytes) -> tuple[bool, str]:
     Raises:
         HarnessUnavailable: one of them hangs, which says nothing about the patch.
     """
-    from swebench.harness.run_evaluation import GIT_APPLY_CMDS
-
     sandbox.write_file("../patch.diff", patch)
     log = []
-    for attempt, command in enumerate(GIT_APPLY_CMDS):
+    for attempt, command in enumerate(harness_module("run_evaluation").GIT_APPLY_CMDS):
         if attempt:
             _run(sandbox, "git checkout -- . ; git clean -fd")
         result = _run(sandbox, f"{command} ../patch.diff")
@@ -174,20 +171,16 @@ def _run(sandbox: Sandbox, command: str) -> ExecResult:
 
 def harness_report(row: Mapping[str, Any], instance_id: str, patch: str, output: bytes) -> bytes:
     """What the official grader makes of a row's tests' output: its report.json."""
-    from swebench.harness.utils import make_test_spec
-
-    prediction = Prediction(instance_id, "", patch)
-    return _report(prediction, make_test_spec(dict(row)), output)
+    spec = harness_module("utils").make_test_spec(dict(row))
+    return _report(Prediction(instance_id, "", patch), spec, output)
 
 
 def _report(prediction: Prediction, test_spec: Any, output: bytes) -> bytes:
     """The official grader's report; it reads the output from a file."""
-    from swebench.harness.grading import get_eval_report
-
     with tempfile.NamedTemporaryFile(prefix="test_output-", suffix=".txt") as file:
         file.write(output)
         file.flush()
-        report = get_eval_report(
+        report = harness_module("grading").get_eval_report(
             test_spec=test_spec,
             prediction=prediction.as_dict(),
             test_log_path=file.name,

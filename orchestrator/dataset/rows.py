@@ -25,6 +25,7 @@ from pydantic_core import PydanticCustomError
 
 from orchestrator.config.image_names import IMAGE, NAME_CHARS
 from orchestrator.config.keys import nearest
+from orchestrator.dataset.harness import harness_module
 from orchestrator.errors import ConfigError, one_line
 from orchestrator.paths import FOLDER_NAME_BYTES
 from orchestrator.text_files import json_problem, kind_of, parse_json, surrogate_problem
@@ -122,28 +123,25 @@ def _tests(value: Any) -> list[str]:
 
 
 def _eval_script(value: str) -> str:
-    from swebench.harness.constants import END_TEST_OUTPUT, START_TEST_OUTPUT
-
-    missing = [mark for mark in (START_TEST_OUTPUT, END_TEST_OUTPUT) if mark not in value]
+    constants = harness_module("constants")
+    marks = (constants.START_TEST_OUTPUT, constants.END_TEST_OUTPUT)
+    missing = [mark for mark in marks if mark not in value]
     if missing:
         raise _problem(f"does not print {missing[0]!r}, without which the harness finds no tests")
     return value
 
 
 def _log_parser(value: str) -> str:
-    from swebench.harness.log_parsers import PARSER_REGISTRY
-
-    if value not in PARSER_REGISTRY:
-        hint = nearest(value, list(PARSER_REGISTRY))
+    known = list(harness_module("log_parsers").PARSER_REGISTRY)
+    if value not in known:
+        hint = nearest(value, known)
         hint = hint if "did you mean" in hint else ""  # there are too many to name all
         raise _problem(f"{_shown(value)} is none of the harness's{hint}")
     return value
 
 
 def _eval_type(value: str) -> str:
-    from swebench.harness.constants import EvalType
-
-    known = [kind.value for kind in EvalType]
+    known = [kind.value for kind in harness_module("constants").EvalType]
     if value not in known:
         raise _problem(f"{_shown(value)} is none of the harness's{nearest(value, known)}")
     return value
@@ -255,12 +253,9 @@ def _ask_harness(values: dict[str, Any]) -> None:
     Raises:
         ValueError: it can't; with its words.
     """
-    from swebench.harness.log_parsers import PARSER_REGISTRY
-    from swebench.harness.utils import make_test_spec
-
     try:
-        spec = make_test_spec(values)
-        PARSER_REGISTRY[spec.log_parser]("", spec)
+        spec = harness_module("utils").make_test_spec(values)
+        harness_module("log_parsers").PARSER_REGISTRY[spec.log_parser]("", spec)
     except Exception as error:  # noqa: BLE001 - the boundary to the harness, told as the row's fault
         words = one_line(f"{type(error).__name__}: {error}")
         raise ValueError(f"the harness can't grade it ({words})") from None

@@ -16,6 +16,7 @@ from typing import Any
 
 from orchestrator.agents.steps import Step, trajectory_json
 from orchestrator.backends.grading import harness_report
+from orchestrator.dataset.harness import harness_module
 from orchestrator.dataset.load import rows_of
 from orchestrator.driver.files import rewrite_predictions, save_grade, save_rollout
 from orchestrator.endpoint.load_sample import LoadSample
@@ -257,13 +258,11 @@ class History:
 
     def _harness_files(self, part: _Part, failure: Failure | None) -> dict[str, bytes]:
         """As the harness leaves them; of a grade that failed, its log alone."""
-        from swebench.harness.constants import APPLY_PATCH_PASS
-
         instance_id = str(part.row["instance_id"])
         files = {
             "patch.diff": _bytes(part.patch),
             "eval.sh": _bytes(str(part.row["eval_script"])),
-            INSTANCE_LOG: _bytes(f"{APPLY_PATCH_PASS}:\n({NOTE})\n"),
+            INSTANCE_LOG: _bytes(f"{harness_module('constants').APPLY_PATCH_PASS}:\n({NOTE})\n"),
         }
         if failure is not None:
             return {INSTANCE_LOG: files[INSTANCE_LOG]}

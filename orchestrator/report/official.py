@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator.config.schema import RunConfig
 from orchestrator.dataset import task_repo_of
+from orchestrator.dataset.harness import harness_module
 from orchestrator.errors import JournalError, one_line
 from orchestrator.paths import RunPaths, harness_model_name
 from orchestrator.types import Instance, Prediction
@@ -29,9 +30,7 @@ def write_official_report(
     """
     if not predictions:
         return None
-    from swebench.harness.reporting import make_run_report
-    from swebench.harness.run_evaluation import write_run_metadata
-
+    evaluation = harness_module("run_evaluation")
     rows: list[dict[str, Any]] = [
         {"instance_id": i.instance_id, "image": i.image} for i in instances
     ]
@@ -45,13 +44,15 @@ def write_official_report(
     try:
         # the harness's paths are relative to where it runs
         with contextlib.chdir(paths.root), contextlib.redirect_stdout(io.StringIO()):
-            write_run_metadata(
+            evaluation.write_run_metadata(
                 config.run_id,
                 benchmark.source,
                 benchmark.split,
                 str(task_repo) if task_repo else None,
             )
-            written = make_run_report(named, rows, config.run_id, client=None, report_dir=".")
+            report = evaluation.make_run_report(
+                named, rows, config.run_id, client=None, report_dir="."
+            )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         # it takes for granted what lies there, which a person may have changed
         raise JournalError(
@@ -59,4 +60,4 @@ def write_official_report(
             f"({one_line(f'{type(error).__name__}: {error}')}): restore what was changed there. "
             f"Our own is {paths.report_md}"
         ) from error
-    return paths.root / str(written)
+    return paths.root / str(report)

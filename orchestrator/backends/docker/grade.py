@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import docker
-from swebench.harness.run_evaluation import run_instance
 
 from orchestrator.backends.base import GradeRequest, SandboxSpec
 from orchestrator.backends.docker.bring import ensure_image
@@ -25,6 +24,7 @@ from orchestrator.backends.docker.engine import (
 from orchestrator.backends.docker.images import identity
 from orchestrator.backends.docker.sandbox import bind_mounts, container_limits, stay
 from orchestrator.backends.grading import grade_result, harness_spec
+from orchestrator.dataset.harness import harness_module
 from orchestrator.errors import (
     HarnessUnavailable,
     ImageUnavailable,
@@ -35,6 +35,7 @@ from orchestrator.paths import harness_model_name, working_folder
 from orchestrator.types import FailureKind, GradeResult
 from orchestrator.verdict import verdict
 
+run_instance = harness_module("run_evaluation").run_instance
 ENGINE_TIMEOUT_S = 1800
 
 
