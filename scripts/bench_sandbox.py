@@ -154,7 +154,7 @@ def _one(spec: SandboxSpec, instance: Instance, way: str) -> Taken:
         sandbox.exec(EDIT, 60)
         if way != WAYS[2]:
             baseline = replace(baseline, second="", index="")
-        started, before_s = time.monotonic(), _cpu_s(sandbox)
+        before_s, started = _cpu_s(sandbox), time.monotonic()
         patch, _ = harvest(sandbox, baseline)
         harvest_s = time.monotonic() - started
         return Taken(set_up_s, set_up_cpu_s, harvest_s, _cpu_s(sandbox) - before_s, patch)

@@ -154,7 +154,10 @@ nobody_sets_the_clock() {
 }
 
 keeps_change_times() { # the file system here, and no other is mounted below
-  case $(stat -f -c %T . 2>/dev/null) in overlayfs | ext2/ext3 | xfs | btrfs) ;; *) return 1 ;; esac
+  case $(stat -f -c %T . 2>/dev/null) in
+    overlayfs | ext2/ext3 | xfs | btrfs | tmpfs) ;;
+    *) return 1 ;;
+  esac
   [ -r /proc/self/mountinfo ] && ! grep -qF " $(pwd -P)/" /proc/self/mountinfo
 }
 
