@@ -7,6 +7,7 @@ the repository, and compared with the files by a git of our own: `snapshot.sh` s
 
 from __future__ import annotations
 
+import posixpath
 import secrets
 import shlex
 from dataclasses import dataclass, replace
@@ -72,7 +73,8 @@ class Brought:
 def bring_kept(sandbox: Sandbox, kept: KeptFiles) -> Brought:
     """Raises SandboxUnavailable."""
     name = _new_name()
-    sandbox.write_file(f"../{name}.tar", kept.archive)
+    beside = posixpath.dirname(sandbox.workdir)
+    sandbox.write_file(posixpath.join(beside, f"{name}.tar"), kept.archive)
     return Brought(kept.tree, name)
 
 

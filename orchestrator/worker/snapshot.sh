@@ -154,7 +154,10 @@ nobody_sets_the_clock() {
 }
 
 keeps_change_times() { # the file system here, and no other is mounted below
-  case $(stat -f -c %T . 2>/dev/null) in overlayfs | ext2/ext3 | xfs | btrfs) ;; *) return 1 ;; esac
+  case $(stat -f -c %T . 2>/dev/null) in
+    overlayfs | ext2/ext3 | xfs | btrfs | tmpfs) ;;
+    *) return 1 ;;
+  esac
   [ -r /proc/self/mountinfo ] && ! grep -qF " $(pwd -P)/" /proc/self/mountinfo
 }
 
@@ -174,13 +177,17 @@ take_noted_index() { # SECOND INDEX
 # --- note and diff -----------------------------------------------------------------------------------
 
 keep_repository() { # what HEAD names, and in the index too, but nothing of the files' times
+  local objects
   GIT_DEFAULT_HASH=$(image_git rev-parse --show-object-format) git init -q --template=
   mkdir -p "$GIT_DIR/info"
   cat "$(image_git rev-parse --git-path info/exclude)" >"$GIT_DIR/info/exclude" || true
   cp "$keep/attributes" "$GIT_DIR/info/attributes"
-  # what `add` would do by itself, in half the time
-  echo 'HEAD^{tree}' | image_git -c pack.compression=1 pack-objects -q --revs --window=0 \
-    "$GIT_DIR/objects/pack/pack" >/dev/null || true
+  # what `add` would do by itself, in half the time. By our git: the image's would write a file into
+  # its own repository meanwhile, which who looks there for the future would take for one of it
+  objects=$(image_git rev-parse --git-path objects)
+  image_git rev-parse 'HEAD^{tree}' | GIT_ALTERNATE_OBJECT_DIRECTORIES=$objects \
+    git -c pack.compression=1 pack-objects -q --revs --window=0 "$GIT_DIR/objects/pack/pack" \
+    >/dev/null || true
   image_git ls-tree -r -z HEAD | git update-index -z --index-info
 }
 

@@ -210,3 +210,15 @@ def test_neither_inspection_nor_harvest_leaves_files_behind(repository: Reposito
     repository.harvest(f"echo '# x' >> {SOURCE}")
 
     assert repository.run("ls -A $TMPDIR") == ""
+
+
+def test_the_inspection_writes_nothing_into_the_repository(
+    repository: Repository, instance: Instance
+) -> None:
+    """Not even for a moment: who looks for its future there meanwhile would find it."""
+    written = "find .git -newer ../before"
+    repository.run("sleep 0.02; touch ../before; sleep 0.02")
+
+    inspect_repository(repository.sandbox, instance)
+
+    assert repository.run(written) == ""

@@ -65,7 +65,7 @@ def look(make: Make, spec: SandboxSpec, instance: Instance) -> Look:
         sandbox.image = image
         assert sandbox.exec(f"{PRUNE}; {prepare}", 60).exit_code == 0
         baseline, found = look_at(sandbox, replace(spec, **settings), instance)
-        assert not found.is_leak
+        assert not found.is_leak, found
         return Repository(sandbox, baseline)
 
     return start
