@@ -11,7 +11,7 @@ import pytest
 from orchestrator.bench import kept
 from orchestrator.bench.kept import FRESH_S, keep, measured_at_once
 from orchestrator.config.schema import Endpoint, Model
-from orchestrator.driver.admission import FIRST_LIMIT, Admission
+from orchestrator.driver.admission import FIRST_LIMIT, Admission, first_limit
 from orchestrator.paths import bench_file
 
 URL = "http://spark:8000/v1"
@@ -27,14 +27,24 @@ def model(base_url: str = URL, served_name: str = "m", replicas: tuple[str, ...]
     return Model(name="x", served_name=served_name, endpoint=endpoint, max_concurrency=8)
 
 
-def test_a_server_that_was_measured_is_given_as_many_from_the_start() -> None:
+def test_a_server_that_was_measured_is_given_most_of_that_from_the_start() -> None:
     keep(URL, "m", 6)
 
     assert measured_at_once(model()) == 6
     assert measured_at_once(model(f"{URL}/")) == 6
-    assert Admission(8, measured_at_once(model())).limit == 6
-    assert Admission(4, measured_at_once(model())).limit == 4
+    keep(URL, "m", 8)
+    assert Admission(8, first_limit(measured_at_once(model()))).limit == 6
+    assert Admission(4, first_limit(measured_at_once(model()))).limit == 4
     assert "bench" in Admission(8, 6).reason
+
+
+@pytest.mark.parametrize(
+    ("measured", "start"), [(None, None), (1, 1), (2, 2), (3, 2), (4, 3), (8, 6), (32, 24)]
+)
+def test_admission_starts_a_little_below_what_was_measured(
+    measured: int | None, start: int | None
+) -> None:
+    assert first_limit(measured) == start
 
 
 @pytest.mark.parametrize(
@@ -50,7 +60,7 @@ def test_what_a_profile_says_of_a_server_that_nobody_measured_is_a_guess(other: 
     keep(URL, "m", 6)
 
     assert measured_at_once(other) is None
-    assert Admission(8, measured_at_once(other)).limit == FIRST_LIMIT
+    assert Admission(8, first_limit(measured_at_once(other))).limit == FIRST_LIMIT
 
 
 def test_two_servers_are_worth_what_both_are() -> None:
