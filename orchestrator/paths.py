@@ -301,6 +301,12 @@ def chat_template_file(sha256: str) -> Path:
     return user_cache() / "chat-templates" / sha256
 
 
+def bench_file(base_url: str, served_name: str) -> Path:
+    """Of a model at a server's address."""
+    name = folder_name(f"{served_name}@{base_url}".replace("/", "-"))
+    return user_cache() / "bench" / f"{name}.json"
+
+
 def diagnosis_folder(model: str) -> Path:
     """Of a model, by its profile's name."""
     return user_cache() / "diagnoses" / folder_name(model)

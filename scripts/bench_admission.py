@@ -6,7 +6,8 @@
 Under the real driver in simulated time, for servers with a small, a middling and a large KV cache.
 A night is 300 rollouts with 32 slots, from the first start to the last end: the drain, with ever
 fewer under way, counts on both sides. The best fixed number is found by trying them: the best on
-average over the seeds. The controller's constants were chosen on seeds 1 to 16; those here are
+average over the seeds. `measured` is the controller that starts from that number, as if `bench` had
+found it. The controller's constants were chosen on seeds 1 to 16; those here are
 others.
 """
 
@@ -23,7 +24,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.driver.admission import Admission
+from orchestrator.driver.admission import Admission, first_limit
 from orchestrator.report.markdown import bar
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -51,6 +52,10 @@ class Measured:
     """The same without the server's metrics."""
     shipped: Sequence[float]
     """The same with as few slots as are shipped, which is all that the controller may use then."""
+    started: Sequence[float]
+    """Under the controller, which was told the best fixed number."""
+    started_blind: Sequence[float]
+    """The same without the server's metrics."""
 
     @property
     def of_shipped(self) -> float:
@@ -94,6 +99,8 @@ class Case:
     controlled: bool
     """Under the controller; else as many at once as there are slots."""
     sees_metrics: bool = True
+    measured: int | None = None
+    """What the controller is told that the server is worth."""
 
 
 def rate(case: Case) -> float:
@@ -103,7 +110,7 @@ def rate(case: Case) -> float:
         profile=ServerProfile(case.kv_tokens),
         limits=NO_LIMITS,
         slots=case.slots,
-        admission=Admission(case.slots) if case.controlled else None,
+        admission=Admission(case.slots, first_limit(case.measured)) if case.controlled else None,
         request_timeout_s=float("inf"),
         sees_metrics=case.sees_metrics,
         seed=case.seed,
@@ -113,9 +120,11 @@ def rate(case: Case) -> float:
 
 
 def measure(kv_tokens: int, options: argparse.Namespace, pool: Executor) -> Measured:
-    def rates(slots: int, controlled: bool, sees_metrics: bool = True) -> Future[list[float]]:
+    def rates(
+        slots: int, controlled: bool, sees_metrics: bool = True, measured: int | None = None
+    ) -> Future[list[float]]:
         cases = [
-            Case(kv_tokens, options.rollouts, seed, slots, controlled, sees_metrics)
+            Case(kv_tokens, options.rollouts, seed, slots, controlled, sees_metrics, measured)
             for seed in options.seeds
         ]
         return pool.submit(all_rates, cases)
@@ -125,7 +134,18 @@ def measure(kv_tokens: int, options: argparse.Namespace, pool: Executor) -> Meas
     seen, blind = rates(options.slots, True), rates(options.slots, True, sees_metrics=False)
     shipped = rates(SHIPPED, True, sees_metrics=False)
     by_number = {n: r.result() for n, r in fixed.items()}
-    return Measured(kv_tokens, by_number, seen.result(), blind.result(), shipped.result())
+    best = max(by_number, key=lambda n: mean(by_number[n]))
+    started = rates(options.slots, True, measured=best)
+    started_blind = rates(options.slots, True, sees_metrics=False, measured=best)
+    return Measured(
+        kv_tokens,
+        by_number,
+        seen.result(),
+        blind.result(),
+        shipped.result(),
+        started.result(),
+        started_blind.result(),
+    )
 
 
 def all_rates(cases: Sequence[Case]) -> list[float]:
@@ -137,7 +157,7 @@ def mean(values: Sequence[float]) -> float:
 
 
 def print_table(measured: Sequence[Measured], options: argparse.Namespace) -> None:
-    console = Console(width=170)
+    console = Console(width=200)
     shown = [n for n in SHOWN if n <= options.slots]
     table = Table(
         title=f"rollouts an hour; aims {AIM_OF_BEST:g} of the best fixed number, "
@@ -154,6 +174,10 @@ def print_table(measured: Sequence[Measured], options: argparse.Namespace) -> No
         "worst seed",
         f"no metrics, {SHIPPED} slots",
         f"over fixed {SHIPPED}",
+        "measured",
+        "of best",
+        "no metrics",
+        "of best",
     ):
         table.add_column(head, justify="right")
     for m in measured:
@@ -172,6 +196,11 @@ def print_table(measured: Sequence[Measured], options: argparse.Namespace) -> No
             ),
             f"{mean(m.shipped):.1f}",
             f"{m.of_shipped:.2f}",
+            *(
+                text
+                for rates in (m.started, m.started_blind)
+                for text in (f"{mean(rates):.1f}", f"{m.of_best(rates):.3f}")
+            ),
         )
     console.print(table)
     for m in measured:

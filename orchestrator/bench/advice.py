@@ -74,6 +74,14 @@ class Findings:
     ended_because: str | None
     """Why higher levels were left out."""
 
+    @property
+    def clean_advice(self) -> int | None:
+        """How many at once, where that was reached without trouble."""
+        levels = {level.at_once: level for level in self.levels}
+        if self.advice is None or not is_clean(levels[self.advice.at_once]):
+            return None
+        return self.advice.at_once
+
     def as_dict(self) -> dict[str, Any]:
         """For --json; seconds, tokens a second, shares of 1."""
         return {

@@ -61,6 +61,7 @@ def bench(
         python -m orchestrator bench qwen3.5-35b --levels 4,8,12,16 --seconds 120
     """
     from orchestrator.bench.advice import Question, conclude
+    from orchestrator.bench.kept import keep
     from orchestrator.bench.target import require_target
     from orchestrator.bench.view import Sweep, opening, render_sweep
     from orchestrator.endpoint.key import require_key
@@ -82,6 +83,8 @@ def bench(
     except KeyboardInterrupt:
         ended = INTERRUPTED
     sweep = Sweep(config.model, target, question, conclude(done, question, ended))
+    if ended != INTERRUPTED and (at_once := sweep.findings.clean_advice) is not None:
+        keep(target.base_url, config.model.served_name, at_once)
     if as_json:
         opt.print_json(sweep.as_dict())
     else:

@@ -12,6 +12,9 @@ import typer
 from orchestrator.cli import options as opt
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
+    from orchestrator.journal import RunState
     from orchestrator.report.build import Report
 
 RunArg = Annotated[
@@ -42,7 +45,6 @@ def status(
     """Where runs stand, live ones too."""
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     from orchestrator.report.names import FAILURE_WORDS
     from orchestrator.report.words import interval_words
@@ -67,10 +69,10 @@ def status(
         if "problem" in row:
             table.add_row(row["run_id"], row["problem"], style="red")
             continue
-        state, failures = row["state"], row["failures"].items()
+        failures = row["failures"].items()
         table.add_row(
             row["run_id"].removeprefix(f"{matrix_id}."),
-            Text(state, style=STATE_STYLES[state]),
+            _state_cell(row),
             f"{row['attempted']}/{row['instances']}",
             str(row["graded"]),
             f"{row['resolved']} ({row['resolve_rate']:.1%})\n{interval_words(row['ci95'])}",
@@ -78,6 +80,17 @@ def status(
         )
     console = opt.make_console()
     console.print(table if rows else f"no runs in {runs_dir}", highlight=False)
+
+
+def _state_cell(row: dict[str, Any]) -> Text:
+    """With how much time is left, of a run that is live."""
+    from rich.text import Text
+
+    from orchestrator.report.words import duration_range
+
+    left = row["time_left_s"]
+    words = f", left\n{duration_range(*left)}" if left else ""
+    return Text(f"{row['state']}{words}", style=STATE_STYLES[row["state"]])
 
 
 def clean(
@@ -123,8 +136,9 @@ def _folders(run: str | None, runs_dir: Path) -> list[Path]:
     return [one.root for one in runs if one.journal.exists()]
 
 
-def _read_report(folder: Path) -> Report:
-    """The report of the run in a folder, as its journal stands; nobody looks into its files."""
+def _read_report(folder: Path) -> tuple[Report, RunState]:
+    """The report of the run in a folder, as its journal stands, and that; nobody looks into its
+    files."""
     from orchestrator.config import load_run_config
     from orchestrator.journal import read_journal
     from orchestrator.paths import RunPaths
@@ -135,7 +149,8 @@ def _read_report(folder: Path) -> Report:
     paths = RunPaths(folder.resolve())
     lock, state = RunLock.read(paths), read_journal(paths.journal)
     config = load_run_config(paths.config)
-    return report_of(config, state, lock, standings=standings_of(paths, config, state, lock))
+    standings = standings_of(paths, config, state, lock)
+    return report_of(config, state, lock, standings=standings), state
 
 
 def _row_or_problem(folder: Path) -> dict[str, Any]:
@@ -151,7 +166,7 @@ def _row_or_problem(folder: Path) -> dict[str, Any]:
 def _status_row(folder: Path) -> dict[str, Any]:
     from orchestrator.driver.leftovers import is_live
 
-    found = _read_report(folder)
+    found, journal = _read_report(folder)
     if is_live(folder):
         state = "live"
     elif found.valid:
@@ -161,4 +176,8 @@ def _status_row(folder: Path) -> dict[str, Any]:
     keys = ("run_id", "benchmark", "model", "agent", "instances", "attempted", "graded", "resolved")
     more = ("resolve_rate", "ci95", "failures", "valid", "wall_s")
     row = {key: getattr(found, key) for key in (*keys, *more)}
-    return {**row, "state": state, "asked_at": time.time()}
+    now = time.time()
+    left = None
+    if state == "live" and journal.ends_at is not None and not found.valid:
+        left = [max(1.0, at - now) for at in journal.ends_at]
+    return {**row, "state": state, "time_left_s": left, "asked_at": now}

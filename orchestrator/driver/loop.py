@@ -109,7 +109,7 @@ class Driver:
             yield from self._end_after_bugs()
             yield from self._see_to_images()
             for run in self._runs.values():
-                run.journal.heartbeat()
+                run.journal.heartbeat(self._bounds_left_s)
             yield None
         for listener in self._listeners:
             yield from listener.end()
@@ -138,6 +138,10 @@ class Driver:
     def time_left(self, now: float) -> TimeRange | None:
         """Until all is over, at a moment of the driver's clock; None where that is not known."""
         return self._eta.time_left(now) if self._eta is not None else None
+
+    def _bounds_left_s(self) -> tuple[float, float] | None:
+        left = self.time_left(self._clock())
+        return None if left is None else (left.low_s, left.high_s)
 
     def _submit(self, start: Start) -> None:
         is_here = self._images is not None and self._images.is_here(start.key, start.node)

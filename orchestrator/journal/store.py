@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -42,6 +43,7 @@ from orchestrator.types import (
 )
 
 HEARTBEAT_S = 30.0
+ENDS_KEY = "ends_at"
 
 
 class Journal:
@@ -107,15 +109,22 @@ class Journal:
             self._session = cursor.lastrowid
             self._seen_at = now
 
-    def heartbeat(self) -> None:
-        """Record that the driver lives; every half minute, however often it is called."""
+    def heartbeat(self, left_s: Callable[[], tuple[float, float] | None] = lambda: None) -> None:
+        """Record that the driver lives, and between which times it expects to be done, which
+        `left_s` says from now on; every half minute, however often it is called."""
         now = self._clock()
         if now - self._seen_at < HEARTBEAT_S:
             return
+        left = left_s()
+        ends = None if left is None else json.dumps([round(now + seconds) for seconds in left])
         with _as_journal_errors(self._path), self._db:
             self._db.execute(
                 "UPDATE session SET last_seen_at = ? WHERE id = ?", (now, self._session)
             )
+            if ends is None:
+                self._db.execute("DELETE FROM run WHERE key = ?", (ENDS_KEY,))
+            else:
+                self._db.execute("INSERT OR REPLACE INTO run VALUES (?, ?)", (ENDS_KEY, ends))
         self._seen_at = now
 
     def end_session(self) -> None:
@@ -300,4 +309,12 @@ def _load(db: sqlite3.Connection) -> RunState:
         requests=load_requests(db, run_id) if version >= 2 else (),
         samples=load_samples(db) if version >= 2 else (),
         decisions=load_decisions(db) if version >= 3 else (),
+        ends_at=_ends_at(meta),
     )
+
+
+def _ends_at(meta: Mapping[str, str]) -> tuple[float, float] | None:
+    if ENDS_KEY not in meta:
+        return None
+    low, high = json.loads(meta[ENDS_KEY])
+    return float(low), float(high)

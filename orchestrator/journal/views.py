@@ -47,6 +47,9 @@ class RunState:
     requests: Sequence[ModelRequest] = ()
     samples: Sequence[LoadSample] = ()
     decisions: Sequence[Decision] = ()
+    ends_at: tuple[float, float] | None = None
+    """Between which times the last session expected to be done, seconds since the epoch; None where
+    it did not know. Worth something while that session lives."""
 
     @classmethod
     def of_new(

@@ -19,10 +19,11 @@ from orchestrator.backends import find_backend
 from orchestrator.backends.host import Place
 from orchestrator.backends.imageless import NeedsNoImages
 from orchestrator.backends.images import is_built_here
+from orchestrator.bench.kept import measured_at_once
 from orchestrator.display.summary import announce, announce_host
 from orchestrator.display.terminal import make_display, print_line, waiting
 from orchestrator.display.view import View
-from orchestrator.driver.admission import Admission
+from orchestrator.driver.admission import Admission, first_limit
 from orchestrator.driver.capacity import Capacity, RunWork, share_capacity
 from orchestrator.driver.durations import SessionDurations, make_durations
 from orchestrator.driver.files import rewrite_predictions
@@ -281,6 +282,8 @@ def _listener(
         lane,
         {session.config.run_id: session.journal for session in asking},
         scheduler,
-        Admission(slots) if model.endpoint.admission == "auto" else None,
+        Admission(slots, first_limit(measured_at_once(model)))
+        if model.endpoint.admission == "auto"
+        else None,
         model.endpoint.max_outage_s,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from orchestrator.bench.levels import Level
 from orchestrator.bench.measure import measure_level
 from orchestrator.cli.bench import default_levels, parse_levels
 from orchestrator.errors import ConfigError
+from orchestrator.paths import bench_file
 from orchestrator.scripted.endpoint import ScriptedEndpoint
 
 Say = Callable[[str], Ended]
@@ -121,3 +124,14 @@ def test_levels_are_read_in_rising_order() -> None:
     assert parse_levels("8, 2,2") == [2, 8]
     with pytest.raises(ConfigError):
         parse_levels("x")
+
+
+def test_what_was_measured_is_where_a_launch_starts(
+    bench: Say, endpoint: ScriptedEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWE_ORCHESTRATOR_CACHE", str(tmp_path / "cache"))
+
+    bench("scripted {there} --levels 1 --seconds 0.3").succeeded()
+
+    kept = json.loads(bench_file(endpoint.base_url, "scripted").read_text(encoding="utf-8"))
+    assert (kept["at_once"], kept["base_url"]) == (1, endpoint.base_url)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 
+import pytest
 from support.commands import Ended
 
 Say = Callable[..., Ended]
@@ -29,3 +31,31 @@ def test_a_run_that_never_started_has_a_report_that_is_not_valid(say: Say) -> No
 
     assert not found["valid"]
     assert found["failures"] == {"not_started": 12}
+
+
+@pytest.mark.parametrize(
+    ("live", "ends", "words"),
+    [
+        (True, (720, 1080), "12 to 18 min"),
+        (True, (-90, -60), "1 s"),
+        (True, None, "live"),
+        (False, (720, 1080), "to be resumed"),
+    ],
+    ids=["live", "later than expected", "not known yet", "dead"],
+)
+def test_status_says_how_much_time_is_left_of_a_live_run(
+    live: bool,
+    ends: tuple[int, int] | None,
+    words: str,
+    say: Say,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = time.time()
+    ends_at = None if ends is None else (now + ends[0] + 5, now + ends[1] - 5)
+    monkeypatch.setattr("orchestrator.journal.store._ends_at", lambda meta: ends_at)
+    monkeypatch.setattr("orchestrator.driver.leftovers.is_live", lambda folder: live)
+
+    said = say("status there --runs-dir {runs}").stdout
+
+    assert words in " ".join(said.split())
+    assert ("live, left" in said) is (live and ends is not None)

@@ -250,3 +250,41 @@ def test_each_image_that_is_not_here_is_missed_once(
     monkeypatch.setattr("orchestrator.driver.image_night.find_backend", lambda kind: Engine())
 
     assert find_missing_images(of_run, CONTAINERS) == {"one", "two"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "known", "binds"),
+    [
+        ({}, {"missing": ()}, False),
+        ({}, {"free_gb": 500.0}, False),
+        ({}, {"free_gb": 10.0}, True),
+        ({}, {"free_gb": None}, True),
+        ({"cluster.images.budget_gb": 3}, {"free_gb": 500.0}, True),
+        ({"cluster.images.keep": False}, {"free_gb": 500.0}, True),
+        ({}, {"quotas": {HUB: Quota(100, 11, WINDOW_S)}}, True),
+        ({}, {"quotas": {HUB: Quota(100, 12, WINDOW_S)}}, False),
+        ({}, {"quotas": {"ghcr.io": Quota(100, 1, WINDOW_S)}}, False),
+    ],
+    ids=[
+        "all are here",
+        "all have room",
+        "a small disk",
+        "a disk that nobody sees",
+        "a small budget",
+        "none is kept",
+        "a quota for less",
+        "a quota for all",
+        "another registry's quota",
+    ],
+)
+def test_the_longest_start_first_unless_images_have_to_come_that_are_too_many(
+    settings: Mapping[str, Any], known: Mapping[str, Any], binds: bool, make_config: MakeConfig
+) -> None:
+    of, config = instances(12), make_config("mini", settings)
+    seconds = {i.instance_id: float(n + 1) for n, i in enumerate(of)}
+    longest_first = sorted(seconds, key=lambda name: -seconds[name])
+
+    plan = order_plan(config, of, plan_of(of), facts(of, seconds=seconds, **known), 2)
+
+    order = [key.instance_id for key in plan.rollouts]
+    assert (order != longest_first) is binds

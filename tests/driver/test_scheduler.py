@@ -313,3 +313,48 @@ def test_sandboxes_that_agents_break_are_no_reason_to_pause() -> None:
     end(scheduler, scheduler.admit(0), FailureKind.SANDBOX_BROKEN)
 
     assert len(scheduler.admit(0)) == 4
+
+
+def test_grades_that_wait_start_the_longest_first_and_those_of_one_length_as_they_came() -> None:
+    scheduler = make(grades=1, work=0)
+    seconds = {"i1": 9.0, "i3": 40.0}
+    scheduler.sort(Stage.GRADE, lambda key: -seconds.get(key.instance_id, 20.0))
+    scheduler.add(Stage.GRADE, [key_of(f"i{n}") for n in range(5)])
+
+    order = []
+    while starts := scheduler.admit(0):
+        order += ids(starts)
+        scheduler.grade_done(starts[0].key, None, 0)
+
+    assert order == ["i3", "i0", "i2", "i4", "i1"]
+
+
+def test_what_is_learned_meanwhile_sorts_what_waits() -> None:
+    scheduler, seconds = make(rollouts=1, work=4), dict[str, float]()
+    scheduler.sort(Stage.ROLLOUT, lambda key: -seconds.get(key.instance_id, 0.0))
+    (first,) = scheduler.admit(0)
+    assert first.key == key_of("i0")
+
+    seconds["i2"] = 5.0
+    end(scheduler, [first], None)
+    assert ids(scheduler.admit(0)) == ["i2"]
+
+
+def test_a_failure_that_is_redone_comes_after_what_has_not_run_however_long_it_takes() -> None:
+    scheduler = make(rollouts=1, work=2)
+    scheduler.sort(Stage.ROLLOUT, lambda key: -float(key.instance_id == "i0"))
+    end(scheduler, scheduler.admit(0), FailureKind.WORKER_LOST, now=0)
+
+    assert ids(scheduler.admit(99)) == ["i1"]
+
+
+def test_what_is_given_back_is_the_first_again() -> None:
+    scheduler = make(rollouts=1, work=3)
+    scheduler.sort(Stage.ROLLOUT, lambda key: -float(key.instance_id == "i2"))
+    (start,) = scheduler.admit(0)
+    assert start.key == key_of("i2")
+    scheduler.sort(Stage.ROLLOUT, lambda key: -float(key.instance_id == "i1"))
+
+    scheduler.give_back(start.key)
+
+    assert ids(scheduler.admit(0)) == ["i2"]

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 )
 from support.rows import RUN_ID, key_of
 
-from orchestrator.driver.grading_slots import GradingSlots
+from orchestrator.driver.grading_slots import GradingSlots, MemoryBudget
 from orchestrator.driver.lanes import Lane
 from orchestrator.driver.scheduler import RunTerms, Scheduler, Stage, Start
 from orchestrator.types import FailureKind, RolloutKey
@@ -38,6 +38,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         rollouts=st.integers(0, 8),
         grades=st.integers(0, 4),
         delay_s=st.sampled_from([0.0, 10.0]),
+        cores=st.none() | st.integers(1, 4),
     )
     def begin(
         self,
@@ -47,6 +48,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         rollouts: int,
         grades: int,
         delay_s: float,
+        cores: int | None,
     ) -> None:
         self.now = 0.0
         self.retries = retries
@@ -54,6 +56,11 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.lane = Lane()
         terms = RunTerms(retries, delay_s, self.lane)
         self.scheduler = Scheduler(rollout_slots, GradingSlots.said(grade_slots), {RUN_ID: terms})
+        if cores is not None:  # and memory for as many as there are rollout slots
+            memory = MemoryBudget(rollout_slots + 1, 1.0, 1.0)
+            auto = GradingSlots(grade_slots, "", cores, budgets=(memory,))
+            self.scheduler.grading = auto
+        self.scheduler.sort(Stage.GRADE, lambda key: -int(key.instance_id[1:]))
         self.rolling = [f"r{n}" for n in range(rollouts)]
         self.grading = [f"g{n}" for n in range(grades)]
         self.scheduler.add(Stage.ROLLOUT, [key_of(key) for key in self.rolling])
@@ -64,6 +71,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.attempts: dict[str, int] = {}
         self.ends: dict[tuple[str, Stage], FailureKind | None] = {}
         self.wanted = set(self.grading)
+        self.given_back = False
         self.away: set[str] = set()
         """Instances whose image is not there."""
 
@@ -75,6 +83,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         held = self.lane.away or self.scheduler.disk_low_since is not None
         starts = self.scheduler.admit(self.now, self.place)
         stages = [start.stage for start in starts]
+        graded = [int(s.key.instance_id[1:]) for s in starts if s.stage is Stage.GRADE]
+        assert graded == sorted(graded, reverse=True) or self.given_back, "the longest first"
         assert stages == sorted(stages), "grades first"
         assert not (self.scheduler.stopping and starts)
         assert not (held and Stage.ROLLOUT in stages)
@@ -112,6 +122,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.starts[key, start.stage] -= 1
         if start.stage is Stage.ROLLOUT:
             self.attempts[key] -= 1
+        self.given_back = True
         self.scheduler.give_back(start.key)
         assert self.scheduler.has_left(start.key)
 
@@ -131,6 +142,10 @@ class SchedulerMachine(RuleBasedStateMachine):
     def server_is_worth_more_or_less(self, limit: int | None) -> None:
         self.lane.limit = limit
 
+    @rule(busy=st.none() | st.floats(0, 4))
+    def cores_are_measured(self, busy: float | None) -> None:
+        self.scheduler.busy_cores = busy
+
     @rule(low=st.booleans())
     def disk_changes(self, low: bool) -> None:
         self.scheduler.disk_low_since = self.now if low else None
@@ -146,6 +161,8 @@ class SchedulerMachine(RuleBasedStateMachine):
             ours = {start.key for start in self.live if start.stage is stage}
             assert len(ours) <= slots
             assert self.scheduler.running(stage) == ours
+        if self.scheduler.grading.is_auto:
+            assert len(self.live) <= self.slots[Stage.ROLLOUT] + 1, "one memory for both"
 
     @invariant()
     def retries_stay_within_the_budget(self) -> None:

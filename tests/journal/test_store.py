@@ -227,6 +227,21 @@ def test_a_heartbeat_right_after_the_start_writes_nothing(journal: Journal) -> N
     assert journal.state().sessions == before
 
 
+def test_a_heartbeat_says_when_a_session_expects_to_be_done(tmp_path: Path) -> None:
+    now = [1000.0]
+    with Journal.create(tmp_path / "journal.sqlite", "r1", []):
+        pass
+    with Journal.open(tmp_path / "journal.sqlite", lambda: now[0]) as journal:
+        journal.begin_session()
+        assert journal.state().ends_at is None
+        now[0] += store.HEARTBEAT_S
+        journal.heartbeat(lambda: (60.0, 90.0))
+        assert read_journal(tmp_path / "journal.sqlite").ends_at == (1090.0, 1120.0)
+        now[0] += store.HEARTBEAT_S
+        journal.heartbeat(lambda: None)
+        assert journal.state().ends_at is None
+
+
 DECISION = Decision("a", Choice.UNRESOLVED, "größer als 8 GB", "ana", 12.5, "", 3)
 
 
