@@ -37,9 +37,6 @@ def start_services(
 
     `lanes` are by run id. The sessions share one cluster's settings.
     """
-    from orchestrator.driver.ray_connection import join, start_local
-    from orchestrator.driver.ray_executor import RayExecutor
-
     allow_open_files()
     cluster = sessions[0].config.cluster
     with ExitStack() as stack:
@@ -52,6 +49,9 @@ def start_services(
         for session in sessions:
             if session.agent is not None and session.plan.rollouts:
                 stack.enter_context(session.agent.hold(cluster.sandbox.platform))
+        from orchestrator.driver.ray_connection import join, start_local
+        from orchestrator.driver.ray_executor import RayExecutor
+
         address = cluster.ray_address
         connection = join(address) if address else start_local(sessions[0].begun.take_ray())
         stack.callback(connection.close)
