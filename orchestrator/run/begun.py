@@ -11,10 +11,22 @@ from contextlib import ExitStack, suppress
 from typing import Self
 
 from orchestrator.agents import load_agent_kind
-from orchestrator.config import RunConfig
+from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.driver.local_ray import LocalRay
 from orchestrator.driver.process_limits import allow_open_files
 from orchestrator.errors import OrchestratorError
+from orchestrator.paths import RunPaths
+
+
+def begun_for(request: RunRequest) -> Begun:
+    """Of a run that is to start; nothing is begun where one of its id exists. Raises ConfigError.
+
+    To be asked before the rest of the program is imported, which takes half a second.
+    """
+    config = load_config(request)
+    if RunPaths.of(config.runs_dir, config.run_id).journal.exists():
+        return Begun()
+    return Begun().begin(config)
 
 
 class Begun:

@@ -65,15 +65,15 @@ __all__ = (
 )
 
 
-def launch(request: RunRequest, console: Console) -> Finished:
-    """Start a new run and take it to its report.
+def launch(request: RunRequest, console: Console, begun: Begun | None = None) -> Finished:
+    """Start a new run and take it to its report. `begun`: see `start`.
 
     Raises:
         ConfigError: the request is wrong, or a run of that id exists.
         PrerequisiteError: something is missing.
         JournalError: the record can't be written (any more).
     """
-    with start(request, console) as session:
+    with start(request, console, begun=begun) as session:
         return run_session(session, console)
 
 
@@ -107,18 +107,23 @@ def grade_predictions(
 
 @contextmanager
 def start(
-    request: RunRequest, console: Console, predictions: Sequence[Prediction] = ()
+    request: RunRequest,
+    console: Console,
+    predictions: Sequence[Prediction] = (),
+    begun: Begun | None = None,
 ) -> Iterator[Session]:
-    """A new run: check what it needs, then lay out its folder. Raises as `launch`."""
+    """A new run: check what it needs, then lay out its folder. Raises as `launch`.
+
+    `begun` is somebody else's, who closes it; without it, what is needed is begun here.
+    """
     config = load_config(request)
     paths = RunPaths.of(config.runs_dir, config.run_id)
     require_new(paths)
     case = Case(config, paths.root, request)
-    with (
-        Begun().begin(config) as begun,
-        begin(case, console, predictions, begun=begun) as session,
-    ):
-        yield session
+    with ExitStack() as stack:
+        if begun is None:
+            begun = stack.enter_context(Begun().begin(config))
+        yield stack.enter_context(begin(case, console, predictions, begun=begun))
 
 
 @contextmanager

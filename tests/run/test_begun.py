@@ -14,9 +14,9 @@ from rich.console import Console
 from orchestrator.agents.base import SimpleKind
 from orchestrator.config import RunConfig, RunRequest
 from orchestrator.errors import ConfigError, PrerequisiteError
-from orchestrator.run.begun import Begun
+from orchestrator.run.begun import Begun, begun_for
 from orchestrator.run.preview import make_preview
-from orchestrator.run.session import begin, reopen, start
+from orchestrator.run.session import begin, launch, reopen, start
 
 CONSOLE = Console(file=io.StringIO())
 MakeConfig = Callable[..., RunConfig]
@@ -33,6 +33,15 @@ CAUSES: dict[str, tuple[dict[str, Any], str]] = {
     "a disk that is too small": ({"cluster.min_free_disk_gb": 10**9}, "GB free, less than"),
     "a backend that is not there": ({"cluster.sandbox.kind": "no.such:B"}, "can't be imported"),
 }
+
+
+def test_a_launch_has_the_ray_that_was_begun_before_the_program_was_imported(
+    tmp_path: Path, rays: list[Any]
+) -> None:
+    request = request_of(tmp_path)
+    with begun_for(request) as begun, start(request, CONSOLE, begun=begun) as session:
+        assert session.begun is begun
+        assert len(rays) == 1
 
 
 @pytest.mark.parametrize("cause", CAUSES)
@@ -72,6 +81,12 @@ def test_nothing_is_begun_for_a_run_that_exists_or_is_only_looked_at(
         assert len(rays) == 1
     with pytest.raises(ConfigError, match="exists"), start(request_of(tmp_path), CONSOLE):
         pass
+    assert len(rays) == 1
+
+    with begun_for(request_of(tmp_path)) as begun:
+        assert len(rays) == 1
+        with pytest.raises(ConfigError, match="exists"):
+            launch(request_of(tmp_path), CONSOLE, begun)
     assert len(rays) == 1
 
     with reopen(tmp_path / "r", CONSOLE):
