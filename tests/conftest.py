@@ -9,7 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import hypothesis
 import psutil
@@ -184,6 +184,28 @@ def make_config(tmp_path: Path) -> Callable[..., RunConfig]:
         return load_config(RunRequest("demo", agent=agent, settings=settings or {}, **given))
 
     return make
+
+
+class NoRay:
+    """In the place of a Ray that is begun, of which all are kept in `begun`."""
+
+    begun: ClassVar[list[NoRay]] = []
+
+    def __init__(self) -> None:
+        self.is_closed = False
+        self.begun.append(self)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@pytest.fixture(autouse=True)
+def rays(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[NoRay]:
+    """Those that sessions begin: real ones in tests that are marked so, which are not kept."""
+    monkeypatch.setattr(NoRay, "begun", [])
+    if "ray" not in request.keywords:
+        monkeypatch.setattr("orchestrator.run.begun.LocalRay", NoRay)
+    return NoRay.begun
 
 
 @pytest.fixture

@@ -91,9 +91,12 @@ def launch(
         else:
             console.print(render_preview(preview))
         return
-    from orchestrator.run.session import launch as launch_run
+    from orchestrator.run.begun import begun_for
 
-    finished = launch_run(request, console)
+    with begun_for(request) as begun:
+        from orchestrator.run.session import launch as launch_run  # what is begun starts meanwhile
+
+        finished = launch_run(request, console, begun)
     opt.report_and_exit(finished, console, as_json=as_json)
 
 

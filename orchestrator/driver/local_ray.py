@@ -208,6 +208,8 @@ class LocalRay:
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
+        if process.stdin.closed:
+            return
         kill_session(process.pid)
         process.wait()
         for stream in (process.stdin, process.stdout, self._errors):

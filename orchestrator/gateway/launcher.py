@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 class GatewayProcess:
-    """Use it as a context manager.
+    """Use it as a context manager, or `begin` it, `wait` for it, and `end` it.
 
     A gateway that dies is started again at the same port, and agents' clients wait for it. What it
     had not reported yet is lost; no verdict depends on it.
@@ -71,21 +71,29 @@ class GatewayProcess:
 
     def __enter__(self) -> Self:
         """Raises PrerequisiteError where it can't listen."""
+        self.begin()
+        self.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def begin(self) -> None:
+        """Start it, to be waited for and ended."""
         self._start()
+
+    def wait(self) -> None:
+        """Until it listens. Raises PrerequisiteError where it can't; it has ended then."""
         deadline = time.monotonic() + START_S
         while not self._ready.wait(0.05):
             assert self._process is not None
             if self._process.poll() is not None or time.monotonic() > deadline:
-                self._end()
+                self.end()
                 place = f"{self._settings.host}:{self._settings.port}"
                 raise PrerequisiteError(
                     f"the gateway can't listen at {place} (see {self._log_path}).",
                     "Set --set cluster.gateway.host=ADDRESS, of this host, and …gateway.port=0.",
                 )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end()
 
     @property
     def pid(self) -> int:
@@ -114,7 +122,7 @@ class GatewayProcess:
         hangs = now - max(self._last_message_at, self._started_at) > SILENCE_S
         if died or hangs:
             self._process.kill()
-            self._end()
+            self.end()
             self._start("died" if died else "hangs")
         messages: list[Message] = []
         with contextlib.suppress(queue.Empty):
@@ -162,8 +170,8 @@ class GatewayProcess:
                     self._ready.set()
                 self._messages.put(message)
 
-    def _end(self) -> None:
-        """Close its input, which ends it; kill it where that does not help."""
+    def end(self) -> None:
+        """Close its input, which ends it; kill it where that does not help. Safe to call twice."""
         process, self._process = self._process, None
         if process is None:
             return

@@ -44,6 +44,7 @@ from orchestrator.matrix.switch import run_switch, switch_command
 from orchestrator.matrix.turns import ModelTurn, make_turns, models_of
 from orchestrator.paths import MatrixPaths
 from orchestrator.report.words import counted
+from orchestrator.run.begun import Begun
 from orchestrator.run.ready import Session
 from orchestrator.run.session import begin, reopen, run_sessions
 
@@ -271,7 +272,8 @@ class _Night:
             with ExitStack() as stack:
                 # first what never started: then the others know which images it needs
                 runs = sorted(runs, key=lambda run: self.paths.run(run.run_id).journal.exists())
-                opened = (self._open(run, runs, answers, stack) for run in runs)
+                begun = stack.enter_context(Begun().begin(*(self._now(r.config) for r in runs)))
+                opened = (self._open(run, runs, answers, begun, stack) for run in runs)
                 sessions = [session for session in opened if session is not None]
                 for finished in run_sessions(sessions, self.console, name) if sessions else ():
                     self.is_interrupted |= finished.exit_code == EXIT_INTERRUPTED
@@ -279,7 +281,12 @@ class _Night:
             self._say(f"{runs[0].benchmark}: {error}", "bold red")
 
     def _open(
-        self, run: CellRun, group: Sequence[CellRun], answers: Answers, stack: ExitStack
+        self,
+        run: CellRun,
+        group: Sequence[CellRun],
+        answers: Answers,
+        begun: Begun,
+        stack: ExitStack,
     ) -> Session | None:
         """Start a run of a group, or reopen it; None where that can't be."""
         paths, servers = self.paths.run(run.run_id), answers.found.get(run.run_id)
@@ -295,13 +302,14 @@ class _Night:
                         settings=run.cell.settings(self.settings),
                         known=known,
                         together_with=self._readable(group),
+                        begun=begun,
                     )
                 )
             known["dataset"] = self.datasets[run.benchmark]
             # the folder of all runs may have been moved
             kept = run.config.model_copy(update={"runs_dir": str(paths.root.parent)})
             case = Case(self._now(kept), paths.root, None, **known)
-            return stack.enter_context(begin(case, self.console, kept=kept))
+            return stack.enter_context(begin(case, self.console, kept=kept, begun=begun))
         except OrchestratorError as error:
             self._leave(run, str(error))
             return None

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 from orchestrator.config import RunConfig, dump_run_config
@@ -208,6 +211,12 @@ def write_our_reports(evidence: EvidenceReader, lock: RunLock) -> Report:
     write_atomic(paths.report_md, render_markdown(report, evidence.state))
     write_page(paths, subject, evidence)
     return report
+
+
+@cache
+def begin_imports_of_reports() -> None:
+    """Import in a thread what takes a second and 60 MB, and nothing but reports needs: scipy."""
+    threading.Thread(target=import_module, args=("scipy.stats",), daemon=True).start()
 
 
 def write_reports(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.agents import AgentKind
 from orchestrator.config import RunConfig
@@ -12,6 +12,7 @@ from orchestrator.driver.plan import Plan
 from orchestrator.journal import Journal
 from orchestrator.paths import RunPaths
 from orchestrator.report.build import Report
+from orchestrator.run.begun import Begun
 from orchestrator.run.lock import RunLock
 
 
@@ -37,3 +38,4 @@ class Session:
     plan: Plan
     checked: Checked
     journal: Journal
+    begun: Begun = field(default_factory=Begun)

@@ -14,7 +14,6 @@ from orchestrator.config.schema import Model
 from orchestrator.display.terminal import waiting
 from orchestrator.driver.executor import Executor
 from orchestrator.driver.lanes import Lane
-from orchestrator.driver.local_ray import LocalRay
 from orchestrator.driver.process_limits import allow_open_files
 from orchestrator.gateway.launcher import GatewayProcess
 from orchestrator.paths import write_atomic
@@ -43,28 +42,30 @@ def start_services(
     `lanes` are by run id. `slots` is how many rollouts at once, `grade_slots` how many grades at
     most. The sessions share one cluster's settings.
     """
-    from orchestrator.driver.ray_connection import join, start_local
-    from orchestrator.driver.ray_executor import RayExecutor
-
     allow_open_files()
+    cluster = sessions[0].config.cluster
     with ExitStack() as stack:
-        cluster = sessions[0].config.cluster
         starting = stack.enter_context(ExitStack())
         starting.enter_context(waiting(console, "starting Ray"))
         gateways: dict[Lane, GatewayProcess] = {}
-        for lane in dict.fromkeys(lanes.values()):
+        for lane in dict.fromkeys(lanes.values()):  # each begins, and none is waited for yet
             asking = [s for s in sessions if lanes.get(s.config.run_id) is lane]
-            gateway = stack.enter_context(_gateway(asking, len(gateways)))
-            gateways[lane] = gateway
+            gateways[lane] = stack.enter_context(_gateway(asking, len(gateways)))
         for session in sessions:
             if session.agent is not None and session.plan.rollouts:
                 stack.enter_context(session.agent.hold(cluster.sandbox.platform))
-        run_ids = [session.config.run_id for session in sessions]
+        from orchestrator.driver.ray_connection import join, start_local
+        from orchestrator.driver.ray_executor import RayExecutor
+
         address = cluster.ray_address
-        connection = start_local(LocalRay()) if address is None else join(address)
+        connection = join(address) if address else start_local(sessions[0].begun.take_ray())
+        stack.callback(connection.close)
+        for gateway in gateways.values():
+            gateway.wait()
+        run_ids = [session.config.run_id for session in sessions]
         executor = RayExecutor(connection, slots, grade_slots, run_ids)
         stack.callback(executor.close)
-        if cluster.ray_address is None:
+        if address is None:
             for session in sessions:  # whichever is cleaned up first finds what a kill left
                 write_atomic(session.paths.ray_session, executor.session_dir)
                 stack.callback(session.paths.ray_session.unlink, missing_ok=True)
@@ -74,8 +75,8 @@ def start_services(
 
 @contextmanager
 def _gateway(sessions: Sequence[Session], number: int) -> Iterator[GatewayProcess]:
-    """One for runs that ask the same server, with its log in the first one's folder; and the server
-    itself where it is scripted."""
+    """One for runs that ask the same server, begun and not waited for, with its log in the first
+    one's folder; and the server itself where it is scripted."""
     first = sessions[0]
     profiles = {s.config.run_id: s.config.model for s in sessions if s.config.model is not None}
     model, address = profiles[first.config.run_id], first.config.cluster.gateway
@@ -91,7 +92,9 @@ def _gateway(sessions: Sequence[Session], number: int) -> Iterator[GatewayProces
         process = GatewayProcess(
             model, address, first.checked.key, first.paths.gateway_log, profiles
         )
-        yield stack.enter_context(process)
+        process.begin()
+        stack.callback(process.end)
+        yield process
 
 
 @contextmanager

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.journal import Journal, RunState
 from orchestrator.paths import MatrixPaths, RunPaths
 from orchestrator.plugins import BACKENDS
+from orchestrator.run.begun import Begun
 from orchestrator.run.cleanup import (
     clean_before_session,
     evict_left_images,
@@ -64,15 +65,15 @@ __all__ = (
 )
 
 
-def launch(request: RunRequest, console: Console) -> Finished:
-    """Start a new run and take it to its report.
+def launch(request: RunRequest, console: Console, begun: Begun | None = None) -> Finished:
+    """Start a new run and take it to its report. `begun`: see `start`.
 
     Raises:
         ConfigError: the request is wrong, or a run of that id exists.
         PrerequisiteError: something is missing.
         JournalError: the record can't be written (any more).
     """
-    with start(request, console) as session:
+    with start(request, console, begun=begun) as session:
         return run_session(session, console)
 
 
@@ -106,13 +107,23 @@ def grade_predictions(
 
 @contextmanager
 def start(
-    request: RunRequest, console: Console, predictions: Sequence[Prediction] = ()
+    request: RunRequest,
+    console: Console,
+    predictions: Sequence[Prediction] = (),
+    begun: Begun | None = None,
 ) -> Iterator[Session]:
-    """A new run: check what it needs, then lay out its folder. Raises as `launch`."""
+    """A new run: check what it needs, then lay out its folder. Raises as `launch`.
+
+    `begun` is somebody else's, who closes it; without it, what is needed is begun here.
+    """
     config = load_config(request)
     paths = RunPaths.of(config.runs_dir, config.run_id)
-    with begin(Case(config, paths.root, request), console, predictions) as session:
-        yield session
+    require_new(paths)
+    case = Case(config, paths.root, request)
+    with ExitStack() as stack:
+        if begun is None:
+            begun = stack.enter_context(Begun().begin(config))
+        yield stack.enter_context(begin(case, console, predictions, begun=begun))
 
 
 @contextmanager
@@ -121,10 +132,12 @@ def begin(
     console: Console,
     predictions: Sequence[Prediction] = (),
     kept: RunConfig | None = None,
+    begun: Begun | None = None,
 ) -> Iterator[Session]:
     """The same of a run whose case is known. Raises as `launch`.
 
-    `kept` is the configuration that is written down, where that of this session is another.
+    `kept` is the configuration that is written down, where that of this session is another. `begun`
+    is somebody else's, who closes it.
     """
     config, paths = case.config, RunPaths(case.run_dir)
     require_new(paths)
@@ -147,7 +160,8 @@ def begin(
         create_run(paths, kept or config, dataset, lock)
         with hold_driver_lock(paths), Journal.open(paths.journal) as journal:
             record_rollouts(paths, journal, made)
-            yield Session(config, dataset, paths, lock, agent, plan, checked, journal)
+            begun = begun or Begun()
+            yield Session(config, dataset, paths, lock, agent, plan, checked, journal, begun)
 
 
 @contextmanager
@@ -160,11 +174,13 @@ def reopen(
     settings: Mapping[str, Any] | None = None,
     known: Mapping[str, Any] | None = None,
     together_with: Sequence[Path] = (),
+    begun: Begun | None = None,
 ) -> Iterator[Session]:
     """A run that was started before, with what is left to do. Raises as `launch`.
 
     `known` are facts of its case that were found already, by name. `together_with` are the folders
     of other runs that go on in the same session: the images that they need are not cleaned away.
+    `begun` is somebody else's, who closes it; without it, what is needed is begun here.
     """
     paths = RunPaths(run_dir.resolve())
     kept, changes = change(load_run_config(paths.config), settings or {})
@@ -173,16 +189,17 @@ def reopen(
         cluster = config.cluster.model_copy(update={"workers": workers})
         config = config.model_copy(update={"cluster": cluster})
     lock = RunLock.read(paths)
-    with waiting(console, f"reading {config.benchmark.name}"):
-        dataset, remark = open_dataset(paths, config, lock)
-    if remark:
-        print_line(console, remark, "yellow")
-    agent = load_agent_kind(config.agent, lock.versions) if config.agent else None
-    with (
-        disk_errors_as_journal_errors(paths),
-        hold_driver_lock(paths),
-        Journal.open(paths.journal) as journal,
-    ):
+    with ExitStack() as stack:
+        if begun is None:
+            begun = stack.enter_context(Begun().begin(config))
+        with waiting(console, f"reading {config.benchmark.name}"):
+            dataset, remark = open_dataset(paths, config, lock)
+        if remark:
+            print_line(console, remark, "yellow")
+        agent = load_agent_kind(config.agent, lock.versions) if config.agent else None
+        stack.enter_context(disk_errors_as_journal_errors(paths))
+        stack.enter_context(hold_driver_lock(paths))
+        journal = stack.enter_context(Journal.open(paths.journal))
         follow_changed_patches(paths, journal)
         plan = make_plan(dataset.instances, journal.state())
         if only_grades or agent is None:
@@ -192,7 +209,7 @@ def reopen(
         checked = _clean_up_and_check(case, paths, console, journal, together_with)
         lock = record_changes(paths, kept, lock, changes)
         lock = record_drifts(paths, config, lock, checked)
-        yield Session(config, dataset, paths, lock, agent, plan, checked, journal)
+        yield Session(config, dataset, paths, lock, agent, plan, checked, journal, begun)
 
 
 def _clean_up_and_check(

@@ -41,7 +41,7 @@ from orchestrator.driver.images import ImageKeeper, ImageNeeds
 from orchestrator.driver.lanes import Lane
 from orchestrator.driver.loop import Driver
 from orchestrator.driver.runs import DrivenRun, RequestBuilder
-from orchestrator.driver.scheduler import RunTerms, Scheduler
+from orchestrator.driver.scheduler import RunTerms, Scheduler, Stage
 from orchestrator.driver.stop import StopSignal, stop_on_signals
 from orchestrator.driver.this_host import busy_cores, memory_here
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED
@@ -51,7 +51,7 @@ from orchestrator.images.sizes import known_sizes
 from orchestrator.report.images import image_warnings
 from orchestrator.run.cleanup import clean_attempt, clean_run
 from orchestrator.run.drift import drift_warnings, look_again
-from orchestrator.run.folder import write_reports
+from orchestrator.run.folder import begin_imports_of_reports, write_reports
 from orchestrator.run.image_words import image_lines
 from orchestrator.run.joined import Joined
 from orchestrator.run.notify import all_ended_words, ended_words, notifying
@@ -130,6 +130,14 @@ def _run_plan(
                 display.notice(driver.notice())
                 if event is not None:
                     display.show(event)
+                    if _ends_with_what_runs(view):
+                        begin_imports_of_reports()
+
+
+def _ends_with_what_runs(view: View) -> bool:
+    """Whether every instance is decided, or its grade is under way."""
+    grades = sum(stage is Stage.GRADE for stage, _ in view.slots)
+    return view.decided + grades >= view.instances
 
 
 def _announce(joined: Joined, console: Console) -> tuple[Joined, Capacity, ImageFacts]:

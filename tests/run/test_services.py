@@ -86,10 +86,18 @@ def paths(tmp_path: Path) -> RunPaths:
     return RunPaths(tmp_path)
 
 
+@dataclass(frozen=True)
+class Connection:
+    ray: str
+
+    def close(self) -> None:
+        pass
+
+
 def no_ray_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.run.services.LocalRay", lambda: "a local Ray")
+    monkeypatch.setattr("orchestrator.run.begun.LocalRay", lambda: "a local Ray")
     for connect in ("start_local", "join"):
-        monkeypatch.setattr(f"orchestrator.driver.ray_connection.{connect}", lambda ray: ray)
+        monkeypatch.setattr(f"orchestrator.driver.ray_connection.{connect}", Connection)
 
 
 @pytest.fixture
@@ -99,8 +107,9 @@ def serve(demo: Dataset, paths: RunPaths, log: list[str], monkeypatch: pytest.Mo
     def start(
         config: RunConfig, held: bool = True, error: Exception | None = None
     ) -> AbstractContextManager[Services]:
-        def engine(*settings: object) -> LoggedExecutor:
-            log.append(f"engine is given {settings}")
+        def engine(*settings: Any) -> LoggedExecutor:
+            connection, *others = settings
+            log.append(f"engine is given {(connection.ray, *others)}")
             if error is not None:
                 raise error
             return LoggedExecutor(log)
@@ -215,7 +224,7 @@ def test_when_the_engine_can_not_start_nothing_is_left(
     assert not paths.ray_session.exists()
 
 
-def test_when_the_gateway_can_not_listen_nothing_else_is_started(
+def test_when_the_gateway_can_not_listen_nothing_is_left(
     serve: Serve, make_config: MakeConfig, log: list[str]
 ) -> None:
     config = make_config("mini", {"cluster.gateway.host": "192.0.2.1"})
@@ -223,7 +232,7 @@ def test_when_the_gateway_can_not_listen_nothing_else_is_started(
     with pytest.raises(PrerequisiteError, match=r"the gateway can't listen at 192\.0\.2\.1"):
         serve(config).__enter__()
 
-    assert log == []
+    assert log == ["agent is held for linux/amd64", "agent is let go"]
     assert gateways() == []
 
 

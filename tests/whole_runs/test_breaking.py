@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -73,8 +74,9 @@ def end_the_host(process: subprocess.Popen[str]) -> None:
     `timeout` does: first the one that it started, then its group. Sandboxes are left out, as those
     of an engine live on."""
     for one in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
-        if MARKER not in one.environ():
-            one.send_signal(signal.SIGTERM)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if MARKER not in one.environ():
+                one.send_signal(signal.SIGTERM)
     os.killpg(process.pid, signal.SIGTERM)
 
 
