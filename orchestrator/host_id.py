@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 
 from orchestrator.errors import PrerequisiteError, one_line
-from orchestrator.paths import flush_to_drive, host_id_file
+from orchestrator.paths import flush_to_drive
+from orchestrator.user_paths import host_id_file
 
 MACHINE_ID = Path("/etc/machine-id")
 """Linux's own, made when the system is installed. Clones of a system share it."""

@@ -1,4 +1,4 @@
-"""Every path of a run, and of the user's cache and data, spelled once.
+"""Every path of a run, spelled once; those of the user are in `user_paths`.
 
 runs/<run_id>/
     run.yaml                 the merged RunConfig that the run was started with
@@ -30,30 +30,10 @@ runs/<matrix_id>/              of a matrix; each of its runs has a folder of its
 
 <instance_id> and <model> become folders by `folder_name`, which leaves ordinary names as they are.
 
-<cache>/gold-controls/<instance_id>@<platform>@<architecture>.json
-                             whether its gold patch is resolved where processors are emulated
-<cache>/calibrations/<instance_id>@<row>@<platform>@<architecture>@<kind>.json
-                             how its gold patch was graded, each time; <row> is a digest of the
-                             benchmark's row, <kind> that of the sandboxes
-<cache>/calibrations/rounds/<run_id>/
-                             the runs of `calibrate`: folders as those in runs/
-<cache>/image-sizes/<image>@<platform>.json
-                             layers of an image and their sizes, as its registry told them
-<cache>/clean-repositories/<instance_id>
-                             fingerprints of sandboxes that hold nothing after its base commit
-<cache>/chat-templates/<sha256>
-                             what a model's server reads conversations with, brought by `serve`
-<cache>/diagnoses/<model>/   an example of each failure that the last diagnosis of it met
-<cache>/agents/<kind>/       an agent with an installation of its own; its module draws it
-                             (<cache>: $SWE_ORCHESTRATOR_CACHE, or the user's cache folder)
-
 <temporary>/swe-orchestrator-<uid>/<digest of the run's folder>/
     {rollout,grade}-*        what one works with; on each host that it runs on
 <temporary>/swe-orchestrator-<uid>/builds/<image>
                              held (flock) by who builds it
-
-<data>/host-id               what tells this host from others, whatever its name is
-                             (<data>: $SWE_ORCHESTRATOR_DATA, or the user's data folder)
 """
 
 from __future__ import annotations
@@ -63,13 +43,12 @@ import fcntl
 import hashlib
 import os
 import re
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import platformdirs
 
 from orchestrator.types import RolloutKey
 
@@ -238,86 +217,6 @@ def working_folder(run_dir: str, purpose: str) -> Iterator[Path]:
         yield Path(folder)
 
 
-def user_cache() -> Path:
-    """Where what is kept between runs lies; each agent that is installed has a folder in it."""
-    given = os.environ.get("SWE_ORCHESTRATOR_CACHE")
-    cache = Path(given) if given else platformdirs.user_cache_path("swe-orchestrator")
-    return cache.resolve()
-
-
-def user_configs() -> Path:
-    """Where the user's own profiles lie: `models/`, `clusters/` and so on. It need not exist."""
-    given = os.environ.get("SWE_ORCHESTRATOR_CONFIG")
-    configs = Path(given) if given else platformdirs.user_config_path("swe-orchestrator")
-    return configs.resolve()
-
-
-def gold_control_file(instance_id: str, platform: str, architecture: str) -> Path:
-    """Of an instance whose images are of `platform`, on processors of `architecture`."""
-    name = folder_name(f"{instance_id}@{platform}@{architecture}".replace("/", "-"))
-    return user_cache() / "gold-controls" / f"{name}.json"
-
-
-def calibration_file(
-    instance_id: str, row_sha256: str, platform: str, architecture: str, kind: str
-) -> Path:
-    """Of an instance's row, on processors of `architecture` in sandboxes of this kind."""
-    parts = (instance_id, row_sha256[:12], platform, architecture or "any", kind)
-    return calibrations() / f"{folder_name('@'.join(parts).replace('/', '-'))}.json"
-
-
-def calibration_rounds() -> Path:
-    """Where the runs of `calibrate` lie."""
-    return calibrations() / "rounds"
-
-
-def calibrations() -> Path:
-    return user_cache() / "calibrations"
-
-
-def image_size_file(image: str, platform: str) -> Path:
-    """Of an image, by its whole name, for a platform."""
-    name = folder_name(f"{image}@{platform}".replace("/", "-"))
-    return user_cache() / "image-sizes" / f"{name}.json"
-
-
-def clean_repository_file(instance_id: str) -> Path:
-    """Of an instance whose sandboxes were found to hold nothing of their repository's future."""
-    return user_cache() / "clean-repositories" / folder_name(instance_id)
-
-
-def image_seen_file(key: str) -> Path:
-    """Of an image whose sandboxes were looked at: what all of them hold as they start."""
-    return user_cache() / "images-seen" / key
-
-
-def activated_environment_file(key: str) -> Path:
-    """What activating an image's environment exports."""
-    return user_cache() / "activated-environments" / key
-
-
-def chat_template_file(sha256: str) -> Path:
-    """A file of this content."""
-    return user_cache() / "chat-templates" / sha256
-
-
-def bench_file(base_url: str, served_name: str) -> Path:
-    """Of a model at a server's address."""
-    name = folder_name(f"{served_name}@{base_url}".replace("/", "-"))
-    return user_cache() / "bench" / f"{name}.json"
-
-
-def diagnosis_folder(model: str) -> Path:
-    """Of a model, by its profile's name."""
-    return user_cache() / "diagnoses" / folder_name(model)
-
-
-def host_id_file() -> Path:
-    given = os.environ.get("SWE_ORCHESTRATOR_DATA")
-    data = Path(given) if given else platformdirs.user_data_path("swe-orchestrator")
-    return data.resolve() / "host-id"
-
-
 def folder_name(name: str, max_bytes: int = FOLDER_NAME_BYTES) -> str:
     """The name of the folder that belongs to somebody's name for something.
 
@@ -347,7 +246,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     it or nothing, and what is written is still there after a power cut."""
     raw = data.encode("utf-8") if isinstance(data, str) else data
     _make_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with open(temporary, "wb") as file:
             file.write(raw)

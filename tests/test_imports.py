@@ -16,7 +16,17 @@ TASKS = ("/demo/tasks/", "/smoke/tasks/")
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if not any(t in p.as_posix() for t in TASKS))
 
 ORDER = (
-    *("text", "types", "errors", "paths", "text_files", "file_locks", "stop_signals", "host_id"),
+    *(
+        "text",
+        "types",
+        "errors",
+        "paths",
+        "user_paths",
+        "text_files",
+        "file_locks",
+        "stop_signals",
+        "host_id",
+    ),
     *("kept_files", "predictions", "gold_answers", "plugins"),
     "network",
     *("config", "dataset", "verdict"),

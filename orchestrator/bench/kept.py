@@ -13,7 +13,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from orchestrator.config.schema import Model
-from orchestrator.paths import bench_file, write_atomic
+from orchestrator.paths import write_atomic
+from orchestrator.user_paths import bench_file
 
 FRESH_S = 30 * 24 * 3600.0
 """For how long it counts."""

@@ -23,12 +23,13 @@ from orchestrator.errors import (
     OrchestratorError,
 )
 from orchestrator.journal import read_journal
-from orchestrator.paths import RunPaths, calibration_rounds
+from orchestrator.paths import RunPaths
 from orchestrator.report.calibration import GoldStanding, GoldTrial, standing_of
 from orchestrator.report.words import counted
 from orchestrator.run.calibrations import digests_of, file_of, keep_trials, read_trials, terms_of
 from orchestrator.run.lock import RunLock, SandboxLock, versions
 from orchestrator.run.session import launch
+from orchestrator.user_paths import calibration_rounds
 
 GOLD = "gold"
 SELECTION = "selection."

@@ -11,10 +11,10 @@ from rich.table import Table
 
 from orchestrator.calibrate.rounds import Calibration
 from orchestrator.errors import EXIT_INTERRUPTED, one_line
-from orchestrator.paths import calibration_rounds
 from orchestrator.report.calibration import GRADABLE_WORDS, Gradable
 from orchestrator.report.words import counted
 from orchestrator.text import printable
+from orchestrator.user_paths import calibration_rounds
 
 MARKS = {Gradable.NOT_GRADABLE: "✗", Gradable.FLICKERS: "~"}
 STYLES = {Gradable.NOT_GRADABLE: "red", Gradable.FLICKERS: "yellow"}

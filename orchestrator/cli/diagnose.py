@@ -62,7 +62,7 @@ def diagnose(
     from orchestrator.diagnose.target import require_target
     from orchestrator.diagnose.view import opening
     from orchestrator.endpoint.key import require_key
-    from orchestrator.paths import diagnosis_folder
+    from orchestrator.user_paths import diagnosis_folder
 
     console = opt.make_console(as_json=as_json)
     config = opt.load_model(_one_name(name, model), settings, config_dirs, "diagnose")

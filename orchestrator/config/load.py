@@ -24,7 +24,7 @@ from orchestrator.config.schema import RUN_ID, AgentSettings, RunConfig, find_ag
 from orchestrator.config.sections import AUTO
 from orchestrator.config.yaml_files import dump_yaml, parse_yaml, read_yaml
 from orchestrator.errors import ConfigError, one_line
-from orchestrator.paths import user_configs
+from orchestrator.user_paths import user_configs
 
 KINDS = ("models", "agents", "benchmarks", "clusters")
 DATASET_FILES = (".parquet", ".jsonl", ".json")

@@ -16,7 +16,7 @@ from orchestrator.doctor.secrets import (
     who_reads,
 )
 from orchestrator.errors import OrchestratorError
-from orchestrator.paths import user_configs
+from orchestrator.user_paths import user_configs
 
 
 class Secrets(Check):

@@ -177,7 +177,8 @@ def _share_below(seconds: float, median_s: float, spread: float) -> float:
     """Of durations."""
     if seconds <= 0:
         return 0.0
-    return _NORMAL.cdf(math.log(seconds / median_s) / spread)
+    # a logarithm each: the ratio of two may be 0, or infinite
+    return _NORMAL.cdf((math.log(seconds) - math.log(median_s)) / spread)
 
 
 def _pace(tasks: Sequence[Task], known: Known) -> float:

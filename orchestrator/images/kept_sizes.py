@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from orchestrator.images.layers import ImageSize, Layer
 from orchestrator.images.manifests import MAX_BYTES
-from orchestrator.paths import image_size_file, write_atomic
+from orchestrator.paths import write_atomic
+from orchestrator.user_paths import image_size_file
 
 FRESH_S = 7 * 24 * 3600.0
 """For how long a size is taken as it is. Official images are pushed anew every few months."""

@@ -16,7 +16,7 @@ from orchestrator.errors import OrchestratorError, PrerequisiteError, one_line
 from orchestrator.evidence.tests import instance_report, read_results
 from orchestrator.file_locks import wait_for_lock
 from orchestrator.journal import RunState
-from orchestrator.paths import RunPaths, calibration_file, calibrations, write_atomic
+from orchestrator.paths import RunPaths, write_atomic
 from orchestrator.report.calibration import (
     GoldStanding,
     GoldTrial,
@@ -29,6 +29,7 @@ from orchestrator.report.words import counted
 from orchestrator.run.lock import RunLock, SandboxLock
 from orchestrator.text_files import read_text
 from orchestrator.types import FailureKind, GradeReason, GradeRecord
+from orchestrator.user_paths import calibration_file, calibrations
 from orchestrator.verdict import REPORT
 
 SHOWN = 3

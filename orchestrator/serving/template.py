@@ -14,9 +14,10 @@ from orchestrator.config.recipe import Recipe
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.network.connections import open_client, way_to
 from orchestrator.network.problems import answer_words
-from orchestrator.paths import chat_template_file, write_atomic
+from orchestrator.paths import write_atomic
 from orchestrator.serving.docker_command import Template, own_template, template_of
 from orchestrator.text_files import read_text
+from orchestrator.user_paths import chat_template_file
 
 OPTION = "--chat-template"
 TIMEOUT_S = 30.0

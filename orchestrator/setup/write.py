@@ -10,7 +10,8 @@ from pathlib import Path
 
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.errors import ConfigError, PrerequisiteError
-from orchestrator.paths import user_configs, write_atomic
+from orchestrator.paths import write_atomic
+from orchestrator.user_paths import user_configs
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SUFFIXES = (".yaml", ".yml")

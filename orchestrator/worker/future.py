@@ -14,8 +14,9 @@ from pathlib import Path
 
 from orchestrator.backends import Assignment, Sandbox
 from orchestrator.errors import ImageUnavailable, one_line
-from orchestrator.paths import clean_repository_file, write_atomic
+from orchestrator.paths import write_atomic
 from orchestrator.types import Future, Instance
+from orchestrator.user_paths import clean_repository_file
 
 TIMEOUT_S = 600
 MARK = "FUTURE\n"

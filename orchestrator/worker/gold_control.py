@@ -23,8 +23,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from orchestrator.backends import Backend, GradeRequest, Host
 from orchestrator.backends.grading import failed_grade, of_gold_patch, row_sha256
 from orchestrator.errors import HarnessUnavailable, InfraError, TestsTooSlow, one_line
-from orchestrator.paths import gold_control_file, write_atomic
+from orchestrator.paths import write_atomic
 from orchestrator.types import Failure, GradeReason, GradeResult
+from orchestrator.user_paths import gold_control_file
 from orchestrator.verdict import TEST_OUTPUT
 
 RECORD = "gold_control.json"

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.kept_files import keep, read_kept
-from orchestrator.paths import image_seen_file
 from orchestrator.types import Future
+from orchestrator.user_paths import image_seen_file
 from orchestrator.worker.harvest import KeptFiles
 
 FORM = 1

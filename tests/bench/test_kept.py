@@ -12,7 +12,7 @@ from orchestrator.bench import kept
 from orchestrator.bench.kept import FRESH_S, keep, measured_at_once
 from orchestrator.config.schema import Endpoint, Model
 from orchestrator.driver.admission import FIRST_LIMIT, Admission, first_limit
-from orchestrator.paths import bench_file
+from orchestrator.user_paths import bench_file
 
 URL = "http://spark:8000/v1"
 

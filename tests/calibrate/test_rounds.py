@@ -23,7 +23,7 @@ from orchestrator.config import RunRequest, load_config
 from orchestrator.dataset import load_dataset
 from orchestrator.errors import EXIT_DONE, EXIT_FAILURES_LEFT, EXIT_INTERRUPTED, ConfigError
 from orchestrator.journal import Journal
-from orchestrator.paths import RunPaths, calibration_rounds
+from orchestrator.paths import RunPaths
 from orchestrator.report.calibration import GoldStanding, Gradable
 from orchestrator.run.folder import create_run
 from orchestrator.run.lock import RunLock, SandboxLock, versions
@@ -34,6 +34,7 @@ from orchestrator.types import (
     RolloutKey,
     RolloutRecord,
 )
+from orchestrator.user_paths import calibration_rounds
 
 SETTINGS = {
     "cluster.sandbox.kind": "process",

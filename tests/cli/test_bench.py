@@ -14,8 +14,8 @@ from orchestrator.bench.levels import Level
 from orchestrator.bench.measure import measure_level
 from orchestrator.cli.bench import default_levels, parse_levels
 from orchestrator.errors import ConfigError
-from orchestrator.paths import bench_file
 from orchestrator.scripted.endpoint import ScriptedEndpoint
+from orchestrator.user_paths import bench_file
 
 Say = Callable[[str], Ended]
 

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.images import kept_sizes
 from orchestrator.images.kept_sizes import FRESH_S, find_kept, keep
 from orchestrator.images.layers import ImageSize, Layer
-from orchestrator.paths import image_size_file
+from orchestrator.user_paths import image_size_file
 
 AMD = "linux/amd64"
 IMAGE = "swebench/sweb.eval.x86_64.a_1776_b-1:latest"

@@ -14,7 +14,7 @@ from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.dataset import Dataset
 from orchestrator.errors import PrerequisiteError
 from orchestrator.journal import RunState
-from orchestrator.paths import RunPaths, calibrations
+from orchestrator.paths import RunPaths
 from orchestrator.report.calibration import Gradable
 from orchestrator.run.calibrations import digests_of, file_of, keep_trials, standings_of
 from orchestrator.run.folder import create_run
@@ -27,6 +27,7 @@ from orchestrator.types import (
     GradeResult,
     RolloutResult,
 )
+from orchestrator.user_paths import calibrations
 
 GOLD = load_config(RunRequest("demo", agent="gold", run_id=RUN_ID))
 IMAGE = "x@sha256:1"

@@ -19,7 +19,8 @@ from typing import Any, ClassVar, Self
 
 from orchestrator.errors import PrerequisiteError
 from orchestrator.file_locks import Locked, hold_lock
-from orchestrator.paths import user_cache, write_atomic
+from orchestrator.paths import write_atomic
+from orchestrator.user_paths import user_cache
 
 MAX_VERSION_CHARS = 12
 

@@ -17,7 +17,7 @@ from typing import Any
 from orchestrator.backends.base import ExecResult, SandboxSpec
 from orchestrator.errors import SandboxUnavailable
 from orchestrator.kept_files import keep, read_kept
-from orchestrator.paths import activated_environment_file
+from orchestrator.user_paths import activated_environment_file
 
 ACTIVATE = """
 if [ -f /opt/miniconda3/bin/activate ]; then

@@ -17,8 +17,8 @@ from orchestrator.agents.runners import lease
 from orchestrator.agents.runners.process import Runner, RunnerProgram, take_runner
 from orchestrator.backends import Sandbox
 from orchestrator.errors import AgentCrashed, SandboxBroken
-from orchestrator.paths import user_cache
 from orchestrator.types import Outcome
+from orchestrator.user_paths import user_cache
 
 from .conftest import FINISH, Roll, Rolled, editor, terminal
 
