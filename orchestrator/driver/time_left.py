@@ -25,6 +25,7 @@ what is left is not quite like what has ended. With it the truth was within the 
 of moments, in simulated nights of all kinds."""
 LEAST_S = 1.0
 """Of what is left; it is over only once it is over."""
+JUST_BEGUN_S = 1e-6
 STEPS = 1024
 _NORMAL = NormalDist()
 _QUANTILES = tuple(_NORMAL.inv_cdf((n + 0.5) / STEPS) for n in range(STEPS))
@@ -49,6 +50,11 @@ class Task:
     """None: it waits."""
     grade_s: float = 0.0
     """Expected of the grade that comes after it, times the chance that one does."""
+
+    @property
+    def run_s(self) -> float:
+        """For how long it has run, or next to nothing."""
+        return max(self.elapsed_s or 0.0, JUST_BEGUN_S)
 
 
 @dataclass(frozen=True)
@@ -163,7 +169,7 @@ class _Draws:
 
     def remain(self, task: Task) -> float:
         """Of one that runs."""
-        elapsed_s = task.elapsed_s or 0.0
+        elapsed_s = task.run_s
         median_s = task.expected_s * self._mean_times
         gone = _share_below(elapsed_s, median_s, self._spread)
         self._at += _BY_TASK
@@ -175,10 +181,7 @@ class _Draws:
 
 def _share_below(seconds: float, median_s: float, spread: float) -> float:
     """Of durations."""
-    if seconds <= 0:
-        return 0.0
-    # a logarithm each: the ratio of two may be 0, or infinite
-    return _NORMAL.cdf((math.log(seconds) - math.log(median_s)) / spread)
+    return _NORMAL.cdf(math.log(seconds / median_s) / spread)
 
 
 def _pace(tasks: Sequence[Task], known: Known) -> float:
@@ -198,8 +201,8 @@ def _pace(tasks: Sequence[Task], known: Known) -> float:
 def _mean_above(task: Task, pace: float, spread: float) -> float:
     """Mean of all durations above the one that has gone by."""
     mean_s = pace * task.expected_s
-    z = math.log((task.elapsed_s or 1e-9) / mean_s) / spread + spread / 2
+    z = math.log(task.run_s / mean_s) / spread + spread / 2
     above = _NORMAL.cdf(-z)
     if above < 1e-6:
-        return 1.1 * (task.elapsed_s or 0.0)
+        return 1.1 * task.run_s
     return mean_s * _NORMAL.cdf(spread - z) / above
