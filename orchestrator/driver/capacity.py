@@ -27,10 +27,12 @@ from orchestrator.driver.plan import Plan
 
 SYSTEM_GB = 2.0
 """Stays with this host's system."""
-DRIVER_GB = 1.0
-"""Ray, the driver, the gateway and the graders' own processes."""
-WORKER_GB = 0.2
-"""The process of a rollout slot, and its agent's, beside its sandbox."""
+DRIVER_GB = 0.6
+"""Ray, the driver, the gateway, and the one process of rollouts and that of grades: 0.45 with eight
+slots, and room for large trajectories."""
+WORKER_GB = 0.06
+"""What a rollout takes beside its sandbox: an agent's own process, forked from one that has its
+imports, and its share of the others."""
 ENGINE_GB = 0.5
 """Stays with the system and the engine of a virtual machine."""
 NODES = "; what the cluster's nodes have is not known here: --workers N says it"

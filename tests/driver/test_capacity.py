@@ -75,7 +75,7 @@ def test_the_memory_of_a_host_with_its_own_engine_is_one_budget() -> None:
 
     found = slots(small, model(100), engine(16, 64), here_gb=16)
 
-    assert found.count == 5  # (16 - 2 system - 1 driver - 2 for a grade) / (2 + 0.2 worker)
+    assert found.count == 5  # (16 - 2 system - 0.6 driver - 2 for a grade) / (2 + 0.06 worker)
     assert "this host's memory binds (16.0 GB" in found.bound
     assert "memory_request_gb" in found.bound
 
@@ -98,7 +98,7 @@ def mac_mini() -> Cluster:
     return load_config(RunRequest("lite", agent="gold", cluster="mac-mini")).cluster
 
 
-@pytest.mark.parametrize(("gib", "count"), [(8, 4), (12, 7), (16, 7)])
+@pytest.mark.parametrize(("gib", "count"), [(8, 4), (12, 7), (16, 8)])
 def test_a_mac_mini_has_slots_by_its_virtual_machine_and_by_itself(gib: int, count: int) -> None:
     found = slots(mac_mini(), model(100), machine(gib), here_gb=MAC_MINI_GB)
 
@@ -118,7 +118,7 @@ def test_a_model_server_on_the_same_host_leaves_less_for_sandboxes() -> None:
 
     found = choose_slots(cluster(), [model(100)], spark, here, MANY)
 
-    assert found.count == 7  # (13 - 1 driver - 1.2 for a grade) / (1.2 + 0.2 worker)
+    assert found.count == 8  # (13 - 0.6 driver - 1.2 for a grade) / (1.2 + 0.06 worker)
     assert "13.0 of them available" in found.bound
     machine = replace(spark, place=Place.VIRTUAL_MACHINE)
     assert choose_slots(cluster(), [model(100)], machine, here, MANY).count == 80, "cores bind"
@@ -127,7 +127,7 @@ def test_a_model_server_on_the_same_host_leaves_less_for_sandboxes() -> None:
 def test_an_engine_on_another_host_takes_no_memory_of_this_one() -> None:
     host = engine(64, 32, Place.ELSEWHERE)
 
-    assert slots(cluster(), model(100), host, here_gb=8).count == 25  # (8 - 2 - 1) / 0.2
+    assert slots(cluster(), model(100), host, here_gb=4).count == 23  # (4 - 2 - 0.6) / 0.06
     assert slots(cluster(), model(100), replace(host, place=Place.HERE), here_gb=8).count == 2
 
 
