@@ -51,9 +51,10 @@ class SweAgent:
 
     def run(self, context: AgentContext) -> Outcome:
         assert self._installation is not None, "prepare comes first"
-        runner = self._lease.take(runner_program(self._installation))
         context.activity = "starts SWE-agent's server"
         with SandboxServer(context.sandbox) as server:
+            # the server takes its second while what forks runners still imports
+            runner = self._lease.take(runner_program(self._installation))
             runner.send("rollout", **self._request(context, server))
             end = self._converse(runner, context, server)
         self._lease.finish()

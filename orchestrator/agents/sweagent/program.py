@@ -9,6 +9,7 @@ from orchestrator.agents.sweagent.installation import Installation
 
 RUNNER = Path(__file__).with_name("runner.py")
 SHELL = Path(__file__).with_name("shell.py")
+LITELLM_LATER = Path(__file__).with_name("litellm_later.py")
 
 
 def runner_program(installation: Installation) -> RunnerProgram:
@@ -17,7 +18,7 @@ def runner_program(installation: Installation) -> RunnerProgram:
         installation.folder,
         installation.paths.python,
         RUNNER,
-        (SHELL,),
+        (SHELL, LITELLM_LATER),
         {
             "SWE_AGENT_LOG_STREAM_LEVEL": "WARNING",
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # no price list from the network

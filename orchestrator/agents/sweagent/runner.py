@@ -1,8 +1,8 @@
 """SWE-agent at work: a process in SWE-agent's own environment, one for each rollout slot.
 
-`runners/forkserver.py` forks it, so that a host pays SWE-agent's imports (several seconds, 200 MB)
-once. It takes one rollout after another. It imports nothing of ours but `shell.py` and `line`, as
-our package is not in its environment.
+`runners/forkserver.py` forks it, so that a host pays SWE-agent's imports
+once. It takes one rollout after another. It imports nothing of ours but what lies beside it, and
+`line`, as our package is not in its environment.
 
 Its worker asks the model for it, keeps the limits, and may kill it at any moment. They exchange
 messages; `agent.py` has the worker's end.
@@ -19,6 +19,10 @@ import traceback
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from .litellm_later import import_litellm_later
+
+import_litellm_later()
 
 from sweagent.agent.agents import DefaultAgent, TemplateConfig
 from sweagent.agent.history_processors import DefaultHistoryProcessor
