@@ -232,3 +232,18 @@ def test_an_answer_that_is_to_be_mended_is_told_with_the_complaint_and_nothing_o
     """)
 
     assert told == [["file1", "OBS: file1"], ["", "One command!"]]
+
+
+def test_litellm_is_imported_once_something_of_it_is_used_that_no_model_of_ours_uses() -> None:
+    answer = ask(
+        """
+        tools = ToolConfig(parse_function={"type": "function_calling"})
+        WorkerModel(None, tools, 9)
+        before = "litellm.main" in sys.modules
+        import litellm
+        error = litellm.exceptions.ContextWindowExceededError.__name__
+        answer = [before, error, "litellm.main" in sys.modules]
+        """
+    )
+
+    assert answer == [False, "ContextWindowExceededError", True]
