@@ -1,8 +1,8 @@
 """SWE-agent at work: a process in SWE-agent's own environment, one for each rollout slot.
 
-`runners/forkserver.py` forks it, so that a host pays SWE-agent's imports
-once. It takes one rollout after another. It imports nothing of ours but what lies beside it, and
-`line`, as our package is not in its environment.
+`runners/forkserver.py` forks it, so that a host pays SWE-agent's imports once. It takes one rollout
+after another. It imports nothing of ours but what lies beside it, and `line`, as our package is not
+in its environment.
 
 Its worker asks the model for it, keeps the limits, and may kill it at any moment. They exchange
 messages; `agent.py` has the worker's end.
