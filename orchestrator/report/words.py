@@ -81,8 +81,8 @@ def duration_range(low_s: float, high_s: float) -> str:
     high = _rounded(max(size, math.ceil(high_s / size) * size))
     if low == high:
         return high
-    number, _, unit = low.partition(" ")
-    return f"{number if high.partition(' ')[2] == unit else low} to {high}"
+    (number, *unit), (_, *other) = low.split(" "), high.split(" ")
+    return f"{number if unit == other and len(unit) == 1 else low} to {high}"
 
 
 def _rounded(seconds: float) -> str:

@@ -70,6 +70,7 @@ def test_a_duration_has_two_units(seconds: float, expected: str) -> None:
         (3000, 5000, "50 min to 1 h 30 min"),
         (7200, 10_800, "2 to 3 h"),
         (12_000, 18_000, "3 h 20 min to 5 h"),
+        (12_000, 19_200, "3 h 20 min to 5 h 20 min"),
         (12_000, 12_500, "3 h 20 min"),
         (3600 * 30, 3600 * 60, "30 h to 2 d 12 h"),
         (1, 1e6, "1 h to 11 d 14 h"),
