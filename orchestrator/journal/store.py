@@ -103,6 +103,7 @@ class Journal:
         with _as_journal_errors(self._path), self._db:
             # a session that was killed ends where it was last seen
             self._db.execute("UPDATE session SET ended_at = last_seen_at WHERE ended_at IS NULL")
+            self._db.execute("DELETE FROM run WHERE key = ?", (ENDS_KEY,))  # as that one expected
             cursor = self._db.execute(
                 "INSERT INTO session (started_at, last_seen_at) VALUES (?, ?)", (now, now)
             )

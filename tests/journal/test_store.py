@@ -242,6 +242,18 @@ def test_a_heartbeat_says_when_a_session_expects_to_be_done(tmp_path: Path) -> N
         assert journal.state().ends_at is None
 
 
+def test_a_session_begins_without_what_the_one_before_expected(tmp_path: Path) -> None:
+    now = [1000.0]
+    with Journal.create(tmp_path / "journal.sqlite", "r1", []):
+        pass
+    with Journal.open(tmp_path / "journal.sqlite", lambda: now[0]) as journal:
+        journal.begin_session()
+        now[0] += store.HEARTBEAT_S
+        journal.heartbeat(lambda: (60.0, 90.0))
+        journal.begin_session()
+        assert journal.state().ends_at is None
+
+
 DECISION = Decision("a", Choice.UNRESOLVED, "größer als 8 GB", "ana", 12.5, "", 3)
 
 
