@@ -23,7 +23,7 @@ HEAD_BYTES = 200_000
 """Of a run.yaml, in which the names are looked for."""
 BUSY_S = 0.2
 """A journal that somebody else holds for longer is left out."""
-_SECTIONS = ("model", "agent")
+_SECTIONS = ("model", "agent", "predictions")
 _ROLLOUTS = """
 SELECT rollout.instance_id, instance.repo, ended_at - started_at - held_s AS seconds, phases_s
 FROM rollout JOIN instance USING (instance_id) WHERE outcome IS NOT NULL LIMIT 10000
@@ -105,7 +105,10 @@ class PastRuns:
         return cls(rollouts, grades)
 
     def rollouts(self, model: str, agent: str) -> PastSeconds:
-        """Of the same model and agent; of repositories of which they say nothing, any model's."""
+        """Of the same model and agent; of repositories of which they say nothing, any model's. Of
+        who asks no model nothing is known: it takes seconds, where models take minutes."""
+        if not model:
+            return PastSeconds()
         alike = [row for row in self._rollouts if row.names == (model, agent)]
         return PastSeconds.of(alike, self._rollouts)
 
@@ -146,8 +149,9 @@ def _newest(runs_dir: Path) -> list[Path]:
 
 
 def _names(run_yaml: Path) -> tuple[str, str] | None:
-    """Of a run's model and agent, empty for no model; None where it is no run's. All of a run.yaml
-    takes ten times as long to read, and each section of ours begins with its name."""
+    """Of a run's model, empty for none, and of its agent or predictions; None where it is no run's.
+    All of a run.yaml takes ten times as long to read, and each section of ours begins with its
+    name."""
     try:
         with open(run_yaml, encoding="utf-8", errors="replace") as file:
             text = file.read(HEAD_BYTES)
@@ -158,7 +162,8 @@ def _names(run_yaml: Path) -> tuple[str, str] | None:
         for key in _SECTIONS
         if (match := re.search(rf"^{key}:\n  name: *(.+)$", text, re.MULTILINE))
     }
-    return (found.get("model", ""), found["agent"]) if "agent" in found else None
+    author = found.get("agent") or found.get("predictions")
+    return (found.get("model", ""), author) if author else None
 
 
 def _image_s(phases: object) -> float:

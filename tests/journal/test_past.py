@@ -113,8 +113,10 @@ def test_agents_without_a_model_say_nothing_of_rollouts(
     tmp_path: Path, add_run: Callable[..., Path]
 ) -> None:
     add_run("one", {"a": 1.0}, agent="gold")
-
     assert found(tmp_path) == {}
+
+    add_run("two", {"a": 600.0})
+    assert found(tmp_path, model="", agent="gold") == {}, "nor does anybody say anything of theirs"
 
 
 def test_a_grade_takes_what_it_took_before_whoever_made_the_patch(
@@ -124,6 +126,15 @@ def test_a_grade_takes_what_it_took_before_whoever_made_the_patch(
     add_run("two", {"a": 1.0, "b": 1.0}, agent="gold", graded={"a": 50.0, "b": 90.0}, image_s=20.0)
 
     assert known(PastRuns.read(tmp_path).grades) == {"a": 30.0, "b": 70.0, "c": 5.0}
+
+
+def test_grades_of_predictions_that_others_made_count_too(
+    tmp_path: Path, add_run: Callable[..., Path]
+) -> None:
+    run = RunPaths(add_run("one", {"a": 1.0}, agent="gold", graded={"a": 30.0}))
+    run.config.write_text("agent: null\npredictions:\n  name: theirs\n", encoding="utf-8")
+
+    assert known(PastRuns.read(tmp_path).grades) == {"a": 30.0, "b": 30.0}
 
 
 def test_outages_and_pulls_are_no_part_of_it(tmp_path: Path, add_run: Callable[..., Path]) -> None:
