@@ -145,7 +145,9 @@ class Scheduler:
 
     def under_way(self, lane: Lane) -> int:
         """How many rollouts of a lane run."""
-        return sum(self._lane(key) is lane for key in self._queues[Stage.ROLLOUT].running)
+        # a display asks from a thread of its own what is left
+        running = tuple(self._queues[Stage.ROLLOUT].running)
+        return sum(self._lane(key) is lane for key in running)
 
     def hold(self, now: float) -> Hold | None:
         """Why no rollout, or no grade, is admitted; None where nothing holds them all back."""
@@ -288,8 +290,9 @@ class Scheduler:
         queue, starting = self._queues[Stage.ROLLOUT], 0
         rollouts = len(queue.running)
         if self.disk_low_since is None:
-            waiting = sum(map(self._is_open, queue.waiting))
-            starting = max(0, min(waiting, self.admitted - rollouts))
+            free, waiting = self._free(Stage.ROLLOUT), Counter(map(self._lane, queue.waiting))
+            may_start = sum(max(0, min(count, free[lane])) for lane, count in waiting.items())
+            starting = max(0, min(may_start, self.admitted - rollouts))
         grades = len(self._queues[Stage.GRADE].running)
         return Load(rollouts, starting, grades, self.busy_cores)
 

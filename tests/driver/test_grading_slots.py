@@ -223,6 +223,16 @@ def test_rollouts_that_may_start_again_wait_for_the_memory_that_grades_took() ->
         assert started(it) == [Stage.ROLLOUT], "no grade takes its place"
 
 
+def test_nothing_is_left_for_rollouts_whose_server_is_away_or_has_enough() -> None:
+    lanes = Lane("worth one", limit=1), Lane("away", away="it is not there")
+    of_runs = zip((RUN_ID, "r2"), lanes, strict=True)
+    it = Scheduler(3, FOUR_FIT, {run_id: RunTerms({}, lane=lane) for run_id, lane in of_runs})
+    it.add(Stage.ROLLOUT, [*keys(6), *(replace(key, run_id="r2") for key in keys(6, "o"))])
+    it.add(Stage.GRADE, keys(9, "g"))
+
+    assert sorted(started(it)) == [*[Stage.GRADE] * 3, Stage.ROLLOUT]
+
+
 def test_more_workers_than_memory_fits_are_as_many_as_a_person_says() -> None:
     it = scheduler(FOUR_FIT, slots=9)
     it.add(Stage.ROLLOUT, keys(9))
