@@ -31,7 +31,8 @@ class SandboxSettings(Section):
     platform: str = "linux/amd64"
     memory_gb: float = Field(default=4, gt=0)
     memory_request_gb: float = Field(default=1.2, gt=0)
-    """What a sandbox takes on an ordinary day; `workers: auto` divides the memory by it."""
+    """What a sandbox takes on an ordinary day, a grade's too: `workers: auto` and
+    `grading.slots: auto` divide the memory by it."""
     cpus: float = Field(default=2, gt=0)
     pids: int = Field(default=1024, gt=0)
     network: bool = False
@@ -97,7 +98,8 @@ class Images(Section):
     pulls: int = Field(default=2, gt=0)
     """At once, on one node."""
     order: Literal["auto", "dataset"] = AUTO
-    """auto: rollouts whose images share layers run near each other, unless the run is shuffled."""
+    """auto: the longest rollouts first; where images have to come that disk or quota do not hold,
+    those near each other that share layers. A shuffled run keeps its own."""
     mirror: str | None = None
     """host[:port] of a registry of one's own, which is asked first; images keep their names."""
     namespace: str | None = None
