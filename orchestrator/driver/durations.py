@@ -200,7 +200,8 @@ class SessionDurations:
             seconds -= record.usage.held_s
             self.rolled, self.patched = self.rolled + 1, self.patched + record.has_patch
         stage = Stage.ROLLOUT if isinstance(record, RolloutRecord) else Stage.GRADE
-        self.of(stage, record.key.run_id).add(record.instance_id, seconds)
+        if seconds >= 0:  # else this host's clock was set back meanwhile
+            self.of(stage, record.key.run_id).add(record.instance_id, seconds)
 
 
 def make_durations(

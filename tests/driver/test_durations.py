@@ -95,6 +95,7 @@ def test_outages_pulls_and_failures_are_no_part_of_what_a_session_learns() -> No
     outage = rolled("a1", usage=Usage(held_s=100.0), phases_s={"image": 50.0})
     for event in (at(outage, 250.0), at(failed("a2"), 999.0), at(graded("b1", None), 999.0)):
         learned.take(event)
+    learned.take(at(rolled("a3"), -3600.0))  # the clock was set back
 
     assert (learned.rollouts["r1"].ended, learned.grades.ended) == (1, 0)
     assert learned.expected_s(Stage.ROLLOUT, key_of("c1")) == pytest.approx(100, rel=0.2)
