@@ -133,6 +133,11 @@ class ImageKeeper:
         self._running[key] = stage, node
         return node
 
+    def is_ready(self, key: RolloutKey) -> bool:
+        """Whether a rollout could start where a slot is free. Nothing is placed."""
+        image = self._images[key.instance_id]
+        return self._store.place(image, dict.fromkeys(self._slots, 1)) is not None
+
     def is_here(self, key: RolloutKey, node: str) -> bool:
         """Whether the image is one that the store has seen there."""
         image = self._images[key.instance_id]

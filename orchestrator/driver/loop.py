@@ -16,7 +16,7 @@ from orchestrator.driver.grading_watch import GradingWatch
 from orchestrator.driver.images import ImageKeeper
 from orchestrator.driver.plan import Plan
 from orchestrator.driver.runs import DrivenRun
-from orchestrator.driver.scheduler import Hold, Scheduler, Stage, Start, anywhere
+from orchestrator.driver.scheduler import Hold, Place, Scheduler, Stage, Start, anywhere
 from orchestrator.driver.stop import StopSignal
 from orchestrator.driver.time_left import TimeRange
 from orchestrator.errors import JournalError
@@ -90,7 +90,9 @@ class Driver:
         """
         self._scheduler.add(Stage.ROLLOUT, plan.rollouts)
         self._scheduler.add(Stage.GRADE, plan.grades)
-        place = self._images.place if self._images else anywhere
+        place: Place = anywhere
+        if self._images is not None:
+            place, self._scheduler.is_ready = self._images.place, self._images.is_ready
         yield from self._see_to_images()
         while not self._scheduler.is_finished or self._waits_for_evictions:
             self._obey_stop()

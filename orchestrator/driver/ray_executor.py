@@ -68,6 +68,7 @@ IMAGE_THREADS = 16
 STOP_POLL_S = 1.0
 ANSWER_S = 120.0
 """A worker starts, and imports our code."""
+FAILED_STARTS = 3
 
 
 @dataclass(frozen=True)
@@ -102,10 +103,12 @@ class RayExecutor:
         self._workers: dict[str, Any] = {}
         """By node; each starts when something is first asked of it."""
         self._slots = NodeSlots("", rollout_slots, grade_slots)
-        self._answer_awaited: tuple[Any, float] | None = None
+        self._awaited: dict[str, tuple[Any, float]] = {}
+        """By node: that its worker is up, and until when to wait for that."""
+        self._failed_starts = 0
+        """Of workers, in a row."""
         if connection.local is not None:  # what comes first need not wait for it then
-            first = self._worker(self._slots).is_up.remote()
-            self._answer_awaited = first, time.monotonic() + ANSWER_S
+            self._worker(self._slots)
 
     @property
     def session_dir(self) -> str:
@@ -131,7 +134,7 @@ class RayExecutor:
         """Where there is no such node any more, `poll` says that it is lost."""
         running = _Running(request, time.time(), node, None)
         try:
-            slots = self._place(node)
+            slots = self._place(request, node)
             if isinstance(request, RolloutRequest) and request.alone:
                 options = {**_ALONE, **_on(slots.name)}
                 self._tasks[self._alone.options(**options).remote(request)] = running
@@ -145,16 +148,19 @@ class RayExecutor:
         else:
             self._tasks[task] = replace(running, node=slots.name, worker=worker)
 
-    def _place(self, node: str) -> NodeSlots:
-        """The node of this name; for an empty one, where the fewest are under way for its slots.
-        Raises WorkerLost."""
-        nodes = self.nodes()
-        if node:
-            nodes = tuple(slots for slots in nodes if slots.name == node)
+    def _place(self, request: RolloutRequest | GradeRequest | ImageRequest, node: str) -> NodeSlots:
+        """The node of this name; for an empty one, of those that offer such slots the one where the
+        fewest are taken. Raises WorkerLost."""
+        nodes = [slots for slots in self.nodes() if node in ("", slots.name)]
+        if not node:
+            nodes = [slots for slots in nodes if _offered(request, slots)]
         if not nodes:
             raise WorkerLost(f"{node or 'every node'} is in the cluster no more")
-        under_way = Counter(running.node for running in self._tasks.values())
-        return min(nodes, key=lambda slots: under_way[slots.name] / max(1, slots.rollouts))
+        alike = [r for r in self._tasks.values() if type(r.request) is type(request)]
+        under_way = Counter(running.node for running in alike)
+        return min(
+            nodes, key=lambda slots: under_way[slots.name] / max(1, _offered(request, slots))
+        )
 
     def _worker(self, slots: NodeSlots) -> Any:
         """The node's. On a cluster it takes the slots that it fills from what the node offers, as
@@ -162,23 +168,23 @@ class RayExecutor:
         if slots.name not in self._workers:
             taken = {}
             if self._connection.local is None:
-                taken = {
-                    ROLLOUT_SLOT: min(slots.rollouts, self._slots.rollouts),
-                    GRADE_SLOT: min(slots.grades, self._slots.grades),
-                }
-            self._workers[slots.name] = self._worker_class.options(
+                rollouts = min(slots.rollouts, self._slots.rollouts)
+                taken = {ROLLOUT_SLOT: rollouts, GRADE_SLOT: slots.grades}
+            worker = self._worker_class.options(
                 num_cpus=0,
                 resources=taken,
                 max_concurrency=slots.rollouts + slots.grades + IMAGE_THREADS,
                 **_on(slots.name),
             ).remote()
+            self._workers[slots.name] = worker
+            self._awaited[slots.name] = worker.is_up.remote(), time.monotonic() + ANSWER_S
         return self._workers[slots.name]
 
     def poll(self, timeout_s: float) -> list[Event]:
         """See `Executor`. Raises PrerequisiteError where the local Ray has ended, or no worker
         starts."""
         self._connection.require_alive()
-        self._require_answer()
+        self._require_workers()
         if self._refused:
             refused, self._refused = self._refused, []
             return refused
@@ -191,26 +197,30 @@ class RayExecutor:
             ready = list(dict.fromkeys([*ready, *more]))
         return [event for task in ready for event in self._take(task)]
 
-    def _require_answer(self) -> None:
-        """Of the local Ray's first worker: where none starts, everything would wait for ever."""
-        if self._answer_awaited is None:
-            return
-        answer, until = self._answer_awaited
-        ready, _ = ray.wait([answer], timeout=0)
-        problem = f"nothing after {ANSWER_S:.0f} s"
-        if ready:
-            self._answer_awaited = None
-            try:
-                ray.get(answer)
-            except ray.exceptions.RayError as error:
-                problem = last_line(error)
-            else:
-                return
-        elif time.monotonic() < until:
-            return
-        raise PrerequisiteError(
-            f"no worker of Ray starts ({problem}).",
-            f"See the newest files in {self.session_dir}/logs.",
+    def _require_workers(self) -> None:
+        """Raises PrerequisiteError where none starts: everything would wait for it for ever. One
+        that was killed is no reason: another starts."""
+        for node, (answer, until) in list(self._awaited.items()):
+            if ray.wait([answer], timeout=0)[0]:
+                del self._awaited[node]
+                try:
+                    ray.get(answer)
+                    self._failed_starts = 0
+                except ray.exceptions.RayError as error:
+                    self._failed_starts += 1
+                    if self._failed_starts >= FAILED_STARTS:
+                        raise self._no_worker(node, last_line(error)) from error
+            elif time.monotonic() > until:
+                raise self._no_worker(node, f"nothing after {ANSWER_S:.0f} s")
+
+    def _no_worker(self, node: str, why: str) -> PrerequisiteError:
+        if not node:
+            cure = f"See the newest files in {self.session_dir}/logs."
+            return PrerequisiteError(f"no worker of Ray starts ({why}).", cure)
+        return PrerequisiteError(
+            f"no worker of Ray starts on {node} ({why}).",
+            "Does another run hold its slots? `ray status` says so there. What is recorded stands: "
+            "`resume` goes on.",
         )
 
     def stop_now(self) -> None:
@@ -248,6 +258,11 @@ class RayExecutor:
         """The next request there starts another; which may have been done already."""
         if self._workers.get(running.node) is running.worker:
             del self._workers[running.node]
+
+
+def _offered(request: RolloutRequest | GradeRequest | ImageRequest, slots: NodeSlots) -> int:
+    """A node's slots for such a request."""
+    return slots.grades if isinstance(request, GradeRequest) else slots.rollouts
 
 
 def _on(node: str) -> dict[str, Any]:

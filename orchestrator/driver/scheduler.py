@@ -51,6 +51,11 @@ def anywhere(_stage: Stage, _key: RolloutKey) -> str | None:
     return ""
 
 
+def needs_nothing(_key: RolloutKey) -> bool:
+    """Of runs that need no images from elsewhere."""
+    return True
+
+
 @dataclass(frozen=True)
 class RunTerms:
     """What a run of a session asks of the scheduler."""
@@ -89,6 +94,8 @@ class Scheduler:
     """By run id."""
     busy_cores: float | None = None
     """Of the sandboxes' host, measured since the last grade started; None: nobody has."""
+    is_ready: Callable[[RolloutKey], bool] = needs_nothing
+    """Whether a rollout finds its image wherever a slot is free for it."""
     stopping: bool = False
     disk_low_since: float | None = None
     """Since when the disk is nearly full; None while it has room."""
@@ -290,7 +297,8 @@ class Scheduler:
         queue, starting = self._queues[Stage.ROLLOUT], 0
         rollouts = len(queue.running)
         if self.disk_low_since is None:
-            free, waiting = self._free(Stage.ROLLOUT), Counter(map(self._lane, queue.waiting))
+            free = self._free(Stage.ROLLOUT)
+            waiting = Counter(self._lane(key) for key in queue.waiting if self.is_ready(key))
             may_start = sum(max(0, min(count, free[lane])) for lane, count in waiting.items())
             starting = max(0, min(may_start, self.admitted - rollouts))
         grades = len(self._queues[Stage.GRADE].running)

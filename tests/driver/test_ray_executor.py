@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+import ray
 from ray.cluster_utils import Cluster
 from support.specs import make_assignment, rollout_request
 
@@ -23,7 +24,7 @@ from orchestrator import __version__
 from orchestrator.backends import GradeRequest
 from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
-from orchestrator.driver import ray_connection
+from orchestrator.driver import ray_connection, ray_executor
 from orchestrator.driver.executor import Event, NodeSlots
 from orchestrator.driver.local_ray import LocalRay
 from orchestrator.driver.ray_connection import GRADE_SLOT, ROLLOUT_SLOT, join, start_local
@@ -183,6 +184,32 @@ def test_work_goes_to_the_node_that_it_is_placed_on(
     assert isinstance(graded, GradeResult)
     assert (rolled.failure, graded.failure) == (None, None)
     assert answers == [QuotaFound(node.name, "hub", None)]
+
+
+def test_a_node_whose_slots_another_run_holds_is_one_line_and_not_waited_for_for_ever(
+    make_config: MakeConfig, instance: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OfAnotherRun:
+        def is_up(self) -> bool:
+            return True
+
+    monkeypatch.setattr(ray_executor, "ANSWER_S", 2.0)
+    slots = {"num_cpus": 1, "resources": {ROLLOUT_SLOT: 1, GRADE_SLOT: 1}}
+    cluster = Cluster(initialize_head=True, head_node_args=slots)
+    try:
+        executor = make_executor(1, 1, cluster.address)
+        (node,) = executor.nodes()
+        holder = ray.remote(OfAnotherRun).options(num_cpus=0, resources={ROLLOUT_SLOT: 1}).remote()
+        ray.get(holder.is_up.remote())
+        executor.submit_image_work(QuotaRequest(node.name, "hub", "process"))
+        with pytest.raises(PrerequisiteError, match="Does another run hold its slots") as caught:
+            events_until(executor, lambda event: False)
+        executor.close()
+    finally:
+        cluster.shutdown()
+
+    assert f"no worker of Ray starts on {node.name} (nothing after 2 s)" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_what_runs_sees_that_it_is_to_stop_and_still_sends_its_result(

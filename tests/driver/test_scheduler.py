@@ -118,6 +118,16 @@ def test_a_worker_that_dies_with_all_that_it_runs_pauses_nothing() -> None:
     assert len(scheduler.admit(0)) == 5
 
 
+def test_rollouts_whose_images_are_still_to_come_keep_no_core_from_grades() -> None:
+    grading = GradingSlots(4, "", cores=4, rollout_cores=1.0)
+    scheduler = Scheduler(4, grading, {RUN_ID: RunTerms(RETRIES, 10.0, Lane())})
+    scheduler.add(Stage.ROLLOUT, [key_of(f"i{n}", 1) for n in range(4)])
+    assert scheduler.grades_at_once == 1
+    scheduler.is_ready = lambda key: key.instance_id == "i0"
+
+    assert scheduler.grades_at_once == 3
+
+
 def test_a_grade_has_a_process_of_its_own_anyway() -> None:
     scheduler = make(work=0)
     scheduler.add(Stage.GRADE, [key_of("i0", 1)])
