@@ -65,6 +65,13 @@ _STREAMING: dict[str, Any] = {
 _ALONE = {"num_cpus": 0, "max_retries": 0, **_STREAMING}
 IMAGE_THREADS = 16
 """So many things are done with a node's images at once; more wait."""
+_WORKER_ENDED = (
+    ray.exceptions.RayActorError,
+    ray.exceptions.OutOfMemoryError,
+    ray.exceptions.ActorUnschedulableError,
+)
+"""What Ray says of a node's worker that died, was killed by Ray's own watch over the memory, or can
+start nowhere as its node has ended."""
 STOP_POLL_S = 1.0
 ANSWER_S = 120.0
 """A worker starts, and imports our code."""
@@ -246,7 +253,7 @@ class RayExecutor:
             return
         except ray.exceptions.RayError as error:
             del self._tasks[task]
-            if isinstance(error, ray.exceptions.RayActorError):
+            if isinstance(error, _WORKER_ENDED):
                 self._forget_worker(running)
             yield _lost(running, error)
             return
@@ -256,7 +263,7 @@ class RayExecutor:
 
     def _forget_worker(self, running: _Running) -> None:
         """The next request there starts another; which may have been done already."""
-        if self._workers.get(running.node) is running.worker:
+        if running.worker is not None and self._workers.get(running.node) is running.worker:
             del self._workers[running.node]
 
 
