@@ -38,8 +38,8 @@ def activated_environment(
     Raises:
         SandboxUnavailable: it can't be activated.
     """
-    # an image's environment, and proxies that the engine's client adds
-    begins_with = (container.get("Config") or {}).get("Env")
+    # an image's environment, proxies that the engine's client adds, and what a person has set
+    begins_with = [(container.get("Config") or {}).get("Env"), sorted(spec.env.items())]
     image = str(container["Image"])
     facts = [image, begins_with, spec.platform, spec.mounts, ACTIVATE, OF_ONE_SHELL]
     path = activated_environment_file(hashlib.sha256(json.dumps(facts).encode()).hexdigest())

@@ -56,8 +56,9 @@ def test_it_is_asked_for_once_for_all_containers_of_an_image(spec: SandboxSpec) 
         (CONTAINER | {"Config": {"Env": ["PATH=/bin", "HTTP_PROXY=http://a"]}}, {}),
         (CONTAINER, {"platform": "linux/arm64"}),
         (CONTAINER, {"mounts": ("/srv:/opt/miniconda3",)}),
+        (CONTAINER, {"env": {"TOKEN": "of another run"}}),
     ],
-    ids=["image", "environment", "platform", "mounts"],
+    ids=["image", "environment", "platform", "mounts", "settings"],
 )
 def test_it_is_asked_for_again_where_something_differs(
     container: dict[str, Any], settings: dict[str, Any], spec: SandboxSpec
