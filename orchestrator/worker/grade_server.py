@@ -6,8 +6,9 @@ standard output. Three that import for themselves take 97 MB, and 0.4 s of a cor
 two that it has forked take 37 MB.
 
 Its worker has the other end of the one socket that it is given (`graders`): a message there brings
-a connection of a grade, and its end is the end of this process and of all that it has forked. One
-thread, as who forks must not have others.
+a connection of a grade, and its end is the end of this process. A grade ends with its own
+connection, and so with its worker, and goes on where this process is killed. One thread, as who
+forks must not have others.
 
 usage: python -m orchestrator.worker.grade_server DESCRIPTOR
 """
@@ -16,7 +17,6 @@ from __future__ import annotations
 
 import gc
 import os
-import select
 import signal
 import socket
 import sys
@@ -48,7 +48,7 @@ def main() -> None:
             return
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            threading.Thread(target=_end_with, args=(worker,), daemon=True).start()
+            worker.close()
             _grade(Connection(descriptors[0]))
             os._exit(0)
         os.close(descriptors[0])
@@ -59,15 +59,16 @@ def _grade(connection: Connection) -> None:
     from orchestrator.worker.grade import grade
 
     connection.send(BEGUN)
-    for value in grade(connection.recv()):
+    request = connection.recv()
+    threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
+    for value in grade(request):
         connection.send(value)
 
 
-def _end_with(worker: socket.socket) -> None:
-    """End when the worker does. Its messages are for the server: none is read here."""
-    hung_up = select.poll()
-    hung_up.register(worker, 0)
-    hung_up.poll()
+def _end_with(connection: Connection) -> None:
+    """End when the worker does. After the request it sends nothing, so that there is something to
+    read only at the end."""
+    connection.poll(None)
     os._exit(1)
 
 

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 
 from orchestrator.backends import GradeRequest
 from orchestrator.backends.grading import grade_result
@@ -54,7 +54,7 @@ class Graders:
         return result
 
     def close(self) -> None:
-        """End the server, and with it all that it has forked."""
+        """End the server. A grade under way goes on, as long as somebody waits for it."""
         with self._lock:
             if self._server is not None:
                 self._server.close()
@@ -109,8 +109,11 @@ class _Server:
         try:
             with its_end:
                 socket.send_fds(self._control, [b"."], [its_end.fileno()])
+                # until it has arrived, or the server has ended: macOS may lose what is closed here
+                # on its way (CPython's issue 14669)
+                wait([connection, self._control])
             assert connection.recv() == BEGUN
-        except (EOFError, OSError):
+        except (EOFError, OSError, ValueError):  # closed meanwhile by who started another
             connection.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(END_S)  # it is about to be gone

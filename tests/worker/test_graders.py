@@ -85,6 +85,17 @@ def test_a_server_that_was_killed_costs_no_grade_anything(
     assert server not in servers()
 
 
+def test_a_grade_goes_on_where_its_server_is_killed_and_another_has_started(
+    graders: Graders, request_of: Callable[..., GradeRequest]
+) -> None:
+    with graders._connect() as under_way:
+        (server,) = servers()
+        os.kill(server.pid, signal.SIGKILL)
+        assert is_graded(graders.grade(request_of()))
+        under_way.send(request_of())
+        assert is_graded(under_way.recv())
+
+
 def test_a_grade_whose_process_is_killed_is_lost_alone(
     graders: Graders, request_of: Callable[..., GradeRequest]
 ) -> None:
