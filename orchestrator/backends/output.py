@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import select
 import time
 from collections.abc import Callable
+from multiprocessing.connection import wait
 
 
 class CappedOutput:
@@ -51,8 +51,8 @@ def drain(
     """
     exited = False
     while time.monotonic() < deadline:
-        readable, _, _ = select.select([fd], [], [], 0.05 if exited else 0.5)
-        if readable:
+        # not select(), which takes no descriptor over 1023: a node's worker has all slots' files
+        if wait([fd], 0.05 if exited else 0.5):
             data = read()
             if not data:
                 return True
