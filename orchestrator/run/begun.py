@@ -41,11 +41,11 @@ class Begun:
         allow_open_files()
         cluster = configs[0].cluster
         if cluster.ray_address is None and self._ray is None:
-            with suppress(OrchestratorError):
+            with suppress(OrchestratorError, OSError):
                 self._ray = LocalRay()
         for config in configs:
             if config.agent is not None:
-                with suppress(OrchestratorError):
+                with suppress(OrchestratorError, OSError):
                     agent = load_agent_kind(config.agent, {})
                     self._held.enter_context(agent.hold(cluster.sandbox.platform))
         return self
