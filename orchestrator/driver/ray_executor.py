@@ -214,6 +214,7 @@ class RayExecutor:
                     ray.get(answer)
                     self._failed_starts = 0
                 except ray.exceptions.RayError as error:
+                    self._workers.pop(node, None)
                     self._failed_starts += 1
                     if self._failed_starts >= FAILED_STARTS:
                         raise self._no_worker(node, last_line(error)) from error
