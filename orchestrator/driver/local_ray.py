@@ -32,6 +32,8 @@ ENVIRONMENT = {
     "RAY_DEDUP_LOGS": "0",
     # glibc would give every thread of a worker an arena of its own, and keep what each once held
     "MALLOC_ARENA_MAX": "2",
+    # short of memory, it would kill the one process of all rollouts, which is none of what takes it
+    "RAY_memory_monitor_refresh_ms": "0",
 }
 """Of Ray's processes here, unless a person says otherwise."""
 CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
@@ -178,6 +180,10 @@ class LocalRay:
                     cure_of(answer["error"], self._folder),
                 )
             mark_used(Path(answer["session_dir"]))
+        except OSError as error:
+            self.close()
+            cure = cure_of(str(error), self._folder)
+            raise PrerequisiteError(f"Ray can't start ({one_line(error)}).", cure) from None
         except BaseException:
             self.close()
             raise

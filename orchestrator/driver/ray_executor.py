@@ -73,8 +73,8 @@ _WORKER_ENDED = (
 """What Ray says of a node's worker that died, was killed by Ray's own watch over the memory, or can
 start nowhere as its node has ended."""
 STOP_POLL_S = 1.0
-ANSWER_S = 120.0
-"""A worker starts, and imports our code."""
+ANSWER_S = 300.0
+"""A worker starts, and imports our code, on a host that may be short of memory."""
 FAILED_STARTS = 3
 
 
@@ -112,6 +112,8 @@ class RayExecutor:
         self._slots = NodeSlots("", rollout_slots, grade_slots)
         self._awaited: dict[str, tuple[Any, float]] = {}
         """By node: that its worker is up, and until when to wait for that."""
+        self._up: set[str] = set()
+        """Nodes whose worker has answered."""
         self._failed_starts = 0
         """Of workers, in a row."""
         if connection.local is not None:  # what comes first need not wait for it then
@@ -205,20 +207,23 @@ class RayExecutor:
         return [event for task in ready for event in self._take(task)]
 
     def _require_workers(self) -> None:
-        """Raises PrerequisiteError where none starts: everything would wait for it for ever. One
-        that was killed is no reason: another starts."""
+        """Raises PrerequisiteError where none is up and none starts: everything would wait for it
+        for ever. One that was killed is no reason: another starts; nor is a node of several, whose
+        slots another run may hold."""
         for node, (answer, until) in list(self._awaited.items()):
             if ray.wait([answer], timeout=0)[0]:
                 del self._awaited[node]
                 try:
                     ray.get(answer)
-                    self._failed_starts = 0
                 except ray.exceptions.RayError as error:
                     self._workers.pop(node, None)
                     self._failed_starts += 1
-                    if self._failed_starts >= FAILED_STARTS:
+                    if not self._up and self._failed_starts >= FAILED_STARTS:
                         raise self._no_worker(node, last_line(error)) from error
-            elif time.monotonic() > until:
+                else:
+                    self._up.add(node)
+                    self._failed_starts = 0
+            elif not self._up and time.monotonic() > until:
                 raise self._no_worker(node, f"nothing after {ANSWER_S:.0f} s")
 
     def _no_worker(self, node: str, why: str) -> PrerequisiteError:
@@ -266,6 +271,8 @@ class RayExecutor:
         """The next request there starts another; which may have been done already."""
         if running.worker is not None and self._workers.get(running.node) is running.worker:
             del self._workers[running.node]
+            self._up.discard(running.node)
+            ray.kill(running.worker)  # it may live, where it alone is not reached
 
 
 def _offered(request: RolloutRequest | GradeRequest | ImageRequest, slots: NodeSlots) -> int:

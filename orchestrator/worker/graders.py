@@ -22,6 +22,7 @@ from orchestrator.worker.messages import ImageGone
 
 SERVER = ("-m", "orchestrator.worker.grade_server")
 TRIES = 3
+START_S = 120.0
 END_S = 5.0
 
 
@@ -111,7 +112,8 @@ class _Server:
                 socket.send_fds(self._control, [b"."], [its_end.fileno()])
                 # until it has arrived, or the server has ended: macOS may lose what is closed here
                 # on its way (CPython's issue 14669)
-                wait([connection, self._control])
+                if not wait([connection, self._control], START_S):
+                    self._process.kill()  # an import of its hangs
             assert connection.recv() == BEGUN
         except (EOFError, OSError, ValueError):  # closed meanwhile by who started another
             connection.close()

@@ -29,6 +29,8 @@ from orchestrator.worker.images_seen import ImageSeen
 
 _ONE_ARCHIVE = threading.Lock()
 """Each takes several times its size while it goes in or out, for a tenth of a second."""
+ARCHIVE_S = 5.0
+"""Where another sandbox hangs with its archive, the next one of this image is looked at anew."""
 
 
 def look_at(sandbox: Sandbox, spec: SandboxSpec, instance: Instance) -> tuple[Baseline, Future]:
@@ -40,10 +42,14 @@ def look_at(sandbox: Sandbox, spec: SandboxSpec, instance: Instance) -> tuple[Ba
         SandboxUnavailable: the sandbox is gone.
     """
     key = _key(sandbox, spec, instance)
-    with _ONE_ARCHIVE:
-        seen = images_seen.recall(key) if key else None
+    if not key or not _ONE_ARCHIVE.acquire(timeout=ARCHIVE_S):
+        return _look_thoroughly(sandbox, instance, "")
+    try:
+        seen = images_seen.recall(key)
         brought = bring_kept(sandbox, seen.kept) if seen and seen.kept else None
         seen = replace(seen, archive=b"") if seen else None
+    finally:
+        _ONE_ARCHIVE.release()
     if seen is None:
         return _look_thoroughly(sandbox, instance, key)
     baseline = inspect_repository(sandbox, instance, brought)
@@ -59,11 +65,13 @@ def _look_thoroughly(sandbox: Sandbox, instance: Instance, key: str) -> tuple[Ba
         looking = beside.submit(future.find_future, sandbox, instance)
         baseline = inspect_repository(sandbox, instance)
         found = looking.result()
-    if key and not found.is_leak:
-        with _ONE_ARCHIVE:
+    if key and not found.is_leak and _ONE_ARCHIVE.acquire(timeout=ARCHIVE_S):
+        try:
             kept = kept_files(sandbox, baseline, images_seen.MOST_BYTES_OF_ONE)
             archive = kept.archive if kept else b""
             images_seen.remember(key, ImageSeen(baseline.tree, found, archive))
+        finally:
+            _ONE_ARCHIVE.release()
     return baseline, found
 
 
