@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -95,6 +96,8 @@ class _Server:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
+                # macOS ends forked processes that first use its frameworks (CPython 104578)
+                env=os.environ | {"OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES"},
                 pass_fds=[its_end.fileno()],
                 start_new_session=True,
             )
