@@ -53,7 +53,7 @@ LINE = "orchestrator.agents.runners.line"
 IN_AGENTS_ENVIRONMENTS = {
     "runners": ("forkserver", "line"),
     "openhands": ("runner", "model", "terminal", "editor", "reporting"),
-    "sweagent": ("runner", "shell"),
+    "sweagent": ("runner", "shell", "litellm_later"),
 }
 """Modules that run where our package is not installed."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -100,12 +101,13 @@ def load(client: docker.DockerClient, name: str, platform: str) -> str:
 
 
 @pytest.fixture
-def name(client: docker.DockerClient) -> Iterator[str]:
+def name() -> Iterator[str]:
     """Of an image of the test's own; in the end there is none of its repository."""
     repository = f"swe-orchestrator-test/of-{os.getpid()}"
     yield f"{repository}:v1"
-    for image in client.images.list(repository):
-        client.images.remove(image.id, force=True)
+    with contextlib.closing(connect()) as client:  # the test may have patched its own
+        for image in client.images.list(repository):
+            client.images.remove(image.id, force=True)
 
 
 @pytest.mark.parametrize(
