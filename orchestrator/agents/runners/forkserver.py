@@ -2,8 +2,9 @@
 
 It is here for the memory. Against a process for each slot that imports for itself, SWE-agent's
 processes took 303 MB instead of 1,370 at 8 slots, 242 instead of 691 at 4, and 194 instead of 182
-at one (PSS, at its peak). Each start costs a fork instead of 5 s of one core. On a busy host of two
-cores the first call to the model came sooner at 8 slots only.
+at one (PSS, at its peak; when litellm was still imported with the rest). Each start costs a fork
+instead of seconds of one core. On a busy host of two cores the first call to the model came sooner
+at 8 slots only.
 
 Runs in the agent's environment and imports nothing of ours. It loads the agent's runner, listens at
 a Unix socket, and for each connection forks a child, with the connection as its standard input and
