@@ -38,10 +38,8 @@ def keep(base_url: str, served_name: str, at_once: int) -> None:
     kept = MeasuredServer(
         base_url=base_url, served_name=served_name, at_once=at_once, measured_at=time.time()
     )
-    file = bench_file(base_url, served_name)
     with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(file, kept.model_dump_json(indent=1) + "\n")
+        write_atomic(bench_file(base_url, served_name), kept.model_dump_json(indent=1) + "\n")
 
 
 def measured_at_once(model: Model) -> int | None:

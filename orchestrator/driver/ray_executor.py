@@ -172,8 +172,8 @@ class RayExecutor:
         )
 
     def _worker(self, slots: NodeSlots) -> Any:
-        """The node's. On a cluster it takes the slots that it fills from what the node offers, as
-        others may use that too."""
+        """The node's. On a cluster it takes from what the node offers as many slots for rollouts as
+        the session has, and all of those for grades."""
         if slots.name not in self._workers:
             taken = {}
             if self._connection.local is None:

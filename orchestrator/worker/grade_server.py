@@ -21,11 +21,11 @@ import signal
 import socket
 import sys
 import threading
-from importlib import import_module
 from multiprocessing.connection import Connection
 
 from orchestrator.dataset.harness import harness_module
 from orchestrator.stop_signals import sit_out
+from orchestrator.worker.grade import grade
 
 BEGUN = "begun"
 """The first message of a grade's process, before its request comes."""
@@ -37,7 +37,6 @@ def main() -> None:
     worker = socket.socket(fileno=int(sys.argv[1]))
     sit_out()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how they ended
-    import_module("orchestrator.worker.grade")
     for name in HARNESS:
         harness_module(name)
     gc.collect()
@@ -56,8 +55,6 @@ def main() -> None:
 
 def _grade(connection: Connection) -> None:
     """Receive a request, and send what comes of it."""
-    from orchestrator.worker.grade import grade
-
     connection.send(BEGUN)
     request = connection.recv()
     threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
