@@ -19,6 +19,7 @@ LATEST = "latest"
 TAG_CHARS = 128
 _OFFICIAL = re.compile(r"sweb\.eval\.[^.]+\.(?P<instance>.+)")
 """The last part of an official SWE-bench image's name. `__` is `_1776_` in it at Docker Hub."""
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,12 @@ def parse_name(image: str) -> ImageName:
 def source_of(settings: Images) -> Callable[[str], str]:
     """The registry that an image is first asked of, whose quota its pull takes from."""
     return lambda image: settings.mirror or registry_of(image)
+
+
+def has_digest(image: str) -> bool:
+    """Whether it says what is in an image, by a digest or as an id; what a tag stands for may
+    change."""
+    return _DIGEST.search(image) is not None
 
 
 def registry_of(image: str) -> str:

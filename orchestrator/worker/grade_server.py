@@ -3,7 +3,7 @@ begin at once.
 
 A grade needs a process of its own, as the harness works in its current folder and writes to
 standard output. Three that import for themselves take 97 MB, and 0.4 s of a core each; this one and
-two that it has forked take 37 MB.
+two that it has forked take 46 MB.
 
 Its worker has the other end of the one socket that it is given (`graders`): a message there brings
 a connection of a grade, and its end is the end of this process. A grade ends with its own

@@ -10,12 +10,12 @@ of 8.6 MB is brought in, in 0.06 s.
 from __future__ import annotations
 
 import posixpath
-import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from orchestrator.backends import Sandbox, SandboxSpec
+from orchestrator.images.names import has_digest
 from orchestrator.types import Future, Instance
 from orchestrator.worker import future, images_seen
 from orchestrator.worker.harvest import (
@@ -78,8 +78,9 @@ def _look_thoroughly(sandbox: Sandbox, instance: Instance, key: str) -> tuple[Ba
 def _key(sandbox: Sandbox, spec: SandboxSpec, instance: Instance) -> str:
     """What the answer depends on; empty where nobody can say. An image's name says nothing of what
     is in it: its digest does."""
-    is_known = re.search(r"[0-9a-f]{64}", sandbox.image)
-    if not is_known or any(_touches(mount, sandbox.workdir) for mount in spec.mounts):
+    if not has_digest(sandbox.image) or any(
+        _touches(mount, sandbox.workdir) for mount in spec.mounts
+    ):
         return ""
     scripts = SNAPSHOT.read_text(encoding="utf-8") + future.scripts()
     environment = sorted(spec.env.items())

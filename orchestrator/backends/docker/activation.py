@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from orchestrator.backends.base import ExecResult, SandboxSpec
 from orchestrator.errors import SandboxUnavailable
+from orchestrator.images.names import has_digest
 from orchestrator.kept_files import keep, read_kept
 from orchestrator.user_paths import activated_environment_file
 
@@ -43,13 +43,13 @@ def activated_environment(
     image = str(container["Image"])
     facts = [image, begins_with, spec.platform, spec.mounts, ACTIVATE, OF_ONE_SHELL]
     path = activated_environment_file(hashlib.sha256(json.dumps(facts).encode()).hexdigest())
-    is_digest = re.search(r"[0-9a-f]{64}", image)  # what a name stands for may change
-    known = read_kept(path) if is_digest else None
+    may_be_kept = has_digest(image)
+    known = read_kept(path) if may_be_kept else None
     if known is not None:
         environment: dict[str, str] = json.loads(known)
         return environment
     environment = _ask(run)
-    if is_digest:
+    if may_be_kept:
         keep(path, json.dumps(environment).encode(), MOST_BYTES)
     return environment
 
