@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What a sandbox costs until its agent starts, and its harvest, in containers of one image.
+"""What a sandbox costs until its agent starts (set-up), until the search for its future is over
+(searched), and its harvest, in containers of one image.
 
     scripts/bench_sandbox.py swebench/sweb.eval.x86_64.sympy_1776_sympy-20590:latest
 
@@ -46,6 +47,9 @@ class Taken:
     """Seconds, and seconds of CPU in the container."""
 
     set_up_s: float
+    """Until the agent may start."""
+    searched_s: float
+    """Until it gets the model's first answer, if that does not take longer by itself."""
     set_up_cpu_s: float
     harvest_s: float
     harvest_cpu_s: float
@@ -150,15 +154,19 @@ def _replaced(environment: os._Environ[str], cache: str) -> Iterator[None]:
 def _one(spec: SandboxSpec, instance: Instance, way: str) -> Taken:
     started = time.monotonic()
     with DockerSandbox.start(spec) as sandbox:
-        baseline, _ = look_at(sandbox, spec, instance)
-        set_up_s, set_up_cpu_s = time.monotonic() - started, _cpu_s(sandbox)
+        baseline, search = look_at(sandbox, spec, instance)
+        set_up_s = time.monotonic() - started
+        search.wait()
+        searched_s, set_up_cpu_s = time.monotonic() - started, _cpu_s(sandbox)
         sandbox.exec(EDIT, 60)
         if way != WAYS[2]:
             baseline = replace(baseline, second="", index="")
         before_s, started = _cpu_s(sandbox), time.monotonic()
         patch, _ = harvest(sandbox, baseline)
         harvest_s = time.monotonic() - started
-        return Taken(set_up_s, set_up_cpu_s, harvest_s, _cpu_s(sandbox) - before_s, patch)
+        return Taken(
+            set_up_s, searched_s, set_up_cpu_s, harvest_s, _cpu_s(sandbox) - before_s, patch
+        )
 
 
 def _cpu_s(sandbox: DockerSandbox) -> float:
@@ -169,12 +177,13 @@ def _cpu_s(sandbox: DockerSandbox) -> float:
 
 def _table(title: str, taken: dict[str, list[Taken]]) -> Table:
     table = Table(title=title, title_justify="left")
-    for name in ("", "set-up", "CPU", "", "ratio", "harvest", "CPU", "", "ratio"):
+    titles = ("", "searched", "set-up", "CPU", "", "ratio", "harvest", "CPU", "", "ratio")
+    for name in titles:
         table.add_column(name, justify="left" if not name else "right")
     set_up = {way: _median(some, lambda one: one.set_up_s) for way, some in taken.items()}
     harvested = {way: _median(some, lambda one: one.harvest_s) for way, some in taken.items()}
     for way, some in taken.items():
-        cells = [way]
+        cells = [way, f"{_median(some, lambda one: one.searched_s):.2f} s"]
         for seconds, cpu_s in (
             (set_up, _median(some, lambda one: one.set_up_cpu_s)),
             (harvested, _median(some, lambda one: one.harvest_cpu_s)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,10 @@ class AgentContext:
         budget: Budget,
         client: ChatClient,
         sealed_answer: SealedAnswer | None = None,
+        require_sandbox: Callable[[], object] = lambda: None,
     ) -> None:
+        """`require_sandbox` returns once what a model says may be done in the sandbox, or raises
+        InfraError."""
         self.instance = instance
         self.sandbox = sandbox
         self.diff_command = diff_command
@@ -43,6 +47,7 @@ class AgentContext:
         """None, unless the kind needs the gold patch."""
         self._budget = budget
         self._client = client
+        self._require_sandbox = require_sandbox
         self._answer_stamp: dict[str, Any] = {}
         """Its time and tokens, for the step that it leads to."""
 
@@ -65,7 +70,8 @@ class AgentContext:
         Raises:
             LimitReached: nothing is left of some limit, or the messages do not fit into the model's
                 context. The agent ends with the outcome that it carries.
-            InfraError: no server answers, or they refuse the request. The agent lets it pass.
+            InfraError: no server answers, they refuse the request, or the sandbox is none to work
+                in. The agent lets it pass.
         """
         self._budget.begin_step()
         self._budget.activity = "asks the model"
@@ -80,6 +86,7 @@ class AgentContext:
             "prompt_tokens": tokens.prompt_tokens,
             "completion_tokens": tokens.completion_tokens,
         }
+        self._require_sandbox()
         if tools:
             reason = completion.finish_reason
             for problem, detail in check_answer(completion.tool_calls, reason, tools):

@@ -86,14 +86,25 @@ def from_line(line: str) -> Message:
     return MESSAGES[name].validate_json(body)
 
 
+ANEW = "+anew"
+"""Stands behind a segment."""
+
+
 def rollout_segment(key: RolloutKey) -> str:
     """The segment of the base URL that names a rollout: `<run>:<instance>:<attempt>`."""
     return f"{key.run_id}:{quote(key.instance_id, safe='')}:{key.attempt}"
 
 
+def begun_anew(base_url: str) -> str:
+    """The base URL of a rollout whose agent begins anew: what the first one asked was dropped, and
+    what it still asks is. All of it counts as this rollout's."""
+    front, slash, version = base_url.rpartition("/")
+    return f"{front}{ANEW}{slash}{version}"
+
+
 def parse_rollout_segment(segment: str) -> RolloutKey:
     """Raises ValueError where it names no rollout."""
-    run_id, _, rest = segment.partition(":")
+    run_id, _, rest = segment.removesuffix(ANEW).partition(":")
     name, _, attempt = rest.rpartition(":")
     if not (run_id and name and attempt.isdecimal() and int(attempt) > 0):
         raise ValueError(f"{segment!r} names no rollout")

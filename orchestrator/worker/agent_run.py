@@ -27,10 +27,19 @@ from orchestrator.errors import (
 )
 from orchestrator.gateway.link import Link
 from orchestrator.paths import TRAJECTORY
-from orchestrator.types import Failure, FailureKind, Outcome, RolloutRecord, RolloutResult
+from orchestrator.types import (
+    Failure,
+    FailureKind,
+    Future,
+    Outcome,
+    RolloutRecord,
+    RolloutResult,
+)
 from orchestrator.worker.failures import TRACEBACK, summary_of, traceback_of
+from orchestrator.worker.future import matters, require_harmless
 from orchestrator.worker.harvest import Baseline, harvest
 from orchestrator.worker.messages import Progress, RolloutRequest
+from orchestrator.worker.set_up import Search
 
 WATCH_S = 0.25
 OVERTIME_S = 30.0
@@ -56,7 +65,11 @@ class AgentRun:
         sandbox: Sandbox,
         baseline: Baseline,
         output_dir: Path,
+        search: Search,
     ) -> None:
+        """`search` may still be under way: until it is over, the agent gets no answer."""
+        self._search = search
+        self._integrity = request.assignment.config.rollout.integrity
         self._request = request
         self._sandbox = sandbox
         self._baseline = baseline
@@ -103,6 +116,9 @@ class AgentRun:
                 if time.monotonic() - asked_at > HELD_EVERY_S:
                     asked_at = time.monotonic()
                     self.budget.refresh()
+                if self._has_found_future():
+                    self._agent.close()
+                    return
                 if should_stop():
                     self._stopped = True
                     self._agent.close()
@@ -120,6 +136,24 @@ class AgentRun:
             self.budget.refresh()
             yield
 
+    def future(self) -> Future | None:
+        """What the sandbox was found to hold of its future; None: nothing, or a person said stop
+        before that mattered.
+
+        Raises:
+            HoldsFuture: what the agent has done counts for nothing.
+            SandboxUnavailable: the sandbox was gone before that was known.
+        """
+        if self._stopped and (not self._search.is_over or self._has_found_future()):
+            return None
+        return require_harmless(self._search.wait(), self._integrity)
+
+    def _has_found_future(self) -> bool:
+        try:
+            return self._search.is_over and matters(self._search.wait(), self._integrity)
+        except SandboxUnavailable:
+            return False  # the agent meets that by itself
+
     def _work(self) -> None:
         request = self._request
         try:
@@ -132,6 +166,7 @@ class AgentRun:
                     self.budget,
                     client,
                     request.assignment.sealed_answer,
+                    self.future,
                 )
                 self._outcome = self._agent.run(context)
         except LimitReached as limit:

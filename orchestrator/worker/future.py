@@ -27,8 +27,9 @@ _HERE = Path(__file__).parent
 SCRIPTS = tuple(
     _HERE / name for name in ("future.sh", "future_repository.sh", "future_elsewhere.sh")
 )
-RUN = f"set -e; unset CDPATH; printf {shlex.quote(MARK)}"
-"""Then comes the call. What a shell prints as it starts stands before the mark."""
+RUN = f"renice 10 $$ >/dev/null 2>&1; set -e; unset CDPATH; printf {shlex.quote(MARK)}"
+"""Then comes the call. What a shell prints as it starts stands before the mark. An agent may start
+meanwhile, and goes first where the cores are few."""
 
 
 NOT_SEARCHED = "not searched"
@@ -66,6 +67,23 @@ def find_future(sandbox: Sandbox, instance: Instance) -> Future:
     return Future(dict(counts), tuple(names[:MAX_NAMES]))
 
 
+class HoldsFuture(ImageUnavailable):
+    """An agent has begun in a sandbox that holds its future. It begins anew in another one, which
+    is cleaned first: this is never recorded."""
+
+
+def matters(found: Future, integrity: str) -> bool:
+    """Whether no agent may work beside what was found, as `rollout.integrity` has it."""
+    return found.is_leak and integrity != "warn"
+
+
+def require_harmless(found: Future, integrity: str) -> Future | None:
+    """What goes on record; None where nothing was found. Raises HoldsFuture where it matters."""
+    if matters(found, integrity):
+        raise HoldsFuture(str(found))
+    return found if found.found else None
+
+
 def keep_the_future_out(sandbox: Sandbox, assignment: Assignment, found: Future) -> Future | None:
     """Do with what `find_future` found what `rollout.integrity` says: drop it (`fix`), note it
     (`warn`), or end the rollout (`fail`). Nothing else may work in the sandbox meanwhile.
@@ -79,8 +97,8 @@ def keep_the_future_out(sandbox: Sandbox, assignment: Assignment, found: Future)
     """
     image, instance = assignment.instance.image, assignment.instance
     mode = assignment.config.rollout.integrity
-    if mode == "warn" or not found.is_leak:
-        return found if found.found else None
+    if not matters(found, mode):
+        return require_harmless(found, mode)
     if NOT_SEARCHED in found.found:
         raise ImageUnavailable(
             f"{image}: whether it holds what came after its base commit can't be told: "

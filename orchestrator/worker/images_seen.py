@@ -17,7 +17,7 @@ from orchestrator.types import Future
 from orchestrator.user_paths import image_seen_file
 from orchestrator.worker.harvest import KeptFiles
 
-FORM = 1
+FORM = 2
 """Of the files here."""
 MOST_BYTES_OF_ONE = 16_000_000
 """Of sympy's repository there are 9. More would take more memory than the second it spares."""
@@ -27,7 +27,7 @@ MOST_BYTES = 1_000_000_000
 
 @dataclass(frozen=True)
 class ImageSeen:
-    """An image that holds nothing of its repository's future, but maybe addresses."""
+    """What a look at a sandbox has found, of its image."""
 
     tree: str
     future: Future

@@ -10,15 +10,16 @@ from dataclasses import dataclass, field, replace
 from orchestrator.agents import Agent
 from orchestrator.backends import SandboxSpec
 from orchestrator.errors import AgentCrashed, InfraError
+from orchestrator.gateway.messages import begun_anew
 from orchestrator.paths import working_folder
 from orchestrator.types import Future, RolloutRecord, RolloutResult
 from orchestrator.worker.agent_run import AgentRun
 from orchestrator.worker.backend import backend_of
 from orchestrator.worker.failures import summary_of, unforeseen
-from orchestrator.worker.future import keep_the_future_out
+from orchestrator.worker.future import HoldsFuture, keep_the_future_out
 from orchestrator.worker.images import is_gone
 from orchestrator.worker.messages import ImageGone, Progress, RolloutRequest
-from orchestrator.worker.set_up import look_at
+from orchestrator.worker.set_up import Search, look_at
 
 ShouldStop = Callable[[], bool]
 
@@ -58,7 +59,11 @@ def roll_out(
     """
     started_at, account = time.time(), _Account()
     try:
-        yield from _with_agent(request, account, should_stop)
+        try:
+            yield from _with_agent(request, account, should_stop, is_clean_first=False)
+        except HoldsFuture:
+            anew = replace(request, base_url=begun_anew(request.base_url))
+            yield from _with_agent(anew, account, should_stop, is_clean_first=True)
     except _ImageIsGone:
         yield ImageGone(request.key)
         return
@@ -93,16 +98,22 @@ def _failed(
 
 
 def _with_agent(
-    request: RolloutRequest, account: _Account, should_stop: ShouldStop
+    request: RolloutRequest, account: _Account, should_stop: ShouldStop, *, is_clean_first: bool
 ) -> Iterator[Progress]:
-    """Make the agent before the sandbox, so that what it needs starts meanwhile."""
+    """Make the agent before the sandbox, so that what it needs starts meanwhile.
+
+    Unless it `is_clean_first`, the agent may start while the sandbox is still looked at for its
+    future. Raises HoldsFuture where it then holds it.
+    """
     yield Progress(request.key, "image")
     with _agent_errors_as_crashes():
         agent = request.agent.create()
     try:
         with _agent_errors_as_crashes():
             mounts = agent.prepare(request.assignment.config.cluster.sandbox.platform)
-        yield from _in_sandbox(request, agent, mounts, account, should_stop)
+        # one that asks no model waits for nothing, and so would work beside the search
+        is_clean_first = is_clean_first or not request.agent.asks_model
+        yield from _in_sandbox(request, agent, mounts, account, should_stop, is_clean_first)
     finally:
         agent.close()
 
@@ -113,6 +124,7 @@ def _in_sandbox(
     mounts: tuple[str, ...],
     account: _Account,
     should_stop: ShouldStop,
+    is_clean_first: bool,
 ) -> Iterator[Progress]:
     assignment = request.assignment
     with account.phase("image"):
@@ -127,13 +139,16 @@ def _in_sandbox(
     try:
         with account.phase("sandbox"):
             account.image = sandbox.image
-            baseline, found = look_at(sandbox, spec, assignment.instance)
-            account.future = keep_the_future_out(sandbox, assignment, found)
+            baseline, search = look_at(sandbox, spec, assignment.instance)
+            if search.is_over or is_clean_first:
+                account.future = keep_the_future_out(sandbox, assignment, search.wait())
+                search = Search.known(Future({}))
         with working_folder(assignment.run_dir, "rollout") as folder:
-            run = AgentRun(request, agent, sandbox, baseline, folder)
+            run = AgentRun(request, agent, sandbox, baseline, folder, search)
             with account.phase("agent"):
                 for _ in run.watch(should_stop):
                     yield run.progress("agent")
+                account.future = account.future or run.future()
             yield run.progress("harvest")
             with account.phase("harvest"):
                 account.result = run.result()

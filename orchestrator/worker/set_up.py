@@ -5,14 +5,19 @@ All sandboxes of an image start alike, so what one look has found holds for the 
 (`images_seen`). Of sympy's repository, on one core: the walk over its history takes 1.1 s, the
 search beside it 0.3, packing HEAD's files 0.36 and reading them 0.12, in place of which one archive
 of 8.6 MB is brought in, in 0.06 s.
+
+In the first sandbox of an image the future is looked for while its agent starts and the model reads
+the task (`Search`), at a low priority: what the model says is held back until nothing was found.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import posixpath
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Self
 
 from orchestrator.backends import Sandbox, SandboxSpec
 from orchestrator.images.names import has_digest
@@ -33,9 +38,39 @@ ARCHIVE_S = 5.0
 """Where another sandbox hangs with its archive, the next one of this image is looked at anew."""
 
 
-def look_at(sandbox: Sandbox, spec: SandboxSpec, instance: Instance) -> tuple[Baseline, Future]:
-    """The repository as it is, and what the sandbox holds of its future. Nothing has run in the
-    sandbox before.
+class Search:
+    """What a sandbox holds of its repository's future: known, or looked for in a thread."""
+
+    def __init__(self, look: Callable[[], Future]) -> None:
+        """Begin. `look` raises SandboxUnavailable."""
+        self._found = concurrent.futures.Future[Future]()
+        threading.Thread(target=self._work, args=(look,), daemon=True, name="look").start()
+
+    @classmethod
+    def known(cls, found: Future) -> Self:
+        search = cls.__new__(cls)
+        search._found = concurrent.futures.Future()
+        search._found.set_result(found)
+        return search
+
+    def _work(self, look: Callable[[], Future]) -> None:
+        try:
+            self._found.set_result(look())
+        except BaseException as error:  # noqa: BLE001 - whoever waits has it
+            self._found.set_exception(error)
+
+    @property
+    def is_over(self) -> bool:
+        return self._found.done()
+
+    def wait(self) -> Future:
+        """What was found. Raises SandboxUnavailable: the sandbox is gone."""
+        return self._found.result()
+
+
+def look_at(sandbox: Sandbox, spec: SandboxSpec, instance: Instance) -> tuple[Baseline, Search]:
+    """The repository as it is, and whether the sandbox holds its future, which may still be looked
+    for. Nothing has run in the sandbox before.
 
     Raises:
         ImageUnavailable: it is not the instance's repository: a wrong image.
@@ -54,25 +89,30 @@ def look_at(sandbox: Sandbox, spec: SandboxSpec, instance: Instance) -> tuple[Ba
         return _look_thoroughly(sandbox, instance, key)
     baseline = inspect_repository(sandbox, instance, brought)
     if baseline.tree == seen.tree:
-        return baseline, seen.future
+        return baseline, Search.known(seen.future)
     # two sandboxes of one image that differ: what was seen holds for none of them
     images_seen.forget(key)
-    return baseline, future.find_future(sandbox, instance)
+    return baseline, Search(lambda: future.find_future(sandbox, instance))
 
 
-def _look_thoroughly(sandbox: Sandbox, instance: Instance, key: str) -> tuple[Baseline, Future]:
-    with ThreadPoolExecutor(1) as beside:  # both read the repository for a second or so
-        looking = beside.submit(future.find_future, sandbox, instance)
-        baseline = inspect_repository(sandbox, instance)
-        found = looking.result()
-    if key and not found.is_leak and _ONE_ARCHIVE.acquire(timeout=ARCHIVE_S):
+def _look_thoroughly(sandbox: Sandbox, instance: Instance, key: str) -> tuple[Baseline, Search]:
+    search = Search(lambda: future.find_future(sandbox, instance))
+    baseline = inspect_repository(sandbox, instance)
+    if not key:
+        return baseline, search
+    return baseline, Search(lambda: _remembered(key, sandbox, baseline, search.wait()))
+
+
+def _remembered(key: str, sandbox: Sandbox, baseline: Baseline, found: Future) -> Future:
+    """The same, kept for the next sandboxes of the image. No model has touched anything yet."""
+    if future.NOT_SEARCHED not in found.found and _ONE_ARCHIVE.acquire(timeout=ARCHIVE_S):
         try:
             kept = kept_files(sandbox, baseline, images_seen.MOST_BYTES_OF_ONE)
             archive = kept.archive if kept else b""
             images_seen.remember(key, ImageSeen(baseline.tree, found, archive))
         finally:
             _ONE_ARCHIVE.release()
-    return baseline, found
+    return found
 
 
 def _key(sandbox: Sandbox, spec: SandboxSpec, instance: Instance) -> str:

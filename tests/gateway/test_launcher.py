@@ -26,6 +26,7 @@ from orchestrator.gateway.link import Link
 from orchestrator.gateway.messages import (
     Message,
     Requested,
+    begun_anew,
     from_line,
     parse_rollout_segment,
     rollout_segment,
@@ -175,6 +176,19 @@ def test_a_segment_names_run_instance_and_attempt(instance_id: str) -> None:
     assert "/" not in segment
     assert parse_rollout_segment(segment) == key_of(instance_id, 3)
     assert parse_rollout_segment(unquote(segment)) == key_of(instance_id, 3), "a server decodes it"
+
+
+def test_an_agent_that_begins_anew_is_the_same_rollout_under_another_name() -> None:
+    segment = rollout_segment(key_of("an-instance", 3))
+
+    anew = begun_anew(f"http://127.0.0.1:9/r/{segment}/v1")
+
+    assert anew.startswith(f"http://127.0.0.1:9/r/{segment}")
+    assert anew.endswith("/v1")
+    named = anew.split("/")[-2]
+    assert named != segment
+    assert parse_rollout_segment(named) == key_of("an-instance", 3)
+    assert parse_rollout_segment(unquote(named)) == key_of("an-instance", 3)
 
 
 @pytest.mark.parametrize(

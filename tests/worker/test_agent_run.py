@@ -29,6 +29,7 @@ from orchestrator.scripted.endpoint import ScriptedEndpoint
 from orchestrator.types import (
     CallCounts,
     FailureKind,
+    Future,
     Instance,
     Outcome,
     RequestResult,
@@ -38,6 +39,7 @@ from orchestrator.worker.agent_run import AgentRun
 from orchestrator.worker.harvest import Baseline
 from orchestrator.worker.messages import Progress
 from orchestrator.worker.rollout import roll_out
+from orchestrator.worker.set_up import Search
 
 MakeConfig = Callable[..., RunConfig]
 Roll = Callable[..., RolloutResult]
@@ -147,7 +149,9 @@ def test_an_agents_commands_have_longer_in_an_emulated_sandbox(
     def limits(emulated: bool) -> tuple[float, float]:
         assignment = replace(request.assignment, emulated=emulated)
         asked = replace(request, assignment=assignment)
-        run = AgentRun(asked, cast(Agent, None), cast(Sandbox, None), Baseline("", ""), tmp_path)
+        nothing = Search.known(Future({}))
+        nobody, nowhere = cast(Agent, None), cast(Sandbox, None)
+        run = AgentRun(asked, nobody, nowhere, Baseline("", ""), tmp_path, nothing)
         return run.budget.command_timeout_s(), run.budget.limits.time_limit_s
 
     assert limits(False) == (30, config.rollout.time_limit_s)

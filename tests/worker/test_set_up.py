@@ -14,7 +14,7 @@ from support.repositories import SOURCE, Repository
 from support.specs import sandbox_spec
 
 from orchestrator.backends import Sandbox, SandboxSpec
-from orchestrator.errors import ImageUnavailable
+from orchestrator.errors import ImageUnavailable, SandboxUnavailable
 from orchestrator.types import Future, Instance
 from orchestrator.worker import future, images_seen
 from orchestrator.worker.harvest import KeptFiles, inspect_repository, kept_files
@@ -64,8 +64,8 @@ def look(make: Make, spec: SandboxSpec, instance: Instance) -> Look:
         sandbox = make().sandbox
         sandbox.image = image
         assert sandbox.exec(f"{PRUNE}; {prepare}", 60).exit_code == 0
-        baseline, found = look_at(sandbox, replace(spec, **settings), instance)
-        assert not found.is_leak, found
+        baseline, search = look_at(sandbox, replace(spec, **settings), instance)
+        assert not search.wait().is_leak
         return Repository(sandbox, baseline)
 
     return start
@@ -231,8 +231,8 @@ def key_of(box: Box, spec: SandboxSpec, instance: Instance) -> str:
     return _key(cast(Sandbox, box), spec, instance)
 
 
-def test_an_image_that_holds_its_future_is_searched_each_time(
-    make: Make, spec: SandboxSpec, instance: Instance, cache: Path
+def test_of_an_image_that_holds_its_future_that_is_known_next_time(
+    make: Make, spec: SandboxSpec, instance: Instance, searched: list[str]
 ) -> None:
     for _ in range(2):
         sandbox = make().sandbox
@@ -242,10 +242,44 @@ def test_an_image_that_holds_its_future_is_searched_each_time(
             == 0
         )
 
-        _, found = look_at(sandbox, spec, instance)
+        _, search = look_at(sandbox, spec, instance)
 
-        assert found.found == {"blobs": 1}
+        assert search.wait().found == {"blobs": 1}
+    assert search.is_over
+    assert searched == [IMAGE]
+
+
+def test_what_could_not_be_searched_is_searched_again(
+    make: Make,
+    spec: SandboxSpec,
+    instance: Instance,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(future, "TIMEOUT_S", 0.001)
+    sandbox = make().sandbox
+    sandbox.image = IMAGE
+
+    _, search = look_at(sandbox, spec, instance)
+
+    assert search.wait().found == {future.NOT_SEARCHED: 1}
     assert not cache.exists()
+
+
+def test_a_search_in_a_sandbox_that_goes_away_says_so(
+    make: Make, spec: SandboxSpec, instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(*_: object) -> Future:
+        raise SandboxUnavailable("it is gone")
+
+    monkeypatch.setattr(future, "find_future", find)
+    sandbox = make().sandbox
+    sandbox.image = IMAGE
+
+    _, search = look_at(sandbox, spec, instance)
+
+    with pytest.raises(SandboxUnavailable, match="it is gone"):
+        search.wait()
 
 
 def test_addresses_that_were_noted_are_told_of_each_sandbox(
@@ -258,9 +292,9 @@ def test_addresses_that_were_noted_are_told_of_each_sandbox(
             sandbox.exec(f"{PRUNE}; git remote add origin https://example.org/a", 60).exit_code == 0
         )
 
-        _, found = look_at(sandbox, spec, instance)
+        _, search = look_at(sandbox, spec, instance)
 
-        assert found == Future({"remotes": 1}, ("origin",))
+        assert search.wait() == Future({"remotes": 1}, ("origin",))
 
 
 def test_another_instances_image_is_a_wrong_one_each_time(
@@ -291,7 +325,8 @@ def test_the_second_container_of_an_image_is_started_with_one_command_and_gives_
     patches = []
     for _ in range(2):
         sandbox = open_sandbox("docker")
-        baseline, _ = look_at(sandbox, spec, instance)
+        baseline, search = look_at(sandbox, spec, instance)
+        search.wait()
         patches.append(Repository(sandbox, baseline).harvest(f"{EDIT}; rm -rf .git"))
         assert sandbox.exec("echo $CONDA_DEFAULT_ENV $HOSTNAME; hostname", 10).text.split() == [
             "testbed",
