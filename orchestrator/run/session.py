@@ -227,6 +227,8 @@ def _clean_up_and_check(
     `journal` is that of a run that goes on.
     """
     require_passed(case, [TaskFolders()])
+    if case.asks_server:
+        Case.servers.begin(case)  # it may think about its answer while all else is looked at
     config, host = case.config, case.host
     # where `auto` chooses the kind, earlier sessions may have had another
     others = BACKENDS if config.cluster.sandbox.kind == AUTO else ()
