@@ -105,16 +105,23 @@ def _read_file(path: Path) -> list[SourceRow]:
 
 
 def _read_parquet(path: Path, name: str) -> list[dict[str, Any]]:
-    import pandas  # takes a second to import, and only this needs it
     import pyarrow
+    from pyarrow.parquet import ParquetFile  # `read_table` would import pandas, half a second more
 
     try:
-        rows = pandas.read_parquet(path).to_dict("records")
+        with open(path, "rb") as file:
+            table = ParquetFile(file).read()
+        return list(table.drop_columns(_pandas_index(table.schema)).to_pylist())
     except OSError as error:
         raise ConfigError(f"{name}: {error.strerror or one_line(error)}") from None
     except (pyarrow.ArrowException, ValueError, LookupError, TypeError, OverflowError) as error:
         raise ConfigError(f"{name} can't be read: {one_line(error)}") from None
-    return [{str(key): row[key] for key in row} for row in rows]
+
+
+def _pandas_index(schema: Any) -> list[str]:
+    """The columns in which pandas keeps the names of its rows, which are no values of theirs."""
+    kept = (schema.pandas_metadata or {}).get("index_columns", [])
+    return [column for column in kept if column in schema.names]
 
 
 def _numbered(rows: Iterable[Any], name: str) -> list[SourceRow]:

@@ -53,13 +53,14 @@ def print_line(console: Console, text: str, style: str = "") -> None:
 
 
 @contextmanager
-def waiting(console: Console, what: str) -> Iterator[None]:
-    """A spinner beside what is waited for, on a terminal; nothing elsewhere."""
+def waiting(console: Console, what: str) -> Iterator[Callable[[str], None]]:
+    """A spinner beside what is waited for, on a terminal; nothing elsewhere. Gives what says other
+    words in the place of `what`."""
     if not console.is_terminal:
-        yield
+        yield lambda words: None
         return
-    with console.status(Text(what)):
-        yield
+    with console.status(Text(what)) as status:
+        yield lambda words: status.update(Text(words))
 
 
 class PlainDisplay:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
@@ -58,15 +60,33 @@ class fact(Generic[T]):
     def __get__(self, case: Case | None, owner: type) -> fact[T] | T:
         if case is None:
             return self
-        if self._name not in case.known:
+        begun = case.known.get(self._name)
+        if self._name not in case.known or isinstance(begun, Future):
             try:
-                case.known[self._name] = self._find(case)
+                found = begun.result() if isinstance(begun, Future) else self._find(case)
+                case.known[self._name] = found
             except OrchestratorError as error:
                 case.known[self._name] = _Missing(error)
         found = case.known[self._name]
         if isinstance(found, _Missing):
             raise found.error.with_traceback(None)
         return found  # type: ignore[no-any-return]
+
+    def begin(self, case: Case) -> None:
+        """Have it found in a thread, unless it is known: who asks for it waits for that. What it is
+        found from must be known, or found in a moment. Nobody who ends the session waits."""
+        if self._name in case.known:
+            return
+        found: Future[T] = Future()
+
+        def find() -> None:
+            try:
+                found.set_result(self._find(case))
+            except BaseException as error:  # noqa: BLE001 - raised again where it is asked for
+                found.set_exception(error)
+
+        case.known[self._name] = found
+        threading.Thread(target=find, daemon=True).start()
 
 
 class _Missing:

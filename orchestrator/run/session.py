@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.journal import Journal, RunState
 from orchestrator.paths import MatrixPaths, RunPaths
 from orchestrator.plugins import BACKENDS
+from orchestrator.run.bases import bring_bases
 from orchestrator.run.begun import Begun
 from orchestrator.run.cleanup import (
     clean_before_session,
@@ -219,11 +221,14 @@ def _clean_up_and_check(
     journal: Journal | None = None,
     together_with: Sequence[Path] = (),
 ) -> Checked:
-    """Clean up after dead sessions, which may have filled the disk; then check what is needed.
+    """Clean up after dead sessions, which may have filled the disk; then check what is needed, and
+    bring what images are built from.
 
     `journal` is that of a run that goes on.
     """
     require_passed(case, [TaskFolders()])
+    if case.asks_server:
+        Case.servers.begin(case)  # it may think about its answer while all else is looked at
     config, host = case.config, case.host
     # where `auto` chooses the kind, earlier sessions may have had another
     others = BACKENDS if config.cluster.sandbox.kind == AUTO else ()
@@ -234,7 +239,8 @@ def _clean_up_and_check(
             instances, plan = case.dataset.instances, case.plan
             evict_left_images(config, instances, journal, plan, host, free_gb, together_with)
     with waiting(console, "checking what the run needs"):
-        return require_ready(case)
+        checked = require_ready(case)
+    return replace(checked, warnings=(*checked.warnings, *bring_bases(case, console)))
 
 
 def run_session(session: Session, console: Console) -> Finished:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from orchestrator.config.schema import Benchmark, Selection
 from orchestrator.dataset import Dataset, load_dataset
 from orchestrator.dataset.kept import kept_rows
 from orchestrator.dataset.rows import SourceRow, check_rows
+from orchestrator.dataset.sources import read_rows
 from orchestrator.errors import ConfigError
 from orchestrator.gold_answers import unseal
 
@@ -173,6 +177,57 @@ def test_values_of_pandas_and_numpy_are_plain_ones(tmp_path: Path) -> None:
     assert [r["n"] for r in found] == [0.0, 1.0, None]
     assert [r["at"] for r in found] == ["1970-01-01 00:00:00"] * 2 + [None]
     json.dumps(found)
+
+
+def test_the_values_of_a_parquet_file_are_those_that_were_written(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    day = datetime(2026, 1, 2, 3, 4, 5, 6)
+    columns = {
+        "version": [3, None],
+        "PASS_TO_PASS": [["a"], ["b", "c"]],
+        "nested": [{"ns": [1, None]}, None],
+        "at": [day, None],
+        "utc": [day.replace(tzinfo=UTC), None],
+    }
+    rows = [row("a-0"), row("a-1")]
+    table = pyarrow.table({name: [r[name] for r in rows] for name in row()} | columns)
+    pyarrow.parquet.write_table(table, tmp_path / "rows.parquet")
+
+    dataset = load_dataset(Benchmark(name="b", source=str(tmp_path / "rows.parquet")))
+
+    found = [unseal(dataset.answers[i.instance_id]).row for i in dataset.instances]
+    assert {name: [r[name] for r in found] for name in columns} == columns | {
+        "version": ["3", ""],
+        "at": ["2026-01-02 03:04:05.000006", None],
+        "utc": ["2026-01-02 03:04:05.000006+00:00", None],
+    }
+
+
+def test_what_pandas_calls_its_rows_is_no_column(tmp_path: Path) -> None:
+    import pandas
+
+    table = pandas.DataFrame([row(f"a-{n}") for n in range(3)])
+    table[table.index > 0].to_parquet(tmp_path / "some.parquet")
+
+    first, _ = read_rows(Benchmark(name="b", source=str(tmp_path / "some.parquet")))
+
+    assert first.values == row("a-1")
+
+
+def test_a_parquet_file_is_read_without_pandas(tmp_path: Path) -> None:
+    as_parquet(tmp_path / "rows.parquet", [row(PASS_TO_PASS=["a"])])
+    program = f"""
+import sys
+from orchestrator.config.schema import Benchmark
+from orchestrator.dataset import load_dataset
+load_dataset(Benchmark(name="b", source={str(tmp_path / "rows.parquet")!r}))
+print("pandas" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+
+    assert done.stdout.split() == [b"False"]
 
 
 def test_the_harness_is_asked_what_its_parsers_want_of_version_and_id() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ import pytest
 from rich.console import Console
 
 from orchestrator.agents.base import SimpleKind
+from orchestrator.backends import Host
 from orchestrator.config import RunRequest
 from orchestrator.dataset import BUNDLED
+from orchestrator.doctor import case as case_module
+from orchestrator.endpoint.servers import Servers, Serving
 from orchestrator.errors import ConfigError, JournalError, PrerequisiteError
 from orchestrator.paths import RunPaths
 from orchestrator.run.lock import RunLock
@@ -94,6 +98,44 @@ def test_what_is_missing_leaves_no_run_behind(
         pass
 
     assert not RunPaths(run_dir).journal.exists()
+
+
+def test_the_models_server_thinks_about_its_answer_while_the_engine_is_looked_at(
+    request_of: Any, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = threading.Event()
+    find_host = case_module.choose_host
+
+    def ask(*_: object) -> Servers:
+        asked.set()
+        facts = {"canary": {"seconds": 0.1, "thinking": "off"}, "model": {}}
+        return Servers((Serving("http://127.0.0.1:9/v1", facts),))
+
+    def look(*given: Any) -> Host:
+        assert asked.wait(30), "nobody has asked it yet"
+        return find_host(*given)
+
+    monkeypatch.setattr(case_module, "ask_servers", ask)
+    monkeypatch.setattr(case_module, "choose_host", look)
+    settings = {"model.endpoint.base_url": "http://127.0.0.1:9/v1"}
+
+    with start(request_of("mini", settings), CONSOLE) as session:
+        assert len(session.checked.serving) == 1
+    asked.clear()
+    with reopen(run_dir, CONSOLE) as session:
+        assert len(session.checked.serving) == 1
+
+
+def test_what_fails_before_the_server_does_is_told_first(request_of: Any) -> None:
+    settings = {
+        "model.endpoint.base_url": "http://127.0.0.1:9/v1",
+        "cluster.min_free_disk_gb": 10**9,
+    }
+    with (
+        pytest.raises(PrerequisiteError, match="GB free, less than"),
+        start(request_of("mini", settings), CONSOLE),
+    ):
+        pass
 
 
 def test_a_reopened_run_plans_what_is_left(request_of: Any, run_dir: Path) -> None:

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 
+from orchestrator.backends.docker.build_problems import build_failure
 from orchestrator.backends.docker.credentials import find_login, settings_without_logins
 from orchestrator.backends.docker.engine import with_cure
 from orchestrator.backends.docker.programs import run_program
-from orchestrator.errors import ImageUnavailable, one_line
+from orchestrator.errors import ImageUnavailable
 from orchestrator.images.names import registry_of
 
 BUILDX = (
@@ -80,4 +81,4 @@ def build_image(build: Build, timeout_s: float) -> None:
     if done.exit_code is None:
         raise ImageUnavailable(f"{build.tag}: not built in {timeout_s:g} s")
     without = f" (without login: {next(filter(None, problems))})" if any(problems) else ""
-    raise ImageUnavailable(f"{build.tag}: {with_cure(one_line(done.output[-400:], 400))}{without}")
+    raise ImageUnavailable(f"{build.tag}: {with_cure(build_failure(done.output))}{without}")
