@@ -89,6 +89,9 @@ class AgentKind(Protocol):
     """False: its runs need no model and no gateway."""
     needs_gold_patch: ClassVar[bool]
     """True: its rollouts get the gold answer. Only for agents that check a set-up."""
+    leaves_repository_alone: ClassVar[bool]
+    """True: before its model's first answer it changes nothing in the repository. So it may start
+    while its sandbox is still searched for the fix."""
 
     def __init__(self, settings: Any, locked_versions: Mapping[str, str]) -> None:
         """`settings` are of the class Settings. `locked_versions` are those of the run's lock.json;
@@ -162,6 +165,7 @@ class SimpleKind(Generic[S]):
 
     asks_model: ClassVar[bool] = True
     needs_gold_patch: ClassVar[bool] = False
+    leaves_repository_alone: ClassVar[bool] = False
 
     settings: S
     locked_versions: Mapping[str, str]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from orchestrator.agents.steps import Step
@@ -38,6 +39,7 @@ class Budget:
     _repeats: int = field(init=False, default=0)
     _last_prompt_tokens: int = field(init=False, default=0)
     _started: float = field(init=False)
+    _uncounted_s: float = field(init=False, default=0.0)
     _usage: Usage = field(init=False, default=Usage())
     _calls: CallCounts | None = field(init=False, default=None)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
@@ -62,8 +64,9 @@ class Budget:
 
     @property
     def time_left_s(self) -> float:
-        """Seconds until the wall clock limit; what was held does not count."""
-        return self.limits.time_limit_s - (self.now() - self._started - self.usage.held_s)
+        """Seconds until the wall clock limit; what was held does not count, nor `uncounted`."""
+        taken_s = self.now() - self._started - self.usage.held_s - self._uncounted_s
+        return self.limits.time_limit_s - taken_s
 
     @property
     def steps_left(self) -> int:
@@ -120,6 +123,15 @@ class Budget:
         held_s = self.held()
         with self._lock:
             self._usage = replace(self._usage, held_s=max(held_s, self._usage.held_s))
+
+    @contextmanager
+    def uncounted(self) -> Iterator[None]:
+        """What is waited for in it is not the agent's doing, nor the model's."""
+        started = self.now()
+        try:
+            yield
+        finally:
+            self._uncounted_s += self.now() - started
 
     def command_timeout_s(self) -> float:
         """For the next command: its own limit, or what is left of the rollout's."""

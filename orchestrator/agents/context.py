@@ -81,12 +81,13 @@ class AgentContext:
             raise LimitReached(Outcome.CONTEXT_OVERFLOW) from error
         tokens = completion.tokens
         self._budget.add_answer(tokens.prompt_tokens, tokens.completion_tokens, completion.seconds)
+        with self._budget.uncounted():
+            self._require_sandbox()
         self._answer_stamp = {
             "time": time.time(),
             "prompt_tokens": tokens.prompt_tokens,
             "completion_tokens": tokens.completion_tokens,
         }
-        self._require_sandbox()
         if tools:
             reason = completion.finish_reason
             for problem, detail in check_answer(completion.tool_calls, reason, tools):

@@ -22,6 +22,7 @@ from orchestrator.gateway.messages import (
     GatewayStart,
     Listening,
     Message,
+    begun_anew,
     from_line,
     rollout_segment,
 )
@@ -111,8 +112,10 @@ class GatewayProcess:
 
     def forget(self, key: RolloutKey) -> None:
         """Drop a rollout whose worker died, and so can't do it."""
-        with Link(self.base_url(key), self.token):
-            pass
+        url = self.base_url(key)
+        for name in (url, begun_anew(url)):
+            with Link(name, self.token):
+                pass
 
     def poll(self) -> list[Message]:
         """Its messages since the last call. Starts it again where it has died, or hangs."""

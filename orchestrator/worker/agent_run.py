@@ -124,7 +124,8 @@ class AgentRun:
                     self._agent.close()
                     return
                 # a server may hang, and its time be held: the gateway will know in a moment
-                if self.budget.time_left_s < -OVERTIME_S and self._link.quiet_s < QUIET_S:
+                is_late = self.budget.time_left_s < -OVERTIME_S and self._search.is_over
+                if is_late and self._link.quiet_s < QUIET_S:
                     self._overran = True
                     self._agent.close()
                     return
@@ -135,6 +136,9 @@ class AgentRun:
                     yield
             self.budget.refresh()
             yield
+            while not (self._stopped or self._search.is_over):
+                self._search.wait_for(WATCH_S)
+                self._stopped = should_stop()
 
     def future(self) -> Future | None:
         """What the sandbox was found to hold of its future; None: nothing, or a person said stop
@@ -146,6 +150,10 @@ class AgentRun:
         """
         if self._stopped and (not self._search.is_over or self._has_found_future()):
             return None
+        return self._require_sandbox()
+
+    def _require_sandbox(self) -> Future | None:
+        """The same, without a way around it."""
         return require_harmless(self._search.wait(), self._integrity)
 
     def _has_found_future(self) -> bool:
@@ -166,7 +174,7 @@ class AgentRun:
                     self.budget,
                     client,
                     request.assignment.sealed_answer,
-                    self.future,
+                    self._require_sandbox,
                 )
                 self._outcome = self._agent.run(context)
         except LimitReached as limit:

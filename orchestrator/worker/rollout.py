@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.agents import Agent
 from orchestrator.backends import SandboxSpec
-from orchestrator.errors import AgentCrashed, InfraError
+from orchestrator.errors import AgentCrashed, ImageUnavailable, InfraError, Interrupted
 from orchestrator.gateway.messages import begun_anew
 from orchestrator.paths import working_folder
 from orchestrator.types import Future, RolloutRecord, RolloutResult
@@ -62,8 +62,7 @@ def roll_out(
         try:
             yield from _with_agent(request, account, should_stop, is_clean_first=False)
         except HoldsFuture:
-            anew = replace(request, base_url=begun_anew(request.base_url))
-            yield from _with_agent(anew, account, should_stop, is_clean_first=True)
+            yield from _anew(request, account, should_stop)
     except _ImageIsGone:
         yield ImageGone(request.key)
         return
@@ -97,6 +96,20 @@ def _failed(
     return replace(earlier, record=record, files={**earlier.files, **files})
 
 
+def _anew(
+    request: RolloutRequest, account: _Account, should_stop: ShouldStop
+) -> Iterator[Progress]:
+    """Nothing of what the first agent did is left but its question to the model, on record."""
+    if should_stop():
+        raise Interrupted("stopped by hand")
+    request = replace(request, base_url=begun_anew(request.base_url))
+    try:
+        yield from _with_agent(request, account, should_stop, is_clean_first=True)
+    except _ImageIsGone:  # under this rollout's name the gateway lets nobody begin a third time
+        image = request.assignment.instance.image
+        raise ImageUnavailable(f"{image} was removed while the rollout began anew") from None
+
+
 def _with_agent(
     request: RolloutRequest, account: _Account, should_stop: ShouldStop, *, is_clean_first: bool
 ) -> Iterator[Progress]:
@@ -111,8 +124,7 @@ def _with_agent(
     try:
         with _agent_errors_as_crashes():
             mounts = agent.prepare(request.assignment.config.cluster.sandbox.platform)
-        # one that asks no model waits for nothing, and so would work beside the search
-        is_clean_first = is_clean_first or not request.agent.asks_model
+        is_clean_first = is_clean_first or not request.agent.leaves_repository_alone
         yield from _in_sandbox(request, agent, mounts, account, should_stop, is_clean_first)
     finally:
         agent.close()

@@ -63,6 +63,10 @@ class Search:
     def is_over(self) -> bool:
         return self._found.done()
 
+    def wait_for(self, seconds: float) -> None:
+        """So long at most."""
+        concurrent.futures.wait([self._found], seconds)
+
     def wait(self) -> Future:
         """What was found. Raises SandboxUnavailable: the sandbox is gone."""
         return self._found.result()
@@ -98,20 +102,20 @@ def look_at(sandbox: Sandbox, spec: SandboxSpec, instance: Instance) -> tuple[Ba
 def _look_thoroughly(sandbox: Sandbox, instance: Instance, key: str) -> tuple[Baseline, Search]:
     search = Search(lambda: future.find_future(sandbox, instance))
     baseline = inspect_repository(sandbox, instance)
-    if not key:
+    if not key or not _ONE_ARCHIVE.acquire(timeout=ARCHIVE_S):
         return baseline, search
-    return baseline, Search(lambda: _remembered(key, sandbox, baseline, search.wait()))
+    try:  # before anybody else writes there
+        kept = kept_files(sandbox, baseline, images_seen.MOST_BYTES_OF_ONE)
+    finally:
+        _ONE_ARCHIVE.release()
+    archive = kept.archive if kept else b""
+    return baseline, Search(lambda: _remembered(key, baseline.tree, archive, search.wait()))
 
 
-def _remembered(key: str, sandbox: Sandbox, baseline: Baseline, found: Future) -> Future:
-    """The same, kept for the next sandboxes of the image. No model has touched anything yet."""
-    if future.NOT_SEARCHED not in found.found and _ONE_ARCHIVE.acquire(timeout=ARCHIVE_S):
-        try:
-            kept = kept_files(sandbox, baseline, images_seen.MOST_BYTES_OF_ONE)
-            archive = kept.archive if kept else b""
-            images_seen.remember(key, ImageSeen(baseline.tree, found, archive))
-        finally:
-            _ONE_ARCHIVE.release()
+def _remembered(key: str, tree: str, archive: bytes, found: Future) -> Future:
+    """The same, kept for the next sandboxes of the image."""
+    if future.NOT_SEARCHED not in found.found:
+        images_seen.remember(key, ImageSeen(tree, found, archive))
     return found
 
 

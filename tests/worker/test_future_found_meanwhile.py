@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -61,6 +62,7 @@ class TagReader(SimpleAgent):
 @dataclass(frozen=True)
 class TagReaderKind(NopKind):
     asks_model: ClassVar[bool] = True
+    leaves_repository_alone: ClassVar[bool] = True
     told: ClassVar[list[Told]] = []
 
     def create(self) -> Any:
@@ -82,9 +84,12 @@ class Night:
     told: list[Told] = field(default_factory=list)
 
     def roll(
-        self, integrity: str = "fix", should_stop: Callable[[], bool] = lambda: False
+        self,
+        integrity: str = "fix",
+        should_stop: Callable[[], bool] = lambda: False,
+        limits: Mapping[str, Any] | None = None,
     ) -> RolloutResult:
-        config = self.make_config("nop", {"rollout.integrity": integrity})
+        config = self.make_config("nop", {"rollout.integrity": integrity, **(limits or {})})
         address = {"base_url": self.gateway.base_url(), "api_key": self.gateway.token}
         request = rollout_request(config, self.instance, "process", self.folder, **address)
         TagReaderKind.told.clear()
@@ -204,10 +209,10 @@ def test_a_sandbox_that_goes_away_while_it_is_searched_is_a_failure(night: Night
     assert night.told == [Told("", None)]
 
 
-def test_an_agent_that_asks_no_model_starts_when_all_is_known(
+def test_an_agent_that_may_touch_the_repository_starts_when_all_is_known(
     night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(TagReaderKind, "asks_model", False)
+    monkeypatch.setattr(TagReaderKind, "leaves_repository_alone", False)
     night.searches = 1  # it need not wait for a question
 
     result = night.roll()
@@ -215,3 +220,43 @@ def test_an_agent_that_asks_no_model_starts_when_all_is_known(
     assert night.told == [Told("", "")]
     assert result.record.future is not None
     assert result.record.future.dropped
+
+
+def test_no_answer_comes_through_by_a_stop(night: Night) -> None:
+    """The search finds the fix while the rollout is being stopped."""
+    stopped = threading.Event()
+
+    def find(sandbox: Sandbox, of: Instance) -> Future:
+        night.wait_for_a_question()
+        assert stopped.wait(PATIENCE_S)
+        return Future({"refs": 1}, ("refs/tags/fix",))
+
+    def should_stop() -> bool:
+        if night.endpoint.requests:
+            stopped.set()
+        return stopped.is_set()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(future, "find_future", find)
+        result = night.roll(should_stop=should_stop)
+
+    assert failure_of(result)[0] is FailureKind.INTERRUPTED
+    assert night.told == [Told("fix", None)]
+    assert len(night.sandboxes) == 1, "a stop begins nothing anew"
+
+
+@pytest.mark.slow
+def test_waiting_for_the_search_counts_against_no_clock(night: Night) -> None:
+    night.prepare = "true"
+
+    def find(*_: object) -> Future:
+        night.wait_for_a_question()
+        time.sleep(4)
+        return Future({})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(future, "find_future", find)
+        patch.setattr("orchestrator.worker.agent_run.OVERTIME_S", 0.1)
+        result = night.roll(limits={"rollout.time_limit_s": 3})
+
+    assert result.outcome is Outcome.SUBMITTED

@@ -22,6 +22,7 @@ class MiniKind(SimpleKind[TemplateSettings]):
     """mini-swe-agent, a library of our own environment."""
 
     Settings: ClassVar[type[AgentSettings]] = TemplateSettings
+    leaves_repository_alone: ClassVar[bool] = True
 
     def check(self, host: Host) -> None:
         require_templates(self.settings)

@@ -27,6 +27,7 @@ class OpenHandsKind(SimpleKind[OpenHandsSettings]):
     """OpenHands, from an installation of its own, at the version that the run began with."""
 
     Settings: ClassVar[type[AgentSettings]] = OpenHandsSettings
+    leaves_repository_alone: ClassVar[bool] = True
 
     @property
     def _version(self) -> str:

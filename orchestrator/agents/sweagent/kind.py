@@ -28,6 +28,7 @@ class SweAgentKind(SimpleKind[SweAgentSettings]):
     """SWE-agent, from an installation of its own, at the commit that the run began with."""
 
     Settings: ClassVar[type[AgentSettings]] = SweAgentSettings
+    leaves_repository_alone: ClassVar[bool] = True
 
     @property
     def _commit(self) -> str:
