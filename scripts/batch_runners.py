@@ -16,7 +16,7 @@ from orchestrator.agents.base import tools_mount
 from orchestrator.agents.sweagent.bundles import find_bundle
 from orchestrator.agents.sweagent.installation import require_installation
 from orchestrator.agents.sweagent.paths import SweAgentPaths
-from orchestrator.agents.sweagent.server import RUNTIME_PATH, SERVER
+from orchestrator.agents.sweagent.server import RUNTIME_PATH
 from orchestrator.config import RunConfig, RunRequest, load_config
 from orchestrator.config.load import list_profiles
 from orchestrator.scripted.endpoint import MODEL
@@ -29,6 +29,12 @@ DIFF = "git diff --cached --binary"
 MINI_SUBMIT = f"{STAGE} && echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT && {DIFF}"
 SWEAGENT_SUBMIT = f"{STAGE} && {DIFF} >/root/model.patch && echo '<<SWE_AGENT_SUBMISSION>>'"
 """Others take the patch from what a submission leaves or prints; ours harvests it from outside."""
+REX_SERVER = """
+import runpy, sys
+sys.path.insert(0, sys.argv.pop(1))
+runpy.run_module("swerex.server", run_name="__main__")
+"""
+"""SWE-ReX's own, from the folder of its packages."""
 
 
 def ours(setup: Setup, agent: str) -> Measured:
@@ -129,8 +135,7 @@ def max_steps(setup: Setup) -> int:
 def sweagent_instances(setup: Setup, side: Side, paths: SweAgentPaths) -> dict[str, Any]:
     """Where its rollouts work: containers that start the server as `swerex-remote`."""
     server = side.folder / "swerex-remote"
-    patience_s = "0"  # SWE-ReX's own, as ours has it where nothing is emulated
-    words = ["/opt/miniconda3/bin/python", "-I", "-c", SERVER, RUNTIME_PATH, patience_s]
+    words = ["/opt/miniconda3/bin/python", "-I", "-c", REX_SERVER, RUNTIME_PATH]
     server.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n', encoding="utf-8")
     server.chmod(0o755)
     runtime = f"{paths.runtime(PLATFORM)}:{RUNTIME_PATH}:ro"

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from orchestrator.backends import Sandbox
-from orchestrator.backends.tunnel import Tunnel
 from orchestrator.errors import SandboxBroken, SandboxUnavailable
 
 LOOK_S = 60.0
 MAX_TRIES = 5
+Started = TypeVar("Started")
 
 
-def start_again(sandbox: Sandbox, start: Callable[[], Tunnel]) -> Tunnel:
+def start_again(sandbox: Sandbox, start: Callable[[], Started]) -> Started:
     """Start a server where an agent may just have killed one.
 
     Raises:

@@ -11,7 +11,6 @@ from typing import Any, cast
 import pytest
 from support.specs import make_assignment, sandbox_spec
 
-from orchestrator.agents.sweagent import server as sweagent_server
 from orchestrator.backends import ExecResult, Sandbox, SandboxSpec, grading
 from orchestrator.backends.base import BEFORE_AND_AFTER_S, Assignment
 from orchestrator.backends.docker import sandbox as docker_sandbox
@@ -67,9 +66,8 @@ def limits_of(do: Callable[[Sandbox], object], emulated: bool) -> list[float]:
         (lambda box: harvest.inspect_repository(box, INSTANCE), harvest.GIT_TIMEOUT_S),
         (lambda box: harvest.harvest(box, harvest.Baseline("t", "/f")), harvest.GIT_TIMEOUT_S),
         (lambda box: grading._apply(box, b""), grading.APPLY_TIMEOUT_S),
-        (sweagent_server.SandboxServer, sweagent_server.LOOK_S),
     ],
-    ids=["the repository is checked", "the patch is harvested", "a patch is applied", "SWE-ReX"],
+    ids=["the repository is checked", "the patch is harvested", "a patch is applied"],
 )
 def test_a_command_of_ours_has_longer_in_an_emulated_sandbox(
     do: Callable[[Sandbox], object], native: float

@@ -1,8 +1,8 @@
 """`sweagent`: SWE-agent in a process of its own, on our sandbox, client and limits.
 
 Its own are the agent loop, history, parsers and state. The sandbox is ours: SWE-ReX's server is
-started in it from a mounted folder, and reached through a tunnel. So are the limits and the client:
-SWE-agent's process asks for each answer here.
+started in it from a mounted folder. So are the limits and the client. SWE-agent's process asks here
+for each answer of the model, and for all that it does in the sandbox.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from orchestrator.text import writable
 from orchestrator.types import Outcome
 
 MAX_COMMAND_S = 240.0
-"""SWE-ReX's client gives up on an answer after five minutes (`shell.ANSWER_S`), four times as
-many where the sandbox is emulated."""
+"""SWE-ReX's server has five minutes for an answer (`server.ANSWER_S`), four times as many where the
+sandbox is emulated."""
 
 
 class SweAgent:
@@ -37,6 +37,7 @@ class SweAgent:
         self._commit = commit
         self._installation: Installation | None = None
         self._lease = RunnerLease("SWE-agent")
+        self._server: SandboxServer | None = None
         self._limit: Outcome | None = None
         self._last_patch = ""
 
@@ -53,9 +54,10 @@ class SweAgent:
         assert self._installation is not None, "prepare comes first"
         context.activity = "starts SWE-agent's server"
         with SandboxServer(context.sandbox) as server:
-            # the server takes its second while what forks runners still imports
+            self._server = server
+            # it starts while SWE-agent gets its tools ready
             runner = self._lease.take(runner_program(self._installation))
-            runner.send("rollout", **self._request(context, server))
+            runner.send("rollout", **self._request(context))
             end = self._converse(runner, context, server)
         self._lease.finish()
         if end["kind"] == "failed":
@@ -67,11 +69,13 @@ class SweAgent:
 
     def close(self) -> None:
         self._lease.close()
+        if self._server is not None:
+            self._server.close()
 
     def last_patch(self) -> str:
         return self._last_patch
 
-    def _request(self, context: AgentContext, server: SandboxServer) -> dict[str, Any]:
+    def _request(self, context: AgentContext) -> dict[str, Any]:
         assert self._installation is not None
         tools, settings = self._installation.paths.tools, self._settings
         most_s = context.sandbox.patience(MAX_COMMAND_S)
@@ -86,7 +90,6 @@ class SweAgent:
             "workdir": context.sandbox.workdir,
             "diff_command": context.diff_command,
             "max_steps": context.max_steps,
-            "address": server.address,
             "patience": context.sandbox.patience(1.0),
             "config": config,
         }
@@ -104,13 +107,16 @@ class SweAgent:
             match message["kind"]:
                 case "query":
                     self._answer(runner, message, context)
+                case "sandbox":
+                    reply = server.ask(message["verb"], message["request"])
+                    runner.send("sandbox", reply=reply)
                 case "activity":
                     context.activity = message["text"]
                 case "step":
                     self._record(message, context)
                 case "restart":
                     server.restart()
-                    runner.send("server", address=server.address)
+                    runner.send("server")
                 case "end" | "failed":
                     return message
 

@@ -2,7 +2,7 @@
 
 They are mounted into sandboxes read-only, and run by the images' Python. What a host's other Python
 compiled is nothing to that one: each start of the server would compile all anew, in memory. It then
-takes 2.6 s in place of 1.4, and 18 in place of 15 where it is emulated (qemu, one at a time).
+takes 0.50 s of one core in place of 0.36, on a busy host.
 
 So a Python of that minor version compiles them, once, where they are installed: one of this host's,
 or one that uv brings for that moment. Bytecode is the same on every platform. It is never made in

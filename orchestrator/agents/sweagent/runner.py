@@ -4,11 +4,12 @@
 after another. It imports nothing of ours but what lies beside it, and `line`, as our package is not
 in its environment.
 
-Its worker asks the model for it, keeps the limits, and may kill it at any moment. They exchange
-messages; `agent.py` has the worker's end.
+Its worker asks the model for it, and SWE-ReX in the sandbox, keeps the limits, and may kill it at
+any moment. They exchange messages; `agent.py` has the worker's end.
 
-    worker sends   rollout; in answer to a query: answer, limit or overflow; to restart: server
-    runner sends   query, activity, step and restart; at the end of a rollout: end or failed
+    worker sends   rollout; in answer to a query: answer, limit or overflow; to sandbox: sandbox;
+                   to restart: server
+    runner sends   query, sandbox, activity, step and restart; at the end: end or failed
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from orchestrator.agents.runners.line import (
     shorten,
 )
 
-from .shell import GONE, Environment
+from .shell import Environment
 
 UNLIMITED = 10**7
 INSTALL_S = 300
@@ -54,11 +55,17 @@ SUBMISSION = re.compile(r"^<<SWE_AGENT_SUBMISSION>>\s*$", re.MULTILINE)
 INTERACTIVE = ("vim", "vi", "emacs", "nano", "less", "more", "gdb")
 
 
-def another_server(worker: Worker) -> dict[str, Any]:
-    """The address of a server that the worker starts. Where it can't, it ends this process."""
+def ask_sandbox(worker: Worker, verb: str, request: dict[str, Any]) -> dict[str, Any]:
+    """What SWE-ReX in the sandbox answers, as `Runtime` takes it."""
+    send("sandbox", verb=verb, request=request)
+    reply: dict[str, Any] = worker.receive()["reply"]
+    return reply
+
+
+def start_another_server(worker: Worker) -> None:
+    """Where the worker can't, it ends this process."""
     send("restart")
-    address: dict[str, Any] = worker.receive()["address"]
-    return address
+    worker.receive()
 
 
 class WorkerModel(LiteLLMModel):
@@ -267,8 +274,8 @@ def serve_rollout(worker: Worker, request: dict[str, Any]) -> None:
     environment = Environment(
         request["workdir"],
         request["diff_command"],
-        request["address"],
-        partial(another_server, worker),
+        partial(ask_sandbox, worker),
+        partial(start_another_server, worker),
         request["patience"],
     )
     try:
@@ -287,7 +294,7 @@ def serve_rollout(worker: Worker, request: dict[str, Any]) -> None:
         # the worker records it as a failure
         send(
             "failed",
-            is_sandbox=isinstance(error, (SwerexException, *GONE)),
+            is_sandbox=isinstance(error, SwerexException),
             detail=" ".join(f"{type(error).__name__}: {error}".split())[:500],
             traceback=traceback.format_exc(),
         )

@@ -1,76 +1,89 @@
-"""SWE-ReX's server in the sandbox: SWE-agent's process works through it."""
+"""SWE-ReX in the sandbox: SWE-agent's process works through it, and we carry what it asks."""
 
 from __future__ import annotations
 
-import secrets
-import shlex
-from typing import Any, Self
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from orchestrator.agents.sandbox_servers import start_again
 from orchestrator.agents.sweagent.bytecode import SANDBOX_PYTHON
 from orchestrator.backends import Sandbox
-from orchestrator.backends.tunnel import HOST, Tunnel
+from orchestrator.backends.base import ClosesOnExit, Stream
 from orchestrator.errors import ImageUnavailable, SandboxUnavailable
 
 RUNTIME_PATH = "/opt/swe-orchestrator/runtime"
-SERVER = """
-import runpy, sys
-sys.path.insert(0, sys.argv.pop(1))
-least_s = float(sys.argv.pop(1))
-from pexpect.spawnbase import SpawnBase
-expect = SpawnBase.expect
-def expect_patiently(self, pattern, timeout=-1, **more):
-    if timeout is not None and 0 <= timeout < least_s:
-        timeout = least_s
-    return expect(self, pattern, timeout, **more)
-SpawnBase.expect = expect_patiently
-runpy.run_module("swerex.server", run_name="__main__")
-"""
-"""Takes the folder of its packages: not by PYTHONPATH, which every command of the agent would
-inherit. And the seconds that a shell has at least to answer: SWE-ReX itself gives it one for its
-exit code and a tenth for its prompt, which is too little for an emulated one."""
+PROGRAM = Path(__file__).parent / "in_sandbox" / "runtime.py"
+READY = b"ready"
+"""Its first line."""
+NO_RUNTIME = b"there is no runtime"
+NO_PYTHON = b"there is no Python"
 SHELL_S = 1.0
-START_S = 60.0
-"""The server takes a second, and several where the host is busy."""
-LOOK_S = 60.0
-SIGN_OF_LIFE_S = 10.0
-NO_RUNTIME = 3
-FIND_PYTHON = f"""
-test -e {{runtime}}/swerex || exit {NO_RUNTIME}
-for python in /opt/miniconda3/bin/python /usr/local/bin/python{SANDBOX_PYTHON} \
-    /usr/bin/python{SANDBOX_PYTHON}; do
-  "$python" -I -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "{SANDBOX_PYTHON}")' \
-    2>/dev/null && echo "$python" && exit 0
+START_S = 120.0
+"""The server takes a moment, several seconds where the host is busy, and the engine its own."""
+ANSWER_S = 300.0
+"""What aiohttp gives an answer of SWE-ReX's own server by default, and with it every command."""
+START = f"""
+exec 2>&1
+test -e "$2/swerex" || {{ echo {NO_RUNTIME.decode()}; exit 1; }}
+for folder in /opt/miniconda3/bin /usr/local/bin /usr/bin; do
+  test -x "$folder/python{SANDBOX_PYTHON}" && exec "$folder/python{SANDBOX_PYTHON}" -I -c "$@"
 done
-exit 1
+echo {NO_PYTHON.decode()}
 """
+"""Takes the program and its arguments, of which the first is the folder of its packages: not by
+PYTHONPATH, which every command of the agent would inherit."""
 
 
-class SandboxServer:
-    """SWE-ReX's server in the sandbox, by the image's own Python, from the mounted folder.
+class SandboxServer(ClosesOnExit):
+    """`in_sandbox/runtime.py`, by the image's own Python, from the mounted folder.
 
-    Use it as a context manager: leaving ends it.
+    Use it as a context manager: leaving ends it, and all shells. One thread asks and restarts;
+    `close` may come from another.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
-        """Start it.
+        """Start it. Raises SandboxUnavailable."""
+        self._sandbox = sandbox
+        self._is_ready = False
+        self._arrived = bytearray()
+        self._stream = self._attach()
+
+    def wait(self) -> None:
+        """Until it answers.
 
         Raises:
             SandboxUnavailable: the sandbox is gone, or the server did not start.
             ImageUnavailable: the image has no Python for it.
         """
-        self._sandbox = sandbox
-        self._token = secrets.token_hex(16)
-        self._runtime = sandbox.resolve(RUNTIME_PATH)
-        self._python = _find_python(sandbox, self._runtime)
-        self._tunnel = self._start()
+        if self._is_ready:
+            return
+        said = []
+        with self._closed_after(START_S), contextlib.suppress(OSError):
+            while (line := self._read_line()) != READY:
+                said.append(line)
+            self._is_ready = True
+        if not self._is_ready:
+            self._stream.close()
+            raise _why_not(said)
 
-    @property
-    def address(self) -> dict[str, Any]:
-        """Where it is, in the words of SWE-ReX's client."""
-        token, port = self._token, self._tunnel.port
-        timeout_s = self._sandbox.patience(SIGN_OF_LIFE_S)
-        return {"host": f"http://{HOST}", "port": port, "auth_token": token, "timeout": timeout_s}
+    def ask(self, verb: str, request: dict[str, Any]) -> dict[str, Any]:
+        """What SWE-ReX answers; where its server is gone, or says nothing in time, `gone` says so.
+
+        Raises as `wait`.
+        """
+        self.wait()
+        asked = json.dumps({"verb": verb, "request": request}).encode()
+        try:
+            with self._closed_after(ANSWER_S):
+                self._stream.write(asked + b"\n")
+                answer = json.loads(self._read_line())
+        except (OSError, ValueError, RecursionError) as error:
+            return {"gone": f"{type(error).__name__}: {error}"}
+        return answer if isinstance(answer, dict) else {"gone": "it answers something else"}
 
     def restart(self) -> None:
         """Start another one: an agent may have killed it.
@@ -79,37 +92,60 @@ class SandboxServer:
             SandboxUnavailable: the sandbox is gone.
             SandboxBroken: it runs commands, and no server stays up in it.
         """
-        self._tunnel.close()
-        self._tunnel = start_again(self._sandbox, self._start)
+        self.close()
+        start_again(self._sandbox, self._start)
 
-    def _start(self) -> Tunnel:
+    def close(self) -> None:
+        """Safe to call twice; never raises."""
+        self._stream.close()
+
+    def _start(self) -> None:
+        self._is_ready, self._arrived = False, bytearray()
+        self._stream = self._attach()
+        self.wait()
+
+    def _attach(self) -> Stream:
         patience = self._sandbox.patience(SHELL_S)
         least_s = patience if patience > SHELL_S else 0.0
-        where = [self._runtime, str(least_s), "--host", "127.0.0.1", "--port", "{port}"]
-        command = [self._python, "-I", "-c", SERVER, *where, "--auth-token", self._token]
-        return Tunnel(self._sandbox, self._python, command, START_S)
+        given = [PROGRAM.read_text(encoding="utf-8"), self._sandbox.resolve(RUNTIME_PATH)]
+        return self._sandbox.attach(["sh", "-c", START, "sh", *given, str(least_s)])
 
-    def __enter__(self) -> Self:
-        return self
+    @contextlib.contextmanager
+    def _closed_after(self, seconds: float) -> Iterator[None]:
+        """Who waits then meets the stream's end."""
+        timer = threading.Timer(self._sandbox.patience(seconds), self._stream.close)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
-    def __exit__(self, *_: object) -> None:
-        self._tunnel.close()
+    def _read_line(self) -> bytes:
+        """Raises OSError at the stream's end."""
+        end = -1
+        while end < 0:
+            seen = len(self._arrived)
+            data = self._stream.read()
+            if not data:
+                raise ConnectionResetError("SWE-ReX's server in the sandbox is gone")
+            self._arrived += data
+            end = self._arrived.find(b"\n", seen)
+        line = bytes(self._arrived[:end])
+        del self._arrived[: end + 1]
+        return line
 
 
-def _find_python(sandbox: Sandbox, runtime: str) -> str:
-    """Raises SandboxUnavailable or ImageUnavailable where SWE-ReX's server can't be started."""
-    limit_s = sandbox.patience(LOOK_S)
-    found = sandbox.exec(FIND_PYTHON.format(runtime=shlex.quote(runtime)), limit_s)
-    if found.timed_out:
-        raise SandboxUnavailable(f"the sandbox does not answer in {limit_s:.0f} s")
-    if found.exit_code == NO_RUNTIME:
-        raise SandboxUnavailable(
+def _why_not(said: list[bytes]) -> SandboxUnavailable | ImageUnavailable:
+    if NO_RUNTIME in said:
+        return SandboxUnavailable(
             "the Docker engine does not see this host's cache folder, which SWE-agent's server is "
             "mounted from: is it on another machine?"
         )
-    if found.exit_code != 0:
-        raise ImageUnavailable(
+    if NO_PYTHON in said:
+        return ImageUnavailable(
             f"the image has no Python {SANDBOX_PYTHON} under /opt/miniconda3 or in /usr, which "
             "SWE-agent's server in the sandbox needs; --agent mini needs none"
         )
-    return found.text.strip()
+    last = b"\n".join(said).decode("utf-8", errors="replace").strip()[-300:]
+    return SandboxUnavailable(f"SWE-ReX's server in the sandbox did not start: {last}")

@@ -6,13 +6,14 @@ Like `runner.py`, which uses it, it runs in SWE-agent's Python and imports nothi
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import shlex
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pexpect
 from sweagent.environment.repo import PreExistingRepoConfig
 from sweagent.environment.swe_env import SWEEnv
@@ -22,15 +23,17 @@ from swerex.runtime.abstract import (
     CloseBashSessionRequest,
     CreateBashSessionRequest,
     IsAliveResponse,
+    UploadRequest,
+    UploadResponse,
+    _ExceptionTransfer,
 )
 from swerex.runtime.remote import RemoteRuntime
 
-GONE = (aiohttp.ClientError, ConnectionError, asyncio.TimeoutError)
+Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
+"""Takes one of SWE-ReX's verbs and what it is given; gives what SWE-ReX answers."""
 SESSION_START_S = 60.0
 COMMAND_S = 25.0
 """For what SWE-agent itself runs in the shell, unless it says more."""
-ANSWER_S = 300.0
-"""What aiohttp gives an answer of SWE-ReX's server by default, and with it every command."""
 MAX_TRIES = 3
 RESTARTED = """
 (the shell ended, and the last command may not have run to its end; this is a new one, in {cwd}: \
@@ -65,40 +68,59 @@ class Runtime(RemoteRuntime):
     `patience` is how many times as long everything may take as on a host that emulates nothing.
     """
 
-    def __init__(self, patience: float, **settings: Any) -> None:
-        super().__init__(**settings)
+    def __init__(self, ask: Ask, patience: float, logger: logging.Logger) -> None:
+        super().__init__(logger=logger, auth_token="")
+        self._ask = ask
         self._patience = patience
-        # SWE-ReX makes a session for each request, without a limit of its own
-        limit = aiohttp.ClientTimeout(total=ANSWER_S * patience, sock_connect=30)
-        aiohttp.client.DEFAULT_TIMEOUT = limit  # type: ignore[misc]
 
-    async def _request(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return await super()._request(*args, **kwargs)
-        except SwerexException:
-            raise
-        except GONE as error:
-            raise ServerGone(f"the sandbox does not answer: {error!r}") from error
+    async def _request(self, endpoint: str, payload: Any, output_class: Any, *_: Any) -> Any:
+        return output_class(**self._answer(endpoint, payload.model_dump()))
+
+    def _answer(self, verb: str, request: dict[str, Any]) -> dict[str, Any]:
+        found = self._ask(verb, request)
+        if "gone" in found:
+            raise ServerGone(f"the sandbox does not answer: {found['gone']}")
+        if "swerexception" in found:
+            self._handle_transfer_exception(_ExceptionTransfer(**found["swerexception"]))
+        answer: dict[str, Any] = found["answer"]
+        return answer
 
     async def create_session(self, request: CreateBashSessionRequest) -> Any:
         """The default, one second, is little for a shell that activates Conda on a busy host."""
         request.startup_timeout = SESSION_START_S * self._patience
         return await super().create_session(request)
 
+    async def upload(self, request: UploadRequest) -> UploadResponse:
+        """A folder, with all files in it."""
+        source, target = Path(request.source_path), Path(request.target_path)
+        files = {
+            str(target / path.relative_to(source)): path.read_bytes().decode("latin-1")
+            for path in source.rglob("*")
+            if path.is_file()
+        }
+        return UploadResponse(**self._answer("upload", files))
+
+    async def is_alive(self, *, timeout: float | None = None) -> IsAliveResponse:
+        """What is gone is noticed by who asks it for something."""
+        return IsAliveResponse(is_alive=True)
+
 
 class SandboxDeployment(RemoteDeployment):
-    def __init__(self, patience: float, **address: Any) -> None:
-        super().__init__(**address)
-        self._patience = patience
+    """SWE-ReX where the worker has started it, who also ends it."""
+
+    def __init__(self, ask: Ask, patience: float) -> None:
+        super().__init__(auth_token="")
+        self._runtime = Runtime(ask, patience, self.logger)
 
     async def start(self) -> None:
-        settings = self._config.model_dump(exclude={"type"})
-        self._runtime = Runtime(self._patience, **settings, logger=self.logger)
+        """It is up."""
+
+    async def stop(self) -> None:
+        """SWE-ReX calls this whenever it lets go of a deployment, at the end of a rollout too."""
 
     async def is_alive(self, *, timeout: float | None = None) -> IsAliveResponse:
         """SWE-agent gives a timeout, which SWE-ReX 1.4's own method does not take."""
-        limit = None if timeout is None else timeout * self._patience
-        return await self.runtime.is_alive(timeout=limit)
+        return await self.runtime.is_alive(timeout=timeout)
 
 
 class Environment(SWEEnv):
@@ -111,17 +133,17 @@ class Environment(SWEEnv):
         self,
         workdir: str,
         diff_command: str,
-        address: dict[str, Any],
-        another_server: Callable[[], dict[str, Any]],
+        ask: Ask,
+        start_another_server: Callable[[], None],
         patience: float = 1.0,
     ) -> None:
-        """`diff_command` is for the sandbox's shell, and prints the patch of now. `another_server`
-        starts one in the sandbox, and gives its address."""
-        self._another_server = another_server
+        """`diff_command` is for the sandbox's shell, and prints the patch of now. `ask` asks the
+        server in the sandbox, and `start_another_server` starts another one there."""
+        self._start_another_server = start_another_server
         self._patience = patience
         self._cwd = workdir
         super().__init__(
-            deployment=SandboxDeployment(patience, **address),
+            deployment=SandboxDeployment(ask, patience),
             repo=PreExistingRepoConfig(repo_name=workdir.strip("/")),
             post_startup_commands=[],
         )
@@ -203,8 +225,7 @@ class Environment(SWEEnv):
             raise why
         for tries in range(MAX_TRIES):
             time.sleep(tries)  # what kills servers may be about to end
-            self.deployment = SandboxDeployment(self._patience, **self._another_server())
-            asyncio.run(self.deployment.start())
+            self._start_another_server()
             try:
                 if tries:  # every shell reads it, and the agent may have broken it
                     self.execute_command("mv -f /root/.bashrc /root/.bashrc.broken")

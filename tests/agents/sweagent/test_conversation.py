@@ -54,10 +54,23 @@ class Context:
         self.recorded.append(step)
 
 
-def converse(process: Process, context: Context) -> SweAgent:
+class Server:
+    """Answers with what it was asked; or is gone, until it is started again."""
+
+    def __init__(self, is_gone: bool = False) -> None:
+        self.is_gone = is_gone
+
+    def ask(self, verb: str, request: dict[str, Any]) -> dict[str, Any]:
+        return {"gone": "killed"} if self.is_gone else {"answer": {verb: request}}
+
+    def restart(self) -> None:
+        self.is_gone = False
+
+
+def converse(process: Process, context: Context, server: Server | None = None) -> SweAgent:
     agent = SweAgent(SweAgentSettings(name="sweagent", kind="sweagent"))
     end = agent._converse(
-        cast(Runner, process), cast(AgentContext, context), cast(SandboxServer, None)
+        cast(Runner, process), cast(AgentContext, context), cast(SandboxServer, server)
     )
     assert end == END
     return agent
@@ -120,3 +133,18 @@ def test_an_older_diff_is_not_the_last_patch() -> None:
 
 def test_an_agent_that_did_nothing_has_no_last_patch() -> None:
     assert converse(Process(), Context()).last_patch() == ""
+
+
+def test_what_the_process_asks_of_the_sandbox_is_answered_from_there_also_by_another_server() -> (
+    None
+):
+    asked = {"kind": "sandbox", "verb": "execute", "request": {"command": "ls"}}
+    process = Process(asked, {"kind": "restart"}, asked)
+
+    converse(process, Context(), Server(is_gone=True))
+
+    assert process.sent == [
+        {"kind": "sandbox", "reply": {"gone": "killed"}},
+        {"kind": "server"},
+        {"kind": "sandbox", "reply": {"answer": {"execute": {"command": "ls"}}}},
+    ]

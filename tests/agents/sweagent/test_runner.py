@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,9 +124,8 @@ ENVIRONMENT = """
         raise {error}
 
     {base}.{method} = fails
-    address = dict(host="http://127.0.0.1", port=1, auth_token="")
     restart = lambda: told.append("restart")
-    environment = Environment("/testbed", "a-tree", address, restart)
+    environment = Environment("/testbed", "a-tree", None, restart)
     try:
         environment.{method}("ls")
         answer = "nothing"
@@ -138,45 +138,84 @@ def test_everything_that_swe_agent_waits_for_has_longer_in_an_emulated_sandbox()
     waited = ask("""
         waited = []
 
-        async def create_session(self, request):
-            waited.append(["session", request.startup_timeout])
+        def ask(verb, request):
+            if verb == "create_session":
+                waited.append(["session", request["startup_timeout"]])
+            else:
+                waited.append([request["command"].partition(";")[0], request["timeout"]])
+            return {"answer": {} if verb == "create_session" else {"exit_code": 0}}
 
-        async def run(self, action):
-            waited.append([action.command.partition(";")[0], action.timeout])
-            return BashObservation(output="", exit_code=0)
-
-        async def is_alive(self, *, timeout=None):
-            waited.append(["alive", timeout])
-
-        from swerex.runtime.abstract import BashObservation, CreateBashSessionRequest
-        RemoteRuntime.create_session = create_session
-        RemoteRuntime.run_in_session = run
-        RemoteRuntime.is_alive = is_alive
-        address = dict(host="http://127.0.0.1", port=1, auth_token="")
-        environment = Environment("/testbed", "a-tree", address, None, 4.0)
+        environment = Environment("/testbed", "a-tree", ask, None, 4.0)
         environment._init_deployment()
         environment._open_session()
         environment.communicate("ls")
         environment.communicate("make", timeout=480)
-        asyncio.run(environment.deployment.is_alive(timeout=10))
-
-        async def answers():
-            async with aiohttp.ClientSession() as session:
-                return session.timeout.total
-
-        answer = [*waited, ["answer", asyncio.run(answers())]]
         SandboxDeployment.__del__ = lambda self: None  # it would print something
+        answer = waited
     """)
 
     assert [limit for what, limit in waited if what == "session"] == [240, 240]
     assert dict(waited)["make"] == 480, "the agent's own limit is stretched already"
-    assert {what: limit for what, limit in waited if what in ("ls", "alive", "answer")} == {
-        "ls": 100,
-        "alive": 40,
-        "answer": 1200,
-    }
-    others = [limit for what, limit in waited if what not in ("session", "make", "alive", "answer")]
+    others = [limit for what, limit in waited if what not in ("session", "make")]
     assert set(others) == {100}
+
+
+def test_what_the_sandbox_answers_is_what_swe_rex_would_give_or_raise() -> None:
+    answer = ask("""
+        replies = [
+            {"answer": {"output": "a.py", "exit_code": 0}},
+            {"swerexception": {"message": "no", "class_path": "builtins.FileNotFoundError"}},
+            {"swerexception": {"message": "b", "class_path": "pexpect.exceptions.EOF"}},
+            {"gone": "killed"},
+        ]
+        environment = Environment("/testbed", "a-tree", lambda *_: replies.pop(0), None)
+        runtime = environment.deployment.runtime
+
+        from swerex.runtime.abstract import BashAction, ReadFileRequest
+        answer = [asyncio.run(runtime.run_in_session(BashAction(command="ls"))).output]
+        for _ in range(3):
+            try:
+                asyncio.run(runtime.read_file(ReadFileRequest(path="/none")))
+            except Exception as error:
+                answer.append(type(error).__name__)
+        SandboxDeployment.__del__ = lambda self: None  # it would print something
+    """)
+
+    assert answer == ["a.py", "FileNotFoundError", "EOF", "ServerGone"]
+
+
+def test_a_folder_is_uploaded_with_all_that_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "größe").write_bytes(b"\xff\r\n")
+    (tmp_path / "config.yaml").write_text("a: 1\n")
+
+    uploaded = ask(f"""
+        told = []
+        ask = lambda verb, request: told.append([verb, request]) or {{"answer": {{}}}}
+        runtime = Environment("/testbed", "a-tree", ask, None).deployment.runtime
+        from swerex.runtime.abstract import UploadRequest
+        request = UploadRequest(source_path={str(tmp_path)!r}, target_path="/root/tools/a")
+        asyncio.run(runtime.upload(request))
+        answer = told
+    """)
+
+    files = {"/root/tools/a/bin/größe": "\xff\r\n", "/root/tools/a/config.yaml": "a: 1\n"}
+    assert uploaded == [["upload", files]]
+
+
+def test_a_deployment_that_is_let_go_asks_nothing_of_the_worker() -> None:
+    """It would come after the end of the rollout, and be taken for part of the next one."""
+    told = ask("""
+        told = []
+        environment = Environment("/testbed", "a-tree", lambda *asked: told.append(asked), None)
+        environment.close()
+        del environment
+        import gc
+        gc.collect()
+        answer = told
+    """)
+
+    assert told == []
 
 
 @pytest.mark.parametrize(
