@@ -119,13 +119,9 @@ def start(
     `begun` is somebody else's, who closes it; without it, what is needed is begun here.
     """
     config = load_config(request)
-    paths = RunPaths.of(config.runs_dir, config.run_id)
-    require_new(paths)
-    case = Case(config, paths.root, request)
-    with ExitStack() as stack:
-        if begun is None:
-            begun = stack.enter_context(Begun().begin(config))
-        yield stack.enter_context(begin(case, console, predictions, begun=begun))
+    case = Case(config, RunPaths.of(config.runs_dir, config.run_id).root, request)
+    with begin(case, console, predictions, begun=begun) as session:
+        yield session
 
 
 @contextmanager
@@ -138,32 +134,34 @@ def begin(
 ) -> Iterator[Session]:
     """The same of a run whose case is known. Raises as `launch`.
 
-    `kept` is the configuration that is written down, where that of this session is another. `begun`
-    is somebody else's, who closes it.
+    `kept` is the configuration that is written down, where that of this session is another.
     """
     config, paths = case.config, RunPaths(case.run_dir)
     require_new(paths)
-    require_passed(case, [ModelAddress()])
-    with waiting(console, f"reading {config.benchmark.name}"):
-        dataset = case.dataset
-    _require_known(predictions, dataset, config)
-    agent = case.agent
-    made = as_rollouts(config.run_id, predictions)
-    state = RunState.of_new(config.run_id, dataset.instances, [result.record for result in made])
-    plan = make_plan(dataset.instances, state)
-    if agent is None:
-        plan = plan.without_rollouts
-    case.known["plan"] = plan
-    checked = _clean_up_and_check(case, paths, console)
-    lock = make_lock(config, dataset, checked, agent)
-    if config.agent:
-        agent = load_agent_kind(config.agent, lock.versions)  # from now on it is these
-    with disk_errors_as_journal_errors(paths):
+    with ExitStack() as stack:
+        if begun is None:
+            begun = stack.enter_context(Begun().begin(config))
+        with waiting(console, f"reading {config.benchmark.name}"):
+            require_passed(case, [ModelAddress()])
+            dataset = case.dataset
+        _require_known(predictions, dataset, config)
+        agent = case.agent
+        made = as_rollouts(config.run_id, predictions)
+        state = RunState.of_new(config.run_id, dataset.instances, [done.record for done in made])
+        plan = make_plan(dataset.instances, state)
+        if agent is None:
+            plan = plan.without_rollouts
+        case.known["plan"] = plan
+        checked = _clean_up_and_check(case, paths, console)
+        lock = make_lock(config, dataset, checked, agent)
+        if config.agent:
+            agent = load_agent_kind(config.agent, lock.versions)  # from now on it is these
+        stack.enter_context(disk_errors_as_journal_errors(paths))
         create_run(paths, kept or config, dataset, lock)
-        with hold_driver_lock(paths), Journal.open(paths.journal) as journal:
-            record_rollouts(paths, journal, made)
-            begun = begun or Begun()
-            yield Session(config, dataset, paths, lock, agent, plan, checked, journal, begun)
+        stack.enter_context(hold_driver_lock(paths))
+        journal = stack.enter_context(Journal.open(paths.journal))
+        record_rollouts(paths, journal, made)
+        yield Session(config, dataset, paths, lock, agent, plan, checked, journal, begun)
 
 
 @contextmanager
