@@ -23,11 +23,17 @@ apt_install() {
     can_apt || return
     say "Installing $*"
     log=$(mktemp)
-    # one source of the machine's that does not answer need not matter, so update may fail
-    { apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -qq -y "$@"; } \
-        </dev/null >"$log" 2>&1 || die "apt-get: $(tail -n 5 "$log")"
+    # scripts run beside each other, and apt is for one at a time
+    (
+        flock 9
+        # what the machine knows of packages may be old; one source that does not answer need not matter
+        apt_get install -y "$@" || { apt_get update; apt_get install -y "$@"; }
+    ) 9>"${TMPDIR:-/tmp}/orchestrator-apt.lock" </dev/null >"$log" 2>&1 ||
+        die "apt-get: $(tail -n 5 "$log")"
     rm "$log"
 }
+# the lock is not for what a package starts and leaves
+apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" 9>&-; }
 
 # need COMMAND [PACKAGE]: it is there, or is installed where that can be done, or is asked for.
 need() {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,8 @@ def read_yaml(path: Path, name: str) -> Any:
 def parse_yaml(text: str) -> Any:
     """The value of a text. Raises ValueError; its words are one line."""
     try:
-        loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        _count_values(node, {})
-        return loader.construct_document(node)
+        node = _read_nodes(text)
+        return None if node is None else yaml.SafeLoader("").construct_document(node)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except yaml.MarkedYAMLError as error:
@@ -48,6 +45,16 @@ def parse_yaml(text: str) -> Any:
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
         # of values that PyYAML can't make it raises whatever it meets: `!!bool x`, 2024-13-45
         raise ValueError(one_line(error)) from None
+
+
+@lru_cache(maxsize=64)
+def _read_nodes(text: str) -> yaml.Node | None:
+    """What a text consists of. Kept, as this is most of the time that YAML takes, and a matrix has
+    the same profiles read for each of its cells. Raises as YAML does, and as `_count_values`."""
+    node = yaml.SafeLoader(text).get_single_node()
+    if node is not None:
+        _count_values(node, {})
+    return node
 
 
 def find_line(text: str, path: Sequence[str]) -> int:

@@ -9,9 +9,6 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import proportion_confint
 from support.published import REAL_RESULTS, write_made_up
 
 from orchestrator.compare.build import Comparison, build_comparison
@@ -44,6 +41,10 @@ def texts(found: Comparison) -> tuple[str, str, str]:
 
 def checked(file: Path) -> None:
     """All pairs of a file's systems, by statsmodels."""
+    from statsmodels.stats.contingency_tables import mcnemar
+    from statsmodels.stats.multitest import multipletests
+    from statsmodels.stats.proportion import proportion_confint
+
     data = json.loads(file.read_text(encoding="utf-8"))
     n, systems = data["instances"], {k: set(v) for k, v in data["systems"].items()}
     found = build_comparison(read_sides([f"published:{file}"], file.parent))

@@ -47,6 +47,16 @@ def test_yaml_is_read(tmp_path: Path, text: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["a: {b: [1]}", "x: &x {b: [1]}\na: {<<: *x}", "x: &x {b: [1]}\na: *x"]
+)
+def test_a_text_that_is_read_again_gives_a_value_of_its_own(text: str) -> None:
+    first = parse_yaml(text)
+    first["a"]["b"].append(2)
+
+    assert parse_yaml(text)["a"] == {"b": [1]}
+
+
+@pytest.mark.parametrize(
     ("text", "told"),
     [
         ("a: 1\nb: 2\na: 3", "the key 'a' stands there twice (line 3)"),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from swebench.harness.utils import get_predictions_from_file
-
 from orchestrator.exports.base import RunToExport
 from orchestrator.exports.predictions import export_predictions
 from orchestrator.predictions import read_predictions
@@ -14,6 +12,8 @@ from orchestrator.predictions import read_predictions
 def test_the_official_harness_reads_the_exported_predictions(
     run: RunToExport, tmp_path: Path
 ) -> None:
+    from swebench.harness.utils import get_predictions_from_file
+
     done = export_predictions(run, tmp_path)
 
     found = get_predictions_from_file(str(done.path), "made-up", "test")

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from swebench.harness.utils import get_predictions_from_file
 
 from orchestrator.exports.base import Exported, RunToExport
 from orchestrator.exports.submission import Submitter, export_submission
@@ -34,6 +33,8 @@ def done(run: RunToExport, tmp_path_factory: pytest.TempPathFactory) -> Exported
 
 
 def test_the_folder_has_what_the_leaderboard_asks_for(run: RunToExport, done: Exported) -> None:
+    from swebench.harness.utils import get_predictions_from_file
+
     assert done.path.name == "20261120_mini-made-up"
     assert {path.name for path in done.path.iterdir()} == {
         *("all_preds.jsonl", "metadata.yaml", "README.md", "trajs", "logs"),

@@ -1,4 +1,7 @@
-"""Every figure a second time, by statsmodels or by counting, and no nonsense at the ends."""
+"""Every figure a second time, by statsmodels or by counting, and no nonsense at the ends.
+
+It is imported where it is used: each process of `pytest -n` collects all files, and that took 3 s.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,6 @@ import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import hypergeom
-from statsmodels.regression.linear_model import OLS
-from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import proportion_confint
 
 from orchestrator.report.stats import (
     finite_interval,
@@ -30,6 +28,8 @@ COUNTS = [(0, 1), (1, 1), (0, 300), (300, 300), (85, 300), (116, 300), (1, 7), (
 @pytest.mark.parametrize(("resolved", "n"), COUNTS)
 @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
 def test_wilsons_interval_is_that_of_statsmodels(resolved: int, n: int, confidence: float) -> None:
+    from statsmodels.stats.proportion import proportion_confint
+
     theirs = proportion_confint(resolved, n, 1 - confidence, method="wilson")
 
     assert wilson(resolved, n, confidence) == pytest.approx(theirs, abs=1e-12)
@@ -39,12 +39,16 @@ def test_wilsons_interval_is_that_of_statsmodels(resolved: int, n: int, confiden
     ("better", "worse"), [(0, 0), (1, 0), (0, 6), (5, 5), (33, 28), (85, 0), (40, 12)]
 )
 def test_the_sign_test_is_mcnemars_of_statsmodels(better: int, worse: int) -> None:
+    from statsmodels.stats.contingency_tables import mcnemar
+
     theirs = mcnemar([[7, better], [worse, 9]], exact=True).pvalue
 
     assert sign_test(better, worse) == pytest.approx(min(1.0, theirs))
 
 
 def test_holms_correction_is_that_of_statsmodels() -> None:
+    from statsmodels.stats.multitest import multipletests
+
     values = [0.01, 0.04, 0.03, 0.005, 0.2, 0.2, 1.0]
 
     assert holm(values) == pytest.approx(multipletests(values, method="holm")[1])
@@ -59,6 +63,8 @@ REPOSITORIES = {
 
 
 def test_the_interval_by_repository_is_the_cluster_robust_one_of_statsmodels() -> None:
+    from statsmodels.regression.linear_model import OLS
+
     values = [float(y) for each in REPOSITORIES.values() for y in each]
     groups = [n for n, each in enumerate(REPOSITORIES.values()) for _ in each]
     fit = OLS(values, numpy.ones(len(values))).fit(
@@ -127,6 +133,8 @@ def test_the_interval_of_the_whole_benchmark_holds_what_neither_tail_rules_out(
 def test_the_whole_benchmarks_rate_lies_within_in_at_least_95_of_100_samples(
     population: int,
 ) -> None:
+    from scipy.stats import hypergeom
+
     sampled = population // 3
     intervals = [finite_interval(k, sampled, population) for k in range(sampled + 1)]
     for whole in range(population + 1):

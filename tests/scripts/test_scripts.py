@@ -127,6 +127,33 @@ def test_the_tests_run_on_a_mac_without_docker(mac: Machine) -> None:
     assert mac.called()[-1] == "pytest -n 2 --dist loadfile --no-loadscope-reorder -x"
 
 
+def test_in_ci_nothing_may_be_missing_and_what_is_missing_is_the_last_line(mac: Machine) -> None:
+    """Also where another part, which was made beside it, is there."""
+    mac.fake("chromium", "#!/bin/sh\n")
+
+    done = mac.run("test", env={"CI": "true"})
+
+    assert done.returncode == 1
+    assert done.stderr.endswith("and those that need Docker can't be run here\n")
+    assert "error: vLLM for tests runs on Linux x86_64" in done.stderr
+    assert not any(call.startswith("pytest") for call in mac.called())
+
+
+def test_what_was_made_for_the_tests_is_in_their_environment(mac: Machine) -> None:
+    mac.fake("chromium", "#!/bin/sh\n")
+    mac.fake("docker", docker("echo 29.0", platform="linux/amd64"))
+    mac.fake("uv", UV.replace('echo "$(basename "$0") $*"', "env"))
+
+    done = mac.run("test")
+
+    assert done.returncode == 0, done.stderr
+    made = dict(line.split("=", 1) for line in mac.called() if line.startswith("SWE_"))
+    assert made["SWE_ORCHESTRATOR_DEMO_BASE"] == "python:3.11-slim-bookworm"
+    assert made["SWE_ORCHESTRATOR_BROWSER"].endswith("/chromium")
+    assert "SWE_ORCHESTRATOR_VLLM" not in made
+    assert "Docker will be skipped" not in done.stderr
+
+
 def test_an_engine_that_is_not_started_is_told_in_dockers_words(mac: Machine) -> None:
     mac.fake("docker", docker("exit 1"))
 

@@ -20,6 +20,7 @@ TEXTS = sorted(
     and re.match(r"#!.*sh$|# shellcheck|# (A work|What )", path.read_text().split("\n")[0])
 )
 DEBIAN_ONLY = {
+    "lib.sh": ("apt_install",),
     "docker-for-tests": ("start_engine", "build_base"),
     "snapshot.sh": ("nobody_sets_the_clock", "keeps_change_times", "take_noted_index"),
 }

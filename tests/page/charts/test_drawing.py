@@ -31,15 +31,19 @@ SUBJECT = subject_of(
 SPENDING, NIGHT = build_spending(SUBJECT), build_night(SUBJECT)
 assert SPENDING is not None
 assert NIGHT is not None
-CHARTS = {
-    "rates": draw_headline(build_headline(SUBJECT)),
-    "funnel": draw_funnel(build_funnel(SUBJECT)),
-    "repositories": draw_repositories(build_repositories(SUBJECT)),
-    "shares": draw_shares(SPENDING),
-    "hours": draw_hours(SPENDING),
-    "night": draw_night(NIGHT),
+DRAWN = {
+    "rates": lambda: draw_headline(build_headline(SUBJECT)),
+    "funnel": lambda: draw_funnel(build_funnel(SUBJECT)),
+    "repositories": lambda: draw_repositories(build_repositories(SUBJECT)),
+    "shares": lambda: draw_shares(SPENDING),
+    "hours": lambda: draw_hours(SPENDING),
+    "night": lambda: draw_night(NIGHT),
 }
-every_chart = pytest.mark.parametrize("chart", CHARTS.values(), ids=CHARTS)
+
+
+@pytest.fixture(scope="module", params=DRAWN)
+def chart(request: pytest.FixtureRequest) -> Chart:
+    return DRAWN[request.param]()
 
 
 def view_box(svg: str) -> tuple[float, float]:
@@ -48,7 +52,6 @@ def view_box(svg: str) -> tuple[float, float]:
     return float(found[1]), float(found[2])
 
 
-@every_chart
 def test_all_colours_are_the_style_sheets(chart: Chart) -> None:
     for svg in (chart.wide, chart.narrow):
         colours = set(re.findall(r'(?:fill|stroke)="([^"]*)"', svg))
@@ -57,26 +60,24 @@ def test_all_colours_are_the_style_sheets(chart: Chart) -> None:
         assert {c for c in colours if not c.startswith("var(--")} <= {"none", "transparent"}
 
 
-@every_chart
 def test_a_picture_is_as_wide_as_its_place(chart: Chart) -> None:
     assert view_box(chart.wide)[0] == pytest.approx(896, abs=12)
     assert view_box(chart.narrow)[0] == pytest.approx(328, abs=12)
 
 
-@every_chart
 def test_who_does_not_see_it_is_told_what_it_shows(chart: Chart) -> None:
     assert re.search(r"\d", chart.label)
     assert all('aria-hidden="true"' in svg for svg in (chart.wide, chart.narrow))
 
 
-@every_chart
 def test_names_of_others_are_text_in_it(chart: Chart) -> None:
     assert "<i>" not in chart.wide
     assert LONG not in chart.wide
 
 
 def test_ids_are_told_apart_in_a_page() -> None:
-    pictures = [svg for chart in CHARTS.values() for svg in (chart.wide, chart.narrow)]
+    charts = [draw() for draw in DRAWN.values()]
+    pictures = [svg for chart in charts for svg in (chart.wide, chart.narrow)]
     ids = [found for svg in pictures for found in re.findall(r'\bid="([^"]*)"', svg)]
 
     assert len(ids) == len(set(ids))
