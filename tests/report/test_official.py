@@ -18,8 +18,6 @@ from orchestrator.paths import RunPaths
 from orchestrator.report.official import write_official_report
 from orchestrator.types import GradeResult, Prediction, RolloutKey
 
-pytestmark = pytest.mark.xdist_group("harness")
-
 
 def test_where_nothing_was_predicted_nothing_is_written(
     make_config: Callable[..., RunConfig], demo: Dataset

@@ -17,8 +17,6 @@ from orchestrator.dataset import BUNDLED, Dataset, load_dataset
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.types import GradeReason, GradeResult, Outcome, RolloutResult
 
-pytestmark = pytest.mark.xdist_group("harness")
-
 BESIDE_THE_POINT = "diff --git a/NOTES.txt b/NOTES.txt\nnew file mode 100644\n"
 BESIDE_THE_POINT += "--- /dev/null\n+++ b/NOTES.txt\n@@ -0,0 +1 @@\n+a note\n"
 
