@@ -35,7 +35,8 @@ def read_yaml(path: Path, name: str) -> Any:
 def parse_yaml(text: str) -> Any:
     """The value of a text. Raises ValueError; its words are one line."""
     try:
-        node = _read_nodes(text)
+        # a merge (`<<`) is written into the nodes when a value is made of them
+        node = _find_nodes(text) if "<<" in text else _read_nodes(text)
         return None if node is None else yaml.SafeLoader("").construct_document(node)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
@@ -50,7 +51,12 @@ def parse_yaml(text: str) -> Any:
 @lru_cache(maxsize=64)
 def _read_nodes(text: str) -> yaml.Node | None:
     """What a text consists of. Kept, as this is most of the time that YAML takes, and a matrix has
-    the same profiles read for each of its cells. Raises as YAML does, and as `_count_values`."""
+    the same profiles read for each of its cells. Raises as `_find_nodes`."""
+    return _find_nodes(text)
+
+
+def _find_nodes(text: str) -> yaml.Node | None:
+    """Raises as YAML does, and as `_count_values`."""
     node = yaml.SafeLoader(text).get_single_node()
     if node is not None:
         _count_values(node, {})

@@ -120,8 +120,9 @@ def _read_parquet(path: Path, name: str) -> list[dict[str, Any]]:
 
 def _pandas_index(schema: Any) -> list[str]:
     """The columns in which pandas keeps the names of its rows, which are no values of theirs."""
-    kept = (schema.pandas_metadata or {}).get("index_columns", [])
-    return [column for column in kept if column in schema.names]
+    described = schema.pandas_metadata
+    kept = described.get("index_columns", []) if isinstance(described, dict) else []
+    return [column for column in schema.names if column in kept]
 
 
 def _numbered(rows: Iterable[Any], name: str) -> list[SourceRow]:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from orchestrator.backends import find_backend
 from orchestrator.backends.images import is_built_here
-from orchestrator.display.terminal import waiting
+from orchestrator.display.terminal import print_line, waiting
 from orchestrator.doctor.case import Case
 from orchestrator.errors import PrerequisiteError
 from orchestrator.images.pulls import PullFailed
@@ -21,14 +21,16 @@ def bring_bases(case: Case, console: Console) -> tuple[str, ...]:
     Ray cluster its nodes build, and nothing is pulled here.
 
     Raises:
-        PrerequisiteError: a base does not come, and no image is here with which to begin.
+        PrerequisiteError: no base comes, and there is no other image with which to begin.
     """
-    is_local = case.config.cluster.ray_address is None
-    if not is_local or not any(map(is_built_here, case.planned)):
+    planned = case.planned
+    if case.config.cluster.ray_address is not None or not any(map(is_built_here, planned)):
         return ()
-    failures = [failure for base in case.missing_bases for failure in _pull(base, case, console)]
-    is_any_here = len(case.missing_images) < len({instance.image for instance in case.planned})
-    if failures and not is_any_here:
+    missing = case.missing_bases
+    failures = [failure for base in missing for failure in _pull(base, case, console)]
+    is_any_here = len(case.missing_images) < len({instance.image for instance in planned})
+    is_any_pulled = not all(map(is_built_here, planned))
+    if failures and len(failures) == len(missing) and not (is_any_here or is_any_pulled):
         raise failures[0]
     return tuple(map(str, failures))
 
@@ -36,6 +38,8 @@ def bring_bases(case: Case, console: Console) -> tuple[str, ...]:
 def _pull(base: str, case: Case, console: Console) -> list[PrerequisiteError]:
     """Why it did not come; empty where it did."""
     cluster, what = case.config.cluster, f"pulling {base}, from which images are built"
+    if not console.is_terminal:
+        print_line(console, what)
     try:
         with waiting(console, what) as say:
             for step in find_backend(case.host.kind).pull_image(base, cluster):

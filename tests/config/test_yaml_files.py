@@ -56,6 +56,12 @@ def test_a_text_that_is_read_again_gives_a_value_of_its_own(text: str) -> None:
     assert parse_yaml(text)["a"] == {"b": [1]}
 
 
+def test_a_text_with_a_wrong_merge_is_refused_each_time() -> None:
+    for _ in range(3):
+        with pytest.raises(ValueError, match="merging"):
+            parse_yaml("a: 1\n<<: 3\n")
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

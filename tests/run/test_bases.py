@@ -66,7 +66,7 @@ def test_a_base_that_is_not_here_comes_before_the_night(bring: Bring, engine: Fa
 def test_a_base_that_does_not_come_ends_a_session_with_nothing_to_begin_with(
     bring: Bring, engine: FakeEngine, problem: PullProblem
 ) -> None:
-    engine.failures = {BASE: [failure(problem)]}
+    engine.failures = {BASE: [failure(problem)], OTHER: [failure(problem)]}
 
     with pytest.raises(PrerequisiteError) as caught:
         bring()
@@ -77,6 +77,32 @@ def test_a_base_that_does_not_come_ends_a_session_with_nothing_to_begin_with(
     assert f"docker pull --platform linux/amd64 {BASE}`" in caught.value.cure
     assert "--set cluster.images.base=IMAGE" in caught.value.cure
     assert "\n" not in str(caught.value)
+
+
+def test_with_one_of_two_bases_the_session_begins(bring: Bring, engine: FakeEngine) -> None:
+    engine.failures = {BASE: [failure(PullProblem.AWAY)]}
+
+    (warning,) = bring()
+
+    assert f"docker pull --platform linux/amd64 {BASE}`" in warning
+
+
+def test_where_other_images_are_pulled_the_session_begins(
+    bring: Bring, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, demo: Dataset
+) -> None:
+    engine.failures = {BASE: [AWAY], OTHER: [AWAY]}
+    pulled = demo.instances[0]
+    monkeypatch.setattr("orchestrator.run.bases.is_built_here", lambda instance: instance != pulled)
+
+    assert len(bring()) == 2
+
+
+def test_without_a_terminal_a_line_says_what_is_waited_for(bring: Bring) -> None:
+    screen = io.StringIO()
+
+    bring(console=Console(file=screen, width=200))
+
+    assert "pulling base:1, from which images are built\n" in screen.getvalue()
 
 
 def test_where_an_image_is_here_the_session_begins_with_it_and_is_warned(

@@ -13,7 +13,7 @@ from orchestrator.agents.sandbox_servers import start_again
 from orchestrator.agents.sweagent.bytecode import SANDBOX_PYTHON
 from orchestrator.backends import Sandbox
 from orchestrator.backends.base import ClosesOnExit, Stream
-from orchestrator.errors import ImageUnavailable, SandboxUnavailable
+from orchestrator.errors import ImageUnavailable, SandboxBroken, SandboxUnavailable
 
 RUNTIME_PATH = "/opt/swe-orchestrator/runtime"
 PROGRAM = Path(__file__).parent / "in_sandbox" / "runtime.py"
@@ -26,16 +26,20 @@ START_S = 120.0
 """The server takes a moment, several seconds where the host is busy, and the engine its own."""
 ANSWER_S = 300.0
 """What aiohttp gives an answer of SWE-ReX's own server by default, and with it every command."""
+MAX_LINE_BYTES = 256_000_000
+"""Of an answer; whoever says more is no server of ours."""
 START = f"""
 exec 2>&1
-test -e "$2/swerex" || {{ echo {NO_RUNTIME.decode()}; exit 1; }}
+test -e "$1/swerex" || {{ echo {NO_RUNTIME.decode()}; exit 1; }}
 for folder in /opt/miniconda3/bin /usr/local/bin /usr/bin; do
-  test -x "$folder/python{SANDBOX_PYTHON}" && exec "$folder/python{SANDBOX_PYTHON}" -I -c "$@"
+  test -x "$folder/python{SANDBOX_PYTHON}" &&
+    exec "$folder/python{SANDBOX_PYTHON}" -I -c 'import json, sys; exec(json.loads(input()))' "$@"
 done
 echo {NO_PYTHON.decode()}
 """
-"""Takes the program and its arguments, of which the first is the folder of its packages: not by
-PYTHONPATH, which every command of the agent would inherit."""
+"""Takes the program's arguments, of which the first is the folder of its packages: not by
+PYTHONPATH, which every command of the agent would inherit. The program itself is its first line of
+input: in a command line, its words would be what an agent's `pkill -f` looks for."""
 
 
 class SandboxServer(ClosesOnExit):
@@ -68,7 +72,7 @@ class SandboxServer(ClosesOnExit):
             self._is_ready = True
         if not self._is_ready:
             self._stream.close()
-            raise _why_not(said)
+            raise _why_not([*said, bytes(self._arrived)])
 
     def ask(self, verb: str, request: dict[str, Any]) -> dict[str, Any]:
         """What SWE-ReX answers; where its server is gone, or says nothing in time, `gone` says so.
@@ -81,9 +85,12 @@ class SandboxServer(ClosesOnExit):
             with self._closed_after(ANSWER_S):
                 self._stream.write(asked + b"\n")
                 answer = json.loads(self._read_line())
+            if not isinstance(answer, dict) or not {"answer", "swerexception"} & answer.keys():
+                raise ValueError("it answers something else")
         except (OSError, ValueError, RecursionError) as error:
+            self._stream.close()  # whatever it still says is no answer to what is asked next
             return {"gone": f"{type(error).__name__}: {error}"}
-        return answer if isinstance(answer, dict) else {"gone": "it answers something else"}
+        return answer
 
     def restart(self) -> None:
         """Start another one: an agent may have killed it.
@@ -102,13 +109,22 @@ class SandboxServer(ClosesOnExit):
     def _start(self) -> None:
         self._is_ready, self._arrived = False, bytearray()
         self._stream = self._attach()
-        self.wait()
+        try:
+            self.wait()
+        except ImageUnavailable as error:
+            raise SandboxBroken(
+                "no Python runs in the sandbox any more, though the image has one: the agent has "
+                "removed it"
+            ) from error
 
     def _attach(self) -> Stream:
         patience = self._sandbox.patience(SHELL_S)
         least_s = patience if patience > SHELL_S else 0.0
-        given = [PROGRAM.read_text(encoding="utf-8"), self._sandbox.resolve(RUNTIME_PATH)]
-        return self._sandbox.attach(["sh", "-c", START, "sh", *given, str(least_s)])
+        given = [self._sandbox.resolve(RUNTIME_PATH), str(least_s)]
+        stream = self._sandbox.attach(["sh", "-c", START, "sh", *given])
+        with contextlib.suppress(OSError):  # who waits for it will know
+            stream.write(json.dumps(PROGRAM.read_text(encoding="utf-8")).encode() + b"\n")
+        return stream
 
     @contextlib.contextmanager
     def _closed_after(self, seconds: float) -> Iterator[None]:
@@ -123,12 +139,14 @@ class SandboxServer(ClosesOnExit):
 
     def _read_line(self) -> bytes:
         """Raises OSError at the stream's end."""
-        end = -1
+        end = self._arrived.find(b"\n")
         while end < 0:
             seen = len(self._arrived)
             data = self._stream.read()
             if not data:
                 raise ConnectionResetError("SWE-ReX's server in the sandbox is gone")
+            if seen > MAX_LINE_BYTES:
+                raise OSError(f"it says over {MAX_LINE_BYTES // 1_000_000} MB in one line")
             self._arrived += data
             end = self._arrived.find(b"\n", seen)
         line = bytes(self._arrived[:end])

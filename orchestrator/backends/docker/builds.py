@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ _ARG = re.compile(r"^\s*ARG\s+(\w+)(?:=(\S*))?", re.IGNORECASE)
 _FROM = re.compile(
     r"^\s*FROM\s+(?:--\S+\s+)*(?P<image>\S+)(?:\s+AS\s+(?P<stage>\S+))?", re.IGNORECASE
 )
+_HEREDOC = re.compile(r"<<(-?)[\"']?([A-Za-z_]\w*)[\"']?")
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,32 @@ class Build:
         given: dict[str, str] = {}
         stages, found = {"scratch"}, set()
         text = (self.folder / "Dockerfile").read_text(encoding="utf-8", errors="replace")
-        for line in text.splitlines():
+        for line in _instructions(text):
             if arg := _ARG.match(line):
                 default = (arg[2] or "").strip("\"'")
                 given.setdefault(arg[1], self.args.get(arg[1], default))
             elif match := _FROM.match(line):
-                found.add(Template(match["image"]).safe_substitute(given))
-                stages.add(match["stage"] or "scratch")
-        return frozenset(image for image in found - stages if image and "$" not in image)
+                image = Template(match["image"]).safe_substitute(given)
+                if image.casefold() not in stages:
+                    found.add(image)
+                stages.add((match["stage"] or "scratch").casefold())
+        return frozenset(image for image in found if image and "$" not in image)
+
+
+def _instructions(text: str) -> Iterator[str]:
+    """A Dockerfile's instructions, each with the lines that continue it; no comments, and nothing
+    of what is written to a command within the file (`RUN python3 - <<EOF`)."""
+    lines = iter(text.splitlines())
+    for line in lines:
+        if line.lstrip().startswith("#"):
+            continue
+        while line.endswith("\\"):
+            line = line[:-1] + next(lines, "")
+        yield line
+        for dash, word in _HEREDOC.findall(line):
+            for inside in lines:
+                if (inside.lstrip("\t") if dash else inside) == word:
+                    break
 
 
 def build_image(build: Build, timeout_s: float) -> None:

@@ -127,11 +127,49 @@ def test_an_answer_is_whole_however_it_comes() -> None:
     box = Speaks(b"rea", b'dy\n{"answer"', b': {"content": "gr', b'\xc3\xb6\xc3\x9fe"}}\n')
 
     assert server_in(box).ask("read_file", {"path": "a"}) == {"answer": {"content": "größe"}}
-    assert json.loads(box.pipe.written) == {"verb": "read_file", "request": {"path": "a"}}
+    program, asked = map(json.loads, box.pipe.written.splitlines())
+    assert program == module.PROGRAM.read_text(encoding="utf-8")
+    assert asked == {"verb": "read_file", "request": {"path": "a"}}
 
 
 @pytest.mark.parametrize(
-    "said", [[], [b'{"answ'], [b"no JSON\n"], [b"[1]\n"], [b"[" * 10**5 + b"\n"]]
+    "said", [[b"a remark\nready\n"], [b"one\ntwo\n", b"ready\n"], [b"one\ntw", b"o\nready\n"]]
+)
+def test_what_a_shell_remarks_before_the_server_answers_is_passed_over(said: list[bytes]) -> None:
+    assert server_in(Speaks(*said, b'{"answer": {}}\n')).ask("is_alive", {}) == {"answer": {}}
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_the_last_line_of_a_server_that_does_not_start_is_told(end: bytes) -> None:
+    said = b"Traceback (most recent call last):\n  File x\nImportError: no pexpect" + end
+
+    with pytest.raises(SandboxUnavailable, match="ImportError: no pexpect"):
+        server_in(Speaks(said)).wait()
+
+
+def test_an_agent_that_removed_python_has_broken_its_sandbox() -> None:
+    box = Speaks(b"ready\n")
+    server = server_in(box)
+    server.wait()
+    box.pipe = Pipe(NO_PYTHON + b"\n")
+
+    with pytest.raises(SandboxBroken, match="no Python runs in the sandbox any more"):
+        server.restart()
+
+
+def test_a_line_that_never_ends_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_LINE_BYTES", 1000)
+    box = Speaks(b"ready\n", *[b"x" * 600] * 5, b"\n")
+
+    answer = server_in(box).ask("is_alive", {})
+
+    assert "in one line" in answer["gone"]
+    assert box.pipe.is_closed, "and what comes of it is no answer to anything"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [[], [b'{"answ'], [b"no JSON\n"], [b"[1]\n"], [b"{}\n"], [b"[" * 10**5 + b"\n"]],
 )
 def test_a_server_that_ends_or_answers_something_else_is_gone(said: list[bytes]) -> None:
     assert "gone" in server_in(Speaks(b"ready\n", *said)).ask("read_file", {"path": "a"})

@@ -53,6 +53,11 @@ def build(tmp_path: Path) -> Build:
         ("FROM scratch\nCOPY --from=x a b\n", set()),
         ("FROM $NONE\n", set()),
         ("", set()),
+        ("FROM a:1\nRUN python3 - <<EOF\nfrom pathlib import Path\nEOF\n", {"a:1"}),
+        ("FROM a:1\nCOPY <<'ONE' <<-TWO /x/\nFROM b\nONE\nFROM c\n\tTWO\nFROM d\n", {"a:1", "d"}),
+        ('FROM a:1\nRUN echo "select x \\\nfrom users"\n', {"a:1"}),
+        ("FROM a:1 AS Build\nFROM build\n", {"a:1"}),
+        ("# FROM b\nFROM a:1\n", {"a:1"}),
     ],
 )
 def test_the_images_that_a_dockerfile_begins_with_are_known(

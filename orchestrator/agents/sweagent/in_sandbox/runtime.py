@@ -10,7 +10,7 @@ of ours. It first says READY. A request has a `verb` and its `request`, in the w
 client; what comes back has the `answer`, or the `swerexception` that was raised. It ends when its
 input does, whatever it is at, and with it its shells.
 
-usage: python -I -c SOURCE PACKAGES LEAST_S
+usage: python -I runtime.py PACKAGES LEAST_S; in sandboxes, its text is the first line of input
 """
 
 from __future__ import annotations
