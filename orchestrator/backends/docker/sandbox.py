@@ -56,6 +56,8 @@ and is left wedged or dead. `read` is in a shell of its own, as it makes its she
 
 KILL_ALL = ["bash", "-c", "kill -KILL -1"]
 KILL_ALL_S = 30
+CAN_NOT_FREEZE = "unable to freeze"
+FREEZE_AGAIN_S = (0.2, 1.0, 3.0)
 
 IN_WORKDIR = f'cd {WORKDIR} 2>/dev/null || cd /; exec "$@"'
 """The engine itself refuses to run anything in a folder that an agent has removed."""
@@ -247,7 +249,7 @@ class DockerSandbox(ClosesOnExit):
         """
         old = self._container
         try:
-            old.pause()
+            _freeze(old)
             fresh = DockerSandbox.start(self._spec)
         except ENGINE_ERRORS as error:
             raise SandboxUnavailable(f"{old.name}: {error_words(error)}") from error
@@ -271,6 +273,20 @@ class DockerSandbox(ClosesOnExit):
 
     def close(self) -> None:
         remove_container(self._container)
+
+
+def _freeze(container: Container) -> None:
+    """Stop all that runs in it. Where more and more is started meanwhile, the system may give up,
+    and succeeds a moment later. Raises ENGINE_ERRORS."""
+    for wait_s in FREEZE_AGAIN_S:
+        try:
+            container.pause()
+            return
+        except docker.errors.APIError as error:
+            if CAN_NOT_FREEZE not in str(error):
+                raise
+        time.sleep(wait_s)
+    container.pause()
 
 
 def _capped(archive: Iterable[bytes], name: str | None) -> Iterator[bytes]:

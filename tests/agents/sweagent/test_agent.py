@@ -398,12 +398,12 @@ def last_diff(result: RolloutResult) -> str:
 
 KILLS = [
     "pkill -9 python",
-    "pkill -f swerex",
+    "pkill -f swe-orchestrator",
     "kill -9 -1",
     "(sleep 0.3; kill -9 -1) & sleep 60",
     "(sleep 2; pkill -9 python) & disown; echo",
     "echo 'exit 3' > ~/.bashrc; pkill -9 python",
-    "(for i in 1 2 3 4 5; do sleep 0.5; pkill -9 -f swerex; done) & disown; sleep 1",
+    "(for i in 1 2 3 4 5; do sleep 0.5; pkill -9 -f swe-orchestrator; done) & disown; sleep 1",
 ]
 
 

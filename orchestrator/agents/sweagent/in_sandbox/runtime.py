@@ -163,9 +163,9 @@ def answer(runtime: Runtime, verb: str, request: dict[str, Any]) -> dict[str, An
     return {"answer": found.model_dump()}
 
 
-def listen(line: BinaryIO, requests: queue.Queue[bytes]) -> None:
+def listen(line: BinaryIO, asked: queue.Queue[bytes]) -> None:
     for request in line:
-        requests.put(request)
+        asked.put(request)
     os._exit(0)  # nobody waits for an answer any more
 
 
@@ -175,13 +175,13 @@ def main() -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(nowhere, standard)
-    requests: queue.Queue[bytes] = queue.Queue()
-    threading.Thread(target=listen, args=(incoming, requests), daemon=True).start()
+    asked: queue.Queue[bytes] = queue.Queue()
+    threading.Thread(target=listen, args=(incoming, asked), daemon=True).start()
     runtime = Runtime()
     print(READY, file=outgoing, flush=True)
     while True:
-        asked = json.loads(requests.get())
-        print(json.dumps(answer(runtime, **asked)), file=outgoing, flush=True)
+        request = json.loads(asked.get())
+        print(json.dumps(answer(runtime, **request)), file=outgoing, flush=True)
 
 
 if __name__ == "__main__":
