@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from orchestrator.backends import Sandbox
-from orchestrator.errors import SandboxBroken, SandboxUnavailable
+from orchestrator.errors import ImageUnavailable, SandboxBroken, SandboxUnavailable
 
 LOOK_S = 60.0
 MAX_TRIES = 5
@@ -25,6 +25,11 @@ def start_again(sandbox: Sandbox, start: Callable[[], Started]) -> Started:
     while True:
         try:
             return start()
+        except ImageUnavailable as error:
+            raise SandboxBroken(
+                "no Python runs in the sandbox any more, though the image has one: the agent has "
+                "removed it, or bash"
+            ) from error
         except SandboxUnavailable as error:
             if tries == MAX_TRIES:
                 raise SandboxBroken(str(error)) from error

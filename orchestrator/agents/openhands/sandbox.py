@@ -17,7 +17,7 @@ from orchestrator.agents.sandbox_servers import start_again
 from orchestrator.backends import Sandbox
 from orchestrator.backends.base import ClosesOnExit
 from orchestrator.backends.tunnel import Tunnel
-from orchestrator.errors import ImageUnavailable, SandboxBroken, SandboxUnavailable
+from orchestrator.errors import ImageUnavailable, SandboxUnavailable
 
 PROGRAMS = Path(__file__).with_name("in_sandbox")
 START_S = 60.0
@@ -67,7 +67,7 @@ class Terminals(ClosesOnExit):
             self._tunnel = self._start()
         elif another:
             self._tunnel.close()
-            self._tunnel = start_again(self._sandbox, self._start_another)
+            self._tunnel = start_again(self._sandbox, self._start)
         return {"port": self._tunnel.port, "token": self._token}
 
     def _start(self) -> Tunnel:
@@ -75,15 +75,6 @@ class Terminals(ClosesOnExit):
         digest = hashlib.sha256(self._token.encode()).hexdigest()
         command = [python, "-I", "-c", source_of("terminals"), "{port}", digest]
         return Tunnel(self._sandbox, python, command, START_S)
-
-    def _start_another(self) -> Tunnel:
-        try:
-            return self._start()
-        except ImageUnavailable as error:
-            raise SandboxBroken(
-                "no Python runs in the sandbox any more, though the image has one: the agent has "
-                "removed it, or bash"
-            ) from error
 
     def close(self) -> None:
         if self._tunnel is not None:

@@ -13,7 +13,7 @@ from orchestrator.agents.sandbox_servers import start_again
 from orchestrator.agents.sweagent.bytecode import SANDBOX_PYTHON
 from orchestrator.backends import Sandbox
 from orchestrator.backends.base import ClosesOnExit, Stream
-from orchestrator.errors import ImageUnavailable, SandboxBroken, SandboxUnavailable
+from orchestrator.errors import ImageUnavailable, SandboxUnavailable
 
 RUNTIME_PATH = "/opt/swe-orchestrator/runtime"
 PROGRAM = Path(__file__).parent / "in_sandbox" / "runtime.py"
@@ -109,13 +109,7 @@ class SandboxServer(ClosesOnExit):
     def _start(self) -> None:
         self._is_ready, self._arrived = False, bytearray()
         self._stream = self._attach()
-        try:
-            self.wait()
-        except ImageUnavailable as error:
-            raise SandboxBroken(
-                "no Python runs in the sandbox any more, though the image has one: the agent has "
-                "removed it"
-            ) from error
+        self.wait()
 
     def _attach(self) -> Stream:
         patience = self._sandbox.patience(SHELL_S)

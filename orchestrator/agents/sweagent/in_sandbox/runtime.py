@@ -89,7 +89,7 @@ class FirstPrompt:
     """In the place of `time` while a shell starts. SWE-ReX sleeps then, and types without a look
     whether the shell is at its prompt: this wakes it as soon as it is."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: ServedSession) -> None:
         self._session = session
 
     def sleep(self, seconds: float) -> None:
@@ -98,7 +98,7 @@ class FirstPrompt:
             time.sleep(POLL_S)
 
 
-class Session(local.BashSession):
+class ServedSession(local.BashSession):
     async def start(self) -> Any:
         """An interactive shell has read ~/.bashrc by itself, which may take a second: SWE-agent
         would have it read once more."""
@@ -113,10 +113,10 @@ class Session(local.BashSession):
 
 
 pexpect.spawn = Terminal
-local.BashSession = Session
+local.BashSession = ServedSession
 
 
-class Runtime(local.LocalRuntime):
+class ServedRuntime(local.LocalRuntime):
     async def upload(self, request: dict[str, str]) -> Any:
         """Files by their paths, each byte a character."""
         for path, content in request.items():
@@ -144,7 +144,7 @@ def result_of(coroutine: Coroutine[Any, Any, Any]) -> Any:
     raise RuntimeError("it waits for an event loop")
 
 
-def answer(runtime: Runtime, verb: str, request: dict[str, Any]) -> dict[str, Any]:
+def answer(runtime: ServedRuntime, verb: str, request: dict[str, Any]) -> dict[str, Any]:
     try:
         model: Any = dict
         if verb == "run_in_session":
@@ -177,7 +177,7 @@ def main() -> None:
         os.dup2(nowhere, standard)
     asked: queue.Queue[bytes] = queue.Queue()
     threading.Thread(target=listen, args=(incoming, asked), daemon=True).start()
-    runtime = Runtime()
+    runtime = ServedRuntime()
     print(READY, file=outgoing, flush=True)
     while True:
         request = json.loads(asked.get())
