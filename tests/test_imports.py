@@ -139,7 +139,8 @@ def test_rows_with_their_answers_are_read_only_to_be_kept_and_to_make_a_run_up()
 
 def test_only_the_ray_executor_and_what_connects_it_import_ray() -> None:
     assert importers_of("ray") == {
-        f"orchestrator.driver.{name}" for name in ("ray_executor", "ray_connection", "ray_head")
+        f"orchestrator.driver.{name}"
+        for name in ("ray_executor", "ray_connection", "ray_head", "ray_preload")
     }
 
 

@@ -34,6 +34,7 @@ ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "2",
     # short of memory, it would kill the one process of all rollouts, which is none of what takes it
     "RAY_memory_monitor_refresh_ms": "0",
+    "RAY_preload_python_modules": "orchestrator.driver.ray_preload",
 }
 """Of Ray's processes here, unless a person says otherwise."""
 CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"

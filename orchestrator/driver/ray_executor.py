@@ -6,7 +6,7 @@ worker is killed, all that ran in it ends as `shared_worker_lost`; a rollout tha
 often runs *alone*, as a task in a process of its own, where a death is its own doing.
 
 Everything streams: its progress arrives while it runs, and its last value is its result. Only this
-module, and those that connect it (`ray_connection`, `ray_head`), import Ray.
+module, and those that connect it (`ray_connection`, `ray_head`, `ray_preload`), import Ray.
 """
 
 from __future__ import annotations
