@@ -67,7 +67,8 @@ class AgentRun:
         output_dir: Path,
         search: Search,
     ) -> None:
-        """`search` may still be under way: until it is over, the agent gets no answer."""
+        """`search` may still be under way: until it is over, the agent gets no answer, and has
+        changed nothing."""
         self._search = search
         self._integrity = request.assignment.config.rollout.integrity
         self._request = request
@@ -146,6 +147,7 @@ class AgentRun:
 
         Raises:
             HoldsFuture: what the agent has done counts for nothing.
+            ImageUnavailable: its repository can't be kept.
             SandboxUnavailable: the sandbox was gone before that was known.
         """
         if self._stopped and (not self._search.is_over or self._has_found_future()):
@@ -159,7 +161,7 @@ class AgentRun:
     def _has_found_future(self) -> bool:
         try:
             return self._search.is_over and matters(self._search.wait(), self._integrity)
-        except SandboxUnavailable:
+        except InfraError:
             return False  # the agent meets that by itself
 
     def _work(self) -> None:
@@ -213,6 +215,8 @@ class AgentRun:
         Where the sandbox works no longer, it is renewed first. Where it is gone, the agent's own
         last diff counts if the agent had ended, and is a partial patch if it had not.
         """
+        if not self._search.is_over:
+            return "", ()
         try:
             try:
                 patch, remarks = harvest(self._sandbox, self._baseline)

@@ -81,10 +81,10 @@ def bring_kept(sandbox: Sandbox, kept: KeptFiles) -> Brought:
 def inspect_repository(
     sandbox: Sandbox, instance: Instance, brought: Brought | None = None
 ) -> Baseline:
-    """Check that the sandbox holds the instance's repository, and keep its files as they are.
+    """Check that the sandbox holds the instance's repository, and note which files it has.
 
-    That is sooner done with what was kept of another sandbox of its image. Whatever that is, the
-    baseline is that of the files here.
+    With what was `brought` from another sandbox of its image all is kept then, else `keep_files`
+    has to follow. Whatever was brought, the baseline is that of the files here.
 
     Raises:
         ImageUnavailable: the repository is not at the instance's base commit: a wrong image.
@@ -109,6 +109,21 @@ def inspect_repository(
 
 def _new_name() -> str:
     return f".swe-orchestrator-{secrets.token_hex(4)}"
+
+
+def keep_files(sandbox: Sandbox, instance: Instance, baseline: Baseline) -> None:
+    """Keep the files of the baseline in the sandbox, before anybody changes one.
+
+    Raises:
+        ImageUnavailable: they can't be kept.
+        SandboxUnavailable: the sandbox is gone.
+    """
+    result = _run(sandbox, ["keep", sandbox.workdir, baseline.folder, baseline.tree])
+    if result.exit_code != 0:
+        reason = "timed out" if result.timed_out else one_line(result.text[-200:])
+        raise ImageUnavailable(
+            f"{instance.image}: the files of {sandbox.workdir} can't be kept: {reason}"
+        )
 
 
 def kept_files(sandbox: Sandbox, baseline: Baseline, max_bytes: int) -> KeptFiles | None:

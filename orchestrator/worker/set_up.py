@@ -6,8 +6,8 @@ All sandboxes of an image start alike, so what one look has found holds for the 
 search beside it 0.3, packing HEAD's files 0.36 and reading them 0.12, in place of which one archive
 of 8.6 MB is brought in, in 0.06 s.
 
-In the first sandbox of an image the future is looked for while its agent starts and the model reads
-the task (`Search`), at a low priority: what the model says is held back until nothing was found.
+In the first sandbox of an image all that but the reading is done while its agent starts and the
+model reads the task (`Search`), at a low priority: what the model says is held back until then.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ from orchestrator.worker import future, images_seen
 from orchestrator.worker.harvest import (
     SNAPSHOT,
     Baseline,
+    Brought,
     bring_kept,
     inspect_repository,
+    keep_files,
     kept_files,
 )
 from orchestrator.worker.images_seen import ImageSeen
@@ -39,10 +41,11 @@ ARCHIVE_S = 5.0
 
 
 class Search:
-    """What a sandbox holds of its repository's future: known, or looked for in a thread."""
+    """What a sandbox holds of its repository's future: known, or looked for in a thread, which
+    keeps the repository's files as well. Until it is over, nobody changes the sandbox."""
 
     def __init__(self, look: Callable[[], Future]) -> None:
-        """Begin. `look` raises SandboxUnavailable."""
+        """Begin. `look` raises ImageUnavailable or SandboxUnavailable."""
         self._found = concurrent.futures.Future[Future]()
         threading.Thread(target=self._work, args=(look,), daemon=True, name="look").start()
 
@@ -68,7 +71,12 @@ class Search:
         concurrent.futures.wait([self._found], seconds)
 
     def wait(self) -> Future:
-        """What was found. Raises SandboxUnavailable: the sandbox is gone."""
+        """What was found.
+
+        Raises:
+            ImageUnavailable: the files can't be kept.
+            SandboxUnavailable: the sandbox is gone.
+        """
         return self._found.result()
 
 
@@ -81,42 +89,50 @@ def look_at(sandbox: Sandbox, spec: SandboxSpec, instance: Instance) -> tuple[Ba
         SandboxUnavailable: the sandbox is gone.
     """
     key = _key(sandbox, spec, instance)
-    if not key or not _ONE_ARCHIVE.acquire(timeout=ARCHIVE_S):
-        return _look_thoroughly(sandbox, instance, "")
+    seen, brought = _recall(sandbox, key) if key else (None, None)
+    baseline = inspect_repository(sandbox, instance, brought)
+    if seen is not None and seen.tree != baseline.tree:
+        # two sandboxes of one image that differ: what was seen holds for none of them
+        images_seen.forget(key)
+        key, seen = "", None
+    if seen is not None and brought is not None:
+        return baseline, Search.known(seen.future)
+
+    def look() -> Future:
+        if brought is None:
+            keep_files(sandbox, instance, baseline)
+        if seen is not None:
+            return seen.future
+        found = future.find_future(sandbox, instance)
+        if key and future.NOT_SEARCHED not in found.found:
+            _remember(key, sandbox, baseline, found)
+        return found
+
+    return baseline, Search(look)
+
+
+def _recall(sandbox: Sandbox, key: str) -> tuple[ImageSeen | None, Brought | None]:
+    """What an earlier look has found, and what it kept, which lies in the sandbox then."""
+    if not _ONE_ARCHIVE.acquire(timeout=ARCHIVE_S):
+        return None, None
     try:
         seen = images_seen.recall(key)
         brought = bring_kept(sandbox, seen.kept) if seen and seen.kept else None
-        seen = replace(seen, archive=b"") if seen else None
+        return (replace(seen, archive=b"") if seen else None), brought
     finally:
         _ONE_ARCHIVE.release()
-    if seen is None:
-        return _look_thoroughly(sandbox, instance, key)
-    baseline = inspect_repository(sandbox, instance, brought)
-    if baseline.tree == seen.tree:
-        return baseline, Search.known(seen.future)
-    # two sandboxes of one image that differ: what was seen holds for none of them
-    images_seen.forget(key)
-    return baseline, Search(lambda: future.find_future(sandbox, instance))
 
 
-def _look_thoroughly(sandbox: Sandbox, instance: Instance, key: str) -> tuple[Baseline, Search]:
-    search = Search(lambda: future.find_future(sandbox, instance))
-    baseline = inspect_repository(sandbox, instance)
-    if not key or not _ONE_ARCHIVE.acquire(timeout=ARCHIVE_S):
-        return baseline, search
-    try:  # before anybody else writes there
+def _remember(key: str, sandbox: Sandbox, baseline: Baseline, found: Future) -> None:
+    """For the next sandboxes of the image."""
+    if not _ONE_ARCHIVE.acquire(timeout=ARCHIVE_S):
+        return
+    try:
         kept = kept_files(sandbox, baseline, images_seen.MOST_BYTES_OF_ONE)
+        archive = kept.archive if kept else b""
+        images_seen.remember(key, ImageSeen(baseline.tree, found, archive))
     finally:
         _ONE_ARCHIVE.release()
-    archive = kept.archive if kept else b""
-    return baseline, Search(lambda: _remembered(key, baseline.tree, archive, search.wait()))
-
-
-def _remembered(key: str, tree: str, archive: bytes, found: Future) -> Future:
-    """The same, kept for the next sandboxes of the image."""
-    if future.NOT_SEARCHED not in found.found:
-        images_seen.remember(key, ImageSeen(tree, found, archive))
-    return found
 
 
 def _key(sandbox: Sandbox, spec: SandboxSpec, instance: Instance) -> str:

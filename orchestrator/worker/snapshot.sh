@@ -1,14 +1,16 @@
 # A work tree's files as git would commit them, whatever has been done to the git in the sandbox.
 #
 #   note WORK_TREE NAME [TREE]
-#       Keep the files of WORK_TREE as they are, in a new folder NAME outside of it. Prints lines:
-#       HEAD, its parent or "none", the tree, the folder, the second in which the files were read,
-#       and the name of what its index was. TREE is what another sandbox of this image has noted;
-#       what `kept` printed of it lies beside WORK_TREE, as NAME.tar. Where this one holds another
-#       tree, that counts for nothing.
+#       Note which files WORK_TREE has, in a new folder NAME outside of it. Prints lines: HEAD, its
+#       parent or "none", the tree, the folder, the second in which the files were read, and the name
+#       of what its index was. TREE is what another sandbox of this image has noted; what `kept`
+#       printed of it lies beside WORK_TREE, as NAME.tar. Where this one holds another tree, that
+#       counts for nothing. With TREE all is kept then; without, `keep` is to be called.
+#   keep WORK_TREE FOLDER TREE
+#       Keep the files that `note` has noted, before anybody changes one.
 #   kept FOLDER MAX_BYTES
-#       Print what `note` has kept, for another sandbox of this image: its size in bytes, and a tar
-#       archive; 0 and nothing where that would be more than MAX_BYTES.
+#       Print what is kept, for another sandbox of this image: its size in bytes, and a tar archive;
+#       0 and nothing where that would be more than MAX_BYTES.
 #   diff WORK_TREE FOLDER TREE READ FORM MAX_BYTES [SECOND INDEX]
 #       Print the patch from TREE to the files of now: its size in bytes, the patch, and a line for
 #       each remark. READ is `changed`: trust a file whose size and times are those of the last
@@ -176,25 +178,40 @@ take_noted_index() { # SECOND INDEX
 
 # --- note and diff -----------------------------------------------------------------------------------
 
-keep_repository() { # what HEAD names, and in the index too, but nothing of the files' times
-  local objects
+note_repository() { # what HEAD names, and the files that are as it says
   GIT_DEFAULT_HASH=$(image_git rev-parse --show-object-format) git init -q --template=
   mkdir -p "$GIT_DIR/info"
   cat "$(image_git rev-parse --git-path info/exclude)" >"$GIT_DIR/info/exclude" || true
   cp "$keep/attributes" "$GIT_DIR/info/attributes"
-  # what `add` would do by itself, in half the time. By our git: the image's would write a file into
-  # its own repository meanwhile, which who looks there for the future would take for one of it
+  image_git ls-tree -r -z HEAD | git update-index -z --index-info
+  # it only reads, while `add` would write an object of each file
+  git update-index -q --refresh >/dev/null || true
+}
+
+keep_objects() { # TREE
+  local objects
+  # By our git: the image's would write a file into its own repository meanwhile, which who looks
+  # there for the future would take for one of it
   objects=$(image_git rev-parse --git-path objects)
   image_git rev-parse 'HEAD^{tree}' | GIT_ALTERNATE_OBJECT_DIRECTORIES=$objects \
     git -c pack.compression=1 pack-objects -q --revs --window=0 "$GIT_DIR/objects/pack/pack" \
     >/dev/null || true
-  image_git ls-tree -r -z HEAD | git update-index -z --index-info
+  has_objects "$1" || {
+    # objects of HEAD are missing in the image: the files hold the same
+    git ls-files -s -z | GIT_INDEX_FILE=$keep/$$.index git update-index -z --index-info
+    [ "$(GIT_INDEX_FILE=$keep/$$.index tree_of_files '')" = "$1" ] && has_objects "$1" ||
+      gone "objects are missing, and its files are others"
+  }
+}
+
+has_objects() { # TREE
+  git rev-list --objects "$1" >/dev/null
 }
 
 take_kept() { # ARCHIVE TREE: what another sandbox of this image has kept, if the files are the same
   tar -C "$keep" -xf "$1" && cp "$keep/attributes" "$GIT_DIR/info/attributes" || return 1
   # its index knows times: git reads each file that has other ones here
-  [ "$(tree_of_files '')" = "$2" ] && git rev-list --objects "$2" >/dev/null || return 1
+  [ "$(tree_of_files '')" = "$2" ] && has_objects "$2" || return 1
   tree=$2
 }
 
@@ -221,17 +238,26 @@ note() {
   } >"$keep/attributes"
 
   second=$(date +%s)
-  [ -z "${3-}" ] || take_kept "$archive" "$3" || rm -rf "$GIT_DIR"
+  [ $# -lt 3 ] || take_kept "$archive" "$3" || rm -rf "$GIT_DIR"
   rm -f "$archive"
   if [ -z "$tree" ]; then
-    keep_repository
     second=$(date +%s)
+    note_repository
     tree=$(tree_of_files '')
+    [ $# -lt 3 ] || keep_objects "$tree"
   fi
   # the other one is brought up to date by whoever asks for a diff meanwhile
   cp "$GIT_DIR/index" "$keep/index"
   printf '%s\n' "$head" "${parent:-none}" "$tree" "$keep" "$second" \
     "$(git hash-object --no-filters -- "$keep/index")"
+}
+
+keep() {
+  renice 10 $$ >/dev/null 2>&1 || true # an agent may start meanwhile, and goes first
+  keep=$2
+  cd "$1"
+  use_own_git
+  keep_objects "$3"
 }
 
 kept() {
@@ -264,7 +290,7 @@ diff() {
   git diff-tree -r -p --binary --full-index --no-color --no-ext-diff --no-renames \
     --ignore-submodules=all "$tree" "$now" -- . ':(exclude,glob)**/__pycache__/**' \
     ':(exclude,glob)**/*.pyc' ':(exclude,glob)**/.pytest_cache/**' >"$patch" || {
-    git rev-list --objects "$tree" >/dev/null || gone "what was kept of the start in $keep is damaged"
+    has_objects "$tree" || gone "what was kept of the start in $keep is damaged"
     exit 1
   }
   [ "$(wc -c <"$patch")" -le "$6" ] || exit $TOO_LARGE

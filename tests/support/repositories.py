@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator.backends import Sandbox
 from orchestrator.types import Instance
-from orchestrator.worker.harvest import Baseline, harvest, inspect_repository
+from orchestrator.worker.harvest import Baseline, harvest, inspect_repository, keep_files
 
 SOURCE = "src/ledger/money.py"
 MORE_FILES = r"""
@@ -17,6 +17,13 @@ git add -A && git -c user.name=t -c user.email=t@t commit -q --amend -m SWE-benc
 """
 
 
+def noted_and_kept(sandbox: Sandbox, instance: Instance) -> Baseline:
+    """As a rollout's set-up leaves it."""
+    baseline = inspect_repository(sandbox, instance)
+    keep_files(sandbox, instance, baseline)
+    return baseline
+
+
 class Repository:
     """A sandbox whose repository was inspected, and what an agent does to it."""
 
@@ -27,7 +34,7 @@ class Repository:
     def inspected(cls, sandbox: Sandbox, instance: Instance, prepare: str = "") -> Repository:
         """`prepare` is what the set-up of its image did."""
         assert sandbox.exec(prepare, 60).exit_code == 0
-        return cls(sandbox, inspect_repository(sandbox, instance))
+        return cls(sandbox, noted_and_kept(sandbox, instance))
 
     def run(self, command: str) -> str:
         result = self.sandbox.exec(command, 60)

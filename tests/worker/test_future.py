@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.repositories import Repository
+from support.repositories import Repository, noted_and_kept
 from support.specs import make_assignment, sandbox_spec
 
 from orchestrator.backends import SandboxSpec, find_backend
@@ -19,7 +19,7 @@ from orchestrator.config import RunConfig
 from orchestrator.errors import ImageUnavailable
 from orchestrator.types import FailureKind, Future, Instance, Outcome, RolloutResult
 from orchestrator.worker.future import find_future, keep_the_future_out
-from orchestrator.worker.harvest import Baseline, harvest, inspect_repository
+from orchestrator.worker.harvest import Baseline, harvest
 
 pytestmark = pytest.mark.slow
 
@@ -594,7 +594,7 @@ def test_the_patch_of_a_mended_repository_is_the_agents_alone(
     repository: Repository, keep_out: Keep, instance: Instance
 ) -> None:
     plant(repository, "git branch next $(plant)")
-    baseline = inspect_repository(repository.sandbox, instance)
+    baseline = noted_and_kept(repository.sandbox, instance)
     keep_out(repository)
     repository.run("echo more >> README.md")
     repository.sandbox.renew((baseline.folder,))

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from support.repositories import SOURCE, Repository
+from support.repositories import SOURCE, Repository, noted_and_kept
 
 from orchestrator.backends import ExecResult
 from orchestrator.errors import ImageUnavailable, SandboxUnavailable
 from orchestrator.types import Instance
-from orchestrator.worker.harvest import Baseline, harvest, inspect_repository
+from orchestrator.worker.harvest import Baseline, harvest, inspect_repository, keep_files
 
 Make = Callable[[], Repository]
 CHANGES = {
@@ -197,13 +197,41 @@ def test_what_lay_there_uncommitted_is_not_the_agents(
     repository: Repository, instance: Instance
 ) -> None:
     repository.run(f"echo '# set up' >> {SOURCE}; echo 1 > set-up.txt")
-    baseline = inspect_repository(repository.sandbox, instance)
+    baseline = noted_and_kept(repository.sandbox, instance)
     repository.run(f"echo '# x' >> {SOURCE}; git add -A")
 
     patch, _ = harvest(repository.sandbox, baseline)
 
     assert [line for line in patch.splitlines() if line.startswith("+")][1:] == ["+# x"]
     assert "set-up.txt" not in patch
+
+
+def test_an_image_that_lacks_objects_of_its_commit_is_kept_by_its_files(
+    repository: Repository, instance: Instance
+) -> None:
+    repository.run(
+        f"object=$(git rev-parse HEAD:{SOURCE}); git repack -q -a -d; mv .git/objects/pack .; "
+        "mkdir .git/objects/pack; for pack in pack/*.pack; do git unpack-objects -q <$pack; done; "
+        "rm -r pack .git/objects/${object:0:2}/${object:2}"
+    )
+    assert "missing" in repository.run("git fsck 2>&1 || true")
+    baseline = noted_and_kept(repository.sandbox, instance)
+    repository.run(f"echo '# x' >> {SOURCE}; rm -rf .git")
+
+    patch, remarks = harvest(repository.sandbox, baseline)
+
+    assert [line for line in patch.splitlines() if line.startswith("+")][1:] == ["+# x"]
+    assert remarks == ()
+
+
+def test_files_that_can_not_be_kept_are_the_images_fault(
+    repository: Repository, instance: Instance
+) -> None:
+    baseline = inspect_repository(repository.sandbox, instance)
+    repository.run(f"rm {SOURCE}; find .git/objects -type f -delete")
+
+    with pytest.raises(ImageUnavailable, match=r"can't be kept: .*missing blob"):
+        keep_files(repository.sandbox, instance, baseline)
 
 
 def test_neither_inspection_nor_harvest_leaves_files_behind(repository: Repository) -> None:
@@ -219,6 +247,6 @@ def test_the_inspection_writes_nothing_into_the_repository(
     written = "find .git -newer ../before"
     repository.run("sleep 0.02; touch ../before; sleep 0.02")
 
-    inspect_repository(repository.sandbox, instance)
+    noted_and_kept(repository.sandbox, instance)
 
     assert repository.run(written) == ""

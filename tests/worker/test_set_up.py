@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from support.repositories import SOURCE, Repository
+from support.repositories import SOURCE, Repository, noted_and_kept
 from support.specs import sandbox_spec
 
 from orchestrator.backends import Sandbox, SandboxSpec
 from orchestrator.errors import ImageUnavailable, SandboxUnavailable
 from orchestrator.types import Future, Instance
 from orchestrator.worker import future, images_seen
-from orchestrator.worker.harvest import KeptFiles, inspect_repository, kept_files
+from orchestrator.worker.harvest import KeptFiles, kept_files
 from orchestrator.worker.images_seen import ImageSeen
 from orchestrator.worker.set_up import _key, look_at
 
@@ -76,7 +76,7 @@ def first(make: Make, instance: Instance) -> tuple[KeptFiles, str]:
     """What is kept of one sandbox of the image, and the patch of the edit there."""
     sandbox = make().sandbox
     assert sandbox.exec(f"{PRUNE}; {SET_UP}", 60).exit_code == 0
-    baseline = inspect_repository(sandbox, instance)
+    baseline = noted_and_kept(sandbox, instance)
     kept = kept_files(sandbox, baseline, 10**7)
     assert kept is not None
     patch, remarks = Repository(sandbox, baseline).harvest(EDIT)
