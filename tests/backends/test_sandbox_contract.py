@@ -104,10 +104,10 @@ def test_a_long_command_is_run_as_a_short_one_is(sandbox: Sandbox) -> None:
 
 
 def test_a_long_command_that_takes_too_long_is_killed(sandbox: Sandbox) -> None:
-    result = sandbox.exec(f": {'y' * 200_000}\nsleep 4322 | cat", 0.5)
+    result = sandbox.exec(f": {'y' * 200_000}\nsleep 4325 | cat", 0.5)
 
     assert result.timed_out
-    assert out(sandbox, "ps -eo args | grep '[s]leep 4322' || true") == ""
+    assert out(sandbox, "ps -eo args | grep '[s]leep 4325' || true") == ""
 
 
 @pytest.mark.parametrize(
