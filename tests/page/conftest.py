@@ -41,10 +41,22 @@ class Watched:
     complaints: list[str] = field(default_factory=list)
     """What it wrote to the console, raised, or asked the network for."""
 
+    def __post_init__(self) -> None:
+        self._notes: dict[str, Callable[..., None]] = {
+            "console": lambda message: self._note(message.type, message.text),
+            "pageerror": lambda error: self._note("error", str(error)),
+            "request": self._request,
+        }
+
     def watch(self) -> None:
-        self.page.on("console", lambda message: self._note(message.type, message.text))
-        self.page.on("pageerror", lambda error: self._note("error", str(error)))
-        self.page.on("request", self._request)
+        for event, note in self._notes.items():
+            self.page.on(event, note)  # type: ignore[call-overload]
+
+    def leave(self) -> None:
+        """Nothing of what was there is left, but for the page itself, which the next one uses."""
+        self.page.goto("about:blank")
+        for event, note in self._notes.items():
+            self.page.remove_listener(event, note)
 
     def go(self, url: str) -> Page:
         """To a new page at this address, also where only what stands behind `#` differs."""
@@ -62,25 +74,34 @@ class Watched:
             self.complaints.append(f"asked for {request.url}")
 
 
+@pytest.fixture(scope="module")
+def pages(browser: Browser) -> dict[str, Page]:
+    """By what makes them differ: a new one takes longer than most of what is done with it."""
+    return {}
+
+
 @pytest.fixture
-def open_page(browser: Browser) -> Iterator[Callable[..., Watched]]:
+def open_page(browser: Browser, pages: dict[str, Page]) -> Iterator[Callable[..., Watched]]:
     """Opens a page: `open_page("phone", "dark").go(url)`. In the end none has complained."""
     opened: list[Watched] = []
 
     def open_(view: str = "desktop", scheme: str = "light", **more: Any) -> Watched:
         width, height = VIEWS[view]
-        size = {"width": width, "height": height}
-        context = browser.new_context(viewport=size, color_scheme=scheme, **more)
-        watched = Watched(context.new_page())
+        size: Any = {"width": width, "height": height}
+        if str(more) not in pages:
+            pages[str(more)] = browser.new_context(**more).new_page()
+        page = pages[str(more)]
+        page.set_viewport_size(size)
+        page.emulate_media(media="screen", color_scheme=scheme)  # type: ignore[arg-type]
+        watched = Watched(page)
         watched.watch()
         opened.append(watched)
         return watched
 
     yield open_
-    complaints = [line for watched in opened for line in watched.complaints]
     for watched in opened:
-        watched.page.context.close()
-    assert complaints == []
+        watched.leave()
+    assert [line for watched in opened for line in watched.complaints] == []
 
 
 @pytest.fixture
