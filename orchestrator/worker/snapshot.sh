@@ -196,6 +196,7 @@ keep_objects() { # TREE
   image_git rev-parse 'HEAD^{tree}' | GIT_ALTERNATE_OBJECT_DIRECTORIES=$objects \
     git -c pack.compression=1 pack-objects -q --revs --window=0 "$GIT_DIR/objects/pack/pack" \
     >/dev/null || true
+  git prune-packed -q # folders, which `note` wrote one by one
   has_objects "$1" || {
     # objects of HEAD are missing in the image: the files hold the same
     git ls-files -s -z | GIT_INDEX_FILE=$keep/$$.index git update-index -z --index-info
