@@ -23,7 +23,7 @@ from orchestrator.scripted.protocols import AnswerForm, Protocol, message_of
 from orchestrator.types import Instance
 
 pytestmark = [pytest.mark.vllm, pytest.mark.ray, pytest.mark.slow]
-HUNG_S = 60.0
+HUNG_S = 90.0
 LIMIT_S = 500
 SIX = ".*(ledger|cronwise).*"
 WRONG = "tidepool__cronwise-8"
@@ -123,6 +123,6 @@ def test_a_hung_and_a_killed_server_cost_no_verdict(
     assert report["valid"] is True
     assert run.rows("SELECT attempt FROM rollout WHERE attempt > 1") == []
     ((held_s,),) = run.rows("SELECT max(held_s) FROM rollout")
-    assert float(str(held_s)) > HUNG_S / 4
+    assert float(str(held_s)) > HUNG_S / 2
     held = run.rows("SELECT 1 FROM request WHERE result = 'answered' AND held_s > 1")
     assert held, "what it could not answer was answered when it was back"

@@ -68,11 +68,11 @@ def assert_every_instance_graded_once(state: RunState, count: int) -> None:
     assert all(verdict.resolved for verdict in state.verdicts.values())
 
 
-def test_twelve_images_of_60_mb_pass_through_a_disk_of_300_mb(
+def test_twenty_images_of_60_mb_pass_through_a_disk_of_300_mb(
     orchestrate: CommandLine, registry: Registry, engine: SmallEngine, tmp_path: Path
 ) -> None:
     """Images of five in a row share a third, and all of them a third."""
-    benchmark = make_benchmark(tmp_path, registry, registry.address, 12, own_mb=20, shared_mb=20)
+    benchmark = make_benchmark(tmp_path, registry, registry.address, 20, own_mb=20, shared_mb=20)
     least_free = [engine.free]
     ended = threading.Event()
 
@@ -89,7 +89,7 @@ def test_twelve_images_of_60_mb_pass_through_a_disk_of_300_mb(
         watcher.join()
 
     assert done.exit_code == 0, done.stderr
-    assert_every_instance_graded_once(state_of(orchestrate, "small"), 12)
+    assert_every_instance_graded_once(state_of(orchestrate, "small"), 20)
     assert min(least_free) > 0
 
 

@@ -122,7 +122,7 @@ def test_bytes_that_are_no_text_are_noted_and_still_plain_ascii(repository: Repo
         ("rm -rf {folder}/repository/objects", "what was kept of the start in {folder} is damaged"),
         ("rm {folder}/repository/HEAD", "what was kept of the start in {folder} is damaged"),
         (
-            "cd {folder}/repository/objects; chmod -R u+w .; for f in */*; do echo 1 > $f; done",
+            "cd {folder}/repository/objects/pack; chmod u+w *; for f in *; do echo 1 > $f; done",
             "in {folder} is damaged",
         ),
         ("rm {folder}/git", "what was kept of the start in {folder} is damaged"),
