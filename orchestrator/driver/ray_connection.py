@@ -25,10 +25,10 @@ from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+import orchestrator.driver.ray_preload  # noqa: F401 - for what it does to Ray in this process
 from orchestrator import __version__
 from orchestrator.config.sections import AUTO
 from orchestrator.driver.local_ray import AUTH_TOKEN, LocalRay
-from orchestrator.driver.ray_preload import teach_the_serializer_nothing
 from orchestrator.errors import PrerequisiteError, one_line
 
 ROLLOUT_SLOT = "rollout_slot"
@@ -127,7 +127,6 @@ def _say_nothing(_data: object, ignore_prefix: bool) -> None:
 
 def _connect(address: str) -> None:
     worker.print_to_stdstream = _say_nothing
-    teach_the_serializer_nothing()
     on_sigterm = signal.getsignal(signal.SIGTERM)
     ray.init(address, logging_level="ERROR", log_to_driver=False)
     signal.signal(signal.SIGTERM, on_sigterm)  # Ray lets it end the driver, with an exit code of 15
