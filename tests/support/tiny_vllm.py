@@ -1,8 +1,8 @@
 """A real vLLM server on the CPU, with a model of half a megabyte: to be asked, hung and killed.
 
-It is started from what `scripts/vllm-for-tests` makes, takes some 20 s until it answers and 1 GB,
-and is two processes, as any vLLM: one that speaks HTTP, and the engine. A token of its model is a
-byte. What the model says is noise, so a test that wants a text forces it with `saying`.
+It is forked from a process that has imported vLLM, takes some 5 s until it answers and 1 GB, and is
+two processes, as any vLLM: one that speaks HTTP, and the engine. A token of its model is a byte.
+What the model says is noise, so a test that wants a text forces it with `saying`.
 """
 
 from __future__ import annotations
@@ -56,6 +56,44 @@ _FLAGS = (
 )
 
 
+class VllmImported:
+    """A process that has imported vLLM (`support.vllm_servers`), out of what
+    `scripts/vllm-for-tests` makes in `folder`; servers that it started outlive it."""
+
+    def __init__(self, folder: Path, logs: Path) -> None:
+        self.model = folder / "model"
+        cache = {
+            "VLLM_CACHE_ROOT": str(logs / "vllm"),
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+        }
+        environment = os.environ | _ENVIRONMENT | cache
+        # Python's compiled files save half of the imports
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        self._process = subprocess.Popen(
+            [str(folder / "bin" / "python"), "-m", "support.vllm_servers"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+
+    def fork(self, log: Path, environment: Mapping[str, str], *arguments: str) -> psutil.Process:
+        """A process that runs `vllm ARGUMENTS` with more of an environment, and writes to `log`."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        log.touch()
+        wanted = {"arguments": arguments, "environment": dict(environment), "log": str(log)}
+        self._process.stdin.write(json.dumps(wanted) + "\n")
+        self._process.stdin.flush()
+        pid = self._process.stdout.readline()
+        assert pid, f"vLLM could not be imported: exit {self._process.wait()}"
+        return psutil.Process(int(pid))
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
 def saying(text: str) -> dict[str, Any]:
     """Fields of a request that make the model answer exactly `text`."""
     return {"structured_outputs": {"choice": [text]}, "max_tokens": len(text.encode()) + 1}
@@ -79,12 +117,12 @@ def free_port() -> int:
 class TinyVllm:
     """One server on a port of its own, that it keeps from one start to the next.
 
-    Later flags win over the ones given here: `TinyVllm(folder, logs, "--max-model-len", "16384")`.
+    Later flags win over the ones given here: `TinyVllm(imported, logs, "--max-num-seqs", "4")`.
     """
 
     def __init__(
         self,
-        folder: Path,
+        imported: VllmImported,
         logs: Path,
         *flags: str,
         port: int | None = None,
@@ -97,11 +135,11 @@ class TinyVllm:
         self.api_key = api_key
         self.log = logs / f"vllm-{self.port}.log"
         """Of all its starts; kept with the test's temporary files."""
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: psutil.Process | None = None
         own = ("--port", str(self.port), *(("--api-key", api_key) if api_key else ()))
-        model = folder / "model"
+        self._imported = imported
         self._environment = dict(environment or {})
-        self._command = [str(folder / "bin" / "vllm"), "serve", str(model), *_FLAGS, *own, *flags]
+        self._arguments = ("serve", str(imported.model), *_FLAGS, *own, *flags)
         self._http = httpx.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
@@ -116,22 +154,10 @@ class TinyVllm:
             AssertionError: it ended, or took too long; with the end of its log.
         """
         assert self.process is None, "it runs already"
-        cache = {"VLLM_CACHE_ROOT": str(self.log.parent / "vllm")}
-        environment = os.environ | _ENVIRONMENT | cache | self._environment
-        # Python's compiled files save half of the next start
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                start_new_session=True,
-            )
+        self.process = self._imported.fork(self.log, self._environment, *self._arguments)
         deadline = time.monotonic() + START_S
         while not self.is_healthy():
-            ended = self.process.poll() is not None
+            ended = not self.process.is_running()
             if ended or time.monotonic() > deadline:
                 self.kill()
                 why = "ended" if ended else f"was not ready within {START_S} s"
@@ -143,10 +169,12 @@ class TinyVllm:
         """kill -9 of both processes; nothing where they are gone."""
         if self.process is None:
             return
+        both = [self.process, *self._children()]
         # the engine may outlive the other; it is in the same group
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        # it has the socket too, so the port is free when both are gone
+        psutil.wait_procs(both)
         self.process = None
 
     def close(self) -> None:
@@ -189,9 +217,15 @@ class TinyVllm:
             "POST", "/v1/chat/completions", json=_body(content, fields | {"stream": True})
         )
 
-    def _engine(self) -> psutil.Process:
+    def _children(self) -> list[psutil.Process]:
         assert self.process is not None, "it does not run"
-        for child in psutil.Process(self.process.pid).children(recursive=True):
+        try:
+            return self.process.children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
+    def _engine(self) -> psutil.Process:
+        for child in self._children():
             if child.name().startswith("VLLM::Engine"):
                 return child
         raise AssertionError("vLLM has no engine")
