@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from support.rows import changed_lines, failure_of
 
 from orchestrator.agents.gold import PATCH_FILE
@@ -13,6 +14,8 @@ from orchestrator.config import RunConfig
 from orchestrator.dataset import Dataset
 from orchestrator.gold_answers import seal, unseal
 from orchestrator.types import FailureKind, Instance, Outcome, RolloutResult
+
+pytestmark = pytest.mark.slow
 
 Play = Callable[..., RolloutResult]
 MakeConfig = Callable[..., RunConfig]

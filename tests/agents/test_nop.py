@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from orchestrator.config import RunConfig
 from orchestrator.types import Instance, Outcome, RolloutResult
+
+pytestmark = pytest.mark.slow
 
 
 def test_it_takes_one_step_and_has_no_patch(

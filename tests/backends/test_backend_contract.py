@@ -23,7 +23,7 @@ from orchestrator.paths import RunPaths
 from orchestrator.types import GradeReason, GradeResult, Instance, RolloutKey, patch_sha256
 
 CLUSTER = Cluster(name="tests", images=Images(base=os.environ.get("SWE_ORCHESTRATOR_DEMO_BASE")))
-pytestmark = pytest.mark.parametrize("kind", KINDS)
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("kind", KINDS)]
 HARNESS_LEAVES_SOCKETS = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
 )

@@ -13,6 +13,8 @@ from support.commands import CommandLine
 from support.specs import STRANGER
 from support.strangers_backend import boxes
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parents[1]
 
 

@@ -20,6 +20,8 @@ from orchestrator.backends.tunnel import Tunnel
 from orchestrator.errors import SandboxUnavailable
 from orchestrator.types import Instance
 
+pytestmark = pytest.mark.slow
+
 PYTHON = {"docker": "/opt/miniconda3/bin/python"}
 """An interpreter of the sandbox, as SWE-agent's server has one; elsewhere this one."""
 Open = Callable[..., Sandbox]

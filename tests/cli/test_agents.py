@@ -9,11 +9,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+import pytest
 from support.commands import Ended
 
 from orchestrator.agents.sweagent.installation import Installation
 from orchestrator.agents.sweagent.paths import SweAgentFolder
 from orchestrator.paths import write_atomic
+
+pytestmark = pytest.mark.slow
 
 Say = Callable[..., Ended]
 

@@ -17,6 +17,8 @@ from orchestrator.errors import ConfigError
 from orchestrator.scripted.endpoint import ScriptedEndpoint
 from orchestrator.user_paths import bench_file
 
+pytestmark = pytest.mark.slow
+
 Say = Callable[[str], Ended]
 
 

@@ -17,6 +17,8 @@ from support.commands import Ended
 
 from orchestrator import __version__
 
+pytestmark = pytest.mark.slow
+
 Say = Callable[..., Ended]
 ALL_COMMANDS = (
     *("launch", "resume", "status", "report", "clean", "grade", "decide"),

@@ -14,6 +14,8 @@ from support.played_model import Persona, ToolModelServer
 
 from orchestrator.diagnose.levels import CallLevel, Diagnosis, LevelCell
 
+pytestmark = pytest.mark.slow
+
 Say = Callable[[str], Ended]
 Run = Callable[..., Ended]
 

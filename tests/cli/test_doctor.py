@@ -15,6 +15,8 @@ from support.commands import Ended
 from support.small_engine import SmallEngine
 from support.tried_server import TriedServer
 
+pytestmark = pytest.mark.slow
+
 Say = Callable[..., Ended]
 BASE = os.environ.get("SWE_ORCHESTRATOR_DEMO_BASE", "python:3.11-slim-bookworm")
 ON_DOCKER = f"doctor demo --sandbox docker --set cluster.images.base={BASE}"

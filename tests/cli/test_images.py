@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 from support.commands import Ended
 
+pytestmark = pytest.mark.slow
+
 Say = Callable[..., Ended]
 
 

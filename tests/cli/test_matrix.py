@@ -12,6 +12,8 @@ from support.played_matrix import PlayedRuns
 
 from orchestrator.matrix import night
 
+pytestmark = pytest.mark.slow
+
 Say = Callable[..., Ended]
 TEXT = "benchmark: smoke\nmodels: [scripted, demo]\nagents: [mini, gold]\n"
 CELLS = ["m.scripted.mini", "m.gold", "m.demo.mini"]

@@ -12,6 +12,8 @@ from support.commands import Ended
 from orchestrator.config import list_profiles
 from orchestrator.config.recipe import load_recipe
 
+pytestmark = pytest.mark.slow
+
 Say = Callable[..., Ended]
 WITH_RECIPE = list(list_profiles("recipes"))
 

@@ -20,6 +20,8 @@ from orchestrator.paths import RunPaths
 from orchestrator.run.cleanup import hold_driver_lock
 from orchestrator.run.report_formats import FORMATS
 
+pytestmark = pytest.mark.slow
+
 Say = Callable[..., Ended]
 
 

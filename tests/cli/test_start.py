@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from support.commands import Ended
 
+pytestmark = pytest.mark.slow
+
 Say = Callable[..., Ended]
 
 

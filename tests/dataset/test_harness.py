@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 USES = {
     "a row is checked": "from orchestrator.dataset import load_dataset\n"
     "from orchestrator.config.schema import Benchmark\n"

@@ -20,6 +20,8 @@ from orchestrator.diagnose.view import cell_line, live_line, opening, render
 from orchestrator.errors import ConfigError
 from orchestrator.scripted.protocols import Protocol
 
+pytestmark = pytest.mark.slow
+
 Diagnose = Callable[..., DiagnosisReport]
 
 

@@ -17,6 +17,8 @@ from orchestrator.diagnose.report import DiagnosisReport
 from orchestrator.diagnose.verdict import Standing, Verdict, conclude
 from orchestrator.scripted.protocols import Protocol
 
+pytestmark = pytest.mark.slow
+
 Diagnose = Callable[..., DiagnosisReport]
 CALLS = (Protocol.CALLS,)
 EVERY = tuple(form.protocol for form in FORMS)

@@ -30,6 +30,8 @@ from orchestrator.types import (
 )
 from orchestrator.worker.messages import PullRequest
 
+pytestmark = pytest.mark.slow
+
 EVICTS = {"cluster.images.keep": False, "cluster.min_free_disk_gb": 0}
 KEEPS = {"cluster.images.keep": True, "cluster.min_free_disk_gb": 0}
 AUTO = {"cluster.min_free_disk_gb": 0}

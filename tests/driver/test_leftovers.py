@@ -21,6 +21,8 @@ from orchestrator.host_id import host_id
 from orchestrator.paths import RunPaths, temporary_folder
 from orchestrator.types import Instance, RolloutKey
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

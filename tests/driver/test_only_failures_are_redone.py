@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.rows import RUN_ID, failed, graded, instances, rolled
@@ -26,6 +27,8 @@ from orchestrator.types import (
     RolloutKey,
     RolloutRecord,
 )
+
+pytestmark = pytest.mark.slow
 
 IDS = ("a-1", "a-2", "b-1")
 BUDGETS = RolloutLimits().retries

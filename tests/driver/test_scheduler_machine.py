@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -22,6 +23,8 @@ from orchestrator.driver.grading_slots import GradingSlots, MemoryBudget
 from orchestrator.driver.lanes import Lane
 from orchestrator.driver.scheduler import RunTerms, Scheduler, Stage, Start
 from orchestrator.types import FailureKind, RolloutKey
+
+pytestmark = pytest.mark.slow
 
 kinds = st.sampled_from(list(FailureKind))
 

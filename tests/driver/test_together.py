@@ -17,6 +17,8 @@ from orchestrator.driver.scheduler import Start
 from orchestrator.images.layers import ImageSize, Layer
 from orchestrator.types import FailureKind, PulledImage, RolloutKey, RolloutResult
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {"cluster.min_free_disk_gb": 0}
 GRADED = {"cluster.images.keep": False, "cluster.images.reserve_gb": 0}
 

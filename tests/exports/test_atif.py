@@ -6,9 +6,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from orchestrator.evidence.facts import Evidence
 from orchestrator.exports.atif import export_atif, trajectory
 from orchestrator.exports.base import RunToExport
+
+pytestmark = pytest.mark.slow
 
 
 def test_every_instance_with_an_outcome_has_a_trajectory(run: RunToExport, tmp_path: Path) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from orchestrator.exports.base import RunToExport
 from orchestrator.exports.predictions import export_predictions
 from orchestrator.predictions import read_predictions
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_official_harness_reads_the_exported_predictions(

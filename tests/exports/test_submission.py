@@ -16,6 +16,8 @@ from orchestrator.paths import RunPaths
 from orchestrator.run.export import read_run
 from orchestrator.types import GradeReason
 
+pytestmark = pytest.mark.slow
+
 SAID = Submitter(
     name="An entry",
     authors="A. Person",

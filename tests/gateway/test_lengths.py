@@ -13,6 +13,8 @@ from support.gateway_scene import Setup
 from orchestrator.gateway.messages import Availability
 from orchestrator.types import RequestResult
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 6000
 """Characters of all messages that the server takes."""
 FAST = {"max_tries": 2}

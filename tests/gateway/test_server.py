@@ -17,6 +17,8 @@ from support.rows import key_of
 from orchestrator.gateway.messages import Availability, Requested, Sampled, rollout_segment
 from orchestrator.types import RequestResult, RolloutKey
 
+pytestmark = pytest.mark.slow
+
 
 def events_of(response: httpx.Response) -> list[Any]:
     lines = [line[6:] for line in response.text.splitlines() if line.startswith("data: ")]

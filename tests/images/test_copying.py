@@ -31,6 +31,8 @@ from orchestrator.errors import ConfigError
 from orchestrator.images.copying import Copier
 from orchestrator.images.pulls import PullFailed, PullProblem
 
+pytestmark = pytest.mark.slow
+
 AMD = "linux/amd64"
 BASE, ENV = random_layer(30_000, 1), random_layer(20_000, 2)
 OWN = [random_layer(1_000 + number, 10 + number) for number in range(3)]

@@ -18,6 +18,8 @@ from orchestrator.images.layers import ImageSize, unique_bytes
 from orchestrator.images.sizes import find_sizes
 from orchestrator.types import Instance
 
+pytestmark = pytest.mark.slow
+
 AMD = "linux/amd64"
 BASE = {"digest": f"sha256:{'b' * 64}", "size": 1000}
 AWAY = Reply(503)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -15,6 +16,8 @@ from orchestrator.images.layers import ImageSize, Layer
 from orchestrator.images.node import Node
 from orchestrator.images.pulls import PullFailure, PullProblem, Quota
 from orchestrator.images.store import Store
+
+pytestmark = pytest.mark.slow
 
 RESERVE = 50
 WINDOW_S = 3600.0

@@ -28,6 +28,8 @@ from orchestrator.run.folder import open_dataset, report_of
 from orchestrator.run.lock import RunLock
 from orchestrator.types import FailureKind, Outcome, Prediction
 
+pytestmark = pytest.mark.slow
+
 INSTANCES = 60
 
 

@@ -20,6 +20,8 @@ from orchestrator.file_locks import hold_lock
 from orchestrator.matrix.record import MatrixRecord
 from orchestrator.paths import RunPaths
 
+pytestmark = pytest.mark.slow
+
 PLAYED = "benchmark: smoke\nmodels: [scripted, demo]\nagents: [mini, mini-edit]\n"
 CELLS = ["m.scripted.mini", "m.scripted.mini-edit", "m.demo.mini", "m.demo.mini-edit"]
 ANSWER = {

@@ -15,6 +15,8 @@ import pytest
 from orchestrator.network import whole_answers
 from orchestrator.network.connections import open_client, way_to
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 0.2
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 

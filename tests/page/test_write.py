@@ -18,6 +18,8 @@ from orchestrator.journal import SessionRow
 from orchestrator.report.published import Published
 from orchestrator.types import Outcome, Usage
 
+pytestmark = pytest.mark.slow
+
 GOLD = load_config(RunRequest("demo", run_id="r1", agent="gold"))
 PREDICTED = CONFIG.model_copy(
     update={"agent": None, "model": None, "predictions": Predictions(name="they")}

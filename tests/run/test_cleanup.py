@@ -38,6 +38,8 @@ from orchestrator.run.cleanup import (
 )
 from orchestrator.types import Instance, Outcome, PulledImage, RolloutKey, RolloutRecord
 
+pytestmark = pytest.mark.slow
+
 Leave = Callable[..., Sandbox]
 KINDS = ["process", STRANGER]
 """Those that need no engine; tests/backends holds every kind's own cleaning to its contract."""

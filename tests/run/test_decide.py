@@ -36,6 +36,8 @@ from orchestrator.types import (
     patch_sha256,
 )
 
+pytestmark = pytest.mark.slow
+
 OOM = Failure(FailureKind.HARNESS_UNAVAILABLE, "out of memory at 8 GB")
 
 

@@ -19,6 +19,8 @@ from orchestrator.run.ready import Session
 from orchestrator.run.session import run_sessions, start
 from orchestrator.types import Outcome, RolloutKey, RolloutRecord
 
+pytestmark = pytest.mark.slow
+
 CONSOLE = Console(file=io.StringIO())
 
 

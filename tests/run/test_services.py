@@ -37,6 +37,8 @@ from orchestrator.run.ready import Session
 from orchestrator.run.services import Services, start_services
 from orchestrator.types import RolloutKey
 
+pytestmark = pytest.mark.slow
+
 MakeConfig = Callable[..., RunConfig]
 Serve = Callable[..., AbstractContextManager[Services]]
 NO_RAY = PrerequisiteError("Ray can't start.")

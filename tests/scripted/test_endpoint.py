@@ -13,6 +13,8 @@ from orchestrator.dataset import Dataset
 from orchestrator.scripted.endpoint import ScriptedEndpoint
 from orchestrator.types import Instance
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def endpoint(demo: Dataset) -> Iterator[ScriptedEndpoint]:

@@ -11,6 +11,8 @@ import pytest
 
 from orchestrator.made_up.rows import made_up_rows
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 PROGRAMS = [
     path

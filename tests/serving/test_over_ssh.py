@@ -23,6 +23,8 @@ from orchestrator.display.serving import PlainProgress
 from orchestrator.serving import scripts
 from orchestrator.serving.docker_command import container_name
 
+pytestmark = pytest.mark.slow
+
 MODEL = "tiny's model"
 NAME = container_name(MODEL)
 SERVED = 'it\'s a "tiny" $(touch /nowhere) model'

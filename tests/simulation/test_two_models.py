@@ -10,6 +10,8 @@ from simulation.planned_rollouts import AgentProfile, PlannedRollout, draw_rollo
 from simulation.simulated_outages import Outage, Trouble
 from simulation.two_models import TwoModelsNight
 
+pytestmark = pytest.mark.slow
+
 COUNT = 24
 SHORT = AgentProfile(steps=(10, 25))
 HOUR_S = 3600.0

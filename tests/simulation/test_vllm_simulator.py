@@ -16,6 +16,8 @@ from simulation.simulated_night import SimulatedNight
 from simulation.simulated_outages import Outage, Trouble
 from simulation.vllm_simulator import ServerProfile, SimulatedAnswer, SimulatedServer
 
+pytestmark = pytest.mark.slow
+
 LARGE, SMALL = 1_500_000, 80_000
 LONG_S = 1e9
 

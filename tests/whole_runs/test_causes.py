@@ -23,6 +23,8 @@ from orchestrator.paths import RunPaths
 from orchestrator.scripted.endpoint import ScriptedEndpoint
 from orchestrator.types import GradeReason, GradeRecord, RolloutResult
 
+pytestmark = pytest.mark.slow
+
 IN_THE_RUN = {
     "harborlight__parcelo-3": Cause.NO_EDIT,
     "harborlight__parcelo-14": Cause.SPOOFED,

@@ -17,6 +17,8 @@ from orchestrator.dataset import BUNDLED, Dataset, load_dataset
 from orchestrator.errors import ConfigError, PrerequisiteError
 from orchestrator.types import GradeReason, GradeResult, Outcome, RolloutResult
 
+pytestmark = pytest.mark.slow
+
 BESIDE_THE_POINT = "diff --git a/NOTES.txt b/NOTES.txt\nnew file mode 100644\n"
 BESIDE_THE_POINT += "--- /dev/null\n+++ b/NOTES.txt\n@@ -0,0 +1 @@\n+a note\n"
 

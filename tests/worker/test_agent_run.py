@@ -41,6 +41,8 @@ from orchestrator.worker.messages import Progress
 from orchestrator.worker.rollout import roll_out
 from orchestrator.worker.set_up import Search
 
+pytestmark = pytest.mark.slow
+
 MakeConfig = Callable[..., RunConfig]
 Roll = Callable[..., RolloutResult]
 Start = Callable[[str], "Server"]

@@ -20,6 +20,8 @@ from orchestrator.errors import AgentCrashed, SandboxBroken, SandboxUnavailable
 from orchestrator.types import FailureKind, Instance, Outcome, RolloutResult
 from orchestrator.worker.agent_run import RENEWED
 
+pytestmark = pytest.mark.slow
+
 Roll = Callable[..., RolloutResult]
 EDIT = "echo '# changed' >> src/ledger/money.py"
 CHANGED = ["--- a/src/ledger/money.py", "+++ b/src/ledger/money.py", "+# changed"]

@@ -27,6 +27,8 @@ from orchestrator.types import FailureKind, Future, Instance, Outcome, RolloutRe
 from orchestrator.worker import future
 from orchestrator.worker.rollout import roll_out
 
+pytestmark = pytest.mark.slow
+
 MakeConfig = Callable[..., RunConfig]
 GIT = "git -c user.name=a -c user.email=a@a"
 FIX = f"git tag fix $(echo the fix | {GIT} commit-tree -p HEAD 'HEAD^{{tree}}')"

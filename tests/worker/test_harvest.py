@@ -13,6 +13,8 @@ from orchestrator.errors import ImageUnavailable, SandboxUnavailable
 from orchestrator.types import Instance
 from orchestrator.worker.harvest import Baseline, harvest, inspect_repository, keep_files
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[[], Repository]
 CHANGES = {
     "an edit": f"echo '# größer' >> {SOURCE}",

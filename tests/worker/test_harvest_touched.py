@@ -18,6 +18,8 @@ from orchestrator.backends import ExecResult, Sandbox
 from orchestrator.backends.process.sandbox import ProcessSandbox
 from orchestrator.types import Instance
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Repository]
 
 

@@ -15,6 +15,8 @@ from support.specs import KINDS
 from orchestrator.backends import Sandbox
 from orchestrator.types import Instance
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Repository]
 BIN = "../miniconda3/envs/testbed/bin"
 COMMIT = "git -c user.name=a -c user.email=a@a commit -q"

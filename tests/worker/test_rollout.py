@@ -17,6 +17,8 @@ from orchestrator.types import FailureKind, Instance, Outcome, RolloutResult
 from orchestrator.worker.messages import Progress
 from orchestrator.worker.rollout import roll_out
 
+pytestmark = pytest.mark.slow
+
 MakeConfig = Callable[..., RunConfig]
 Roll = Callable[..., RolloutResult]
 

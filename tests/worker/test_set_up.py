@@ -21,6 +21,8 @@ from orchestrator.worker.harvest import KeptFiles, kept_files
 from orchestrator.worker.images_seen import ImageSeen
 from orchestrator.worker.set_up import _key, look_at
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Repository]
 Look = Callable[..., Repository]
 

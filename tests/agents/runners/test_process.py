@@ -30,6 +30,8 @@ from orchestrator.agents.runners.process import (
 )
 from orchestrator.errors import AgentCrashed
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., Runner]
 Make = Callable[..., RunnerProgram]
 ECHO = """

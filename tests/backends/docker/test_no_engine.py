@@ -22,7 +22,10 @@ from orchestrator.backends.docker.no_engine import how_to_start, no_engine
 from orchestrator.errors import PrerequisiteError
 
 # the SDK leaves a socket that could not be connected to the garbage collector
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 UNIX = EngineAddress("unix:///somewhere/docker.sock", "DOCKER_HOST")
 
 

@@ -17,6 +17,8 @@ from orchestrator.errors import ConfigError
 from orchestrator.paths import RunPaths
 from orchestrator.types import Instance, RolloutKey
 
+pytestmark = pytest.mark.slow
+
 PROCESS = find_backend("process")
 Leave = Callable[..., Sandbox]
 
