@@ -31,6 +31,7 @@ from orchestrator.worker.messages import RolloutRequest
 from orchestrator.worker.rollout import roll_out
 
 hypothesis.settings.register_profile("orchestrator", deadline=None, max_examples=60)
+hypothesis.settings.register_profile("check", deadline=None, max_examples=10)
 hypothesis.settings.register_profile(
     "fuzz", deadline=None, max_examples=2000, suppress_health_check=list(hypothesis.HealthCheck)
 )

@@ -69,6 +69,7 @@ def test_what_a_power_cut_left_is_made_anew_once(data: Path, left: str) -> None:
     assert host_id() == in_a_new_session()
 
 
+@pytest.mark.slow
 def test_runs_that_start_at_once_agree(data: Path) -> None:
     program = "from orchestrator.host_id import host_id; print(host_id())"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}

@@ -91,6 +91,7 @@ def test_a_kind_says_whether_it_calls_functions(
     assert load_agent_kind(settings, {}).calls_functions is calls
 
 
+@pytest.mark.slow
 def test_kinds_are_imported_without_what_their_agents_need() -> None:
     program = f"""
         import importlib, sys

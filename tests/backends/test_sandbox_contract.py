@@ -19,6 +19,8 @@ from orchestrator.backends import Sandbox, Stream, find_backend
 from orchestrator.errors import SandboxUnavailable
 from orchestrator.types import Instance
 
+pytestmark = pytest.mark.slow
+
 MOUNTED = "/opt/ours"
 Open = Callable[..., Sandbox]
 

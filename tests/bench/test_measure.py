@@ -22,6 +22,7 @@ def target_at(base_url: str, context: int = 4096) -> Target:
     return Target(base_url, {}, fields, 10, shape_for(context, 40), 3.0, False, None)
 
 
+@pytest.mark.slow
 def test_a_level_is_measured(serve: Callable[[str], ScriptedEndpoint]) -> None:
     ticks: list[Tick] = []
 
@@ -41,6 +42,7 @@ def test_a_level_is_measured(serve: Callable[[str], ScriptedEndpoint]) -> None:
     assert ticks[-1].at_once == 3
 
 
+@pytest.mark.slow
 def test_broken_connections_are_counted_and_tried_again(
     serve: Callable[[str], ScriptedEndpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,8 @@ from orchestrator.paths import RunPaths
 from orchestrator.run.cleanup import hold_driver_lock
 from orchestrator.run.export import export_run
 
+pytestmark = pytest.mark.slow
+
 
 def export(paths: RunPaths, *arguments: str) -> str:
     result = CliRunner().invoke(

@@ -9,6 +9,8 @@ import pytest
 from support.commands import Ended
 from support.model_servers import LM_STUDIO, OLLAMA, ModelServer
 
+pytestmark = pytest.mark.slow
+
 Say = Callable[..., Ended]
 
 

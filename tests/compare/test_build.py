@@ -64,10 +64,12 @@ def checked(file: Path) -> None:
     assert sum(solved.count for solved in found.solved) == n
 
 
+@pytest.mark.slow
 def test_figures_of_published_results_are_those_of_statsmodels(tmp_path: Path) -> None:
     checked(write_made_up(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL_RESULTS.exists(), reason="the real published results are not here")
 def test_figures_of_the_ten_published_systems_are_those_of_statsmodels() -> None:
     checked(REAL_RESULTS)

@@ -216,6 +216,7 @@ def test_what_pandas_calls_its_rows_is_no_column(tmp_path: Path) -> None:
     assert first.values == row("a-1")
 
 
+@pytest.mark.slow
 def test_a_parquet_file_is_read_without_pandas(tmp_path: Path) -> None:
     as_parquet(tmp_path / "rows.parquet", [row(PASS_TO_PASS=["a"])])
     program = f"""
@@ -287,6 +288,7 @@ def test_an_id_that_stands_twice_is_told_with_both_places(tmp_path: Path) -> Non
         )
 
 
+@pytest.mark.slow
 def test_three_hundred_rows_are_checked_in_a_moment() -> None:
     rows = [SourceRow(str(n), row(f"a-{n}", PASS_TO_PASS=["t" * 80] * 200)) for n in range(300)]
     check_rows(rows[:1], "x")  # imports the harness

@@ -34,6 +34,7 @@ def only_calls(templates: dict[Protocol, str], server: PlayedServer, times: int 
     return Diagnosis(server, templates, plan)
 
 
+@pytest.mark.slow
 def test_every_level_is_asked_in_every_protocol(diagnose: Diagnose) -> None:
     server = PlayedServer(model=played(max_concurrency=8))
 
@@ -46,6 +47,7 @@ def test_every_level_is_asked_in_every_protocol(diagnose: Diagnose) -> None:
     assert len(server.asked) == report.plan.answers == 320
 
 
+@pytest.mark.slow
 def test_tools_are_told_in_requests_of_function_calling_alone(diagnose: Diagnose) -> None:
     server = PlayedServer()
     diagnose(server=server)
@@ -55,6 +57,7 @@ def test_tools_are_told_in_requests_of_function_calling_alone(diagnose: Diagnose
     assert counts == {0, 2, 11}
 
 
+@pytest.mark.slow
 def test_loops_feed_results_back(diagnose: Diagnose) -> None:
     server = PlayedServer()
     diagnose(server=server)
@@ -66,6 +69,7 @@ def test_loops_feed_results_back(diagnose: Diagnose) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_eight_are_asked_at_once_and_only_at_the_last_level(diagnose: Diagnose) -> None:
     most: dict[bool, int] = {True: 0, False: 0}
 
@@ -100,6 +104,7 @@ def test_one_at_once_is_said_to_be_all_that_was_tried(diagnose: Diagnose) -> Non
     )
 
 
+@pytest.mark.slow
 def test_harder_levels_are_skipped_where_an_easier_one_fails(diagnose: Diagnose) -> None:
     report = diagnose(plays.drops_always)
 
@@ -145,6 +150,7 @@ def test_nothing_is_asked_of_a_server_that_has_gone(diagnose: Diagnose) -> None:
     assert "stopped answering" in report.verdict.headline
 
 
+@pytest.mark.slow
 def test_when_the_time_is_over_nobody_is_asked_whether_the_server_is_alive(
     templates: dict[Protocol, str],
 ) -> None:
@@ -173,6 +179,7 @@ def test_a_failed_request_ends_its_conversation_and_counts_in_no_rate(
     assert (loop.counts[Kind.NO_ANSWER], loop.valid, loop.judged) == (1, 8, 8)
 
 
+@pytest.mark.slow
 def test_when_the_time_is_over_what_is_known_is_said(diagnose: Diagnose) -> None:
     report = diagnose(server=PlayedServer(takes_s=0.01), seconds=0.5)
 
@@ -182,6 +189,7 @@ def test_when_the_time_is_over_what_is_known_is_said(diagnose: Diagnose) -> None
     assert any("time was" in remark for remark in report.verdict.remarks)
 
 
+@pytest.mark.slow
 def test_a_context_that_fills_up_ends_the_loop(templates: dict[Protocol, str]) -> None:
     def rambles(turn: Turn, said: Said) -> Said:
         return said.but(content="word " * 6000)
@@ -192,6 +200,7 @@ def test_a_context_that_fills_up_ends_the_loop(templates: dict[Protocol, str]) -
     assert 0 < cells[2].judged < 12
 
 
+@pytest.mark.slow
 def test_an_interruption_leaves_what_was_asked(templates: dict[Protocol, str]) -> None:
     diagnosis = only_calls(templates, PlayedServer(takes_s=0.02))
 

@@ -48,6 +48,7 @@ def odd_texts(count: int) -> list[str]:
     return ["".join(random.choices(PIECES, k=random.randint(0, 12))) for _ in range(count)]
 
 
+@pytest.mark.slow
 def test_minis_blocks_are_read_as_mini_reads_them() -> None:
     def minis(text: str) -> list[str]:
         try:

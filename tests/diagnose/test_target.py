@@ -102,6 +102,7 @@ def test_what_a_token_holds_is_measured_where_the_server_counts() -> None:
     assert _measured({"prompt_tokens": None}).chars_per_token == 3.5
 
 
+@pytest.mark.slow
 def test_a_server_that_is_too_busy_is_asked_again(
     ask: Callable[..., Answered], server: FakeModelServer
 ) -> None:
@@ -121,6 +122,7 @@ def test_a_connection_that_is_closed_is_opened_again(
     assert ask().answer["choices"][0]["message"]["content"] == "there"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [{"seconds": 0.6}, {"stopped": True}])
 def test_it_is_not_asked_for_ever(
     how: dict[str, Any], ask: Callable[..., Answered], server: FakeModelServer

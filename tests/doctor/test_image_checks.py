@@ -107,6 +107,7 @@ def test_an_expired_quota_says_when_it_renews_and_the_login_that_doubles_it(
     assert "200 pulls in 6 h, twice as many" in found.cure
 
 
+@pytest.mark.slow
 def test_where_a_quota_has_expired_that_is_the_one_thing_that_fails(
     make_case: MakeCase, hub: Hub, no_engine: None
 ) -> None:

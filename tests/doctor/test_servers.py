@@ -258,6 +258,7 @@ def test_a_setting_that_is_no_proxy_is_told_once(
     assert said(found, "warn") == []
 
 
+@pytest.mark.slow
 def test_a_proxy_that_leads_there_is_named_and_the_upload_measured(
     server: TriedServer, examine_server: ExamineServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,6 +296,7 @@ def test_a_server_elsewhere_is_measured_by_round_trip_and_upload(
     assert "(median of 5), 1 MB of a prompt takes " in line
 
 
+@pytest.mark.slow
 def test_every_replica_is_tried_and_named(
     server: TriedServer, examine_server: ExamineServers
 ) -> None:
@@ -325,6 +327,7 @@ def test_a_prefix_cache_that_is_off_is_told_with_the_flag(examine_server: Examin
     assert "`--enable-prefix-caching`" in line
 
 
+@pytest.mark.slow
 def test_a_tenth_of_the_expected_speed_tells_of_a_throttled_gpu(
     examine_server: ExamineServers,
 ) -> None:
@@ -337,6 +340,7 @@ def test_a_tenth_of_the_expected_speed_tells_of_a_throttled_gpu(
     assert "shut the machine down, pull the plug" in line
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_end_an_answer_in_time_is_slow_and_the_rest_is_tried(
     examine_server: ExamineServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -349,6 +353,7 @@ def test_a_server_that_does_not_end_an_answer_in_time_is_slow_and_the_rest_is_tr
     assert "prefix cache: on: " in " ".join(said(found, "pass"))
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_at_a_long_prompt_is_told(
     examine_server: ExamineServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -375,6 +380,7 @@ def test_an_agent_that_does_not_say_whether_it_calls_functions_is_no_bug(
     assert said(found, "fail") == said(found, "warn") == []
 
 
+@pytest.mark.slow
 def test_a_slow_server_that_is_not_alone_is_not_judged(examine_server: ExamineServers) -> None:
     with TriedServer(tokens_per_s=200, others=3) as server:
         found = examine_server(server.base_url, settings=EXPECTED)

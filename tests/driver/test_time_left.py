@@ -240,6 +240,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 def test_the_truth_is_within_the_range_from_a_tenth_of_the_night_on() -> None:
     of_kinds = {
         kind: [Night(seed, **more).play().later for seed in range(4)]  # type: ignore[arg-type]

@@ -71,6 +71,7 @@ def test_a_model_that_is_not_served_is_refused(ask: Callable[..., Completion]) -
         ask("solves", served_name="other")
 
 
+@pytest.mark.slow
 def test_a_request_that_a_server_fails_at_is_refused_in_the_end(
     ask: Callable[..., Completion],
 ) -> None:
@@ -78,6 +79,7 @@ def test_a_request_that_a_server_fails_at_is_refused_in_the_end(
         ask("crashes_late", turn=2)
 
 
+@pytest.mark.slow
 def test_a_server_that_stays_away_is_unavailable(ask: Callable[..., Completion]) -> None:
     with pytest.raises(EndpointUnavailable, match="max_outage_s"):
         ask("away:60")

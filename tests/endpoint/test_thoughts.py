@@ -58,6 +58,7 @@ def test_what_is_no_thought_stays_as_it_is(content: str) -> None:
     assert strip_thoughts(content) == content
 
 
+@pytest.mark.slow
 def test_an_answer_of_tags_takes_no_time() -> None:
     assert strip_thoughts("<think></think>" * 100_000) == ""
     assert strip_thoughts("'</think>'" * 100_000).startswith("'")

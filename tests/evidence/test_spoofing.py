@@ -172,6 +172,7 @@ def test_an_attempt_that_failed_is_shown_and_its_cause_stays() -> None:
     assert "pytest_runtest_makereport" in found.spoofed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "added", ["print(" + "'" * 190_000, "\n" * 190_000, "x" * 190_000, "addopts " * 20_000]
 )

@@ -13,6 +13,7 @@ from orchestrator.exports.inspect_log import SCORER, inspect_log
 from orchestrator.exports.kinds import export_inspect
 
 
+@pytest.mark.slow
 def test_a_log_has_the_reports_numbers(run: RunToExport) -> None:
     log = inspect_log(run)
 

@@ -23,6 +23,7 @@ from orchestrator.journal import RunState
 from orchestrator.types import FailureKind
 
 
+@pytest.mark.slow
 def test_pandas_reads_one_row_a_rollout(run: RunToExport, tmp_path: Path) -> None:
     export_parquet(run, tmp_path)
 

@@ -221,6 +221,7 @@ def test_a_login_is_never_shown_without_tls_but_to_this_host() -> None:
 # against a real registry
 
 
+@pytest.mark.slow
 def test_the_layers_of_an_image_come_from_its_manifest(address: str) -> None:
     digest = push_image(address, "a/one", "latest", LAYERS)
     name = parse_name(f"{address}/a/one")
@@ -233,6 +234,7 @@ def test_the_layers_of_an_image_come_from_its_manifest(address: str) -> None:
         assert registry.size(pinned, AMD) == size
 
 
+@pytest.mark.slow
 def test_of_several_platforms_each_has_its_size(address: str) -> None:
     entries = []
     for architecture, layers in (("arm64", [b"a"]), ("amd64", LAYERS)):
@@ -264,6 +266,7 @@ def test_an_image_that_is_not_there_is_refused(address: str) -> None:
             assert caught.value.failure.problem is PullProblem.REFUSED
 
 
+@pytest.mark.slow
 def test_a_registry_of_ones_network_is_asked_in_plain_where_it_speaks_no_tls(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,6 +72,7 @@ def test_a_command_that_fails_says_how(command: str, says: str) -> None:
     assert says in problem
 
 
+@pytest.mark.slow
 def test_a_command_that_does_not_end_is_ended_with_what_it_has_started(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
 
@@ -82,6 +83,7 @@ def test_a_command_that_does_not_end_is_ended_with_what_it_has_started(tmp_path:
     wait_until(lambda: not is_running(int(pid.read_text())), "its end", limit_s=10)
 
 
+@pytest.mark.slow
 def test_a_server_that_it_leaves_running_is_not_waited_for_and_lives_on(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     started = time.monotonic()
@@ -131,6 +133,7 @@ def is_running(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.slow
 def test_a_command_that_prints_much_waits_for_who_reads(tmp_path: Path) -> None:
     done, seen = tmp_path / "done", []
 

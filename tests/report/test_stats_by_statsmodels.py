@@ -46,6 +46,7 @@ def test_the_sign_test_is_mcnemars_of_statsmodels(better: int, worse: int) -> No
     assert sign_test(better, worse) == pytest.approx(min(1.0, theirs))
 
 
+@pytest.mark.slow
 def test_holms_correction_is_that_of_statsmodels() -> None:
     from statsmodels.stats.multitest import multipletests
 
@@ -62,6 +63,7 @@ REPOSITORIES = {
 }
 
 
+@pytest.mark.slow
 def test_the_interval_by_repository_is_the_cluster_robust_one_of_statsmodels() -> None:
     from statsmodels.regression.linear_model import OLS
 

@@ -112,6 +112,7 @@ def test_a_rollouts_files_are_there_before_its_row(created: RunPaths, demo: Data
         assert (created.rollout(record.key) / "result.json").is_file()
 
 
+@pytest.mark.slow
 def test_reports_are_written_from_the_journal_for_people_programs_and_the_harness(
     created: RunPaths, demo_config: RunConfig, demo: Dataset, instance: Instance
 ) -> None:

@@ -116,6 +116,7 @@ def test_what_goes_wrong_is_a_line_that_does_not_tell_the_topic(tmp_path: Path) 
     assert send(Notify(command=(str(tmp_path),)), "x") == (f"{tmp_path}: Permission denied",)
 
 
+@pytest.mark.slow
 def test_a_command_that_does_not_end_holds_nobody_up_and_goes_with_all_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

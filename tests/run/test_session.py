@@ -261,6 +261,7 @@ def test_what_a_dead_session_left_goes_before_the_disk_is_judged(
     assert not left.exists()
 
 
+@pytest.mark.slow
 def test_a_change_on_resume_is_kept_and_on_record(request_of: Any, run_dir: Path) -> None:
     with start(request_of(), CONSOLE):
         pass

@@ -225,6 +225,7 @@ def run(command: list[str], folder: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_edits_do_what_their_patch_does(tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     (repository / "src").mkdir(parents=True)

@@ -124,7 +124,7 @@ def test_the_tests_run_on_a_mac_without_docker(mac: Machine) -> None:
     assert "there is no command docker on PATH). Start OrbStack, Docker Desktop" in done.stderr
     assert "Tests that need Docker will be skipped." in done.stderr
     assert "vLLM for tests runs on Linux x86_64, not on Darwin arm64" in done.stderr
-    assert mac.called()[-1] == "pytest -n 2 --dist loadfile --no-loadscope-reorder -x"
+    assert mac.called()[-1] == "pytest -n 3 --dist loadfile --no-loadscope-reorder -x"
 
 
 def test_in_ci_nothing_may_be_missing_and_what_is_missing_is_the_last_line(mac: Machine) -> None:

@@ -116,6 +116,7 @@ def test_this_machine_needs_no_ssh() -> None:
     assert Shell().address() == "127.0.0.1"
 
 
+@pytest.mark.slow
 def test_a_script_that_never_ends_is_ended_with_what_it_started(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     with pytest.raises(TimeoutError):
@@ -161,6 +162,7 @@ def test_layers_of_an_image_are_counted_as_they_come(
     assert heard.shown[-1] == "image: 2 of 3 layers"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("told", "says"),
     [("@@step start", "It goes on there: --status"), ("@@step pull", "Nothing was started yet")],

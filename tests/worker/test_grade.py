@@ -22,6 +22,7 @@ from orchestrator.types import (
 )
 
 
+@pytest.mark.slow
 def test_a_backend_grades_the_patch(
     play: Callable[..., RolloutResult],
     make_config: Callable[..., RunConfig],

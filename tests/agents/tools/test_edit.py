@@ -304,6 +304,7 @@ def test_not_found_shows_the_most_similar_place(folder: Folder) -> None:
     )
 
 
+@pytest.mark.slow
 def test_not_found_and_nothing_similar(folder: Folder) -> None:
     folder.write("mod.py", MOD)
     folder.write("big.txt", "word word\n" * 200_000)
@@ -341,6 +342,7 @@ def test_tabs_are_mentioned(folder: Folder) -> None:
     assert "only by whitespace or indentation (tabs) from lines 2-2" in said
 
 
+@pytest.mark.slow
 def test_a_hint_is_cheap(folder: Folder) -> None:
     lines = [
         f"        self.assertEqual(total({i}, 'some words'), {i % 7})\n" for i in range(12_000)
@@ -439,6 +441,7 @@ def test_a_file_that_cannot_be_written_is_untouched(folder: Folder) -> None:
     assert folder.files() == {"a.txt": b"one\n"}
 
 
+@pytest.mark.slow
 def test_a_note_when_python_does_not_compile_any_more(folder: Folder) -> None:
     folder.write("mod.py", MOD)
     said = folder.edit("mod.py", "--old", "def two():", "--new", "def two(:")
@@ -503,6 +506,7 @@ def older_pythons() -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_older_pythons(folder: Folder) -> None:
     pythons = older_pythons()
     for python in pythons:

@@ -236,6 +236,7 @@ def test_what_the_sdk_stumbles_over_in_dockers_settings_is_one_line(
         open_client(5)
 
 
+@pytest.mark.slow
 @OPEN
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_context_whose_engine_is_down_is_named(

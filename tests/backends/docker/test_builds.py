@@ -85,6 +85,7 @@ def test_what_a_build_says_is_in_its_failure(build: Build, docker: Docker) -> No
         build_image(build, 60)
 
 
+@pytest.mark.slow
 def test_a_build_that_hangs_ends_with_what_it_started(build: Build, docker: Docker) -> None:
     docker("sleep 60 & sleep 60")
 

@@ -118,6 +118,7 @@ def test_a_helper_that_can_not_be_run_is_a_problem_and_no_traceback(
     assert "docker-credential-odd" in find_login("docker.io").problem
 
 
+@pytest.mark.slow
 def test_a_helper_that_waits_for_a_dialog_is_not_waited_for_with_what_it_has_started(
     settings: Settings, helper: HelperOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

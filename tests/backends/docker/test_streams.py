@@ -86,6 +86,7 @@ def test_output_that_arrives_with_the_headers_is_not_lost() -> None:
         assert read(api) == b"FIRSTSECOND"
 
 
+@pytest.mark.slow
 def test_output_is_not_lost_where_a_process_in_the_background_keeps_the_stream_open() -> None:
     with engine([frame(b"ALL OF IT")], hangs_up=False) as api:
         assert read(api) == b"ALL OF IT"
@@ -109,6 +110,7 @@ def test_output_that_is_cut_off_is_reported(left: int) -> None:
         read(api)
 
 
+@pytest.mark.slow
 def test_a_command_that_the_engine_never_ends_is_given_up() -> None:
     with engine([frame(b"")], hangs_up=False) as api:
         api.exec_inspect = lambda exec_id: {"Running": True}

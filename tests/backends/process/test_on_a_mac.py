@@ -57,6 +57,7 @@ def test_a_rollout_is_harvested_and_graded_with_the_tools_of_a_mac(
     assert grade.record.resolved is True, grade
 
 
+@pytest.mark.slow
 def test_what_scripted_models_say_runs_with_the_tools_of_a_mac(
     mac_path: str, demo: Dataset, instance: Instance, open_sandbox: Callable[..., object]
 ) -> None:

@@ -36,12 +36,14 @@ def test_a_task_whose_base_commit_is_another_is_unavailable(
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_process_sandboxes_memory_is_limited(open_sandbox: Open) -> None:
     sandbox = open_sandbox("process", memory_gb=0.5)
 
     assert "MemoryError" in sandbox.exec("python -c 'bytearray(900_000_000)'", 30).text
 
 
+@pytest.mark.slow
 def test_a_process_sandbox_does_not_see_our_environment(
     open_sandbox: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:

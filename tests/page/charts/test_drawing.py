@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import re
 
 import pytest
@@ -12,32 +13,49 @@ from orchestrator.page.charts.rates import draw_headline, draw_repositories
 from orchestrator.page.charts.timeline import draw_night
 from orchestrator.page.sections.funnel import build_funnel
 from orchestrator.page.sections.headline import build_headline
-from orchestrator.page.sections.night import build_night
+from orchestrator.page.sections.night import NightView, build_night
 from orchestrator.page.sections.repositories import build_repositories
-from orchestrator.page.sections.spending import build_spending
+from orchestrator.page.sections.spending import Spending, build_spending
+from orchestrator.page.sections.subject import Subject
 from orchestrator.report.published import Published
 
+pytestmark = pytest.mark.slow
 LONG = "x" * 300
-SUBJECT = subject_of(
-    state(
-        rolled("a-1", phases_s={"agent": 9, "sandbox": 1}),
-        rolled("b-1"),
-        grades=[graded("a-1", True), graded("b-1", False)],
-        ids=("a-1", "b-1", f"{LONG}-1"),
-        samples=[sampled(10), sampled(20, down_s=10.0, outages=1)],
-    ),
-    published=[Published(LONG, 3, 300), Published("<i>&", 0, 1)],
-)
-SPENDING, NIGHT = build_spending(SUBJECT), build_night(SUBJECT)
-assert SPENDING is not None
-assert NIGHT is not None
+
+
+@functools.cache
+def subject() -> Subject:
+    return subject_of(
+        state(
+            rolled("a-1", phases_s={"agent": 9, "sandbox": 1}),
+            rolled("b-1"),
+            grades=[graded("a-1", True), graded("b-1", False)],
+            ids=("a-1", "b-1", f"{LONG}-1"),
+            samples=[sampled(10), sampled(20, down_s=10.0, outages=1)],
+        ),
+        published=[Published(LONG, 3, 300), Published("<i>&", 0, 1)],
+    )
+
+
+def spending() -> Spending:
+    found = build_spending(subject())
+    assert found is not None
+    return found
+
+
+def night() -> NightView:
+    found = build_night(subject())
+    assert found is not None
+    return found
+
+
 DRAWN = {
-    "rates": lambda: draw_headline(build_headline(SUBJECT)),
-    "funnel": lambda: draw_funnel(build_funnel(SUBJECT)),
-    "repositories": lambda: draw_repositories(build_repositories(SUBJECT)),
-    "shares": lambda: draw_shares(SPENDING),
-    "hours": lambda: draw_hours(SPENDING),
-    "night": lambda: draw_night(NIGHT),
+    "rates": lambda: draw_headline(build_headline(subject())),
+    "funnel": lambda: draw_funnel(build_funnel(subject())),
+    "repositories": lambda: draw_repositories(build_repositories(subject())),
+    "shares": lambda: draw_shares(spending()),
+    "hours": lambda: draw_hours(spending()),
+    "night": lambda: draw_night(night()),
 }
 
 

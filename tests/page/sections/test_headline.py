@@ -56,6 +56,7 @@ def test_a_run_stands_in_one_of_three_ways(seen: object, standing: str) -> None:
     assert build_headline(subject_of(seen)).validity.state == standing  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_the_calibrated_rate_stands_beside_the_raw_one_with_what_it_leaves_out(
     tmp_path: Path,
 ) -> None:
