@@ -11,7 +11,7 @@ from orchestrator.driver.scheduler import Stage, Start
 from orchestrator.driver.time_left import TimeRange
 from orchestrator.journal.views import RunState
 from orchestrator.report.names import OUTCOME_WORDS, Mark, named
-from orchestrator.report.stats import score_interval
+from orchestrator.report.stats import wilson
 from orchestrator.report.words import amount, counted, duration
 from orchestrator.types import GradeResult, Outcome, RolloutKey, RolloutRecord, RolloutResult
 from orchestrator.worker.messages import ImageGone, Progress
@@ -154,7 +154,7 @@ class View:
     def rate(self) -> tuple[float, float, float]:
         """Resolve rate of those decided so far, and its 95% interval."""
         decided = max(self.decided, self.resolved)
-        low, high = score_interval(self.resolved, decided)
+        low, high = wilson(self.resolved, decided)
         return (self.resolved / decided if decided else 0.0), low, high
 
     def name_of(self, key: RolloutKey) -> str:

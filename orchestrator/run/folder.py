@@ -20,6 +20,7 @@ from orchestrator.evidence.facts import Finding
 from orchestrator.evidence.read import EvidenceReader
 from orchestrator.evidence.taxonomy import findings_of
 from orchestrator.journal import Journal, RunState
+from orchestrator.page.charts.drawing import start_drawing
 from orchestrator.page.sections.subject import Subject
 from orchestrator.page.write import write_page
 from orchestrator.paths import RunPaths, write_atomic
@@ -214,9 +215,14 @@ def write_our_reports(evidence: EvidenceReader, lock: RunLock) -> Report:
 
 
 @cache
-def begin_imports_of_reports() -> None:
-    """Import in a thread what takes a second and 60 MB, and nothing but reports needs: scipy."""
-    threading.Thread(target=import_module, args=("scipy.stats",), daemon=True).start()
+def begin_what_reports_need() -> None:
+    """Start in a thread what takes two seconds and 100 MB, and nothing but reports needs."""
+
+    def start() -> None:
+        import_module("scipy.special")
+        start_drawing()
+
+    threading.Thread(target=start, daemon=True).start()
 
 
 def write_reports(

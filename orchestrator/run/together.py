@@ -51,7 +51,7 @@ from orchestrator.images.sizes import known_sizes
 from orchestrator.report.images import image_warnings
 from orchestrator.run.cleanup import clean_attempt, clean_run
 from orchestrator.run.drift import drift_warnings, look_again
-from orchestrator.run.folder import begin_imports_of_reports, write_reports
+from orchestrator.run.folder import begin_what_reports_need, write_reports
 from orchestrator.run.image_words import image_lines
 from orchestrator.run.joined import Joined
 from orchestrator.run.notify import all_ended_words, ended_words, notifying
@@ -131,7 +131,7 @@ def _run_plan(
                 if event is not None:
                     display.show(event)
                     if _ends_with_what_runs(view):
-                        begin_imports_of_reports()
+                        begin_what_reports_need()
 
 
 def _ends_with_what_runs(view: View) -> bool:

@@ -12,7 +12,6 @@ from orchestrator.report.stats import (
     holm,
     paired_interval,
     quantiles,
-    score_interval,
     sign_test,
     wilson,
 )
@@ -83,11 +82,6 @@ def test_more_confidence_is_a_wider_interval(count: tuple[int, int], confidence:
     assert wilson(*count, wide)[1] >= wilson(*count, narrow)[1] - 1e-12
 
 
-@given(counts)
-def test_the_live_view_shows_the_same_interval(count: tuple[int, int]) -> None:
-    assert score_interval(*count) == pytest.approx(wilson(*count))
-
-
 @pytest.mark.parametrize(
     ("parts", "expected"), [(2, [2.5]), (4, [1.75, 2.5, 3.25]), (20, [2.5, 3.85])]
 )
@@ -130,9 +124,7 @@ shares_of = st.integers(1, 5).flatmap(
 def test_one_attempt_each_has_wilsons_interval(resolved: list[bool]) -> None:
     shares = [float(one) for one in resolved]
 
-    assert clustered_wilson(shares, 1) == pytest.approx(
-        score_interval(sum(resolved), len(resolved))
-    )
+    assert clustered_wilson(shares, 1) == pytest.approx(wilson(sum(resolved), len(resolved)))
 
 
 @given(verdicts, st.integers(2, 9))
@@ -154,8 +146,8 @@ def test_attempts_say_more_than_instances_and_less_than_as_many_instances(
 
     assert low - 1e-12 <= rate <= high + 1e-12
     widest, narrowest = (
-        score_interval(rate * n, n),
-        score_interval(rate * n * attempts, n * attempts),
+        wilson(rate * n, n),
+        wilson(rate * n * attempts, n * attempts),
     )
     assert widest[0] - 1e-9 <= low <= narrowest[0] + 1e-9
     assert narrowest[1] - 1e-9 <= high <= widest[1] + 1e-9
@@ -168,7 +160,7 @@ def test_a_rate_over_no_instances_says_nothing() -> None:
 def test_attempts_that_agree_half_of_the_time_count_as_their_variance_says() -> None:
     """Of 4 instances with shares 0, 1/2, 1/2, 1: the variance of the mean is (1/6) / 4, that of a
     trial is 1/4, so they are worth 6 trials of the 8."""
-    assert clustered_wilson([0, 0.5, 0.5, 1], 2) == pytest.approx(score_interval(3, 6))
+    assert clustered_wilson([0, 0.5, 0.5, 1], 2) == pytest.approx(wilson(3, 6))
 
 
 @pytest.mark.parametrize(

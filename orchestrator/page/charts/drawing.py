@@ -52,11 +52,21 @@ def draw(name: str, label: str, spec_for: Callable[[PictureForm], Spec], key: Ke
     return Chart(label, wide, narrow, key)
 
 
+def start_drawing() -> None:
+    """Come back when a picture takes no longer than its own drawing: what draws them has to be
+    started, for a second or more, once in a process."""
+    _svg({"data": {"values": []}, "mark": "point"})
+
+
 def _draw(name: str, spec: Spec) -> str:
-    from vl_convert import vegalite_to_svg  # takes a third of a second to start
+    return _for_the_page(name, _svg(spec))
+
+
+def _svg(spec: Spec) -> str:
+    from vl_convert import vegalite_to_svg
 
     svg = vegalite_to_svg({"$schema": SCHEMA, "background": None, "config": THEME, **spec})
-    return _for_the_page(name, svg)
+    return str(svg)
 
 
 def _for_the_page(name: str, svg: str) -> str:
