@@ -43,7 +43,7 @@ nobody else reaches it, and it goes on when the host takes another address, or h
 OBJECT_STORE_BYTES = 100 * 2**20
 """Of shared memory, for what its processes hand each other."""
 AUTH_MODE, AUTH_TOKEN = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"
-HEAD = ("-m", "orchestrator.driver.ray_head")
+HEAD = ("-m", "orchestrator.driver.ray_head", str(OBJECT_STORE_BYTES))
 START_S = 180.0
 SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
 """Of a socket's path; the system's limit, less the zero at its end."""

@@ -4,6 +4,8 @@ So nothing that a terminal sends to the driver's process group reaches Ray, and 
 whoever starts it the leader of a process group where the system has no prctl (macOS), leaves the
 driver in the terminal's foreground.
 
+    python -m orchestrator.driver.ray_head BYTES_OF_SHARED_MEMORY
+
 One line of standard output answers: Ray's address and the folder of its session, or why it does not
 start. Then `ray_watch` takes this process's place: it ends Ray when standard input ends.
 
@@ -29,7 +31,6 @@ from ray import _raylet
 from ray._private import node, parameter, ray_constants, services
 from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
 
-from orchestrator.driver.local_ray import OBJECT_STORE_BYTES
 from orchestrator.driver.ray_watch import kill_session
 
 WATCH = ("-m", "orchestrator.driver.ray_watch")
@@ -91,7 +92,7 @@ def main() -> None:
     # path in them, which may hold quotes
     subprocess.list2cmdline = lambda seq: shlex.join(map(os.fsdecode, seq))
     try:
-        started = _start()
+        started = _start(int(sys.argv[1]))
     except Exception as error:  # noqa: BLE001 - the process's boundary: the driver tells the person
         _answer(answers, {"error": str(error) or type(error).__name__})
         kill_session(os.getsid(0))
@@ -109,20 +110,19 @@ def _answer(answers: int, answer: dict[str, str]) -> None:
         os.write(answers, json.dumps(answer).encode() + b"\n")
 
 
-def _start() -> LeanNode:
+def _start(object_store_bytes: int) -> LeanNode:
     """As `ray.init` does, but that this process does not join it as a driver."""
     ensure_token_if_auth_enabled({}, create_token_if_missing=True)
     # without a reaper: where Ray has one (macOS), it would end all when this program is another
-    return LeanNode(
-        node_settings(), head=True, shutdown_at_exit=False, spawn_reaper=_is_fate_shared()
-    )
+    settings = node_settings(object_store_bytes)
+    return LeanNode(settings, head=True, shutdown_at_exit=False, spawn_reaper=_is_fate_shared())
 
 
-def node_settings() -> parameter.RayParams:
+def node_settings(object_store_bytes: int) -> parameter.RayParams:
     """Those of `ray.init`, less the autoscaler and the reader of logs."""
     return parameter.RayParams(
         num_cpus=FIRST_WORKERS,
-        object_store_memory=OBJECT_STORE_BYTES,
+        object_store_memory=object_store_bytes,
         include_dashboard=False,
         huge_pages=None,
         no_monitor=True,

@@ -48,7 +48,7 @@ def test_settings_are_those_of_ray_init_but_for_what_is_left_out(
     with pytest.raises(Captured):
         ray.init("local", include_dashboard=False, **init)
     signal.signal(signal.SIGTERM, before)
-    theirs, ours = vars(captured[0]), vars(node_settings())
+    theirs, ours = vars(captured[0]), vars(node_settings(OBJECT_STORE_BYTES))
     isolated = [each.pop("resource_isolation_config").is_enabled() for each in (theirs, ours)]
 
     assert isolated == [False, False]
