@@ -113,8 +113,8 @@ def _answer(answers: int, answer: dict[str, str]) -> None:
 def _start(object_store_bytes: int) -> LeanNode:
     """As `ray.init` does, but that this process does not join it as a driver."""
     ensure_token_if_auth_enabled({}, create_token_if_missing=True)
-    # without a reaper: where Ray has one (macOS), it would end all when this program is another
     settings = node_settings(object_store_bytes)
+    # without a reaper: where Ray has one (macOS), it would end all when this program is another
     return LeanNode(settings, head=True, shutdown_at_exit=False, spawn_reaper=_is_fate_shared())
 
 
