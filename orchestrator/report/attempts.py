@@ -76,7 +76,8 @@ def pass_at(k: int, resolved: int, attempts: int) -> float:
     """The chance that at least one of `k` attempts, drawn of these without putting back, resolves
     the instance: unbiased (M. Chen and others, Evaluating Large Language Models Trained on Code,
     2021, arXiv:2107.03374)."""
-    return 1 - math.comb(attempts - resolved, k) / math.comb(attempts, k)
+    draws = math.comb(attempts, k)
+    return (draws - math.comb(attempts - resolved, k)) / draws
 
 
 def pass_all(k: int, resolved: int, attempts: int) -> float:
