@@ -62,11 +62,11 @@ class VllmImported:
 
     def __init__(self, folder: Path, logs: Path) -> None:
         self.model = folder / "model"
-        cache = {
+        own = {
             "VLLM_CACHE_ROOT": str(logs / "vllm"),
             "PYTHONPATH": str(Path(__file__).parents[1]),
         }
-        environment = os.environ | _ENVIRONMENT | cache
+        environment = os.environ | _ENVIRONMENT | own
         # Python's compiled files save half of the imports
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self._process = subprocess.Popen(
