@@ -1,8 +1,8 @@
 """Intervals, exact tests and quantiles for the numbers that people compare.
 
 What scipy has is asked of it; what it has not keeps its source in the docstring. scipy.stats takes
-a second and 70 MB to import, so that it is imported where it is needed, and a run's own report does
-with scipy.special, which takes a third of that.
+a second and 70 MB to import, so that it is imported where it is needed. The report of a run does
+with scipy.special, which takes a third of that, unless the run is a sample of its benchmark.
 """
 
 from __future__ import annotations

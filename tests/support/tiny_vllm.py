@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -86,6 +87,9 @@ class VllmImported:
         wanted = {"arguments": arguments, "environment": dict(environment), "log": str(log)}
         self._process.stdin.write(json.dumps(wanted) + "\n")
         self._process.stdin.flush()
+        if not select.select([self._process.stdout], [], [], START_S)[0]:
+            self._process.kill()
+            raise AssertionError(f"vLLM was not imported within {START_S} s")
         pid = self._process.stdout.readline()
         assert pid, f"vLLM could not be imported: exit {self._process.wait()}"
         return psutil.Process(int(pid))
