@@ -130,6 +130,7 @@ tell_errors() { # of `git add`
 }
 
 tree_of_files() { # BASE, the tree that is in the index; empty where all that lies here counts
+  # folders that lie in the image's objects, `$theirs`, are not written
   local path left_out=()
   while IFS= read -r -d '' path; do
     look_closer "${path#./}" "$1"
@@ -138,7 +139,7 @@ tree_of_files() { # BASE, the tree that is in the index; empty where all that li
     \( -name .gitignore -o -name .gitattributes \) -print0)
   add_files
   if [ -s "$keep/$$.add" ]; then tell_errors; fi
-  git write-tree --missing-ok
+  GIT_ALTERNATE_OBJECT_DIRECTORIES=$theirs git write-tree --missing-ok
 }
 
 # --- which files nobody can have touched -----------------------------------------------------------
@@ -183,19 +184,21 @@ note_repository() { # what HEAD names, and the files that are as it says
   mkdir -p "$GIT_DIR/info"
   cat "$(image_git rev-parse --git-path info/exclude)" >"$GIT_DIR/info/exclude" || true
   cp "$keep/attributes" "$GIT_DIR/info/attributes"
-  image_git ls-tree -r -z HEAD | git update-index -z --index-info
+  theirs=$(image_git rev-parse --git-path objects)
+  # where objects of HEAD are missing, all files are added
+  GIT_ALTERNATE_OBJECT_DIRECTORIES=$theirs git read-tree "$(image_git rev-parse 'HEAD^{tree}')" || true
   # it only reads, while `add` would write an object of each file
   git update-index -q --refresh >/dev/null || true
 }
 
 keep_objects() { # TREE
-  local objects
   # By our git: the image's would write a file into its own repository meanwhile, which who looks
   # there for the future would take for one of it
-  objects=$(image_git rev-parse --git-path objects)
-  image_git rev-parse 'HEAD^{tree}' | GIT_ALTERNATE_OBJECT_DIRECTORIES=$objects \
+  theirs=$(image_git rev-parse --git-path objects)
+  image_git rev-parse -q --verify 'HEAD^{tree}' | GIT_ALTERNATE_OBJECT_DIRECTORIES=$theirs \
     git -c pack.compression=1 pack-objects -q --revs --window=0 "$GIT_DIR/objects/pack/pack" \
     >/dev/null || true
+  theirs=
   git prune-packed -q # folders, which `note` wrote one by one
   has_objects "$1" || {
     # objects of HEAD are missing in the image: the files hold the same
@@ -206,7 +209,7 @@ keep_objects() { # TREE
 }
 
 has_objects() { # TREE
-  git rev-list --objects "$1" >/dev/null
+  git rev-list --objects "$1" >/dev/null 2>&1
 }
 
 take_kept() { # ARCHIVE TREE: what another sandbox of this image has kept, if the files are the same
@@ -302,6 +305,7 @@ diff() {
 
 set -e
 unset CDPATH
+theirs=
 echo SNAPSHOT
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 "$@"
