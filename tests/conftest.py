@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import signal
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -151,6 +152,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     marked = (item for item in items if item.get_closest_marker("slow"))
     slow = Counter(_together(item.nodeid) for item in marked)
     items.sort(key=lambda item: -slow[_together(item.nodeid)])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """Of what is collected nothing goes away: to look for that takes a quarter of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture

@@ -113,6 +113,7 @@ def test_what_waiting_mends_is_waited_for_and_said_once(
     assert attempt.said.getvalue().count("is tried again:") <= 4
 
 
+@pytest.mark.slow
 def test_a_spent_quota_holds_all_pulls_until_the_registry_gives_again(engine: FakeEngine) -> None:
     engine.quotas = [SPENT, SPENT, Quota(100, 100, 60.0)]
     attempt = Attempt(engine)
@@ -135,6 +136,7 @@ def test_a_hold_is_told_also_where_many_images_are_here_already(
     assert attempt.said.getvalue().count("what waits for one is held") == 1
 
 
+@pytest.mark.slow
 def test_no_more_is_asked_for_than_the_quota_has_left(engine: FakeEngine) -> None:
     engine.quotas = [Quota(2, 2, 60.0), SPENT, Quota(2, 2, 60.0)]
     asked_at_quota = []

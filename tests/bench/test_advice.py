@@ -63,6 +63,7 @@ def test_the_sweep_stops_where_more_is_not_worth_measuring() -> None:
     assert stop_reason([dead(1)]) == "not one answer ended within the 60 s at 1 at once"
 
 
+@pytest.mark.slow
 def test_a_night_takes_as_long_as_its_steps() -> None:
     night = estimate_night(level(8, 390), QUESTION)
 

@@ -56,6 +56,7 @@ def test_broken_connections_are_counted_and_tried_again(
     assert set(level.errors) <= {"it hung up without an answer"}
 
 
+@pytest.mark.slow
 def test_a_level_without_an_answer_ends_early_and_measures_nothing(
     serve: Callable[[str], ScriptedEndpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:

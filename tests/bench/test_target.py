@@ -42,6 +42,7 @@ def test_metrics_lie_at_the_servers_root() -> None:
     assert metrics_url("http://h:8000/openai") == "http://h:8000/openai/metrics"
 
 
+@pytest.mark.slow
 def test_a_server_is_looked_at_before_it_is_measured(
     serve: Callable[[str], ScriptedEndpoint],
 ) -> None:
@@ -53,6 +54,7 @@ def test_a_server_is_looked_at_before_it_is_measured(
     assert (target.fixed_lengths, target.metrics) == (False, None)
 
 
+@pytest.mark.slow
 def test_a_server_that_lists_models_and_answers_nothing_is_a_prerequisite(
     serve: Callable[[str], ScriptedEndpoint],
 ) -> None:

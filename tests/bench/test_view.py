@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 from support.levels import QUESTION, dead, level
 
@@ -32,6 +33,7 @@ def shown(*levels: Level, ended: str | None = None) -> str:
     return console.file.getvalue()
 
 
+@pytest.mark.slow
 def test_people_see_a_picture_a_recommendation_and_what_the_time_rests_on() -> None:
     text = shown(level(1, 100), level(4, 400), level(8, 410, preemptions=2), ended="why not")
 

@@ -114,6 +114,7 @@ def test_a_setting_of_another_agent_is_refused(asked: RunRequest, key: str) -> N
         calibrate(other, Console(file=io.StringIO()))
 
 
+@pytest.mark.slow
 def test_a_round_that_can_not_be_read_hides_no_other(asked: RunRequest) -> None:
     leave_killed_round(asked, "killed-1", sound=True, flickers=True, fails=False)
     broken = RunPaths(calibration_rounds() / "broken")
@@ -132,6 +133,7 @@ def test_a_round_that_can_not_be_read_hides_no_other(asked: RunRequest) -> None:
     assert f"the round {broken.root} is left out: " in said.file.getvalue()
 
 
+@pytest.mark.slow
 def test_a_round_that_brought_nothing_is_no_success(
     asked: RunRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,7 @@ def test_a_run_is_found_by_its_id_or_by_its_folder(tmp_path: Path) -> None:
     assert run_folder(str(tmp_path / "r1"), Path("elsewhere")) == tmp_path / "r1"
 
 
+@pytest.mark.slow
 def test_a_folder_that_was_removed_under_a_shell_is_told_in_one_line(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()

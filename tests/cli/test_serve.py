@@ -25,6 +25,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", WRONG)
 def test_what_can_not_be_served_is_one_line(say: Say, case: str) -> None:
     args, says = WRONG[case]
@@ -32,6 +33,7 @@ def test_what_can_not_be_served_is_one_line(say: Say, case: str) -> None:
     say(args).assert_one_line(2, says)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model", ["gemma-4-26b", "gemma-4-31b", "gemma-4-e4b", "qwen3.5-35b", "qwen3.6-35b"]
 )
@@ -56,6 +58,7 @@ def test_json_has_the_words_and_the_address(say: Say) -> None:
     assert found["faults"] == []
 
 
+@pytest.mark.slow
 def test_a_context_of_ones_own_is_taken(say: Say) -> None:
     assert (
         "--max-model-len 65536" in say("serve qwen3.6-35b --set model.context_length=65536").stdout

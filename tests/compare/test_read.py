@@ -98,6 +98,7 @@ def test_what_is_no_side_is_one_line(tmp_path: Path, names: list[str], problem: 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_made_up_run_and_one_that_is_quarantined_are_no_sides_without_a_word(
     tmp_path: Path,
 ) -> None:
@@ -152,6 +153,7 @@ def attempts(runs_dir: Path, agents: Sequence[str]) -> MatrixPaths:
     return paths
 
 
+@pytest.mark.slow
 def test_all_attempts_of_a_launch_are_one_side_by_the_id_that_they_share(tmp_path: Path) -> None:
     attempts(tmp_path, ["nop", "nop"])
     other = harness_report(tmp_path, unresolved_ids=["a"])
@@ -164,6 +166,7 @@ def test_all_attempts_of_a_launch_are_one_side_by_the_id_that_they_share(tmp_pat
     assert by_folder.shares == by_id.shares
 
 
+@pytest.mark.slow
 def test_a_matrix_of_several_cells_is_no_side(tmp_path: Path) -> None:
     attempts(tmp_path, ["nop", "gold"])
 

@@ -205,6 +205,7 @@ def test_a_dataset_dir_that_is_none_is_told(tmp_path: Path) -> None:
     assert "no such folder" in error_of("org/Bench", dataset_dir=str(tmp_path / "none"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "count"), [("lite", 300), ("lite-dev", 23), ("verified", 500)])
 def test_the_official_rows_are_all_there(
     name: str, count: int, load_profile: Callable[[str], Benchmark]

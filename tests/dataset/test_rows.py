@@ -321,6 +321,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz
 @given(st.sampled_from([*row(), "image_assets", "more"]), values)
 def test_any_value_of_any_column_is_plain_or_refused_by_name(column: str, value: Any) -> None:

@@ -266,6 +266,7 @@ MESSAGE = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz
 @given(MESSAGE, st.sampled_from(["stop", "length", "tool_calls"]), st.sampled_from(list(Protocol)))
 def test_whatever_an_answer_says_it_is_judged_and_the_conversation_goes_on(

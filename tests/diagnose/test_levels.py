@@ -94,6 +94,7 @@ def test_no_more_are_asked_at_once_than_the_profile_says(
     assert (CallLevel.CROWD in plan.levels) is (at_once > 1)
 
 
+@pytest.mark.slow
 def test_one_at_once_is_said_to_be_all_that_was_tried(diagnose: Diagnose) -> None:
     report = diagnose(model=played(max_concurrency=1))
 
@@ -225,6 +226,7 @@ def test_a_bug_of_ours_is_no_silence(templates: dict[Protocol, str]) -> None:
         next(only_calls(templates, Broken()).run())
 
 
+@pytest.mark.slow
 def test_threads_that_wait_for_a_server_keep_nobody_from_leaving(
     templates: dict[Protocol, str],
 ) -> None:

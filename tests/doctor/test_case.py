@@ -44,6 +44,7 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     return answer_with
 
 
+@pytest.mark.slow
 def test_a_fact_is_found_in_a_thread_and_waited_for_by_who_asks(
     case: Case, answer: Callable[..., list[str]]
 ) -> None:

@@ -166,6 +166,7 @@ def test_a_launch_does_not_start_on_a_full_disk_of_the_engines(
         require_ready(make_case())
 
 
+@pytest.mark.slow
 def test_where_there_is_no_engine_only_that_fails(
     make_config: Callable[..., RunConfig], tmp_path: Path, no_engine: None
 ) -> None:

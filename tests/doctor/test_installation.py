@@ -28,6 +28,7 @@ from orchestrator.doctor.installation_checks import Packages, Python
 SITE = "/venv/lib/python3.12/site-packages"
 
 
+@pytest.mark.slow
 def test_the_packages_of_this_installation_are_those_that_are_wanted() -> None:
     installed, wanted = find_installed(), wanted_packages()
 
@@ -102,6 +103,7 @@ def test_what_a_package_brings_along_is_no_other_installation() -> None:
     assert not list(mixed_problems(("ray", "psutil"), installed, {}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["docker.py", "docker/__init__.py"])
 def test_a_file_that_stands_in_a_packages_place_is_named(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -135,6 +137,7 @@ def test_this_python_passes_and_another_than_the_checkouts_is_told(
     assert level() is Severity.PASS
 
 
+@pytest.mark.slow
 def test_an_installed_version_that_is_not_the_one_that_runs_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -201,6 +201,7 @@ def test_a_server_with_a_shorter_context_than_the_profile_is_a_warning(
     assert "the server's context is 32768 tokens, the profile's 65536" in warning
 
 
+@pytest.mark.slow
 def test_a_model_that_thinks_although_it_was_told_not_to_is_a_warning(
     check_run: CheckRun, server: FakeModelServer
 ) -> None:

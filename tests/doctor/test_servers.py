@@ -44,6 +44,7 @@ def server() -> Iterator[TriedServer]:
         yield running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PAGES_OF)
 def test_a_healthy_server_of_any_kind_is_warned_of_nothing(
     kind: str, examine_server: ExamineServers
@@ -274,6 +275,7 @@ def test_a_proxy_that_leads_there_is_named_and_the_upload_measured(
     assert any(line.startswith("connection: 1 MB of a prompt takes ") for line in passed)
 
 
+@pytest.mark.slow
 def test_a_server_on_this_host_has_no_connection_to_be_measured(
     server: TriedServer, examine_server: ExamineServers
 ) -> None:
@@ -284,6 +286,7 @@ def test_a_server_on_this_host_has_no_connection_to_be_measured(
     assert "tailnet" not in names
 
 
+@pytest.mark.slow
 def test_a_server_elsewhere_is_measured_by_round_trip_and_upload(
     server: TriedServer, examine_server: ExamineServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,6 +322,7 @@ def test_every_replica_is_tried_and_named(
     assert said(found, "fail") == []
 
 
+@pytest.mark.slow
 def test_a_prefix_cache_that_is_off_is_told_with_the_flag(examine_server: ExamineServers) -> None:
     with TriedServer(caches=False) as server:
         (line,) = said(examine_server(server.base_url), "warn")
@@ -389,6 +393,7 @@ def test_a_slow_server_that_is_not_alone_is_not_judged(examine_server: ExamineSe
     assert any("beside 3 of others: nothing is judged" in line for line in said(found, "pass"))
 
 
+@pytest.mark.slow
 def test_a_server_that_stops_early_has_no_speed(examine_server: ExamineServers) -> None:
     with TriedServer(kind="Ollama", writes_at_most=6) as server:
         found = examine_server(server.base_url, settings=EXPECTED)
@@ -397,6 +402,7 @@ def test_a_server_that_stops_early_has_no_speed(examine_server: ExamineServers) 
     assert any(line.startswith("speed: not known") for line in said(found, "pass"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["Ollama", "LM Studio", ""])
 def test_a_server_that_cuts_prompts_without_a_word_is_found_out(
     kind: str, examine_server: ExamineServers
@@ -411,6 +417,7 @@ def test_a_server_that_cuts_prompts_without_a_word_is_found_out(
     assert "131072" in line.partition("→")[2]
 
 
+@pytest.mark.slow
 def test_a_server_that_refuses_what_it_promises_is_told_with_the_flag(
     examine_server: ExamineServers,
 ) -> None:

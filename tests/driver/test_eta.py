@@ -107,6 +107,7 @@ def test_a_failure_that_is_redone_is_left_and_one_that_is_not_is_not() -> None:
     assert eta.time_left(199.0) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_past", [False, True])
 def test_a_run_says_a_range_until_its_last_grade(run: Callable[..., Run], with_past: bool) -> None:
     it = run(3)

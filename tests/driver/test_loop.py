@@ -34,6 +34,7 @@ from orchestrator.types import (
 )
 
 
+@pytest.mark.slow
 def test_every_instance_is_rolled_out_graded_and_predicted(run: Callable[..., Run]) -> None:
     it = run(4)
     it.drive()
@@ -44,6 +45,7 @@ def test_every_instance_is_rolled_out_graded_and_predicted(run: Callable[..., Ru
     assert make_plan(it.dataset.instances, state).is_empty
 
 
+@pytest.mark.slow
 def test_when_an_event_is_seen_its_files_and_its_row_are_there(run: Callable[..., Run]) -> None:
     it = run(3)
 
@@ -203,6 +205,7 @@ def test_a_stop_that_is_not_obeyed_is_waited_for_a_minute_and_no_longer(
     assert it.journal.state().rollouts == ()
 
 
+@pytest.mark.slow
 def test_what_was_stopped_is_what_the_next_session_does(run: Callable[..., Run]) -> None:
     it = run(3, slots=1)
     it.drive(lambda event: setattr(it.stop, "count", 1))
@@ -369,6 +372,7 @@ def broken(request: Any) -> RolloutResult:
     return RolloutResult(RolloutRecord(request.key, failure=failure), partial_patch="a diff\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("retries", [0, 1, 2, 5])
 def test_the_third_sandbox_that_an_instance_breaks_is_an_outcome_over_all_sessions(
     run: Callable[..., Run], retries: int
@@ -403,6 +407,7 @@ def test_the_display_is_shown_what_was_recorded(run: Callable[..., Run]) -> None
     assert [event.outcome for event in ends] == [None, None, Outcome.GAVE_UP]
 
 
+@pytest.mark.slow
 def test_a_run_ends_where_our_own_code_fails_at_every_instance(run: Callable[..., Run]) -> None:
     it = run(12, slots=3)
     for instance_id in it.ids:
@@ -416,6 +421,7 @@ def test_a_run_ends_where_our_own_code_fails_at_every_instance(run: Callable[...
     assert set(it.journal.state().verdicts) == set(it.ids)
 
 
+@pytest.mark.slow
 def test_a_bug_at_some_instances_ends_nothing(run: Callable[..., Run]) -> None:
     it = run(6, slots=2)
     for instance_id in it.ids[::2]:

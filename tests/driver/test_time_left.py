@@ -253,6 +253,7 @@ def test_the_truth_is_within_the_range_from_a_tenth_of_the_night_on() -> None:
     assert fmean(within) >= 0.8
 
 
+@pytest.mark.slow
 def test_the_range_narrows_as_the_night_goes_on() -> None:
     nights = [Night(seed).play() for seed in range(4)]
     widths = [[s.high_s - s.low_s for _, s in night.later] for night in nights]

@@ -61,6 +61,7 @@ def test_an_answer_of_nothing_but_reasoning_is_swallowed(ask: Callable[..., Comp
     assert answer.content == ""
 
 
+@pytest.mark.slow
 def test_a_prompt_that_is_too_long_is_a_context_overflow(ask: Callable[..., Completion]) -> None:
     with pytest.raises(ContextOverflow):
         ask("overflows", turn=2)
@@ -85,12 +86,14 @@ def test_a_server_that_stays_away_is_unavailable(ask: Callable[..., Completion])
         ask("away:60")
 
 
+@pytest.mark.slow
 def test_a_gateway_that_stays_away_is_unavailable() -> None:
     client = ChatClient(NOWHERE, restart_s=0.1, sleep=lambda seconds: time.sleep(0.05))
     with client, pytest.raises(EndpointUnavailable, match="the gateway is gone"):
         client.complete([])
 
 
+@pytest.mark.slow
 def test_a_gateway_that_is_started_again_is_waited_for(demo: Dataset) -> None:
     with ScriptedEndpoint(demo.instances, demo.answers) as endpoint, ExitStack() as stack:
         model = model_at(endpoint.base_url)

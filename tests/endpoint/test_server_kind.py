@@ -153,6 +153,7 @@ def test_an_environment_with_a_broken_proxy_ends_no_question_in_a_traceback(
         list_models("http://gpu:8000/v1")
 
 
+@pytest.mark.slow
 def test_a_server_that_accepts_and_says_nothing_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -41,6 +41,7 @@ def test_the_endpoint_says_what_it_serves(start: Start) -> None:
     assert require_endpoint(model_at(base_url), base_url)["max_model_len"] == 32768
 
 
+@pytest.mark.slow
 def test_another_model_there_is_named(start: Start) -> None:
     with pytest.raises(PrerequisiteError, match="does not serve 'other' but scripted"):
         require_endpoint(model_at(NOWHERE, served_name="other"), start("solves"))
@@ -204,6 +205,7 @@ def test_the_canary_says_whether_the_model_thinks(
     assert require_an_answer(model_at(base_url), base_url)["thinking"] == thinking
 
 
+@pytest.mark.slow
 def test_a_server_that_shows_nothing_of_itself_has_no_facts(start: Start) -> None:
     assert serving_facts(start("solves")) == {}
     assert serving_facts(NOWHERE) == {}

@@ -238,6 +238,7 @@ for _ in range(200):
     NESTED = {"x": NESTED}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WINDING)
 def test_a_schema_that_goes_in_circles_comes_to_an_end(name: str) -> None:
     for arguments in ({}, {"x": [1, {"x": 2}]}, NESTED, {"x": [[]] * 50_000}):
@@ -267,6 +268,7 @@ LARGE = tool(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LONG)
 def test_arguments_of_any_length_are_judged(name: str) -> None:
     arguments, problem = LONG[name]

@@ -40,6 +40,7 @@ def test_pandas_reads_one_row_a_rollout(run: RunToExport, tmp_path: Path) -> Non
     assert seconds.tolist() == pytest.approx([row.started_at for row in state.rollouts])
 
 
+@pytest.mark.slow
 def test_pandas_reads_one_row_a_request(run: RunToExport, tmp_path: Path) -> None:
     export_parquet(run, tmp_path)
 
@@ -50,6 +51,7 @@ def test_pandas_reads_one_row_a_request(run: RunToExport, tmp_path: Path) -> Non
     assert set(table["result"]) == {"answered"}
 
 
+@pytest.mark.slow
 def test_a_rate_computed_in_pandas_is_the_reports(run: RunToExport, tmp_path: Path) -> None:
     export_parquet(run, tmp_path)
     table = pandas.read_parquet(tmp_path / "rollouts.parquet")
@@ -71,6 +73,7 @@ def test_what_has_no_verdict_is_neither_true_nor_false(run: RunToExport) -> None
     assert {row.resolved for row in unchanged} == {False}
 
 
+@pytest.mark.slow
 def test_a_run_that_has_done_nothing_yet_has_empty_tables(run: RunToExport, tmp_path: Path) -> None:
     state = RunState("empty", run.reader.state.instances)
     empty = replace(run, reader=replace(run.reader, state=state), patches={})
@@ -94,6 +97,7 @@ def test_a_table_of_instances_has_each_once_in_the_runs_order(run: RunToExport) 
     assert sum(row.resolved is True for row in rows) == run.report.resolved
 
 
+@pytest.mark.slow
 def test_a_csv_comes_back_as_it_was(run: RunToExport, tmp_path: Path) -> None:
     export_csv(run, tmp_path)
 

@@ -92,6 +92,7 @@ def test_where_one_server_lost_it_another_is_asked() -> None:
     assert asked.urls == [A, B]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [Lost("reset"), Busy("queue is full")])
 def test_a_request_that_fails_again_and_again_at_servers_that_are_up_is_given_up(
     error: Exception,
@@ -122,6 +123,7 @@ def test_an_error_of_another_kind_is_not_tried_again() -> None:
     assert asked.urls == [A]
 
 
+@pytest.mark.slow
 def test_the_record_says_whose_it_was_where_it_ended_and_what_it_took() -> None:
     tokens = Tokens(70, 9, cached_tokens=64, reasoning_tokens=5)
 

@@ -87,6 +87,7 @@ LOGINS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("login", LOGINS)
 @pytest.mark.parametrize("form", ["token", "access_token"])
 def test_a_token_is_asked_for_once_for_each_repository(login: dict[str, str], form: str) -> None:
@@ -124,6 +125,7 @@ def test_a_login_that_is_not_taken_is_refused_in_the_registrys_words(login: dict
     assert len([path for path in server.paths() if "/token" in path]) <= 2
 
 
+@pytest.mark.slow
 def test_a_token_that_the_registry_forgot_is_asked_for_anew() -> None:
     fake = TokenRegistry()
     with FakeServer(fake.answer) as server, Registry(server.place) as registry:
@@ -456,6 +458,7 @@ def test_another_manifest_than_was_asked_for_by_digest_is_not_taken() -> None:
         registry.size(parse_name(f"{server.place}/a/b@sha256:{'1' * 64}"), AMD)
 
 
+@pytest.mark.slow
 def test_a_list_that_leads_to_itself_ends() -> None:
     index = {"manifests": [{"digest": f"sha256:{'1' * 64}", "platform": {"os": "linux"}}]}
     index["manifests"][0]["platform"]["architecture"] = "amd64"  # type: ignore[index]

@@ -144,6 +144,7 @@ def test_outages_and_pulls_are_no_part_of_it(tmp_path: Path, add_run: Callable[.
     assert "c" not in found(tmp_path), "nothing is left of it"
 
 
+@pytest.mark.slow
 def test_only_the_newest_runs_are_read(
     tmp_path: Path, add_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +191,7 @@ ODD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
 def test_what_is_no_run_is_left_out(
     odd: Callable[[Path], object], tmp_path: Path, add_run: Callable[..., Path]

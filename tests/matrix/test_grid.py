@@ -69,6 +69,7 @@ def test_instances_that_most_cells_resolve_stand_first() -> None:
     assert [row.instance_id for row in grid.rows] == ["both", "one", "none"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("instances", "models", "agents", "height", "width"),
     [(1, 2, 2, 350, 700), (40, 2, 2, 1200, 700), (300, 2, 4, 2600, 1300)],

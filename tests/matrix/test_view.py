@@ -195,6 +195,7 @@ def test_what_is_written_as_json_is_json(large: MatrixReport) -> None:
     assert headline(large).startswith("2 of 4 cells done")
 
 
+@pytest.mark.slow
 def test_a_dry_run_shows_cells_order_and_hours_and_starts_nothing(
     bench: Bench, played: PlayedRuns
 ) -> None:

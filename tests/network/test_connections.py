@@ -163,6 +163,7 @@ OWN_CLIENTS = {
 }
 
 
+@pytest.mark.slow
 def test_nobody_else_makes_a_client_that_would_find_its_own_way() -> None:
     makes = re.compile(
         r"\b(httpx\.(Async)?Client|aiohttp\.ClientSession|requests\.(get|post|Session)|urlopen|"
@@ -219,6 +220,7 @@ def test_a_proxy_that_wants_a_login_says_so(
         assert problem(kind, url).startswith("the proxy wants a login (HTTP 407)")
 
 
+@pytest.mark.slow
 @Kinds
 def test_a_certificate_of_ones_own_is_trusted_where_it_is_named(
     kind: str, server: ThreadingHTTPServer, certificate: Path, monkeypatch: pytest.MonkeyPatch

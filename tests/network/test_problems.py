@@ -143,6 +143,7 @@ def test_a_local_network_that_macos_blocks_is_told_with_where_to_allow_it(number
     assert "Local Network" not in explain(error, "http://spark:8000", system="linux").cure
 
 
+@pytest.mark.slow
 @Kinds
 def test_a_server_that_hangs_gave_no_answer_in_time(kind: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the system takes the connection

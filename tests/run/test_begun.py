@@ -35,6 +35,7 @@ CAUSES: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.slow
 def test_a_launch_has_the_ray_that_was_begun_before_the_program_was_imported(
     tmp_path: Path, rays: list[Any]
 ) -> None:
@@ -71,6 +72,7 @@ def test_ctrl_c_while_a_dataset_is_read_leaves_no_ray(
     assert [ray.is_closed for ray in rays] == [True]
 
 
+@pytest.mark.slow
 def test_nothing_is_begun_for_a_run_that_exists_or_is_only_looked_at(
     tmp_path: Path, rays: list[Any]
 ) -> None:
@@ -94,6 +96,7 @@ def test_nothing_is_begun_for_a_run_that_exists_or_is_only_looked_at(
     assert [ray.is_closed for ray in rays] == [True, True]
 
 
+@pytest.mark.slow
 def test_runs_that_go_together_have_one_ray(
     tmp_path: Path, make_config: MakeConfig, rays: list[Any]
 ) -> None:

@@ -156,6 +156,7 @@ OTHER_MODEL = Pages(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("by_morning", "words"),
     [

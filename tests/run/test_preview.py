@@ -135,6 +135,7 @@ def test_people_get_the_head_of_a_long_list(
     assert seen.plan.rollouts[10].instance_id not in said
 
 
+@pytest.mark.slow
 def test_people_see_which_images_are_to_be_fetched_and_what_becomes_of_them(runs_dir: Path) -> None:
     in_containers: dict[str, Any] = {
         "cluster__sandbox__kind": "docker",

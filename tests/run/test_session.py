@@ -46,6 +46,7 @@ def run_dir(tmp_path: Path) -> Path:
     return tmp_path / "runs" / "r"
 
 
+@pytest.mark.slow
 def test_a_new_run_has_everything_before_it(request_of: Any, run_dir: Path) -> None:
     with start(request_of(), CONSOLE) as session:
         assert [key.attempt for key in session.plan.rollouts] == [1] * 12
@@ -60,6 +61,7 @@ def test_a_new_run_has_everything_before_it(request_of: Any, run_dir: Path) -> N
     assert all(path.is_file() for path in (paths.config, paths.lock, paths.journal))
 
 
+@pytest.mark.slow
 def test_a_run_is_held_while_its_session_lasts(request_of: Any, run_dir: Path) -> None:
     with (
         start(request_of(), CONSOLE),
@@ -71,6 +73,7 @@ def test_a_run_is_held_while_its_session_lasts(request_of: Any, run_dir: Path) -
         assert len(session.plan.rollouts) == 12
 
 
+@pytest.mark.slow
 def test_a_second_run_of_that_id_is_refused(request_of: Any) -> None:
     with start(request_of(), CONSOLE):
         pass
@@ -100,6 +103,7 @@ def test_what_is_missing_leaves_no_run_behind(
     assert not RunPaths(run_dir).journal.exists()
 
 
+@pytest.mark.slow
 def test_the_models_server_thinks_about_its_answer_while_the_engine_is_looked_at(
     request_of: Any, run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +142,7 @@ def test_what_fails_before_the_server_does_is_told_first(request_of: Any) -> Non
         pass
 
 
+@pytest.mark.slow
 def test_a_reopened_run_plans_what_is_left(request_of: Any, run_dir: Path) -> None:
     with start(request_of(), CONSOLE) as session:
         done, *_ = session.plan.rollouts
@@ -156,6 +161,7 @@ def test_a_reopened_run_plans_what_is_left(request_of: Any, run_dir: Path) -> No
         assert session.plan.is_empty
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_its_own_rows_whatever_becomes_of_its_dataset(
     tmp_path: Path, request_of: Any, run_dir: Path
 ) -> None:
@@ -175,6 +181,7 @@ def test_a_run_goes_on_with_its_own_rows_whatever_becomes_of_its_dataset(
     )
 
 
+@pytest.mark.slow
 def test_rows_that_somebody_has_changed_are_refused(request_of: Any, run_dir: Path) -> None:
     with start(request_of(), CONSOLE):
         pass
@@ -188,6 +195,7 @@ def test_rows_that_somebody_has_changed_are_refused(request_of: Any, run_dir: Pa
         pass
 
 
+@pytest.mark.slow
 def test_a_task_whose_folder_is_gone_is_told_before_anything_starts(
     tmp_path: Path, request_of: Any, run_dir: Path
 ) -> None:
@@ -203,6 +211,7 @@ def test_a_task_whose_folder_is_gone_is_told_before_anything_starts(
         assert session.plan.is_empty
 
 
+@pytest.mark.slow
 def test_a_run_of_before_without_rows_of_its_own_needs_its_dataset_as_it_was(
     request_of: Any, run_dir: Path
 ) -> None:
@@ -218,6 +227,7 @@ def test_a_run_of_before_without_rows_of_its_own_needs_its_dataset_as_it_was(
         pass
 
 
+@pytest.mark.slow
 def test_predictions_are_a_run_of_grades(request_of: Any, run_dir: Path) -> None:
     request = replace(request_of(), agent=None, predictions={"name": "somebody"})
     made = [Prediction(OTHER, "somebody", "a diff\n"), Prediction(ONE, "somebody", "")]
@@ -244,6 +254,7 @@ def test_predictions_for_other_benchmarks_are_refused(request_of: Any, run_dir: 
     assert not run_dir.exists()
 
 
+@pytest.mark.slow
 def test_what_a_dead_session_left_goes_before_the_disk_is_judged(
     request_of: Any, run_dir: Path
 ) -> None:
@@ -281,6 +292,7 @@ def test_a_change_on_resume_is_kept_and_on_record(request_of: Any, run_dir: Path
         assert len(session.lock.changes) == 2
 
 
+@pytest.mark.slow
 def test_a_change_that_is_refused_or_can_not_be_met_changes_nothing(
     request_of: Any, run_dir: Path
 ) -> None:
@@ -301,6 +313,7 @@ def test_a_change_that_is_refused_or_can_not_be_met_changes_nothing(
         assert (paths.config.read_bytes(), paths.lock.read_bytes()) == before
 
 
+@pytest.mark.slow
 def test_a_session_that_finds_another_harness_keeps_that_in_the_lock(
     request_of: Any, run_dir: Path
 ) -> None:

@@ -92,6 +92,7 @@ esac
 """
 
 
+@pytest.mark.slow
 def test_the_demo_sets_up_once_and_ends_as_launch_does(mac: Machine) -> None:
     first = mac.run("demo", "--agent", "gold")
     calls = [call.split(" ", 2) for call in mac.called()]
@@ -117,6 +118,7 @@ def test_set_up_needs_no_home_that_can_be_written(variable: str, mac: Machine) -
     assert mac.called()[0].endswith(f"cache={mac.clone}/.venv-uv/cache")
 
 
+@pytest.mark.slow
 def test_the_tests_run_on_a_mac_without_docker(mac: Machine) -> None:
     done = mac.run("test", "-x")
 
@@ -127,6 +129,7 @@ def test_the_tests_run_on_a_mac_without_docker(mac: Machine) -> None:
     assert mac.called()[-1] == "pytest -n 3 --dist loadfile --no-loadscope-reorder -x"
 
 
+@pytest.mark.slow
 def test_in_ci_nothing_may_be_missing_and_what_is_missing_is_the_last_line(mac: Machine) -> None:
     """Also where another part, which was made beside it, is there."""
     mac.fake("chromium", "#!/bin/sh\n")
@@ -139,6 +142,7 @@ def test_in_ci_nothing_may_be_missing_and_what_is_missing_is_the_last_line(mac: 
     assert not any(call.startswith("pytest") for call in mac.called())
 
 
+@pytest.mark.slow
 def test_what_was_made_for_the_tests_is_in_their_environment(mac: Machine) -> None:
     mac.fake("chromium", "#!/bin/sh\n")
     mac.fake("docker", docker("echo 29.0", platform="linux/amd64"))

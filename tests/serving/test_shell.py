@@ -40,6 +40,7 @@ def test_a_host_that_ssh_would_take_for_something_else_is_refused(name: str) -> 
         Shell(name)
 
 
+@pytest.mark.slow
 def test_ssh_is_the_one_that_a_person_names_and_gets_no_word_of_the_script(play: Play) -> None:
     words = play("cat >/dev/null & sleep 0.1; kill $!; echo done")
 

@@ -137,6 +137,7 @@ def test_a_profile_that_is_there_stays_unless_it_is_forced(folder: Path) -> None
         assert "# my own words" not in path.read_text()
 
 
+@pytest.mark.slow
 def test_a_profile_written_anew_keeps_what_a_person_has_set_in_one_of_the_models_name() -> None:
     with ModelServer(VLLM) as server:
         path = add_model("gemma-4-26b", server.base_url).path

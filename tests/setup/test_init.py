@@ -77,6 +77,7 @@ def test_a_profile_that_stays_and_can_not_be_read_is_told_before_anything_is_wri
     assert not (folder / "models").exists()
 
 
+@pytest.mark.slow
 def test_by_answers_too_and_what_is_found_is_offered(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +113,7 @@ def test_where_no_server_is_found_a_person_is_told_how_one_is_started() -> None:
     assert person.asked == ["1. Where is the model server? (a URL or a host): "]
 
 
+@pytest.mark.slow
 def test_a_scripted_models_name_is_not_what_is_offered(folder: Path) -> None:
     with ScriptedEndpoint((), {}) as server:
         given = Given(base_url=server.base_url, **FLAGS)
@@ -137,6 +139,7 @@ def test_several_models_are_listed_where_nobody_can_be_asked(folder: Path) -> No
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_a_key_that_the_server_wants_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "secret")
     with ModelServer(VLLM, key="secret") as server:
@@ -166,6 +169,7 @@ def test_who_stops_at_any_question_has_nothing_written(answered: int, folder: Pa
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_a_name_that_is_taken_is_asked_about(folder: Path) -> None:
     with ModelServer(VLLM) as server:
         given = Given(base_url=server.base_url, **FLAGS)

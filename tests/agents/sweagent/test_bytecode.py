@@ -136,6 +136,7 @@ def test_what_another_python_compiled_is_not_taken_for_it(packages: Path) -> Non
     assert not is_compiled(packages)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="needs the sandboxes' Python")
 def test_bytecode_is_taken_whatever_a_mount_makes_of_times(packages: Path) -> None:
     (packages / "template.py").write_text("{{ no python }}\n")
@@ -152,6 +153,7 @@ def test_bytecode_is_taken_whatever_a_mount_makes_of_times(packages: Path) -> No
     assert said.stdout == "old\n", said.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="needs the sandboxes' Python")
 def test_an_installation_from_before_is_compiled_anew(packages: Path) -> None:
     """Its bytecode goes by the sources' times."""

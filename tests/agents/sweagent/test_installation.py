@@ -212,6 +212,7 @@ def test_a_folder_that_is_no_repository_is_refused(tmp_path: Path) -> None:
     assert "does not exist" in refused(tmp_path / "folder", "main")
 
 
+@pytest.mark.slow
 def test_a_ref_that_does_not_exist_is_refused(repository: Path) -> None:
     there = refused(repository, "v9")
     far = refused(f"file://{repository}", "v9", PrerequisiteError)
@@ -221,6 +222,7 @@ def test_a_ref_that_does_not_exist_is_refused(repository: Path) -> None:
     assert "--ref a tag, branch or commit of it" in far
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["{}", "file://{}"])
 def test_a_repository_of_something_else_is_refused(form: str, repository: Path) -> None:
     source = form.format(repository)
@@ -311,6 +313,7 @@ def at_work(folder: SweAgentFolder) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_what_is_installed_survives_an_installation_that_fails(
     repository: Path, folder: SweAgentFolder
 ) -> None:
@@ -324,6 +327,7 @@ def test_what_is_installed_survives_an_installation_that_fails(
     assert python.exists()
 
 
+@pytest.mark.slow
 def test_an_installation_that_was_refused_does_not_block_the_next(repository: Path) -> None:
     first = refused(repository, "v9")
 

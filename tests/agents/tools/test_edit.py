@@ -197,6 +197,7 @@ def test_deleting_by_a_block(folder: Folder, text: str) -> None:
     assert file.read_bytes() == b""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["new.txt", "a/deep/new.txt"])
 def test_a_new_file(folder: Folder, name: str) -> None:
     assert folder.edit(name, stdin=block("", "one\ntwo\n")) == (
@@ -210,6 +211,7 @@ def test_a_new_file(folder: Folder, name: str) -> None:
     assert folder.files() == {name: b"one\ntwo\n"} | by_arguments
 
 
+@pytest.mark.slow
 def test_old_text_of_an_existing_file_may_be_empty_only_when_it_is(folder: Folder) -> None:
     folder.write("full.txt", "one\n")
     problem = "the old text is empty, but the file exists and is not empty"
@@ -220,6 +222,7 @@ def test_old_text_of_an_existing_file_may_be_empty_only_when_it_is(folder: Folde
     assert empty.read_text() == "two\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends", ["\n", "\r\n"])
 def test_line_ends_survive(folder: Folder, ends: str) -> None:
     file = folder.write("a.txt", f"one{ends}two{ends}three{ends}")
@@ -245,6 +248,7 @@ def test_a_missing_newline_at_the_end_survives(folder: Folder, ends: str) -> Non
     assert file.read_bytes() == f"1{ends}2{ends}3".encode()
 
 
+@pytest.mark.slow
 def test_bytes_that_are_not_utf8_survive(folder: Folder) -> None:
     file = folder.write("a.txt", b"caf\xe9 \x00\ntwo \xc3\xa9\x0c\n")
     said = folder.edit("a.txt", stdin=block("two é\f\n", "zwei ü\n"))
@@ -280,6 +284,7 @@ def test_long_changes_are_shown_in_part(folder: Folder) -> None:
     assert max(map(len, said.splitlines())) < 600
 
 
+@pytest.mark.slow
 def test_not_unique(folder: Folder) -> None:
     folder.write("a.txt", "x\ny\nx\n" + "z\n" * 30)
     rest = ": add lines around it to make it unique\n"
@@ -371,6 +376,7 @@ def test_file_not_found(folder: Folder) -> None:
     assert said == f"file not found: nowhere/ledger.py (in {folder.path})\n"
 
 
+@pytest.mark.slow
 def test_paths_that_are_no_files(folder: Folder) -> None:
     (folder.path / "pkg").mkdir()
     assert folder.refused("pkg", "--old", "x") == "pkg is a directory\n"
@@ -456,6 +462,7 @@ def test_a_note_when_python_does_not_compile_any_more(folder: Folder) -> None:
     assert "note: line 1: " in folder.edit("null.py", "--new", "def")
 
 
+@pytest.mark.slow
 def test_nobody_reads_the_answer(folder: Folder) -> None:
     file = folder.write("a.txt", "one\n")
     folder.edit("-c", f"{QUOTED} a.txt --old one --new two | true", command=("bash",))

@@ -180,6 +180,7 @@ def test_name_tag_and_platform_are_asked_for() -> None:
     assert "fromImage=mini%3A5000%2Fx%2Fy&tag=v1&platform=linux%2Famd64" in asked
 
 
+@pytest.mark.slow
 def test_an_engine_that_repeats_itself_has_stalled_and_is_hung_up_on() -> None:
     """As over containerd's image store, ten times a second."""
 
@@ -195,6 +196,7 @@ def test_an_engine_that_repeats_itself_has_stalled_and_is_hung_up_on() -> None:
     assert server.hung_up.wait(5)
 
 
+@pytest.mark.slow
 def test_an_engine_that_says_nothing_has_stalled() -> None:
     over = threading.Event()
     with pull(lambda write: over.wait(5)) as (_, pulling), pytest.raises(Stalled):  # type: ignore[arg-type, return-value]

@@ -81,6 +81,7 @@ def read(api: sdk.APIClient) -> bytes:
     return bytes(output)
 
 
+@pytest.mark.slow
 def test_output_that_arrives_with_the_headers_is_not_lost() -> None:
     with engine([frame(b"FIRST"), frame(b"SECOND")]) as api:
         assert read(api) == b"FIRSTSECOND"
@@ -97,6 +98,7 @@ def test_a_command_may_print_nothing() -> None:
         assert read(api) == b""
 
 
+@pytest.mark.slow
 def test_frames_may_come_in_pieces() -> None:
     data = frame(b"one") + frame(b"") + frame(b"two" * 9000)
 
@@ -104,6 +106,7 @@ def test_frames_may_come_in_pieces() -> None:
         assert read(api) == b"one" + b"two" * 9000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", [3, 8, 12])
 def test_output_that_is_cut_off_is_reported(left: int) -> None:
     with engine([frame(b"whole"), frame(b"not whole")[:left]]) as api, pytest.raises(ENGINE_ERRORS):
@@ -125,6 +128,7 @@ def test_an_engine_that_never_answers_is_given_up() -> None:
         read(api)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_stream", [False, True])
 def test_the_harness_gets_what_arrives_with_the_headers_too(as_stream: bool) -> None:
     with engine([frame(b"FIRST"), frame(b"SECOND")], kind=WholeOutputs) as api:
@@ -132,6 +136,7 @@ def test_the_harness_gets_what_arrives_with_the_headers_too(as_stream: bool) -> 
         assert (b"".join(output) if as_stream else output) == b"FIRSTSECOND"
 
 
+@pytest.mark.slow
 def test_the_harness_is_told_when_output_is_cut_off() -> None:
     with (
         engine([frame(b"whole"), frame(b"not whole")[:12]], kind=WholeOutputs) as api,

@@ -27,6 +27,7 @@ def test_a_process_sandbox_needs_a_task_folder(instance: Instance, tmp_path: Pat
         ProcessSandbox.start(sandbox_spec(other, tmp_path))
 
 
+@pytest.mark.slow
 def test_a_task_whose_base_commit_is_another_is_unavailable(
     instance: Instance, tmp_path: Path
 ) -> None:

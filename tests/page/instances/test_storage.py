@@ -50,6 +50,7 @@ def test_a_large_trajectory_lies_beside_the_page(paths: RunPaths) -> None:
     assert handed_over(files(paths)["a__b-1.js"]) == ("a__b-1", {"steps": [LARGE]})
 
 
+@pytest.mark.slow
 def test_a_page_holds_at_most_2_mb_of_details(paths: RunPaths) -> None:
     some = (details(f"a__b-{n}", steps=900, thought="x") for n in range(300))
 
