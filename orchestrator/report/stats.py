@@ -158,7 +158,7 @@ def smallest_difference(
     return float(brentq(lacking, 0.0, differing, xtol=1e-6))
 
 
-def paired_interval(differences: Sequence[float], z: float = Z95) -> tuple[float, float]:
+def paired_interval(differences: Sequence[float]) -> tuple[float, float]:
     """The interval of a mean difference between two that met the same instances.
 
     `differences` are one an instance, of [-1, 1]. One of each sign is added to them, then the
@@ -171,7 +171,7 @@ def paired_interval(differences: Sequence[float], z: float = Z95) -> tuple[float
     n = len(differences) + 2
     mean = math.fsum(differences) / n
     variance = (math.fsum(d * d for d in differences) + 2) / n - mean * mean
-    margin = z * math.sqrt(variance / n)
+    margin = Z95 * math.sqrt(variance / n)
     return max(-1.0, mean - margin), min(1.0, mean + margin)
 
 

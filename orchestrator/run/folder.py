@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -219,8 +220,9 @@ def begin_what_reports_need() -> None:
     """Start in a thread what takes two seconds and 100 MB, and nothing but reports needs."""
 
     def start() -> None:
-        import_module("scipy.special")
-        start_drawing()
+        with contextlib.suppress(Exception):  # the reports meet it again, and tell it
+            import_module("scipy.special")
+            start_drawing()
 
     threading.Thread(target=start, daemon=True).start()
 

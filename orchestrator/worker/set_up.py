@@ -15,7 +15,8 @@ from __future__ import annotations
 import concurrent.futures
 import posixpath
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Self
 
@@ -113,26 +114,33 @@ def look_at(sandbox: Sandbox, spec: SandboxSpec, instance: Instance) -> tuple[Ba
 
 def _recall(sandbox: Sandbox, key: str) -> tuple[ImageSeen | None, Brought | None]:
     """What an earlier look has found, and what it kept, which lies in the sandbox then."""
-    if not _ONE_ARCHIVE.acquire(timeout=ARCHIVE_S):
-        return None, None
-    try:
+    with _turn_for_an_archive() as is_ours:
+        if not is_ours:
+            return None, None
         seen = images_seen.recall(key)
         brought = bring_kept(sandbox, seen.kept) if seen and seen.kept else None
         return (replace(seen, archive=b"") if seen else None), brought
-    finally:
-        _ONE_ARCHIVE.release()
 
 
 def _remember(key: str, sandbox: Sandbox, baseline: Baseline, found: Future) -> None:
     """For the next sandboxes of the image."""
-    if not _ONE_ARCHIVE.acquire(timeout=ARCHIVE_S):
-        return
-    try:
+    with _turn_for_an_archive() as is_ours:
+        if not is_ours:
+            return
         kept = kept_files(sandbox, baseline, images_seen.MOST_BYTES_OF_ONE)
         archive = kept.archive if kept else b""
         images_seen.remember(key, ImageSeen(baseline.tree, found, archive))
+
+
+@contextmanager
+def _turn_for_an_archive() -> Iterator[bool]:
+    """Whether it came: not while another sandbox hangs with its own."""
+    is_ours = _ONE_ARCHIVE.acquire(timeout=ARCHIVE_S)
+    try:
+        yield is_ours
     finally:
-        _ONE_ARCHIVE.release()
+        if is_ours:
+            _ONE_ARCHIVE.release()
 
 
 def _key(sandbox: Sandbox, spec: SandboxSpec, instance: Instance) -> str:

@@ -12,7 +12,7 @@ import pytest
 from support.specs import CONTAINERS
 
 from orchestrator.agents import load_agent_kind
-from orchestrator.agents.sweagent.installation import Installation
+from orchestrator.agents.sweagent.installation import SweAgentInstallation
 from orchestrator.agents.sweagent.paths import SweAgentFolder
 from orchestrator.backends import Host
 from orchestrator.config import RunConfig
@@ -43,9 +43,9 @@ def sweagent_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SweAgent
 
 
 @pytest.fixture
-def installed_sweagent(sweagent_folder: SweAgentFolder) -> Installation:
+def installed_sweagent(sweagent_folder: SweAgentFolder) -> SweAgentInstallation:
     """What is left of an installation when only its manifest and its tool bundles are read."""
-    found = Installation("one", "a source", "v1.1.0", "c0ffee", {}, ("linux/amd64",))
+    found = SweAgentInstallation("one", "a source", "v1.1.0", "c0ffee", {}, ("linux/amd64",))
     bundle = found.paths.tools / "search"
     bundle.mkdir(parents=True)
     (bundle / "config.yaml").write_text("tools: {}\n", encoding="utf-8")

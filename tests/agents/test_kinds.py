@@ -12,7 +12,7 @@ import pytest
 from support.specs import CONTAINERS, PROCESSES
 
 from orchestrator.agents import load_agent_kind
-from orchestrator.agents.sweagent.installation import Installation
+from orchestrator.agents.sweagent.installation import SweAgentInstallation
 from orchestrator.agents.sweagent.paths import SweAgentFolder
 from orchestrator.backends import Host
 from orchestrator.config import RunConfig
@@ -33,7 +33,7 @@ def test_agents_that_come_with_the_project_work_on_any_host(
 
 
 def test_the_versions_of_sweagent_are_locked_and_others_have_none(
-    make_config: MakeConfig, installed_sweagent: Installation
+    make_config: MakeConfig, installed_sweagent: SweAgentInstallation
 ) -> None:
     assert versions_of(make_config("sweagent")) == {"sweagent_commit": "c0ffee"}
     assert {name: versions_of(make_config(name)) for name in ("gold", "nop", "mini")} == {

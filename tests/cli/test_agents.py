@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support.commands import Ended
 
-from orchestrator.agents.sweagent.installation import Installation
+from orchestrator.agents.sweagent.installation import SweAgentInstallation
 from orchestrator.agents.sweagent.paths import SweAgentFolder
 from orchestrator.paths import write_atomic
 
@@ -47,7 +47,7 @@ def test_where_an_agent_is_not_installed_the_command_that_installs_it_is_named(s
 
 
 def test_an_installed_sweagent_is_listed_with_its_versions(say: Say) -> None:
-    found = Installation(
+    found = SweAgentInstallation(
         folder="one",
         source="https://somewhere",
         ref="v1.1.0",

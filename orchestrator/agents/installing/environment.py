@@ -31,7 +31,7 @@ class PipFailed(PrerequisiteError):
 
 
 @dataclass(frozen=True)
-class Environment:
+class VirtualEnvironment:
     """One that lies in a folder."""
 
     folder: Path

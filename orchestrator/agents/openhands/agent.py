@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import Template
 
 from orchestrator.agents.context import AgentContext, LimitReached
-from orchestrator.agents.openhands.installation import Installation, require_installation
+from orchestrator.agents.openhands.installation import OpenHandsInstallation, require_installation
 from orchestrator.agents.openhands.outcomes import outcome_of
 from orchestrator.agents.openhands.program import runner_program
 from orchestrator.agents.openhands.sandbox import SandboxFiles, Terminals
@@ -38,7 +38,7 @@ class OpenHandsAgent:
         """`version` is what the run began with, and must be installed; empty for any."""
         self._settings = settings
         self._version = version
-        self._installation: Installation | None = None
+        self._installation: OpenHandsInstallation | None = None
         self._lease = RunnerLease("OpenHands")
         self._limit: Outcome | None = None
         self._has_fault = False

@@ -26,8 +26,8 @@ from packaging.version import InvalidVersion, Version
 
 from orchestrator.agents.base import Say
 from orchestrator.agents.installing.environment import (
-    Environment,
     PipFailed,
+    VirtualEnvironment,
     constraints_version,
 )
 from orchestrator.agents.installing.folder import AgentFolder
@@ -68,12 +68,12 @@ class OpenHandsFolder(AgentFolder):
     kind: ClassVar[str] = "openhands"
     agent: ClassVar[str] = "OpenHands"
 
-    def environment(self, folder: str) -> Environment:
-        return Environment(self.root / folder / "venv")
+    def environment(self, folder: str) -> VirtualEnvironment:
+        return VirtualEnvironment(self.root / folder / "venv")
 
 
 @dataclass(frozen=True)
-class Installation:
+class OpenHandsInstallation:
     """What is installed; kept as installed.json."""
 
     folder: str
@@ -99,16 +99,16 @@ class Installation:
         )
 
 
-def find_installation() -> Installation | None:
+def find_installation() -> OpenHandsInstallation | None:
     """What is installed; None where nothing is, or an installation was cut off."""
     try:
-        found = Installation(**OpenHandsFolder.of_user().read_manifest())
+        found = OpenHandsInstallation(**OpenHandsFolder.of_user().read_manifest())
         return found if found.python.exists() else None
     except (OSError, ValueError, TypeError):
         return None
 
 
-def require_installation(version: str = "") -> Installation:
+def require_installation(version: str = "") -> OpenHandsInstallation:
     """What is installed on this host.
 
     Raises:
@@ -136,7 +136,7 @@ def hold_installation() -> AbstractContextManager[None]:
     return OpenHandsFolder.of_user().hold()
 
 
-def install(version: str, source: str, say: Say, detail: Say) -> Installation:
+def install(version: str, source: str, say: Say, detail: Say) -> OpenHandsInstallation:
     """Make OpenHands at `version` usable, from pip's index or from a folder of wheels.
 
     What is there and fits is kept, so that a second call takes a moment; what does not fit goes
@@ -181,7 +181,7 @@ def _constraints_of(version: str) -> str | None:
 
 def _install(
     folder: OpenHandsFolder, version: str, source: str, say: Say, detail: Say
-) -> Installation:
+) -> OpenHandsInstallation:
     with folder.new_folder(version) as name:
         python = _have_python(folder.root / name / "python", say, detail)
         say(f"making its environment with {python}")
@@ -196,7 +196,7 @@ def _install(
         versions = environment.versions(MATTER)
     if constraints := _constraints_of(version):
         versions["constraints"] = constraints
-    return Installation(name, version, source, versions)
+    return OpenHandsInstallation(name, version, source, versions)
 
 
 def _have_python(place: Path, say: Say, detail: Say) -> str:
@@ -209,7 +209,7 @@ def _have_python(place: Path, say: Say, detail: Say) -> str:
 
     def install_uv(target: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="uv-") as folder:
-            ours = Environment(Path(folder))
+            ours = VirtualEnvironment(Path(folder))
             ours.create(own)
             ours.install_uv(target, detail)
 
@@ -223,7 +223,7 @@ def _have_python(place: Path, say: Say, detail: Say) -> str:
 
 
 def _install_packages(
-    environment: Environment, version: str, source: str, say: Say, detail: Say
+    environment: VirtualEnvironment, version: str, source: str, say: Say, detail: Say
 ) -> None:
     place = ("--no-index", "--find-links", source) if source else ()
     what: tuple[str, ...]

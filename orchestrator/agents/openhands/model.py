@@ -43,14 +43,14 @@ PROBLEMS = (
 _numbers = itertools.count(1)
 
 
-class WorkerModel(LLM):
+class WorkerLLM(LLM):
     """Asks no server, looks nothing up, and tries nothing again: the worker does."""
 
     _ask: Ask = PrivateAttr()
     _note: Note = PrivateAttr()
 
     @classmethod
-    def of(cls, ask: Ask, note: Note, native_tool_calling: bool, usage_id: str) -> WorkerModel:
+    def of(cls, ask: Ask, note: Note, native_tool_calling: bool, usage_id: str) -> WorkerLLM:
         """A model for the agent, or for its condenser, as `usage_id` says."""
         model = cls(
             model=NAME,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.agents.openhands.installation import Installation
+from orchestrator.agents.openhands.installation import OpenHandsInstallation
 from orchestrator.agents.runners.process import RunnerProgram
 
 HERE = Path(__file__).parent
@@ -31,7 +31,7 @@ UNSET = (
 """What a user's own OpenHands may be told, and would send from here, or be limited by."""
 
 
-def runner_program(installation: Installation) -> RunnerProgram:
+def runner_program(installation: OpenHandsInstallation) -> RunnerProgram:
     home = installation.root / "home"
     return RunnerProgram(
         "OpenHands",

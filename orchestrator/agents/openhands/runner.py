@@ -32,7 +32,7 @@ from openhands.tools.terminal import TerminalTool
 from orchestrator.agents.runners.line import Worker, send, serve_rollouts
 
 from .editor import SandboxFileEditor
-from .model import WorkerModel
+from .model import WorkerLLM
 from .reporting import Steps
 from .terminal import SandboxTerminalExecutor, ShellPlace
 
@@ -156,10 +156,10 @@ def start_conversation(
     register_tools(line, workdir, request["patience"], nothing, scratch / "mirror")
     condenser = None
     if config["condense_after"]:
-        summarizer = WorkerModel.of(line.ask, note_call, native, "condenser")
+        summarizer = WorkerLLM.of(line.ask, note_call, native, "condenser")
         condenser = LLMSummarizingCondenser(llm=summarizer, max_size=config["condense_after"])
     agent = Agent(
-        llm=WorkerModel.of(line.ask, note_call, native, "agent"),
+        llm=WorkerLLM.of(line.ask, note_call, native, "agent"),
         tools=[Tool(name=name) for name in TOOLS],
         include_default_tools=BUILT_IN,
         system_prompt_kwargs={

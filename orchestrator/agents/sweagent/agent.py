@@ -14,7 +14,7 @@ from orchestrator.agents.context import AgentContext, LimitReached
 from orchestrator.agents.runners.lease import RunnerLease
 from orchestrator.agents.runners.process import Runner, warm_up
 from orchestrator.agents.sweagent.bundles import find_bundle
-from orchestrator.agents.sweagent.installation import Installation, require_installation
+from orchestrator.agents.sweagent.installation import SweAgentInstallation, require_installation
 from orchestrator.agents.sweagent.outcomes import outcome_of
 from orchestrator.agents.sweagent.program import runner_program
 from orchestrator.agents.sweagent.server import RUNTIME_PATH, SandboxServer
@@ -35,7 +35,7 @@ class SweAgent:
         """`commit` is what the run began with, and must be installed; empty for any."""
         self._settings = settings
         self._commit = commit
-        self._installation: Installation | None = None
+        self._installation: SweAgentInstallation | None = None
         self._lease = RunnerLease("SWE-agent")
         self._server: SandboxServer | None = None
         self._limit: Outcome | None = None

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from orchestrator.agents.base import Say
-from orchestrator.agents.installing.environment import Environment, constraints_version
+from orchestrator.agents.installing.environment import VirtualEnvironment, constraints_version
 from orchestrator.agents.installing.programs import run_program
 from orchestrator.agents.sweagent.bytecode import SANDBOX_PYTHON, compile_packages, is_compiled
 from orchestrator.agents.sweagent.paths import SweAgentFolder, SweAgentPaths
@@ -34,7 +34,7 @@ INSTALL = "python -m orchestrator agents install sweagent"
 
 
 @dataclass(frozen=True)
-class Installation:
+class SweAgentInstallation:
     """What is installed; kept as installed.json."""
 
     folder: str
@@ -55,17 +55,17 @@ class Installation:
         return is_compiled(self.paths.runtime(platform))
 
 
-def find_installation() -> Installation | None:
+def find_installation() -> SweAgentInstallation | None:
     """What is installed; None where nothing is, or an installation was cut off."""
     try:
         found = SweAgentFolder.of_user().read_manifest()
-        installed = Installation(**(found | {"platforms": tuple(found["platforms"])}))
+        installed = SweAgentInstallation(**(found | {"platforms": tuple(found["platforms"])}))
         return installed if installed.paths.python.exists() else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-def require_installation(platform: str, commit: str = "") -> Installation:
+def require_installation(platform: str, commit: str = "") -> SweAgentInstallation:
     """What is installed on this host.
 
     Raises:
@@ -100,7 +100,7 @@ def hold_installation() -> AbstractContextManager[None]:
     return SweAgentFolder.of_user().hold()
 
 
-def install(source: str, ref: str, platform: str, say: Say, detail: Say) -> Installation:
+def install(source: str, ref: str, platform: str, say: Say, detail: Say) -> SweAgentInstallation:
     """Make SWE-agent at `ref` of `source` (a URL, or the path of a repository) usable.
 
     What is there and fits is kept, so that a second call takes a moment; what does not fit goes
@@ -130,14 +130,14 @@ def install(source: str, ref: str, platform: str, say: Say, detail: Say) -> Inst
     return found
 
 
-def _fits(found: Installation, source: str, ref: str) -> bool:
+def _fits(found: SweAgentInstallation, source: str, ref: str) -> bool:
     same = (found.source, found.ref) == (source, ref)
     return same and found.versions.get("constraints") == constraints_version(CONSTRAINTS)
 
 
 def _install_agent(
     folder: SweAgentFolder, source: str, ref: str, say: Say, detail: Say
-) -> Installation:
+) -> SweAgentInstallation:
     say(f"fetching {ref} of {source}")
     shutil.rmtree(folder.fetched, ignore_errors=True)
     commit = _check_out(folder.fetched, source, ref)
@@ -152,11 +152,11 @@ def _install_agent(
         environment.install("--editable", str(paths.checkout), *tried, detail=detail)
         versions = environment.versions(("sweagent", "swe-rex", "litellm"))
         versions["constraints"] = constraints_version(CONSTRAINTS)
-    return Installation(name, source, ref, commit, versions, ())
+    return SweAgentInstallation(name, source, ref, commit, versions, ())
 
 
-def _environment(paths: SweAgentPaths) -> Environment:
-    return Environment(paths.venv)
+def _environment(paths: SweAgentPaths) -> VirtualEnvironment:
+    return VirtualEnvironment(paths.venv)
 
 
 def _check_out(checkout: Path, source: str, ref: str) -> str:

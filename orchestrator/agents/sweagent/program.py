@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator.agents.runners.process import RunnerProgram
-from orchestrator.agents.sweagent.installation import Installation
+from orchestrator.agents.sweagent.installation import SweAgentInstallation
 
 RUNNER = Path(__file__).with_name("runner.py")
 SHELL = Path(__file__).with_name("shell.py")
 LITELLM_LATER = Path(__file__).with_name("litellm_later.py")
 
 
-def runner_program(installation: Installation) -> RunnerProgram:
+def runner_program(installation: SweAgentInstallation) -> RunnerProgram:
     return RunnerProgram(
         "SWE-agent",
         installation.folder,

@@ -45,7 +45,7 @@ from orchestrator.agents.runners.line import (
     shorten,
 )
 
-from .shell import Environment
+from .shell import SandboxEnvironment
 
 UNLIMITED = 10**7
 INSTALL_S = 300
@@ -212,7 +212,7 @@ class ReportingAgent(DefaultAgent):
 
 
 class Tools(ToolHandler):
-    def get_state(self, env: Environment) -> dict[str, str]:
+    def get_state(self, env: SandboxEnvironment) -> dict[str, str]:
         """Go on where the repository's diff takes too long, or the agent broke the file that it is
         written to; SWE-agent would end the rollout.
 
@@ -271,7 +271,7 @@ def serve_rollout(worker: Worker, request: dict[str, Any]) -> None:
     )
     agent.max_steps = request["max_steps"]
     agent.observation_chars = config["observation_chars"]
-    environment = Environment(
+    environment = SandboxEnvironment(
         request["workdir"],
         request["diff_command"],
         partial(ask_sandbox, worker),

@@ -123,7 +123,7 @@ class SandboxDeployment(RemoteDeployment):
         return await self.runtime.is_alive(timeout=timeout)
 
 
-class Environment(SWEEnv):
+class SandboxEnvironment(SWEEnv):
     """A sandbox that was started for this rollout alone.
 
     Whatever an agent does to its shell, or to the server that holds it, it goes on in a new one.

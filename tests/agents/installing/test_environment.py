@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.agents.installing.environment import (
-    Environment,
     PipFailed,
+    VirtualEnvironment,
     why_no_index_answers,
 )
 
@@ -71,9 +71,9 @@ def test_an_index_that_answered_is_not_blamed() -> None:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> Environment:
+def environment(tmp_path: Path) -> VirtualEnvironment:
     """One whose pip says what the test wrote into `said`, and fails; it wants no PIP_USER."""
-    environment = Environment(tmp_path / "venv")
+    environment = VirtualEnvironment(tmp_path / "venv")
     environment.python.parent.mkdir(parents=True)
     environment.python.write_text(
         f'#!/bin/sh\n[ "$PIP_USER" = 0 ] || exit 0\ncat {tmp_path}/said\nexit 1\n'
@@ -82,7 +82,7 @@ def environment(tmp_path: Path) -> Environment:
     return environment
 
 
-def failure(environment: Environment, said: str) -> str:
+def failure(environment: VirtualEnvironment, said: str) -> str:
     (environment.folder.parent / "said").write_text(said)
     with pytest.raises(PipFailed) as caught:
         environment.install("x", detail=lambda _: None)
@@ -91,7 +91,7 @@ def failure(environment: Environment, said: str) -> str:
 
 
 def test_without_a_network_the_failure_is_one_line_that_names_it(
-    environment: Environment, monkeypatch: pytest.MonkeyPatch
+    environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_USER", "1")
     retry = RETRY.format("NewConnectionError('<pip.HTTPSConnection>: [Errno 101] Unreachable')")
@@ -105,7 +105,9 @@ def test_without_a_network_the_failure_is_one_line_that_names_it(
 @pytest.mark.parametrize(
     "said", [NOTHING, "ERROR: Could not install packages: [Errno 28] No space left on device"]
 )
-def test_any_other_failure_is_told_in_pips_words(environment: Environment, said: str) -> None:
+def test_any_other_failure_is_told_in_pips_words(
+    environment: VirtualEnvironment, said: str
+) -> None:
     assert failure(environment, f"Looking in indexes\n{said}\n") == f"pip can't install it: {said}"
 
 
@@ -115,4 +117,4 @@ def test_a_python_that_can_make_no_environment_is_told(tmp_path: Path) -> None:
     python.chmod(0o755)
 
     with pytest.raises(RuntimeError, match="Python can't make an environment: Error: ensurepip"):
-        Environment(tmp_path / "venv").create(python)
+        VirtualEnvironment(tmp_path / "venv").create(python)

@@ -16,13 +16,13 @@ from packaging.requirements import Requirement
 from support.wheels import write_wheel
 
 from orchestrator.agents.installing import pythons
-from orchestrator.agents.installing.environment import Environment, constraints_version
+from orchestrator.agents.installing.environment import VirtualEnvironment, constraints_version
 from orchestrator.agents.openhands import installation
 from orchestrator.agents.openhands.installation import (
     CONSTRAINTS,
     VERSION,
-    Installation,
     OpenHandsFolder,
+    OpenHandsInstallation,
     find_installation,
     hold_installation,
     install,
@@ -37,7 +37,7 @@ from orchestrator.errors import (
     PrerequisiteError,
 )
 
-FOUND = Installation(
+FOUND = OpenHandsInstallation(
     "1.58.2-abc", VERSION, "", {"litellm": "1", "constraints": constraints_version(CONSTRAINTS)}
 )
 LINES = CONSTRAINTS.read_text(encoding="utf-8").splitlines()
@@ -59,7 +59,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpenHandsFolder:
 
 
 @pytest.fixture
-def installed(folder: OpenHandsFolder) -> Installation:
+def installed(folder: OpenHandsFolder) -> OpenHandsInstallation:
     """What is left of an installation when only its manifest is read."""
     write_manifest(folder, json.dumps(asdict(FOUND)))
     return FOUND
@@ -71,7 +71,7 @@ def write_manifest(folder: OpenHandsFolder, text: str) -> None:
     folder.manifest.write_text(text, encoding="utf-8")
 
 
-def ask(version: str = "", source: str = "") -> tuple[Installation, list[str]]:
+def ask(version: str = "", source: str = "") -> tuple[OpenHandsInstallation, list[str]]:
     """An installation, and the steps that were told."""
     steps: list[str] = []
     return install(version, source, steps.append, lambda _: None), steps
@@ -106,7 +106,7 @@ def test_where_nothing_is_installed_the_command_that_mends_it_is_named() -> None
 
 
 def test_what_is_installed_is_found_and_listed(
-    installed: Installation, folder: OpenHandsFolder
+    installed: OpenHandsInstallation, folder: OpenHandsFolder
 ) -> None:
     assert find_installation() == require_installation() == require_installation(VERSION)
     assert installed.python == folder.root / "1.58.2-abc" / "venv" / "bin" / "python"
@@ -135,7 +135,7 @@ def test_a_manifest_that_is_cut_off_or_no_manifest_is_no_installation(
     assert find_installation() is None
 
 
-def test_an_installation_whose_python_was_removed_is_none(installed: Installation) -> None:
+def test_an_installation_whose_python_was_removed_is_none(installed: OpenHandsInstallation) -> None:
     """Its environment leads to a Python of the host's, which a person may uninstall."""
     installed.python.unlink()
     installed.python.symlink_to("/nowhere/python3.12")
@@ -143,7 +143,9 @@ def test_an_installation_whose_python_was_removed_is_none(installed: Installatio
     assert find_installation() is None
 
 
-def test_a_run_goes_on_with_the_version_that_it_began_with(installed: Installation) -> None:
+def test_a_run_goes_on_with_the_version_that_it_began_with(
+    installed: OpenHandsInstallation,
+) -> None:
     with pytest.raises(PrerequisiteError) as caught:
         require_installation("1.57.0")
 
@@ -155,7 +157,7 @@ def test_a_run_goes_on_with_the_version_that_it_began_with(installed: Installati
 
 
 def test_what_a_run_works_with_is_not_replaced_and_what_fits_is_found(
-    installed: Installation,
+    installed: OpenHandsInstallation,
 ) -> None:
     with hold_installation(), hold_installation():
         assert ask() == (installed, [])
@@ -329,7 +331,7 @@ def test_a_version_that_there_is_not_is_told_with_those_that_are(
     tmp_path: Path, there: str, source: str, says: str
 ) -> None:
     said = f"ERROR: requirement openhands-sdk==9.9 (from versions: {there})"
-    environment = Environment(tmp_path)
+    environment = VirtualEnvironment(tmp_path)
     write_program(environment.python, f'#!/bin/sh\necho "{said}"\nexit 1\n')
 
     with pytest.raises(ConfigError) as caught:
@@ -340,7 +342,7 @@ def test_a_version_that_there_is_not_is_told_with_those_that_are(
 
 @pytest.mark.slow
 def test_a_version_that_does_not_start_is_not_installed(
-    index: Path, installed: Installation
+    index: Path, installed: OpenHandsInstallation
 ) -> None:
     write_wheel(index, "openhands-tools", "1.57.0", "openhands.tools.terminal")
 
@@ -351,7 +353,7 @@ def test_a_version_that_does_not_start_is_not_installed(
 
 
 def test_only_what_was_tried_counts_as_pinned(
-    installed: Installation, monkeypatch: pytest.MonkeyPatch, folder: OpenHandsFolder
+    installed: OpenHandsInstallation, monkeypatch: pytest.MonkeyPatch, folder: OpenHandsFolder
 ) -> None:
     assert installed.fits(VERSION, "")
     assert not installed.fits("1.57.0", "")
@@ -361,7 +363,7 @@ def test_only_what_was_tried_counts_as_pinned(
 
 
 def test_versions_go_into_the_lock(
-    installed: Installation, make_config: Callable[..., RunConfig]
+    installed: OpenHandsInstallation, make_config: Callable[..., RunConfig]
 ) -> None:
     kept = OpenHandsKind(make_config("mini").agent, {}).versions()  # type: ignore[arg-type]
 

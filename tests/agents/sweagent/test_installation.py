@@ -20,7 +20,7 @@ from orchestrator.agents.sweagent import installation
 from orchestrator.agents.sweagent.bytecode import TAG
 from orchestrator.agents.sweagent.installation import (
     CONSTRAINTS,
-    Installation,
+    SweAgentInstallation,
     find_installation,
     hold_installation,
     install,
@@ -38,7 +38,7 @@ from orchestrator.network import connections
 from orchestrator.network.proxies import SYSTEM, Proxy
 
 AMD64, ARM64 = "linux/amd64", "linux/arm64"
-FOUND = Installation(
+FOUND = SweAgentInstallation(
     folder="c0ffee-1",
     source="https://somewhere",
     ref="v1.1.0",
@@ -417,7 +417,7 @@ def test_an_installation_is_whole_and_is_kept_until_something_else_is_asked_for(
     details: list[str] = []
     source = str(sweagent)
 
-    def ask(ref: str, platform: str) -> Installation:
+    def ask(ref: str, platform: str) -> SweAgentInstallation:
         steps.clear()
         return install(source, ref, platform, steps.append, details.append)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from support.specs import CONTAINERS, PROCESSES
 
-from orchestrator.agents.sweagent.installation import Installation
+from orchestrator.agents.sweagent.installation import SweAgentInstallation
 from orchestrator.agents.sweagent.kind import SweAgentKind
 from orchestrator.agents.sweagent.paths import SweAgentFolder
 from orchestrator.errors import (
@@ -24,14 +24,14 @@ SWEAGENTS = ["sweagent", "sweagent-xml", "sweagent-tools"]
 
 @pytest.mark.parametrize("agent", SWEAGENTS)
 def test_it_works_where_it_is_installed(
-    agent: str, check_agent: Check, installed_sweagent: Installation
+    agent: str, check_agent: Check, installed_sweagent: SweAgentInstallation
 ) -> None:
     check_agent(agent, CONTAINERS)
 
 
 @pytest.mark.parametrize("agent", SWEAGENTS)
 def test_it_does_not_work_in_process_sandboxes(
-    agent: str, check_agent: Check, installed_sweagent: Installation
+    agent: str, check_agent: Check, installed_sweagent: SweAgentInstallation
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         check_agent(agent, PROCESSES)
@@ -52,7 +52,7 @@ def test_where_it_is_not_installed_the_command_that_installs_it_is_named(
 
 
 def test_an_installation_for_another_platform_is_not_enough(
-    check_agent: Check, installed_sweagent: Installation
+    check_agent: Check, installed_sweagent: SweAgentInstallation
 ) -> None:
     with pytest.raises(PrerequisiteError) as caught:
         check_agent("sweagent", replace(CONTAINERS, platform="linux/arm64"))
@@ -61,7 +61,7 @@ def test_an_installation_for_another_platform_is_not_enough(
 
 
 def test_its_bundles_are_looked_for_in_its_checkout(
-    check_agent: Check, installed_sweagent: Installation
+    check_agent: Check, installed_sweagent: SweAgentInstallation
 ) -> None:
     bundles = ["search", "edit", "submit", "state"]
 
@@ -74,7 +74,7 @@ def test_its_bundles_are_looked_for_in_its_checkout(
 def test_a_colon_in_the_path_of_the_cache_is_told_before_the_night(
     check_agent: Check,
     sweagent_folder: SweAgentFolder,
-    installed_sweagent: Installation,
+    installed_sweagent: SweAgentInstallation,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     runtime = sweagent_folder.root / "a:b" / "runtime"
@@ -85,7 +85,7 @@ def test_a_colon_in_the_path_of_the_cache_is_told_before_the_night(
 
 
 def test_a_run_goes_on_with_the_commit_that_it_began_with(
-    check_agent: Check, installed_sweagent: Installation
+    check_agent: Check, installed_sweagent: SweAgentInstallation
 ) -> None:
     bundles = {"agent.bundles": ["search"]}
 

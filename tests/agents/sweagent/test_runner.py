@@ -125,7 +125,7 @@ ENVIRONMENT = """
 
     {base}.{method} = fails
     restart = lambda: told.append("restart")
-    environment = Environment("/testbed", "a-tree", None, restart)
+    environment = SandboxEnvironment("/testbed", "a-tree", None, restart)
     try:
         environment.{method}("ls")
         answer = "nothing"
@@ -145,7 +145,7 @@ def test_everything_that_swe_agent_waits_for_has_longer_in_an_emulated_sandbox()
                 waited.append([request["command"].partition(";")[0], request["timeout"]])
             return {"answer": {} if verb == "create_session" else {"exit_code": 0}}
 
-        environment = Environment("/testbed", "a-tree", ask, None, 4.0)
+        environment = SandboxEnvironment("/testbed", "a-tree", ask, None, 4.0)
         environment._init_deployment()
         environment._open_session()
         environment.communicate("ls")
@@ -168,7 +168,7 @@ def test_what_the_sandbox_answers_is_what_swe_rex_would_give_or_raise() -> None:
             {"swerexception": {"message": "b", "class_path": "pexpect.exceptions.EOF"}},
             {"gone": "killed"},
         ]
-        environment = Environment("/testbed", "a-tree", lambda *_: replies.pop(0), None)
+        environment = SandboxEnvironment("/testbed", "a-tree", lambda *_: replies.pop(0), None)
         runtime = environment.deployment.runtime
 
         from swerex.runtime.abstract import BashAction, ReadFileRequest
@@ -192,7 +192,7 @@ def test_a_folder_is_uploaded_with_all_that_is_in_it(tmp_path: Path) -> None:
     uploaded = ask(f"""
         told = []
         ask = lambda verb, request: told.append([verb, request]) or {{"answer": {{}}}}
-        runtime = Environment("/testbed", "a-tree", ask, None).deployment.runtime
+        runtime = SandboxEnvironment("/testbed", "a-tree", ask, None).deployment.runtime
         from swerex.runtime.abstract import UploadRequest
         request = UploadRequest(source_path={str(tmp_path)!r}, target_path="/root/tools/a")
         asyncio.run(runtime.upload(request))
@@ -207,7 +207,7 @@ def test_a_deployment_that_is_let_go_asks_nothing_of_the_worker() -> None:
     """It would come after the end of the rollout, and be taken for part of the next one."""
     told = ask("""
         told = []
-        environment = Environment("/testbed", "a-tree", lambda *asked: told.append(asked), None)
+        environment = SandboxEnvironment("/testbed", "a-tree", lambda *a: told.append(a), None)
         environment.close()
         del environment
         import gc
