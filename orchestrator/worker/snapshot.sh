@@ -44,6 +44,10 @@ image_git() { # named, git does not ask whose the repository is
   GIT_DIR=$PWD/.git GIT_NO_REPLACE_OBJECTS=1 git "$@"
 }
 
+beside_its_objects() { # COMMAND of our git's: it finds the image's objects too, and writes none again
+  GIT_ALTERNATE_OBJECT_DIRECTORIES=$(image_git rev-parse --git-path objects) "$@"
+}
+
 gone() {
   echo "$1"
   exit $GONE
@@ -129,8 +133,7 @@ tell_errors() { # of `git add`
   done
 }
 
-tree_of_files() { # BASE, the tree that is in the index; empty where all that lies here counts
-  # folders that lie in the image's objects, `$theirs`, are not written
+index_files() { # BASE, the tree that is in the index; empty where all that lies here counts
   local path left_out=()
   while IFS= read -r -d '' path; do
     look_closer "${path#./}" "$1"
@@ -139,7 +142,11 @@ tree_of_files() { # BASE, the tree that is in the index; empty where all that li
     \( -name .gitignore -o -name .gitattributes \) -print0)
   add_files
   if [ -s "$keep/$$.add" ]; then tell_errors; fi
-  GIT_ALTERNATE_OBJECT_DIRECTORIES=$theirs git write-tree --missing-ok
+}
+
+tree_of_files() { # BASE
+  index_files "$1"
+  git write-tree --missing-ok
 }
 
 # --- which files nobody can have touched -----------------------------------------------------------
@@ -184,9 +191,8 @@ note_repository() { # what HEAD names, and the files that are as it says
   mkdir -p "$GIT_DIR/info"
   cat "$(image_git rev-parse --git-path info/exclude)" >"$GIT_DIR/info/exclude" || true
   cp "$keep/attributes" "$GIT_DIR/info/attributes"
-  theirs=$(image_git rev-parse --git-path objects)
   # where objects of HEAD are missing, all files are added
-  GIT_ALTERNATE_OBJECT_DIRECTORIES=$theirs git read-tree "$(image_git rev-parse 'HEAD^{tree}')" || true
+  beside_its_objects git read-tree "$(image_git rev-parse 'HEAD^{tree}')" || true
   # it only reads, while `add` would write an object of each file
   git update-index -q --refresh >/dev/null || true
 }
@@ -194,11 +200,9 @@ note_repository() { # what HEAD names, and the files that are as it says
 keep_objects() { # TREE
   # By our git: the image's would write a file into its own repository meanwhile, which who looks
   # there for the future would take for one of it
-  theirs=$(image_git rev-parse --git-path objects)
-  image_git rev-parse -q --verify 'HEAD^{tree}' | GIT_ALTERNATE_OBJECT_DIRECTORIES=$theirs \
+  image_git rev-parse -q --verify 'HEAD^{tree}' | beside_its_objects \
     git -c pack.compression=1 pack-objects -q --revs --window=0 "$GIT_DIR/objects/pack/pack" \
     >/dev/null || true
-  theirs=
   git prune-packed -q # folders, which `note` wrote one by one
   has_objects "$1" || {
     # objects of HEAD are missing in the image: the files hold the same
@@ -247,7 +251,7 @@ note() {
   if [ -z "$tree" ]; then
     second=$(date +%s)
     note_repository
-    tree=$(tree_of_files '')
+    tree=$(index_files '' && beside_its_objects git write-tree --missing-ok)
     [ $# -lt 3 ] || keep_objects "$tree"
   fi
   # the other one is brought up to date by whoever asks for a diff meanwhile
@@ -305,7 +309,6 @@ diff() {
 
 set -e
 unset CDPATH
-theirs=
 echo SNAPSHOT
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 "$@"
